@@ -1,0 +1,20 @@
+use super::*;
+
+#[test]
+fn kinds_and_labels_are_as_published() {
+    let listed: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| (entry.kind, entry.label)).collect();
+    let published = [("basic", "Basic"), ("bearer", "Bearer token"), ("none", "No Auth (None)")];
+    assert_eq!(listed, published);
+    assert!(find("basic").is_some() && find("Basic").is_none());
+}
+
+#[test]
+fn keys_are_unique_and_secrets_never_bind_in_plain() {
+    for entry in AUTHORIZATION_TYPES {
+        for (index, field) in entry.fields.iter().enumerate() {
+            assert!(entry.fields[..index].iter().all(|other| other.key != field.key), "{}", field.key);
+            assert!(!(field.is_secret() && field.binds), "{}", field.key);
+            assert!(field.max_chars > 0);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Connectors: what uses a credential. An enum, because kinds differ in what starts them and in what they make.
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::id::{ConnectorId, CredentialId};
+use crate::name::Name;
+use crate::target::RemotePath;
+use crate::time::Timestamp;
+
+pub use webhook::{Payload, Success, Webhook, WebhookDraft, WhenNoAnswer};
+
+pub mod webhook;
+
+/// A stored connector. Webhooks are the one kind so far.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// Its id.
+    pub id: ConnectorId,
+    /// Unique among connectors without regard to case.
+    pub name: Name,
+    /// Free text.
+    pub description: String,
+    /// The credential it uses; `None` after that was deleted.
+    pub credential: Option<CredentialId>,
+    /// The name of the credential it lost, to offer a new one of that name.
+    pub lost_credential: Option<String>,
+    /// What it sends.
+    pub webhook: Webhook,
+    /// Whether it sends.
+    pub state: ConnectorState,
+    /// Why it does not, in one line; may be empty.
+    pub state_reason: String,
+    /// Since when.
+    pub state_since: Timestamp,
+    /// Nothing is sent before this time: a tool asked to wait.
+    pub closed_until: Option<Timestamp>,
+    /// Since when every attempt has failed.
+    pub failing_since: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last saved.
+    pub updated_at: Timestamp,
+    /// Rises with every save; the ETag.
+    pub revision: i64,
+}
+
+/// Whether a connector sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectorState {
+    /// It sends.
+    Active,
+    /// A person paused it.
+    Paused,
+    /// Its credential, or an answer of the tool, holds it.
+    Held(HeldBy),
+    /// It only failed for five days, or the tool said that the address is gone.
+    PausedAfterFailures,
+    /// Its credential was deleted.
+    CredentialMissing,
+}
+
+/// What holds a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// The credential cannot be opened.
+    CredentialLocked,
+    /// The tool refused the sign-in.
+    SignInRefused,
+    /// The tool does not allow this request (403).
+    NotAllowed,
+    /// The destination is blocked by the egress rules.
+    DestinationBlocked,
+}
+
+impl ConnectorState {
+    /// All, in the order of the filter.
+    pub const ALL: &'static [Self] = &[
+        Self::Active,
+        Self::Paused,
+        Self::Held(HeldBy::SignInRefused),
+        Self::Held(HeldBy::CredentialLocked),
+        Self::Held(HeldBy::NotAllowed),
+        Self::Held(HeldBy::DestinationBlocked),
+        Self::PausedAfterFailures,
+        Self::CredentialMissing,
+    ];
+
+    /// The stored word; unlike the public one it tells what holds.
+    pub const fn stored(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Held(HeldBy::SignInRefused) => "held_sign_in_refused",
+            Self::Held(HeldBy::CredentialLocked) => "held_credential_locked",
+            Self::Held(HeldBy::NotAllowed) => "held_not_allowed",
+            Self::Held(HeldBy::DestinationBlocked) => "held_destination_blocked",
+            Self::PausedAfterFailures => "paused_after_failures",
+            Self::CredentialMissing => "credential_missing",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn find(stored: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.stored() == stored)
+    }
+
+    /// The public word.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Held(_) => "held",
+            Self::PausedAfterFailures => "paused_after_failures",
+            Self::CredentialMissing => "credential_missing",
+        }
+    }
+
+    /// The word on the screen.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Paused => "Paused",
+            Self::Held(_) => "On hold",
+            Self::PausedAfterFailures => "Paused after failures",
+            Self::CredentialMissing => "Credential missing",
+        }
+    }
+
+    /// Why its waiting deliveries are shown as held; `None` while it sends.
+    pub const fn hold_reason(self) -> Option<crate::delivery::HoldReason> {
+        use crate::delivery::HoldReason;
+        match self {
+            Self::Active => None,
+            Self::Paused => Some(HoldReason::ConnectorPaused),
+            Self::Held(HeldBy::SignInRefused) => Some(HoldReason::SignInRefused),
+            Self::Held(HeldBy::CredentialLocked) => Some(HoldReason::CredentialLocked),
+            Self::Held(HeldBy::NotAllowed) => Some(HoldReason::NotAllowed),
+            Self::Held(HeldBy::DestinationBlocked) => Some(HoldReason::DestinationBlocked),
+            Self::PausedAfterFailures => Some(HoldReason::PausedAfterFailures),
+            Self::CredentialMissing => Some(HoldReason::CredentialMissing),
+        }
+    }
+}
+
+/// The head of a request; the body follows.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The method.
+    pub method: Method,
+    /// The path below the origin of the credential; empty: the credential's own address.
+    pub path: RemotePath,
+    /// The headers that are no secrets.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}

@@ -1,0 +1,275 @@
+//! A credential: where a tool is, how we are let in, and which secrets are sealed for it.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+use serde::Serialize;
+
+use crate::auth::{self, AuthorizationType, Proof};
+use crate::catalog::Fields;
+use crate::id::CredentialId;
+use crate::name::Name;
+use crate::secret::Secret;
+use crate::target::{Binding, Origin};
+use crate::time::Timestamp;
+use crate::vault::{Place, Sealed, Vault};
+
+pub use draft::{Change, Draft, Labels, Mode, Rate, parse_count};
+pub use status::{Status, StatusCode};
+
+mod draft;
+mod status;
+
+/// The table name in the place of every secret of a credential.
+pub const TABLE: &str = "credential";
+/// The key of the secret path and query of *No Auth (None)*.
+pub const URL_PATH: &str = "url_path";
+
+/// A stored credential. Its secrets are sealed; what is plain may be shown.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Its id.
+    pub id: CredentialId,
+    /// Unique without regard to case.
+    pub name: Name,
+    /// Where the tool is.
+    pub origin: Origin,
+    /// How we are let in.
+    pub authorization_type: &'static AuthorizationType,
+    /// The fields of the type that may be shown.
+    pub plain: BTreeMap<String, String>,
+    /// Names of the custom headers, in order; their values are among the secrets.
+    pub custom_headers: Vec<CustomHeader>,
+    /// Every secret by its key; custom headers as `custom_headers/x-api-key`.
+    pub secrets: BTreeMap<String, StoredSecret>,
+    /// The day (UTC, `2027-02-12`) on which the tool ends the secret.
+    pub ends_on: Option<String>,
+    /// Free labels.
+    pub labels: Labels,
+    /// The most requests at one time, over all connectors.
+    pub max_concurrency: Option<u32>,
+    /// The most requests a second, over all connectors.
+    pub max_per_second: Option<Rate>,
+    /// What was last seen of it.
+    pub seen: Status,
+    /// The last request that the tool let in.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last saved.
+    pub updated_at: Timestamp,
+    /// Rises with every save; the ETag.
+    pub revision: i64,
+}
+
+/// A custom header; its value is a secret of the credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomHeader {
+    /// The name as typed.
+    pub name: String,
+    /// Which requests carry it.
+    pub sent_with: SentWith,
+}
+
+impl CustomHeader {
+    /// The key of its value among the secrets.
+    pub fn secret_key(&self) -> String {
+        format!("custom_headers/{}", self.name.to_ascii_lowercase())
+    }
+}
+
+/// Which requests carry a custom header. Types without a token request send every header with the API request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SentWith {
+    /// The token request only.
+    TokenRequest,
+    /// API requests only.
+    ApiRequest,
+    /// Both.
+    #[default]
+    Both,
+}
+
+impl SentWith {
+    /// All, in screen order.
+    pub const ALL: &'static [Self] = &[Self::Both, Self::TokenRequest, Self::ApiRequest];
+
+    /// The stored and public word.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::TokenRequest => "token_request",
+            Self::ApiRequest => "api_request",
+            Self::Both => "both",
+        }
+    }
+
+    /// The choice on the screen.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TokenRequest => "Token request only",
+            Self::ApiRequest => "API requests only",
+            Self::Both => "Token request and API requests",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn find(kind: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|choice| choice.kind() == kind)
+    }
+}
+
+/// A sealed secret and who saved it.
+#[derive(Clone, Debug)]
+pub struct StoredSecret {
+    /// The ciphertext.
+    pub sealed: Sealed,
+    /// The generation it was sealed in: part of its place.
+    pub generation: i64,
+    /// When it was saved.
+    pub updated_at: Timestamp,
+    /// The name of the person or API key that saved it.
+    pub updated_by: String,
+}
+
+impl Credential {
+    /// What its secrets are tied to.
+    pub fn binding(&self) -> Binding {
+        binding(&self.origin, self.authorization_type, &self.plain)
+    }
+
+    /// The place of one of its secrets.
+    pub fn place<'a>(id: &'a str, field: &'a str, generation: i64, binding: &'a Binding) -> Place<'a> {
+        Place { table: TABLE, record: id, field, generation, binding }
+    }
+
+    /// The status to show now: what was last seen, unless the end date is nearer the truth.
+    pub fn status(&self, now: Timestamp) -> Status {
+        self.seen.with_end(self.ends_on.as_deref(), now)
+    }
+
+    /// The address to show: the part of it that is secret is three dots.
+    pub fn shown_address(&self) -> String {
+        if self.secrets.contains_key(URL_PATH) {
+            return format!("{}•••", self.origin);
+        }
+        self.origin.to_string()
+    }
+}
+
+/// The hash of everything that decides where a secret goes and as whom it is used.
+pub fn binding(
+    origin: &Origin,
+    authorization_type: &AuthorizationType,
+    plain: &BTreeMap<String, String>,
+) -> Binding {
+    let origin = origin.to_string();
+    let mut parts = vec![
+        ("protocol", authorization_type.protocol.kind()),
+        ("origin", origin.as_str()),
+        ("authorization_type", authorization_type.kind),
+    ];
+    for field in authorization_type.fields.iter().filter(|field| field.binds) {
+        parts.push((field.key, plain.get(field.key).map_or("", String::as_str)));
+    }
+    Binding::of(&parts)
+}
+
+/// What a transport needs to send a request for a credential, and all it needs.
+#[derive(Debug)]
+pub struct Access {
+    /// The only place the headers may go to.
+    pub origin: Origin,
+    /// The proof and the custom headers; their values are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A secret path and query that the request's own path is added to.
+    pub path: Option<Secret>,
+}
+
+impl Access {
+    /// Joins the proof of the type with the custom headers of the credential.
+    ///
+    /// `None` when a custom header cannot be sent as stored; the rules at save time exclude it.
+    pub fn join(credential: &Credential, proof: Proof, fields: &Fields) -> Option<Self> {
+        let mut headers = proof.headers;
+        for header in &credential.custom_headers {
+            let value = fields.secret(&header.secret_key())?;
+            let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+            headers.push((name, crate::header::sensitive(value)?));
+        }
+        Some(Self { origin: credential.origin.clone(), headers, path: proof.path })
+    }
+}
+
+impl Draft {
+    /// Seals what was typed and keeps what was kept: the record to store.
+    pub fn seal(self, vault: &Vault, save: &Save<'_>, current: Option<&Credential>) -> Credential {
+        let id = current.map_or_else(|| CredentialId::new(save.now), |current| current.id);
+        let revision = current.map_or(1, |current| current.revision + 1);
+        let binding = binding(&self.origin, self.authorization_type, &self.plain);
+        let id_text = id.to_string();
+        let mut secrets = BTreeMap::new();
+        let mut replaced = false;
+        for (key, change) in self.secrets {
+            let stored = match change {
+                Change::Keep => current.and_then(|current| current.secrets.get(&key).cloned()),
+                Change::Replace(secret) => {
+                    replaced = true;
+                    let place = Credential::place(&id_text, &key, revision, &binding);
+                    Some(StoredSecret {
+                        sealed: vault.seal(&place, &secret),
+                        generation: revision,
+                        updated_at: save.now,
+                        updated_by: save.by.to_owned(),
+                    })
+                }
+            };
+            if let Some(stored) = stored {
+                secrets.insert(key, stored);
+            }
+        }
+        let moved = current.is_some_and(|current| current.binding() != binding);
+        let seen = match current {
+            Some(current) if !moved && !replaced => current.seen.clone(),
+            _ => Status::not_tested(save.now),
+        };
+        Credential {
+            id,
+            name: self.name,
+            origin: self.origin,
+            authorization_type: self.authorization_type,
+            plain: self.plain,
+            custom_headers: self.custom_headers,
+            secrets,
+            ends_on: self.ends_on,
+            labels: self.labels,
+            max_concurrency: self.max_concurrency,
+            max_per_second: self.max_per_second,
+            seen,
+            last_used_at: current.and_then(|current| current.last_used_at),
+            created_at: current.map_or(save.now, |current| current.created_at),
+            updated_at: save.now,
+            revision,
+        }
+    }
+}
+
+/// Who saves, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Save<'a> {
+    /// The time of the save.
+    pub now: Timestamp,
+    /// The name of the person or API key.
+    pub by: &'a str,
+}
+
+/// The type stored under this word.
+///
+/// # Errors
+/// The word itself, when a newer program stored it.
+pub fn stored_type(kind: &str) -> Result<&'static AuthorizationType, String> {
+    auth::find(kind).ok_or_else(|| kind.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

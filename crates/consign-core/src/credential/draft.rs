@@ -1,0 +1,578 @@
+//! Reading what a person or program sends for a credential: one reader for form, API and CLI.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Credential, CustomHeader, SentWith, URL_PATH, binding};
+use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
+use crate::catalog::{Fault, Fields, Invalid, Reader, in_sentence, is_mask, mask, unknown_field};
+use crate::header;
+use crate::name::Name;
+use crate::secret::Secret;
+use crate::target::Origin;
+use crate::time::Timestamp;
+
+/// Free labels of a credential.
+pub type Labels = BTreeMap<String, String>;
+
+const LABELS_MAX: usize = 16;
+const LABEL_CHARS_MAX: usize = 63;
+
+/// Keys that every HTTPS credential takes.
+const COMMON: &[&str] = &[
+    "name",
+    "protocol",
+    "url_address",
+    "authorization_type",
+    "custom_headers",
+    "ends_on",
+    "labels",
+    "max_concurrency",
+    "max_per_second",
+];
+
+/// Keys of an answer that may come back in a request and say nothing.
+const READ_ONLY: &[&str] = &[
+    "id",
+    "etag",
+    "status",
+    "last_used_at",
+    "used_by_count",
+    "created_at",
+    "updated_at",
+    "authorization_type_label",
+];
+
+/// A rate of requests, in thousandths of a request a second: 0.1 to 1,000 a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(u32);
+
+impl Rate {
+    /// From thousandths of a request a second, as the database keeps it.
+    pub fn from_thousandths(thousandths: i64) -> Option<Self> {
+        u32::try_from(thousandths).ok().filter(|rate| (100..=1_000_000).contains(rate)).map(Self)
+    }
+
+    /// Thousandths of a request a second.
+    pub fn thousandths(self) -> u32 {
+        self.0
+    }
+
+    /// Requests a second.
+    pub fn per_second(self) -> f64 {
+        f64::from(self.0) / 1_000.0
+    }
+
+    /// Reads a number of requests a second; `null` and an empty text mean none.
+    ///
+    /// # Errors
+    /// `out_of_range`.
+    pub fn parse(value: &Value) -> Result<Option<Self>, Fault> {
+        let number = match value {
+            Value::Null => return Ok(None),
+            Value::String(text) if text.trim().is_empty() => return Ok(None),
+            Value::String(text) => text.trim().parse().ok(),
+            other => other.as_f64(),
+        };
+        let rate = number.filter(|rate: &f64| (0.1..=1_000.0).contains(rate));
+        #[expect(clippy::cast_possible_truncation, reason = "judged to be at most 1,000,000")]
+        let rate = rate.and_then(|rate| Self::from_thousandths((rate * 1_000.0).round() as i64));
+        rate.map(Some).ok_or_else(|| Fault::new("out_of_range", "Enter a number from 0.1 to 1,000"))
+    }
+}
+
+/// Reads a whole number within a range; `null` and an empty text mean none.
+///
+/// # Errors
+/// `out_of_range` with the sentence given.
+pub fn parse_count(value: &Value, range: std::ops::RangeInclusive<u32>, sentence: &str) -> Result<Option<u32>, Fault> {
+    let number = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.trim().is_empty() => return Ok(None),
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
+    };
+    number
+        .filter(|number| range.contains(number))
+        .map(Some)
+        .ok_or_else(|| Fault::new("out_of_range", sentence))
+}
+
+/// How what is sent relates to what is stored.
+#[derive(Clone, Copy)]
+pub enum Mode<'a> {
+    /// A new credential.
+    Create,
+    /// All of it anew; absent secrets are kept.
+    Replace(&'a Credential),
+    /// RFC 7396: absent keys stay as they are.
+    Patch(&'a Credential),
+}
+
+impl<'a> Mode<'a> {
+    fn current(self) -> Option<&'a Credential> {
+        match self {
+            Self::Create => None,
+            Self::Replace(current) | Self::Patch(current) => Some(current),
+        }
+    }
+}
+
+/// What becomes of one secret; those not listed are destroyed.
+#[derive(Debug)]
+pub enum Change {
+    /// The stored one stays.
+    Keep,
+    /// A new one was typed.
+    Replace(Secret),
+}
+
+/// A credential as sent: judged, not yet sealed.
+#[derive(Debug)]
+pub struct Draft {
+    /// The name.
+    pub name: Name,
+    /// The origin of the address.
+    pub origin: Origin,
+    /// The chosen type.
+    pub authorization_type: &'static AuthorizationType,
+    /// Plain fields of the type.
+    pub plain: BTreeMap<String, String>,
+    /// Custom headers, in order.
+    pub custom_headers: Vec<CustomHeader>,
+    /// What becomes of each secret.
+    pub secrets: BTreeMap<String, Change>,
+    /// The end date.
+    pub ends_on: Option<String>,
+    /// Labels.
+    pub labels: Labels,
+    /// Limit of simultaneous requests.
+    pub max_concurrency: Option<u32>,
+    /// Limit of requests a second.
+    pub max_per_second: Option<Rate>,
+}
+
+impl Draft {
+    /// Reads a credential. `sent` is the body of a request, or a form turned into one.
+    ///
+    /// # Errors
+    /// Every value that was not accepted, with its sentence.
+    pub fn parse(sent: Map<String, Value>, mode: Mode<'_>, now: Timestamp) -> Result<Self, Vec<Invalid>> {
+        let reader = Reader::new(complete(sent, mode));
+        let mut reading = Reading { reader, current: mode.current(), now };
+        let draft = reading.read();
+        let invalid = reading.reader.into_invalid();
+        match draft {
+            Some(draft) if invalid.is_empty() => Ok(draft),
+            _ => Err(invalid),
+        }
+    }
+}
+
+/// For a patch, what is not sent is taken from what is stored, secrets apart.
+fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> {
+    let Mode::Patch(current) = mode else { return sent };
+    let mut whole = Map::new();
+    let text = |text: &str| Value::String(text.to_owned());
+    whole.insert("name".to_owned(), text(current.name.as_str()));
+    whole.insert("protocol".to_owned(), text(current.authorization_type.protocol.kind()));
+    whole.insert("url_address".to_owned(), text(&current.origin.to_string()));
+    whole.insert("authorization_type".to_owned(), text(current.authorization_type.kind));
+    whole.insert("ends_on".to_owned(), current.ends_on.as_deref().map_or(Value::Null, text));
+    whole.insert("labels".to_owned(), current.labels.iter().map(|(k, v)| (k.clone(), text(v))).collect());
+    whole.insert("max_concurrency".to_owned(), current.max_concurrency.map_or(Value::Null, Value::from));
+    let rate = current.max_per_second.map(Rate::per_second);
+    whole.insert("max_per_second".to_owned(), rate.map_or(Value::Null, Value::from));
+    let headers = current.custom_headers.iter().map(|header| {
+        serde_json::json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": { "set": true } })
+    });
+    whole.insert("custom_headers".to_owned(), headers.collect());
+    let same_type = sent
+        .get("authorization_type")
+        .is_none_or(|kind| kind.as_str() == Some(current.authorization_type.kind));
+    if same_type {
+        whole.extend(current.plain.iter().map(|(key, value)| (key.clone(), text(value))));
+    }
+    // RFC 7396: labels are an object and merge by key; everything else replaces.
+    if let (Some(Value::Object(new)), Some(Value::Object(old))) = (sent.get("labels"), whole.get("labels")) {
+        let mut merged = old.clone();
+        merged.extend(new.clone());
+        merged.retain(|_, value| !value.is_null());
+        sent.insert("labels".to_owned(), Value::Object(merged));
+    }
+    whole.extend(sent);
+    whole
+}
+
+/// What a request says about one secret.
+enum Given {
+    /// Nothing, or `{ "set": true }` sent back: the stored one stays.
+    Kept,
+    /// `null`: remove it.
+    Removed,
+    /// A text.
+    Typed(Secret),
+}
+
+struct Reading<'a> {
+    reader: Reader,
+    current: Option<&'a Credential>,
+    now: Timestamp,
+}
+
+impl Reading<'_> {
+    fn read(&mut self) -> Option<Draft> {
+        let name = self.reader.text("name", "Name");
+        let name = self.reader.accept("name", Name::parse(&name));
+        self.protocol();
+        let authorization_type = self.authorization_type();
+        let secret_address = authorization_type.is_some_and(|entry| entry.address_is_secret);
+        let (origin, url_path) = self.address(secret_address);
+        let ends_on = self.ends_on();
+        let labels = self.labels();
+        let max_concurrency = self.max_concurrency();
+        let rate = Rate::parse(&self.reader.take("max_per_second"));
+        let max_per_second = self.reader.accept("max_per_second", rate).flatten();
+
+        let mut typed = Fields::default();
+        let mut secrets = BTreeMap::new();
+        if let Some(entry) = authorization_type {
+            self.type_fields(entry, &mut typed, &mut secrets);
+            let crossed = (entry.check)(&typed);
+            // A rule between two fields says more than the rule of one of them.
+            self.reader.forgive(|one| crossed.iter().any(|other| other.field == one.field));
+            self.reader.refuse_all(crossed);
+        }
+        if secret_address {
+            self.url_path(url_path, origin.as_ref(), &mut secrets);
+        }
+        let custom_headers = self.custom_headers(&mut typed, &mut secrets);
+        self.unknown(authorization_type);
+
+        let (authorization_type, origin) = (authorization_type?, origin?);
+        self.destination(authorization_type, &origin, &typed.plain, &secrets);
+        for (key, secret) in std::mem::take(&mut typed.secrets) {
+            secrets.insert(key, Change::Replace(secret));
+        }
+        Some(Draft {
+            name: name?,
+            origin,
+            authorization_type,
+            plain: typed.plain,
+            custom_headers,
+            secrets,
+            ends_on,
+            labels,
+            max_concurrency,
+            max_per_second,
+        })
+    }
+
+    fn protocol(&mut self) {
+        let protocol = self.reader.text("protocol", "Protocol");
+        if protocol != "https" {
+            let fault = if protocol.is_empty() {
+                Fault::new("missing", "Select a protocol")
+            } else {
+                Fault::new("unknown", format!("“{protocol}” is not a protocol. Choose https"))
+            };
+            self.reader.refuse("protocol", fault);
+        }
+    }
+
+    fn authorization_type(&mut self) -> Option<&'static AuthorizationType> {
+        let kind = self.reader.text("authorization_type", "Authorization type");
+        let found = auth::find(&kind);
+        if found.is_none() {
+            let fault = if kind.is_empty() {
+                Fault::new("missing", "Select an authorization type")
+            } else {
+                let known: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| entry.kind).collect();
+                Fault::new("unknown", format!("“{kind}” is not an authorization type. Choose one of {}", known.join(", ")))
+            };
+            self.reader.refuse("authorization_type", fault);
+        }
+        found
+    }
+
+    fn address(&mut self, secret_address: bool) -> (Option<Origin>, Option<Secret>) {
+        let text = self.reader.text("url_address", "URL address");
+        let parsed = if secret_address {
+            Origin::parse_whole("URL address", &text)
+        } else {
+            Origin::parse("URL address", &text).map(|origin| (origin, None))
+        };
+        match self.reader.accept("url_address", parsed) {
+            Some((origin, path)) => (Some(origin), path),
+            None => (None, None),
+        }
+    }
+
+    /// The secret path is typed as part of the address; the bare origin sent back keeps the stored one.
+    fn url_path(&mut self, path: Option<Secret>, origin: Option<&Origin>, secrets: &mut BTreeMap<String, Change>) {
+        let given = self.reader.take_if_sent(URL_PATH);
+        if let Some(path) = path {
+            secrets.insert(URL_PATH.to_owned(), Change::Replace(path));
+            return;
+        }
+        let stored = self.current.is_some_and(|current| current.secrets.contains_key(URL_PATH));
+        let same = self.current.is_some_and(|current| Some(&current.origin) == origin);
+        if stored && same && !matches!(given, Some(Value::Null)) {
+            secrets.insert(URL_PATH.to_owned(), Change::Keep);
+        }
+    }
+
+    fn type_fields(
+        &mut self,
+        entry: &'static AuthorizationType,
+        typed: &mut Fields,
+        secrets: &mut BTreeMap<String, Change>,
+    ) {
+        for field in entry.fields {
+            if !field.is_secret() {
+                let absent = !self.reader.has(field.key);
+                let text = self.reader.text(field.key, field.label);
+                let text = if absent && self.current.is_none() { field.prefill.to_owned() } else { text };
+                self.reader.accept(field.key, field.judge(&text));
+                typed.plain.insert(field.key.to_owned(), text);
+                continue;
+            }
+            let stored = self.current.is_some_and(|current| {
+                current.authorization_type.kind == entry.kind && current.secrets.contains_key(field.key)
+            });
+            match self.given(field.key, field.label) {
+                Given::Kept if stored => {
+                    secrets.insert(field.key.to_owned(), Change::Keep);
+                }
+                Given::Kept | Given::Removed => {
+                    self.reader.accept(field.key, field.judge(""));
+                }
+                Given::Typed(secret) => {
+                    self.reader.accept(field.key, field.judge(secret.expose()));
+                    typed.secrets.insert(field.key.to_owned(), secret);
+                }
+            }
+        }
+    }
+
+    fn given(&mut self, key: &str, label: &str) -> Given {
+        match self.reader.take_if_sent(key) {
+            None => Given::Kept,
+            Some(value) => self.given_value(value, key, label),
+        }
+    }
+
+    fn given_value(&mut self, value: Value, key: &str, label: &str) -> Given {
+        match value {
+            Value::Null => Given::Removed,
+            Value::String(text) => Given::Typed(Secret::new(text)),
+            Value::Object(shown) if shown.get("set") == Some(&Value::Bool(true)) => Given::Kept,
+            Value::Object(shown) if shown.get("set") == Some(&Value::Bool(false)) => Given::Removed,
+            _ => {
+                self.reader.refuse(key, Fault::new("bad_form", format!("{label} must be text")));
+                Given::Removed
+            }
+        }
+    }
+
+    fn custom_headers(&mut self, typed: &mut Fields, secrets: &mut BTreeMap<String, Change>) -> Vec<CustomHeader> {
+        let rows = self.reader.list("custom_headers", "Custom headers");
+        if rows.len() > header::HEADER_ROWS_MAX {
+            self.reader.refuse("custom_headers", Fault::new("too_many", "Add 20 custom headers or fewer"));
+            return Vec::new();
+        }
+        let mut headers: Vec<CustomHeader> = Vec::new();
+        let mut bytes = 0;
+        for (index, row) in rows.into_iter().enumerate() {
+            let at = format!("custom_headers/{index}");
+            let Value::Object(row) = row else {
+                self.reader.refuse(&at, Fault::new("bad_form", "A custom header must be an object"));
+                continue;
+            };
+            let Some(header) = self.custom_header(row, index, typed, secrets, &mut bytes) else { continue };
+            if headers.iter().any(|other| other.name.eq_ignore_ascii_case(&header.name)) {
+                let fault = Fault::new("listed_twice", format!("{} is listed twice", header.name));
+                self.reader.refuse(&format!("{at}/name"), fault);
+                continue;
+            }
+            headers.push(header);
+        }
+        if bytes > header::HEADER_BYTES_MAX {
+            let fault = Fault::new("too_long", "Custom headers must be 16,384 bytes or fewer in all");
+            self.reader.refuse("custom_headers", fault);
+        }
+        headers
+    }
+
+    fn custom_header(
+        &mut self,
+        mut row: Map<String, Value>,
+        index: usize,
+        typed: &mut Fields,
+        secrets: &mut BTreeMap<String, Change>,
+        bytes: &mut usize,
+    ) -> Option<CustomHeader> {
+        let at = |part: &str| format!("custom_headers/{index}/{part}");
+        let name = row.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+        let sent_with = match row.remove("sent_with") {
+            None | Some(Value::Null) => Some(SentWith::Both),
+            Some(value) => value.as_str().and_then(SentWith::find),
+        };
+        let value = row.remove("value");
+        if let Some(key) = row.keys().next() {
+            let mut invalid = unknown_field(key, &["name", "value", "sent_with"]);
+            invalid.field = at(&invalid.field);
+            self.reader.refuse_all(vec![invalid]);
+        }
+        let Some(sent_with) = sent_with else {
+            let sentence = "Sent with must be token_request, api_request or both";
+            self.reader.refuse(&at("sent_with"), Fault::new("unknown", sentence));
+            return None;
+        };
+        self.reader.accept(&at("name"), header::parse_name(&name, index + 1, &[]))?;
+        let header = CustomHeader { name, sent_with };
+        let key = header.secret_key();
+        let stored = self.current.is_some_and(|current| current.secrets.contains_key(&key));
+        let given = value.map_or(Given::Kept, |value| self.given_value(value, &at("value"), "Value"));
+        match given {
+            Given::Kept if stored => {
+                secrets.insert(key, Change::Keep);
+            }
+            Given::Kept | Given::Removed => {
+                self.reader.accept(&at("value"), header::judge_value(&header.name, ""));
+            }
+            Given::Typed(secret) => {
+                *bytes += header.name.len() + secret.expose().len();
+                let judged = if is_mask(secret.expose()) {
+                    Err(mask(&format!("value of {}", header.name)))
+                } else {
+                    header::judge_value(&header.name, secret.expose())
+                };
+                self.reader.accept(&at("value"), judged);
+                typed.secrets.insert(key, secret);
+            }
+        }
+        Some(header)
+    }
+
+    fn ends_on(&mut self) -> Option<String> {
+        let day = self.reader.text("ends_on", "Ends on").trim().to_owned();
+        if day.is_empty() {
+            return None;
+        }
+        if day.len() != 10 || Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z")).is_none() {
+            self.reader.refuse("ends_on", Fault::new("bad_form", "Ends on must be a date such as 2027-02-12"));
+            return None;
+        }
+        let unchanged = self.current.is_some_and(|current| current.ends_on.as_deref() == Some(day.as_str()));
+        if day < self.now.day() && !unchanged {
+            self.reader.refuse("ends_on", Fault::new("past_date", "Ends on must be today or later"));
+        }
+        Some(day)
+    }
+
+    fn labels(&mut self) -> Labels {
+        let sent = match self.reader.take("labels") {
+            Value::Null => Map::new(),
+            Value::Object(labels) => labels,
+            _ => {
+                self.reader.refuse("labels", Fault::new("bad_form", "Label must look like key=value"));
+                Map::new()
+            }
+        };
+        if sent.len() > LABELS_MAX {
+            self.reader.refuse("labels", Fault::new("too_many", "Add 16 labels or fewer"));
+        }
+        let mut labels = Labels::new();
+        for (key, value) in sent {
+            let key_fits = (1..=LABEL_CHARS_MAX).contains(&key.len())
+                && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/-".contains(&b));
+            match value {
+                Value::String(value)
+                    if key_fits
+                        && value.chars().count() <= LABEL_CHARS_MAX
+                        && !value.chars().any(char::is_control) =>
+                {
+                    labels.insert(key, value);
+                }
+                _ => {
+                    self.reader.refuse("labels", Fault::new("bad_form", "Label must look like key=value"));
+                    break;
+                }
+            }
+        }
+        labels
+    }
+
+    fn max_concurrency(&mut self) -> Option<u32> {
+        let value = self.reader.take("max_concurrency");
+        let parsed = parse_count(&value, 1..=64, "Enter a number from 1 to 64");
+        self.reader.accept("max_concurrency", parsed).flatten()
+    }
+
+    /// What is left over was never asked for.
+    fn unknown(&mut self, entry: Option<&'static AuthorizationType>) {
+        let known: Vec<&str> =
+            COMMON.iter().copied().chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key)).collect();
+        let left: Vec<String> =
+            self.reader.left().filter(|key| !READ_ONLY.contains(key)).map(str::to_owned).collect();
+        for key in left {
+            let owner = AUTHORIZATION_TYPES.iter().find(|e| e.fields.iter().any(|field| field.key == key));
+            let invalid = match (owner, entry) {
+                (Some(_), Some(entry)) => {
+                    let sentence = format!("“{key}” does not belong to {}", entry.label);
+                    Fault::new("unknown_field", sentence).at(key)
+                }
+                _ => unknown_field(&key, &known),
+            };
+            self.reader.refuse_all(vec![invalid]);
+        }
+    }
+
+    /// A changed destination asks for every secret again, in the same request.
+    fn destination(
+        &mut self,
+        entry: &'static AuthorizationType,
+        origin: &Origin,
+        plain: &BTreeMap<String, String>,
+        secrets: &BTreeMap<String, Change>,
+    ) {
+        let Some(current) = self.current else { return };
+        if current.binding() == binding(origin, entry, plain) {
+            return;
+        }
+        let reason = if current.origin != *origin {
+            "You changed the address, so saved secrets are not sent to the new one".to_owned()
+        } else if current.authorization_type.kind != entry.kind {
+            "You changed the authorization type, so the saved one is not used with it".to_owned()
+        } else {
+            let changed = entry.fields.iter().filter(|field| field.binds);
+            let changed = changed.filter(|field| current.plain.get(field.key) != plain.get(field.key));
+            let label = changed.map(|field| in_sentence(field.label)).next().unwrap_or_default();
+            format!("You changed the {label}, so the saved one is not used with it")
+        };
+        for (key, change) in secrets {
+            if !matches!(change, Change::Keep) {
+                continue;
+            }
+            let (field, what) = self.name_of_secret(key, entry);
+            let sentence = format!("Enter the {what} again. {reason}");
+            self.reader.refuse(&field, Fault::new("secret_needed_for_new_destination", sentence));
+        }
+    }
+
+    /// Where a secret stands in the form, and what a sentence calls it.
+    fn name_of_secret(&self, key: &str, entry: &'static AuthorizationType) -> (String, String) {
+        if let Some(field) = entry.fields.iter().find(|field| field.key == key) {
+            return (key.to_owned(), in_sentence(field.label));
+        }
+        let headers = self.current.map_or(&[][..], |current| &current.custom_headers);
+        match headers.iter().position(|header| header.secret_key() == key) {
+            Some(index) => {
+                (format!("custom_headers/{index}/value"), format!("value of {}", headers[index].name))
+            }
+            None => ("url_address".to_owned(), "whole address".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The vocabulary of Consign: credentials, connectors, events and deliveries as plain values.
+//!
+//! A *credential* says where a tool is and how we are let in. A *connector* says what goes there. An *event* comes
+//! in once; every interested webhook gets a *delivery* of it. This crate knows the rules of all of them and does
+//! nothing: no run time, no network, no database, no clock. Time is an argument; randomness enters only in
+//! [`vault`] and [`id`].
+//!
+//! Modules stand in reading order.
+
+pub mod id;
+pub mod time;
+
+pub mod redact;
+pub mod secret;
+pub mod vault;
+
+pub mod catalog;
+pub mod name;
+
+pub mod address;
+pub mod header;
+pub mod host;
+pub mod target;
+
+pub mod auth;
+pub mod credential;
+
+pub mod condition;
+pub mod connector;
+pub mod event;
+pub mod template;
+
+pub mod answer;
+pub mod delivery;
+pub mod retry_after;
+
+pub mod api_key;
+pub mod audit;
+pub mod rights;

@@ -1,0 +1,126 @@
+//! The ways in which one character can stand in a text: raw, `%XX` and `+`, JSON escapes, XML references.
+
+/// Adds every position behind an occurrence of `wanted` at `from`. True when the text ends before that can be
+/// told. In Base64 both alphabets are one, and a line end is passed over.
+pub(super) fn read_char(text: &[u8], from: usize, wanted: char, base64: bool, next: &mut Vec<usize>) -> bool {
+    if !base64 {
+        return read_forms(&text[from..], from, wanted, next);
+    }
+    let from = from + line_end(&text[from..]);
+    let cut = read_forms(&text[from..], from, wanted, next);
+    match wanted {
+        '+' => read_forms(&text[from..], from, '-', next) || cut,
+        '/' => read_forms(&text[from..], from, '_', next) || cut,
+        _ => cut,
+    }
+}
+
+fn read_forms(rest: &[u8], from: usize, wanted: char, next: &mut Vec<usize>) -> bool {
+    let mut cut = false;
+    let mut add = |length: Read| match length {
+        Read::Bytes(length) => next.push(from + length),
+        Read::Cut => cut = true,
+        Read::Other => {}
+    };
+    let Some(first) = rest.first() else { return true };
+    add(utf8(rest, wanted));
+    match first {
+        // An escape of it that the text cuts reads like a raw one.
+        b'%' if wanted == '%' && rest.len() < 3 => add(Read::Cut),
+        b'%' if wanted == '%' => add(Read::Bytes(1)),
+        b'+' if wanted == ' ' => add(Read::Bytes(1)),
+        b'\\' => add(json(rest, wanted)),
+        b'&' => add(xml(rest, wanted)),
+        b'\r' if wanted == '\n' && rest.get(1) == Some(&b'\n') => add(Read::Bytes(2)),
+        _ => {}
+    }
+    cut
+}
+
+/// What a reading came to.
+enum Read {
+    /// The character, in this many bytes.
+    Bytes(usize),
+    /// The text ends within it.
+    Cut,
+    /// Something else.
+    Other,
+}
+
+/// The bytes of the character, each raw or as `%XX`.
+fn utf8(rest: &[u8], wanted: char) -> Read {
+    let mut buffer = [0; 4];
+    let mut at = 0;
+    for byte in wanted.encode_utf8(&mut buffer).bytes() {
+        match rest.get(at..) {
+            None | Some([]) => return Read::Cut,
+            Some([b'%', high, low, ..]) if hex(&[*high, *low]) == Some(u32::from(byte)) => at += 3,
+            Some([first, ..]) if *first == byte => at += 1,
+            Some([b'%'] | [b'%', _]) => return Read::Cut,
+            Some(_) => return Read::Other,
+        }
+    }
+    Read::Bytes(at)
+}
+
+/// `\"`, `\/`, `\n`, and `\u0041` in either case, in pairs beyond the first plane.
+fn json(rest: &[u8], wanted: char) -> Read {
+    let short = match rest.get(1) {
+        None => return Read::Cut,
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return json_units(rest, wanted),
+        Some(byte) => char::from(*byte),
+    };
+    let escaped = short == wanted && !wanted.is_ascii_alphanumeric();
+    if escaped { Read::Bytes(2) } else { Read::Other }
+}
+
+fn json_units(rest: &[u8], wanted: char) -> Read {
+    let mut at = 0;
+    for unit in wanted.encode_utf16(&mut [0; 2]) {
+        let Some(escape) = rest.get(at..at + 6) else { return Read::Cut };
+        if !escape.starts_with(b"\\u") || hex(&escape[2..]) != Some(u32::from(*unit)) {
+            return Read::Other;
+        }
+        at += 6;
+    }
+    Read::Bytes(at)
+}
+
+/// `&amp;` and its four siblings, `&#38;`, `&#x26;`.
+fn xml(rest: &[u8], wanted: char) -> Read {
+    // The longest reference is `&#x10FFFF;`, with room for leading zeros.
+    let window = &rest[..rest.len().min(16)];
+    let Some(end) = window.iter().position(|byte| *byte == b';') else {
+        return if rest.len() < 16 { Read::Cut } else { Read::Other };
+    };
+    let code = match &window[1..end] {
+        b"amp" => Some(u32::from('&')),
+        b"lt" => Some(u32::from('<')),
+        b"gt" => Some(u32::from('>')),
+        b"quot" => Some(u32::from('"')),
+        b"apos" => Some(u32::from('\'')),
+        [b'#', b'x' | b'X', digits @ ..] => hex(digits),
+        [b'#', digits @ ..] => std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+        _ => None,
+    };
+    if code == Some(u32::from(wanted)) { Read::Bytes(end + 1) } else { Read::Other }
+}
+
+/// The length of a line end, raw or escaped as JSON.
+fn line_end(rest: &[u8]) -> usize {
+    [&b"\r\n"[..], b"\n", b"\\r\\n", b"\\n"]
+        .into_iter()
+        .find(|end| rest.starts_with(end))
+        .map_or(0, <[u8]>::len)
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
+    let text = std::str::from_utf8(digits).ok().filter(|_| plain)?;
+    u32::from_str_radix(text, 16).ok()
+}

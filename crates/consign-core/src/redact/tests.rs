@@ -1,0 +1,207 @@
+//! Secrets in every form and place, and texts that have none.
+
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use proptest::prelude::*;
+
+use super::*;
+
+#[track_caller]
+fn check(secrets: &[&str], text: &str, expected: &str) {
+    assert_eq!(Scrubber::new(secrets.iter().copied()).scrub(text), expected, "{secrets:?}");
+}
+
+#[test]
+fn raw_and_encoded() {
+    let secret = &["p&s \"w/ö%2+\\"];
+    check(secret, "pw=p&s \"w/ö%2+\\!", "pw=[hidden]!");
+    check(secret, "pw=p%26s%20%22w%2F%C3%B6%252%2B%5C!", "pw=[hidden]!");
+    check(secret, "pw=p%26s+%22w%2f%c3%b6%252%2b%5c&x", "pw=[hidden]&x");
+    check(secret, r#"{"pw":"p&s \"w/ö%2+\\"}"#, r#"{"pw":"[hidden]"}"#);
+    check(secret, r#"{"pw":"p\u0026s \"w\/\u00F6%2\u002b\\"}"#, r#"{"pw":"[hidden]"}"#);
+    check(secret, "<pw>p&amp;s &quot;w/&#246;%2+\\</pw>", "<pw>[hidden]</pw>");
+    check(secret, "<pw>p&#38;s &#x22;w/&#xF6;%2+\\</pw>", "<pw>[hidden]</pw>");
+    check(&["𝄞key"], r"a\ud834\udd1ekey", "a[hidden]");
+    check(&["a%25b"], "a%25b a%2525b", "[hidden] [hidden]");
+    check(&["%25%25%25%25"], &"%25".repeat(9), "[hidden]");
+}
+
+#[test]
+fn base64_in_every_alignment() {
+    for user in ["", "a", "an", "ana", "ana.silva@example.org"] {
+        let pair = format!("{user}:s3cret/+Pass");
+        for encoded in [STANDARD.encode(&pair), URL_SAFE.encode(&pair), URL_SAFE_NO_PAD.encode(&pair)] {
+            let scrubbed = Scrubber::new(["s3cret/+Pass"].into_iter())
+                .scrub(&format!("Basic {encoded}, next"))
+                .into_owned();
+            assert!(scrubbed.ends_with("[hidden], next") && !scrubbed.contains("="), "{scrubbed}");
+            let left = scrubbed.strip_prefix("Basic ").unwrap().split('[').next().unwrap();
+            assert!(left.len() <= encoded.len() - 16, "{left} is left of {encoded}");
+        }
+    }
+    // Broken into lines, with slashes escaped, and percent-encoded.
+    let long = STANDARD.encode("x:??>>??>>??>>").replace('/', "\\/");
+    check(&["??>>??>>??>>"], &format!("\"{long}\""), "\"eD[hidden]\"");
+    let lines =
+        format!("{}\r\n{}", &STANDARD.encode("abcdefghijkl")[..7], &STANDARD.encode("abcdefghijkl")[7..]);
+    check(&["abcdefghijkl"], &lines, "[hidden]");
+    check(
+        &["??>>??>>??>>"],
+        &STANDARD.encode("??>>??>>??>>").replace('/', "%2F").replace('+', "%2b"),
+        "[hidden]",
+    );
+    // As OAuth sends it: form-encoded, then Base64.
+    let sent = STANDARD.encode("client:p%26s%2Fw");
+    assert!(Scrubber::new(["p&s/w"].into_iter()).scrub(&sent).contains(HIDDEN));
+}
+
+#[test]
+fn several_and_overlapping() {
+    check(&["abcd", "cdefgh"], "xabcdefghx", "x[hidden]x");
+    check(&["aaaa"], "aaaaaaa b", "[hidden] b");
+    check(&["first-secret", "second-secret"], "second-secret first-secret.", "[hidden] [hidden].");
+    check(&["", "abcd"], "abcde", "[hidden]e");
+    check(&[], "anything", "anything");
+}
+
+#[test]
+fn short_secrets_are_words() {
+    check(&["abc"], "abc \"abc\" xabc abcd (abc)", "[hidden] \"[hidden]\" xabc abcd ([hidden])");
+    check(&["7"], "code 7, 77", "code [hidden], 77");
+}
+
+#[test]
+fn lines_of_a_key() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIH\nshort\n-----END PRIVATE KEY-----\n";
+    check(&[key], &format!("key: {}", key.replace('\n', "\r\n")), "key: [hidden]");
+    check(&[key], "line 2 is MC4CAQAwBQYDK2VwBCIEIH", "line 2 is [hidden]");
+    check(&[key], "it is short", "it is short");
+    check(&[key], &serde_json::to_string(key).unwrap(), "\"[hidden]\"");
+}
+
+#[test]
+fn cut_at_the_end() {
+    check(&["super-secret-token"], "token=super-sec", "token=[hidden]");
+    check(&["super-secret-token"], "token=supe", "token=[hidden]");
+    check(&["super-secret-token"], "token=sup", "token=sup");
+    check(&["pass word"], "q=pass%2", "q=[hidden]");
+    check(&["super-secret-token"], "super nice", "super nice");
+}
+
+#[test]
+fn text_without_secrets_is_not_copied() {
+    let scrubber = Scrubber::new(["super-secret-token", "another one"].into_iter());
+    let text = r#"{"result":{"number":"INC0010001","short_description":"Device \"7\" is slow & old, 50%"}}"#;
+    assert!(matches!(scrubber.scrub(text), Cow::Borrowed(_)));
+    assert_eq!(format!("{scrubber:?}"), "Scrubber(…)");
+    assert_eq!(scrubber.scrub("%%%\\\\\\&&&\n\n\n"), "%%%\\\\\\&&&\n\n\n");
+}
+
+/// Percent-encoding of all that `keep` does not keep.
+fn percent(text: &str, upper: bool, keep: &str) -> String {
+    let byte = |byte: u8| match char::from(byte) {
+        c if c.is_ascii_alphanumeric() || keep.contains(c) => c.to_string(),
+        _ if upper => format!("%{byte:02X}"),
+        _ => format!("%{byte:02x}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+fn json_ascii(text: &str) -> String {
+    text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+fn json(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn xml(text: &str) -> String {
+    let names = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&apos;")];
+    names.into_iter().fold(text.to_owned(), |text, (raw, name)| text.replace(raw, name))
+}
+
+/// Every form in which a secret is sent or echoed, by encoders that know nothing of the scrubber.
+fn forms(secret: &str, user: &str) -> Vec<String> {
+    let pair = format!("{user}:{secret}");
+    let mut forms = vec![
+        secret.to_owned(),
+        json(secret),
+        json(secret).replace('/', "\\/"),
+        json_ascii(secret),
+        json_ascii(secret).to_uppercase().replace("\\U", "\\u"),
+        xml(secret),
+        secret.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
+        percent(secret, true, "-._~"),
+        percent(secret, false, "-._~"),
+        percent(secret, true, "-._~!'()*"),
+        percent(secret, false, ""),
+        percent(secret, true, "*-._ ").replace(' ', "+"),
+    ];
+    for text in [secret, &pair, &format!("{pair}!!")] {
+        forms.extend([
+            STANDARD.encode(text),
+            STANDARD_NO_PAD.encode(text),
+            URL_SAFE.encode(text),
+            URL_SAFE_NO_PAD.encode(text),
+        ]);
+    }
+    forms
+}
+
+fn any_secret() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Za-z0-9._~+/=-]{4,40}",
+        "[ -~]{4,24}",
+        "[%&\\\\\"'<>+ 25u/]{4,12}",
+        "\\PC{4,12}",
+        "[a-z\n\r]{4,20}"
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_form_of_a_secret_is_left(
+        secret in any_secret(),
+        user in "[a-z.@]{0,6}",
+        before in "[ -~]{0,12}|\\PC{0,6}",
+        after in "[ -~]{0,12}|\\PC{0,6}",
+    ) {
+        let scrubber = Scrubber::new([secret.as_str()].into_iter());
+        for form in forms(&secret, &user) {
+            let scrubbed = scrubber.scrub(&format!("{before} {form} {after}")).into_owned();
+            prop_assert!(scrubbed.contains(HIDDEN), "{form} was not found");
+            for piece in scrubbed.split(HIDDEN) {
+                prop_assert!(!piece.contains(&secret), "{piece:?} has the secret");
+                prop_assert!(!piece.contains(&form), "{piece:?} has {form}");
+                prop_assert!(!piece.contains(&URL_SAFE_NO_PAD.encode(&secret)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_may_be_cut_anywhere(
+        secret in "[A-Za-z0-9\"&%]{8,20}",
+        before in "[ -.]{0,5}",
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let scrubber = Scrubber::new([secret.as_str()].into_iter());
+        for form in [secret.clone(), json(&secret), xml(&secret), percent(&secret, true, "")] {
+            let whole = format!("{before}{form}");
+            let scrubbed = scrubber.scrub(&whole[..cut.index(whole.len() + 1)]).into_owned();
+            for piece in scrubbed.split(HIDDEN) {
+                prop_assert!(!piece.contains(&secret[..5]), "{piece:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_can_be_scrubbed(
+        secrets in prop::collection::vec(any::<String>(), 0..4),
+        text in any::<String>(),
+    ) {
+        let scrubbed = Scrubber::new(secrets.iter().map(String::as_str)).scrub(&text).into_owned();
+        for secret in secrets.iter().filter(|secret| secret.chars().count() >= 4) {
+            prop_assert!(scrubbed.split(HIDDEN).all(|piece| !piece.contains(secret.as_str())));
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Rows of connectors: what they send, and whether they may.
+
+use std::collections::HashMap;
+
+use consign_core::connector::{Connector, ConnectorState, HeldBy, Webhook, WebhookDraft};
+use consign_core::id::{ConnectorId, CredentialId};
+use consign_core::name::Name;
+use consign_core::time::Timestamp;
+use serde_json::Value;
+use sqlx::any::AnyRow;
+
+use crate::row::{Query, Row, anywhere, damaged, millis};
+use crate::statement::{Statement, chunks};
+use crate::{Db, Listed, Page, StoreError, installation};
+
+/// The one kind so far.
+const WEBHOOK: &str = "webhook";
+
+/// Which connectors a list shows; what is absent does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectorFilter {
+    /// Part of the name or description, without regard to case.
+    pub q: Option<String>,
+    /// The public word of the state: `held` is every hold.
+    pub state: Option<String>,
+    /// The credential it uses.
+    pub credential: Option<CredentialId>,
+}
+
+/// What a connector did lately, and what waits for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Delivered since the time that was asked for.
+    pub delivered: u64,
+    /// Failed since the time that was asked for.
+    pub failed: u64,
+    /// Pending or held.
+    pub open: u64,
+    /// When the last one was delivered, however long ago.
+    pub last_delivery_at: Option<Timestamp>,
+}
+
+/// Adds a connector.
+///
+/// # Errors
+/// `NotUnique` when its name is taken.
+pub async fn insert(db: &mut Db, connector: &Connector) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "insert into connector (name, name_key, description, kind, credential_id, lost_credential, settings,
+           in_flight_max, state, state_reason, state_since, closed_until, failing_since, updated_at, revision,
+           id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+    );
+    let query = bind_saved(query, connector);
+    query.bind(connector.id.to_string()).bind(connector.created_at.millis()).execute(&mut *db).await?;
+    installation::bump(db).await
+}
+
+/// Replaces a connector. `false`, and no change, when someone else saved it in the meantime.
+///
+/// # Errors
+/// `NotUnique` when its name is taken.
+pub async fn update(db: &mut Db, connector: &Connector, expected_revision: i64) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "update connector set name = $1, name_key = $2, description = $3, kind = $4, credential_id = $5,
+           lost_credential = $6, settings = $7, in_flight_max = $8, state = $9, state_reason = $10, state_since = $11,
+           closed_until = $12, failing_since = $13, updated_at = $14, revision = $15
+         where id = $16 and revision = $17",
+    );
+    let query = bind_saved(query, connector).bind(connector.id.to_string()).bind(expected_revision);
+    let updated = query.execute(&mut *db).await?.rows_affected() == 1;
+    if updated {
+        installation::bump(db).await?;
+    }
+    Ok(updated)
+}
+
+/// The columns that a save writes, in the order of both statements above.
+fn bind_saved<'q>(query: Query<'q>, connector: &Connector) -> Query<'q> {
+    query
+        .bind(connector.name.as_str().to_owned())
+        .bind(connector.name.key())
+        .bind(connector.description.clone())
+        .bind(WEBHOOK)
+        .bind(connector.credential.map(|id| id.to_string()))
+        .bind(connector.lost_credential.clone())
+        .bind(connector.webhook.to_json().to_string())
+        .bind(i64::from(connector.webhook.max_concurrency))
+        .bind(connector.state.stored())
+        .bind(connector.state_reason.clone())
+        .bind(connector.state_since.millis())
+        .bind(millis(connector.closed_until))
+        .bind(millis(connector.failing_since))
+        .bind(connector.updated_at.millis())
+        .bind(connector.revision)
+}
+
+/// Removes a connector, and tells whether it was there. Its deliveries stay.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete(db: &mut Db, id: ConnectorId) -> Result<bool, StoreError> {
+    let query = sqlx::query("delete from connector where id = $1").bind(id.to_string());
+    let deleted = query.execute(&mut *db).await?.rows_affected() == 1;
+    installation::bump(db).await?;
+    Ok(deleted)
+}
+
+/// A connector by its id.
+///
+/// # Errors
+/// `Damaged` when a newer program stored a setting that this one does not know.
+pub async fn find(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, StoreError> {
+    let query = sqlx::query("select * from connector where id = $1").bind(id.to_string());
+    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+/// A connector by its name, without regard to case.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_by_name(db: &mut Db, name: &Name) -> Result<Option<Connector>, StoreError> {
+    let query = sqlx::query("select * from connector where name_key = $1").bind(name.key());
+    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+/// Every connector, for matching events.
+///
+/// # Errors
+/// As [`find`].
+pub async fn all(db: &mut Db) -> Result<Vec<Connector>, StoreError> {
+    let rows = sqlx::query("select * from connector order by id").fetch_all(db).await?;
+    rows.iter().map(read).collect()
+}
+
+/// The connectors that use a credential, by name.
+///
+/// # Errors
+/// As [`find`].
+pub async fn by_credential(db: &mut Db, credential: CredentialId) -> Result<Vec<Connector>, StoreError> {
+    let query = sqlx::query("select * from connector where credential_id = $1 order by name_key, id");
+    query.bind(credential.to_string()).fetch_all(db).await?.iter().map(read).collect()
+}
+
+/// A page of connectors, by name.
+///
+/// # Errors
+/// `BadCursor`, and as [`find`].
+pub async fn list(
+    db: &mut Db,
+    filter: &ConnectorFilter,
+    page: &Page,
+) -> Result<Listed<Connector>, StoreError> {
+    let turn = page.turn()?;
+    let mut statement = Statement::new(db, "select * from connector where 1 = 1");
+    if let Some(q) = &filter.q {
+        let pattern = anywhere(&q.trim().to_lowercase());
+        statement.push(" and (name_key like ").bind(pattern.clone()).push(" escape '!'");
+        statement.push(" or lower(description) like ").bind(pattern).push(" escape '!')");
+    }
+    if let Some(word) = &filter.state {
+        let states = ConnectorState::ALL.iter().filter(|state| state.kind() == word);
+        statement.push(" and state in (").list(states.map(|state| state.stored())).push(")");
+    }
+    if let Some(credential) = filter.credential {
+        statement.push(" and credential_id = ").bind(credential.to_string());
+    }
+    if let Some(from) = &turn.from {
+        let [name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
+        statement.push(" and (name_key, id)").push(if turn.backward { " < (" } else { " > (" });
+        statement.bind(name_key.as_str()).push(", ").bind(id.as_str()).push(")");
+    }
+    statement.push(match turn.backward {
+        true => " order by name_key desc, id desc limit ",
+        false => " order by name_key, id limit ",
+    });
+    statement.bind(turn.rows());
+    let connectors = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(turn.listed(connectors, |connector| vec![connector.name.key(), connector.id.to_string()]))
+}
+
+/// Sets the state with its reason, only when it is another one, and tells whether it was.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn set_state(
+    db: &mut Db,
+    id: ConnectorId,
+    state: ConnectorState,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "update connector set state = $1, state_reason = $2, state_since = $3 where id = $4 and state <> $1",
+    );
+    let query = query.bind(state.stored()).bind(reason).bind(now.millis()).bind(id.to_string());
+    let changed = query.execute(&mut *db).await?.rows_affected() == 1;
+    if changed {
+        installation::bump(db).await?;
+    }
+    Ok(changed)
+}
+
+/// Holds the active connectors of a credential, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn hold_by_credential(
+    db: &mut Db,
+    credential: CredentialId,
+    held_by: HeldBy,
+    reason: &str,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "update connector set state = $1, state_reason = $2, state_since = $3
+         where credential_id = $4 and state = 'active'",
+    );
+    let query = query.bind(ConnectorState::Held(held_by).stored()).bind(reason).bind(now.millis());
+    let held = query.bind(credential.to_string()).execute(&mut *db).await?.rows_affected();
+    if held > 0 {
+        installation::bump(db).await?;
+    }
+    Ok(held)
+}
+
+/// Makes the connectors active that wait for a repair of their credential, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn release_by_credential(
+    db: &mut Db,
+    credential: CredentialId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "update connector set state = 'active', state_reason = '', state_since = $1
+         where credential_id = $2
+           and state in ('held_sign_in_refused', 'held_credential_locked', 'held_destination_blocked')",
+    );
+    let query = query.bind(now.millis()).bind(credential.to_string());
+    let released = query.execute(&mut *db).await?.rows_affected();
+    if released > 0 {
+        installation::bump(db).await?;
+    }
+    Ok(released)
+}
+
+/// Takes a credential that is about to be deleted away from its connectors; they wait for another one. The answer is
+/// the connectors with their names.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn lose_credential(
+    db: &mut Db,
+    credential: CredentialId,
+    name: &Name,
+    now: Timestamp,
+) -> Result<Vec<(ConnectorId, String)>, StoreError> {
+    let query = sqlx::query(
+        "update connector set credential_id = null, lost_credential = $1, state = 'credential_missing',
+           state_reason = '', state_since = $2
+         where credential_id = $3 returning id, name",
+    );
+    let query = query.bind(name.as_str()).bind(now.millis()).bind(credential.to_string());
+    let rows = query.fetch_all(&mut *db).await?;
+    installation::bump(db).await?;
+    rows.iter().map(|row| Ok((Row(row).id("id")?, Row(row).text("name")?))).collect()
+}
+
+/// Sends nothing before a time; an earlier time than the one that is set changes nothing.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn close_until(db: &mut Db, id: ConnectorId, until: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("update connector set closed_until = $1 where id = $2 and coalesce(closed_until, 0) < $1")
+        .bind(until.millis())
+        .bind(id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Keeps since when every attempt has failed; `None` after one that did not.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn set_failing_since(
+    db: &mut Db,
+    id: ConnectorId,
+    since: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let query = sqlx::query("update connector set failing_since = $1 where id = $2");
+    query.bind(millis(since)).bind(id.to_string()).execute(db).await?;
+    Ok(())
+}
+
+/// What these connectors did since a time, and what waits for them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn counts_24h(
+    db: &mut Db,
+    ids: &[ConnectorId],
+    since: Timestamp,
+) -> Result<HashMap<ConnectorId, Counts>, StoreError> {
+    let mut counts = HashMap::new();
+    for chunk in chunks(ids) {
+        let mut statement = Statement::new(
+            db,
+            "select v.column1 as id,
+               (select count(*) from delivery d where d.connector_id = v.column1 and d.ended_at >= v.column2
+                  and d.state = 'delivered') as delivered,
+               (select count(*) from delivery d where d.connector_id = v.column1 and d.ended_at >= v.column2
+                  and d.state = 'failed') as failed,
+               (select count(*) from delivery d where d.connector_id = v.column1 and d.state = 'pending')
+                 + (select count(*) from delivery d where d.connector_id = v.column1 and d.state = 'held'
+                      and d.state <> 'delivered') as open,
+               (select max(d.ended_at) from delivery d where d.connector_id = v.column1 and d.ended_at is not null
+                  and d.state = 'delivered') as last_delivery_at
+             from (values ",
+        );
+        statement.rows(chunk, |row, id| drop(row.bind(id.to_string()).push(", ").bind(since.millis())));
+        statement.push(") as v");
+        for row in statement.all(db).await? {
+            let row = Row(&row);
+            let found = Counts {
+                delivered: row.count("delivered")?,
+                failed: row.count("failed")?,
+                open: row.count("open")?,
+                last_delivery_at: row.optional_time("last_delivery_at")?,
+            };
+            counts.insert(row.id("id")?, found);
+        }
+    }
+    Ok(counts)
+}
+
+fn read(row: &AnyRow) -> Result<Connector, StoreError> {
+    let row = Row(row);
+    Ok(Connector {
+        id: row.id("id")?,
+        name: Name::from_stored(row.text("name")?),
+        description: row.text("description")?,
+        credential: row.optional_id("credential_id")?,
+        lost_credential: row.optional_text("lost_credential")?,
+        webhook: read_webhook(row)?,
+        state: row.word("state", ConnectorState::find)?,
+        state_reason: row.text("state_reason")?,
+        state_since: row.time("state_since")?,
+        closed_until: row.optional_time("closed_until")?,
+        failing_since: row.optional_time("failing_since")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        revision: row.number("revision")?,
+    })
+}
+
+fn read_webhook(row: Row<'_>) -> Result<Webhook, StoreError> {
+    let kind = row.text("kind")?;
+    if kind != WEBHOOK {
+        return Err(StoreError::Damaged(format!("unknown connector kind {kind}")));
+    }
+    match row.json("settings")? {
+        Value::Object(settings) => {
+            WebhookDraft::parse_stored(settings).map_err(|_| damaged("connector.settings"))
+        }
+        _ => Err(damaged("connector.settings")),
+    }
+}

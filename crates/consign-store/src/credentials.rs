@@ -1,0 +1,277 @@
+//! Rows of credentials and their sealed secrets.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use consign_core::credential::{
+    Credential, CustomHeader, Rate, SentWith, Status, StatusCode, StoredSecret, stored_type,
+};
+use consign_core::id::CredentialId;
+use consign_core::name::Name;
+use consign_core::target::Origin;
+use consign_core::time::Timestamp;
+use consign_core::vault::Sealed;
+use sqlx::any::AnyRow;
+
+use crate::row::{Query, Row, damaged, json_text, millis};
+use crate::statement::{Statement, chunks};
+use crate::{Db, StoreError, installation};
+
+pub use list::{CredentialFilter, CredentialSort, attention_count, list};
+
+mod list;
+
+/// From so many days on an end date is the status; the rule of [`Credential::status`].
+const ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
+
+/// Adds a credential with its secrets.
+///
+/// # Errors
+/// `NotUnique` when its name is taken.
+pub async fn insert(db: &mut Db, credential: &Credential) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "insert into credential (name, name_key, origin, authorization_type, plain, custom_headers, ends_on, labels,
+           max_concurrency, max_per_second, seen_code, seen_reason, seen_since, last_used_at, updated_at, revision,
+           id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+    );
+    let query = bind_saved(query, credential);
+    query.bind(credential.id.to_string()).bind(credential.created_at.millis()).execute(&mut *db).await?;
+    insert_secrets(db, credential).await?;
+    installation::bump(db).await
+}
+
+/// Replaces a credential and its secrets. `false`, and no change, when someone else saved it in the meantime.
+///
+/// # Errors
+/// `NotUnique` when its name is taken.
+pub async fn update(db: &mut Db, credential: &Credential, expected_revision: i64) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "update credential set name = $1, name_key = $2, origin = $3, authorization_type = $4, plain = $5,
+           custom_headers = $6, ends_on = $7, labels = $8, max_concurrency = $9, max_per_second = $10,
+           seen_code = $11, seen_reason = $12, seen_since = $13, last_used_at = $14, updated_at = $15, revision = $16
+         where id = $17 and revision = $18",
+    );
+    let query = bind_saved(query, credential).bind(credential.id.to_string()).bind(expected_revision);
+    if query.execute(&mut *db).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    delete_secrets(db, credential.id).await?;
+    insert_secrets(db, credential).await?;
+    installation::bump(db).await?;
+    Ok(true)
+}
+
+/// The columns that a save writes, in the order of both statements above.
+fn bind_saved<'q>(query: Query<'q>, credential: &Credential) -> Query<'q> {
+    query
+        .bind(credential.name.as_str().to_owned())
+        .bind(credential.name.key())
+        .bind(credential.origin.to_string())
+        .bind(credential.authorization_type.kind)
+        .bind(json_text(&credential.plain))
+        .bind(headers_text(&credential.custom_headers))
+        .bind(credential.ends_on.clone())
+        .bind(json_text(&credential.labels))
+        .bind(credential.max_concurrency.map(i64::from))
+        .bind(credential.max_per_second.map(|rate| i64::from(rate.thousandths())))
+        .bind(credential.seen.code.kind())
+        .bind(credential.seen.reason.clone())
+        .bind(credential.seen.since.millis())
+        .bind(millis(credential.last_used_at))
+        .bind(credential.updated_at.millis())
+        .bind(credential.revision)
+}
+
+/// Removes a credential and its secrets, and tells whether it was there.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete(db: &mut Db, id: CredentialId) -> Result<bool, StoreError> {
+    delete_secrets(db, id).await?;
+    let query = sqlx::query("delete from credential where id = $1").bind(id.to_string());
+    let deleted = query.execute(&mut *db).await?.rows_affected() == 1;
+    installation::bump(db).await?;
+    Ok(deleted)
+}
+
+async fn delete_secrets(db: &mut Db, id: CredentialId) -> Result<(), StoreError> {
+    let query = sqlx::query("delete from credential_secret where credential_id = $1").bind(id.to_string());
+    query.execute(db).await?;
+    Ok(())
+}
+
+async fn insert_secrets(db: &mut Db, credential: &Credential) -> Result<(), StoreError> {
+    let secrets: Vec<(&String, &StoredSecret)> = credential.secrets.iter().collect();
+    for chunk in chunks(&secrets) {
+        let mut statement = Statement::new(
+            db,
+            "insert into credential_secret (credential_id, field, sealed, generation, updated_at, updated_by) values ",
+        );
+        statement.rows(chunk, |row, (field, secret)| {
+            row.bind(credential.id.to_string()).push(", ").bind(field.as_str()).push(", ");
+            row.bind(secret.sealed.as_stored()).push(", ").bind(secret.generation).push(", ");
+            row.bind(secret.updated_at.millis()).push(", ").bind(secret.updated_by.as_str());
+        });
+        statement.execute(db).await?;
+    }
+    Ok(())
+}
+
+/// A credential by its id.
+///
+/// # Errors
+/// `Damaged` when a newer program stored a word that this one does not know.
+pub async fn find(db: &mut Db, id: CredentialId) -> Result<Option<Credential>, StoreError> {
+    let query = sqlx::query("select * from credential where id = $1").bind(id.to_string());
+    match query.fetch_optional(&mut *db).await? {
+        Some(row) => Ok(with_secrets(db, vec![row]).await?.pop()),
+        None => Ok(None),
+    }
+}
+
+/// A credential by its name, without regard to case.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_by_name(db: &mut Db, name: &Name) -> Result<Option<Credential>, StoreError> {
+    let query = sqlx::query("select * from credential where name_key = $1").bind(name.key());
+    match query.fetch_optional(&mut *db).await? {
+        Some(row) => Ok(with_secrets(db, vec![row]).await?.pop()),
+        None => Ok(None),
+    }
+}
+
+/// Every credential, for a program that starts.
+///
+/// # Errors
+/// As [`find`].
+pub async fn all(db: &mut Db) -> Result<Vec<Credential>, StoreError> {
+    let rows = sqlx::query("select * from credential order by id").fetch_all(&mut *db).await?;
+    with_secrets(db, rows).await
+}
+
+/// Ids and names of all credentials by name, for choices.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn all_ids_names(db: &mut Db) -> Result<Vec<(CredentialId, Name)>, StoreError> {
+    let rows = sqlx::query("select id, name from credential order by name_key, id").fetch_all(db).await?;
+    rows.iter().map(|row| Ok((Row(row).id("id")?, Name::from_stored(Row(row).text("name")?)))).collect()
+}
+
+/// Keeps what was seen of a credential. Not a save: its revision stays.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn set_seen(db: &mut Db, id: CredentialId, seen: &Status) -> Result<(), StoreError> {
+    sqlx::query("update credential set seen_code = $1, seen_reason = $2, seen_since = $3 where id = $4")
+        .bind(seen.code.kind())
+        .bind(seen.reason.as_str())
+        .bind(seen.since.millis())
+        .bind(id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Keeps the time of the last request that the tool let in.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn mark_used(db: &mut Db, id: CredentialId, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("update credential set last_used_at = $1 where id = $2 and coalesce(last_used_at, 0) < $1")
+        .bind(now.millis())
+        .bind(id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// How many connectors use each credential; those that nobody uses are absent.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn usage_counts(db: &mut Db, ids: &[CredentialId]) -> Result<HashMap<CredentialId, u64>, StoreError> {
+    let mut counts = HashMap::new();
+    for chunk in chunks(ids) {
+        let mut statement =
+            Statement::new(db, "select credential_id, count(*) as used_by from connector where credential_id in (");
+        statement.list(chunk.iter().map(ToString::to_string));
+        statement.push(") group by credential_id");
+        for row in statement.all(db).await? {
+            counts.insert(Row(&row).id("credential_id")?, Row(&row).count("used_by")?);
+        }
+    }
+    Ok(counts)
+}
+
+async fn with_secrets(db: &mut Db, rows: Vec<AnyRow>) -> Result<Vec<Credential>, StoreError> {
+    let mut credentials = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let ids: Vec<String> = credentials.iter().map(|credential| credential.id.to_string()).collect();
+    places.extend(ids.iter().cloned().zip(0..));
+    for chunk in chunks(&ids) {
+        let mut statement = Statement::new(db, "select * from credential_secret where credential_id in (");
+        statement.list(chunk.iter().map(String::as_str));
+        statement.push(")");
+        for row in statement.all(db).await? {
+            let row = Row(&row);
+            let secret = StoredSecret {
+                sealed: Sealed::from_stored(row.text("sealed")?),
+                generation: row.number("generation")?,
+                updated_at: row.time("updated_at")?,
+                updated_by: row.text("updated_by")?,
+            };
+            let place = places.get(&row.text("credential_id")?).ok_or_else(|| damaged("credential_id"))?;
+            credentials[*place].secrets.insert(row.text("field")?, secret);
+        }
+    }
+    Ok(credentials)
+}
+
+fn read(row: &AnyRow) -> Result<Credential, StoreError> {
+    let row = Row(row);
+    let authorization_type = stored_type(&row.text("authorization_type")?)
+        .map_err(|word| StoreError::Damaged(format!("unknown authorization type {word}")))?;
+    let origin = Origin::parse("URL address", &row.text("origin")?).map_err(|_| damaged("credential.origin"))?;
+    let rate = row.optional_number("max_per_second")?;
+    Ok(Credential {
+        id: row.id("id")?,
+        name: Name::from_stored(row.text("name")?),
+        origin,
+        authorization_type,
+        plain: row.json("plain")?,
+        custom_headers: read_headers(row)?,
+        secrets: BTreeMap::new(),
+        ends_on: row.optional_text("ends_on")?,
+        labels: row.json("labels")?,
+        max_concurrency: row.optional_count("max_concurrency")?,
+        max_per_second: rate
+            .map(|rate| Rate::from_thousandths(rate).ok_or_else(|| damaged("max_per_second")))
+            .transpose()?,
+        seen: Status {
+            code: row.word("seen_code", StatusCode::find)?,
+            reason: row.text("seen_reason")?,
+            since: row.time("seen_since")?,
+        },
+        last_used_at: row.optional_time("last_used_at")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        revision: row.number("revision")?,
+    })
+}
+
+fn headers_text(headers: &[CustomHeader]) -> String {
+    let pairs: Vec<_> = headers.iter().map(|header| (&header.name, header.sent_with.kind())).collect();
+    json_text(&pairs)
+}
+
+fn read_headers(row: Row<'_>) -> Result<Vec<CustomHeader>, StoreError> {
+    let pairs: Vec<(String, String)> = row.json("custom_headers")?;
+    let header = |(name, word): (String, String)| {
+        let sent_with = SentWith::find(&word).ok_or_else(|| damaged("custom_headers"))?;
+        Ok(CustomHeader { name, sent_with })
+    };
+    pairs.into_iter().map(header).collect()
+}

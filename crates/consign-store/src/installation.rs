@@ -1,0 +1,65 @@
+//! What belongs to the installation as a whole: named values, and the revision of its configuration.
+
+use sqlx::Row as _;
+
+use crate::row::Row;
+use crate::{Db, StoreError};
+
+/// A value.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn get(db: &mut Db, key: &str) -> Result<Option<String>, StoreError> {
+    let query = sqlx::query("select value from installation where key = $1").bind(key);
+    query.fetch_optional(db).await?.map(|row| Row(&row).text("value")).transpose()
+}
+
+/// Sets a value.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn put(db: &mut Db, key: &str, value: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into installation (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value",
+    )
+    .bind(key)
+    .bind(value)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Sets a value that is not there yet, and tells whether it was this call that set it.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn put_if_absent(db: &mut Db, key: &str, value: &str) -> Result<bool, StoreError> {
+    let query = sqlx::query("insert into installation (key, value) values ($1, $2) on conflict (key) do nothing");
+    Ok(query.bind(key).bind(value).execute(db).await?.rows_affected() == 1)
+}
+
+/// Removes a value, and tells whether it was there.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn remove(db: &mut Db, key: &str) -> Result<bool, StoreError> {
+    let query = sqlx::query("delete from installation where key = $1").bind(key);
+    Ok(query.execute(db).await?.rows_affected() == 1)
+}
+
+/// Rises with every change of a connector, a credential or an API key: what was read at a lower one is out of date.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn revision(db: &mut Db) -> Result<i64, StoreError> {
+    Ok(sqlx::query("select number from revision where one = 1").fetch_one(db).await?.try_get(0)?)
+}
+
+/// Raises the revision. The functions that change connectors, credentials and API keys do it themselves.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn bump(db: &mut Db) -> Result<(), StoreError> {
+    sqlx::query("update revision set number = number + 1 where one = 1").execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Brings the database to the version of this program: what is missing, in order, each in a transaction.
+
+use sqlx::Row as _;
+
+use crate::statement::run_script;
+use crate::{Db, Store, StoreError, is_postgres};
+
+/// The migrations in order; the first has version 1. A published one is never changed.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
+
+/// Two replicas that create the table of versions at the same moment can make one of them fail.
+const TRIES: u32 = 5;
+
+/// Runs what is missing.
+pub(crate) async fn run(store: &Store) -> Result<(), StoreError> {
+    let mut tries = 1;
+    while let Err(error) = create_version_table(store).await {
+        if tries == TRIES {
+            return Err(error);
+        }
+        tries += 1;
+    }
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful of migrations");
+    let found = version(&mut *store.read().await?).await?;
+    if found > known {
+        return Err(StoreError::NewerDatabase { found, known });
+    }
+    for (version, text) in (1..).zip(MIGRATIONS) {
+        apply(store, version, text).await?;
+    }
+    Ok(())
+}
+
+/// The newest migration that the database has.
+pub(crate) async fn version(db: &mut Db) -> Result<i64, StoreError> {
+    let row = sqlx::query("select coalesce(max(version), 0) as version from schema_version").fetch_one(db).await?;
+    Ok(row.try_get("version")?)
+}
+
+async fn create_version_table(store: &Store) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "create table if not exists schema_version (version bigint primary key, applied_at bigint not null)",
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+async fn apply(store: &Store, version: i64, text: &str) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    let now = tx.now();
+    // The version row comes first: a second replica waits here for the first one, and then has nothing to do.
+    let mine = sqlx::query(
+        "insert into schema_version (version, applied_at) values ($1, $2) on conflict (version) do nothing",
+    )
+    .bind(version)
+    .bind(now.millis())
+    .execute(&mut *tx)
+    .await?;
+    if mine.rows_affected() == 0 {
+        return Ok(());
+    }
+    let postgres = is_postgres(&tx);
+    run_script(&mut tx, translated(text, postgres)).await?;
+    if version == 1 {
+        run_script(&mut tx, audit_triggers(postgres).to_owned()).await?;
+    }
+    tx.commit().await
+}
+
+/// The one type with two names.
+fn translated(text: &str, postgres: bool) -> String {
+    if postgres { text.replace(" blob", " bytea") } else { text.to_owned() }
+}
+
+/// Refuses to change or remove entries of the audit log. The two databases have no common text for triggers.
+fn audit_triggers(postgres: bool) -> &'static str {
+    if postgres {
+        "create function audit_refuse() returns trigger language plpgsql as $$
+         begin raise exception 'the audit log is append only'; end $$;
+         create trigger audit_no_update before update on audit for each row execute function audit_refuse();
+         create trigger audit_no_delete before delete on audit for each row execute function audit_refuse();
+         create trigger audit_no_truncate before truncate on audit execute function audit_refuse();
+         create trigger audit_head_no_delete before delete on audit_head
+           for each row execute function audit_refuse();
+         create trigger audit_head_no_truncate before truncate on audit_head execute function audit_refuse();"
+    } else {
+        "create trigger audit_no_update before update on audit
+         begin select raise(abort, 'the audit log is append only'); end;
+         create trigger audit_no_delete before delete on audit
+         begin select raise(abort, 'the audit log is append only'); end;
+         create trigger audit_head_no_delete before delete on audit_head
+         begin select raise(abort, 'the audit log is append only'); end;"
+    }
+}

@@ -1,0 +1,202 @@
+//! The one dialler: resolve once, judge every answer, connect to what was judged, check the peer.
+//!
+//! No name and no address reaches a socket without [`Egress`] having judged it. Proxy variables are not read.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use consign_core::address::{Blocked, Egress};
+use consign_core::delivery::{Outcome, Refusal, Unreached};
+use consign_core::host::Host;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
+
+use crate::{NothingSent, Timing, now, phase, words};
+
+/// The longest wait for the addresses of a name.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most addresses of a name that are dialled; all are judged.
+const ADDRESSES_MAX: usize = 16;
+/// The head start of an address before the next one is dialled beside it (RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// What decides where we may go.
+pub(crate) struct Guard {
+    egress: Egress,
+    own_ports: Vec<u16>,
+    resolver: Resolver,
+}
+
+/// Who finds the addresses of names.
+enum Resolver {
+    /// The operating system.
+    System,
+    /// The answers of a test.
+    #[cfg(test)]
+    Scripted(Box<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialFault {
+    #[error("{}.", .0.fault("The address").message)]
+    Blocked(Blocked),
+    #[error("{host}:{port} is this server itself.")]
+    Own { host: Host, port: u16 },
+    #[error("No address found for {0}. Check the spelling, or whether this server may ask your internal DNS.")]
+    NoAddress(Host),
+    #[error("{host}:{port} did not answer within {}. A firewall may block it.", words(*.limit))]
+    TimedOut { host: Host, port: u16, limit: Duration },
+    #[error("{host}:{port} refused the connection. Nothing may listen there, or a firewall may block it.")]
+    Refused { host: Host, port: u16 },
+    #[error("{host}:{port} cannot be reached from this server: {}.", .source.kind())]
+    Failed { host: Host, port: u16, source: io::Error },
+}
+
+impl From<DialFault> for NothingSent {
+    fn from(fault: DialFault) -> Self {
+        let detail = fault.to_string();
+        let outcome = match fault {
+            DialFault::Blocked(_) | DialFault::Own { .. } => {
+                let words = detail.trim_end_matches('.').to_owned();
+                Outcome::Refused { refusal: Refusal::DestinationBlocked(words) }
+            }
+            DialFault::NoAddress(_) => Outcome::Unreachable { reason: Unreached::Name },
+            DialFault::TimedOut { .. } | DialFault::Refused { .. } | DialFault::Failed { .. } => {
+                Outcome::Unreachable { reason: Unreached::Connect }
+            }
+        };
+        Self { outcome, detail }
+    }
+}
+
+impl Guard {
+    pub(crate) fn new(egress: Egress, own_ports: Vec<u16>) -> Self {
+        Self { egress, own_ports, resolver: Resolver::System }
+    }
+
+    /// Answers names from a script instead of the system.
+    #[cfg(test)]
+    pub(crate) fn script(&mut self, answers: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) {
+        self.resolver = Resolver::Scripted(Box::new(answers));
+    }
+}
+
+/// Connects to the host. Looking up takes at most 5 s, connecting at most `limit`, and both end at `deadline`.
+pub(crate) async fn dial(
+    guard: &Guard,
+    host: &Host,
+    port: u16,
+    limit: Duration,
+    deadline: Instant,
+    timing: &mut Timing,
+) -> Result<TcpStream, DialFault> {
+    guard.egress.judge_name(host, port).map_err(DialFault::Blocked)?;
+    let answers = match host.literal() {
+        Some(address) => vec![address],
+        None => {
+            let start = now();
+            let found = resolve(guard, host, deadline).await;
+            timing.dns = Some(now().saturating_duration_since(start));
+            found?
+        }
+    };
+    let addresses = judge(guard, host, port, &answers)?;
+    let start = now();
+    let (end, limit) = phase(limit, deadline);
+    let connected = timeout_at(end, connect_any(&addresses)).await;
+    timing.connect = Some(now().saturating_duration_since(start));
+    match connected {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err(DialFault::Refused { host: host.clone(), port })
+        }
+        Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
+            Err(DialFault::Failed { host: host.clone(), port, source: error })
+        }
+        Ok(Err(_)) | Err(_) => Err(DialFault::TimedOut { host: host.clone(), port, limit }),
+    }
+}
+
+async fn resolve(guard: &Guard, host: &Host, deadline: Instant) -> Result<Vec<IpAddr>, DialFault> {
+    let name = host.to_string();
+    let found = match &guard.resolver {
+        Resolver::System => {
+            let (end, _) = phase(LOOK_UP_TIMEOUT, deadline);
+            timeout_at(end, look_up(&name)).await.map_or_else(|_| Vec::new(), Result::unwrap_or_default)
+        }
+        #[cfg(test)]
+        Resolver::Scripted(answers) => answers(&name),
+    };
+    if found.is_empty() { Err(DialFault::NoAddress(host.clone())) } else { Ok(found) }
+}
+
+/// All addresses of a name, in the order in which the system would use them.
+#[expect(clippy::disallowed_methods, reason = "the one place that resolves names of third parties")]
+async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for answer in tokio::net::lookup_host((name, 0)).await? {
+        if !found.contains(&answer.ip()) {
+            found.push(answer.ip());
+        }
+    }
+    Ok(found)
+}
+
+/// What may be dialled. One blocked answer refuses them all: a name that also points inside is not to be trusted.
+fn judge(guard: &Guard, host: &Host, port: u16, answers: &[IpAddr]) -> Result<Vec<SocketAddr>, DialFault> {
+    for address in answers {
+        let rule = guard.egress.judge(host, *address, port).map_err(DialFault::Blocked)?;
+        if guard.own_ports.contains(&port) && is_own(*address) {
+            return Err(DialFault::Own { host: host.clone(), port });
+        }
+        if let Some(rule) = rule {
+            tracing::debug!(host = %host, port, rule = %rule, "an egress rule opened a destination");
+        }
+    }
+    Ok(answers.iter().take(ADDRESSES_MAX).map(|address| SocketAddr::new(*address, port)).collect())
+}
+
+/// Whether an address belongs to this machine: only to its own can a socket be bound.
+fn is_own(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// Dials the addresses in order, each with a head start before the next, and keeps the first that connects.
+async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut waiting = addresses.iter();
+    let mut attempts = JoinSet::new();
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        let more = waiting.next().map(|address| attempts.spawn(connect(*address))).is_some();
+        let ended = if more && !waiting.as_slice().is_empty() {
+            match timeout(HEAD_START, attempts.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            }
+        } else {
+            attempts.join_next().await
+        };
+        match ended {
+            Some(Ok(Ok(stream))) => return Ok(stream),
+            Some(Ok(Err(error))) => failure = error,
+            Some(Err(ended)) => failure = io::Error::other(ended),
+            None => return Err(failure),
+        }
+    }
+}
+
+/// Connects, and makes sure that the other end is the address that was judged.
+#[expect(clippy::disallowed_methods, reason = "the one place that dials third parties")]
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    let peer = stream.peer_addr()?;
+    if peer.ip().to_canonical() != address.ip().to_canonical() || peer.port() != address.port() {
+        return Err(io::Error::other("the connection leads to another address"));
+    }
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

@@ -1,0 +1,353 @@
+//! One request (RFC 9110): made of parsed parts, sent once, its answer read up to a limit.
+//!
+//! No redirect is followed, `Accept-Encoding` is never sent, and a request is sent a second time only when the
+//! connection handed it back untouched.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use consign_core::connector::Message;
+use consign_core::credential::Access;
+use consign_core::delivery::{NoAnswer, Outcome, Refusal, Unreached};
+use consign_core::host::Host;
+use consign_core::retry_after;
+use consign_core::secret::Secret;
+use consign_core::target::{Origin, RemotePath};
+use consign_core::time::Timestamp;
+use http::header::{CONTENT_LENGTH, HOST, LOCATION};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::time::timeout_at;
+
+use crate::pool::Lease;
+use crate::{Answer, Limits, Network, NothingSent, Sent, Timing, now as clock, words};
+
+/// Names that frame the message or belong to the connection; the rules at save time exclude them already.
+const FRAMING: &[HeaderName] = &[
+    http::header::HOST,
+    http::header::CONTENT_LENGTH,
+    http::header::TRANSFER_ENCODING,
+    http::header::CONNECTION,
+    http::header::TE,
+    http::header::TRAILER,
+    http::header::UPGRADE,
+    http::header::EXPECT,
+    http::header::ACCEPT_ENCODING,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("http2-settings"),
+];
+/// What a line of a head has beside name and value: a colon, a space and the end of the line.
+const LINE_EXTRA_BYTES: usize = 4;
+
+/// See [`Network::send`].
+pub(crate) async fn send(
+    network: &Network,
+    access: &Access,
+    message: &Message,
+    body: Bytes,
+    limits: &Limits,
+    now: Timestamp,
+) -> Sent {
+    let start = clock();
+    let mut timing = Timing::default();
+    let mut sent = match Draft::new(access, message, body) {
+        Ok(draft) => draft.send(network, &access.origin, limits, start + limits.timeout, now, &mut timing).await,
+        Err(fault) => nothing_sent(NothingSent::from(fault)),
+    };
+    timing.total = clock().saturating_duration_since(start);
+    sent.timing = timing;
+    sent
+}
+
+/// Why a request was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DraftFault {
+    #[error("the address of the request leaves {0}")]
+    LeavesOrigin(Origin),
+    #[error("the header {0} is set automatically")]
+    Framing(HeaderName),
+    #[error("the value of the header {0} has characters that cannot be sent")]
+    Value(HeaderName),
+}
+
+impl From<DraftFault> for NothingSent {
+    fn from(fault: DraftFault) -> Self {
+        let words = fault.to_string();
+        let detail = format!("The request was not sent: {words}.");
+        Self { outcome: Outcome::Refused { refusal: Refusal::NotRendered(words) }, detail }
+    }
+}
+
+/// A request that is complete but for the version of HTTP.
+pub(crate) struct Draft {
+    request: Request<Full<Bytes>>,
+    /// Scheme, authority, path and query; HTTP/1.1 sends only the last two.
+    uri: Uri,
+    host: HeaderValue,
+    bytes: u64,
+}
+
+impl Draft {
+    /// Joins the message with the access: its headers replace those of the message, its secret path goes before the
+    /// message's own. The finished address must have exactly the origin of the access.
+    pub(crate) fn new(access: &Access, message: &Message, body: Bytes) -> Result<Self, DraftFault> {
+        let authority = access.origin.authority();
+        let uri = join(&access.origin, &authority, access.path.as_ref(), &message.path)?;
+        let host = HeaderValue::try_from(authority).map_err(|_| DraftFault::LeavesOrigin(access.origin.clone()))?;
+        let mut headers = HeaderMap::with_capacity(message.headers.len() + access.headers.len() + 2);
+        headers.insert(HOST, host.clone());
+        for (name, value) in &message.headers {
+            check(name, value)?;
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in &access.headers {
+            check(name, value)?;
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        if !body.is_empty() || matches!(message.method, Method::POST | Method::PUT | Method::PATCH) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_EXTRA_BYTES);
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let first_line = message.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
+        let bytes = first_line + lines.sum::<usize>() + "\r\n".len() + body.len();
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = message.method.clone();
+        *request.headers_mut() = headers;
+        Ok(Self { request, uri, host, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
+    }
+
+    /// Sends it; once more, on a fresh connection, when a kept one turned out to be dead before anything was sent.
+    async fn send(
+        mut self,
+        network: &Network,
+        origin: &Origin,
+        limits: &Limits,
+        deadline: Instant,
+        now: Timestamp,
+        timing: &mut Timing,
+    ) -> Sent {
+        let mut fresh = false;
+        loop {
+            let mut lease = match network.connect(origin, fresh, deadline, timing).await {
+                Ok(lease) => lease,
+                Err(fault) => return nothing_sent(fault),
+            };
+            let handed_over = clock();
+            let request = self.written_for(lease.is_http2());
+            let answered = timeout_at(deadline.into(), lease.send(request)).await;
+            let first_byte = clock().saturating_duration_since(handed_over);
+            let bytes = self.bytes;
+            match answered {
+                Ok(Ok(response)) => {
+                    timing.first_byte = Some(first_byte);
+                    let reading = Reading { origin, limits, deadline, now };
+                    return reading.answer(lease, response, bytes, timing).await;
+                }
+                Ok(Err(mut lost)) => match lost.take_message() {
+                    Some(request) if timing.reused => {
+                        self.request = request;
+                        fresh = true;
+                    }
+                    Some(_) => return nothing_sent(closed_at_once(origin.host())),
+                    None => return unanswered(NoAnswer::ConnectionLost, lost_words(origin.host(), &lost.into_error()), bytes),
+                },
+                Err(_) => {
+                    lease.retire();
+                    let words = format!("{} did not answer within {}.", origin.host(), words(limits.timeout));
+                    return unanswered(NoAnswer::TimedOut, words, bytes);
+                }
+            }
+        }
+    }
+
+    /// Takes the request out, as the version of the connection writes it.
+    fn written_for(&mut self, http2: bool) -> Request<Full<Bytes>> {
+        let mut request = std::mem::take(&mut self.request);
+        if http2 {
+            request.headers_mut().remove(HOST);
+            *request.uri_mut() = self.uri.clone();
+            *request.version_mut() = Version::HTTP_2;
+        } else {
+            if !request.headers().contains_key(HOST) {
+                request.headers_mut().insert(HOST, self.host.clone());
+            }
+            let target = self.uri.path_and_query().cloned();
+            *request.uri_mut() = target.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
+            *request.version_mut() = Version::HTTP_11;
+        }
+        request
+    }
+}
+
+/// The address of the request, taken apart again and compared with what was meant, byte by byte.
+fn join(
+    origin: &Origin,
+    authority: &str,
+    base: Option<&Secret>,
+    path: &RemotePath,
+) -> Result<Uri, DraftFault> {
+    let target = RemotePath::join(base.map(Secret::expose), path);
+    let target = target.expose();
+    let leaves = || DraftFault::LeavesOrigin(origin.clone());
+    let uri = Uri::try_from(format!("https://{authority}{target}")).map_err(|_| leaves())?;
+    let same_scheme = uri.scheme_str() == Some("https");
+    let same_authority = uri.authority().is_some_and(|own| own.as_str() == authority);
+    let same_target = uri.path_and_query().is_some_and(|own| own.as_str() == target);
+    if same_scheme && same_authority && same_target && target.starts_with('/') { Ok(uri) } else { Err(leaves()) }
+}
+
+/// The last look at a header before it leaves: nothing that frames the message, one line of visible ASCII.
+fn check(name: &HeaderName, value: &HeaderValue) -> Result<(), DraftFault> {
+    if FRAMING.contains(name) || name.as_str().starts_with("proxy-") {
+        return Err(DraftFault::Framing(name.clone()));
+    }
+    let bytes = value.as_bytes();
+    let blank_edge = bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ');
+    if blank_edge || !bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
+        return Err(DraftFault::Value(name.clone()));
+    }
+    Ok(())
+}
+
+/// What an answer is read with.
+struct Reading<'a> {
+    origin: &'a Origin,
+    limits: &'a Limits,
+    deadline: Instant,
+    now: Timestamp,
+}
+
+impl Reading<'_> {
+    /// The status decides the outcome; a body that is cut short changes nothing about it.
+    async fn answer(
+        &self,
+        lease: Lease,
+        response: Response<Incoming>,
+        request_bytes: u64,
+        timing: &mut Timing,
+    ) -> Sent {
+        let head_read = clock();
+        let (head, body) = response.into_parts();
+        let (body, end) = self.body(body).await;
+        timing.body = Some(clock().saturating_duration_since(head_read));
+        match end {
+            // After 101 the connection speaks something else.
+            End::Complete if head.status.as_u16() != 101 => lease.give_back(idle_max(&head.headers)).await,
+            End::TimedOut => lease.retire(),
+            End::Complete | End::TooLong | End::Lost => drop(lease),
+        }
+        let status = head.status.as_u16();
+        let outcome = if head.status.is_success() {
+            Outcome::Accepted { status }
+        } else {
+            Outcome::Rejected { status, wait: retry_after::asked_wait(&head.headers, status, self.now) }
+        };
+        let detail = self.detail(status, &head.headers, end);
+        let answer = Some(Answer { status, headers: head.headers, body });
+        Sent { outcome, answer, timing: Timing::default(), detail, request_bytes }
+    }
+
+    /// Reads to the end, the limit or the deadline, whichever comes first.
+    async fn body(&self, mut body: Incoming) -> (Bytes, End) {
+        let max = self.limits.answer_bytes_max;
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
+        let end = loop {
+            let frame = match timeout_at(self.deadline.into(), body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(_))) => break End::Lost,
+                Ok(None) => break End::Complete,
+                Err(_) => break End::TimedOut,
+            };
+            let Ok(mut data) = frame.into_data() else { continue };
+            let room = max - first.len().max(all.len());
+            let too_long = data.len() > room;
+            data.truncate(room);
+            if first.is_empty() && all.is_empty() {
+                first = data;
+            } else {
+                if all.is_empty() {
+                    all.extend_from_slice(&std::mem::take(&mut first));
+                }
+                all.extend_from_slice(&data);
+            }
+            if too_long {
+                break End::TooLong;
+            }
+        };
+        (if all.is_empty() { first } else { all.freeze() }, end)
+    }
+
+    fn detail(&self, status: u16, headers: &HeaderMap, end: End) -> String {
+        if (300..400).contains(&status)
+            && let Some(host) = headers.get(LOCATION).and_then(|location| location_host(self.origin, location))
+        {
+            return format!(
+                "The tool sends us on to {host} ({status}). Redirects are not followed. Update the address."
+            );
+        }
+        let rest = match end {
+            End::Complete => String::new(),
+            End::TooLong => format!(" Its answer is longer than {} bytes; the rest was not read.", self.limits.answer_bytes_max),
+            End::TimedOut => format!(" Its answer did not end within {}.", words(self.limits.timeout)),
+            End::Lost => " The connection ended within its answer.".to_owned(),
+        };
+        format!("The tool answered {status}.{rest}")
+    }
+}
+
+/// How the body of an answer ended.
+#[derive(Clone, Copy)]
+enum End {
+    Complete,
+    TooLong,
+    TimedOut,
+    Lost,
+}
+
+/// The host that a redirect leads to; our own when it is relative.
+fn location_host(origin: &Origin, location: &HeaderValue) -> Option<String> {
+    let uri = Uri::try_from(location.as_bytes()).ok()?;
+    let Some(host) = uri.host() else { return Some(origin.host().to_string()) };
+    Host::parse(host).ok().map(|host| host.to_string())
+}
+
+/// How long a server keeps the connection, one second less for the way: `Keep-Alive: timeout=5` (RFC 2068 section 19.7.1).
+fn idle_max(headers: &HeaderMap) -> Option<Duration> {
+    let parameters = headers.get("keep-alive")?.to_str().ok()?;
+    let timeout = parameters.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
+    Some(Duration::from_secs(timeout.trim().parse::<u64>().ok()?.saturating_sub(1)))
+}
+
+fn closed_at_once(host: &Host) -> NothingSent {
+    let outcome = Outcome::Unreachable { reason: Unreached::Connect };
+    NothingSent { outcome, detail: format!("{host} closed the connection before the request.") }
+}
+
+fn lost_words(host: &Host, error: &hyper::Error) -> String {
+    if error.is_parse_too_large() {
+        format!("{host} sent a longer head than an answer may have.")
+    } else if error.is_parse() {
+        format!("{host} sent something that is no HTTP answer.")
+    } else {
+        format!("{host} ended the connection without an answer.")
+    }
+}
+
+fn unanswered(reason: NoAnswer, detail: String, request_bytes: u64) -> Sent {
+    let outcome = Outcome::Unanswered { reason };
+    Sent { outcome, answer: None, timing: Timing::default(), detail, request_bytes }
+}
+
+fn nothing_sent(fault: NothingSent) -> Sent {
+    let NothingSent { outcome, detail } = fault;
+    Sent { outcome, answer: None, timing: Timing::default(), detail, request_bytes: 0 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Everything that leaves for a third party: one dialler that judges addresses, TLS, kept connections, requests.
+//!
+//! [`Network::send`] never fails with an error: what went wrong is part of the [`Sent`] value. Nothing here follows a
+//! redirect, reads a proxy variable, keeps a cookie or asks for a compressed answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::HeaderMap;
+use bytes::Bytes;
+use consign_core::address::Egress;
+use consign_core::connector::Message;
+use consign_core::credential::Access;
+use consign_core::delivery::Outcome;
+use consign_core::target::Origin;
+use consign_core::time::Timestamp;
+
+use guard::Guard;
+use pool::{Lease, Pool};
+use tls::Tls;
+
+pub use rustls::pki_types::CertificateDer;
+pub use tls::{CaFileFault, TlsMin};
+
+mod guard;
+mod http;
+mod pool;
+mod tls;
+
+/// What the operator decided about the network.
+#[derive(Debug)]
+pub struct Settings {
+    /// Which destinations may be reached.
+    pub egress: Egress,
+    /// The ports this server listens on: closed at its own addresses, whatever the egress rules say.
+    pub own_ports: Vec<u16>,
+    /// Authorities trusted beside those of the system, from [`Network::read_ca_file`].
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Whether the authorities of the system are trusted.
+    pub system_roots: bool,
+    /// The oldest TLS version.
+    pub tls_min: TlsMin,
+    /// The longest wait for a connection, and again for its TLS handshake.
+    pub connect_timeout: Duration,
+}
+
+/// The limits of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From the start to the end of the answer; what was read of the answer by then counts.
+    pub timeout: Duration,
+    /// The most bytes of an answer's body that are read.
+    pub answer_bytes_max: usize,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Sent {
+    /// The outcome for the record and for what happens next.
+    pub outcome: Outcome,
+    /// What the tool answered, when it did.
+    pub answer: Option<Answer>,
+    /// How long each part took.
+    pub timing: Timing,
+    /// What happened, in words for people: no header values, no path, no query.
+    pub detail: String,
+    /// The size of the request as HTTP/1.1 text, head and body; 0 when nothing left.
+    pub request_bytes: u64,
+}
+
+/// An answer. It may repeat what was sent, so `Debug` shows its size only.
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// All headers, as they came.
+    pub headers: HeaderMap,
+    /// The start of the body, up to the limit that was asked for.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("headers", &self.headers.len())
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+/// How long each part took; `None` for parts that did not happen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Finding the addresses of the name.
+    pub dns: Option<Duration>,
+    /// The TCP connection.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// From handing over the request to the head of the answer.
+    pub first_byte: Option<Duration>,
+    /// From the head of the answer to its end.
+    pub body: Option<Duration>,
+    /// All of it.
+    pub total: Duration,
+    /// Whether a kept connection was used.
+    pub reused: bool,
+}
+
+/// The way out to third parties, with its kept connections.
+pub struct Network {
+    guard: Guard,
+    tls: Tls,
+    pool: Arc<Pool>,
+    connect_timeout: Duration,
+}
+
+impl Network {
+    /// Takes over the settings. The authorities of the system are read at first use, not here.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            guard: Guard::new(settings.egress, settings.own_ports),
+            tls: Tls::new(settings.extra_roots, settings.system_roots, settings.tls_min),
+            pool: Arc::default(),
+            connect_timeout: settings.connect_timeout,
+        }
+    }
+
+    /// Reads a file of authorities, PEM.
+    ///
+    /// # Errors
+    /// When it is no PEM, holds no certificate, or holds one that cannot be an authority.
+    pub fn read_ca_file(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CaFileFault> {
+        tls::read_ca_file(pem)
+    }
+
+    /// Sends a request with the proof of `access`, to the origin of `access` and nowhere else. `now` dates the waits
+    /// that an answer asks for. Dropping the future ends the request.
+    pub async fn send(
+        &self,
+        access: &Access,
+        message: &Message,
+        body: Bytes,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Sent {
+        http::send(self, access, message, body, limits, now).await
+    }
+
+    /// How many kept connections wait for a request.
+    pub fn idle_connections(&self) -> usize {
+        self.pool.idle_connections()
+    }
+
+    /// Closes the kept connections. Requests under way end undisturbed.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// A connection to the origin: a kept one, unless a fresh one is asked for, or a new one.
+    async fn connect(
+        &self,
+        origin: &Origin,
+        fresh: bool,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<Lease, NothingSent> {
+        let lane = self.pool.lane(origin);
+        if !fresh {
+            if let Some(lease) = lane.take(now()) {
+                timing.reused = true;
+                return Ok(lease);
+            }
+            // Whether the origin shares one connection among requests is seen at the first one, so others wait for it.
+            if let Some(lease) = lane.wait_for_another(deadline).await {
+                timing.reused = true;
+                return Ok(lease);
+            }
+        }
+        let dialling = lane.start_dialling();
+        timing.reused = false;
+        let limit = self.connect_timeout;
+        let stream = guard::dial(&self.guard, origin.host(), origin.port(), limit, deadline, timing).await?;
+        let stream = self.tls.handshake(stream, origin, limit, deadline, timing).await?;
+        let lease = pool::open(&self.pool, &lane, stream, now()).await.map_err(|_| {
+            NothingSent::unreachable_tls(format!("{} ended the connection before the request.", origin.host()))
+        })?;
+        drop(dialling);
+        Ok(lease)
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("idle_connections", &self.idle_connections()).finish()
+    }
+}
+
+/// Why nothing left: the outcome and the sentence.
+#[derive(Debug)]
+struct NothingSent {
+    outcome: Outcome,
+    detail: String,
+}
+
+impl NothingSent {
+    fn unreachable_tls(detail: String) -> Self {
+        Self { outcome: Outcome::Unreachable { reason: consign_core::delivery::Unreached::Tls }, detail }
+    }
+}
+
+/// The clock for spans and deadlines. Times of day come from the caller.
+#[expect(clippy::disallowed_methods, reason = "the one place of the transport that reads a clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The end of a phase that may last `limit`, within a whole that ends at `deadline`; and how long that is.
+fn phase(limit: Duration, deadline: Instant) -> (tokio::time::Instant, Duration) {
+    let start = now();
+    let length = limit.min(deadline.saturating_duration_since(start));
+    ((start + length).into(), length)
+}
+
+/// A limit in words: `10 s`, `250 ms`.
+fn words(limit: Duration) -> String {
+    let millis = limit.as_millis();
+    if millis >= 1_000 { format!("{} s", (millis + 500) / 1_000) } else { format!("{millis} ms") }
+}
+
+#[cfg(test)]
+mod tests;

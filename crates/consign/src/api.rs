@@ -1,0 +1,206 @@
+//! The REST API under `/api/v1`: one table says method, address, right and query parameters of every route. It
+//! routes, and tests hold it against `openapi.yaml`, both ways.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, any, get, on};
+use consign_core::id::RequestId;
+use consign_core::rights::Right;
+use http::header::ALLOW;
+use http::{HeaderValue, Method};
+
+use crate::App;
+
+use answer::Answer;
+use call::Call;
+use problem::{Problem, kinds};
+
+mod answer;
+mod api_keys;
+mod audit;
+mod body;
+mod call;
+mod credentials;
+mod deliveries;
+mod description;
+mod docs;
+mod events;
+mod me;
+mod problem;
+mod sign_in;
+mod webhooks;
+
+/// Where every address of the API begins.
+pub const BASE: &str = "/api/v1";
+
+/// One operation of the API.
+pub struct Route {
+    /// Its method; GET answers HEAD too.
+    pub method: Method,
+    /// Its address below [`BASE`], with `{…}` for what varies.
+    pub path: &'static str,
+    /// The right it needs; `None`: everyone who is signed in.
+    pub right: Option<Right>,
+    /// The query parameters it knows; all others are refused.
+    pub query: &'static [&'static str],
+    act: fn(Call) -> Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $right:ident [$($query:literal)*] => $act:path;)*) => {
+        /// Every operation of the API.
+        pub static ROUTES: &[Route] = &[$(Route {
+            method: Method::$method,
+            path: $path,
+            right: routes!(@ $right),
+            query: &[$($query),*],
+            act: |call| Box::pin($act(call)),
+        },)*];
+    };
+    (@ SignedIn) => { None };
+    (@ $right:ident) => { Some(Right::$right) };
+}
+
+routes! {
+    GET "/credentials" CredentialsRead
+        ["q" "status" "authorization_type" "label" "ends_before" "limit" "cursor"] => credentials::list;
+    POST "/credentials" CredentialsWrite [] => credentials::create;
+    GET "/credentials/{id}" CredentialsRead [] => credentials::find;
+    PUT "/credentials/{id}" CredentialsWrite [] => credentials::replace;
+    PATCH "/credentials/{id}" CredentialsWrite [] => credentials::patch;
+    DELETE "/credentials/{id}" CredentialsWrite ["linked"] => credentials::delete;
+    PUT "/credentials/{id}/secrets/{field}" CredentialsWrite [] => credentials::replace_secret;
+    GET "/credentials/{id}/usage" CredentialsRead [] => credentials::usage;
+    GET "/credentials/{id}/history" CredentialsRead [] => credentials::history;
+    GET "/authorization-types" CredentialsRead [] => credentials::types;
+
+    GET "/connectors" ConnectorsRead ["kind" "q" "state" "credential" "limit" "cursor"] => webhooks::list;
+    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "limit" "cursor"] => webhooks::list;
+    POST "/webhooks" ConnectorsWrite [] => webhooks::create;
+    POST "/webhooks/preview" ConnectorsRead [] => webhooks::preview;
+    GET "/webhooks/{id}" ConnectorsRead [] => webhooks::find;
+    PUT "/webhooks/{id}" ConnectorsWrite [] => webhooks::replace;
+    PATCH "/webhooks/{id}" ConnectorsWrite [] => webhooks::patch;
+    DELETE "/webhooks/{id}" ConnectorsWrite [] => webhooks::delete;
+    POST "/webhooks/{id}/tests" DeliveriesOperate [] => webhooks::test;
+    POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
+    DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;
+
+    POST "/events" EventsWrite [] => events::send;
+    GET "/events" EventsRead
+        ["event_type" "q" "unmatched" "created_after" "created_before" "limit" "cursor"] => events::list;
+    GET "/events/{id}" EventsRead [] => events::find;
+
+    GET "/deliveries" DeliveriesRead
+        ["state" "hold_reason" "connector" "event_type" "created_after" "created_before" "q" "needs_attention"
+         "limit" "cursor"] => deliveries::list;
+    GET "/deliveries/{id}" DeliveriesRead [] => deliveries::find;
+    GET "/deliveries/{id}/attempts" DeliveriesRead [] => deliveries::attempts;
+    POST "/deliveries/{id}/attempts" DeliveriesOperate [] => deliveries::try_now;
+    POST "/deliveries/{id}/replays" DeliveriesOperate [] => deliveries::replay;
+    POST "/deliveries/{id}/cancellation" DeliveriesOperate [] => deliveries::cancel;
+    POST "/deliveries/{id}/resolution" DeliveriesOperate [] => deliveries::resolve;
+    GET "/deliveries/{id}/payload" PayloadsRead [] => deliveries::payload;
+
+    GET "/api-keys" Admin [] => api_keys::list;
+    POST "/api-keys" Admin [] => api_keys::create;
+    DELETE "/api-keys/{id}" Admin [] => api_keys::delete;
+    GET "/audit-entries" Admin ["object" "actor" "limit" "cursor"] => audit::list;
+
+    GET "/me" SignedIn [] => me::me;
+    GET "/meta" SignedIn [] => me::meta;
+}
+
+/// The API, its description at `/openapi.json`, and the pages about its problems.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for (path, routes) in by_path() {
+        let mut methods = MethodRouter::new();
+        for route in &routes {
+            let app = app.clone();
+            let filter = MethodFilter::try_from(route.method.clone()).expect("the table holds methods of HTTP");
+            let route = *route;
+            methods = methods.merge(on(filter, move |request: Request| run(app.clone(), route, request)));
+        }
+        let (app, allowed) = (app.clone(), allow(&routes));
+        let refuse = move |request: Request| {
+            let refused = Problem::new(&kinds::METHOD_NOT_ALLOWED, format!("Use one of {allowed}."));
+            let allow = HeaderValue::from_str(&allowed).expect("methods are visible ASCII");
+            std::future::ready(refusal(&app, &request, refused.header(ALLOW, allow)))
+        };
+        router = router.route(&format!("{BASE}{path}"), methods.fallback(refuse));
+    }
+    let nowhere = move |request: Request| {
+        std::future::ready(refusal(&app, &request, Problem::not_found("address in this API")))
+    };
+    router
+        .route("/api", any(nowhere.clone()))
+        .route("/api/{*rest}", any(nowhere))
+        .route("/openapi.json", get(description::serve))
+        .route("/docs/problems", get(docs::index))
+        .route("/docs/problems/{name}", get(docs::problem))
+}
+
+/// The routes of each address.
+fn by_path() -> Vec<(&'static str, Vec<&'static Route>)> {
+    let mut paths: Vec<(&'static str, Vec<&'static Route>)> = Vec::new();
+    for route in ROUTES {
+        match paths.iter_mut().find(|(path, _)| *path == route.path) {
+            Some((_, routes)) => routes.push(route),
+            None => paths.push((route.path, vec![route])),
+        }
+    }
+    paths
+}
+
+/// The methods that an address offers, for `Allow`.
+fn allow(routes: &[&Route]) -> String {
+    let mut methods: Vec<_> = routes.iter().map(|route| route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.join(", ")
+}
+
+fn refusal(app: &App, request: &Request, problem: Problem) -> Response {
+    let id = request.extensions().get().copied();
+    problem.into_response(request.uri().path(), id.unwrap_or_else(|| RequestId::new(app.now())))
+}
+
+/// One request: signed in, allowed, read, done.
+async fn run(app: Arc<App>, route: &'static Route, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let request_id = parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(app.now()));
+    let uri = parts.uri.clone();
+    let result = match Call::admit(app, route, parts, body, request_id).await {
+        Ok(call) => act(route, call).await,
+        Err(problem) => Err(problem),
+    };
+    match result {
+        Ok(answer) => answer.into_response(),
+        Err(problem) => problem.into_response(uri.path(), request_id),
+    }
+}
+
+/// A change goes on when its client hangs up, so that its audit entry, its wake-up and the answer kept for its
+/// Idempotency-Key are not lost half-way. Reads are dropped with their client; events are finished by the engine.
+async fn act(route: &'static Route, call: Call) -> Result<Answer, Problem> {
+    if route.method == Method::GET || route.path == events::PATH {
+        return (route.act)(call).await;
+    }
+    match tokio::spawn((route.act)(call)).await {
+        Ok(result) => result,
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(crate::ops::OpError::Draining.into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

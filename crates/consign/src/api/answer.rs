@@ -1,0 +1,194 @@
+//! Answers: JSON with ETag and Location, pages with cursors, and answers kept for an `Idempotency-Key`.
+
+use std::fmt::Write as _;
+use std::future::Future;
+
+use axum::body::Body;
+use axum::response::Response;
+use consign_store::Listed;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use super::BASE;
+use super::call::{AFTER, BEFORE, Call};
+use super::problem::{Problem, kinds};
+use crate::ops::idempotency::{self, Begun, Idempotency};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+
+/// What is answered when it worked.
+#[derive(Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    body: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// What is kept for a repeat, where it differs from the body.
+    kept: Option<String>,
+}
+
+/// The ETag of a revision.
+pub(super) fn etag(revision: i64) -> String {
+    format!("\"{revision}\"")
+}
+
+impl Answer {
+    /// JSON that is written already.
+    pub(super) fn text(status: StatusCode, body: String) -> Self {
+        Self { status, body, headers: Vec::new(), kept: None }
+    }
+
+    /// A value; its `etag` and, when it is new, its address go into headers.
+    pub(super) fn json(status: StatusCode, value: &Value) -> Self {
+        let answer = Self::text(status, value.to_string());
+        let answer = match value.get("etag").and_then(Value::as_str) {
+            Some(tag) => answer.header(ETAG, tag),
+            None => answer,
+        };
+        match location(value).filter(|_| status == StatusCode::CREATED) {
+            Some(address) => answer.header(LOCATION, &address),
+            None => answer,
+        }
+    }
+
+    /// 200 with a value.
+    pub(super) fn ok(value: &Value) -> Self {
+        Self::json(StatusCode::OK, value)
+    }
+
+    /// 200 with a list that has no pages.
+    pub(super) fn items(items: Value) -> Self {
+        Self::ok(&json!({ "items": items }))
+    }
+
+    /// 204.
+    pub(super) fn nothing() -> Self {
+        Self::text(StatusCode::NO_CONTENT, String::new())
+    }
+
+    /// With a header; values that cannot stand in one are left out.
+    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        self
+    }
+
+    /// A repeat gets this instead of the body.
+    pub(super) fn keep(mut self, body: &Value) -> Self {
+        self.kept = Some(body.to_string());
+        self
+    }
+
+    /// Marks the answer of an earlier request.
+    pub(super) fn replayed(self) -> Self {
+        self.header(IDEMPOTENCY_REPLAYED, "true")
+    }
+
+    /// The finished answer. Nothing of the API is ever cached: it may say what only this caller may know.
+    pub(super) fn into_response(self) -> Response {
+        let empty = self.body.is_empty();
+        let mut response = Response::new(if empty { Body::empty() } else { Body::from(self.body) });
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if !empty {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+/// Where an object can be read, by the kind of its id.
+fn location(value: &Value) -> Option<String> {
+    let id = value.get("id")?.as_str()?;
+    let place = match id.get(..4)? {
+        "crd_" => "credentials",
+        "con_" => "webhooks",
+        "dlv_" => "deliveries",
+        _ => return None,
+    };
+    Some(format!("{BASE}/{place}/{id}"))
+}
+
+impl Call {
+    /// 200 with an object, or 304 when the caller has it (RFC 9110 section 13.1.2).
+    pub(super) fn found(&self, value: &Value) -> Answer {
+        let tag = value.get("etag").and_then(Value::as_str).unwrap_or_default();
+        let known = self.headers.get_all(IF_NONE_MATCH).iter().filter_map(|sent| sent.to_str().ok());
+        let mut known = known.flat_map(|sent| sent.split(',')).map(str::trim);
+        if known.any(|sent| sent == "*" || sent.strip_prefix("W/").unwrap_or(sent) == tag) {
+            return Answer::text(StatusCode::NOT_MODIFIED, String::new()).header(ETAG, tag);
+        }
+        Answer::ok(value)
+    }
+
+    /// A page of a list, with the way to its neighbours in body and `Link` (RFC 8288).
+    pub(super) fn listed(&self, listed: Listed<Value>) -> Answer {
+        let cursor = |side: char, place: Option<String>| place.map(|place| format!("{side}{place}"));
+        let next = cursor(AFTER, listed.next);
+        let previous = cursor(BEFORE, listed.previous);
+        let links = [("next", &next), ("prev", &previous)].into_iter().filter_map(|(relation, cursor)| {
+            let address = self.with_cursor(cursor.as_deref()?);
+            Some(format!("<{address}>; rel=\"{relation}\""))
+        });
+        let links = links.collect::<Vec<_>>().join(", ");
+        let page = json!({ "items": listed.items, "next_cursor": next, "prev_cursor": previous });
+        let answer = Answer::ok(&page);
+        if links.is_empty() { answer } else { answer.header(LINK, &links) }
+    }
+
+    /// The address of this list with another cursor.
+    fn with_cursor(&self, cursor: &str) -> String {
+        let mut address = format!("{}?", self.path);
+        for (name, value) in self.query.iter().filter(|(name, _)| *name != "cursor") {
+            let _ = write!(address, "{name}=");
+            for byte in value.bytes() {
+                let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+                let _ = if plain { write!(address, "{}", char::from(byte)) } else { write!(address, "%{byte:02X}") };
+            }
+            address.push('&');
+        }
+        address.push_str("cursor=");
+        address.push_str(cursor);
+        address
+    }
+
+    /// The `Idempotency-Key`, with what recognises the same request.
+    pub(super) fn idempotency(&self) -> Result<Option<Idempotency>, Problem> {
+        let mut sent = self.headers.get_all(&IDEMPOTENCY_KEY).iter();
+        let Some(first) = sent.next() else { return Ok(None) };
+        let text = first.to_str().unwrap_or_default();
+        let fits = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if !fits || sent.next().is_some() {
+            let detail = "Idempotency-Key must be 1 to 128 visible characters, once.";
+            return Err(Problem::new(&kinds::NOT_READABLE, detail));
+        }
+        Ok(Some(Idempotency::new(&self.app, text, self.method.as_str(), &self.path, &self.body)))
+    }
+
+    /// Acts once for each `Idempotency-Key`: a repeat gets the answer that was kept.
+    pub(super) async fn once(
+        &self,
+        act: impl Future<Output = Result<Answer, Problem>>,
+    ) -> Result<Answer, Problem> {
+        let Some(key) = self.idempotency()? else { return act.await };
+        if let Begun::Replay { status, body } = idempotency::begin(&self.app, &self.actor, &key).await? {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            let value = serde_json::from_str(&body).unwrap_or(Value::Null);
+            return Ok(Answer::json(status, &value).replayed());
+        }
+        match act.await {
+            Ok(answer) => {
+                let kept = answer.kept.as_ref().unwrap_or(&answer.body);
+                idempotency::finish(&self.app, &self.actor, &key, answer.status.as_u16(), kept).await?;
+                Ok(answer)
+            }
+            Err(problem) => {
+                idempotency::forget(&self.app, &self.actor, &key).await?;
+                Err(problem)
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One request after it was let in: who calls, and what was sent.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts as _, Query, RawPathParams};
+use bytes::Bytes;
+use consign_core::catalog::unknown_field;
+use consign_core::id::RequestId;
+use consign_core::time::Timestamp;
+use consign_store::Page;
+use http::header::IF_MATCH;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use super::problem::{Problem, kinds};
+use super::{Route, body, events, sign_in};
+use crate::App;
+use crate::ops::{Actor, IfMatch};
+
+/// The items of a page when nobody says how many.
+const PAGE_ITEMS: u32 = 50;
+/// The most items of a page: about what a person scrolls through, and a bounded answer.
+pub(super) const PAGE_ITEMS_MAX: u32 = 200;
+/// Enough for any name, id or search text.
+const PARAMETER_CHARS_MAX: usize = 512;
+/// In front of a cursor: the page behind it, or before it.
+pub(super) const AFTER: char = 'a';
+pub(super) const BEFORE: char = 'b';
+
+/// A request that may do what it asks for.
+pub(super) struct Call {
+    /// The product.
+    pub(super) app: Arc<App>,
+    /// Who asks.
+    pub(super) actor: Actor,
+    /// The headers.
+    pub(super) headers: HeaderMap,
+    /// The path as sent.
+    pub(super) path: String,
+    /// The method.
+    pub(super) method: Method,
+    /// The body; empty where none is read.
+    pub(super) body: Bytes,
+    /// The query parameters, each known to the route and there once.
+    pub(super) query: Vec<(&'static str, String)>,
+    places: Vec<(String, String)>,
+}
+
+impl Call {
+    /// Signs in, asks for the right, and only then reads what was sent.
+    pub(super) async fn admit(
+        app: Arc<App>,
+        route: &'static Route,
+        mut parts: Parts,
+        body: Body,
+        request_id: RequestId,
+    ) -> Result<Self, Problem> {
+        let actor = sign_in::actor(&app, &parts, request_id).await?;
+        if let Some(right) = route.right {
+            actor.require(right)?;
+        }
+        let query = query(route, &parts)?;
+        let places = if route.path.contains('{') { places(&mut parts).await? } else { Vec::new() };
+        let body = if route.method == Method::GET || route.method == Method::DELETE {
+            Bytes::new()
+        } else {
+            let event_bytes = app.config.limits.event_bytes;
+            let bytes_max = if route.path == events::PATH { event_bytes } else { body::BYTES_MAX };
+            body::read(&parts.headers, body, bytes_max).await?
+        };
+        let path = parts.uri.path().to_owned();
+        Ok(Self { app, actor, headers: parts.headers, path, method: parts.method, body, query, places })
+    }
+
+    /// What stands at a `{…}` of the address.
+    pub(super) fn place(&self, name: &str) -> &str {
+        let found = self.places.iter().find(|(place, _)| place == name);
+        found.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The id at `{id}`; a text that is no such id names nothing.
+    pub(super) fn id<T: std::str::FromStr>(&self, what: &'static str) -> Result<T, Problem> {
+        self.place("id").parse().map_err(|_| Problem::not_found(what))
+    }
+
+    /// A query parameter that is there and not empty.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A query parameter as a text of its own.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.parameter(name).map(str::to_owned)
+    }
+
+    /// A query parameter of a form of its own.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        read(text).map(Some).ok_or_else(|| Problem::parameter(name, format!("{name} must be {expected}.")))
+    }
+
+    /// A point in time.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        self.parsed(name, "a time such as 2026-11-22T13:56:54Z", Timestamp::parse_rfc3339)
+    }
+
+    /// Yes or no; absent is no.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        let read = |text: &str| text.parse::<bool>().ok();
+        Ok(self.parsed(name, "true or false", read)?.unwrap_or(false))
+    }
+
+    /// Which page of a list is asked for.
+    pub(super) fn page(&self) -> Result<Page, Problem> {
+        let limit = self.parsed("limit", "a number from 1 to 200", |text| {
+            text.parse().ok().filter(|limit| (1..=PAGE_ITEMS_MAX).contains(limit))
+        })?;
+        let mut page = Page::first(limit.unwrap_or(PAGE_ITEMS));
+        let cursor = self.parsed("cursor", "next_cursor or prev_cursor of another page", |text| {
+            let place = text.get(1..).filter(|place| !place.is_empty())?;
+            match text.chars().next()? {
+                AFTER => Some((true, place.to_owned())),
+                BEFORE => Some((false, place.to_owned())),
+                _ => None,
+            }
+        })?;
+        match cursor {
+            Some((true, place)) => page.after = Some(place),
+            Some((false, place)) => page.before = Some(place),
+            None => {}
+        }
+        Ok(page)
+    }
+
+    /// What must be unchanged: RFC 9110 section 13.1.1. A tag that we never gave out fits nothing.
+    pub(super) fn if_match(&self) -> Result<IfMatch, Problem> {
+        let mut sent = self.headers.get_all(IF_MATCH).iter();
+        let Some(first) = sent.next() else {
+            let detail = "Send the ETag of the object as you know it in If-Match, or * for whatever it is.";
+            return Err(Problem::new(&kinds::IF_MATCH_NEEDED, detail));
+        };
+        let text = first.to_str().unwrap_or_default().trim();
+        if sent.next().is_some() || text.contains(',') {
+            return Err(Problem::new(&kinds::NOT_READABLE, "If-Match takes one ETag, or *."));
+        }
+        if text == "*" {
+            return Ok(IfMatch::Any);
+        }
+        let number = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        Ok(IfMatch::Revision(number.and_then(|number| number.parse().ok()).unwrap_or(0)))
+    }
+}
+
+async fn places(parts: &mut Parts) -> Result<Vec<(String, String)>, Problem> {
+    let unreadable = |_| Problem::new(&kinds::NOT_READABLE, "The address is not percent-encoded UTF-8.");
+    let params = RawPathParams::from_request_parts(parts, &()).await.map_err(unreadable)?;
+    Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// The query parameters: known, and each given once.
+fn query(route: &Route, parts: &Parts) -> Result<Vec<(&'static str, String)>, Problem> {
+    if parts.uri.query().is_none() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |_| Problem::new(&kinds::NOT_READABLE, "The query is not percent-encoded UTF-8.");
+    let Query(sent) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unreadable)?;
+    let mut query: Vec<(&'static str, String)> = Vec::with_capacity(sent.len());
+    for (name, value) in sent {
+        let Some(known) = route.query.iter().copied().find(|known| *known == name) else {
+            let unknown = unknown_field(&name, route.query);
+            let errors = serde_json::json!([
+                { "parameter": unknown.field, "code": "unknown_parameter", "message": unknown.message }
+            ]);
+            let sentence = format!("{}{}", unknown.message, if unknown.message.ends_with('?') { "" } else { "." });
+            return Err(Problem::new(&kinds::UNKNOWN_PARAMETER, sentence).with("errors", errors));
+        };
+        if query.iter().any(|(other, _)| *other == known) {
+            return Err(Problem::parameter(known, format!("{known} was given twice.")));
+        }
+        if value.chars().count() > PARAMETER_CHARS_MAX {
+            return Err(Problem::parameter(known, format!("{known} must be 512 characters or fewer.")));
+        }
+        query.push((known, value));
+    }
+    Ok(query)
+}

@@ -1,0 +1,140 @@
+//! Everything a running Consign is made of, as one value.
+
+use std::sync::Arc;
+
+use consign_core::id::RequestId;
+use consign_core::secret::Secret;
+use consign_core::target::Binding;
+use consign_core::time::Timestamp;
+use consign_core::vault::{DerivedKey, KeyRing, OpenError, Place, Sealed, Vault};
+use consign_store::{Store, StoreError, installation};
+use consign_transport::{Network, Settings};
+
+use crate::config::Config;
+use crate::engine::{Engine, EngineSettings, PayloadKeys};
+use crate::ops::users::SignInBrake;
+
+const INSTALLATION: &str = "id";
+const CHECK: &str = "check";
+const CHECK_TEXT: &str = "consign";
+const AUDIT_KEY: &str = "audit_key";
+
+/// A running Consign. Passed as `Arc<App>`; there are no globals.
+pub struct App {
+    /// The options in force.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// What seals and opens.
+    pub vault: Arc<Vault>,
+    /// The key of the audit chain.
+    pub audit_key: DerivedKey,
+    /// Accepts, delivers.
+    pub engine: Arc<Engine>,
+    /// Slows guesses of passwords.
+    pub sign_ins: SignInBrake,
+}
+
+/// Why it does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database was sealed with a key that the ring does not hold.
+    #[error("the database was sealed with key {sealed_with}; the loaded key is {loaded}")]
+    WrongKey {
+        /// The key that the database needs.
+        sealed_with: String,
+        /// The first key of the ring.
+        loaded: String,
+    },
+    /// The database cannot be used.
+    #[error("the database cannot be used")]
+    Store(#[from] StoreError),
+    /// Something in the database was changed or damaged.
+    #[error("the installation record does not open")]
+    Damaged(#[source] OpenError),
+    /// An option does not fit.
+    #[error("{0}")]
+    Config(String),
+}
+
+impl App {
+    /// Starts on an open database: checks the key ring, loads what is needed, starts the engine.
+    ///
+    /// # Errors
+    /// When the key ring does not fit, or the database cannot be used.
+    pub async fn start(config: Config, ring: KeyRing, store: Store) -> Result<Arc<Self>, StartError> {
+        let (vault, audit_key) = unlock(&store, &ring).await?;
+        let vault = Arc::new(vault);
+        let egress = config.egress().map_err(StartError::Config)?;
+        let extra_roots = config.extra_roots().map_err(StartError::Config)?;
+        let network = Network::new(Settings {
+            egress: egress.clone(),
+            extra_roots,
+            tls_min: config.tls_min(),
+            system_roots: true,
+            own_ports: config.own_ports(),
+            ..Settings::default()
+        });
+        let settings = EngineSettings {
+            retry_schedule: config.retry_schedule(),
+            attempts_max: config.delivery.workers,
+            payloads: PayloadKeys::new(vault.clone(), store.clone()),
+        };
+        let engine = Engine::start(settings, store.clone(), vault.clone(), network, egress).await?;
+        Ok(Arc::new(Self { config, store, vault, audit_key, engine, sign_ins: SignInBrake::default() }))
+    }
+
+    /// The time, by the database's clock where that is cheap.
+    pub fn now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
+    /// The address under which people and tools reach this server, without a slash at the end.
+    pub fn public_url(&self) -> String {
+        self.config.public_url()
+    }
+
+    /// Stops cleanly: running attempts end, the others go back to the queue, everything is on disk.
+    pub async fn stop(&self) {
+        self.engine.stop(self.config.shutdown_grace()).await;
+        self.store.close().await;
+    }
+}
+
+/// The place of the program's own keys and its check row.
+fn place<'a>(field: &'a str, binding: &'a Binding) -> Place<'a> {
+    Place { table: "installation", record: "own", field, generation: 1, binding }
+}
+
+/// Opens the check row with the ring, or creates it in an empty database.
+async fn unlock(store: &Store, ring: &KeyRing) -> Result<(Vault, DerivedKey), StartError> {
+    let own = Binding::of(&[]);
+    let mut tx = store.begin().await?;
+    let Some(id) = installation::get(&mut tx, INSTALLATION).await? else {
+        let id = RequestId::new(tx.now()).to_string();
+        let vault = Vault::new(ring, &id);
+        let check = vault.seal(&place(CHECK, &own), &Secret::new(CHECK_TEXT.to_owned()));
+        let (audit_key, sealed) = vault.create_key(&place(AUDIT_KEY, &own));
+        installation::put(&mut tx, INSTALLATION, &id).await?;
+        installation::put(&mut tx, CHECK, check.as_stored()).await?;
+        installation::put(&mut tx, AUDIT_KEY, sealed.as_stored()).await?;
+        tx.commit().await?;
+        return Ok((vault, audit_key));
+    };
+    let vault = Vault::new(ring, &id);
+    let stored = async |tx: &mut consign_store::Tx, key| {
+        let text = installation::get(tx, key).await?.unwrap_or_default();
+        Ok::<_, StoreError>(Sealed::from_stored(text))
+    };
+    let check = stored(&mut tx, CHECK).await?;
+    let sealed = stored(&mut tx, AUDIT_KEY).await?;
+    let wrong = |error| match error {
+        OpenError::NoKey(sealed_with) => {
+            StartError::WrongKey { sealed_with, loaded: ring.sealing().id().to_owned() }
+        }
+        other => StartError::Damaged(other),
+    };
+    vault.verify(&place(CHECK, &own), &check).map_err(wrong)?;
+    let audit_key = vault.open_key(&place(AUDIT_KEY, &own), &sealed).map_err(wrong)?;
+    Ok((vault, audit_key))
+}

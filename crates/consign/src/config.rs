@@ -1,0 +1,291 @@
+//! The options in force: defaults, then `consign.toml`, then `CONSIGN_*`. Nothing else reads the environment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use consign_core::address::Egress;
+use consign_core::delivery::DEFAULT_SCHEDULE_SECONDS;
+use consign_core::secret::Secret;
+use consign_transport::{Network, TlsMin};
+use rustls::pki_types::CertificateDer;
+
+pub use load::{ConfigError, Loaded, Source, load, load_from};
+pub use network::Subnet;
+
+mod given;
+mod load;
+mod network;
+mod options;
+
+/// The commented defaults, as `consign config default` prints them.
+pub const DEFAULTS: &str = include_str!("../consign.default.toml");
+
+/// Every option, typed and judged.
+#[derive(Debug)]
+pub struct Config {
+    /// Where people and programs reach Consign.
+    pub server: ServerOptions,
+    /// Where it keeps what it knows.
+    pub data: DataOptions,
+    /// The database.
+    pub database: DatabaseOptions,
+    /// The key ring.
+    pub encryption: EncryptionOptions,
+    /// Web sessions.
+    pub auth: AuthOptions,
+    /// An unattended first start.
+    pub admin: AdminOptions,
+    /// What may be reached.
+    pub egress: EgressOptions,
+    /// How deliveries are tried.
+    pub delivery: DeliveryOptions,
+    /// How long records stay.
+    pub retention: RetentionOptions,
+    /// What is too much.
+    pub limits: LimitOptions,
+    /// What is written to the log.
+    pub log: LogOptions,
+}
+
+/// `server.*`
+#[derive(Debug)]
+pub struct ServerOptions {
+    /// Address and port of console and API.
+    pub listen: SocketAddr,
+    /// The origin that people and tools use, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Built-in TLS: the certificate chain, PEM.
+    pub tls_cert_file: Option<PathBuf>,
+    /// Built-in TLS: the private key, PEM.
+    pub tls_key_file: Option<PathBuf>,
+    /// Proxies whose word on the client's address counts.
+    pub trusted_proxies: Vec<Subnet>,
+    /// Address and port of metrics and health; `None`: off.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Seconds that running attempts get at the end.
+    pub shutdown_grace_seconds: u64,
+}
+
+/// `data.*`
+#[derive(Debug)]
+pub struct DataOptions {
+    /// The folder of database and key ring.
+    pub dir: PathBuf,
+}
+
+/// `database.*`
+#[derive(Debug)]
+pub struct DatabaseOptions {
+    /// The address as given; a password may be in it.
+    pub url: Option<Secret>,
+    /// The most connections to PostgreSQL.
+    pub max_connections: u32,
+}
+
+/// `encryption.*`
+#[derive(Debug)]
+pub struct EncryptionOptions {
+    /// The file of the key ring.
+    pub keys_file: Option<PathBuf>,
+    /// The key ring itself.
+    pub keys: Option<Secret>,
+}
+
+/// `auth.*`
+#[derive(Debug)]
+pub struct AuthOptions {
+    /// How long a web session lives.
+    pub session_hours: u64,
+    /// How long it lives unused.
+    pub idle_minutes: u64,
+}
+
+/// `admin.*`
+#[derive(Debug)]
+pub struct AdminOptions {
+    /// The first administrator's address.
+    pub email: Option<String>,
+    /// The first administrator's password.
+    pub password: Option<Secret>,
+}
+
+/// `egress.*`
+#[derive(Debug)]
+pub struct EgressOptions {
+    /// Rules that open or close destinations.
+    pub allow: Vec<String>,
+    /// Whether a rule may open loopback and link-local addresses.
+    pub allow_loopback: bool,
+    /// Certificate authorities besides the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// The oldest TLS that is spoken to tools: `1.2` or `1.3`.
+    pub tls_min: &'static str,
+}
+
+/// `delivery.*`
+#[derive(Debug)]
+pub struct DeliveryOptions {
+    /// Attempts at one time.
+    pub workers: usize,
+    /// Waits between attempts.
+    pub retry_schedule_seconds: Vec<u64>,
+}
+
+/// `retention.*`
+#[derive(Debug)]
+pub struct RetentionOptions {
+    /// Days that payloads of ended deliveries stay.
+    pub payload_days: u64,
+    /// Days that records of ended deliveries stay.
+    pub delivery_days: u64,
+}
+
+/// `limits.*`
+#[derive(Debug)]
+pub struct LimitOptions {
+    /// The largest request with events.
+    pub event_bytes: usize,
+}
+
+/// `log.*`
+#[derive(Debug)]
+pub struct LogOptions {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is worth a line: a level, or directives such as `info,consign=debug`.
+    pub level: String,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, otherwise JSON.
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self {
+            server: ServerOptions {
+                listen: local(8420),
+                public_url: None,
+                tls_cert_file: None,
+                tls_key_file: None,
+                trusted_proxies: Vec::new(),
+                metrics_listen: Some(local(9420)),
+                shutdown_grace_seconds: 30,
+            },
+            data: DataOptions { dir: PathBuf::from("./consign-data") },
+            database: DatabaseOptions { url: None, max_connections: 10 },
+            encryption: EncryptionOptions { keys_file: None, keys: None },
+            auth: AuthOptions { session_hours: 12, idle_minutes: 30 },
+            admin: AdminOptions { email: None, password: None },
+            egress: EgressOptions { allow: Vec::new(), allow_loopback: false, ca_file: None, tls_min: "1.2" },
+            delivery: DeliveryOptions {
+                workers: 1_024,
+                retry_schedule_seconds: DEFAULT_SCHEDULE_SECONDS.to_vec(),
+            },
+            retention: RetentionOptions { payload_days: 14, delivery_days: 90 },
+            limits: LimitOptions { event_bytes: 1 << 20 },
+            log: LogOptions { format: LogFormat::Auto, level: "info".to_owned() },
+        }
+    }
+}
+
+impl Config {
+    /// The address of this server, without a slash at the end: what is configured, else where it listens.
+    pub fn public_url(&self) -> String {
+        if let Some(url) = &self.server.public_url {
+            return url.clone();
+        }
+        let scheme = if self.server.tls_cert_file.is_some() { "https" } else { "http" };
+        let listen = self.server.listen;
+        if listen.ip().is_unspecified() {
+            return format!("{scheme}://localhost:{}", listen.port());
+        }
+        format!("{scheme}://{listen}")
+    }
+
+    /// The database address; by default a file in the data folder.
+    pub fn database_url(&self) -> String {
+        match &self.database.url {
+            Some(url) => url.expose().to_owned(),
+            None => format!("sqlite:{}", self.data.dir.join("consign.db").display()),
+        }
+    }
+
+    /// The key ring of small set-ups: read, or created, when nothing else is configured.
+    pub fn own_keys_file(&self) -> PathBuf {
+        self.data.dir.join("keys")
+    }
+
+    /// The egress rules, read.
+    ///
+    /// # Errors
+    /// A sentence that names the rule.
+    pub fn egress(&self) -> Result<Egress, String> {
+        Egress::parse(&self.egress.allow, self.egress.allow_loopback)
+    }
+
+    /// The certificate authorities of `egress.ca_file`.
+    ///
+    /// # Errors
+    /// A sentence that names the file.
+    pub fn extra_roots(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        let Some(path) = &self.egress.ca_file else { return Ok(Vec::new()) };
+        let wrong = |why: &dyn fmt::Display| format!("egress.ca_file {} cannot be used: {why}", path.display());
+        let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+        Network::read_ca_file(&pem).map_err(|error| wrong(&error))
+    }
+
+    /// The oldest TLS that is spoken to tools.
+    pub fn tls_min(&self) -> TlsMin {
+        if self.egress.tls_min == "1.3" { TlsMin::V13 } else { TlsMin::V12 }
+    }
+
+    /// The ports that this process listens on: nothing may be delivered to them.
+    pub fn own_ports(&self) -> Vec<u16> {
+        let metrics = self.server.metrics_listen.map(|address| address.port());
+        std::iter::once(self.server.listen.port()).chain(metrics).filter(|port| *port > 0).collect()
+    }
+
+    /// The waits between attempts.
+    pub fn retry_schedule(&self) -> Vec<Duration> {
+        self.delivery.retry_schedule_seconds.iter().copied().map(Duration::from_secs).collect()
+    }
+
+    /// What running attempts get at the end.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.server.shutdown_grace_seconds)
+    }
+}
+
+/// One variable of the environment; empty counts as absent.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads single variables")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// All variables whose name begins with `CONSIGN_`.
+pub fn environment() -> BTreeMap<String, String> {
+    let texts = std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    });
+    texts.filter(|(name, _)| name.starts_with("CONSIGN_")).collect()
+}
+
+/// The file that is read: the one asked for, else the first that is there.
+fn default_file() -> Option<PathBuf> {
+    ["/etc/consign/consign.toml", "./consign.toml"].map(Path::new).into_iter().find(|path| path.exists()).map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

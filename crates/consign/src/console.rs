@@ -1,0 +1,104 @@
+//! The console: pages made on the server, complete without a script. One middleware reads each request and dresses
+//! each answer; a handler reads the form, parses, does the operation and redirects.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::App;
+use errors::Failure;
+use render::Views;
+use visit::Visit;
+
+mod api_keys;
+mod conflict;
+mod credentials;
+mod deliveries;
+mod errors;
+mod events;
+mod form;
+mod home;
+mod render;
+mod session;
+mod setup;
+mod visit;
+mod webhooks;
+
+/// A form with a template and twenty long headers is far smaller.
+const FORM_BYTES_MAX: usize = 1 << 20;
+
+/// Nothing inline, nothing from elsewhere.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What every page needs.
+struct Console {
+    app: Arc<App>,
+    views: Views,
+}
+
+/// All pages, assets included.
+pub fn router(app: Arc<App>) -> Router {
+    let console = Arc::new(Console { app, views: Views::new() });
+    let mut pages = Router::new()
+        .merge(home::routes())
+        .merge(session::routes())
+        .merge(setup::routes())
+        .merge(credentials::routes())
+        .merge(webhooks::routes())
+        .merge(deliveries::routes())
+        .merge(events::routes())
+        .merge(api_keys::routes());
+    if cfg!(debug_assertions) {
+        pages = pages.route("/design", get(home::design));
+    }
+    pages
+        .fallback(errors::not_found)
+        .method_not_allowed_fallback(errors::wrong_method)
+        .layer(from_fn_with_state(console.clone(), enter))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .route("/assets/{hash}/{name}", get(render::asset))
+        .with_state(console)
+}
+
+/// Reads who asks for what, refuses forms of other sites, shows failures as pages, adds the headers of a page.
+async fn enter(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let (visit, read) = Visit::begin(console, &mut parts, body).await;
+    let visit = Arc::new(visit);
+    let mut response = match read {
+        Ok(()) => {
+            parts.extensions.insert(visit.clone());
+            next.run(Request::from_parts(parts, Body::empty())).await
+        }
+        Err(failure) => failure.into_response(),
+    };
+    if let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() {
+        response = errors::show(&visit, &failure).await;
+    }
+    secure(&mut response);
+    response
+}
+
+/// The headers of every page.
+fn secure(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+// Makes the console smoother; every page works without it. No inline code, no evaluation, nothing from elsewhere.
+(() => {
+  'use strict';
+  const root = document.documentElement;
+  root.classList.add('js');
+
+  const SECOND_SUBMIT_MS = 1000;
+  const POLL_MS = 5000;
+  const COPIED_MS = 2000;
+  const CHORD_MS = 1500;
+  const FOCUSABLE = 'input:not([type=hidden]):not(.default-submit), select, textarea';
+
+  const one = (selector, within = document) => within.querySelector(selector);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const byId = (id) => document.getElementById(id);
+
+  const say = (text) => {
+    const live = byId('live');
+    if (!live) return;
+    live.textContent = '';
+    setTimeout(() => { live.textContent = text; }, 50);
+  };
+
+  const page = async (url, options = {}) => {
+    const answer = await fetch(url, { credentials: 'same-origin', ...options });
+    const type = answer.headers.get('content-type') || '';
+    if (!type.startsWith('text/html') || answer.redirected) throw new Error('not the page asked for');
+    return new DOMParser().parseFromString(await answer.text(), 'text/html');
+  };
+
+  // Text typed since the page came; secrets that were shown.
+  let typed = false;
+  const settle = (within = document) => {
+    all('[data-blank]', within).forEach((row) => row.remove());
+  };
+
+  // Drop-downs that change fields. Secrets are not sent.
+  const refresh = async (select) => {
+    const form = select.form;
+    const secrets = new Set(all('[data-secret]', form).map((input) => input.name));
+    // An empty value in its place: repeated names stay in step.
+    const values = new URLSearchParams([...new FormData(form)].map(([name, value]) => [name, secrets.has(name) ? '' : value]));
+    try {
+      const fresh = await page(select.dataset.refreshUrl, { method: 'POST', body: values });
+      const target = byId(select.dataset.refreshTarget);
+      const part = fresh.getElementById(select.dataset.refreshTarget);
+      const inside = target.contains(select);
+      settle(part);
+      target.replaceWith(document.adoptNode(part));
+      if (inside) byId(select.id)?.focus();
+      say(`Fields for ${select.selectedOptions[0].text} are shown.`);
+    } catch {
+      const button = one('[name=show_fields]', select.parentElement);
+      typed = false;
+      form.requestSubmit(button || undefined);
+    }
+  };
+
+  const copy = async (button) => {
+    const from = byId(button.dataset.copy);
+    const text = from && 'value' in from ? from.value : (from || button).textContent.trim();
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Without https there is no clipboard object; a selected field can still be copied.
+      if (from && from.select) from.select(); else getSelection().selectAllChildren(from);
+      document.execCommand('copy');
+    }
+    const word = one('[data-word]', button) || button;
+    const before = word.textContent;
+    if (before !== 'Copied') {
+      word.textContent = 'Copied';
+      setTimeout(() => { word.textContent = before; }, COPIED_MS);
+    }
+    say('Copied.');
+  };
+
+  const show = (button, shown) => {
+    const input = byId(button.dataset.show);
+    input.type = shown ? 'text' : 'password';
+    button.setAttribute('aria-pressed', shown);
+    one('[data-word]', button).textContent = shown ? 'Hide' : 'Show';
+  };
+
+  let rowsMade = 0;
+  const addRow = (box) => {
+    const fresh = one('template', box).content.cloneNode(true);
+    const name = `new-${++rowsMade}`;
+    for (const node of all('*', fresh)) {
+      for (const attribute of [...node.attributes]) {
+        if (attribute.value.includes('__row__')) node.setAttribute(attribute.name, attribute.value.replaceAll('__row__', name));
+      }
+    }
+    all('[data-blank]', fresh).forEach((row) => row.removeAttribute('data-blank'));
+    const row = one('[data-row]', fresh);
+    one('[data-rows-list]', box).append(fresh);
+    one(FOCUSABLE, row)?.focus();
+    typed = true;
+  };
+  const removeRow = (button) => {
+    const box = button.closest('[data-rows]');
+    const row = button.closest('[data-row]');
+    const next = row.nextElementSibling;
+    row.remove();
+    ((next && one(FOCUSABLE, next)) || one('[data-rows-add]', box)).focus();
+    typed = true;
+    say('Removed.');
+  };
+
+  // A page's fragment as a dialog. Its form goes to the server as from the page itself.
+  const openDialog = async (link) => {
+    let fresh;
+    try {
+      fresh = await page(link.href);
+    } catch { /* Falls through to the page itself. */ }
+    const content = fresh && one('[data-dialog-content]', fresh);
+    if (!content) {
+      location.href = link.href;
+      return;
+    }
+    const dialog = document.createElement('dialog');
+    dialog.className = 'dialog';
+    const title = document.createElement('h2');
+    title.id = 'dialog-title';
+    title.textContent = one('h1', fresh).textContent;
+    one('h1', content)?.remove();
+    dialog.setAttribute('aria-labelledby', title.id);
+    dialog.append(title, document.adoptNode(content));
+    document.body.append(dialog);
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      (link.isConnected ? link : one('h1'))?.focus();
+    });
+    dialog.showModal();
+    one('[autofocus]', dialog)?.focus();
+  };
+
+  // Other rows exist: say how many, move nothing.
+  const watch = (live) => {
+    const link = one('[data-live-show]', live);
+    const pause = one('[data-live-pause]', live);
+    let paused = false;
+    let known = 0;
+    pause?.addEventListener('click', () => {
+      paused = !paused;
+      pause.setAttribute('aria-pressed', paused);
+      pause.textContent = paused ? 'Resume updates' : 'Pause updates';
+    });
+    const timer = setInterval(async () => {
+      if (paused || document.hidden) return;
+      try {
+        const answer = await fetch(live.dataset.live, { headers: { accept: 'application/json' }, credentials: 'same-origin' });
+        if (answer.redirected || answer.status === 401 || answer.status === 403) {
+          clearInterval(timer);
+          return;
+        }
+        const { count } = await answer.json();
+        if (!(count > known)) return;
+        known = count;
+        link.textContent = `Show ${count} new`;
+        link.hidden = false;
+        say(link.textContent);
+      } catch { /* The next round asks again. */ }
+    }, POLL_MS);
+  };
+
+  // Single keys, unless switched off in the user menu.
+  const single = {
+    get on() { try { return localStorage.getItem('single-keys') !== 'off'; } catch { return true; } },
+    set on(value) { try { localStorage.setItem('single-keys', value ? 'on' : 'off'); } catch { /* Stays for this page. */ } },
+  };
+  const showKeys = () => {
+    const dialog = byId('keys');
+    if (!dialog) return;
+    one('input', dialog).checked = single.on;
+    dialog.showModal();
+  };
+  let chord = 0;
+  const press = (event) => {
+    const at = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !single.on) return;
+    if (at.closest('input, select, textarea, dialog, [contenteditable]')) return;
+    const name = Date.now() - chord < CHORD_MS ? `g ${event.key}` : event.key;
+    chord = 0;
+    if (name === 'g') {
+      chord = Date.now();
+    } else if (name === '?') {
+      showKeys();
+    } else if (name === '/') {
+      const search = one('input[type=search]');
+      if (!search) return;
+      event.preventDefault();
+      search.focus();
+    } else {
+      all('[data-key]').find((link) => link.dataset.key === name)?.click();
+    }
+  };
+
+  document.addEventListener('click', (event) => {
+    const at = event.target.closest('[data-copy], [data-show], [data-rows-add], [data-rows-remove], [data-dialog], [data-dialog-close], [data-keys], [data-leave]');
+    if (!at || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const asked = at.dataset;
+    const dialog = at.closest('dialog');
+    if ('leave' in asked) typed = false;
+    if ('dialogClose' in asked && dialog) {
+      event.preventDefault();
+      dialog.close();
+    } else if ('dialog' in asked) {
+      event.preventDefault();
+      openDialog(at);
+    } else if ('rowsAdd' in asked) {
+      event.preventDefault();
+      addRow(at.closest('[data-rows]'));
+    } else if ('rowsRemove' in asked) {
+      event.preventDefault();
+      removeRow(at);
+    } else if ('copy' in asked) {
+      copy(at);
+    } else if ('show' in asked) {
+      show(at, at.getAttribute('aria-pressed') !== 'true');
+    } else if ('keys' in asked) {
+      showKeys();
+    }
+  });
+
+  document.addEventListener('change', (event) => {
+    if (event.target.matches('select[data-refresh]')) refresh(event.target);
+    if (event.target.matches('[data-single-keys]')) single.on = event.target.checked;
+  });
+
+  document.addEventListener('input', (event) => {
+    if (event.target.closest('form[data-guard]')) typed = true;
+  });
+
+  document.addEventListener('submit', (event) => {
+    const form = event.target;
+    if ('once' in form.dataset) {
+      if (Date.now() - (form.sentAt || 0) < SECOND_SUBMIT_MS) {
+        event.preventDefault();
+        return;
+      }
+      form.sentAt = Date.now();
+    }
+    typed = false;
+    // A shown secret goes back to a password field, so that the browser does not remember it as text.
+    all('[data-show][aria-pressed=true]', form).forEach((button) => show(button, false));
+  });
+
+  // Replace opens an empty field; closing it again keeps the saved secret.
+  document.addEventListener('toggle', (event) => {
+    const box = event.target;
+    if (!box.matches('details.secret')) return;
+    const input = one('[data-secret]', box);
+    if (box.open) input.focus(); else input.value = '';
+  }, true);
+
+  document.addEventListener('keydown', (event) => {
+    press(event);
+    if (event.key !== 'Escape') return;
+    const open = event.target.closest('details.user[open], details.menu[open]');
+    if (open) {
+      open.open = false;
+      one('summary', open).focus();
+    }
+  });
+
+  addEventListener('beforeunload', (event) => {
+    if (typed) event.preventDefault();
+  });
+
+  document.addEventListener('DOMContentLoaded', () => {
+    settle();
+    all('[data-live]').forEach(watch);
+    one('.problem')?.focus();
+  });
+})();

@@ -1,0 +1,222 @@
+//! Templates and assets: read from disk in debug builds, so that editing one compiles nothing; compiled in for release.
+//! Both go through one list.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use consign_core::catalog::with_commas;
+use consign_core::time::Timestamp;
+use minijinja::value::Serde;
+use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBehavior, Value};
+use serde_json::json;
+
+use super::Console;
+
+/// A file of the console.
+pub(super) struct File {
+    folder: &'static str,
+    pub(super) name: &'static str,
+    compiled: Option<&'static str>,
+}
+
+#[cfg(not(debug_assertions))]
+macro_rules! compiled {
+    ($path:expr) => {
+        Some(include_str!($path))
+    };
+}
+#[cfg(debug_assertions)]
+macro_rules! compiled {
+    ($path:expr) => {
+        None
+    };
+}
+macro_rules! files {
+    ($folder:literal: $($name:literal),* $(,)?) => {
+        &[$(File { folder: $folder, name: $name, compiled: compiled!(concat!($folder, "/", $name)) }),*]
+    };
+}
+
+/// Every template.
+pub(super) static TEMPLATES: &[File] = files!["templates":
+    "api_key.html",
+    "api_key_created.html",
+    "api_key_revoke.html",
+    "api_keys.html",
+    "conflict.html",
+    "credential.html",
+    "credential_delete.html",
+    "credentials.html",
+    "deliveries.html",
+    "delivery.html",
+    "delivery_replay.html",
+    "demo.html",
+    "design.html",
+    "error.html",
+    "event.html",
+    "events.html",
+    "first_steps.html",
+    "help.html",
+    "layout.html",
+    "macros.html",
+    "plain.html",
+    "setup.html",
+    "sign_in.html",
+    "tags.html",
+    "webhook.html",
+    "webhook_delete.html",
+    "webhook_form.html",
+    "webhooks.html",
+];
+
+/// Every asset.
+pub(super) static ASSETS: &[File] = files!["assets": "consign.css", "consign.js", "icons.svg"];
+
+impl File {
+    /// Its text; in debug builds as it is on disk now.
+    fn text(&self) -> std::io::Result<Cow<'static, str>> {
+        match self.compiled {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => {
+                let console = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console");
+                std::fs::read_to_string(format!("{console}/{}/{}", self.folder, self.name)).map(Cow::Owned)
+            }
+        }
+    }
+
+    fn media_type(&self) -> &'static str {
+        match self.name.rsplit_once('.') {
+            Some((_, "css")) => "text/css; charset=utf-8",
+            Some((_, "js")) => "text/javascript; charset=utf-8",
+            Some((_, "svg")) => "image/svg+xml",
+            _ => "text/html; charset=utf-8",
+        }
+    }
+}
+
+fn find(files: &'static [File], name: &str) -> Option<&'static File> {
+    files.iter().find(|file| file.name == name)
+}
+
+/// The first 64 bits of the hash of its text: enough to tell versions of a file apart.
+fn hash(text: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn asset_url(name: &str) -> Result<String, Error> {
+    let file = find(ASSETS, name).ok_or_else(|| wrong(format!("there is no asset {name}")))?;
+    let text = file.text().map_err(|error| wrong(format!("{name} cannot be read: {error}")))?;
+    Ok(format!("/assets/{}/{name}", hash(&text)))
+}
+
+fn wrong(what: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, what)
+}
+
+/// One asset, to be kept for ever: other content has another address.
+pub(super) async fn asset(State(_): State<Arc<Console>>, Path((asked, name)): Path<(String, String)>) -> Response {
+    let found = find(ASSETS, &name).and_then(|file| Some((file, file.text().ok()?)));
+    let Some((file, text)) = found.filter(|(_, text)| hash(text) == asked) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut response = text.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.media_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The templates, ready to render.
+pub(super) struct Views {
+    environment: Environment<'static>,
+}
+
+impl Views {
+    pub(super) fn new() -> Self {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_loader(|name| {
+            let Some(file) = find(TEMPLATES, name) else { return Ok(None) };
+            file.text().map(|text| Some(text.into_owned())).map_err(|error| wrong(format!("{name}: {error}")))
+        });
+        let addresses: Vec<_> = ASSETS.iter().map(|file| (file.name, asset_url(file.name))).collect();
+        environment.add_function("asset", move |name: &str| match addresses.iter().find(|(known, _)| *known == name) {
+            Some((_, Ok(address))) if !cfg!(debug_assertions) => Ok(address.clone()),
+            _ => asset_url(name),
+        });
+        environment.add_filter("when", when);
+        environment.add_filter("day", day);
+        environment.add_filter("took", took);
+        environment.add_filter("commas", |number: u64| commas(number));
+        environment.add_filter("count", |number: u64, one: &str, many: &str| {
+            format!("{} {}", commas(number), if number == 1 { one } else { many })
+        });
+        Self { environment }
+    }
+
+    /// A whole page.
+    pub(super) fn render(&self, name: &str, context: serde_json::Value) -> Result<String, Error> {
+        let context = Value::from(Serde(context));
+        if cfg!(debug_assertions) {
+            let mut fresh = self.environment.clone();
+            fresh.clear_templates();
+            return fresh.get_template(name)?.render(context);
+        }
+        self.environment.get_template(name)?.render(context)
+    }
+}
+
+fn commas(number: u64) -> String {
+    with_commas(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+/// A time as `{iso, exact, relative}`; the page's `now` is what it is relative to.
+fn when(state: &mut Rendering<'_, '_>, time: &str) -> Result<Value, Error> {
+    let at = Timestamp::parse_rfc3339(time).ok_or_else(|| wrong(format!("{time} is not a time")))?;
+    let now = state.lookup("now").and_then(|now| now.as_str().and_then(Timestamp::parse_rfc3339)).unwrap_or(at);
+    let exact = calendar(at, "%-d %B %Y, %H:%M:%S UTC");
+    Ok(Value::from(Serde(json!({ "iso": time, "exact": exact, "relative": relative(at, now) }))))
+}
+
+/// "3 November 2026".
+fn day(time: &str) -> Result<String, Error> {
+    let whole = if time.len() == 10 { Cow::Owned(format!("{time}T00:00:00Z")) } else { Cow::Borrowed(time) };
+    let at = Timestamp::parse_rfc3339(&whole).ok_or_else(|| wrong(format!("{time} is not a time")))?;
+    Ok(calendar(at, "%-d %B %Y"))
+}
+
+fn calendar(at: Timestamp, form: &str) -> String {
+    let time = jiff::Timestamp::from_millisecond(at.millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    time.to_zoned(jiff::tz::TimeZone::UTC).strftime(form).to_string()
+}
+
+/// "2 minutes ago", "in 4 minutes".
+fn relative(at: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.millis() - at.millis()) / 1_000;
+    let (number, unit) = match seconds.unsigned_abs() {
+        0..10 => return "just now".to_owned(),
+        seconds @ 10..60 => (seconds, "second"),
+        seconds @ 60..3_600 => (seconds / 60, "minute"),
+        seconds @ 3_600..86_400 => (seconds / 3_600, "hour"),
+        seconds => (seconds / 86_400, "day"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    if seconds < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
+}
+
+/// Milliseconds as "184 ms" or "1.2 s".
+fn took(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        _ => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! The engine: accepts events, gives each lane its turns, stops cleanly.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use consign_core::address::Egress;
+use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
+use consign_core::delivery::CredentialLesson;
+use consign_core::time::Timestamp;
+use consign_core::vault::Vault;
+use consign_store::{Store, StoreError, deliveries, idempotency};
+use consign_transport::Network;
+use tokio::sync::{Notify, Semaphore};
+
+pub use accept::AcceptedEvent;
+pub use commit::CommitError;
+pub use payload::PayloadKeys;
+pub use snapshot::Snapshot;
+
+use commit::Committer;
+use lanes::{Lanes, Rules, Turn};
+use snapshot::Snapshots;
+use work::Work;
+
+mod accept;
+mod authorize;
+mod commit;
+mod deliver;
+mod lanes;
+mod learn;
+mod payload;
+mod schedule;
+mod snapshot;
+mod work;
+
+/// A delivery is leased for so long; the attempt must end well before.
+const LEASE: Duration = Duration::from_secs(120);
+/// Lanes that one claim looks at.
+const CLAIM_LANES_MAX: u32 = 64;
+
+/// How the engine works.
+pub struct EngineSettings {
+    /// The waits between attempts, unless a webhook has its own.
+    pub retry_schedule: Vec<Duration>,
+    /// The most attempts at one time.
+    pub attempts_max: usize,
+    /// What opens and seals payloads.
+    pub payloads: PayloadKeys,
+}
+
+/// Accepts events and delivers them.
+pub struct Engine {
+    settings: EngineSettings,
+    store: Store,
+    vault: Arc<Vault>,
+    network: Network,
+    egress: Egress,
+    /// Names this process in leases.
+    by: Arc<str>,
+    snapshots: Snapshots,
+    commit: Committer,
+    lanes: Lanes,
+    wake: Notify,
+    /// Deliveries that were there at several crashes go one at a time.
+    suspects: Semaphore,
+    /// The database's clock minus ours, in milliseconds.
+    clock_offset: AtomicI64,
+    memory: Mutex<Memory>,
+}
+
+/// What need not survive a restart.
+#[derive(Default)]
+struct Memory {
+    used_credentials: HashSet<CredentialId>,
+    used_keys: HashSet<KeyId>,
+    unreached: HashMap<CredentialId, u32>,
+    probed: HashMap<CredentialId, Timestamp>,
+}
+
+impl Engine {
+    /// Loads the snapshot, takes over what an earlier run left, and starts the loops.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn start(
+        settings: EngineSettings,
+        store: Store,
+        vault: Arc<Vault>,
+        network: Network,
+        egress: Egress,
+    ) -> Result<Arc<Self>, StoreError> {
+        let now = store.now().await?;
+        let by: Arc<str> = RequestId::new(now).to_string().into();
+        if !store.is_postgres() {
+            // One process owns this database: whatever is leased or half answered belongs to a run that is over.
+            let mut tx = store.begin().await?;
+            deliveries::abandon_foreign_leases(&mut tx, &by, now).await?;
+            idempotency::forget_running(&mut tx).await?;
+            tx.commit().await?;
+        }
+        let engine = Arc::new(Self {
+            snapshots: Snapshots::load(store.clone()).await?,
+            commit: Committer::start(&store),
+            settings,
+            store,
+            vault,
+            network,
+            egress,
+            by,
+            lanes: Lanes::default(),
+            wake: Notify::new(),
+            suspects: Semaphore::new(1),
+            clock_offset: AtomicI64::new(0),
+            memory: Mutex::default(),
+        });
+        engine.clone().set_clock().await?;
+        tokio::spawn(engine.clone().claim_loop());
+        tokio::spawn(engine.clone().tick_loop());
+        Ok(engine)
+    }
+
+    /// The time by the database's clock, without asking it.
+    pub fn now(&self) -> Timestamp {
+        let offset = self.clock_offset.load(Ordering::Relaxed);
+        Timestamp::from_millis(self.store.local_now().millis().saturating_add(offset))
+    }
+
+    /// Connectors, credentials in use and API keys, as they are now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.present()
+    }
+
+    /// Which addresses may be reached.
+    pub fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
+    /// What opens and seals payloads.
+    pub fn payloads(&self) -> &PayloadKeys {
+        &self.settings.payloads
+    }
+
+    /// The waits between attempts, unless a webhook has its own.
+    pub fn retry_schedule(&self) -> &[Duration] {
+        &self.settings.retry_schedule
+    }
+
+    /// Something that the snapshot holds was changed and committed: everyone sees it from now on.
+    pub async fn changed(&self) {
+        if let Err(error) = self.snapshots.refresh().await {
+            tracing::error!(%error, "the present set-up could not be read; the one before stays");
+        }
+        self.wake_all();
+    }
+
+    /// There may be due work in the database.
+    pub fn wake_all(&self) {
+        for connector in self.snapshot().connectors() {
+            self.lanes.note_behind(connector.id);
+        }
+        self.wake.notify_one();
+    }
+
+    /// An API key was used.
+    pub fn key_used(&self, id: KeyId) {
+        self.memory().used_keys.insert(id);
+    }
+
+    /// Whether a delivery is being sent by this process right now.
+    pub fn is_under_way(&self, connector: ConnectorId, delivery: DeliveryId) -> bool {
+        self.lanes.is_under_way(connector, delivery)
+    }
+
+    /// Stops cleanly: nothing new starts, what is under way ends within the grace time, the rest goes back.
+    pub async fn stop(&self, grace: Duration) {
+        let waiting: Vec<_> = self.lanes.stop().iter().map(|work| (work.delivery, work.fence)).collect();
+        self.give_back(&waiting).await;
+        let deadline = self.now().plus(grace);
+        while self.lanes.under_way() > 0 && self.now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let left = self.lanes.under_way();
+        if left > 0 {
+            tracing::warn!(attempts = left, "attempts did not end in time; they count as not answered");
+        }
+        self.flush_uses().await;
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn used(&self, credential: CredentialId) {
+        self.memory().used_credentials.insert(credential);
+    }
+
+    /// How many uses in a row reached nothing.
+    fn count_unreached(&self, credential: CredentialId, lesson: CredentialLesson) -> u32 {
+        let mut memory = self.memory();
+        let count = memory.unreached.entry(credential).or_default();
+        match lesson {
+            CredentialLesson::Unreachable(_) => *count += 1,
+            CredentialLesson::Works | CredentialLesson::Refused(_) | CredentialLesson::Locked => *count = 0,
+        }
+        *count
+    }
+
+    /// A delivery is pending again. What is due at once is claimed at once; the rest is found by the tick.
+    fn due_at(&self, connector: ConnectorId, at: Timestamp) {
+        if at <= self.now() {
+            self.lanes.note_behind(connector);
+            self.wake.notify_one();
+        }
+    }
+
+    /// A random number from −1 to 1.
+    fn jitter(&self) -> f64 {
+        let mut bytes = [0_u8; 4];
+        match aws_lc_rs::rand::fill(&mut bytes) {
+            Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX) * 2.0 - 1.0,
+            Err(_) => 0.0,
+        }
+    }
+
+    async fn set_clock(self: Arc<Self>) -> Result<(), StoreError> {
+        let there = self.store.now().await?;
+        let offset = there.millis() - self.store.local_now().millis();
+        self.clock_offset.store(offset, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Starts everything in a lane that may start now.
+    fn pump(self: &Arc<Self>, connector: ConnectorId) {
+        let snapshot = self.snapshot();
+        let Some(connector) = snapshot.connector(connector) else { return };
+        let credential = connector.credential.and_then(|id| snapshot.credential(id));
+        let rules = Rules {
+            connector,
+            credential: credential.map(Arc::as_ref),
+            attempts_max: self.settings.attempts_max,
+        };
+        loop {
+            match self.lanes.next(&rules, self.now()) {
+                Turn::Start(work) => {
+                    tokio::spawn(self.clone().run(work, snapshot.clone()));
+                }
+                Turn::WaitUntil(at) => {
+                    let engine = self.clone();
+                    let id = connector.id;
+                    tokio::spawn(async move {
+                        tokio::time::sleep(at.since(engine.now())).await;
+                        engine.lanes.timer_rang(id);
+                        engine.pump(id);
+                    });
+                    return;
+                }
+                Turn::Nothing => return,
+            }
+        }
+    }
+
+    /// Delivers, frees the place, and lets the next one start. A panic costs this attempt and no other.
+    async fn run(self: Arc<Self>, work: Work, snapshot: Arc<Snapshot>) {
+        let (id, delivery) = (work.connector, work.delivery);
+        let connector = snapshot.connector(id).cloned();
+        let credential_id = connector.as_ref().and_then(|connector| connector.credential);
+        let credential = credential_id.and_then(|id| snapshot.credential(id)).cloned();
+        let engine = self.clone();
+        let attempt = tokio::spawn(async move {
+            match &connector {
+                Some(connector) => engine.deliver(&work, connector, credential.as_ref()).await,
+                None => None,
+            }
+        });
+        let failed = attempt.await.unwrap_or_else(|_| {
+            // Its lease runs out and counts as an attempt that the program did not survive.
+            tracing::error!(delivery.id = %delivery, "sending it failed inside this program");
+            None
+        });
+        self.lanes.finish(delivery, id, credential_id, failed);
+        self.pump(id);
+        if self.lanes.wants_more(id) {
+            self.wake.notify_one();
+        }
+        for other in credential_id.into_iter().flat_map(|id| self.sharing(&snapshot, id)) {
+            if other != id {
+                self.pump(other);
+            }
+        }
+    }
+
+    /// The connectors of a credential that limits them together.
+    fn sharing(&self, snapshot: &Snapshot, credential: CredentialId) -> Vec<ConnectorId> {
+        let limited = snapshot
+            .credential(credential)
+            .is_some_and(|credential| credential.max_concurrency.is_some() || credential.max_per_second.is_some());
+        if !limited {
+            return Vec::new();
+        }
+        let sharing = snapshot.connectors().iter().filter(|connector| connector.credential == Some(credential));
+        sharing.map(|connector| connector.id).collect()
+    }
+
+    async fn claim_loop(self: Arc<Self>) {
+        loop {
+            // Registered before looking, so that no wake-up is lost.
+            let woken = self.wake.notified();
+            match self.claim_round().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%error, "due deliveries could not be claimed; trying again in a second");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+            woken.await;
+        }
+    }
+
+    /// Claims for every lane that is behind and has room, in one short transaction. `true`: there may be more.
+    async fn claim_round(self: &Arc<Self>) -> Result<bool, StoreError> {
+        let snapshot = self.snapshot();
+        let now = self.now();
+        let mut wanted = Vec::new();
+        for connector in snapshot.connectors() {
+            let rules = Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+            let room = self.lanes.claimable(&rules, now);
+            if room > 0 {
+                wanted.push((connector.id, room));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let more = wanted.len() > CLAIM_LANES_MAX as usize;
+        let mut tx = self.store.begin().await?;
+        let lease_until = tx.now().plus(LEASE);
+        let mut claimed = Vec::new();
+        for (connector, room) in wanted.into_iter().take(CLAIM_LANES_MAX as usize) {
+            let found = deliveries::claim(&mut tx, connector, room, now, lease_until, &self.by).await?;
+            claimed.push((connector, room, found));
+        }
+        tx.commit().await?;
+        for (connector, room, found) in claimed {
+            self.lanes.take_in(connector, found.into_iter().map(Work::from).collect(), room);
+            self.pump(connector);
+        }
+        Ok(more)
+    }
+
+    /// Puts leased deliveries back into the queue; they cost no attempt.
+    async fn give_back(&self, leases: &[(DeliveryId, i64)]) {
+        if leases.is_empty() {
+            return;
+        }
+        let given = async {
+            let mut tx = self.store.begin().await?;
+            deliveries::give_back(&mut tx, leases).await?;
+            tx.commit().await
+        };
+        if let Err(error) = given.await {
+            tracing::error!(%error, "leases could not be given back; they run out by themselves");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! One attempt, from the leased delivery to the recorded result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use consign_core::answer;
+use consign_core::connector::webhook::RenderFor;
+use consign_core::connector::{Connector, Message, Success};
+use consign_core::credential::Credential;
+use consign_core::delivery::{
+    CRASHES_MAX, DeliveryState, EXCERPT_BYTES_MAX, HoldReason, NoAnswer, Next, Outcome, Progress, Refusal, Retry, Verdict,
+};
+use consign_core::event::Event;
+use consign_core::id::{AttemptId, DeliveryId};
+use consign_core::time::Timestamp;
+use consign_core::vault::DerivedKey;
+use consign_store::attempts::Attempt;
+use consign_store::deliveries::Recording;
+use consign_transport::{Limits, Sent};
+use serde_json::json;
+
+use super::authorize::{Authorized, authorize};
+use super::work::{Content, Work, opened};
+use super::Engine;
+
+/// Of an answer no more than this is read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// A message of a tool that is kept with the delivery.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// The attempt was stopped before anything left.
+const STOPPING: Outcome = Outcome::Refused { refusal: Refusal::Stopping };
+
+/// Headers whose values may be shown; of every other only the name is.
+const SHOWN_HEADERS: &[&str] = &[
+    "content-type", "content-length", "content-encoding", "date", "retry-after", "x-request-id", "x-correlation-id",
+    "idempotency-key", "etag", "allow", "server", "www-authenticate", "accept", "user-agent",
+];
+const SHOWN_PREFIXES: &[&str] = &["ratelimit", "x-ratelimit", "webhook-"];
+
+/// What one attempt saw, with what is kept of it.
+pub(super) struct Seen {
+    pub(super) outcome: Outcome,
+    request_line: String,
+    request_headers: String,
+    request_bytes: u64,
+    answer_headers: String,
+    answer_bytes: u64,
+    excerpt: Option<Vec<u8>>,
+    pub(super) message: Option<String>,
+    reference: Option<String>,
+    timing: String,
+}
+
+impl Seen {
+    /// Nothing was sent.
+    fn nothing(outcome: Outcome, message: Option<String>) -> Self {
+        Self {
+            outcome,
+            request_line: String::new(),
+            request_headers: "[]".to_owned(),
+            request_bytes: 0,
+            answer_headers: "[]".to_owned(),
+            answer_bytes: 0,
+            excerpt: None,
+            message,
+            reference: None,
+            timing: "{}".to_owned(),
+        }
+    }
+}
+
+impl Engine {
+    /// Makes one attempt of a leased delivery and records it. `Some(true)`: the tool failed.
+    pub(super) async fn deliver(
+        &self,
+        work: &Work,
+        connector: &Arc<Connector>,
+        credential: Option<&Arc<Credential>>,
+    ) -> Option<bool> {
+        let started = self.now();
+        let retry = connector.webhook.retry(&self.settings.retry_schedule);
+        let seen = self.attempt(work, connector, credential, started).await;
+        let ended = self.now();
+        let counted = work.attempts + u32::from(work.abandoned);
+        let progress = Progress { attempt: counted + 1, age: ended.since(work.created_at) };
+        let verdict = self.judge(work, &retry, progress, &seen.outcome, ended);
+        let failed = match &seen.outcome {
+            Outcome::Refused { .. } => None,
+            outcome => Some(outcome.is_failure_of_the_tool()),
+        };
+        self.learn(connector, credential, &seen, &verdict, ended).await;
+        let took = ended.since(started);
+        self.note(work, connector, &seen, took, &verdict);
+        if seen.outcome == STOPPING {
+            self.give_back(&[(work.delivery, work.fence)]).await;
+            return None;
+        }
+        let recording = recording(work, connector, seen, &verdict, counted, (started, took, ended));
+        match self.commit.record(recording).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(delivery.id = %work.delivery, "the lease was lost; another worker has it"),
+            Err(error) => tracing::error!(delivery.id = %work.delivery, %error, "the result is not on disk; it will be sent again"),
+        }
+        if let Next::RetryAt(at) | Next::WaitUntil(at) = verdict.next {
+            self.due_at(connector.id, at);
+        }
+        failed
+    }
+
+    fn judge(&self, work: &Work, retry: &Retry, progress: Progress, outcome: &Outcome, now: Timestamp) -> Verdict {
+        let stopped = Outcome::Unanswered { reason: NoAnswer::ProgramStopped };
+        if *outcome == stopped && work.crashes >= CRASHES_MAX {
+            return Verdict { next: Next::Hold(HoldReason::RepeatedCrash), lane: None, credential: None };
+        }
+        let verdict = retry.next(progress, outcome, now, self.jitter());
+        match verdict.next {
+            // A test is one attempt: whoever pressed the button is looking at its result.
+            Next::RetryAt(_) | Next::WaitUntil(_) if work.test && *outcome != STOPPING => {
+                Verdict { next: Next::Fail, ..verdict }
+            }
+            _ => verdict,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        work: &Work,
+        connector: &Arc<Connector>,
+        credential: Option<&Arc<Credential>>,
+        now: Timestamp,
+    ) -> Seen {
+        let refused = |refusal: Refusal, words: Option<String>| Seen::nothing(Outcome::Refused { refusal }, words);
+        let in_doubt = connector.webhook.when_no_answer == consign_core::connector::WhenNoAnswer::Hold;
+        if work.abandoned && (in_doubt || work.crashes >= CRASHES_MAX) {
+            let words = "The program stopped while this was being sent.".to_owned();
+            return Seen::nothing(Outcome::Unanswered { reason: NoAnswer::ProgramStopped }, Some(words));
+        }
+        // A delivery that was there at several crashes is sent alone, so that only the guilty one is counted further.
+        let _alone = if work.crashes > 1 { self.suspects.acquire().await.ok() } else { None };
+        let Some(credential) = credential else { return refused(Refusal::CredentialMissing, None) };
+        let (event, payload_key) = match self.content(&work.event, now).await {
+            Ok(found) => found,
+            Err(what) => return refused(Refusal::NotRendered(what.clone()), Some(what)),
+        };
+        let of = RenderFor {
+            delivery: work.delivery,
+            idempotency_key: work.idempotency_key,
+            connector: connector.name.as_str(),
+            now,
+        };
+        let (message, body) = match connector.webhook.render(&event, &of) {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                let what = format!("The request could not be made: {error}.");
+                return refused(Refusal::NotRendered(error.to_string()), Some(what));
+            }
+        };
+        let authorized = match authorize(&self.vault, credential, now) {
+            Ok(authorized) => authorized,
+            Err(refusal) => return refused(refusal, None),
+        };
+        let limits = Limits { timeout: connector.webhook.timeout, answer_bytes_max: ANSWER_BYTES_MAX };
+        let sent = self.network.send(&authorized.access, &message, body, &limits, now).await;
+        seen(work.delivery, connector, credential, &authorized, &message, sent, &payload_key)
+    }
+
+    /// The event with its data, and today's payload key for what is kept of the answer.
+    async fn content(&self, content: &Content, now: Timestamp) -> Result<(Arc<Event>, Arc<DerivedKey>), String> {
+        let gone = |_| "the payload cannot be opened".to_owned();
+        let (_, today) = self.settings.payloads.current(now).await.map_err(gone)?;
+        let stored = match content {
+            Content::Here(event) => return Ok((event.clone(), today)),
+            Content::Stored(stored) => stored,
+        };
+        let removed = || "the payload was removed".to_owned();
+        let sealed = stored.sealed_data.as_ref().ok_or_else(removed)?;
+        let key = self.settings.payloads.of_day(stored.payload_key).await.map_err(gone)?.ok_or_else(removed)?;
+        let data = key.decrypt(&stored.event.id.to_string(), sealed).map_err(|error| error.to_string())?;
+        Ok((Arc::new(opened(stored, data)), today))
+    }
+
+    /// One log line and the metrics of an attempt.
+    fn note(&self, work: &Work, connector: &Connector, seen: &Seen, took: Duration, verdict: &Verdict) {
+        let outcome = seen.outcome.class();
+        tracing::info!(
+            delivery.id = %work.delivery,
+            connector.id = %connector.id,
+            attempt = work.attempts + 1,
+            outcome,
+            status = seen.outcome.status(),
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "attempt finished"
+        );
+        let kind = "webhook";
+        metrics::counter!("consign_delivery_attempts_total", "connector_kind" => kind, "outcome" => outcome).increment(1);
+        metrics::histogram!("consign_delivery_attempt_duration_seconds", "connector_kind" => kind)
+            .record(took.as_secs_f64());
+        let ended = match verdict.next {
+            Next::Deliver => "delivered",
+            Next::Fail => "failed",
+            Next::RetryAt(_) | Next::WaitUntil(_) | Next::Hold(_) => return,
+        };
+        metrics::counter!("consign_deliveries_total", "connector_kind" => kind, "outcome" => ended).increment(1);
+        if ended == "delivered" {
+            let lag = self.now().since(work.created_at);
+            metrics::histogram!("consign_delivery_lag_seconds", "connector_kind" => kind).record(lag.as_secs_f64());
+        }
+    }
+}
+
+/// Turns what the transport saw into what is kept: scrubbed, cut, by allow-list.
+fn seen(
+    delivery: DeliveryId,
+    connector: &Connector,
+    credential: &Credential,
+    authorized: &Authorized,
+    message: &Message,
+    sent: Sent,
+    payload_key: &DerivedKey,
+) -> Seen {
+    let mut outcome = sent.outcome;
+    let secret_names: Vec<_> = authorized.access.headers.iter().map(|(name, _)| name).collect();
+    let own = message.headers.iter().filter(|(name, _)| !secret_names.contains(&name));
+    let request_headers = own
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("hidden"), shown(name.as_str())))
+        .chain(secret_names.iter().map(|name| (name.as_str(), "hidden", false)))
+        .map(|(name, value, shown)| json!({ "name": name, "value": if shown { value } else { "hidden" } }))
+        .collect::<Vec<_>>();
+    let path = if authorized.access.path.is_some() { "•••" } else { message.path.without_query().trim_start_matches('/') };
+    let mut seen = Seen {
+        outcome: outcome.clone(),
+        request_line: format!("{} {}{path}", message.method, credential.origin),
+        request_headers: serde_json::Value::from(request_headers).to_string(),
+        request_bytes: sent.request_bytes,
+        answer_headers: "[]".to_owned(),
+        answer_bytes: 0,
+        excerpt: None,
+        message: (!sent.detail.is_empty()).then(|| authorized.scrubber.scrub(&sent.detail).into_owned()),
+        reference: None,
+        timing: sent.timing.to_json().to_string(),
+    };
+    let Some(reply) = sent.answer else { return seen };
+    let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
+    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, connector.webhook.success_when)
+        && !answer::is_json(&reply.body)
+    {
+        seen.message = Some(format!("The tool answered {status} with a web page instead of JSON. Check the path."));
+        outcome = Outcome::Rejected { status: *status, wait: None };
+    }
+    let accepted = matches!(outcome, Outcome::Accepted { .. });
+    let answer_headers = reply
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            let value = value.to_str().ok().filter(|_| shown(name.as_str()));
+            json!({ "name": name.as_str(), "value": value.map_or("hidden".into(), |value| authorized.scrubber.scrub(value)) })
+        })
+        .collect::<Vec<_>>();
+    seen.answer_headers = serde_json::Value::from(answer_headers).to_string();
+    seen.answer_bytes = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
+    if accepted {
+        seen.reference = reference(connector, &reply.body, header("location"))
+            .map(|reference| authorized.scrubber.scrub(&reference).into_owned());
+    } else if seen.message.is_none() || outcome.status().is_some_and(|status| status >= 300) {
+        let found = answer::message(header("content-type"), &reply.body);
+        let said = found.map(|text| authorized.scrubber.scrub(&text).chars().take(MESSAGE_CHARS_MAX).collect());
+        seen.message = said.or(seen.message);
+    }
+    if !reply.body.is_empty() {
+        // The whole of what was read is scrubbed before it is cut, so that no secret is cut in half and kept.
+        let text = String::from_utf8_lossy(&reply.body);
+        let text = authorized.scrubber.scrub(&text);
+        let cut = text.floor_char_boundary(EXCERPT_BYTES_MAX);
+        seen.excerpt = Some(payload_key.encrypt(&delivery.to_string(), text[..cut].as_bytes()));
+    }
+    seen.outcome = outcome;
+    seen
+}
+
+/// The reference of the new record: the outputs asked for, else what tools usually call it.
+fn reference(connector: &Connector, body: &Bytes, location: Option<&str>) -> Option<String> {
+    const OUTPUT_CHARS_MAX: usize = 1_024;
+    if connector.webhook.outputs.is_empty() {
+        return answer::reference(body, location);
+    }
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let found = connector.webhook.outputs.iter().filter_map(|(name, pointer)| {
+        let value = answer.pointer(pointer)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Some(format!("{name}: {}", text.chars().take(OUTPUT_CHARS_MAX).collect::<String>()))
+    });
+    let all: Vec<_> = found.collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+fn shown(name: &str) -> bool {
+    SHOWN_HEADERS.contains(&name) || SHOWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn recording(
+    work: &Work,
+    connector: &Connector,
+    seen: Seen,
+    verdict: &Verdict,
+    counted: u32,
+    (started, took, ended): (Timestamp, Duration, Timestamp),
+) -> Recording {
+    let (state, hold_reason, due_at, attempts) = match verdict.next {
+        Next::Deliver => (DeliveryState::Delivered, None, ended, counted + 1),
+        Next::RetryAt(at) => (DeliveryState::Pending, None, at, counted + 1),
+        Next::WaitUntil(at) => (DeliveryState::Pending, None, at, counted),
+        Next::Hold(reason) => (DeliveryState::Held, Some(reason), ended, counted),
+        Next::Fail => (DeliveryState::Failed, None, ended, counted + 1),
+    };
+    let status = seen.outcome.status();
+    let wait_ms = match &seen.outcome {
+        Outcome::Rejected { wait, .. } => wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
+        _ => None,
+    };
+    Recording {
+        delivery: work.delivery,
+        fence: work.fence,
+        state,
+        hold_reason,
+        due_at,
+        attempts,
+        outcome: seen.outcome.class(),
+        status,
+        message: seen.message.clone(),
+        reference: seen.reference,
+        ended_at: (!matches!(state, DeliveryState::Pending | DeliveryState::Held)).then_some(ended),
+        attempt: Attempt {
+            id: AttemptId::new(started),
+            delivery: work.delivery,
+            connector: connector.id,
+            number: counted + 1,
+            started_at: started,
+            duration_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+            outcome: seen.outcome.class().to_owned(),
+            status,
+            message: seen.message,
+            wait_ms,
+            request_line: seen.request_line,
+            request_headers: seen.request_headers,
+            answer_headers: seen.answer_headers,
+            answer_excerpt: seen.excerpt,
+            payload_key: started.millis().div_euclid(86_400_000),
+            timing: seen.timing,
+            request_bytes: i64::try_from(seen.request_bytes).unwrap_or(i64::MAX),
+            answer_bytes: i64::try_from(seen.answer_bytes).unwrap_or(i64::MAX),
+        },
+    }
+}

@@ -1,0 +1,300 @@
+//! Lanes: each connector's share of the work, in memory. Who may start now, and whose turn it is.
+//!
+//! A lane holds a *window* of deliveries that are leased to this process, oldest first. At most the connector's own
+//! limit of them is under way; a lane whose tool keeps failing goes one at a time.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use consign_core::connector::{Connector, WhenNoAnswer};
+use consign_core::credential::{Credential, Rate};
+use consign_core::id::{ConnectorId, CredentialId, DeliveryId};
+use consign_core::time::Timestamp;
+
+use super::snapshot::is_open;
+use super::work::Work;
+
+/// Leased ahead for each delivery that may be under way.
+const WINDOW_PER_PLACE: u32 = 16;
+const WINDOW_MAX: u32 = 512;
+/// So many failures of the tool in a row make a lane slow.
+const SLOW_AFTER_FAILURES: u32 = 5;
+/// A lease must outlast the attempt by this much, or the delivery goes back to the queue.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// What a lane gives to whoever asks for its next delivery.
+pub enum Turn {
+    /// Send this.
+    Start(Work),
+    /// Its rate, or that of its credential, asks to wait until then.
+    WaitUntil(Timestamp),
+    /// Nothing now.
+    Nothing,
+}
+
+/// All lanes of this process.
+#[derive(Default)]
+pub struct Lanes {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    lanes: HashMap<ConnectorId, Lane>,
+    gates: HashMap<CredentialId, Gate>,
+    under_way: usize,
+    stopping: bool,
+}
+
+#[derive(Default)]
+struct Lane {
+    window: VecDeque<Work>,
+    /// Promised to events whose commit is still under way.
+    reserved: u32,
+    under_way: HashSet<DeliveryId>,
+    failures: u32,
+    pace: Pace,
+    /// The table holds due work that is not in the window.
+    behind: bool,
+    timer: bool,
+}
+
+/// Limits that a credential sets for all its connectors together.
+#[derive(Default)]
+struct Gate {
+    under_way: u32,
+    pace: Pace,
+}
+
+/// A token bucket of one second.
+#[derive(Default)]
+struct Pace {
+    /// When the next one may start, in thousandths of a millisecond.
+    next: i64,
+}
+
+impl Pace {
+    fn ready_at(&self, rate: Option<Rate>, now: Timestamp) -> Option<Timestamp> {
+        rate?;
+        // A burst of one second's worth is let through.
+        let next = Timestamp::from_millis(self.next.div_euclid(1_000) - 1_000);
+        (next > now).then_some(next)
+    }
+
+    fn take(&mut self, rate: Option<Rate>, now: Timestamp) {
+        let Some(rate) = rate else { return };
+        let step = 1_000_000_000_i64 / i64::from(rate.thousandths());
+        self.next = self.next.max(now.millis() * 1_000) + step;
+    }
+}
+
+/// What a lane has to know of its connector.
+pub struct Rules<'a> {
+    /// The connector.
+    pub connector: &'a Connector,
+    /// Its credential.
+    pub credential: Option<&'a Credential>,
+    /// The most attempts of this process.
+    pub attempts_max: usize,
+}
+
+impl Rules<'_> {
+    fn places(&self, lane: &Lane) -> u32 {
+        if lane.failures >= SLOW_AFTER_FAILURES { 1 } else { self.connector.webhook.max_concurrency }
+    }
+
+    /// How many deliveries may be leased to this process. A webhook that asks a person when no answer comes
+    /// leases only what it sends, so that a crash leaves nothing in doubt that never left.
+    fn window(&self, lane: &Lane) -> u32 {
+        let places = self.places(lane);
+        let careful = self.connector.webhook.when_no_answer == WhenNoAnswer::Hold;
+        if careful || lane.failures > 0 { places } else { (places * WINDOW_PER_PLACE).min(WINDOW_MAX) }
+    }
+}
+
+impl Lanes {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Promises a place in the window to an event that is about to be stored. Older work goes first, so a lane
+    /// that is behind promises nothing.
+    pub fn reserve(&self, rules: &Rules<'_>, now: Timestamp) -> bool {
+        let mut table = self.table();
+        if table.stopping || !is_open(rules.connector, now) {
+            return false;
+        }
+        let lane = table.lanes.entry(rules.connector.id).or_default();
+        let room = lane.room(rules.window(lane));
+        if lane.behind || room == 0 {
+            lane.behind = true;
+            return false;
+        }
+        lane.reserved += 1;
+        true
+    }
+
+    /// The event was stored: its delivery takes the promised place.
+    pub fn fill(&self, work: Work) {
+        let mut table = self.table();
+        let lane = table.lanes.entry(work.connector).or_default();
+        lane.reserved = lane.reserved.saturating_sub(1);
+        lane.window.push_back(work);
+    }
+
+    /// The event was not stored, or was a repeat.
+    pub fn release(&self, connector: ConnectorId) {
+        let mut table = self.table();
+        let lane = table.lanes.entry(connector).or_default();
+        lane.reserved = lane.reserved.saturating_sub(1);
+    }
+
+    /// The table holds due work for this lane.
+    pub fn note_behind(&self, connector: ConnectorId) {
+        self.table().lanes.entry(connector).or_default().behind = true;
+    }
+
+    /// How many more a claim may lease for this lane; nothing while at least half of its window is full.
+    pub fn claimable(&self, rules: &Rules<'_>, now: Timestamp) -> u32 {
+        let table = self.table();
+        if table.stopping || !is_open(rules.connector, now) {
+            return 0;
+        }
+        let Some(lane) = table.lanes.get(&rules.connector.id).filter(|lane| lane.behind) else { return 0 };
+        let window = rules.window(lane);
+        let room = lane.room(window);
+        if room * 2 >= window { room } else { 0 }
+    }
+
+    /// Takes in what a claim leased; fewer than asked for means that nothing due is left.
+    pub fn take_in(&self, connector: ConnectorId, claimed: Vec<Work>, asked: u32) {
+        let mut table = self.table();
+        let lane = table.lanes.entry(connector).or_default();
+        lane.behind = claimed.len() >= usize::try_from(asked).unwrap_or(usize::MAX);
+        lane.window.extend(claimed);
+    }
+
+    /// The lane's next delivery, if it may start now.
+    pub fn next(&self, rules: &Rules<'_>, now: Timestamp) -> Turn {
+        let mut table = self.table();
+        let table = &mut *table;
+        if table.stopping || table.under_way >= rules.attempts_max || !is_open(rules.connector, now) {
+            return Turn::Nothing;
+        }
+        let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Turn::Nothing };
+        let gate = rules.credential.map(|credential| table.gates.entry(credential.id).or_default());
+        let under_way = u32::try_from(lane.under_way.len()).unwrap_or(u32::MAX);
+        if lane.window.is_empty() || under_way >= rules.places(lane) {
+            return Turn::Nothing;
+        }
+        let limits = rules.credential.map(|credential| (credential.max_concurrency, credential.max_per_second));
+        let (gate_places, gate_rate) = limits.unwrap_or_default();
+        let rate = rules.connector.webhook.max_per_second;
+        let gate_full = match (&gate, gate_places) {
+            (Some(gate), Some(places)) => gate.under_way >= places,
+            _ => false,
+        };
+        if gate_full {
+            return Turn::Nothing;
+        }
+        let ready = lane.pace.ready_at(rate, now);
+        let ready = ready.max(gate.as_ref().and_then(|gate| gate.pace.ready_at(gate_rate, now)));
+        if let Some(ready) = ready {
+            return if std::mem::replace(&mut lane.timer, true) { Turn::Nothing } else { Turn::WaitUntil(ready) };
+        }
+        let Some(work) = lane.window.pop_front() else { return Turn::Nothing };
+        lane.pace.take(rate, now);
+        lane.under_way.insert(work.delivery);
+        table.under_way += 1;
+        if let Some(gate) = gate {
+            gate.pace.take(gate_rate, now);
+            gate.under_way += 1;
+        }
+        Turn::Start(work)
+    }
+
+    /// A wait for the rate is over.
+    pub fn timer_rang(&self, connector: ConnectorId) {
+        self.table().lanes.entry(connector).or_default().timer = false;
+    }
+
+    /// An attempt has ended and its result is on disk; `failed`: by the tool's fault, or `None` to leave its
+    /// record as it was.
+    pub fn finish(&self, work: DeliveryId, connector: ConnectorId, credential: Option<CredentialId>, failed: Option<bool>) {
+        let mut table = self.table();
+        table.under_way = table.under_way.saturating_sub(1);
+        if let Some(gate) = credential.and_then(|id| table.gates.get_mut(&id)) {
+            gate.under_way = gate.under_way.saturating_sub(1);
+        }
+        let lane = table.lanes.entry(connector).or_default();
+        lane.under_way.remove(&work);
+        match failed {
+            Some(true) => lane.failures += 1,
+            Some(false) => lane.failures = 0,
+            None => {}
+        }
+    }
+
+    /// Whether the window runs low while the table holds more.
+    pub fn wants_more(&self, connector: ConnectorId) -> bool {
+        let table = self.table();
+        let lane = table.lanes.get(&connector);
+        lane.is_some_and(|lane| lane.behind && lane.window.len() <= lane.under_way.len())
+    }
+
+    /// Whether a delivery is under way in this process.
+    pub fn is_under_way(&self, connector: ConnectorId, delivery: DeliveryId) -> bool {
+        self.table().lanes.get(&connector).is_some_and(|lane| lane.under_way.contains(&delivery))
+    }
+
+    /// Takes out of a window what must go back to the queue: all of a closed lane, what is beyond the window of a
+    /// failing one, and what would outlive its lease.
+    pub fn surplus(&self, rules: &Rules<'_>, now: Timestamp) -> Vec<Work> {
+        let mut table = self.table();
+        let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Vec::new() };
+        let needed = now.plus(rules.connector.webhook.timeout + LEASE_MARGIN);
+        let window = if is_open(rules.connector, now) { rules.window(lane) } else { 0 };
+        let (keep, back): (Vec<_>, Vec<_>) = lane
+            .window
+            .drain(..)
+            .enumerate()
+            .partition(|(place, work)| *place < usize::try_from(window).unwrap_or(usize::MAX) && work.lease_until > needed);
+        lane.window = keep.into_iter().map(|(_, work)| work).collect();
+        lane.behind |= !back.is_empty();
+        back.into_iter().map(|(_, work)| work).collect()
+    }
+
+    /// Empties the window of a lane whose connector is gone.
+    pub fn forget(&self, connector: ConnectorId) -> Vec<Work> {
+        let lane = self.table().lanes.remove(&connector);
+        lane.map(|lane| lane.window.into()).unwrap_or_default()
+    }
+
+    /// The lanes that exist in this process.
+    pub fn known(&self) -> Vec<ConnectorId> {
+        self.table().lanes.keys().copied().collect()
+    }
+
+    /// From now on nothing starts. Everything that waits in a window is handed back.
+    pub fn stop(&self) -> Vec<Work> {
+        let mut table = self.table();
+        table.stopping = true;
+        table.lanes.values_mut().flat_map(|lane| lane.window.drain(..).collect::<Vec<_>>()).collect()
+    }
+
+    /// Attempts under way in this process.
+    pub fn under_way(&self) -> usize {
+        self.table().under_way
+    }
+}
+
+impl Lane {
+    fn room(&self, window: u32) -> u32 {
+        let leased = self.window.len() + self.under_way.len();
+        window.saturating_sub(u32::try_from(leased).unwrap_or(u32::MAX).saturating_add(self.reserved))
+    }
+}
+
+#[cfg(test)]
+mod tests;

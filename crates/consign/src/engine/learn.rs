@@ -1,0 +1,146 @@
+//! What an attempt teaches about its connector and credential: closed, held, working again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consign_core::connector::{Connector, ConnectorState, HeldBy};
+use consign_core::credential::{Credential, Status, StatusCode};
+use consign_core::delivery::{CredentialLesson, LaneChange, Unreached, Verdict};
+use consign_core::time::Timestamp;
+use consign_store::{StoreError, connectors, credentials, installation};
+
+use super::Engine;
+use super::deliver::Seen;
+
+/// A connector that only failed for so long is paused.
+const FAILING_MAX: Duration = Duration::from_secs(5 * 86_400);
+/// So many uses that reached nothing make the status *Cannot reach*.
+const UNREACHED_MAX: u32 = 3;
+
+impl Engine {
+    /// Takes the consequences of an attempt for its connector and credential, before its result is recorded, so
+    /// that nothing else of a held lane starts in between.
+    pub(super) async fn learn(
+        &self,
+        connector: &Arc<Connector>,
+        credential: Option<&Arc<Credential>>,
+        seen: &Seen,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) {
+        let lane = self.learn_of_connector(connector, seen, verdict.lane, now).await;
+        let lesson = match (credential, verdict.credential) {
+            (Some(credential), Some(lesson)) => self.learn_of_credential(credential, lesson, now).await,
+            _ => Ok(false),
+        };
+        match (lane, lesson) {
+            (Ok(false), Ok(false)) => {}
+            (Ok(_), Ok(_)) => self.changed().await,
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(connector.id = %connector.id, %error, "a change of state is not on disk");
+            }
+        }
+    }
+
+    async fn learn_of_connector(
+        &self,
+        connector: &Connector,
+        seen: &Seen,
+        change: Option<LaneChange>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let failing = seen.outcome.is_failure_of_the_tool();
+        let works = seen.outcome.status().is_some() && !failing;
+        let failing_since = match connector.failing_since {
+            None if failing => Some(Some(now)),
+            Some(_) if works => Some(None),
+            _ => None,
+        };
+        let too_long = failing && connector.failing_since.is_some_and(|since| now.since(since) > FAILING_MAX);
+        if change.is_none() && failing_since.is_none() && !too_long {
+            return Ok(false);
+        }
+        let reason = seen.message.clone().unwrap_or_default();
+        let mut tx = self.store.begin().await?;
+        if let Some(since) = failing_since {
+            connectors::set_failing_since(&mut tx, connector.id, since).await?;
+        }
+        match change {
+            Some(LaneChange::ClosedUntil(until)) => {
+                connectors::close_until(&mut tx, connector.id, Some(until)).await?;
+            }
+            Some(LaneChange::Hold(HeldBy::SignInRefused | HeldBy::CredentialLocked)) => {
+                // Held with its credential, below: all connectors of it at once.
+            }
+            Some(LaneChange::Hold(by)) => {
+                let state = ConnectorState::Held(by);
+                connectors::set_state(&mut tx, connector.id, state, &reason, now).await?;
+            }
+            Some(LaneChange::Pause) => {
+                let reason = "The tool answered 410: the address is gone.";
+                connectors::set_state(&mut tx, connector.id, ConnectorState::PausedAfterFailures, reason, now).await?;
+            }
+            None if too_long => {
+                let state = ConnectorState::PausedAfterFailures;
+                connectors::set_state(&mut tx, connector.id, state, "It only failed for 5 days.", now).await?;
+            }
+            None => {}
+        }
+        installation::bump(&mut tx).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn learn_of_credential(
+        &self,
+        credential: &Credential,
+        lesson: CredentialLesson,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let unreached = self.count_unreached(credential.id, lesson);
+        let (code, reason, held_by) = match lesson {
+            CredentialLesson::Works => {
+                self.used(credential.id);
+                (StatusCode::Working, String::new(), None)
+            }
+            CredentialLesson::Refused(status) => {
+                let reason = format!("the tool answered {status}");
+                (StatusCode::SignInRefused, reason, Some(HeldBy::SignInRefused))
+            }
+            CredentialLesson::Locked => {
+                let reason = "a secret does not open with the loaded keys, or its destination was changed";
+                (StatusCode::Locked, reason.to_owned(), Some(HeldBy::CredentialLocked))
+            }
+            CredentialLesson::Unreachable(_) if unreached < UNREACHED_MAX => return Ok(false),
+            CredentialLesson::Unreachable(what) => (StatusCode::CannotReach, words(what).to_owned(), None),
+        };
+        if credential.seen.code == code {
+            return Ok(false);
+        }
+        let mut tx = self.store.begin().await?;
+        let status = Status { code, reason: reason.clone(), since: now };
+        credentials::set_seen(&mut tx, credential.id, &status).await?;
+        match held_by {
+            Some(by) => {
+                let held = connectors::hold_by_credential(&mut tx, credential.id, by, &reason, now).await?;
+                tracing::warn!(credential.id = %credential.id, credential.status = code.kind(), connectors = held, "credential needs attention; its deliveries wait");
+            }
+            None if credential.seen.code.holds() => {
+                let freed = connectors::release_by_credential(&mut tx, credential.id, now).await?;
+                tracing::info!(credential.id = %credential.id, connectors = freed, "credential works again; its deliveries go on");
+            }
+            None => {}
+        }
+        installation::bump(&mut tx).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+fn words(unreached: Unreached) -> &'static str {
+    match unreached {
+        Unreached::Name => "the name was not found",
+        Unreached::Connect => "the connection failed",
+        Unreached::Tls => "the secure connection failed",
+    }
+}

@@ -1,0 +1,138 @@
+//! Once a second: due retries, other replicas' changes, credentials to try again. Once in a while: retention.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consign_core::credential::{Credential, StatusCode};
+use consign_core::time::Timestamp;
+use consign_store::{StoreError, api_keys, credentials, deliveries};
+
+use super::lanes::Rules;
+use super::work::Work;
+use super::{CLAIM_LANES_MAX, Engine, LEASE};
+
+const TICK: Duration = Duration::from_secs(1);
+/// Uses are written down this seldom.
+const FLUSH_EVERY_TICKS: u64 = 30;
+/// A refused credential is tried again after these minutes, then hourly.
+const PROBE_MINUTES: [u64; 3] = [1, 5, 15];
+const HOUR: Duration = Duration::from_secs(3_600);
+
+impl Engine {
+    pub(super) async fn tick_loop(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut count = 0_u64;
+        loop {
+            ticks.tick().await;
+            count += 1;
+            if let Err(error) = self.tick(count).await {
+                tracing::error!(%error, "the database could not be asked for due work; trying again in a second");
+            }
+        }
+    }
+
+    async fn tick(self: &Arc<Self>, count: u64) -> Result<(), StoreError> {
+        if self.store.is_postgres() {
+            self.clone().set_clock().await?;
+        }
+        if self.snapshots.refresh_if_changed().await? {
+            self.wake_all();
+        }
+        self.put_back_surplus().await;
+        let now = self.now();
+        let work = deliveries::lanes(&mut *self.store.read().await?, now, CLAIM_LANES_MAX).await?;
+        for lane in &work {
+            self.lanes.note_behind(lane.connector);
+        }
+        if !work.is_empty() {
+            self.wake.notify_one();
+        }
+        self.probe_refused(now).await?;
+        if count % FLUSH_EVERY_TICKS == 0 {
+            self.flush_uses().await;
+        }
+        Ok(())
+    }
+
+    /// Windows give back what their lane can no longer send in time.
+    async fn put_back_surplus(self: &Arc<Self>) {
+        let snapshot = self.snapshot();
+        let now = self.now();
+        let mut back = Vec::new();
+        for id in self.lanes.known() {
+            let surplus = match snapshot.connector(id) {
+                Some(connector) => {
+                    let rules = Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+                    self.lanes.surplus(&rules, now)
+                }
+                None => self.lanes.forget(id),
+            };
+            back.extend(surplus.iter().map(|work| (work.delivery, work.fence)));
+        }
+        self.give_back(&back).await;
+        for connector in snapshot.connectors() {
+            self.pump(connector.id);
+        }
+    }
+
+    /// One held delivery tells whether the tool lets us in again.
+    async fn probe_refused(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
+        let snapshot = self.snapshot();
+        for connector in snapshot.connectors() {
+            let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else { continue };
+            if credential.seen.code != StatusCode::SignInRefused || !self.probe_is_due(credential, now) {
+                continue;
+            }
+            let mut tx = self.store.begin().await?;
+            let until = tx.now().plus(LEASE);
+            let claimed = deliveries::claim(&mut tx, connector.id, 1, now, until, &self.by).await?;
+            tx.commit().await?;
+            if let Some(probe) = claimed.into_iter().next() {
+                self.memory().probed.insert(credential.id, now);
+                let (connector, credential) = (connector.clone(), credential.clone());
+                let engine = self.clone();
+                tokio::spawn(async move {
+                    let work = Work::from(probe);
+                    engine.deliver(&work, &connector, Some(&credential)).await;
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn probe_is_due(&self, credential: &Credential, now: Timestamp) -> bool {
+        let since = credential.seen.since;
+        let probed = self.memory().probed.get(&credential.id).copied().unwrap_or(since).max(since);
+        // Refusals of a password can lock the account.
+        let gentle = credential.authorization_type.kind == "basic";
+        let early = PROBE_MINUTES.map(|minutes| since.plus(Duration::from_secs(minutes * 60)));
+        let next_early = early.into_iter().find(|at| *at > probed).filter(|_| !gentle);
+        next_early.unwrap_or_else(|| probed.plus(HOUR)) <= now
+    }
+
+    /// Writes down which credentials and API keys were used.
+    pub(super) async fn flush_uses(&self) {
+        let (used_credentials, used_keys) = {
+            let mut memory = self.memory();
+            (std::mem::take(&mut memory.used_credentials), std::mem::take(&mut memory.used_keys))
+        };
+        if used_credentials.is_empty() && used_keys.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let written = async {
+            let mut tx = self.store.begin().await?;
+            for id in used_credentials {
+                credentials::mark_used(&mut tx, id, now).await?;
+            }
+            for id in used_keys {
+                api_keys::mark_used(&mut tx, id, now).await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "the last uses could not be written down");
+        }
+    }
+}

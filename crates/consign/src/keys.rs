@@ -1,0 +1,213 @@
+//! Where the key ring comes from: a file, the service manager's credential, the environment, or a new one over an
+//! empty database. And what keeps keys inside the process: no core dumps, no foreign eyes, no talkative panics.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use consign_core::secret::Secret;
+use consign_core::vault::{KeyRing, RingError};
+use rustix::process::{Resource, Rlimit};
+
+use crate::config::{Config, variable};
+
+/// The name of the credential that the service manager hands over.
+const CREDENTIAL: &str = "consign-keys";
+/// The largest key ring: some hundred keys, far more than rotations leave.
+const RING_BYTES_MAX: u64 = 64 << 10;
+
+/// A key ring and where it was found.
+#[derive(Debug)]
+pub struct Found {
+    /// The ring.
+    pub ring: KeyRing,
+    /// Its place.
+    pub place: Place,
+}
+
+/// Where a key ring was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file of the operator or in the data folder.
+    File(PathBuf),
+    /// The service manager's credential.
+    Credential(PathBuf),
+    /// The environment, which other programs of the same user can read.
+    Environment,
+    /// It was just created here.
+    Created(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) | Self::Credential(path) | Self::Created(path) => write!(f, "{}", path.display()),
+            Self::Environment => f.write_str("the environment"),
+        }
+    }
+}
+
+/// Why there is no key ring.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// There is none, and the database is not empty.
+    #[error("there is no encryption key at {}", .0.display())]
+    Missing(PathBuf),
+    /// Others can read it.
+    #[error(
+        "other users of this machine can read the encryption key {} (mode {mode:04o}); run: chmod 600 {}",
+        path.display(),
+        path.display()
+    )]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It belongs to somebody else.
+    #[error("the encryption key {} belongs to another user; run: chown {user} {}", path.display(), path.display())]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// The number of the user that runs Consign.
+        user: u32,
+    },
+    /// It cannot be read or written.
+    #[error("the encryption key {} cannot be used", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not a key ring.
+    #[error("{place}: {source}")]
+    Ring {
+        /// Where.
+        place: Place,
+        /// Which line.
+        source: RingError,
+    },
+}
+
+/// Finds the key ring. Where there is none it is created, but only for a database that is empty.
+///
+/// # Errors
+/// When it is missing, can be read by others, or is damaged.
+pub fn load(config: &Config, database_is_empty: bool) -> Result<Found, KeysError> {
+    let credentials = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    load_with(config, credentials.as_deref(), database_is_empty)
+}
+
+fn load_with(config: &Config, credentials: Option<&Path>, database_is_empty: bool) -> Result<Found, KeysError> {
+    if let Some(path) = &config.encryption.keys_file {
+        return read_file(path);
+    }
+    if let Some(text) = &config.encryption.keys {
+        tracing::warn!("the key ring comes from the environment, where other programs of this user can read it");
+        // Lines do not survive every platform; commas do.
+        let text = Secret::new(text.expose().replace(',', "\n"));
+        return parse(&text, Place::Environment);
+    }
+    if let Some(path) = credentials.map(|folder| folder.join(CREDENTIAL)).filter(|path| path.exists()) {
+        let text = read(&path, |_| Ok(()))?;
+        return parse(&text, Place::Credential(path));
+    }
+    let path = config.own_keys_file();
+    if path.exists() || !database_is_empty {
+        return read_file(&path);
+    }
+    create(&path)
+}
+
+fn read_file(path: &Path) -> Result<Found, KeysError> {
+    let text = read(path, |file| judge(path, file))?;
+    parse(&text, Place::File(path.to_owned()))
+}
+
+/// Judges and reads the same open file: nobody can put another one in between.
+fn read(path: &Path, judge: impl Fn(&File) -> Result<(), KeysError>) -> Result<Secret, KeysError> {
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KeysError::Missing(path.to_owned()),
+        _ => KeysError::Io { path: path.to_owned(), source },
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    judge(&file)?;
+    let mut text = String::new();
+    file.take(RING_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(Secret::new(text))
+}
+
+fn judge(path: &Path, file: &File) -> Result<(), KeysError> {
+    let metadata = file.metadata().map_err(|source| KeysError::Io { path: path.to_owned(), source })?;
+    let mode = metadata.mode() & 0o7777;
+    let user = rustix::process::geteuid().as_raw();
+    if metadata.uid() != user && metadata.uid() != 0 {
+        return Err(KeysError::Owner { path: path.to_owned(), user });
+    }
+    if mode & 0o077 != 0 {
+        return Err(KeysError::Mode { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+fn parse(text: &Secret, place: Place) -> Result<Found, KeysError> {
+    match KeyRing::parse(text.expose()) {
+        Ok(ring) => Ok(Found { ring, place }),
+        Err(source) => Err(KeysError::Ring { place, source }),
+    }
+}
+
+/// A new ring, on disk before anything is sealed with it.
+fn create(path: &Path) -> Result<Found, KeysError> {
+    let ring = KeyRing::generate();
+    let written = || -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        create_folder(folder)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut line = ring.sealing().line();
+        line.push('\n');
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        File::open(folder)?.sync_all()
+    };
+    written().map_err(|source| KeysError::Io { path: path.to_owned(), source })?;
+    Ok(Found { ring, place: Place::Created(path.to_owned()) })
+}
+
+/// Creates the data folder, for its owner alone.
+///
+/// # Errors
+/// When it is not there and cannot be created.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Keeps the memory of this process to itself: no core dumps, and no other program of the same user may look in.
+pub fn harden() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = rustix::process::setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps could not be switched off");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "memory of this process could not be closed to others");
+    }
+}
+
+/// A panic tells its place; its text may hold a value that is nobody's business.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a part of Consign stopped unexpectedly; what it was doing is not shown");
+    }));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use consign_core::secret::Secret;
+
+use super::*;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("consign-keys-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.data.dir = self.0.join("data");
+        config
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn line() -> String {
+    KeyRing::generate().sealing().line().to_string()
+}
+
+#[test]
+fn created_once_over_an_empty_database_for_the_owner_alone() {
+    let folder = Folder::new("create");
+    let config = folder.config();
+    let created = load_with(&config, None, true).unwrap();
+    let path = config.own_keys_file();
+    assert_eq!(created.place, Place::Created(path.clone()));
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&config.data.dir).unwrap().mode() & 0o777, 0o700);
+    let again = load_with(&config, None, false).unwrap();
+    assert_eq!(again.place, Place::File(path));
+    assert_eq!(again.ring.sealing().id(), created.ring.sealing().id());
+}
+
+#[test]
+fn never_created_over_a_filled_database_or_at_a_configured_place() {
+    let folder = Folder::new("filled");
+    let mut config = folder.config();
+    assert!(matches!(load_with(&config, None, false), Err(KeysError::Missing(_))));
+    config.encryption.keys_file = Some(folder.0.join("absent"));
+    assert!(matches!(load_with(&config, None, true), Err(KeysError::Missing(_))));
+    assert!(!folder.0.join("absent").exists() && !config.own_keys_file().exists());
+}
+
+#[test]
+fn a_file_that_others_can_read_is_refused() {
+    let folder = Folder::new("mode");
+    for mode in [0o644, 0o640, 0o602] {
+        let mut config = folder.config();
+        let path = folder.write("keys", &line(), mode);
+        config.encryption.keys_file = Some(path.clone());
+        let error = load_with(&config, None, true).unwrap_err();
+        let sentence = format!(
+            "other users of this machine can read the encryption key {0} (mode {mode:04o}); run: chmod 600 {0}",
+            path.display()
+        );
+        assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
+fn credential_of_the_service_manager_comes_before_the_data_folder() {
+    let folder = Folder::new("credential");
+    let path = folder.write(CREDENTIAL, &line(), 0o440);
+    let found = load_with(&folder.config(), Some(&folder.0), true).unwrap();
+    assert_eq!(found.place, Place::Credential(path));
+}
+
+#[test]
+fn the_environment_may_hold_several_keys() {
+    let mut config = Config::default();
+    config.encryption.keys = Some(Secret::new(format!("{},{}", line(), line())));
+    let found = load_with(&config, None, false).unwrap();
+    assert_eq!((found.place, found.ring.keys().len()), (Place::Environment, 2));
+}
+
+#[test]
+fn a_damaged_line_is_named_and_not_repeated() {
+    let folder = Folder::new("damaged");
+    let mut config = folder.config();
+    let whole = line();
+    config.encryption.keys_file = Some(folder.write("keys", &format!("{whole}\n{}", &line()[..40]), 0o600));
+    let message = load_with(&config, None, true).unwrap_err().to_string();
+    assert!(message.contains("line 2 of the key ring is damaged or cut"), "{message}");
+    assert!(!message.contains("csgkey1_k"), "{message}");
+}

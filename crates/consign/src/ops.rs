@@ -1,0 +1,273 @@
+//! Operations: what can be done, by whom. Right, validation, audit and wake-up are in one place for console, API and
+//! CLI; reads may go straight to the store.
+
+use std::net::IpAddr;
+
+use consign_core::audit::AuditEntry;
+use consign_core::catalog::{Fault, Invalid};
+use consign_core::id::{AuditId, KeyId, RequestId, UserId};
+use consign_core::rights::{Right, Rights};
+use consign_core::time::Timestamp;
+use consign_store::{StoreError, Tx, audit as audit_log};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::App;
+use crate::engine::CommitError;
+
+pub mod api_keys;
+pub mod audit;
+pub mod credentials;
+pub mod deliveries;
+pub mod events;
+pub mod idempotency;
+pub mod users;
+pub mod webhooks;
+
+/// A JSON object: the body of a request, or a form turned into one.
+pub type Sent = Map<String, Value>;
+
+/// Whoever acts.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// A person, a program, or Consign itself.
+    pub kind: ActorKind,
+    /// What it may do.
+    pub rights: Rights,
+    /// The address it comes from.
+    pub from: Option<IpAddr>,
+    /// The request it acts in.
+    pub request_id: RequestId,
+}
+
+/// A person, a program, or Consign itself.
+#[derive(Clone, Debug)]
+pub enum ActorKind {
+    /// A person who is signed in.
+    User {
+        /// Their id.
+        id: UserId,
+        /// Their name.
+        name: String,
+    },
+    /// A program with an API key.
+    Key {
+        /// The key's id.
+        id: KeyId,
+        /// The key's name.
+        name: String,
+    },
+    /// Consign itself, or whoever owns its data folder.
+    System,
+}
+
+impl Actor {
+    /// Consign itself.
+    pub fn system(now: Timestamp) -> Self {
+        Self { kind: ActorKind::System, rights: Rights::all(), from: None, request_id: RequestId::new(now) }
+    }
+
+    /// The one policy question: deny unless the right is there.
+    ///
+    /// # Errors
+    /// [`OpError::NotAllowed`] with the right that is missing.
+    pub fn require(&self, right: Right) -> Result<(), OpError> {
+        if self.rights.allow(right) { Ok(()) } else { Err(OpError::NotAllowed(right)) }
+    }
+
+    /// The name to show.
+    pub fn name(&self) -> &str {
+        match &self.kind {
+            ActorKind::User { name, .. } | ActorKind::Key { name, .. } => name,
+            ActorKind::System => "Consign",
+        }
+    }
+
+    /// The id, to tell callers apart.
+    pub fn caller(&self) -> String {
+        match &self.kind {
+            ActorKind::User { id, .. } => id.to_string(),
+            ActorKind::Key { id, .. } => id.to_string(),
+            ActorKind::System => "system".to_owned(),
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self.kind {
+            ActorKind::User { .. } => "user",
+            ActorKind::Key { .. } => "api_key",
+            ActorKind::System => "system",
+        }
+    }
+}
+
+/// What an operation acts on, for the audit log.
+#[derive(Clone, Debug)]
+pub struct Object<'a> {
+    /// `credential`, `webhook`, …
+    pub kind: &'static str,
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// Writes the audit entry of a change into its transaction: both are stored, or neither.
+async fn audit_entry(
+    app: &App,
+    tx: &mut Tx,
+    actor: &Actor,
+    action: &str,
+    object: Object<'_>,
+    changes: Value,
+) -> Result<(), OpError> {
+    let now = tx.now();
+    let entry = AuditEntry {
+        id: AuditId::new(now),
+        at: now,
+        actor_kind: actor.kind(),
+        actor_id: actor.caller(),
+        actor: actor.name().to_owned(),
+        action: action.to_owned(),
+        object_kind: object.kind,
+        object_id: object.id,
+        object: object.name.to_owned(),
+        changes,
+        from: actor.from.map(|address| address.to_string()).unwrap_or_default(),
+        request_id: actor.request_id.to_string(),
+        result: "done",
+    };
+    audit_log::append(tx, &entry, &app.audit_key).await?;
+    Ok(())
+}
+
+/// Why an operation was not done. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpError {
+    /// The actor lacks a right.
+    #[error("this needs the right {}", .0.kind())]
+    NotAllowed(Right),
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Some values were not accepted.
+    #[error("some values were not accepted")]
+    Invalid(Vec<Invalid>),
+    /// Someone else changed it meanwhile.
+    #[error("someone else changed it meanwhile")]
+    Changed {
+        /// The present revision.
+        current: i64,
+    },
+    /// Connectors use it.
+    #[error("connectors use it")]
+    StillUsed(Vec<Usage>),
+    /// Not in this state; the sentence says what is.
+    #[error("{0}")]
+    WrongState(String),
+    /// The intake is full.
+    #[error("the queue of this server is full")]
+    QueueFull,
+    /// The disk is full.
+    #[error("the disk of this server is full")]
+    StorageFull,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Draining,
+    /// The database cannot be reached.
+    #[error("the database cannot be reached")]
+    Unavailable,
+    /// An idempotency key was used before.
+    #[error("{0}")]
+    Idempotency(idempotency::IdempotencyFault),
+    /// Something is wrong on this server.
+    #[error("something went wrong on this server")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for OpError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::StorageFull,
+            StoreError::Unreachable => Self::Unavailable,
+            other => Self::Internal(other.into()),
+        }
+    }
+}
+
+impl From<CommitError> for OpError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::QueueFull => Self::QueueFull,
+            CommitError::Stopping => Self::Draining,
+            CommitError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// What must be unchanged for a write to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMatch {
+    /// Nothing: `If-Match: *`.
+    Any,
+    /// The revision that the writer has seen.
+    Revision(i64),
+}
+
+impl IfMatch {
+    fn judge(self, current: i64) -> Result<(), OpError> {
+        match self {
+            Self::Revision(seen) if seen != current => Err(OpError::Changed { current }),
+            Self::Any | Self::Revision(_) => Ok(()),
+        }
+    }
+}
+
+/// A connector that uses a credential.
+#[derive(Clone, Debug, Serialize)]
+pub struct Usage {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Its state, as a public word.
+    pub state: &'static str,
+    /// Deliveries that ended in the last 24 hours.
+    pub deliveries_24h: u64,
+    /// Deliveries that wait.
+    pub waiting: u64,
+}
+
+/// One value that was not accepted.
+fn invalid(field: &str, code: &'static str, sentence: impl Into<String>) -> OpError {
+    OpError::Invalid(vec![Fault::new(code, sentence).at(field)])
+}
+
+/// The name is taken.
+fn not_unique(kind: &str, name: &str) -> OpError {
+    let sentence = format!("A {kind} named “{name}” already exists. Choose another name");
+    invalid("name", "not_unique", sentence)
+}
+
+/// The keys whose values differ, old → new, for the audit log. What is secret says only "replaced".
+fn differences(old: &Value, new: &Value) -> Value {
+    let empty = Map::new();
+    let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
+    const SILENT: &[&str] = &["etag", "updated_at", "status", "used_by_count", "last_used_at"];
+    let mut changes = Map::new();
+    for (key, after) in new.iter().filter(|(key, _)| !SILENT.contains(&key.as_str())) {
+        let before = old.get(key).unwrap_or(&Value::Null);
+        if before == after {
+            continue;
+        }
+        let secret = after.get("set").is_some() || before.get("set").is_some() || key == "custom_headers";
+        let change = if secret { json!("replaced") } else { json!({ "old": before, "new": after }) };
+        changes.insert(key.clone(), change);
+    }
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        changes.insert(key.clone(), json!("removed"));
+    }
+    Value::Object(changes)
+}

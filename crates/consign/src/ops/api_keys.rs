@@ -1,0 +1,161 @@
+//! API keys: made, shown once, checked on every call, revoked at once.
+
+use std::net::IpAddr;
+
+use consign_core::api_key::{self, ApiKey, NotAKey};
+use consign_core::catalog::{Fault, Reader};
+use consign_core::id::{KeyId, RequestId};
+use consign_core::rights::{Right, Rights};
+use consign_core::secret::Secret;
+use consign_core::time::Timestamp;
+use consign_store::{api_keys, installation};
+use serde_json::{Value, json};
+
+use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry};
+use crate::App;
+
+const NAME_CHARS_MAX: usize = 80;
+const DEFAULT_LIFE: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
+
+/// Why a key is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefused {
+    /// Not the form of a key.
+    #[error("{0}")]
+    Form(NotAKey),
+    /// No such key, or revoked.
+    #[error("this API key is not known here; it may have been revoked")]
+    Unknown,
+    /// Its end has passed.
+    #[error("this API key has ended")]
+    Ended,
+}
+
+/// Who calls with this key. Asks the snapshot only; the comparison is one of SHA-256 hashes.
+///
+/// # Errors
+/// Why it is refused.
+pub fn authenticate(
+    app: &App,
+    text: &str,
+    from: Option<IpAddr>,
+    request_id: RequestId,
+) -> Result<Actor, KeyRefused> {
+    let (id, hash) = api_key::parse(text).map_err(KeyRefused::Form)?;
+    let snapshot = app.engine.snapshot();
+    let key = snapshot.key(id).filter(|key| key.hash == hash).ok_or(KeyRefused::Unknown)?;
+    if key.has_ended(app.now()) {
+        return Err(KeyRefused::Ended);
+    }
+    app.engine.key_used(id);
+    Ok(Actor { kind: ActorKind::Key { id, name: key.name.clone() }, rights: key.rights, from, request_id })
+}
+
+/// All API keys, newest first.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::Admin)?;
+    let now = app.now();
+    let found = api_keys::list(&mut *app.store.read().await?).await?;
+    Ok(found.iter().map(|key| show(key, now)).collect())
+}
+
+/// Makes a key. Its text is in this answer and nowhere else.
+///
+/// # Errors
+/// Every value that was not accepted.
+pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<(Value, Secret), OpError> {
+    actor.require(Right::Admin)?;
+    let now = app.now();
+    let (name, rights, ends_at) = read(sent, now)?;
+    if !actor.rights.cover(rights) {
+        return Err(OpError::NotAllowed(Right::Admin));
+    }
+    let id = KeyId::new(now);
+    let text = api_key::generate(id);
+    let hash = api_key::hash(text.expose());
+    let key = ApiKey { id, name, rights, hash, ends_at, last_used_at: None, created_at: now };
+    let mut tx = app.store.begin().await?;
+    api_keys::insert(&mut tx, &key).await?;
+    let changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });
+    audit_entry(app, &mut tx, actor, "Created API key", object(&key), changes).await?;
+    installation::bump(&mut tx).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok((show(&key, now), text))
+}
+
+fn read(sent: Sent, now: Timestamp) -> Result<(String, Rights, Option<Timestamp>), OpError> {
+    let mut reader = Reader::new(sent);
+    let name = reader.text("name", "Name").trim().to_owned();
+    if name.is_empty() {
+        reader.refuse("name", Fault::new("missing", "Enter a name"));
+    } else if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        reader.refuse("name", Fault::new("too_long", "Name must be 80 characters or fewer, on one line"));
+    }
+    let mut rights = Vec::new();
+    for scope in reader.list("scopes", "Scopes") {
+        match scope.as_str().and_then(Right::find) {
+            Some(right) => rights.push(right),
+            None => {
+                let known: Vec<_> = Right::ALL.iter().map(|right| right.kind()).collect();
+                let sentence = format!("{scope} is not a scope. Choose from {}", known.join(", "));
+                reader.refuse("scopes", Fault::new("unknown", sentence));
+            }
+        }
+    }
+    let rights: Rights = rights.into_iter().collect();
+    if rights.is_empty() && reader.is_clean("scopes") {
+        reader.refuse("scopes", Fault::new("missing", "Choose at least one scope"));
+    }
+    let ends_at = match reader.take_if_sent("ends_on") {
+        None => Some(now.plus(DEFAULT_LIFE)),
+        Some(Value::Null) => None,
+        Some(day) => {
+            let end = day.as_str().and_then(|day| Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z")));
+            if end.is_none_or(|end| end < now) {
+                reader.refuse("ends_on", Fault::new("past_date", "Ends on must be a date such as 2027-02-20, today or later"));
+            }
+            end
+        }
+    };
+    reader.refuse_unknown(&["name", "scopes", "ends_on"], &[]);
+    let faults = reader.into_invalid();
+    if faults.is_empty() { Ok((name, rights, ends_at)) } else { Err(OpError::Invalid(faults)) }
+}
+
+/// Revokes a key: requests with it are refused from now on.
+///
+/// # Errors
+/// When there is none.
+pub async fn delete(app: &App, actor: &Actor, id: &str) -> Result<String, OpError> {
+    actor.require(Right::Admin)?;
+    let id: KeyId = id.parse().map_err(|_| OpError::NotFound("API key"))?;
+    let mut tx = app.store.begin().await?;
+    let key = api_keys::find(&mut tx, id).await?.ok_or(OpError::NotFound("API key"))?;
+    api_keys::delete(&mut tx, id).await?;
+    audit_entry(app, &mut tx, actor, "Revoked API key", object(&key), Value::Null).await?;
+    installation::bump(&mut tx).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok(key.name)
+}
+
+fn show(key: &ApiKey, now: Timestamp) -> Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "key": api_key::shown(key.id),
+        "scopes": key.rights,
+        "ends_at": key.ends_at,
+        "ended": key.has_ended(now),
+        "last_used_at": key.last_used_at,
+        "created_at": key.created_at,
+    })
+}
+
+fn object(key: &ApiKey) -> Object<'_> {
+    Object { kind: "api_key", id: key.id.to_string(), name: &key.name }
+}

@@ -1,0 +1,414 @@
+//! Credentials: create, edit, delete, and what may be shown of them.
+
+use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::catalog::{Entry, Protocol};
+use consign_core::credential::{Change, Credential, Draft, Mode, Rate, Save, StoredSecret};
+use consign_core::id::CredentialId;
+use consign_core::name::Name;
+use consign_core::rights::Right;
+use consign_core::secret::Secret;
+use consign_core::target::Origin;
+use consign_core::time::Timestamp;
+use consign_store::credentials::CredentialFilter;
+use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, installation};
+use serde_json::{Map, Value, json};
+
+use super::{Actor, IfMatch, Object, OpError, Sent, Usage, audit_entry, differences, not_unique};
+use crate::App;
+
+/// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
+const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// A page of credentials.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    filter: &CredentialFilter,
+    page: &Page,
+) -> Result<Listed<Value>, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    let mut db = app.store.read().await?;
+    let found = credentials::list(&mut db, filter, page).await?;
+    let ids: Vec<_> = found.items.iter().map(|credential| credential.id).collect();
+    let used = credentials::usage_counts(&mut db, &ids).await?;
+    let now = app.now();
+    Ok(found.map(|credential| {
+        let count = used.get(&credential.id).copied().unwrap_or(0);
+        show(&credential, count, now)
+    }))
+}
+
+/// One credential, by id or name.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    let mut db = app.store.read().await?;
+    let credential = by_reference(&mut db, reference).await?;
+    shown(&mut db, &credential, app.now()).await
+}
+
+/// Creates a credential.
+///
+/// # Errors
+/// Every value that was not accepted.
+pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+    actor.require(Right::CredentialsWrite)?;
+    let now = app.now();
+    let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
+    judge_destination(app, &draft.origin).await?;
+    let name = draft.name.clone();
+    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, None);
+    let value = show(&credential, 0, now);
+    let mut tx = app.store.begin().await?;
+    if credentials::find_by_name(&mut tx, &name).await?.is_some() {
+        return Err(not_unique("credential", name.as_str()));
+    }
+    insert_unique(credentials::insert(&mut tx, &credential).await, &name)?;
+    let object = object(&credential);
+    audit_entry(app, &mut tx, actor, "Created credential", object, differences(&Value::Null, &value)).await?;
+    tx.commit().await?;
+    Ok(value)
+}
+
+/// Replaces a credential; absent secrets are kept.
+///
+/// # Errors
+/// Every value that was not accepted, or when someone else changed it.
+pub async fn replace(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    sent: Sent,
+    if_match: IfMatch,
+) -> Result<Value, OpError> {
+    save(app, actor, reference, sent, if_match, Mode::Replace).await
+}
+
+/// Changes what is sent and leaves the rest (RFC 7396).
+///
+/// # Errors
+/// As [`replace`].
+pub async fn patch(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    sent: Sent,
+    if_match: IfMatch,
+) -> Result<Value, OpError> {
+    save(app, actor, reference, sent, if_match, Mode::Patch).await
+}
+
+/// Replaces one secret.
+///
+/// # Errors
+/// As [`replace`]; also when the credential has no such secret.
+pub async fn replace_secret(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    field: &str,
+    value: Secret,
+    if_match: IfMatch,
+) -> Result<Value, OpError> {
+    actor.require(Right::CredentialsWrite)?;
+    let credential = by_reference(&mut *app.store.read().await?, reference).await?;
+    let text = || Value::String(value.expose().to_owned());
+    let mut sent = Map::new();
+    if credential.authorization_type.fields.iter().any(|known| known.key == field && known.is_secret()) {
+        sent.insert(field.to_owned(), text());
+    } else if let Some(name) = field.strip_prefix("custom_headers/") {
+        let rows = credential.custom_headers.iter().map(|header| {
+            let ours = header.name.eq_ignore_ascii_case(name);
+            let value = if ours { text() } else { json!({ "set": true }) };
+            json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
+        });
+        if !credential.custom_headers.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
+            return Err(OpError::NotFound("secret"));
+        }
+        sent.insert("custom_headers".to_owned(), rows.collect());
+    } else {
+        return Err(OpError::NotFound("secret"));
+    }
+    save(app, actor, reference, sent, if_match, Mode::Patch).await
+}
+
+async fn save(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    sent: Sent,
+    if_match: IfMatch,
+    mode: impl for<'a> Fn(&'a Credential) -> Mode<'a>,
+) -> Result<Value, OpError> {
+    actor.require(Right::CredentialsWrite)?;
+    let now = app.now();
+    let seen = by_reference(&mut *app.store.read().await?, reference).await?;
+    if_match.judge(seen.revision)?;
+    let draft = Draft::parse(sent, mode(&seen), now).map_err(OpError::Invalid)?;
+    if draft.origin != seen.origin {
+        judge_destination(app, &draft.origin).await?;
+    }
+    let secrets_replaced = draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
+    let name = draft.name.clone();
+    let repaired = secrets_replaced || draft.origin != seen.origin;
+    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, Some(&seen));
+
+    let mut tx = app.store.begin().await?;
+    let taken = credentials::find_by_name(&mut tx, &name).await?;
+    if taken.is_some_and(|other| other.id != credential.id) {
+        return Err(not_unique("credential", name.as_str()));
+    }
+    if !credentials::update(&mut tx, &credential, seen.revision).await? {
+        let current = credentials::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("credential"))?;
+        return Err(OpError::Changed { current: current.revision });
+    }
+    if repaired {
+        connectors::release_by_credential(&mut tx, credential.id, now).await?;
+    }
+    let old = shown(&mut tx, &seen, now).await?;
+    let new = shown(&mut tx, &credential, now).await?;
+    let action = action(&seen, &credential);
+    audit_entry(app, &mut tx, actor, &action, object(&credential), differences(&old, &new)).await?;
+    installation::bump(&mut tx).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok(new)
+}
+
+/// "Replaced client secret" when that is all; else "Edited credential".
+fn action(old: &Credential, new: &Credential) -> String {
+    let replaced: Vec<_> = new
+        .secrets
+        .iter()
+        .filter(|(key, secret)| old.secrets.get(*key).is_none_or(|before| before.generation != secret.generation))
+        .map(|(key, _)| label_of(new, key))
+        .collect();
+    let only_secrets = old.name == new.name && old.origin == new.origin && old.plain == new.plain;
+    if replaced.is_empty() || !only_secrets {
+        return "Edited credential".to_owned();
+    }
+    format!("Replaced {}", replaced.join(", "))
+}
+
+fn label_of(credential: &Credential, key: &str) -> String {
+    let field = credential.authorization_type.fields.iter().find(|field| field.key == key);
+    match (field, key.strip_prefix("custom_headers/")) {
+        (Some(field), _) => consign_core::catalog::in_sentence(field.label),
+        (None, Some(header)) => format!("value of {header}"),
+        (None, None) => "address".to_owned(),
+    }
+}
+
+/// What a deletion left behind.
+#[derive(Debug)]
+pub struct Deleted {
+    /// The name it had.
+    pub name: String,
+    /// The connectors that now wait for a credential.
+    pub connectors: Vec<Usage>,
+}
+
+/// Deletes a credential and destroys its secrets. Its connectors wait until another is chosen.
+///
+/// # Errors
+/// [`OpError::StillUsed`] when connectors use it and `hold_linked` does not say that they may wait.
+pub async fn delete(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    if_match: IfMatch,
+    hold_linked: bool,
+) -> Result<Deleted, OpError> {
+    actor.require(Right::CredentialsWrite)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let credential = by_reference(&mut tx, reference).await?;
+    if_match.judge(credential.revision)?;
+    let users = users_of(&mut tx, credential.id, now).await?;
+    if !users.is_empty() && !hold_linked {
+        return Err(OpError::StillUsed(users));
+    }
+    connectors::lose_credential(&mut tx, credential.id, &credential.name, now).await?;
+    credentials::delete(&mut tx, credential.id).await?;
+    let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+    let changes = json!({ "connectors": names });
+    audit_entry(app, &mut tx, actor, "Deleted credential", object(&credential), changes).await?;
+    installation::bump(&mut tx).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok(Deleted { name: credential.name.to_string(), connectors: users })
+}
+
+/// The connectors that use a credential.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn usage(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Usage>, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    let mut db = app.store.read().await?;
+    let credential = by_reference(&mut db, reference).await?;
+    Ok(users_of(&mut db, credential.id, app.now()).await?)
+}
+
+/// What was done to a credential, newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    let mut db = app.store.read().await?;
+    let credential = by_reference(&mut db, reference).await?;
+    let id = credential.id.to_string();
+    let filter = audit_log::AuditFilter { object_id: Some(id), ..audit_log::AuditFilter::default() };
+    let entries = audit_log::list(&mut db, &filter, &Page::first(20)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
+}
+
+/// What a person can choose and fill in.
+pub fn catalogue() -> Value {
+    AUTHORIZATION_TYPES.iter().map(|entry| describe(entry)).collect()
+}
+
+fn describe<T>(entry: &Entry<T>) -> Value {
+    let fields = entry.fields.iter().map(|field| {
+        json!({
+            "key": field.key,
+            "label": field.label,
+            "hint": field.hint,
+            "secret": field.is_secret(),
+            "optional": field.missing.is_none(),
+            "prefill": field.prefill,
+            "max_chars": field.max_chars,
+        })
+    });
+    json!({
+        "kind": entry.kind,
+        "label": entry.label,
+        "protocol": entry.protocol.kind(),
+        "address_is_secret": entry.address_is_secret,
+        "fields": fields.collect::<Vec<_>>(),
+    })
+}
+
+/// Finds a credential by id or name.
+pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Credential, OpError> {
+    let found = match reference.parse::<CredentialId>() {
+        Ok(id) => credentials::find(db, id).await?,
+        Err(_) => credentials::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
+    };
+    found.ok_or(OpError::NotFound("credential"))
+}
+
+pub(super) async fn users_of(db: &mut Db, id: CredentialId, now: Timestamp) -> Result<Vec<Usage>, StoreError> {
+    let found = connectors::by_credential(db, id).await?;
+    let ids: Vec<_> = found.iter().map(|connector| connector.id).collect();
+    let counts = connectors::counts_24h(db, &ids, now.minus(DAY)).await?;
+    let users = found.into_iter().map(|connector| {
+        let counts = counts.get(&connector.id);
+        Usage {
+            id: connector.id.to_string(),
+            kind: "webhook",
+            name: connector.name.to_string(),
+            state: connector.state.kind(),
+            deliveries_24h: counts.map_or(0, |counts| counts.delivered + counts.failed),
+            waiting: counts.map_or(0, |counts| counts.open),
+        }
+    });
+    Ok(users.collect())
+}
+
+async fn shown(db: &mut Db, credential: &Credential, now: Timestamp) -> Result<Value, OpError> {
+    let used = credentials::usage_counts(db, &[credential.id]).await?;
+    Ok(show(credential, used.get(&credential.id).copied().unwrap_or(0), now))
+}
+
+/// What may be shown of a credential: never a secret, never a mask.
+fn show(credential: &Credential, used_by: u64, now: Timestamp) -> Value {
+    let entry = credential.authorization_type;
+    let text = |time: Timestamp| time.to_string();
+    let mut shown = Map::new();
+    let mut put = |key: &str, value: Value| shown.insert(key.to_owned(), value);
+    put("id", json!(credential.id));
+    put("etag", json!(format!("\"{}\"", credential.revision)));
+    put("name", json!(credential.name));
+    put("protocol", json!(Protocol::Https.kind()));
+    put("url_address", json!(credential.origin.to_string()));
+    if entry.address_is_secret {
+        put("url_path", set(credential.secrets.get("url_path")));
+    }
+    put("authorization_type", json!(entry.kind));
+    put("authorization_type_label", json!(entry.label));
+    for field in entry.fields {
+        let value = if field.is_secret() {
+            set(credential.secrets.get(field.key))
+        } else {
+            json!(credential.plain.get(field.key).map_or("", String::as_str))
+        };
+        put(field.key, value);
+    }
+    let headers = credential.custom_headers.iter().map(|header| {
+        let value = set(credential.secrets.get(&header.secret_key()));
+        json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
+    });
+    put("custom_headers", headers.collect());
+    put("ends_on", json!(credential.ends_on));
+    put("labels", json!(credential.labels));
+    put("max_concurrency", json!(credential.max_concurrency));
+    put("max_per_second", json!(credential.max_per_second.map(Rate::per_second)));
+    let status = credential.status(now);
+    put(
+        "status",
+        json!({
+            "code": status.code.kind(),
+            "label": status.code.label(),
+            "reason": status.reason,
+            "since": text(status.since),
+            "action": status.code.action(),
+            "needs_attention": status.code.needs_attention(),
+        }),
+    );
+    put("last_used_at", json!(credential.last_used_at.map(text)));
+    put("used_by_count", json!(used_by));
+    put("created_at", json!(text(credential.created_at)));
+    put("updated_at", json!(text(credential.updated_at)));
+    Value::Object(shown)
+}
+
+fn set(secret: Option<&StoredSecret>) -> Value {
+    match secret {
+        Some(secret) => {
+            json!({ "set": true, "updated_at": secret.updated_at.to_string(), "updated_by": secret.updated_by })
+        }
+        None => json!({ "set": false }),
+    }
+}
+
+/// Where an address may lead is decided at each connection; a save already says what is plain to see.
+async fn judge_destination(app: &App, origin: &Origin) -> Result<(), OpError> {
+    let egress = app.engine.egress();
+    let refuse = |fault: consign_core::catalog::Fault| OpError::Invalid(vec![fault.at("url_address")]);
+    egress.judge_name(origin.host(), origin.port()).map_err(|blocked| refuse(blocked.fault("URL address")))?;
+    let resolved = consign_transport::resolve(origin.host(), origin.port(), RESOLVE_MAX).await;
+    for address in resolved.unwrap_or_default() {
+        let judged = egress.judge(origin.host(), address, origin.port());
+        judged.map_err(|blocked| refuse(blocked.fault("URL address")))?;
+    }
+    Ok(())
+}
+
+fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {
+    match inserted {
+        Err(StoreError::NotUnique(_)) => Err(not_unique("credential", name.as_str())),
+        other => Ok(other?),
+    }
+}
+
+fn object(credential: &Credential) -> Object<'_> {
+    Object { kind: "credential", id: credential.id.to_string(), name: credential.name.as_str() }
+}

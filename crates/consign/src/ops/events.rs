@@ -1,0 +1,178 @@
+//! Events: accept them, and show what came in.
+
+use bytes::Bytes;
+use consign_core::connector::{Connector, ConnectorState};
+use consign_core::event::{Event, NewEvent};
+use consign_core::id::{DeliveryId, EventId};
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use consign_store::events::{EventFilter, StoredEvent};
+use consign_store::{Listed, Page, deliveries, events};
+use serde_json::{Value, json};
+
+use super::{Actor, Object, OpError, Sent, audit_entry, invalid};
+use crate::App;
+use crate::engine::AcceptedEvent;
+
+/// Accepts events: returns when they and their deliveries are on disk.
+///
+/// # Errors
+/// Without the right, when an event is too large, the queue is full, or the database did not take them. None of
+/// them is accepted then.
+pub async fn accept(app: &App, actor: &Actor, sent: Vec<NewEvent>) -> Result<Vec<AcceptedEvent>, OpError> {
+    actor.require(Right::EventsWrite)?;
+    let count = sent.len();
+    for (index, event) in sent.iter().enumerate() {
+        if event.data.len() > app.config.limits.event_bytes {
+            let field = if count == 1 { "data".to_owned() } else { format!("{index}/data") };
+            let sentence = format!("An event must be {} bytes or fewer", app.config.limits.event_bytes);
+            return Err(invalid(&field, "too_long", sentence));
+        }
+    }
+    let now = app.now();
+    let accepted = app.engine.accept(sent.into_iter().map(|event| complete(event, actor, now)).collect()).await?;
+    for event in &accepted {
+        let outcome = match event {
+            AcceptedEvent { duplicate: true, .. } => "duplicate",
+            AcceptedEvent { deliveries, .. } if deliveries.is_empty() => "unmatched",
+            AcceptedEvent { .. } => "accepted",
+        };
+        metrics::counter!("consign_events_received_total", "outcome" => outcome).increment(1);
+    }
+    Ok(accepted)
+}
+
+fn complete(sent: NewEvent, actor: &Actor, now: Timestamp) -> Event {
+    let id = EventId::new(now);
+    Event {
+        id,
+        event_type: sent.event_type,
+        source: sent.source.unwrap_or_else(|| actor.caller()),
+        source_id: sent.source_id.unwrap_or_else(|| id.to_string()),
+        subject: sent.subject,
+        time: sent.time.unwrap_or(now),
+        content_type: sent.content_type,
+        data: sent.data,
+        extensions: sent.extensions,
+        received_at: now,
+        received_from: actor.caller(),
+        test: sent.test,
+    }
+}
+
+/// Accepts a test event for one webhook alone; `sent` may hold `type` and `data`.
+pub(super) async fn accept_test(
+    app: &App,
+    actor: &Actor,
+    connector: &Connector,
+    sent: Sent,
+) -> Result<DeliveryId, OpError> {
+    if connector.state != ConnectorState::Active {
+        let state = connector.state.label().to_lowercase();
+        return Err(OpError::WrongState(format!("This webhook is {state}. Resume it before a test")));
+    }
+    let now = app.now();
+    let mut event = super::webhooks::sample(now);
+    event.received_from = actor.caller();
+    if let Some(kind) = sent.get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty()) {
+        if !consign_core::event::is_type(kind) {
+            return Err(invalid("type", "bad_form", format!("“{kind}” is not an event type")));
+        }
+        event.event_type = kind.to_owned();
+    }
+    if let Some(data) = sent.get("data").filter(|data| !data.is_null()) {
+        event.data = Bytes::from(data.to_string());
+    }
+    let mut accepted = app.engine.accept_for(vec![event], connector).await?;
+    let delivery = accepted.pop().and_then(|event| event.deliveries.first().map(|(id, _)| *id));
+    let delivery = delivery.ok_or(OpError::NotFound("webhook"))?;
+    let mut tx = app.store.begin().await?;
+    let object = Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() };
+    audit_entry(app, &mut tx, actor, "Sent test event", object, json!({ "delivery": delivery })).await?;
+    tx.commit().await?;
+    Ok(delivery)
+}
+
+/// A page of events.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    filter: &EventFilter,
+    page: &Page,
+) -> Result<Listed<Value>, OpError> {
+    actor.require(Right::EventsRead)?;
+    let found = events::list(&mut *app.store.read().await?, filter, page).await?;
+    Ok(found.map(|event| json!(event)))
+}
+
+/// One event with its deliveries, without its data.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn find(app: &App, actor: &Actor, id: EventId) -> Result<Value, OpError> {
+    actor.require(Right::EventsRead)?;
+    let mut db = app.store.read().await?;
+    let stored = events::find(&mut db, id).await?.ok_or(OpError::NotFound("event"))?;
+    let deliveries = deliveries::of_event(&mut db, id).await?;
+    let event = &stored.event;
+    let shown = deliveries.iter().map(|delivery| {
+        json!({
+            "id": delivery.id,
+            "connector": { "id": delivery.connector, "name": delivery.connector_name },
+            "state": delivery.shown_state().kind(),
+            "created_at": delivery.created_at,
+        })
+    });
+    Ok(json!({
+        "id": event.id,
+        "type": event.event_type,
+        "source": event.source,
+        "source_id": event.source_id,
+        "subject": event.subject,
+        "time": event.time,
+        "content_type": event.content_type,
+        "received_at": event.received_at,
+        "received_from": event.received_from,
+        "test": event.test,
+        "payload_kept": stored.sealed_data.is_some(),
+        "deliveries": shown.collect::<Vec<_>>(),
+    }))
+}
+
+/// The data of an event; the opening is audited.
+///
+/// # Errors
+/// Without the right, when there is none, or its data was removed.
+pub async fn payload(app: &App, actor: &Actor, id: EventId) -> Result<(String, Bytes), OpError> {
+    actor.require(Right::PayloadsRead)?;
+    let event = load(app, id).await?;
+    let mut tx = app.store.begin().await?;
+    let name = event.event_type.clone();
+    let object = Object { kind: "event", id: id.to_string(), name: &name };
+    audit_entry(app, &mut tx, actor, "Opened payload", object, Value::Null).await?;
+    tx.commit().await?;
+    Ok((event.content_type, event.data))
+}
+
+/// An event with its data.
+pub(super) async fn load(app: &App, id: EventId) -> Result<Event, OpError> {
+    let stored = events::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("event"))?;
+    open(app, &stored).await
+}
+
+async fn open(app: &App, stored: &StoredEvent) -> Result<Event, OpError> {
+    let removed = || OpError::WrongState("The payload was removed. Payloads are kept for a limited time".to_owned());
+    let sealed = stored.sealed_data.as_ref().ok_or_else(removed)?;
+    let key = app.engine.payloads().of_day(stored.payload_key).await?.ok_or_else(removed)?;
+    let data = key.decrypt(&stored.event.id.to_string(), sealed).map_err(|error| OpError::Internal(error.into()))?;
+    Ok(Event { data: Bytes::from(data), ..stored.event.clone() })
+}
+
+/// Who sent an event, in words: a key's name while it exists.
+pub fn sender(app: &App, received_from: &str) -> String {
+    let key = received_from.parse().ok().and_then(|id| app.engine.snapshot().key(id).cloned());
+    key.map_or_else(|| received_from.to_owned(), |key| format!("API key “{}”", key.name))
+}

@@ -1,0 +1,506 @@
+//! People: the first one, signing in and out, and what their web session keeps for them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
+use aws_lc_rs::rand;
+use consign_core::api_key::hash;
+use consign_core::id::{RequestId, UserId};
+use consign_core::rights::Rights;
+use consign_core::secret::Secret;
+use consign_core::target::Binding;
+use consign_core::time::Timestamp;
+use consign_core::vault::{Place, Sealed};
+use consign_store::users::{Session, User};
+use consign_store::{installation, users};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::{Actor, ActorKind, Object, OpError, audit_entry};
+use crate::App;
+
+const SETUP_LINK: &str = "setup_link";
+const SIGN_IN_LINK: &str = "sign_in_link";
+const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
+/// What was typed into a form that was not saved.
+const TYPED_LIFE: Duration = Duration::from_secs(15 * 60);
+const PASSWORD_CHARS_MIN: usize = 12;
+const PASSWORD_CHARS_MAX: usize = 1_024;
+/// Memory in KiB, passes, lanes: OWASP's smallest set for Argon2id.
+const ARGON2: (u32, u32, u32) = (19 * 1_024, 2, 1);
+/// Each hash takes 19 MiB; two at once keep a flood of sign-ins from eating the memory.
+const HASHES_AT_ONCE: usize = 2;
+/// Tries without a delay; from then on the delay doubles.
+const FREE_TRIES: u32 = 5;
+const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
+const BRAKED_MAX: usize = 10_000;
+
+/// A session that has begun: the token goes into the cookie.
+#[derive(Debug)]
+pub struct Begun {
+    /// 256 random bits; stored only as a hash.
+    pub token: Secret,
+}
+
+/// A person who is signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Their id.
+    pub id: UserId,
+    /// Their name.
+    pub name: String,
+    /// `light`, `dark`, or empty for the system's.
+    pub theme: String,
+    /// The token of every form of this session.
+    pub csrf: String,
+    /// The hash of the session's token.
+    pub hash: String,
+}
+
+impl SignedIn {
+    /// The person as an actor. Everyone who signs in is an administrator so far.
+    pub fn actor(&self, from: Option<IpAddr>, request_id: RequestId) -> Actor {
+        let kind = ActorKind::User { id: self.id, name: self.name.clone() };
+        Actor { kind, rights: Rights::all(), from, request_id }
+    }
+}
+
+/// Why a sign-in is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The same words for an unknown email and a wrong password.
+    #[error("The email or password is not right")]
+    Wrong,
+    /// Too many tries for this account or from this address.
+    #[error("Too many tries. Wait {seconds} seconds")]
+    TooMany {
+        /// The wait.
+        seconds: u64,
+    },
+    /// Not a matter of the password.
+    #[error(transparent)]
+    Op(#[from] OpError),
+}
+
+/// Slows guesses, per account and per address, in memory.
+pub struct SignInBrake {
+    tries: Mutex<HashMap<String, (u32, Timestamp)>>,
+    hashes: Semaphore,
+}
+
+impl Default for SignInBrake {
+    fn default() -> Self {
+        Self { tries: Mutex::default(), hashes: Semaphore::new(HASHES_AT_ONCE) }
+    }
+}
+
+impl SignInBrake {
+    /// How long to wait before the next try.
+    fn wait(&self, who: &str, now: Timestamp) -> Option<Duration> {
+        let tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, last) = tries.get(who)?;
+        let delay = delay(*count)?;
+        let until = last.plus(delay);
+        (until > now).then(|| until.since(now))
+    }
+
+    fn failed(&self, who: &str, now: Timestamp) {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        if tries.len() >= BRAKED_MAX {
+            tries.retain(|_, (_, last)| now.since(*last) < DELAY_MAX);
+        }
+        let (count, last) = tries.entry(who.to_owned()).or_insert((0, now));
+        *count += 1;
+        *last = now;
+    }
+
+    fn passed(&self, who: &str) {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
+    }
+}
+
+fn delay(tries: u32) -> Option<Duration> {
+    let over = tries.checked_sub(FREE_TRIES)?;
+    Some(Duration::from_secs(30).saturating_mul(1 << over.min(6)).min(DELAY_MAX))
+}
+
+/// Whether nobody can sign in yet.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn setup_needed(app: &App) -> Result<bool, OpError> {
+    Ok(users::count(&mut *app.store.read().await?).await? == 0)
+}
+
+/// A new set-up link: it works once, for 30 minutes, and the ones before it no longer do.
+///
+/// # Errors
+/// When the database did not take it.
+pub async fn new_setup_link(app: &App) -> Result<Secret, OpError> {
+    new_link(app, SETUP_LINK).await
+}
+
+/// Whether a set-up link would work now.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn setup_link_works(app: &App, token: &str) -> Result<bool, OpError> {
+    let stored = installation::get(&mut *app.store.read().await?, SETUP_LINK).await?;
+    Ok(link_fits(stored.as_deref(), token, app.now()) && setup_needed(app).await?)
+}
+
+/// Creates the first person from a set-up link and signs them in.
+///
+/// # Errors
+/// When the link is used or old, or a value was not accepted.
+pub async fn setup(
+    app: &App,
+    token: &str,
+    name: &str,
+    email: &str,
+    password: &Secret,
+    from: Option<IpAddr>,
+) -> Result<Begun, OpError> {
+    let (name, email) = judge_person(name, email, password)?;
+    if !setup_link_works(app, token).await? {
+        let sentence = "This set-up link was used or is older than 30 minutes. Make a new one: consign admin setup-link";
+        return Err(OpError::WrongState(sentence.to_owned()));
+    }
+    let password_hash = hash_password(app, password).await?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let stored = installation::get(&mut tx, SETUP_LINK).await?;
+    if !link_fits(stored.as_deref(), token, now) || users::count(&mut tx).await? > 0 {
+        return Err(OpError::WrongState("This set-up link was used".to_owned()));
+    }
+    installation::remove(&mut tx, SETUP_LINK).await?;
+    let user = person(now, name, email, password_hash);
+    users::insert(&mut tx, &user).await?;
+    let (begun, session) = new_session(&user, now);
+    users::insert_session(&mut tx, &session).await?;
+    let actor = acting(&user, from, now);
+    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
+    audit_entry(app, &mut tx, &actor, "Set up Consign", object, Value::Null).await?;
+    tx.commit().await?;
+    Ok(begun)
+}
+
+/// Creates the first person from the configuration, for an unattended start. Does nothing once there is one.
+///
+/// # Errors
+/// When a value was not accepted.
+pub async fn setup_unattended(app: &App, email: &str, password: &Secret) -> Result<(), OpError> {
+    if !setup_needed(app).await? {
+        return Ok(());
+    }
+    let (name, email) = judge_person("Administrator", email, password)?;
+    let password_hash = hash_password(app, password).await?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let user = person(now, name, email, password_hash);
+    users::insert(&mut tx, &user).await?;
+    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
+    audit_entry(app, &mut tx, &Actor::system(now), "Created first administrator", object, Value::Null).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn person(now: Timestamp, name: String, email: String, password_hash: String) -> User {
+    User { id: UserId::new(now), name, email, password_hash, theme: String::new(), created_at: now, last_seen_at: None }
+}
+
+fn acting(user: &User, from: Option<IpAddr>, now: Timestamp) -> Actor {
+    let kind = ActorKind::User { id: user.id, name: user.name.clone() };
+    Actor { kind, rights: Rights::all(), from, request_id: RequestId::new(now) }
+}
+
+fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, String), OpError> {
+    let mut faults = Vec::new();
+    let fault = consign_core::catalog::Fault::new;
+    let (name, email) = (name.trim().to_owned(), email.trim().to_owned());
+    if name.is_empty() || name.chars().count() > 80 || name.chars().any(char::is_control) {
+        faults.push(fault("missing", "Enter your name, in 80 characters or fewer").at("name"));
+    }
+    let at = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.len() > 1);
+    if !at || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        faults.push(fault("bad_form", "Enter an email address such as ana@acme.example").at("email"));
+    }
+    let length = password.expose().chars().count();
+    if length < PASSWORD_CHARS_MIN {
+        faults.push(fault("too_short", "Password must be 12 characters or more. Longer is better").at("password"));
+    } else if length > PASSWORD_CHARS_MAX {
+        faults.push(fault("too_long", "Password must be 1,024 characters or fewer").at("password"));
+    } else if is_guessed_first(password.expose(), &name, &email) {
+        let sentence = "This password is one of the first that are guessed. Choose another";
+        faults.push(fault("too_weak", sentence).at("password"));
+    }
+    if faults.is_empty() { Ok((name, email)) } else { Err(OpError::Invalid(faults)) }
+}
+
+/// One repeated character, a run of the keyboard or alphabet, or the person's own name or address.
+fn is_guessed_first(password: &str, name: &str, email: &str) -> bool {
+    const RUNS: [&str; 4] = ["01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "passwordpassword"];
+    let lower = password.to_lowercase();
+    let same = lower.chars().all(|c| lower.starts_with(c));
+    let own = [name.to_lowercase(), email.to_lowercase()];
+    same || RUNS.iter().any(|run| run.contains(&lower)) || own.contains(&lower)
+}
+
+/// Signs a person in. The same work is done for an unknown email as for a wrong password.
+///
+/// # Errors
+/// When email and password do not fit, or too many were tried.
+pub async fn sign_in(
+    app: &App,
+    email: &str,
+    password: &Secret,
+    from: Option<IpAddr>,
+) -> Result<Begun, SignInError> {
+    let now = app.now();
+    let account = format!("account {}", email.trim().to_lowercase());
+    let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
+    let wait = app.sign_ins.wait(&account, now).max(app.sign_ins.wait(&address, now));
+    if let Some(wait) = wait {
+        metrics::counter!("consign_signin_total", "outcome" => "braked").increment(1);
+        return Err(SignInError::TooMany { seconds: wait.as_secs() + 1 });
+    }
+    let user = users::find_by_email(&mut *app.store.read().await.map_err(OpError::from)?, email.trim()).await;
+    let user = user.map_err(OpError::from)?;
+    let stored = user.as_ref().map(|user| user.password_hash.clone());
+    if !password_fits(app, password, stored).await? {
+        app.sign_ins.failed(&account, now);
+        app.sign_ins.failed(&address, now);
+        metrics::counter!("consign_signin_total", "outcome" => "refused").increment(1);
+        record_refusal(app, email, from).await?;
+        return Err(SignInError::Wrong);
+    }
+    let user = user.ok_or(SignInError::Wrong)?;
+    app.sign_ins.passed(&account);
+    metrics::counter!("consign_signin_total", "outcome" => "done").increment(1);
+    Ok(begin_session(app, &user, from).await?)
+}
+
+async fn begin_session(app: &App, user: &User, from: Option<IpAddr>) -> Result<Begun, OpError> {
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let (begun, session) = new_session(user, now);
+    users::insert_session(&mut tx, &session).await?;
+    users::set_seen(&mut tx, user.id, now).await?;
+    users::delete_old_sessions(&mut tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
+    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
+    audit_entry(app, &mut tx, &acting(user, from, now), "Signed in", object, Value::Null).await?;
+    tx.commit().await?;
+    Ok(begun)
+}
+
+async fn record_refusal(app: &App, email: &str, from: Option<IpAddr>) -> Result<(), OpError> {
+    let mut tx = app.store.begin().await?;
+    let actor = Actor { from, ..Actor::system(tx.now()) };
+    let shown: String = email.chars().filter(|c| !c.is_control()).take(80).collect();
+    let object = Object { kind: "user", id: String::new(), name: &shown };
+    audit_entry(app, &mut tx, &actor, "Refused sign-in", object, Value::Null).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn new_session(user: &User, now: Timestamp) -> (Begun, Session) {
+    let token = random_text();
+    let session = Session {
+        hash: hash(token.expose()),
+        user: user.id,
+        csrf: random_text().expose().to_owned(),
+        created_at: now,
+        seen_at: now,
+        pending: None,
+    };
+    (Begun { token }, session)
+}
+
+fn session_life(app: &App) -> Duration {
+    Duration::from_secs(app.config.auth.session_hours * 3_600)
+}
+
+fn idle_life(app: &App) -> Duration {
+    Duration::from_secs(app.config.auth.idle_minutes * 60)
+}
+
+/// Who a session's token belongs to, while it lives. `quiet` requests, such as polls of a page, do not prolong it.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<SignedIn>, OpError> {
+    const TOUCH_EVERY: Duration = Duration::from_secs(60);
+    let now = app.now();
+    let hash = hash(token);
+    let mut db = app.store.read().await?;
+    let Some(session) = users::find_session(&mut db, &hash).await? else { return Ok(None) };
+    if now.since(session.created_at) > session_life(app) || now.since(session.seen_at) > idle_life(app) {
+        return Ok(None);
+    }
+    let Some(user) = users::find(&mut db, session.user).await? else { return Ok(None) };
+    drop(db);
+    if !quiet && now.since(session.seen_at) > TOUCH_EVERY {
+        let mut tx = app.store.begin().await?;
+        users::touch_session(&mut tx, &hash, now).await?;
+        users::set_seen(&mut tx, user.id, now).await?;
+        tx.commit().await?;
+    }
+    Ok(Some(SignedIn { id: user.id, name: user.name, theme: user.theme, csrf: session.csrf, hash }))
+}
+
+/// Ends a session.
+///
+/// # Errors
+/// When the database did not take it.
+pub async fn sign_out(app: &App, session: &SignedIn) -> Result<(), OpError> {
+    let mut tx = app.store.begin().await?;
+    users::delete_session(&mut tx, &session.hash).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Keeps a person's choice of theme: `light`, `dark` or empty.
+///
+/// # Errors
+/// When the database did not take it.
+pub async fn set_theme(app: &App, session: &SignedIn, theme: &str) -> Result<(), OpError> {
+    let theme = if ["light", "dark"].contains(&theme) { theme } else { "" };
+    let mut tx = app.store.begin().await?;
+    users::set_theme(&mut tx, session.id, theme).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A link that signs in once, as a person made for it: for the demo.
+///
+/// # Errors
+/// When the database did not take it.
+pub async fn new_sign_in_link(app: &App) -> Result<Secret, OpError> {
+    new_link(app, SIGN_IN_LINK).await
+}
+
+/// Signs in by a link of [`new_sign_in_link`]. The person it is for is called Demo.
+///
+/// # Errors
+/// When the link is used or old.
+pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -> Result<Begun, OpError> {
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let stored = installation::get(&mut tx, SIGN_IN_LINK).await?;
+    if !link_fits(stored.as_deref(), token, now) {
+        return Err(OpError::WrongState("This link was already used or is older than 30 minutes".to_owned()));
+    }
+    installation::remove(&mut tx, SIGN_IN_LINK).await?;
+    let email = "demo@localhost";
+    let user = match users::find_by_email(&mut tx, email).await? {
+        Some(user) => user,
+        None => {
+            // No password opens this account: the stored text is no hash.
+            let user = person(now, "Demo".to_owned(), email.to_owned(), String::new());
+            users::insert(&mut tx, &user).await?;
+            user
+        }
+    };
+    tx.commit().await?;
+    begin_session(app, &user, from).await
+}
+
+/// Keeps the secrets typed into a form that was not saved, sealed, for 15 minutes.
+///
+/// # Errors
+/// When the database did not take them.
+pub async fn keep_typed(app: &App, session: &SignedIn, typed: &Secret) -> Result<(), OpError> {
+    let own = Binding::of(&[]);
+    let now = app.now();
+    let sealed = app.vault.seal(&typed_place(&session.hash, now.millis(), &own), typed);
+    let stored = format!("{} {}", now.millis(), sealed.as_stored());
+    let mut tx = app.store.begin().await?;
+    users::set_pending(&mut tx, &session.hash, Some(&stored)).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes out what [`keep_typed`] kept; nothing after 15 minutes.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn take_typed(app: &App, session: &SignedIn) -> Result<Option<Secret>, OpError> {
+    let mut tx = app.store.begin().await?;
+    let found = users::find_session(&mut tx, &session.hash).await?;
+    let Some(stored) = found.and_then(|session| session.pending) else { return Ok(None) };
+    users::set_pending(&mut tx, &session.hash, None).await?;
+    tx.commit().await?;
+    let Some((at, sealed)) = stored.split_once(' ') else { return Ok(None) };
+    let Ok(at) = at.parse() else { return Ok(None) };
+    if app.now().since(Timestamp::from_millis(at)) > TYPED_LIFE {
+        return Ok(None);
+    }
+    let own = Binding::of(&[]);
+    let place = typed_place(&session.hash, at, &own);
+    Ok(app.vault.open_own(&place, &Sealed::from_stored(sealed.to_owned())).ok())
+}
+
+fn typed_place<'a>(session: &'a str, generation: i64, binding: &'a Binding) -> Place<'a> {
+    Place { table: "session", record: session, field: "pending", generation, binding }
+}
+
+async fn new_link(app: &App, key: &str) -> Result<Secret, OpError> {
+    let token = random_text();
+    let mut tx = app.store.begin().await?;
+    let until = tx.now().plus(LINK_LIFE);
+    installation::put(&mut tx, key, &format!("{} {}", until.millis(), hash(token.expose()))).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+fn link_fits(stored: Option<&str>, token: &str, now: Timestamp) -> bool {
+    let Some((until, expected)) = stored.and_then(|stored| stored.split_once(' ')) else { return false };
+    until.parse().is_ok_and(|until| Timestamp::from_millis(until) > now) && hash(token) == expected
+}
+
+/// 256 random bits in hex.
+fn random_text() -> Secret {
+    let mut bytes = [0_u8; 32];
+    rand::fill(&mut bytes).expect("the system has randomness");
+    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn argon2() -> Argon2<'static> {
+    let (memory, passes, lanes) = ARGON2;
+    let params = Params::new(memory, passes, lanes, None).expect("the parameters are in range");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+async fn hash_password(app: &App, password: &Secret) -> Result<String, OpError> {
+    let _turn = app.sign_ins.hashes.acquire().await.map_err(|_| OpError::Draining)?;
+    let password = Secret::new(password.expose().to_owned());
+    let hashed = tokio::task::spawn_blocking(move || {
+        argon2().hash_password(password.expose().as_bytes()).map(|hash| hash.to_string())
+    });
+    let hashed = hashed.await.map_err(|error| OpError::Internal(error.into()))?;
+    hashed.map_err(|error| OpError::Internal(error.to_string().into()))
+}
+
+async fn password_fits(app: &App, password: &Secret, stored: Option<String>) -> Result<bool, OpError> {
+    let _turn = app.sign_ins.hashes.acquire().await.map_err(|_| OpError::Draining)?;
+    let password = Secret::new(password.expose().to_owned());
+    let judged = tokio::task::spawn_blocking(move || {
+        let known = stored.as_deref().and_then(|stored| PasswordHash::new(stored).ok());
+        match known {
+            Some(known) => argon2().verify_password(password.expose().as_bytes(), &known).is_ok(),
+            None => {
+                // The same work, so that the time does not tell whether the account exists.
+                let _ = argon2().hash_password(password.expose().as_bytes());
+                false
+            }
+        }
+    });
+    judged.await.map_err(|error| OpError::Internal(error.into()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+//! Webhooks: create, edit, pause, test, delete.
+
+use consign_core::connector::{Connector, ConnectorState, Webhook, WebhookDraft};
+use consign_core::connector::webhook::RenderFor;
+use consign_core::credential::Credential;
+use consign_core::event::{Event, JSON};
+use consign_core::id::{ConnectorId, DeliveryId, EventId};
+use consign_core::name::Name;
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use consign_store::connectors::ConnectorFilter;
+use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries, installation};
+use serde_json::{Map, Value, json};
+
+use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, differences, invalid, not_unique};
+use crate::App;
+
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// A page of webhooks.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    filter: &ConnectorFilter,
+    page: &Page,
+) -> Result<Listed<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let found = connectors::list(&mut db, filter, page).await?;
+    let now = app.now();
+    let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
+    let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
+    let mut items = Vec::with_capacity(found.items.len());
+    for connector in &found.items {
+        let credential = credential_of(&mut db, connector).await?;
+        items.push(show(connector, credential.as_ref(), counts.get(&connector.id), now));
+    }
+    Ok(Listed { items, next: found.next, previous: found.previous })
+}
+
+/// One webhook, by id or name.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let connector = by_reference(&mut db, reference).await?;
+    shown(&mut db, &connector, app.now()).await
+}
+
+/// Creates a webhook.
+///
+/// # Errors
+/// Every value that was not accepted.
+pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsWrite)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let credential = named_credential(&mut tx, &sent).await?;
+    let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
+    let connector = Connector {
+        id: ConnectorId::new(now),
+        name: draft.name,
+        description: draft.description,
+        credential: credential.as_ref().map(|credential| credential.id),
+        lost_credential: None,
+        webhook: draft.webhook,
+        state: state_for(credential.as_ref()),
+        state_reason: String::new(),
+        state_since: now,
+        closed_until: None,
+        failing_since: None,
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    if connectors::find_by_name(&mut tx, &connector.name).await?.is_some() {
+        return Err(not_unique("connector", connector.name.as_str()));
+    }
+    insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
+    let value = shown(&mut tx, &connector, now).await?;
+    let changes = differences(&Value::Null, &value);
+    audit_entry(app, &mut tx, actor, "Created webhook", object(&connector), changes).await?;
+    installation::bump(&mut tx).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok(value)
+}
+
+/// Replaces a webhook.
+///
+/// # Errors
+/// Every value that was not accepted, or when someone else changed it.
+pub async fn replace(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    sent: Sent,
+    if_match: IfMatch,
+) -> Result<Value, OpError> {
+    save(app, actor, reference, if_match, |_| sent).await
+}
+
+/// Changes what is sent and leaves the rest (RFC 7396).
+///
+/// # Errors
+/// As [`replace`].
+pub async fn patch(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    sent: Sent,
+    if_match: IfMatch,
+) -> Result<Value, OpError> {
+    save(app, actor, reference, if_match, |current| {
+        let mut whole = settings(current);
+        whole.extend(sent);
+        whole
+    })
+    .await
+}
+
+async fn save(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    if_match: IfMatch,
+    complete: impl FnOnce(&Connector) -> Sent,
+) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsWrite)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let seen = by_reference(&mut tx, reference).await?;
+    if_match.judge(seen.revision)?;
+    let sent = complete(&seen);
+    let credential = named_credential(&mut tx, &sent).await?;
+    let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
+    let id = credential.as_ref().map(|credential| credential.id);
+    // An edit answers a hold of the connector's own; a pause by a person stays.
+    let state = match seen.state {
+        ConnectorState::Paused => ConnectorState::Paused,
+        _ => state_for(credential.as_ref()),
+    };
+    let connector = Connector {
+        name: draft.name,
+        description: draft.description,
+        credential: id,
+        lost_credential: None,
+        webhook: draft.webhook,
+        state,
+        state_reason: if state == seen.state { seen.state_reason.clone() } else { String::new() },
+        state_since: if state == seen.state { seen.state_since } else { now },
+        closed_until: None,
+        failing_since: None,
+        updated_at: now,
+        revision: seen.revision + 1,
+        ..seen.clone()
+    };
+    let taken = connectors::find_by_name(&mut tx, &connector.name).await?;
+    if taken.is_some_and(|other| other.id != connector.id) {
+        return Err(not_unique("connector", connector.name.as_str()));
+    }
+    if !connectors::update(&mut tx, &connector, seen.revision).await? {
+        let current = connectors::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("webhook"))?;
+        return Err(OpError::Changed { current: current.revision });
+    }
+    deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
+    let old = shown(&mut tx, &seen, now).await?;
+    let new = shown(&mut tx, &connector, now).await?;
+    audit_entry(app, &mut tx, actor, "Edited webhook", object(&connector), differences(&old, &new)).await?;
+    installation::bump(&mut tx).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok(new)
+}
+
+/// What a deletion left behind.
+#[derive(Debug)]
+pub struct Deleted {
+    /// The name it had.
+    pub name: String,
+    /// Waiting deliveries that became cancelled.
+    pub cancelled: u64,
+}
+
+/// Deletes a webhook; its waiting deliveries become cancelled.
+///
+/// # Errors
+/// When there is none, or someone else changed it.
+pub async fn delete(app: &App, actor: &Actor, reference: &str, if_match: IfMatch) -> Result<Deleted, OpError> {
+    actor.require(Right::ConnectorsWrite)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let connector = by_reference(&mut tx, reference).await?;
+    if_match.judge(connector.revision)?;
+    let cancelled = deliveries::cancel_of_connector(&mut tx, connector.id, now).await?;
+    connectors::delete(&mut tx, connector.id).await?;
+    let changes = json!({ "cancelled_deliveries": cancelled });
+    audit_entry(app, &mut tx, actor, "Deleted webhook", object(&connector), changes).await?;
+    installation::bump(&mut tx).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok(Deleted { name: connector.name.to_string(), cancelled })
+}
+
+/// Pauses a webhook: events keep arriving and wait.
+///
+/// # Errors
+/// When there is none.
+pub async fn pause(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    set_state(app, actor, reference, "Paused webhook", |_| ConnectorState::Paused).await
+}
+
+/// Resumes a webhook that is paused or on hold.
+///
+/// # Errors
+/// When there is none, or its credential must be repaired first.
+pub async fn resume(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    set_state(app, actor, reference, "Resumed webhook", |credential| match credential {
+        // Resuming is a person's word that the tool lets us in again: it is tried once more.
+        Some(_) => ConnectorState::Active,
+        None => ConnectorState::CredentialMissing,
+    })
+    .await
+}
+
+async fn set_state(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    action: &str,
+    state: impl FnOnce(Option<&Credential>) -> ConnectorState,
+) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesOperate)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let connector = by_reference(&mut tx, reference).await?;
+    let credential = credential_of(&mut tx, &connector).await?;
+    let state = state(credential.as_ref());
+    connectors::set_state(&mut tx, connector.id, state, "", now).await?;
+    if state == ConnectorState::Active {
+        connectors::close_until(&mut tx, connector.id, None).await?;
+        connectors::set_failing_since(&mut tx, connector.id, None).await?;
+    }
+    audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
+    installation::bump(&mut tx).await?;
+    let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
+    let value = shown(&mut tx, &connector, now).await?;
+    tx.commit().await?;
+    app.engine.changed().await;
+    Ok(value)
+}
+
+/// The request that a webhook would make of an event, without sending it and without its sign-in.
+///
+/// # Errors
+/// Every value that was not accepted; what could not be filled in.
+pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId>) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let now = app.now();
+    let mut db = app.store.read().await?;
+    let credential = named_credential(&mut db, &sent).await?;
+    drop(db);
+    let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
+    let event = match event {
+        Some(id) => {
+            actor.require(Right::PayloadsRead)?;
+            super::events::load(app, id).await?
+        }
+        None => sample(now),
+    };
+    let delivery = DeliveryId::new(now);
+    let of = RenderFor { delivery, idempotency_key: delivery, connector: draft.name.as_str(), now };
+    let rendered = draft.webhook.render(&event, &of);
+    let (message, body) = rendered.map_err(|error| invalid("template", "not_rendered", error.to_string()))?;
+    let origin = credential.map(|credential| credential.shown_address()).unwrap_or_default();
+    let headers = message.headers.iter().map(|(name, value)| {
+        json!({ "name": name.as_str(), "value": value.to_str().unwrap_or_default() })
+    });
+    Ok(json!({
+        "method": message.method.as_str(),
+        "url": format!("{origin}{}", message.path.as_str().trim_start_matches('/')),
+        "headers": headers.collect::<Vec<_>>(),
+        "body": String::from_utf8_lossy(&body),
+    }))
+}
+
+/// Sends a test event to one webhook and waits for what comes of it.
+///
+/// # Errors
+/// When there is none, or the event is not accepted.
+pub async fn send_test(app: &App, actor: &Actor, reference: &str, event: Option<Sent>) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesOperate)?;
+    let connector = by_reference(&mut *app.store.read().await?, reference).await?;
+    let id = super::events::accept_test(app, actor, &connector, event.unwrap_or_default()).await?;
+    super::deliveries::settled(app, actor, id, connector.webhook.timeout).await
+}
+
+/// A harmless event for previews and tests.
+pub(super) fn sample(now: Timestamp) -> Event {
+    let data = json!({ "message": "This is a test event from Consign.", "device": "LT-0231", "score": 2.1 });
+    Event {
+        id: EventId::new(now),
+        event_type: "consign.test".to_owned(),
+        source: "consign".to_owned(),
+        source_id: EventId::new(now).to_string(),
+        subject: None,
+        time: now,
+        content_type: JSON.to_owned(),
+        data: data.to_string().into(),
+        extensions: Vec::new(),
+        received_at: now,
+        received_from: String::new(),
+        test: true,
+    }
+}
+
+/// The settings of a webhook as they would be sent.
+fn settings(connector: &Connector) -> Sent {
+    let mut settings = match connector.webhook.to_json() {
+        Value::Object(settings) => settings,
+        _ => Map::new(),
+    };
+    settings.insert("name".to_owned(), json!(connector.name));
+    settings.insert("description".to_owned(), json!(connector.description));
+    settings.insert("credential".to_owned(), json!(connector.credential));
+    settings
+}
+
+/// The credential that a body names: id, name, or the object of an answer sent back.
+async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>, OpError> {
+    let reference = match sent.get("credential") {
+        Some(Value::String(reference)) => reference.as_str(),
+        Some(Value::Object(shown)) => shown.get("id").and_then(Value::as_str).unwrap_or_default(),
+        _ => "",
+    };
+    if reference.trim().is_empty() {
+        return Ok(None);
+    }
+    match super::credentials::by_reference(db, reference).await {
+        Ok(credential) => Ok(Some(credential)),
+        Err(OpError::NotFound(_)) => {
+            let shown: String = reference.chars().take(80).collect();
+            Err(invalid("credential", "unknown", format!("There is no credential “{shown}”. Choose a credential")))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// A connector of a credential that needs repair starts on hold with the others.
+fn state_for(credential: Option<&Credential>) -> ConnectorState {
+    use consign_core::connector::HeldBy;
+    use consign_core::credential::StatusCode;
+    match credential.map(|credential| credential.seen.code) {
+        None => ConnectorState::CredentialMissing,
+        Some(StatusCode::SignInRefused) => ConnectorState::Held(HeldBy::SignInRefused),
+        Some(StatusCode::Locked) => ConnectorState::Held(HeldBy::CredentialLocked),
+        Some(_) => ConnectorState::Active,
+    }
+}
+
+/// Finds a webhook by id or name.
+pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Connector, OpError> {
+    let found = match reference.parse::<ConnectorId>() {
+        Ok(id) => connectors::find(db, id).await?,
+        Err(_) => connectors::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
+    };
+    found.ok_or(OpError::NotFound("webhook"))
+}
+
+async fn credential_of(db: &mut Db, connector: &Connector) -> Result<Option<Credential>, StoreError> {
+    match connector.credential {
+        Some(id) => credentials::find(db, id).await,
+        None => Ok(None),
+    }
+}
+
+async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
+    let credential = credential_of(db, connector).await?;
+    let counts = connectors::counts_24h(db, &[connector.id], now.minus(DAY)).await?;
+    Ok(show(connector, credential.as_ref(), counts.get(&connector.id), now))
+}
+
+fn show(
+    connector: &Connector,
+    credential: Option<&Credential>,
+    counts: Option<&connectors::Counts>,
+    now: Timestamp,
+) -> Value {
+    let mut shown = Map::new();
+    shown.insert("id".to_owned(), json!(connector.id));
+    shown.insert("kind".to_owned(), json!("webhook"));
+    shown.insert("etag".to_owned(), json!(format!("\"{}\"", connector.revision)));
+    shown.insert("name".to_owned(), json!(connector.name));
+    shown.insert("description".to_owned(), json!(connector.description));
+    let credential = credential.map(|credential| {
+        let status = credential.status(now);
+        json!({
+            "id": credential.id,
+            "name": credential.name,
+            "address": credential.shown_address(),
+            "status": { "code": status.code.kind(), "label": status.code.label(), "reason": status.reason },
+        })
+    });
+    shown.insert("credential".to_owned(), json!(credential));
+    if let Value::Object(settings) = Webhook::to_json(&connector.webhook) {
+        shown.extend(settings);
+    }
+    let state = connector.state;
+    shown.insert("state".to_owned(), json!(state.kind()));
+    shown.insert("state_label".to_owned(), json!(state.label()));
+    let reason = if connector.state_reason.is_empty() {
+        state.hold_reason().map(|reason| reason.text().to_owned()).unwrap_or_default()
+    } else {
+        connector.state_reason.clone()
+    };
+    shown.insert("state_reason".to_owned(), json!(reason));
+    shown.insert("state_since".to_owned(), json!(connector.state_since));
+    shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
+    shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
+    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
+    shown.insert(
+        "last_24_hours".to_owned(),
+        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
+    );
+    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
+    shown.insert("created_at".to_owned(), json!(connector.created_at));
+    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
+    Value::Object(shown)
+}
+
+fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {
+    match inserted {
+        Err(StoreError::NotUnique(_)) => Err(not_unique("connector", name.as_str())),
+        other => Ok(other?),
+    }
+}
+
+fn object(connector: &Connector) -> Object<'_> {
+    Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() }
+}

@@ -1,0 +1,53 @@
+//! The body of a request from a client that may stop sending.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::BoxError;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+
+/// The longest silence within a body.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// A body that ends with an error when nothing of it comes for a while. A body that is there costs no timer.
+pub(super) struct Patient {
+    incoming: Incoming,
+    silence: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self { incoming, silence: None }
+    }
+}
+
+impl Body for Patient {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
+            self.silence = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE_MAX)));
+        match silence.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Some(Err("the client stopped sending".into()))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,122 @@
+//! Health for whoever restarts, balances and watches: `/healthz`, `/readyz`, `/startupz`, `/metrics`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use consign_store::{connectors, credentials, deliveries, installation};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{Request, Response, StatusCode};
+use metrics::gauge;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::telemetry::{self, BUILD_INFO};
+
+/// A database that takes longer is as good as away.
+const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
+/// With less than this on the disk, accepting comes to its end.
+const DISK_BYTES_MIN: u64 = 64 << 20;
+
+/// The routes of health. `/readyz` fails from the moment that `draining` is set.
+pub fn health(app: Arc<App>, draining: Arc<AtomicBool>) -> Router {
+    let ready = move |request: Request<Body>| {
+        let (app, draining) = (app.clone(), draining.clone());
+        async move { readiness(&app, &draining, request.uri().query()).await }
+    };
+    Router::new()
+        .route("/healthz", get(async || answer(StatusCode::OK, &json!({ "status": "ok" }))))
+        .route("/startupz", get(async || answer(StatusCode::OK, &json!({ "status": "ok" }))))
+        .route("/readyz", get(ready))
+}
+
+/// Health, and `/metrics` in the Prometheus text format.
+pub fn metrics(app: Arc<App>, draining: Arc<AtomicBool>) -> Router {
+    let measured = app.clone();
+    let metrics = move || {
+        let app = measured.clone();
+        async move {
+            measure(&app).await;
+            let mut response = Response::new(Body::from(telemetry::render()));
+            let text = "text/plain; version=0.0.4; charset=utf-8".parse().expect("a valid header value");
+            response.headers_mut().insert(CONTENT_TYPE, text);
+            response
+        }
+    };
+    health(app, draining).route("/metrics", get(metrics))
+}
+
+async fn readiness(app: &App, draining: &AtomicBool, query: Option<&str>) -> Response<Body> {
+    let checks = [
+        ("database", database(app).await),
+        ("encryption_key", Ok(())),
+        ("disk", disk(app)),
+        ("draining", if draining.load(Ordering::Relaxed) { Err("the server is stopping") } else { Ok(()) }),
+    ];
+    let good = checks.iter().all(|(_, result)| result.is_ok());
+    let word = |good: bool| if good { "ok" } else { "failing" };
+    let mut body = json!({ "status": word(good) });
+    if query.is_some_and(|query| query == "verbose" || query.starts_with("verbose=")) {
+        let rows = checks.iter().map(|(name, result)| match result {
+            Ok(()) => json!({ "name": name, "status": "ok" }),
+            Err(why) => json!({ "name": name, "status": "failing", "why": why }),
+        });
+        body["checks"] = rows.collect::<Vec<_>>().into();
+    }
+    answer(if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
+}
+
+async fn database(app: &App) -> Result<(), &'static str> {
+    let asked = async {
+        let mut reader = app.store.read().await?;
+        installation::revision(&mut reader).await
+    };
+    match timeout(DATABASE_TIME_MAX, asked).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err("the database does not answer as it should"),
+        Err(_) => Err("the database does not answer"),
+    }
+}
+
+fn disk(app: &App) -> Result<(), &'static str> {
+    if app.store.is_postgres() {
+        return Ok(());
+    }
+    match rustix::fs::statvfs(&app.config.data.dir) {
+        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < DISK_BYTES_MIN => Err("the disk is nearly full"),
+        Ok(_) => Ok(()),
+        Err(_) => Err("the data folder cannot be read"),
+    }
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, "application/json".parse().expect("a valid header value"));
+    response.headers_mut().insert(CACHE_CONTROL, "no-store".parse().expect("a valid header value"));
+    response
+}
+
+/// Figures that are counted when they are asked for.
+async fn measure(app: &App) {
+    let database = if app.store.is_postgres() { "postgresql" } else { "sqlite" };
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "database" => database).set(1.0);
+    let counted = async {
+        let mut reader = app.store.read().await?;
+        let open = deliveries::open_counts(&mut reader).await?;
+        let oldest = deliveries::oldest_open(&mut reader).await?;
+        Ok::<_, consign_store::StoreError>((open, oldest))
+    };
+    match counted.await {
+        Ok((open, oldest)) => {
+            let age = oldest.map_or(Duration::ZERO, |oldest| app.now().since(oldest));
+            gauge!(telemetry::DELIVERY_OLDEST_OPEN).set(age.as_secs_f64());
+            let _ = open;
+        }
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "deliveries could not be counted"),
+    }
+}

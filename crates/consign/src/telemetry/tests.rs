@@ -1,0 +1,78 @@
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Written {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn written(look: Look, log: impl Fn()) -> String {
+    let written = Written::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(written.clone()).event_format(Line(look)).finish();
+    tracing::subscriber::with_default(subscriber, log);
+    let bytes = written.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_line_for_programs_is_one_object() {
+    let line = written(Look::Json, || tracing::info!(target: "consign", delivery.id = "dlv_1", attempt = 2, "delivered"));
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["ts", "level", "msg", "target", "delivery.id", "attempt"]);
+    assert_eq!((object["msg"].as_str(), object["attempt"].as_u64()), (Some("delivered"), Some(2)));
+}
+
+#[test]
+fn a_line_for_people_stays_one_line() {
+    let line = written(Look::Text, || {
+        tracing::warn!(target: "consign", name = "two words", forged = "a\nINFO", "what\nhappened");
+    });
+    assert!(line.ends_with("WARN  what\\nhappened name=\"two words\" forged=\"a\\nINFO\"\n"), "{line}");
+    assert_eq!(line.matches('\n').count(), 1);
+}
+
+#[test]
+fn errors_bring_their_causes() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] io::Error);
+    let error = Outer(io::Error::other("inner"));
+    let line = written(Look::Json, || tracing::error!(error = &error as &dyn std::error::Error, "failed"));
+    assert!(line.contains("\"error\":\"outer: inner\""), "{line}");
+}
+
+#[test]
+fn every_metric_has_a_help_text_and_every_histogram_buckets() {
+    metrics::histogram!(COMMIT_DURATION).record(0.002);
+    metrics::counter!(SIGN_INS, "outcome" => "accepted").increment(1);
+    self::metrics();
+    metrics::histogram!(COMMIT_DURATION).record(0.002);
+    metrics::counter!(SIGN_INS, "outcome" => "accepted").increment(1);
+    let text = render();
+    assert!(text.contains("# HELP consign_signin_total Tries to sign in to the console"), "{text}");
+    assert!(text.contains("consign_commit_duration_seconds_bucket{le=\"0.0025\"} 1"), "{text}");
+    for (name, _) in HISTOGRAMS {
+        assert!(BUCKETS.iter().any(|(other, _)| other == name), "{name}");
+    }
+}

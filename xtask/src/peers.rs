@@ -1,0 +1,209 @@
+//! The real programs that tests talk to: found, and installed by the package manager and npm where missing.
+//! A missing peer is an error that says what to install, never a skipped test.
+
+mod postgres;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use postgres::Postgres;
+
+use crate::{output, root, succeeds};
+
+/// A program of somebody else's.
+struct Peer {
+    name: &'static str,
+    /// Debian's packages.
+    packages: &'static [&'static str],
+    find: fn() -> Option<PathBuf>,
+}
+
+const POSTGRES: Peer =
+    Peer { name: "the PostgreSQL server", packages: &["postgresql"], find: postgres::programs };
+const NGINX: Peer = Peer { name: "nginx", packages: &["nginx-light"], find: || program(&["nginx"]) };
+const CHROMIUM: Peer =
+    Peer { name: "Chromium", packages: &["chromium"], find: || program(&["chromium", "chromium-browser"]) };
+const CHROMEDRIVER: Peer =
+    Peer { name: "ChromeDriver", packages: &["chromium-driver"], find: || program(&["chromedriver"]) };
+const NPM: Peer = Peer { name: "npm", packages: &["nodejs", "npm"], find: || program(&["npm"]) };
+
+const PEERS: [&Peer; 5] = [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NPM];
+
+/// Where daemons lie, which an ordinary user's PATH leaves out.
+const MORE_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// The peers of this machine.
+pub(crate) struct Peers {
+    /// The folder of `initdb` and `postgres`.
+    postgres: PathBuf,
+    nginx: PathBuf,
+    chromium: PathBuf,
+    chromedriver: PathBuf,
+    /// The one file of axe-core that a page loads.
+    axe: PathBuf,
+}
+
+impl Peers {
+    /// Finds every peer, or says which are missing.
+    pub(crate) fn find() -> Result<Self, String> {
+        let advice = "Install with: cargo xtask test --only peers";
+        let missing = missing();
+        if !missing.is_empty() {
+            return Err(format!("{}\n{advice}", absent(&missing)));
+        }
+        if !axe_is_current()? {
+            return Err(format!("missing: axe-core\n{advice}"));
+        }
+        let found = |peer: &Peer| (peer.find)().ok_or_else(|| absent(&[peer]));
+        Ok(Self {
+            postgres: found(&POSTGRES)?,
+            nginx: found(&NGINX)?,
+            chromium: found(&CHROMIUM)?,
+            chromedriver: found(&CHROMEDRIVER)?,
+            axe: npm_folder().join("node_modules/axe-core/axe.min.js"),
+        })
+    }
+
+    /// Starts a database server for tests; it lives as long as the value.
+    pub(crate) fn start_postgres(&self) -> Result<Postgres, String> {
+        Postgres::start(&self.postgres)
+    }
+
+    /// Tells tests where the peers are. (The database has an address of its own.)
+    pub(crate) fn tell(&self, tests: &mut Command) {
+        tests.env("CONSIGN_TEST_NGINX", &self.nginx);
+        tests.env("CONSIGN_TEST_CHROMIUM", &self.chromium);
+        tests.env("CONSIGN_TEST_CHROMEDRIVER", &self.chromedriver);
+        tests.env("CONSIGN_TEST_AXE", &self.axe);
+    }
+
+    pub(crate) fn postgres_version(&self) -> String {
+        version(&self.postgres.join("postgres"), "--version")
+    }
+}
+
+impl fmt::Display for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgreSQL {}, nginx {}", self.postgres_version(), version(&self.nginx, "-v"))?;
+        let (chromium, driver) =
+            (version(&self.chromium, "--version"), version(&self.chromedriver, "--version"));
+        write!(
+            f,
+            ", Chromium {chromium}, ChromeDriver {driver}, axe-core {}",
+            axe_wanted().unwrap_or_default()
+        )
+    }
+}
+
+/// Installs what is missing.
+pub(crate) fn install() -> Result<(), String> {
+    let missing_peers = missing();
+    if !missing_peers.is_empty() {
+        install_packages(&missing_peers)?;
+    }
+    if !axe_is_current()? {
+        println!("xtask: installing axe-core");
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
+        if !succeeds(npm.current_dir(npm_folder()))? || !axe_is_current()? {
+            return Err(format!("cannot install axe-core; by hand: `npm ci` in {}", npm_folder().display()));
+        }
+    }
+    Ok(())
+}
+
+fn missing() -> Vec<&'static Peer> {
+    PEERS.into_iter().filter(|peer| (peer.find)().is_none()).collect()
+}
+
+fn install_packages(missing_peers: &[&Peer]) -> Result<(), String> {
+    if program(&["apt-get"]).is_none() {
+        return Err(format!(
+            "{}\nThis system has no apt-get: install them with its own package manager, so that \
+             `initdb`, `nginx`, `chromium`, `chromedriver` and `npm` are in PATH.",
+            absent(missing_peers)
+        ));
+    }
+    let packages: Vec<&str> = missing_peers.iter().flat_map(|peer| peer.packages).copied().collect();
+    println!("xtask: installing {}", packages.join(" "));
+    apt_get(&["update"])?;
+    // A package may fail to start its own service, which nobody here needs: what counts are the programs.
+    let installed =
+        apt_get(&[&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat());
+    let still = missing();
+    if still.is_empty() {
+        return Ok(());
+    }
+    let failure = installed.err().unwrap_or_default();
+    Err(format!("{}\nBy hand: apt-get install {}\n{failure}", absent(&still), packages.join(" ")))
+}
+
+/// Runs apt-get as root, without questions. `RUNLEVEL=1` keeps packages from starting their services.
+fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    let settings =
+        ["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"];
+    let mut command = if is_root()? {
+        Command::new("env")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "env"]);
+        sudo
+    };
+    if succeeds(command.args(settings).args(arguments))? {
+        return Ok(());
+    }
+    Err(format!("`apt-get {}` failed (it needs root, or sudo without a password)", arguments.join(" ")))
+}
+
+fn absent(missing_peers: &[&Peer]) -> String {
+    let names: Vec<&str> = missing_peers.iter().map(|peer| peer.name).collect();
+    format!("missing: {}", names.join(", "))
+}
+
+fn is_root() -> Result<bool, String> {
+    Ok(output(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+/// The first of these programs that PATH, or a daemon's folder, has.
+fn program(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(MORE_FOLDERS.map(PathBuf::from)).collect();
+    let candidates = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    candidates.into_iter().find(|candidate| candidate.is_file())
+}
+
+/// The first word that starts with a digit in what a program says of its version.
+fn version(program: &Path, option: &str) -> String {
+    let said = Command::new(program).arg(option).output();
+    let text = said.map(|said| [said.stdout, said.stderr].concat()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let numbers = text.split([' ', '/', '\n']).find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    numbers.unwrap_or("(no version)").to_owned()
+}
+
+fn npm_folder() -> PathBuf {
+    root().join("crates/consign/tests/peers")
+}
+
+/// The version of axe-core that `package.json` names.
+fn axe_wanted() -> Result<String, String> {
+    let file = npm_folder().join("package.json");
+    let text = std::fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    string_after(&text, "\"axe-core\":").ok_or_else(|| format!("{} names no axe-core", file.display()))
+}
+
+fn axe_is_current() -> Result<bool, String> {
+    let folder = npm_folder().join("node_modules/axe-core");
+    let text = std::fs::read_to_string(folder.join("package.json")).unwrap_or_default();
+    Ok(string_after(&text, "\"version\":") == Some(axe_wanted()?) && folder.join("axe.min.js").is_file())
+}
+
+/// The JSON string that follows a key.
+fn string_after(text: &str, key: &str) -> Option<String> {
+    let (_, rest) = text.split_once(key)?;
+    rest.split('"').nth(1).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;
