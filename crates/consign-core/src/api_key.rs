@@ -87,7 +87,11 @@ pub fn parse(text: &str) -> Result<(KeyId, String), NotAKey> {
 
 /// SHA-256 in hex: what is stored of a key or a session token of 256 random bits.
 pub fn hash(text: &str) -> String {
-    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest::digest(&digest::SHA256, text.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn checksum(body: &str) -> String {

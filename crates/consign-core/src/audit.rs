@@ -47,8 +47,19 @@ impl AuditEntry {
     /// The record as one unambiguous text: a JSON list, so that no two records give the same bytes.
     pub fn stored(&self) -> String {
         serde_json::json!([
-            self.id, self.at.millis(), self.actor_kind, self.actor_id, self.actor, self.action, self.object_kind,
-            self.object_id, self.object, self.changes, self.from, self.request_id, self.result,
+            self.id,
+            self.at.millis(),
+            self.actor_kind,
+            self.actor_id,
+            self.actor,
+            self.action,
+            self.object_kind,
+            self.object_id,
+            self.object,
+            self.changes,
+            self.from,
+            self.request_id,
+            self.result,
         ])
         .to_string()
     }

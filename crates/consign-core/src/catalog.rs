@@ -133,7 +133,10 @@ pub fn is_mask(text: &str) -> bool {
 /// The sentence for a mask that came back as a value.
 pub fn mask(label: &str) -> Fault {
     let label = in_sentence(label);
-    Fault::new("mask_value", format!("This looks like a mask, not a {label}. Leave it out to keep the saved one"))
+    Fault::new(
+        "mask_value",
+        format!("This looks like a mask, not a {label}. Leave it out to keep the saved one"),
+    )
 }
 
 /// The sentence for a text over its limit.

@@ -14,10 +14,12 @@ use crate::target::{Binding, Origin};
 use crate::time::Timestamp;
 use crate::vault::{Place, Sealed, Vault};
 
-pub use draft::{Change, Draft, Labels, Mode, Rate, parse_count};
+pub use draft::{Change, Draft, Labels, Mode};
+pub use limit::{Rate, parse_count};
 pub use status::{Status, StatusCode};
 
 mod draft;
+mod limit;
 mod status;
 
 /// The table name in the place of every secret of a credential.

@@ -40,7 +40,8 @@ pub enum DeliveryState {
 
 impl DeliveryState {
     /// All, in the order of the filter.
-    pub const ALL: &'static [Self] = &[Self::Pending, Self::Held, Self::Delivered, Self::Failed, Self::Cancelled];
+    pub const ALL: &'static [Self] =
+        &[Self::Pending, Self::Held, Self::Delivered, Self::Failed, Self::Cancelled];
 
     /// The stored and public word.
     pub const fn kind(self) -> &'static str {
@@ -217,12 +218,15 @@ impl Outcome {
     pub const fn class(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "ok",
-            Self::Rejected { status: 429, .. } => "throttled",
+            Self::Rejected { status: 429, .. } | Self::Rejected { status: 403 | 503, wait: Some(_) } => {
+                "throttled"
+            }
             Self::Rejected { status: 300..=399, .. } => "http_3xx",
             Self::Rejected { status: 401, .. } => "sign_in",
             Self::Rejected { status: 400..=499, .. } => "http_4xx",
-            Self::Rejected { status: 500..=599, .. } => "http_5xx",
-            Self::Rejected { .. } => "not_json",
+            Self::Rejected { status: 200..=299, .. } => "not_json",
+            // A status outside 100 to 599 counts as a server's error: RFC 9110 section 15.
+            Self::Rejected { .. } => "http_5xx",
             Self::Unanswered { .. } => "no_answer",
             Self::Unreachable { reason: Unreached::Name } => "dns",
             Self::Unreachable { reason: Unreached::Connect } => "connect",
@@ -246,7 +250,7 @@ impl Outcome {
     pub const fn is_failure_of_the_tool(&self) -> bool {
         match self {
             Self::Unanswered { .. } | Self::Unreachable { .. } => true,
-            Self::Rejected { status, .. } => *status >= 500,
+            Self::Rejected { status, .. } => *status < 200 || *status >= 500,
             Self::Accepted { .. } | Self::Refused { .. } => false,
         }
     }
@@ -363,8 +367,10 @@ impl Retry {
             }
             403 => (Next::WaitUntil(now), Some(LaneChange::Hold(HeldBy::NotAllowed)), None),
             410 => (Next::Fail, Some(LaneChange::Pause), None),
-            404 | 405 | 408 | 409 | 425 | 500..=599 => (self.again(progress, now, jitter), None, None),
-            400 | 413 | 415 | 422 if self.retry_client_errors => (self.again(progress, now, jitter), None, None),
+            404 | 405 | 408 | 409 | 425 | ..200 | 500.. => (self.again(progress, now, jitter), None, None),
+            400 | 413 | 415 | 422 if self.retry_client_errors => {
+                (self.again(progress, now, jitter), None, None)
+            }
             _ => (Next::Fail, None, None),
         };
         Verdict { next, lane, credential }

@@ -50,7 +50,11 @@ pub struct Event {
 impl Event {
     /// The data as JSON; `null` for other data.
     pub fn json(&self) -> Value {
-        if is_json(&self.content_type) { serde_json::from_slice(&self.data).unwrap_or(Value::Null) } else { Value::Null }
+        if is_json(&self.content_type) {
+            serde_json::from_slice(&self.data).unwrap_or(Value::Null)
+        } else {
+            Value::Null
+        }
     }
 
     /// What templates and conditions may ask.

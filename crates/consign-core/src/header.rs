@@ -65,7 +65,10 @@ pub fn parse_name(text: &str, row: usize, allowed: &[&str]) -> Result<HeaderName
     let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| plain);
     let Some(name) = name else {
         let shown: String = text.chars().take(NAME_CHARS_MAX).collect();
-        return Err(Fault::new("bad_characters", format!("{shown} must use letters, digits and hyphens only")));
+        return Err(Fault::new(
+            "bad_characters",
+            format!("{shown} must use letters, digits and hyphens only"),
+        ));
     };
     if is_reserved(name.as_str()) && !allowed.contains(&name.as_str()) {
         return Err(Fault::new("reserved", format!("{text} is set automatically")));

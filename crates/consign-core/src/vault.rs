@@ -111,11 +111,7 @@ pub struct Vault {
 impl Vault {
     /// A vault for one installation; values of another installation do not open.
     pub fn new(ring: &KeyRing, installation: &str) -> Self {
-        let keys = ring
-            .keys()
-            .iter()
-            .map(|key| (key.id().to_owned(), wrapping_key(key.bytes())))
-            .collect();
+        let keys = ring.keys().iter().map(|key| (key.id().to_owned(), wrapping_key(key.bytes()))).collect();
         Self { installation: installation.to_owned(), sealing: ring.sealing().id().to_owned(), keys }
     }
 

@@ -78,16 +78,16 @@ pub async fn update(db: &mut Db, connector: &Connector, expected_revision: i64) 
 /// The columns that a save writes, in the order of both statements above.
 fn bind_saved<'q>(query: Query<'q>, connector: &Connector) -> Query<'q> {
     query
-        .bind(connector.name.as_str().to_owned())
+        .bind(connector.name.as_str())
         .bind(connector.name.key())
-        .bind(connector.description.clone())
+        .bind(connector.description.as_str())
         .bind(WEBHOOK)
         .bind(connector.credential.map(|id| id.to_string()))
-        .bind(connector.lost_credential.clone())
+        .bind(connector.lost_credential.as_deref())
         .bind(connector.webhook.to_json().to_string())
         .bind(i64::from(connector.webhook.max_concurrency))
         .bind(connector.state.stored())
-        .bind(connector.state_reason.clone())
+        .bind(connector.state_reason.as_str())
         .bind(connector.state_since.millis())
         .bind(millis(connector.closed_until))
         .bind(millis(connector.failing_since))
@@ -281,6 +281,16 @@ pub async fn close_until(db: &mut Db, id: ConnectorId, until: Timestamp) -> Resu
     Ok(())
 }
 
+/// Forgets a wait that the tool asked for and since when it has failed: a person says to go on.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn reopen(db: &mut Db, id: ConnectorId) -> Result<(), StoreError> {
+    let query = sqlx::query("update connector set closed_until = null, failing_since = null where id = $1");
+    query.bind(id.to_string()).execute(&mut *db).await?;
+    installation::bump(db).await
+}
+
 /// Keeps since when every attempt has failed; `None` after one that did not.
 ///
 /// # Errors
@@ -320,7 +330,9 @@ pub async fn counts_24h(
                   and d.state = 'delivered') as last_delivery_at
              from (values ",
         );
-        statement.rows(chunk, |row, id| drop(row.bind(id.to_string()).push(", ").bind(since.millis())));
+        statement.rows(chunk, |row, id| {
+            row.bind(id.to_string()).push(", ").bind(since.millis());
+        });
         statement.push(") as v");
         for row in statement.all(db).await? {
             let row = Row(&row);

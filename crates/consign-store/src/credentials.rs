@@ -65,18 +65,18 @@ pub async fn update(db: &mut Db, credential: &Credential, expected_revision: i64
 /// The columns that a save writes, in the order of both statements above.
 fn bind_saved<'q>(query: Query<'q>, credential: &Credential) -> Query<'q> {
     query
-        .bind(credential.name.as_str().to_owned())
+        .bind(credential.name.as_str())
         .bind(credential.name.key())
         .bind(credential.origin.to_string())
         .bind(credential.authorization_type.kind)
         .bind(json_text(&credential.plain))
         .bind(headers_text(&credential.custom_headers))
-        .bind(credential.ends_on.clone())
+        .bind(credential.ends_on.as_deref())
         .bind(json_text(&credential.labels))
         .bind(credential.max_concurrency.map(i64::from))
         .bind(credential.max_per_second.map(|rate| i64::from(rate.thousandths())))
         .bind(credential.seen.code.kind())
-        .bind(credential.seen.reason.clone())
+        .bind(credential.seen.reason.as_str())
         .bind(credential.seen.since.millis())
         .bind(millis(credential.last_used_at))
         .bind(credential.updated_at.millis())

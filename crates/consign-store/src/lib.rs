@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use consign_core::time::Timestamp;
-use sqlx::any::{AnyConnectOptions, AnyPool, AnyPoolOptions};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, ConnectOptions as _, Row as _, Transaction};
+use sqlx::{Any, AnyPool, ConnectOptions as _, Row as _, Transaction};
 
 pub use address::{BadAddress, DatabaseUrl};
 pub use error::StoreError;
@@ -99,8 +99,8 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         // Immediate: on SQLite a transaction that turns from reading to writing can fail at once.
         let begin = if self.is_postgres() { "begin" } else { "begin immediate" };
-        let mut inner = self.0.writing.begin_with(begin).await?;
-        let now = self.now_on(&mut inner).await?;
+        let mut inner: Transaction<'static, Any> = self.0.writing.begin_with(begin).await?;
+        let now = self.now_on(&mut *inner).await?;
         Ok(Tx { inner, now })
     }
 
@@ -109,8 +109,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn read(&self) -> Result<Reader, StoreError> {
-        let mut inner = self.0.reading.acquire().await?;
-        let now = self.now_on(&mut inner).await?;
+        let mut inner: PoolConnection<Any> = self.0.reading.acquire().await?;
+        let now = self.now_on(&mut *inner).await?;
         Ok(Reader { inner, now })
     }
 
@@ -119,7 +119,12 @@ impl Store {
     /// # Errors
     /// When PostgreSQL cannot be reached.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        if self.is_postgres() { Ok(self.read().await?.now()) } else { Ok(self.shifted(host_clock())) }
+        if self.is_postgres() { Ok(self.read().await?.now()) } else { Ok(self.shifted(local_now())) }
+    }
+
+    /// This host's clock, without asking the database.
+    pub fn local_now(&self) -> Timestamp {
+        self.shifted(local_now())
     }
 
     /// Moves the clock of this store forward. For tests: nothing in the database changes, so other replicas do not
@@ -154,7 +159,7 @@ impl Store {
     }
 
     async fn now_on(&self, db: &mut Db) -> Result<Timestamp, StoreError> {
-        let now = if self.is_postgres() { postgres_clock(db).await? } else { host_clock() };
+        let now = if self.is_postgres() { postgres_clock(db).await? } else { local_now() };
         Ok(self.shifted(now))
     }
 
@@ -247,8 +252,9 @@ fn skip_locked(db: &Db, of: &'static str) -> &'static str {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one clock of the store: SQLite runs on this host")]
-fn host_clock() -> Timestamp {
+/// This host's clock.
+#[expect(clippy::disallowed_methods, reason = "the one clock of the program: SQLite runs on this host")]
+pub fn local_now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

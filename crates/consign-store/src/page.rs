@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::StoreError;
+use crate::statement::Statement;
 
 /// The most items of a page, whatever is asked.
 pub const PAGE_ITEMS_MAX: u32 = 500;
@@ -45,6 +46,13 @@ pub struct Listed<T> {
     pub previous: Option<String>,
 }
 
+impl<T> Listed<T> {
+    /// The same page with other items.
+    pub fn map<U>(self, of: impl FnMut(T) -> U) -> Listed<U> {
+        Listed { items: self.items.into_iter().map(of).collect(), next: self.next, previous: self.previous }
+    }
+}
+
 /// A page to be read: from a key, in one direction.
 pub(crate) struct Turn {
     /// The parts of the key beside which it begins.
@@ -67,6 +75,16 @@ impl Turn {
             Some([part]) => Ok(Some(part)),
             Some(_) => Err(StoreError::BadCursor),
         }
+    }
+
+    /// Ends a statement whose list is ordered by a time-ordered id, the newest first.
+    pub(crate) fn newest_first(&self, statement: &mut Statement, column: &'static str) -> Result<(), StoreError> {
+        if let Some(from) = self.from_one()? {
+            statement.push(" and ").push(column).push(if self.backward { " > " } else { " < " }).bind(from);
+        }
+        statement.push(" order by ").push(column).push(if self.backward { " asc limit " } else { " desc limit " });
+        statement.bind(self.rows());
+        Ok(())
     }
 
     /// Puts the rows that were read into the order of the list, with the cursors of their neighbours.

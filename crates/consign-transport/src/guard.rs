@@ -35,8 +35,12 @@ enum Resolver {
     System,
     /// The answers of a test.
     #[cfg(test)]
-    Scripted(Box<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Scripted(Script),
 }
+
+/// The addresses of a name, by a test.
+#[cfg(test)]
+type Script = Box<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +49,9 @@ pub(crate) enum DialFault {
     Blocked(Blocked),
     #[error("{host}:{port} is this server itself.")]
     Own { host: Host, port: u16 },
-    #[error("No address found for {0}. Check the spelling, or whether this server may ask your internal DNS.")]
+    #[error(
+        "No address found for {0}. Check the spelling, or whether this server may ask your internal DNS."
+    )]
     NoAddress(Host),
     #[error("{host}:{port} did not answer within {}. A firewall may block it.", words(*.limit))]
     TimedOut { host: Host, port: u16, limit: Duration },
@@ -84,7 +90,18 @@ impl Guard {
     }
 }
 
-/// Connects to the host. Looking up takes at most 5 s, connecting at most `limit`, and both end at `deadline`.
+/// What a dial would be refused for by the egress rules, as far as the name resolves within the time.
+pub(crate) async fn preview(guard: &Guard, host: &Host, port: u16, within: Duration) -> Result<(), Blocked> {
+    guard.egress.judge_name(host, port)?;
+    let answers = match host.literal() {
+        Some(address) => vec![address],
+        None => resolve(guard, host, now() + within).await.unwrap_or_default(),
+    };
+    answers.into_iter().try_for_each(|address| guard.egress.judge(host, address, port).map(drop))
+}
+
+/// Connects to the host. Looking up takes at most 5 s, connecting at most `limit`, and both end at
+/// `deadline`.
 pub(crate) async fn dial(
     guard: &Guard,
     host: &Host,
@@ -94,6 +111,9 @@ pub(crate) async fn dial(
     timing: &mut Timing,
 ) -> Result<TcpStream, DialFault> {
     guard.egress.judge_name(host, port).map_err(DialFault::Blocked)?;
+    if deadline <= now() {
+        return Err(DialFault::TimedOut { host: host.clone(), port, limit });
+    }
     let answers = match host.literal() {
         Some(address) => vec![address],
         None => {
@@ -145,7 +165,8 @@ async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok(found)
 }
 
-/// What may be dialled. One blocked answer refuses them all: a name that also points inside is not to be trusted.
+/// What may be dialled. One blocked answer refuses them all: a name that also points inside is not to be
+/// trusted.
 fn judge(guard: &Guard, host: &Host, port: u16, answers: &[IpAddr]) -> Result<Vec<SocketAddr>, DialFault> {
     for address in answers {
         let rule = guard.egress.judge(host, *address, port).map_err(DialFault::Blocked)?;

@@ -1,7 +1,7 @@
 //! One request (RFC 9110): made of parsed parts, sent once, its answer read up to a limit.
 //!
-//! No redirect is followed, `Accept-Encoding` is never sent, and a request is sent a second time only when the
-//! connection handed it back untouched.
+//! No redirect is followed, `Accept-Encoding` is never sent, and a request is sent a second time only when
+//! the connection handed it back untouched.
 
 use std::time::{Duration, Instant};
 
@@ -25,18 +25,18 @@ use crate::pool::Lease;
 use crate::{Answer, Limits, Network, NothingSent, Sent, Timing, now as clock, words};
 
 /// Names that frame the message or belong to the connection; the rules at save time exclude them already.
-const FRAMING: &[HeaderName] = &[
-    http::header::HOST,
-    http::header::CONTENT_LENGTH,
-    http::header::TRANSFER_ENCODING,
-    http::header::CONNECTION,
-    http::header::TE,
-    http::header::TRAILER,
-    http::header::UPGRADE,
-    http::header::EXPECT,
-    http::header::ACCEPT_ENCODING,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("http2-settings"),
+const FRAMING: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "accept-encoding",
+    "http2-settings",
 ];
 /// What a line of a head has beside name and value: a colon, a space and the end of the line.
 const LINE_EXTRA_BYTES: usize = 4;
@@ -53,7 +53,9 @@ pub(crate) async fn send(
     let start = clock();
     let mut timing = Timing::default();
     let mut sent = match Draft::new(access, message, body) {
-        Ok(draft) => draft.send(network, &access.origin, limits, start + limits.timeout, now, &mut timing).await,
+        Ok(draft) => {
+            draft.send(network, &access.origin, limits, start + limits.timeout, now, &mut timing).await
+        }
         Err(fault) => nothing_sent(NothingSent::from(fault)),
     };
     timing.total = clock().saturating_duration_since(start);
@@ -90,12 +92,13 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Joins the message with the access: its headers replace those of the message, its secret path goes before the
-    /// message's own. The finished address must have exactly the origin of the access.
+    /// Joins the message with the access: its headers replace those of the message, its secret path goes
+    /// before the message's own. The finished address must have exactly the origin of the access.
     pub(crate) fn new(access: &Access, message: &Message, body: Bytes) -> Result<Self, DraftFault> {
         let authority = access.origin.authority();
         let uri = join(&access.origin, &authority, access.path.as_ref(), &message.path)?;
-        let host = HeaderValue::try_from(authority).map_err(|_| DraftFault::LeavesOrigin(access.origin.clone()))?;
+        let host =
+            HeaderValue::try_from(authority).map_err(|_| DraftFault::LeavesOrigin(access.origin.clone()))?;
         let mut headers = HeaderMap::with_capacity(message.headers.len() + access.headers.len() + 2);
         headers.insert(HOST, host.clone());
         for (name, value) in &message.headers {
@@ -121,7 +124,8 @@ impl Draft {
         Ok(Self { request, uri, host, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
     }
 
-    /// Sends it; once more, on a fresh connection, when a kept one turned out to be dead before anything was sent.
+    /// Sends it; once more, on a fresh connection, when a kept one turned out to be dead before anything was
+    /// sent.
     async fn send(
         mut self,
         network: &Network,
@@ -154,7 +158,13 @@ impl Draft {
                         fresh = true;
                     }
                     Some(_) => return nothing_sent(closed_at_once(origin.host())),
-                    None => return unanswered(NoAnswer::ConnectionLost, lost_words(origin.host(), &lost.into_error()), bytes),
+                    None => {
+                        return unanswered(
+                            NoAnswer::ConnectionLost,
+                            lost_words(origin.host(), &lost.into_error()),
+                            bytes,
+                        );
+                    }
                 },
                 Err(_) => {
                     lease.retire();
@@ -198,12 +208,16 @@ fn join(
     let same_scheme = uri.scheme_str() == Some("https");
     let same_authority = uri.authority().is_some_and(|own| own.as_str() == authority);
     let same_target = uri.path_and_query().is_some_and(|own| own.as_str() == target);
-    if same_scheme && same_authority && same_target && target.starts_with('/') { Ok(uri) } else { Err(leaves()) }
+    if same_scheme && same_authority && same_target && target.starts_with('/') {
+        Ok(uri)
+    } else {
+        Err(leaves())
+    }
 }
 
 /// The last look at a header before it leaves: nothing that frames the message, one line of visible ASCII.
 fn check(name: &HeaderName, value: &HeaderValue) -> Result<(), DraftFault> {
-    if FRAMING.contains(name) || name.as_str().starts_with("proxy-") {
+    if FRAMING.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
         return Err(DraftFault::Framing(name.clone()));
     }
     let bytes = value.as_bytes();
@@ -285,7 +299,8 @@ impl Reading<'_> {
 
     fn detail(&self, status: u16, headers: &HeaderMap, end: End) -> String {
         if (300..400).contains(&status)
-            && let Some(host) = headers.get(LOCATION).and_then(|location| location_host(self.origin, location))
+            && let Some(host) =
+                headers.get(LOCATION).and_then(|location| location_host(self.origin, location))
         {
             return format!(
                 "The tool sends us on to {host} ({status}). Redirects are not followed. Update the address."
@@ -293,7 +308,10 @@ impl Reading<'_> {
         }
         let rest = match end {
             End::Complete => String::new(),
-            End::TooLong => format!(" Its answer is longer than {} bytes; the rest was not read.", self.limits.answer_bytes_max),
+            End::TooLong => format!(
+                " Its answer is longer than {} bytes; the rest was not read.",
+                self.limits.answer_bytes_max
+            ),
             End::TimedOut => format!(" Its answer did not end within {}.", words(self.limits.timeout)),
             End::Lost => " The connection ended within its answer.".to_owned(),
         };
@@ -312,12 +330,15 @@ enum End {
 
 /// The host that a redirect leads to; our own when it is relative.
 fn location_host(origin: &Origin, location: &HeaderValue) -> Option<String> {
-    let uri = Uri::try_from(location.as_bytes()).ok()?;
+    let location = location.to_str().ok()?;
+    let scheme = if location.starts_with("//") { "https:" } else { "" };
+    let uri = Uri::try_from(format!("{scheme}{location}")).ok()?;
     let Some(host) = uri.host() else { return Some(origin.host().to_string()) };
     Host::parse(host).ok().map(|host| host.to_string())
 }
 
-/// How long a server keeps the connection, one second less for the way: `Keep-Alive: timeout=5` (RFC 2068 section 19.7.1).
+/// How long a server keeps the connection, one second less for the way: `Keep-Alive: timeout=5` (RFC 2068
+/// section 19.7.1.1).
 fn idle_max(headers: &HeaderMap) -> Option<Duration> {
     let parameters = headers.get("keep-alive")?.to_str().ok()?;
     let timeout = parameters.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;

@@ -1,7 +1,8 @@
-//! Everything that leaves for a third party: one dialler that judges addresses, TLS, kept connections, requests.
+//! Everything that leaves for a third party: one dialler that judges addresses, TLS, kept connections,
+//! requests.
 //!
-//! [`Network::send`] never fails with an error: what went wrong is part of the [`Sent`] value. Nothing here follows a
-//! redirect, reads a proxy variable, keeps a cookie or asks for a compressed answer.
+//! [`Network::send`] never fails with an error: what went wrong is part of the [`Sent`] value. Nothing here
+//! follows a redirect, reads a proxy variable, keeps a cookie or asks for a compressed answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use ::http::HeaderMap;
 use bytes::Bytes;
-use consign_core::address::Egress;
+use consign_core::address::{Blocked, Egress};
 use consign_core::connector::Message;
 use consign_core::credential::Access;
 use consign_core::delivery::Outcome;
+use consign_core::host::Host;
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 
@@ -135,8 +137,17 @@ impl Network {
         tls::read_ca_file(pem)
     }
 
-    /// Sends a request with the proof of `access`, to the origin of `access` and nowhere else. `now` dates the waits
-    /// that an answer asks for. Dropping the future ends the request.
+    /// Whether a connection would be refused by the egress rules, so that a save can say it at once. A name
+    /// that does not resolve within the time is judged by itself alone. Nothing is sent.
+    ///
+    /// # Errors
+    /// What is blocked.
+    pub async fn judge(&self, host: &Host, port: u16, within: Duration) -> Result<(), Blocked> {
+        guard::preview(&self.guard, host, port, within).await
+    }
+
+    /// Sends a request with the proof of `access`, to the origin of `access` and nowhere else. `now` dates
+    /// the waits that an answer asks for. Dropping the future ends the request.
     pub async fn send(
         &self,
         access: &Access,
@@ -172,22 +183,24 @@ impl Network {
                 timing.reused = true;
                 return Ok(lease);
             }
-            // Whether the origin shares one connection among requests is seen at the first one, so others wait for it.
+            // Whether the origin shares one connection among requests is seen at the first one, so others
+            // wait for it.
             if let Some(lease) = lane.wait_for_another(deadline).await {
                 timing.reused = true;
                 return Ok(lease);
             }
         }
-        let dialling = lane.start_dialling();
+        let _dialling = lane.start_dialling();
         timing.reused = false;
         let limit = self.connect_timeout;
         let stream = guard::dial(&self.guard, origin.host(), origin.port(), limit, deadline, timing).await?;
         let stream = self.tls.handshake(stream, origin, limit, deadline, timing).await?;
-        let lease = pool::open(&self.pool, &lane, stream, now()).await.map_err(|_| {
-            NothingSent::unreachable_tls(format!("{} ended the connection before the request.", origin.host()))
-        })?;
-        drop(dialling);
-        Ok(lease)
+        pool::open(&self.pool, &lane, stream, now()).await.map_err(|_| {
+            NothingSent::unreachable_tls(format!(
+                "{} ended the connection before the request.",
+                origin.host()
+            ))
+        })
     }
 }
 

@@ -1,7 +1,8 @@
-//! Kept connections per origin: idle ones for HTTP/1.1, shared ones for HTTP/2 (RFC 9112 section 9, RFC 9113 section 5).
+//! Kept connections per origin: idle ones for HTTP/1.1, shared ones for HTTP/2 (RFC 9112 section 9, RFC 9113
+//! section 5).
 //!
-//! Locks are held for a few steps of memory and never across a wait. Connections that are driven live in tasks of
-//! their own, which end when the last sender of the connection is dropped.
+//! Locks are held for a few steps of memory and never across a wait. Connections that are driven live in
+//! tasks of their own, which end when the last sender of the connection is dropped.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -39,8 +40,11 @@ const ANSWER_HEAD_BYTES_MAX: usize = 64 << 10;
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 /// What all HTTP/2 answers of a connection may send ahead.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// Requests at one time on an HTTP/2 connection, until it says otherwise (RFC 9113 section 6.5.2).
-const STREAMS_AT_FIRST: usize = 100;
+/// Requests at one time on an HTTP/2 connection before its settings are known (RFC 9113 section 6.5.2): more
+/// might be refused. Others wait inside the connection for the moment that takes.
+const STREAMS_AT_FIRST: usize = 1;
+/// Requests that are given to an HTTP/2 connection before its settings are known.
+const STREAMS_EXPECTED: usize = 100;
 /// After the end of an answer, a connection that is not ready for the next request within this is dropped.
 const READY_WITHIN: Duration = Duration::from_millis(10);
 
@@ -246,7 +250,8 @@ impl LaneState {
         self.idle.retain(|idle| idle.is_usable(now));
         let in_use = |shared: &Shared| shared.streams.open.load(Ordering::Relaxed) > 0;
         self.shared.retain(|shared| {
-            shared.is_usable(now) && (in_use(shared) || now.saturating_duration_since(shared.last_used) < IDLE_MAX)
+            shared.is_usable(now)
+                && (in_use(shared) || now.saturating_duration_since(shared.last_used) < IDLE_MAX)
         });
         self.idle.is_empty() && self.shared.is_empty()
     }
@@ -292,7 +297,11 @@ pub(crate) async fn open(
     now: Instant,
 ) -> hyper::Result<Lease> {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let wire = if is_http2 { open_http2(pool, lane, stream, now).await? } else { open_http1(pool, stream, now).await? };
+    let wire = if is_http2 {
+        open_http2(pool, lane, stream, now).await?
+    } else {
+        open_http1(pool, stream, now).await?
+    };
     lane.lock().unshared = !is_http2;
     Ok(Lease { lane: Arc::clone(lane), wire })
 }
@@ -321,13 +330,16 @@ async fn open_http2(
         .initial_max_send_streams(STREAMS_AT_FIRST)
         .max_header_list_size(head_bytes_max);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let streams = Arc::new(Streams { open: AtomicUsize::new(0), max: AtomicUsize::new(STREAMS_AT_FIRST) });
+    let streams = Arc::new(Streams { open: AtomicUsize::new(0), max: AtomicUsize::new(STREAMS_EXPECTED) });
     let seen = Arc::clone(&streams);
     tokio::spawn(async move {
         let mut connection = pin!(connection);
         let ended = poll_fn(|context| {
             let polled = connection.as_mut().poll(context);
-            seen.max.store(connection.current_max_send_streams(), Ordering::Relaxed);
+            let max = connection.current_max_send_streams();
+            if max > STREAMS_AT_FIRST {
+                seen.max.store(max, Ordering::Relaxed);
+            }
             polled
         });
         drop(ended.await);
@@ -377,6 +389,3 @@ impl Lease {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,7 @@
 //! TLS 1.2 and 1.3 (RFC 5246, RFC 8446) with rustls and aws-lc-rs: whom we trust, and why a handshake failed.
 //!
-//! There is no switch that turns verification off. The authorities of the system are read at the first handshake.
+//! There is no switch that turns verification off. The authorities of the system are read at the first
+//! handshake.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, PeerIncompatible, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
@@ -90,15 +91,17 @@ pub(crate) struct Tls {
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsFault {
-    #[error("This server trusts no certificate authority. Install those of the system, or set egress.ca_file.")]
+    #[error(
+        "This server trusts no certificate authority. Install those of the system, or set egress.ca_file."
+    )]
     NoRoots,
     #[error("{0} cannot be named in a TLS handshake.")]
     NoServerName(Host),
-    #[error("{0} did not finish the secure connection within {}.", words(*.1))]
+    #[error("{0} did not finish the secure connection within {limit}.", limit = words(*.1))]
     TimedOut(Host, Duration),
     #[error(
-        "{0} uses a certificate from an authority this server does not trust: {1}. Add your company's CA with \
-         egress.ca_file."
+        "{0} uses a certificate from an authority this server does not trust: {1}. Add your company's \
+         CA with egress.ca_file."
     )]
     UnknownIssuer(Host, String),
     #[error("The certificate of {0} ended on {1}.")]
@@ -128,7 +131,8 @@ impl Tls {
         Self { extra_roots, system_roots, min, connector: OnceCell::new() }
     }
 
-    /// Secures a connection. The certificate must be for the host of the origin, whatever address was dialled.
+    /// Secures a connection. The certificate must be for the host of the origin, whatever address was
+    /// dialled.
     pub(crate) async fn handshake(
         &self,
         stream: TcpStream,
@@ -171,10 +175,11 @@ impl Tls {
         };
         match error {
             rustls::Error::InvalidCertificate(fault) => certificate_fault(host, fault, error),
-            rustls::Error::PeerIncompatible(_) => TlsFault::OldVersion(host, self.min),
-            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                TlsFault::OldVersion(host, self.min)
-            }
+            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+            | rustls::Error::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            ) => TlsFault::OldVersion(host, self.min),
             rustls::Error::InvalidMessage(_) => TlsFault::NotTls(host, origin.port()),
             other => TlsFault::Other(host, other.clone()),
         }

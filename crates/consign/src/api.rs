@@ -15,6 +15,7 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method};
 
 use crate::App;
+use crate::server::RouteName;
 
 use answer::Answer;
 use call::Call;
@@ -48,6 +49,8 @@ pub struct Route {
     pub right: Option<Right>,
     /// The query parameters it knows; all others are refused.
     pub query: &'static [&'static str],
+    /// The whole address, as metrics and the log name it.
+    name: &'static str,
     act: fn(Call) -> Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>,
 }
 
@@ -59,6 +62,7 @@ macro_rules! routes {
             path: $path,
             right: routes!(@ $right),
             query: &[$($query),*],
+            name: concat!("/api/v1", $path),
             act: |call| Box::pin($act(call)),
         },)*];
     };
@@ -123,7 +127,8 @@ pub fn router(app: Arc<App>) -> Router {
         let mut methods = MethodRouter::new();
         for route in &routes {
             let app = app.clone();
-            let filter = MethodFilter::try_from(route.method.clone()).expect("the table holds methods of HTTP");
+            let filter =
+                MethodFilter::try_from(route.method.clone()).expect("the table holds methods of HTTP");
             let route = *route;
             methods = methods.merge(on(filter, move |request: Request| run(app.clone(), route, request)));
         }
@@ -181,16 +186,18 @@ async fn run(app: Arc<App>, route: &'static Route, request: Request) -> Response
         Ok(call) => act(route, call).await,
         Err(problem) => Err(problem),
     };
-    match result {
+    let mut response = match result {
         Ok(answer) => answer.into_response(),
         Err(problem) => problem.into_response(uri.path(), request_id),
-    }
+    };
+    response.extensions_mut().insert(RouteName(route.name));
+    response
 }
 
-/// A change goes on when its client hangs up, so that its audit entry, its wake-up and the answer kept for its
-/// Idempotency-Key are not lost half-way. Reads are dropped with their client; events are finished by the engine.
+/// Reads are dropped with their client. A change goes on: what follows its commit (the first attempt of a delivery,
+/// the wake-up, the answer kept for an Idempotency-Key) must not be lost when the client hangs up.
 async fn act(route: &'static Route, call: Call) -> Result<Answer, Problem> {
-    if route.method == Method::GET || route.path == events::PATH {
+    if route.method == Method::GET {
         return (route.act)(call).await;
     }
     match tokio::spawn((route.act)(call)).await {

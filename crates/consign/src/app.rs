@@ -1,6 +1,7 @@
 //! Everything a running Consign is made of, as one value.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
@@ -11,9 +12,11 @@ use consign_store::{Store, StoreError, installation};
 use consign_transport::{Network, Settings};
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineSettings, PayloadKeys};
+use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys};
 use crate::ops::users::SignInBrake;
 
+/// The longest wait for a connection, and again for its TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const INSTALLATION: &str = "id";
 const CHECK: &str = "check";
 const CHECK_TEXT: &str = "consign";
@@ -65,22 +68,25 @@ impl App {
     pub async fn start(config: Config, ring: KeyRing, store: Store) -> Result<Arc<Self>, StartError> {
         let (vault, audit_key) = unlock(&store, &ring).await?;
         let vault = Arc::new(vault);
-        let egress = config.egress().map_err(StartError::Config)?;
         let extra_roots = config.extra_roots().map_err(StartError::Config)?;
         let network = Network::new(Settings {
-            egress: egress.clone(),
+            egress: config.egress().map_err(StartError::Config)?,
             extra_roots,
             tls_min: config.tls_min(),
             system_roots: true,
             own_ports: config.own_ports(),
-            ..Settings::default()
+            connect_timeout: CONNECT_TIMEOUT,
         });
         let settings = EngineSettings {
             retry_schedule: config.retry_schedule(),
             attempts_max: config.delivery.workers,
             payloads: PayloadKeys::new(vault.clone(), store.clone()),
+            kept: Kept {
+                payloads: days(config.retention.payload_days),
+                deliveries: days(config.retention.delivery_days),
+            },
         };
-        let engine = Engine::start(settings, store.clone(), vault.clone(), network, egress).await?;
+        let engine = Engine::start(settings, store.clone(), vault.clone(), network).await?;
         Ok(Arc::new(Self { config, store, vault, audit_key, engine, sign_ins: SignInBrake::default() }))
     }
 
@@ -99,6 +105,10 @@ impl App {
         self.engine.stop(self.config.shutdown_grace()).await;
         self.store.close().await;
     }
+}
+
+fn days(count: u64) -> Duration {
+    Duration::from_secs(count.saturating_mul(86_400))
 }
 
 /// The place of the program's own keys and its check row.

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use consign_core::address::Egress;
+use consign_core::address::Blocked;
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
 use consign_core::delivery::CredentialLesson;
+use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, deliveries, idempotency};
@@ -17,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use payload::PayloadKeys;
+pub use retention::Kept;
 pub use snapshot::Snapshot;
 
 use commit::Committer;
@@ -31,6 +33,7 @@ mod deliver;
 mod lanes;
 mod learn;
 mod payload;
+mod retention;
 mod schedule;
 mod snapshot;
 mod work;
@@ -48,6 +51,8 @@ pub struct EngineSettings {
     pub attempts_max: usize,
     /// What opens and seals payloads.
     pub payloads: PayloadKeys,
+    /// How long what has ended is kept.
+    pub kept: Kept,
 }
 
 /// Accepts events and delivers them.
@@ -56,7 +61,6 @@ pub struct Engine {
     store: Store,
     vault: Arc<Vault>,
     network: Network,
-    egress: Egress,
     /// Names this process in leases.
     by: Arc<str>,
     snapshots: Snapshots,
@@ -89,7 +93,6 @@ impl Engine {
         store: Store,
         vault: Arc<Vault>,
         network: Network,
-        egress: Egress,
     ) -> Result<Arc<Self>, StoreError> {
         let now = store.now().await?;
         let by: Arc<str> = RequestId::new(now).to_string().into();
@@ -107,7 +110,6 @@ impl Engine {
             store,
             vault,
             network,
-            egress,
             by,
             lanes: Lanes::default(),
             wake: Notify::new(),
@@ -118,6 +120,7 @@ impl Engine {
         engine.clone().set_clock().await?;
         tokio::spawn(engine.clone().claim_loop());
         tokio::spawn(engine.clone().tick_loop());
+        tokio::spawn(engine.clone().retention_loop());
         Ok(engine)
     }
 
@@ -132,9 +135,12 @@ impl Engine {
         self.snapshots.present()
     }
 
-    /// Which addresses may be reached.
-    pub fn egress(&self) -> &Egress {
-        &self.egress
+    /// Whether the egress rules would refuse a connection. Nothing is sent.
+    ///
+    /// # Errors
+    /// What is blocked.
+    pub async fn judge_destination(&self, origin: &Origin, within: Duration) -> Result<(), Blocked> {
+        self.network.judge(origin.host(), origin.port(), within).await
     }
 
     /// What opens and seals payloads.

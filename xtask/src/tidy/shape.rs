@@ -4,7 +4,9 @@ use super::Finding;
 use super::source::{Source, Tree, is_word};
 
 pub(super) fn module_doc(tree: &Tree) -> Vec<Finding> {
-    let bare = tree.rust().filter(|file| !file.text.starts_with("//!"));
+    // A `tests.rs` beside its module is described by that module.
+    let described = |file: &&Source| file.path.ends_with("/tests.rs") || file.text.starts_with("//!");
+    let bare = tree.rust().filter(|file| !described(file));
     bare.map(|file| Finding::new(&file.path, 1, "starts without a module doc (`//!`)")).collect()
 }
 

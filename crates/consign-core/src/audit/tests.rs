@@ -6,7 +6,8 @@ use crate::vault::{KeyRing, Place, Vault};
 fn every_part_of_a_record_is_in_its_link() {
     let vault = Vault::new(&KeyRing::generate(), "i");
     let binding = Binding::of(&[]);
-    let place = Place { table: "installation", record: "1", field: "audit", generation: 1, binding: &binding };
+    let place =
+        Place { table: "installation", record: "1", field: "audit", generation: 1, binding: &binding };
     let (key, _) = vault.create_key(&place);
     let entry = AuditEntry {
         id: AuditId::new(Timestamp::from_millis(1)),

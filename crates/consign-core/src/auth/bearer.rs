@@ -74,8 +74,9 @@ fn prefix_in_token(fields: &Fields) -> Vec<Invalid> {
     if !repeated {
         return Vec::new();
     }
-    let sentence =
-        format!("The token already starts with “{prefix} ”. Remove that part, because the header prefix adds it");
+    let sentence = format!(
+        "The token already starts with “{prefix} ”. Remove that part, because the header prefix adds it"
+    );
     vec![Fault::new("prefix_in_token", sentence).at("token")]
 }
 

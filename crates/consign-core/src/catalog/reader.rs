@@ -129,6 +129,16 @@ impl Reader {
         self.invalid.extend(unknown);
     }
 
+    /// Refuses every key of a row that is not known, at `headers/0/key`.
+    pub fn refuse_unknown_in_row(&mut self, at: &str, row: &Value, known: &[&str]) {
+        let keys = row.as_object().into_iter().flat_map(Map::keys);
+        for key in keys.filter(|key| !known.contains(&key.as_str())) {
+            let mut invalid = unknown_field(key, known);
+            invalid.field = format!("{at}/{}", invalid.field);
+            self.invalid.push(invalid);
+        }
+    }
+
     /// Everything that was not accepted.
     pub fn into_invalid(self) -> Vec<Invalid> {
         self.invalid

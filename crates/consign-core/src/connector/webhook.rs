@@ -79,8 +79,7 @@ impl PathTemplate {
         if text.is_empty() {
             return Ok(Self { text: String::new(), template: None });
         }
-        let template =
-            if text.contains("{{") { Some(Template::parse(text, Shape::Path)?) } else { None };
+        let template = if text.contains("{{") { Some(Template::parse(text, Shape::Path)?) } else { None };
         // A path with holes is judged with a harmless segment in each of them.
         let filled = template.as_ref().map_or_else(|| text.to_owned(), Template::with_holes_filled);
         RemotePath::parse(&filled).map_err(|fault| fault.at_host(host))?;
@@ -198,7 +197,10 @@ impl Webhook {
     /// Whether an event goes to this webhook.
     pub fn matches(&self, event: &Event) -> bool {
         self.event_types.iter().any(|pattern| pattern.matches(&event.event_type))
-            && self.only_when.as_ref().is_none_or(|condition| condition.matches(&event.facts(), &event.json()))
+            && self
+                .only_when
+                .as_ref()
+                .is_none_or(|condition| condition.matches(&event.facts(), &event.json()))
     }
 
     /// The request for an event: the same event gives the same bytes; only `webhook-timestamp` is the attempt's.
@@ -231,7 +233,8 @@ impl Webhook {
         content_type: &str,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, RenderError> {
         let value = |text: &str| {
-            HeaderValue::from_str(text).map_err(|_| RenderError("the content type is not a header value".to_owned()))
+            HeaderValue::from_str(text)
+                .map_err(|_| RenderError("the content type is not a header value".to_owned()))
         };
         let mut headers = Vec::with_capacity(8 + self.headers.len());
         let own = |name: &HeaderName| self.headers.iter().any(|(own, _)| own == name);
@@ -245,7 +248,8 @@ impl Webhook {
         headers.push((HeaderName::from_static("webhook-id"), value(&event.id.to_string())?));
         headers.push((HeaderName::from_static("webhook-timestamp"), HeaderValue::from(of.now.seconds())));
         if self.idempotency_header {
-            headers.push((HeaderName::from_static("idempotency-key"), value(&of.idempotency_key.to_string())?));
+            headers
+                .push((HeaderName::from_static("idempotency-key"), value(&of.idempotency_key.to_string())?));
         }
         headers.extend(self.headers.iter().cloned());
         Ok(headers)
@@ -261,7 +265,7 @@ impl Webhook {
     }
 }
 
-/// CloudEvents 1.0, JSON format. The data is inserted as received when it is JSON.
+/// CloudEvents 1.0, JSON format. The data is inserted as received when it is JSON, and not only said to be.
 fn cloud_event(event: &Event) -> String {
     let mut text = String::with_capacity(event.data.len() + 256);
     let quoted = |text: &str| Value::from(text).to_string();
@@ -280,9 +284,9 @@ fn cloud_event(event: &Event) -> String {
     for (name, value) in &event.extensions {
         let _ = write!(text, ",{}:{value}", quoted(name));
     }
-    let json = crate::event::is_json(&event.content_type);
+    let json = |data| serde_json::from_str::<serde::de::IgnoredAny>(data).is_ok();
     match std::str::from_utf8(&event.data) {
-        Ok(data) if json && !data.is_empty() => {
+        Ok(data) if crate::event::is_json(&event.content_type) && json(data) => {
             let _ = write!(text, r#","data":{data}"#);
         }
         _ if event.data.is_empty() => {}

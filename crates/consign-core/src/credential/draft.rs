@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Credential, CustomHeader, SentWith, URL_PATH, binding};
+use super::{Credential, CustomHeader, Rate, URL_PATH, binding, parse_count};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use crate::catalog::{Fault, Fields, Invalid, Reader, in_sentence, is_mask, mask, unknown_field};
-use crate::header;
 use crate::name::Name;
 use crate::secret::Secret;
 use crate::target::Origin;
 use crate::time::Timestamp;
+
+mod headers;
 
 /// Free labels of a credential.
 pub type Labels = BTreeMap<String, String>;
@@ -43,61 +44,6 @@ const READ_ONLY: &[&str] = &[
     "updated_at",
     "authorization_type_label",
 ];
-
-/// A rate of requests, in thousandths of a request a second: 0.1 to 1,000 a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate(u32);
-
-impl Rate {
-    /// From thousandths of a request a second, as the database keeps it.
-    pub fn from_thousandths(thousandths: i64) -> Option<Self> {
-        u32::try_from(thousandths).ok().filter(|rate| (100..=1_000_000).contains(rate)).map(Self)
-    }
-
-    /// Thousandths of a request a second.
-    pub fn thousandths(self) -> u32 {
-        self.0
-    }
-
-    /// Requests a second.
-    pub fn per_second(self) -> f64 {
-        f64::from(self.0) / 1_000.0
-    }
-
-    /// Reads a number of requests a second; `null` and an empty text mean none.
-    ///
-    /// # Errors
-    /// `out_of_range`.
-    pub fn parse(value: &Value) -> Result<Option<Self>, Fault> {
-        let number = match value {
-            Value::Null => return Ok(None),
-            Value::String(text) if text.trim().is_empty() => return Ok(None),
-            Value::String(text) => text.trim().parse().ok(),
-            other => other.as_f64(),
-        };
-        let rate = number.filter(|rate: &f64| (0.1..=1_000.0).contains(rate));
-        #[expect(clippy::cast_possible_truncation, reason = "judged to be at most 1,000,000")]
-        let rate = rate.and_then(|rate| Self::from_thousandths((rate * 1_000.0).round() as i64));
-        rate.map(Some).ok_or_else(|| Fault::new("out_of_range", "Enter a number from 0.1 to 1,000"))
-    }
-}
-
-/// Reads a whole number within a range; `null` and an empty text mean none.
-///
-/// # Errors
-/// `out_of_range` with the sentence given.
-pub fn parse_count(value: &Value, range: std::ops::RangeInclusive<u32>, sentence: &str) -> Result<Option<u32>, Fault> {
-    let number = match value {
-        Value::Null => return Ok(None),
-        Value::String(text) if text.trim().is_empty() => return Ok(None),
-        Value::String(text) => text.trim().parse().ok(),
-        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
-    };
-    number
-        .filter(|number| range.contains(number))
-        .map(Some)
-        .ok_or_else(|| Fault::new("out_of_range", sentence))
-}
 
 /// How what is sent relates to what is stored.
 #[derive(Clone, Copy)]
@@ -213,6 +159,8 @@ enum Given {
     Removed,
     /// A text.
     Typed(Secret),
+    /// Neither; its fault is noted.
+    Refused,
 }
 
 struct Reading<'a> {
@@ -245,13 +193,18 @@ impl Reading<'_> {
             self.reader.refuse_all(crossed);
         }
         if secret_address {
-            self.url_path(url_path, origin.as_ref(), &mut secrets);
+            self.url_path(url_path, &mut secrets);
         }
         let custom_headers = self.custom_headers(&mut typed, &mut secrets);
         self.unknown(authorization_type);
 
         let (authorization_type, origin) = (authorization_type?, origin?);
-        self.destination(authorization_type, &origin, &typed.plain, &secrets);
+        let kept: Vec<String> = secrets
+            .iter()
+            .filter(|(_, change)| matches!(change, Change::Keep))
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.destination(authorization_type, &origin, &typed.plain, &custom_headers, &kept);
         for (key, secret) in std::mem::take(&mut typed.secrets) {
             secrets.insert(key, Change::Replace(secret));
         }
@@ -289,7 +242,10 @@ impl Reading<'_> {
                 Fault::new("missing", "Select an authorization type")
             } else {
                 let known: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| entry.kind).collect();
-                Fault::new("unknown", format!("“{kind}” is not an authorization type. Choose one of {}", known.join(", ")))
+                Fault::new(
+                    "unknown",
+                    format!("“{kind}” is not an authorization type. Choose one of {}", known.join(", ")),
+                )
             };
             self.reader.refuse("authorization_type", fault);
         }
@@ -298,7 +254,9 @@ impl Reading<'_> {
 
     fn address(&mut self, secret_address: bool) -> (Option<Origin>, Option<Secret>) {
         let text = self.reader.text("url_address", "URL address");
-        let parsed = if secret_address {
+        let parsed = if secret_address && has_masked_path(&text) {
+            Err(mask("whole address"))
+        } else if secret_address {
             Origin::parse_whole("URL address", &text)
         } else {
             Origin::parse("URL address", &text).map(|origin| (origin, None))
@@ -309,17 +267,23 @@ impl Reading<'_> {
         }
     }
 
-    /// The secret path is typed as part of the address; the bare origin sent back keeps the stored one.
-    fn url_path(&mut self, path: Option<Secret>, origin: Option<&Origin>, secrets: &mut BTreeMap<String, Change>) {
-        let given = self.reader.take_if_sent(URL_PATH);
-        if let Some(path) = path {
-            secrets.insert(URL_PATH.to_owned(), Change::Replace(path));
-            return;
-        }
+    /// The secret path is typed as part of the address; the bare origin sent back keeps the stored one, and asks for
+    /// the whole address when it is another origin.
+    fn url_path(&mut self, path: Option<Secret>, secrets: &mut BTreeMap<String, Change>) {
         let stored = self.current.is_some_and(|current| current.secrets.contains_key(URL_PATH));
-        let same = self.current.is_some_and(|current| Some(&current.origin) == origin);
-        if stored && same && !matches!(given, Some(Value::Null)) {
-            secrets.insert(URL_PATH.to_owned(), Change::Keep);
+        let given = self.given(URL_PATH, "Path of the URL address");
+        match (path, given) {
+            (_, Given::Typed(_)) => {
+                let sentence = "Enter the path as part of the URL address";
+                self.reader.refuse(URL_PATH, Fault::new("bad_form", sentence));
+            }
+            (Some(path), _) => {
+                secrets.insert(URL_PATH.to_owned(), Change::Replace(path));
+            }
+            (None, Given::Kept) if stored => {
+                secrets.insert(URL_PATH.to_owned(), Change::Keep);
+            }
+            (None, Given::Kept | Given::Removed | Given::Refused) => {}
         }
     }
 
@@ -333,7 +297,7 @@ impl Reading<'_> {
             if !field.is_secret() {
                 let absent = !self.reader.has(field.key);
                 let text = self.reader.text(field.key, field.label);
-                let text = if absent && self.current.is_none() { field.prefill.to_owned() } else { text };
+                let text = if absent { field.prefill.to_owned() } else { text };
                 self.reader.accept(field.key, field.judge(&text));
                 typed.plain.insert(field.key.to_owned(), text);
                 continue;
@@ -352,6 +316,7 @@ impl Reading<'_> {
                     self.reader.accept(field.key, field.judge(secret.expose()));
                     typed.secrets.insert(field.key.to_owned(), secret);
                 }
+                Given::Refused => {}
             }
         }
     }
@@ -371,89 +336,9 @@ impl Reading<'_> {
             Value::Object(shown) if shown.get("set") == Some(&Value::Bool(false)) => Given::Removed,
             _ => {
                 self.reader.refuse(key, Fault::new("bad_form", format!("{label} must be text")));
-                Given::Removed
+                Given::Refused
             }
         }
-    }
-
-    fn custom_headers(&mut self, typed: &mut Fields, secrets: &mut BTreeMap<String, Change>) -> Vec<CustomHeader> {
-        let rows = self.reader.list("custom_headers", "Custom headers");
-        if rows.len() > header::HEADER_ROWS_MAX {
-            self.reader.refuse("custom_headers", Fault::new("too_many", "Add 20 custom headers or fewer"));
-            return Vec::new();
-        }
-        let mut headers: Vec<CustomHeader> = Vec::new();
-        let mut bytes = 0;
-        for (index, row) in rows.into_iter().enumerate() {
-            let at = format!("custom_headers/{index}");
-            let Value::Object(row) = row else {
-                self.reader.refuse(&at, Fault::new("bad_form", "A custom header must be an object"));
-                continue;
-            };
-            let Some(header) = self.custom_header(row, index, typed, secrets, &mut bytes) else { continue };
-            if headers.iter().any(|other| other.name.eq_ignore_ascii_case(&header.name)) {
-                let fault = Fault::new("listed_twice", format!("{} is listed twice", header.name));
-                self.reader.refuse(&format!("{at}/name"), fault);
-                continue;
-            }
-            headers.push(header);
-        }
-        if bytes > header::HEADER_BYTES_MAX {
-            let fault = Fault::new("too_long", "Custom headers must be 16,384 bytes or fewer in all");
-            self.reader.refuse("custom_headers", fault);
-        }
-        headers
-    }
-
-    fn custom_header(
-        &mut self,
-        mut row: Map<String, Value>,
-        index: usize,
-        typed: &mut Fields,
-        secrets: &mut BTreeMap<String, Change>,
-        bytes: &mut usize,
-    ) -> Option<CustomHeader> {
-        let at = |part: &str| format!("custom_headers/{index}/{part}");
-        let name = row.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-        let sent_with = match row.remove("sent_with") {
-            None | Some(Value::Null) => Some(SentWith::Both),
-            Some(value) => value.as_str().and_then(SentWith::find),
-        };
-        let value = row.remove("value");
-        if let Some(key) = row.keys().next() {
-            let mut invalid = unknown_field(key, &["name", "value", "sent_with"]);
-            invalid.field = at(&invalid.field);
-            self.reader.refuse_all(vec![invalid]);
-        }
-        let Some(sent_with) = sent_with else {
-            let sentence = "Sent with must be token_request, api_request or both";
-            self.reader.refuse(&at("sent_with"), Fault::new("unknown", sentence));
-            return None;
-        };
-        self.reader.accept(&at("name"), header::parse_name(&name, index + 1, &[]))?;
-        let header = CustomHeader { name, sent_with };
-        let key = header.secret_key();
-        let stored = self.current.is_some_and(|current| current.secrets.contains_key(&key));
-        let given = value.map_or(Given::Kept, |value| self.given_value(value, &at("value"), "Value"));
-        match given {
-            Given::Kept if stored => {
-                secrets.insert(key, Change::Keep);
-            }
-            Given::Kept | Given::Removed => {
-                self.reader.accept(&at("value"), header::judge_value(&header.name, ""));
-            }
-            Given::Typed(secret) => {
-                *bytes += header.name.len() + secret.expose().len();
-                let judged = if is_mask(secret.expose()) {
-                    Err(mask(&format!("value of {}", header.name)))
-                } else {
-                    header::judge_value(&header.name, secret.expose())
-                };
-                self.reader.accept(&at("value"), judged);
-                typed.secrets.insert(key, secret);
-            }
-        }
-        Some(header)
     }
 
     fn ends_on(&mut self) -> Option<String> {
@@ -462,7 +347,8 @@ impl Reading<'_> {
             return None;
         }
         if day.len() != 10 || Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z")).is_none() {
-            self.reader.refuse("ends_on", Fault::new("bad_form", "Ends on must be a date such as 2027-02-12"));
+            self.reader
+                .refuse("ends_on", Fault::new("bad_form", "Ends on must be a date such as 2027-02-12"));
             return None;
         }
         let unchanged = self.current.is_some_and(|current| current.ends_on.as_deref() == Some(day.as_str()));
@@ -513,8 +399,11 @@ impl Reading<'_> {
 
     /// What is left over was never asked for.
     fn unknown(&mut self, entry: Option<&'static AuthorizationType>) {
-        let known: Vec<&str> =
-            COMMON.iter().copied().chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key)).collect();
+        let known: Vec<&str> = COMMON
+            .iter()
+            .copied()
+            .chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key))
+            .collect();
         let left: Vec<String> =
             self.reader.left().filter(|key| !READ_ONLY.contains(key)).map(str::to_owned).collect();
         for key in left {
@@ -536,7 +425,8 @@ impl Reading<'_> {
         entry: &'static AuthorizationType,
         origin: &Origin,
         plain: &BTreeMap<String, String>,
-        secrets: &BTreeMap<String, Change>,
+        headers: &[CustomHeader],
+        kept: &[String],
     ) {
         let Some(current) = self.current else { return };
         if current.binding() == binding(origin, entry, plain) {
@@ -552,27 +442,31 @@ impl Reading<'_> {
             let label = changed.map(|field| in_sentence(field.label)).next().unwrap_or_default();
             format!("You changed the {label}, so the saved one is not used with it")
         };
-        for (key, change) in secrets {
-            if !matches!(change, Change::Keep) {
-                continue;
-            }
-            let (field, what) = self.name_of_secret(key, entry);
+        for key in kept {
+            let (field, what) = name_of_secret(key, entry, headers);
             let sentence = format!("Enter the {what} again. {reason}");
             self.reader.refuse(&field, Fault::new("secret_needed_for_new_destination", sentence));
         }
     }
+}
 
-    /// Where a secret stands in the form, and what a sentence calls it.
-    fn name_of_secret(&self, key: &str, entry: &'static AuthorizationType) -> (String, String) {
-        if let Some(field) = entry.fields.iter().find(|field| field.key == key) {
-            return (key.to_owned(), in_sentence(field.label));
-        }
-        let headers = self.current.map_or(&[][..], |current| &current.custom_headers);
-        match headers.iter().position(|header| header.secret_key() == key) {
-            Some(index) => {
-                (format!("custom_headers/{index}/value"), format!("value of {}", headers[index].name))
-            }
-            None => ("url_address".to_owned(), "whole address".to_owned()),
-        }
+/// Where a secret stands in the form that was sent, and what a sentence calls it.
+fn name_of_secret(
+    key: &str,
+    entry: &'static AuthorizationType,
+    headers: &[CustomHeader],
+) -> (String, String) {
+    if let Some(field) = entry.fields.iter().find(|field| field.key == key) {
+        return (key.to_owned(), in_sentence(field.label));
     }
+    match headers.iter().position(|header| header.secret_key() == key) {
+        Some(index) => (format!("custom_headers/{index}/value"), format!("value of {}", headers[index].name)),
+        None => ("url_address".to_owned(), "whole address".to_owned()),
+    }
+}
+
+/// An address as it is shown, with a mask where the secret path was.
+fn has_masked_path(address: &str) -> bool {
+    let rest = address.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+    rest.is_some_and(|(_, path)| is_mask(path))
 }

@@ -59,7 +59,8 @@ type Keys<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 /// When the body is not JSON, or values were not accepted; rows of a batch as `3/type`.
 pub fn read_batch(headers: &HeaderMap, body: &Bytes) -> Result<(Vec<NewEvent>, bool), EventFault> {
     let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.unwrap_or(JSON).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence =
+        content_type.unwrap_or(JSON).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if headers.contains_key("ce-specversion") {
         return read_binary(headers, body).map(|event| (vec![event], false)).map_err(EventFault::Invalid);
     }
@@ -133,7 +134,8 @@ fn read_cloud(keys: &Keys<'_>, invalid: &mut Vec<Invalid>) -> NewEvent {
     let source = required(text(keys, "source", invalid), "source", invalid);
     let source_id = required(text(keys, "id", invalid), "id", invalid);
     let data = cloud_data(keys, &content_type, invalid);
-    let known = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data", "data_base64"];
+    let known =
+        ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data", "data_base64"];
     let mut extensions = Vec::new();
     for (key, value) in keys.iter().filter(|(key, _)| !known.contains(&key.as_ref())) {
         match serde_json::from_str(value.get()) {
@@ -195,7 +197,8 @@ fn read_binary(headers: &HeaderMap, body: &Bytes) -> Result<NewEvent, Vec<Invali
     if is_json(&content_type) {
         match std::str::from_utf8(body).map(serde_json::from_str::<&RawValue>) {
             Ok(Ok(data)) => judge_depth(data.get(), &mut invalid),
-            _ => invalid.push(Fault::new("bad_form", "The data is not JSON, as its Content-Type says").at("data")),
+            _ => invalid
+                .push(Fault::new("bad_form", "The data is not JSON, as its Content-Type says").at("data")),
         }
     }
     let event_type = attribute("type").unwrap_or_default();
@@ -206,9 +209,10 @@ fn read_binary(headers: &HeaderMap, body: &Bytes) -> Result<NewEvent, Vec<Invali
     }
     let source = required(attribute("source"), "source", &mut invalid);
     let source_id = required(attribute("id"), "id", &mut invalid);
-    let known = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype"];
+    let known = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"];
     let extensions = headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str().strip_prefix("ce-").filter(|name| !known.contains(name) && is_attribute(name))?;
+        let name =
+            name.as_str().strip_prefix("ce-").filter(|name| !known.contains(name) && is_attribute(name))?;
         Some((name.to_owned(), Value::String(value.to_str().ok()?.to_owned())))
     });
     let event = NewEvent {
@@ -268,7 +272,8 @@ fn text(keys: &Keys<'_>, key: &'static str, invalid: &mut Vec<Invalid>) -> Optio
 
 fn time(keys: &Keys<'_>, invalid: &mut Vec<Invalid>) -> Option<Timestamp> {
     let raw = keys.get("time").filter(|raw| raw.get() != "null")?;
-    let time = serde_json::from_str::<String>(raw.get()).ok().and_then(|text| Timestamp::parse_rfc3339(&text));
+    let time =
+        serde_json::from_str::<String>(raw.get()).ok().and_then(|text| Timestamp::parse_rfc3339(&text));
     if time.is_none() {
         invalid.push(Fault::new("bad_form", "time must look like 2026-11-22T13:56:54Z").at("time"));
     }

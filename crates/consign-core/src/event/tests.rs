@@ -52,8 +52,18 @@ fn what_is_wrong_is_named() {
     check_fault("application/json", "[]", "", "out_of_range");
     let deep = format!(r#"{{"type":"a","data":{}{}}}"#, "[".repeat(101), "]".repeat(101));
     check_fault("application/json", &deep, "data", "too_deep");
-    check_fault("application/cloudevents+json", r#"{"specversion":"1.0","type":"a","id":"1"}"#, "source", "missing");
-    check_fault("application/cloudevents+json", r#"{"type":"a","id":"1","source":"s"}"#, "specversion", "bad_form");
+    check_fault(
+        "application/cloudevents+json",
+        r#"{"specversion":"1.0","type":"a","id":"1"}"#,
+        "source",
+        "missing",
+    );
+    check_fault(
+        "application/cloudevents+json",
+        r#"{"type":"a","id":"1","source":"s"}"#,
+        "specversion",
+        "bad_form",
+    );
     assert!(matches!(read("application/json", "{"), Err(EventFault::NotReadable(_))));
     assert!(matches!(read("application/json", "7"), Err(EventFault::NotReadable(_))));
 }
@@ -70,7 +80,8 @@ fn cloud_events_in_three_modes() {
     assert!(many && events.len() == 2);
 
     let mut headers = http::HeaderMap::new();
-    for (name, value) in [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "a.b")] {
+    for (name, value) in [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "a.b")]
+    {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));

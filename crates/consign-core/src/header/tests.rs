@@ -14,7 +14,8 @@ fn names() {
     check_name("", Err(("missing", "Enter a name for custom header 2 or remove it")));
     check_name("X Api", Err(("bad_characters", "X Api must use letters, digits and hyphens only")));
     check_name(":path", Err(("bad_characters", ":path must use letters, digits and hyphens only")));
-    for name in ["Authorization", "HOST", "x-Forwarded-For", "Sec-Fetch-Site", "webhook-id", "Consign-Error"] {
+    for name in ["Authorization", "HOST", "x-Forwarded-For", "Sec-Fetch-Site", "webhook-id", "Consign-Error"]
+    {
         assert_eq!(parse_name(name, 1, &[]).unwrap_err().code, "reserved", "{name}");
     }
     assert_eq!(parse_name(&"a".repeat(101), 1, &[]).unwrap_err().code, "bad_characters");

@@ -67,8 +67,7 @@ impl RingKey {
         }
         let decoded =
             Zeroizing::new(BASE64_URL_SAFE_NO_PAD.decode(secret).map_err(|_| RingError::Damaged(number))?);
-        let bytes: [u8; KEY_BYTES] =
-            decoded.as_slice().try_into().map_err(|_| RingError::Damaged(number))?;
+        let bytes: [u8; KEY_BYTES] = decoded.as_slice().try_into().map_err(|_| RingError::Damaged(number))?;
         Ok(Self { id: id.to_owned(), bytes: Zeroizing::new(bytes) })
     }
 }

@@ -53,7 +53,9 @@ pub async fn list(
     let mut statement = Statement::new(db, "select * from (select c.*, ");
     match sort {
         CredentialSort::NeedsAttention => rank_column(&mut statement, now),
-        CredentialSort::Name => drop(statement.push("'1'")),
+        CredentialSort::Name => {
+            statement.push("'1'");
+        }
     }
     statement.push(" as list_rank from credential c) as ranked where 1 = 1");
     restrict(&mut statement, filter, now);

@@ -1,4 +1,5 @@
-//! The issuer's name in a certificate (RFC 5280 section 4.1.2.4), for a sentence to people; nothing is decided by it.
+//! The issuer's name in a certificate (RFC 5280 section 4.1.2.4), for a sentence to people; nothing is
+//! decided by it.
 
 /// Longer names are cut.
 const CHARACTERS_MAX: usize = 100;

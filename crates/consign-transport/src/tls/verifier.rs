@@ -1,6 +1,7 @@
 //! Verification by webpki, word for word; only a refusal for an unknown issuer learns the issuer's name.
 //!
-//! rustls calls any verifier of one's own dangerous. This one has a single way to accept: that webpki accepted.
+//! rustls calls any verifier of one's own dangerous. This one has a single way to accept: that webpki
+//! accepted.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
 use super::issuer;

@@ -25,8 +25,6 @@ pub(super) struct Answer {
     status: StatusCode,
     body: String,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What is kept for a repeat, where it differs from the body.
-    kept: Option<String>,
 }
 
 /// The ETag of a revision.
@@ -37,7 +35,7 @@ pub(super) fn etag(revision: i64) -> String {
 impl Answer {
     /// JSON that is written already.
     pub(super) fn text(status: StatusCode, body: String) -> Self {
-        Self { status, body, headers: Vec::new(), kept: None }
+        Self { status, body, headers: Vec::new() }
     }
 
     /// A value; its `etag` and, when it is new, its address go into headers.
@@ -72,17 +70,6 @@ impl Answer {
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         self
-    }
-
-    /// A repeat gets this instead of the body.
-    pub(super) fn keep(mut self, body: &Value) -> Self {
-        self.kept = Some(body.to_string());
-        self
-    }
-
-    /// Marks the answer of an earlier request.
-    pub(super) fn replayed(self) -> Self {
-        self.header(IDEMPOTENCY_REPLAYED, "true")
     }
 
     /// The finished answer. Nothing of the API is ever cached: it may say what only this caller may know.
@@ -146,7 +133,11 @@ impl Call {
             let _ = write!(address, "{name}=");
             for byte in value.bytes() {
                 let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-                let _ = if plain { write!(address, "{}", char::from(byte)) } else { write!(address, "%{byte:02X}") };
+                let _ = if plain {
+                    write!(address, "{}", char::from(byte))
+                } else {
+                    write!(address, "%{byte:02X}")
+                };
             }
             address.push('&');
         }
@@ -160,12 +151,13 @@ impl Call {
         let mut sent = self.headers.get_all(&IDEMPOTENCY_KEY).iter();
         let Some(first) = sent.next() else { return Ok(None) };
         let text = first.to_str().unwrap_or_default();
-        let fits = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic());
         if !fits || sent.next().is_some() {
             let detail = "Idempotency-Key must be 1 to 128 visible characters, once.";
             return Err(Problem::new(&kinds::NOT_READABLE, detail));
         }
-        Ok(Some(Idempotency::new(&self.app, text, self.method.as_str(), &self.path, &self.body)))
+        Ok(Some(Idempotency::new(&self.app, text.to_owned(), self.method.as_str(), &self.path, &self.body)))
     }
 
     /// Acts once for each `Idempotency-Key`: a repeat gets the answer that was kept.
@@ -176,13 +168,13 @@ impl Call {
         let Some(key) = self.idempotency()? else { return act.await };
         if let Begun::Replay { status, body } = idempotency::begin(&self.app, &self.actor, &key).await? {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-            let value = serde_json::from_str(&body).unwrap_or(Value::Null);
-            return Ok(Answer::json(status, &value).replayed());
+            let value = serde_json::from_str(body.expose()).unwrap_or(Value::Null);
+            return Ok(Answer::json(status, &value).header(IDEMPOTENCY_REPLAYED, "true"));
         }
         match act.await {
             Ok(answer) => {
-                let kept = answer.kept.as_ref().unwrap_or(&answer.body);
-                idempotency::finish(&self.app, &self.actor, &key, answer.status.as_u16(), kept).await?;
+                let status = answer.status.as_u16();
+                idempotency::finish(&self.app, &self.actor, &key, status, &answer.body).await?;
                 Ok(answer)
             }
             Err(problem) => {

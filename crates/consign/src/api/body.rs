@@ -23,7 +23,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
     if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(media_type("Send the body without compression."));
     }
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large(bytes_max));
     }
@@ -41,7 +42,8 @@ pub(super) fn media_type(detail: &str) -> Problem {
 }
 
 fn too_large(bytes_max: usize) -> Problem {
-    let detail = format!("The body must be {} bytes or fewer.", consign_core::catalog::with_commas(bytes_max));
+    let detail =
+        format!("The body must be {} bytes or fewer.", consign_core::catalog::with_commas(bytes_max));
     Problem::new(&kinds::TOO_LARGE, detail)
 }
 

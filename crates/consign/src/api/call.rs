@@ -178,7 +178,8 @@ fn query(route: &Route, parts: &Parts) -> Result<Vec<(&'static str, String)>, Pr
             let errors = serde_json::json!([
                 { "parameter": unknown.field, "code": "unknown_parameter", "message": unknown.message }
             ]);
-            let sentence = format!("{}{}", unknown.message, if unknown.message.ends_with('?') { "" } else { "." });
+            let sentence =
+                format!("{}{}", unknown.message, if unknown.message.ends_with('?') { "" } else { "." });
             return Err(Problem::new(&kinds::UNKNOWN_PARAMETER, sentence).with("errors", errors));
         };
         if query.iter().any(|(other, _)| *other == known) {

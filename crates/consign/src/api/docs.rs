@@ -30,7 +30,10 @@ pub(super) async fn problem(Path(name): Path<String>) -> Response {
                 kind.title, kind.code, kind.status, kind.meaning, kind.remedy
             ),
         ),
-        None => page(StatusCode::NOT_FOUND, "There is no such page. All are listed at /docs/problems\n".to_owned()),
+        None => page(
+            StatusCode::NOT_FOUND,
+            "There is no such page. All are listed at /docs/problems\n".to_owned(),
+        ),
     }
 }
 

@@ -5,11 +5,13 @@ use axum::response::Response;
 use consign_core::catalog::{Invalid, with_commas};
 use consign_core::id::RequestId;
 use consign_core::rights::Right;
+use consign_store::StoreError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::ops::{IdempotencyFault, OpError};
+use crate::ops::OpError;
+use crate::ops::idempotency::IdempotencyFault;
 
 pub(super) use kinds::{KINDS, Kind};
 
@@ -76,9 +78,9 @@ impl Problem {
             1 => "1 field needs a change.".to_owned(),
             count => format!("{} fields need a change.", with_commas(count)),
         };
-        let listed = errors.iter().map(|error| {
-            json!({ "pointer": pointer(&error.field), "code": error.code, "message": error.message })
-        });
+        let listed = errors.iter().map(
+            |error| json!({ "pointer": pointer(&error.field), "code": error.code, "message": error.message }),
+        );
         let listed = listed.collect();
         Self::new(kind, detail).with("errors", listed)
     }
@@ -150,7 +152,8 @@ impl From<OpError> for Problem {
             }
             OpError::WrongState(sentence) => Self::new(&kinds::WRONG_STATE, sentence),
             OpError::QueueFull => {
-                Self::new(&kinds::QUEUE_FULL, "Too much arrives at once. Nothing was accepted.").wait(SOON_SECONDS)
+                Self::new(&kinds::QUEUE_FULL, "Too much arrives at once. Nothing was accepted.")
+                    .wait(SOON_SECONDS)
             }
             OpError::StorageFull => {
                 Self::new(&kinds::STORAGE_FULL, "The disk is full. Nothing was stored.").wait(FULL_SECONDS)
@@ -169,7 +172,12 @@ impl From<OpError> for Problem {
                 &kinds::IDEMPOTENCY_MISMATCH,
                 "This Idempotency-Key came with another request before. Use a new one.",
             ),
-            OpError::Internal(cause) => Self::internal(cause.as_ref()),
+            OpError::Internal(cause) => match cause.downcast_ref() {
+                Some(StoreError::BadCursor) => {
+                    Self::parameter("cursor", "cursor must be next_cursor or prev_cursor of another page.")
+                }
+                _ => Self::internal(&*cause),
+            },
         }
     }
 }

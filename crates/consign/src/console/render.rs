@@ -187,8 +187,12 @@ fn when(state: &mut Rendering<'_, '_>, time: &str) -> Result<Value, Error> {
 /// "3 November 2026".
 fn day(time: &str) -> Result<String, Error> {
     let whole = if time.len() == 10 { Cow::Owned(format!("{time}T00:00:00Z")) } else { Cow::Borrowed(time) };
-    let at = Timestamp::parse_rfc3339(&whole).ok_or_else(|| wrong(format!("{time} is not a time")))?;
-    Ok(calendar(at, "%-d %B %Y"))
+    Timestamp::parse_rfc3339(&whole).map(day_of).ok_or_else(|| wrong(format!("{time} is not a time")))
+}
+
+/// The day of a time, in words.
+pub(super) fn day_of(at: Timestamp) -> String {
+    calendar(at, "%-d %B %Y")
 }
 
 fn calendar(at: Timestamp, form: &str) -> String {

@@ -124,19 +124,20 @@ async fn run(store: Store, queue: Arc<Mutex<mpsc::Receiver<Job>>>) {
 
 async fn commit(store: &Store, batch: Vec<Job>) {
     let mut accepts = Vec::new();
-    let mut records = Vec::new();
+    let mut recordings = Vec::new();
+    let mut waiting = Vec::new();
     for job in batch {
         match job {
             Job::Accept { rows, reply } => accepts.push((rows, reply)),
-            Job::Record { recording, reply } => records.push((*recording, reply)),
+            Job::Record { recording, reply } => {
+                recordings.push(*recording);
+                waiting.push(reply);
+            }
         }
     }
-    metrics::histogram!("consign_commit_batch_size").record((accepts.len() + records.len()) as f64);
-    let tried = {
-        let rows = accepts.iter().flat_map(|(rows, _)| rows);
-        let recordings: Vec<_> = records.iter().map(|(recording, _)| recording).collect();
-        write(store, rows, &recordings).await
-    };
+    let jobs = u32::try_from(accepts.len() + waiting.len()).unwrap_or(u32::MAX);
+    metrics::histogram!("consign_commit_batch_size").record(f64::from(jobs));
+    let tried = write(store, accepts.iter().flat_map(|(rows, _)| rows), &recordings).await;
     match tried {
         Ok((accepted, kept)) => {
             let mut accepted = accepted.into_iter();
@@ -144,29 +145,47 @@ async fn commit(store: &Store, batch: Vec<Job>) {
                 // A client that hung up undoes nothing: its event stays accepted.
                 let _ = reply.send(Ok(rows.into_iter().zip(accepted.by_ref()).collect()));
             }
-            for ((_, reply), kept) in records.into_iter().zip(kept) {
+            for (reply, kept) in waiting.into_iter().zip(kept) {
                 let _ = reply.send(Ok(kept));
             }
         }
-        Err(error) if error.concerns_all() || accepts.len() + records.len() == 1 => {
-            let refusal = error.for_each();
-            accepts.into_iter().for_each(|(_, reply)| drop(reply.send(Err(refusal.again()))));
-            records.into_iter().for_each(|(_, reply)| drop(reply.send(Err(refusal.again()))));
-        }
+        Err(StoreError::SyncFailed) => stop_the_program(),
+        // These concern every job alike.
+        Err(StoreError::Full) => refuse_all(accepts, waiting, || StoreError::Full),
+        Err(StoreError::Unreachable) => refuse_all(accepts, waiting, || StoreError::Unreachable),
         // One bad row must fail alone.
-        Err(_) => one_by_one(store, accepts, records).await,
+        Err(_) => one_by_one(store, accepts, recordings.into_iter().zip(waiting).collect()).await,
     }
+}
+
+/// After a failed sync nobody knows what is on disk; going on could acknowledge what is lost.
+fn stop_the_program() -> ! {
+    tracing::error!("the disk did not confirm a write; the program stops so that nothing is acknowledged in error");
+    std::process::abort()
 }
 
 type Waiting<T, R> = Vec<(T, oneshot::Sender<Result<R, StoreError>>)>;
 
-async fn one_by_one(store: &Store, accepts: Waiting<Vec<AcceptRow>, Accepting>, records: Waiting<Recording, bool>) {
+fn refuse_all(
+    accepts: Waiting<Vec<AcceptRow>, Accepting>,
+    records: Vec<oneshot::Sender<Result<bool, StoreError>>>,
+    why: impl Fn() -> StoreError,
+) {
+    accepts.into_iter().for_each(|(_, reply)| drop(reply.send(Err(why()))));
+    records.into_iter().for_each(|reply| drop(reply.send(Err(why()))));
+}
+
+async fn one_by_one(
+    store: &Store,
+    accepts: Waiting<Vec<AcceptRow>, Accepting>,
+    records: Waiting<Recording, bool>,
+) {
     for (rows, reply) in accepts {
         let tried = write(store, rows.iter(), &[]).await;
         let _ = reply.send(tried.map(|(accepted, _)| rows.into_iter().zip(accepted).collect()));
     }
     for (recording, reply) in records {
-        let tried = write(store, std::iter::empty(), &[&recording]).await;
+        let tried = write(store, std::iter::empty(), &[recording]).await;
         let _ = reply.send(tried.map(|(_, kept)| kept.first().copied().unwrap_or(false)));
     }
 }
@@ -174,7 +193,7 @@ async fn one_by_one(store: &Store, accepts: Waiting<Vec<AcceptRow>, Accepting>, 
 async fn write(
     store: &Store,
     rows: impl Iterator<Item = &AcceptRow>,
-    recordings: &[&Recording],
+    recordings: &[Recording],
 ) -> Result<(Vec<Accepted>, Vec<bool>), StoreError> {
     let rows: Vec<_> = rows
         .map(|row| NewRow {

@@ -17,12 +17,12 @@ use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
 use consign_store::attempts::Attempt;
 use consign_store::deliveries::Recording;
-use consign_transport::{Limits, Sent};
-use serde_json::json;
+use consign_transport::{Limits, Sent, Timing};
+use serde_json::{Value, json};
 
 use super::authorize::{Authorized, authorize};
 use super::work::{Content, Work, opened};
-use super::Engine;
+use super::{Engine, PayloadKeys};
 
 /// Of an answer no more than this is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -190,7 +190,7 @@ impl Engine {
             attempt = work.attempts + 1,
             outcome,
             status = seen.outcome.status(),
-            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            duration_ms = millis(took),
             "attempt finished"
         );
         let kind = "webhook";
@@ -232,14 +232,14 @@ fn seen(
     let mut seen = Seen {
         outcome: outcome.clone(),
         request_line: format!("{} {}{path}", message.method, credential.origin),
-        request_headers: serde_json::Value::from(request_headers).to_string(),
+        request_headers: Value::from(request_headers).to_string(),
         request_bytes: sent.request_bytes,
         answer_headers: "[]".to_owned(),
         answer_bytes: 0,
         excerpt: None,
         message: (!sent.detail.is_empty()).then(|| authorized.scrubber.scrub(&sent.detail).into_owned()),
         reference: None,
-        timing: sent.timing.to_json().to_string(),
+        timing: timing(&sent.timing).to_string(),
     };
     let Some(reply) = sent.answer else { return seen };
     let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
@@ -258,7 +258,7 @@ fn seen(
             json!({ "name": name.as_str(), "value": value.map_or("hidden".into(), |value| authorized.scrubber.scrub(value)) })
         })
         .collect::<Vec<_>>();
-    seen.answer_headers = serde_json::Value::from(answer_headers).to_string();
+    seen.answer_headers = Value::from(answer_headers).to_string();
     seen.answer_bytes = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
     if accepted {
         seen.reference = reference(connector, &reply.body, header("location"))
@@ -285,7 +285,7 @@ fn reference(connector: &Connector, body: &Bytes, location: Option<&str>) -> Opt
     if connector.webhook.outputs.is_empty() {
         return answer::reference(body, location);
     }
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let answer: Value = serde_json::from_slice(body).ok()?;
     let found = connector.webhook.outputs.iter().filter_map(|(name, pointer)| {
         let value = answer.pointer(pointer)?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -293,6 +293,24 @@ fn reference(connector: &Connector, body: &Bytes, location: Option<&str>) -> Opt
     });
     let all: Vec<_> = found.collect();
     (!all.is_empty()).then(|| all.join(", "))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The parts of the duration, in milliseconds with three places.
+fn timing(timing: &Timing) -> Value {
+    let ms = |part: Option<Duration>| part.map(|part| (part.as_secs_f64() * 1e6).round() / 1e3);
+    json!({
+        "dns": ms(timing.dns),
+        "connect": ms(timing.connect),
+        "tls": ms(timing.tls),
+        "first_byte": ms(timing.first_byte),
+        "body": ms(timing.body),
+        "total": ms(Some(timing.total)),
+        "reused": timing.reused,
+    })
 }
 
 fn shown(name: &str) -> bool {
@@ -316,7 +334,7 @@ fn recording(
     };
     let status = seen.outcome.status();
     let wait_ms = match &seen.outcome {
-        Outcome::Rejected { wait, .. } => wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
+        Outcome::Rejected { wait, .. } => wait.map(millis),
         _ => None,
     };
     Recording {
@@ -337,7 +355,7 @@ fn recording(
             connector: connector.id,
             number: counted + 1,
             started_at: started,
-            duration_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+            duration_ms: millis(took),
             outcome: seen.outcome.class().to_owned(),
             status,
             message: seen.message,
@@ -346,10 +364,10 @@ fn recording(
             request_headers: seen.request_headers,
             answer_headers: seen.answer_headers,
             answer_excerpt: seen.excerpt,
-            payload_key: started.millis().div_euclid(86_400_000),
+            payload_key: PayloadKeys::day(started),
             timing: seen.timing,
-            request_bytes: i64::try_from(seen.request_bytes).unwrap_or(i64::MAX),
-            answer_bytes: i64::try_from(seen.answer_bytes).unwrap_or(i64::MAX),
+            request_bytes: seen.request_bytes,
+            answer_bytes: seen.answer_bytes,
         },
     }
 }

@@ -67,7 +67,7 @@ impl Engine {
         }
         match change {
             Some(LaneChange::ClosedUntil(until)) => {
-                connectors::close_until(&mut tx, connector.id, Some(until)).await?;
+                connectors::close_until(&mut tx, connector.id, until).await?;
             }
             Some(LaneChange::Hold(HeldBy::SignInRefused | HeldBy::CredentialLocked)) => {
                 // Held with its credential, below: all connectors of it at once.

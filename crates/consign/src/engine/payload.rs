@@ -25,12 +25,17 @@ impl PayloadKeys {
         Self { vault, store, open: Mutex::new(HashMap::new()) }
     }
 
+    /// The number of a day's key.
+    pub fn day(now: Timestamp) -> i64 {
+        now.millis().div_euclid(DAY_MILLIS)
+    }
+
     /// Today's key and its number; made on its first use.
     ///
     /// # Errors
     /// When the database cannot be used or the stored key does not open.
     pub async fn current(&self, now: Timestamp) -> Result<(i64, Arc<DerivedKey>), StoreError> {
-        let day = now.millis().div_euclid(DAY_MILLIS);
+        let day = Self::day(now);
         if let Some(key) = self.at_hand(day) {
             return Ok((day, key));
         }

@@ -8,7 +8,7 @@ use consign_core::id::{KeyId, RequestId};
 use consign_core::rights::{Right, Rights};
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
-use consign_store::{api_keys, installation};
+use consign_store::{PAGE_ITEMS_MAX as KEYS_SHOWN_MAX, Page, api_keys};
 use serde_json::{Value, json};
 
 use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry};
@@ -58,8 +58,8 @@ pub fn authenticate(
 pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Value>, OpError> {
     actor.require(Right::Admin)?;
     let now = app.now();
-    let found = api_keys::list(&mut *app.store.read().await?).await?;
-    Ok(found.iter().map(|key| show(key, now)).collect())
+    let found = api_keys::list(&mut *app.store.read().await?, &Page::first(KEYS_SHOWN_MAX)).await?;
+    Ok(found.items.iter().map(|key| show(key, now)).collect())
 }
 
 /// Makes a key. Its text is in this answer and nowhere else.
@@ -81,7 +81,6 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<(Value, Secr
     api_keys::insert(&mut tx, &key).await?;
     let changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });
     audit_entry(app, &mut tx, actor, "Created API key", object(&key), changes).await?;
-    installation::bump(&mut tx).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok((show(&key, now), text))
@@ -137,7 +136,6 @@ pub async fn delete(app: &App, actor: &Actor, id: &str) -> Result<String, OpErro
     let key = api_keys::find(&mut tx, id).await?.ok_or(OpError::NotFound("API key"))?;
     api_keys::delete(&mut tx, id).await?;
     audit_entry(app, &mut tx, actor, "Revoked API key", object(&key), Value::Null).await?;
-    installation::bump(&mut tx).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok(key.name)

@@ -9,8 +9,8 @@ use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
-use consign_store::credentials::CredentialFilter;
-use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, installation};
+use consign_store::credentials::{CredentialFilter, CredentialSort};
+use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials};
 use serde_json::{Map, Value, json};
 
 use super::{Actor, IfMatch, Object, OpError, Sent, Usage, audit_entry, differences, not_unique};
@@ -20,7 +20,7 @@ use crate::App;
 const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
-/// A page of credentials.
+/// A page of credentials, those that need attention first.
 ///
 /// # Errors
 /// Without the right, or when the database cannot be read.
@@ -32,10 +32,10 @@ pub async fn list(
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::CredentialsRead)?;
     let mut db = app.store.read().await?;
-    let found = credentials::list(&mut db, filter, page).await?;
+    let now = app.now();
+    let found = credentials::list(&mut db, filter, CredentialSort::NeedsAttention, page, now).await?;
     let ids: Vec<_> = found.items.iter().map(|credential| credential.id).collect();
     let used = credentials::usage_counts(&mut db, &ids).await?;
-    let now = app.now();
     Ok(found.map(|credential| {
         let count = used.get(&credential.id).copied().unwrap_or(0);
         show(&credential, count, now)
@@ -87,7 +87,7 @@ pub async fn replace(
     sent: Sent,
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
-    save(app, actor, reference, sent, if_match, Mode::Replace).await
+    save(app, actor, reference, sent, if_match, Rest::Dropped).await
 }
 
 /// Changes what is sent and leaves the rest (RFC 7396).
@@ -101,7 +101,7 @@ pub async fn patch(
     sent: Sent,
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
-    save(app, actor, reference, sent, if_match, Mode::Patch).await
+    save(app, actor, reference, sent, if_match, Rest::Kept).await
 }
 
 /// Replaces one secret.
@@ -135,7 +135,14 @@ pub async fn replace_secret(
     } else {
         return Err(OpError::NotFound("secret"));
     }
-    save(app, actor, reference, sent, if_match, Mode::Patch).await
+    save(app, actor, reference, sent, if_match, Rest::Kept).await
+}
+
+/// What becomes of what was not sent; secrets are kept in either case.
+#[derive(Clone, Copy)]
+enum Rest {
+    Dropped,
+    Kept,
 }
 
 async fn save(
@@ -144,13 +151,17 @@ async fn save(
     reference: &str,
     sent: Sent,
     if_match: IfMatch,
-    mode: impl for<'a> Fn(&'a Credential) -> Mode<'a>,
+    rest: Rest,
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
     let seen = by_reference(&mut *app.store.read().await?, reference).await?;
     if_match.judge(seen.revision)?;
-    let draft = Draft::parse(sent, mode(&seen), now).map_err(OpError::Invalid)?;
+    let mode = match rest {
+        Rest::Dropped => Mode::Replace(&seen),
+        Rest::Kept => Mode::Patch(&seen),
+    };
+    let draft = Draft::parse(sent, mode, now).map_err(OpError::Invalid)?;
     if draft.origin != seen.origin {
         judge_destination(app, &draft.origin).await?;
     }
@@ -175,7 +186,6 @@ async fn save(
     let new = shown(&mut tx, &credential, now).await?;
     let action = action(&seen, &credential);
     audit_entry(app, &mut tx, actor, &action, object(&credential), differences(&old, &new)).await?;
-    installation::bump(&mut tx).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok(new)
@@ -239,7 +249,6 @@ pub async fn delete(
     let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
     let changes = json!({ "connectors": names });
     audit_entry(app, &mut tx, actor, "Deleted credential", object(&credential), changes).await?;
-    installation::bump(&mut tx).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok(Deleted { name: credential.name.to_string(), connectors: users })
@@ -391,15 +400,8 @@ fn set(secret: Option<&StoredSecret>) -> Value {
 
 /// Where an address may lead is decided at each connection; a save already says what is plain to see.
 async fn judge_destination(app: &App, origin: &Origin) -> Result<(), OpError> {
-    let egress = app.engine.egress();
-    let refuse = |fault: consign_core::catalog::Fault| OpError::Invalid(vec![fault.at("url_address")]);
-    egress.judge_name(origin.host(), origin.port()).map_err(|blocked| refuse(blocked.fault("URL address")))?;
-    let resolved = consign_transport::resolve(origin.host(), origin.port(), RESOLVE_MAX).await;
-    for address in resolved.unwrap_or_default() {
-        let judged = egress.judge(origin.host(), address, origin.port());
-        judged.map_err(|blocked| refuse(blocked.fault("URL address")))?;
-    }
-    Ok(())
+    let judged = app.engine.judge_destination(origin, RESOLVE_MAX).await;
+    judged.map_err(|blocked| OpError::Invalid(vec![blocked.fault("URL address").at("url_address")]))
 }
 
 fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {

@@ -7,9 +7,9 @@ use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::DeliveryId;
 use consign_core::rights::Right;
 use consign_store::attempts::Attempt;
-use consign_store::deliveries::{Delivery, DeliveryFilter};
+use consign_store::deliveries::{Delivery, DeliveryFilter, Line};
 use consign_store::events::NewDelivery;
-use consign_store::{Listed, Page, attempts, credentials, deliveries};
+use consign_store::{Db, Listed, Page, attempts, credentials, deliveries, events};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,7 @@ pub async fn list(
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::DeliveriesRead)?;
     let found = deliveries::list(&mut *app.store.read().await?, filter, page).await?;
-    Ok(found.map(|delivery| show(app, &delivery)))
+    Ok(found.map(|line| show(app, &line)))
 }
 
 /// One delivery.
@@ -37,8 +37,8 @@ pub async fn list(
 /// Without the right, or when there is none.
 pub async fn find(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesRead)?;
-    let delivery = load(app, id).await?;
-    Ok(show(app, &delivery))
+    let line = load(app, id).await?;
+    Ok(show(app, &line))
 }
 
 /// The attempts of a delivery, the newest first.
@@ -47,8 +47,8 @@ pub async fn find(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpE
 /// Without the right, or when there is no such delivery.
 pub async fn attempts(app: &App, actor: &Actor, id: DeliveryId) -> Result<Vec<Value>, OpError> {
     actor.require(Right::DeliveriesRead)?;
-    let delivery = load(app, id).await?;
-    let found = attempts::of_delivery(&mut *app.store.read().await?, delivery.id).await?;
+    let line = load(app, id).await?;
+    let found = attempts::of_delivery(&mut *app.store.read().await?, line.delivery.id).await?;
     let mut shown = Vec::with_capacity(found.len());
     for attempt in &found {
         shown.push(show_attempt(app, attempt).await?);
@@ -64,14 +64,15 @@ pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, O
     actor.require(Right::DeliveriesOperate)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let old = deliveries::find(&mut tx, id).await?.ok_or(OpError::NotFound("delivery"))?;
+    let line = find_line(&mut tx, id).await?;
+    let old = &line.delivery;
     if matches!(old.state, DeliveryState::Pending | DeliveryState::Held) {
         return Err(OpError::WrongState("This delivery has not ended. Use Try now instead".to_owned()));
     }
     if app.engine.snapshot().connector(old.connector).is_none() {
         return Err(OpError::WrongState("The webhook of this delivery was deleted".to_owned()));
     }
-    let stored = consign_store::events::find(&mut tx, old.event).await?.ok_or(OpError::NotFound("event"))?;
+    let stored = events::find(&mut tx, old.event).await?.ok_or(OpError::NotFound("event"))?;
     if stored.sealed_data.is_none() {
         let sentence = "The payload was removed. Payloads are kept for a limited time";
         return Err(OpError::WrongState(sentence.to_owned()));
@@ -86,7 +87,7 @@ pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, O
         test: old.test,
     };
     deliveries::insert(&mut tx, &new, old.event, now).await?;
-    let object = object(&old);
+    let object = object(&line);
     audit_entry(app, &mut tx, actor, "Replayed delivery", object, json!({ "delivery": new.id })).await?;
     tx.commit().await?;
     app.engine.wake_all();
@@ -141,7 +142,7 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
     actor.require(Right::DeliveriesOperate)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let delivery = deliveries::find(&mut tx, id).await?.ok_or(OpError::NotFound("delivery"))?;
+    let line = find_line(&mut tx, id).await?;
     let (changed, sentence) = match act {
         Act::Cancel => (deliveries::cancel(&mut tx, id, now).await?, "This delivery has ended already"),
         Act::TryNow => (deliveries::try_now(&mut tx, id, now).await?, "This delivery is not waiting for a retry"),
@@ -153,7 +154,7 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
     if !changed {
         return Err(OpError::WrongState(sentence.to_owned()));
     }
-    audit_entry(app, &mut tx, actor, action, object(&delivery), Value::Null).await?;
+    audit_entry(app, &mut tx, actor, action, object(&line), Value::Null).await?;
     tx.commit().await?;
     app.engine.wake_all();
     find_unchecked(app, id).await
@@ -165,8 +166,8 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
 /// Without the right, or when it was removed.
 pub async fn payload(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpError> {
     actor.require(Right::PayloadsRead)?;
-    let delivery = load(app, id).await?;
-    let (content_type, body) = super::events::payload(app, actor, delivery.event).await?;
+    let line = load(app, id).await?;
+    let (content_type, body) = super::events::payload(app, actor, line.delivery.event).await?;
     Ok(json!({ "content_type": content_type, "body": String::from_utf8_lossy(&body) }))
 }
 
@@ -202,10 +203,10 @@ pub(super) async fn settled(
     const LOOK_EVERY: Duration = Duration::from_millis(50);
     let deadline = app.now().plus(timeout + Duration::from_secs(15));
     loop {
-        let delivery = load(app, id).await?;
-        let tried = delivery.last_outcome.is_some() || !matches!(delivery.state, DeliveryState::Pending);
+        let line = load(app, id).await?;
+        let tried = line.delivery.last_outcome.is_some() || line.delivery.state != DeliveryState::Pending;
         if tried || app.now() > deadline {
-            let mut shown = show(app, &delivery);
+            let mut shown = show(app, &line);
             shown["attempt_list"] = Value::Array(attempts(app, actor, id).await?);
             return Ok(shown);
         }
@@ -213,21 +214,28 @@ pub(super) async fn settled(
     }
 }
 
-async fn load(app: &App, id: DeliveryId) -> Result<Delivery, OpError> {
-    deliveries::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("delivery"))
+async fn load(app: &App, id: DeliveryId) -> Result<Line, OpError> {
+    find_line(&mut *app.store.read().await?, id).await
+}
+
+/// A delivery with what its event is about.
+async fn find_line(db: &mut Db, id: DeliveryId) -> Result<Line, OpError> {
+    let delivery = deliveries::find(db, id).await?.ok_or(OpError::NotFound("delivery"))?;
+    let stored = events::find(db, delivery.event).await?.ok_or(OpError::NotFound("event"))?;
+    Ok(Line { delivery, event_type: stored.event.event_type, subject: stored.event.subject })
 }
 
 async fn find_unchecked(app: &App, id: DeliveryId) -> Result<Value, OpError> {
     Ok(show(app, &load(app, id).await?))
 }
 
-fn object(delivery: &Delivery) -> Object<'_> {
-    Object { kind: "delivery", id: delivery.id.to_string(), name: &delivery.event_type }
+fn object(line: &Line) -> Object<'_> {
+    Object { kind: "delivery", id: line.delivery.id.to_string(), name: &line.event_type }
 }
 
 /// The words for a state: an open delivery says what it is doing.
 fn shown_state(app: &App, delivery: &Delivery) -> (&'static str, &'static str) {
-    match delivery.shown_state() {
+    match delivery.shown_state().0 {
         DeliveryState::Pending if app.engine.is_under_way(delivery.connector, delivery.id) => ("sending", "Sending"),
         DeliveryState::Pending if delivery.last_outcome.is_some() => ("retrying", "Retrying"),
         DeliveryState::Pending => ("waiting", "Waiting"),
@@ -238,20 +246,21 @@ fn shown_state(app: &App, delivery: &Delivery) -> (&'static str, &'static str) {
     }
 }
 
-fn show(app: &App, delivery: &Delivery) -> Value {
+fn show(app: &App, line: &Line) -> Value {
+    let delivery = &line.delivery;
     let snapshot = app.engine.snapshot();
     let connector = snapshot.connector(delivery.connector);
     let credential = connector.and_then(|connector| connector.credential).and_then(|id| snapshot.credential(id));
     let attempts_max = connector.map_or(10, |connector| attempts_max(app, connector));
     let (shown_state, state_label) = shown_state(app, delivery);
-    let reason = delivery.shown_hold_reason();
+    let (state, reason) = delivery.shown_state();
     let mut shown = Map::new();
     let mut put = |key: &str, value: Value| shown.insert(key.to_owned(), value);
     put("id", json!(delivery.id));
-    put("event", json!({ "id": delivery.event, "type": delivery.event_type, "subject": delivery.subject }));
+    put("event", json!({ "id": delivery.event, "type": line.event_type, "subject": line.subject }));
     put("connector", json!({ "id": delivery.connector, "name": delivery.connector_name, "kind": "webhook" }));
     put("credential", json!(credential.map(|credential| json!({ "id": credential.id, "name": credential.name }))));
-    put("state", json!(delivery.shown_state().kind()));
+    put("state", json!(state.kind()));
     put("shown_state", json!(shown_state));
     put("state_label", json!(state_label));
     put("hold_reason", json!(reason));
@@ -280,7 +289,7 @@ fn attempts_max(app: &App, connector: &Connector) -> usize {
 /// What a person can do with it now.
 fn actions(delivery: &Delivery, connector_exists: bool) -> Vec<&'static str> {
     match delivery.state {
-        DeliveryState::Pending if delivery.shown_state() == DeliveryState::Held => vec!["cancel"],
+        DeliveryState::Pending if delivery.shown_state().0 == DeliveryState::Held => vec!["cancel"],
         DeliveryState::Pending if delivery.last_outcome.is_some() => vec!["try_now", "cancel"],
         DeliveryState::Pending => vec!["cancel"],
         DeliveryState::Held => vec!["send_again", "mark_delivered", "cancel"],
@@ -306,7 +315,7 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize) ->
             format!("Attempt {} of {attempts_max} comes by itself. Nothing is needed from you.", delivery.attempts + 1)
         }
         "held" => {
-            let reason = delivery.shown_hold_reason().map_or("", HoldReason::text);
+            let reason = delivery.shown_state().1.map_or("", HoldReason::text);
             format!("{reason} {}", repair(delivery))
         }
         "delivered" => delivery.reference.as_ref().map(|reference| format!("Reference: {reference}.")).unwrap_or_default(),
@@ -317,7 +326,7 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize) ->
 }
 
 fn repair(delivery: &Delivery) -> &'static str {
-    match delivery.shown_hold_reason() {
+    match delivery.shown_state().1 {
         Some(HoldReason::CredentialMissing) => "Choose a credential in the webhook, and it continues.",
         Some(HoldReason::CredentialLocked) => "Load the right encryption key, or enter the secrets again.",
         Some(HoldReason::SignInRefused) => "Replace the secret of the credential, and it continues.",

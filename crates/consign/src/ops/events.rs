@@ -105,7 +105,20 @@ pub async fn list(
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::EventsRead)?;
     let found = events::list(&mut *app.store.read().await?, filter, page).await?;
-    Ok(found.map(|event| json!(event)))
+    Ok(found.map(|event| {
+        json!({
+            "id": event.id,
+            "type": event.event_type,
+            "source": event.source,
+            "source_id": event.source_id,
+            "subject": event.subject,
+            "time": event.time,
+            "received_at": event.received_at,
+            "received_from": event.received_from,
+            "test": event.test,
+            "deliveries_count": event.deliveries,
+        })
+    }))
 }
 
 /// One event with its deliveries, without its data.
@@ -122,7 +135,7 @@ pub async fn find(app: &App, actor: &Actor, id: EventId) -> Result<Value, OpErro
         json!({
             "id": delivery.id,
             "connector": { "id": delivery.connector, "name": delivery.connector_name },
-            "state": delivery.shown_state().kind(),
+            "state": delivery.shown_state().0.kind(),
             "created_at": delivery.created_at,
         })
     });

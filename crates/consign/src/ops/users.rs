@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use aws_lc_rs::rand;
 use consign_core::api_key::hash;
@@ -15,8 +15,9 @@ use consign_core::secret::Secret;
 use consign_core::target::Binding;
 use consign_core::time::Timestamp;
 use consign_core::vault::{Place, Sealed};
-use consign_store::users::{Session, User};
-use consign_store::{installation, users};
+use consign_store::sessions::Session;
+use consign_store::users::User;
+use consign_store::{installation, sessions, users};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -181,7 +182,7 @@ pub async fn setup(
     let user = person(now, name, email, password_hash);
     users::insert(&mut tx, &user).await?;
     let (begun, session) = new_session(&user, now);
-    users::insert_session(&mut tx, &session).await?;
+    sessions::insert(&mut tx, &session).await?;
     let actor = acting(&user, from, now);
     let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
     audit_entry(app, &mut tx, &actor, "Set up Consign", object, Value::Null).await?;
@@ -288,9 +289,9 @@ async fn begin_session(app: &App, user: &User, from: Option<IpAddr>) -> Result<B
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let (begun, session) = new_session(user, now);
-    users::insert_session(&mut tx, &session).await?;
+    sessions::insert(&mut tx, &session).await?;
     users::set_seen(&mut tx, user.id, now).await?;
-    users::delete_old_sessions(&mut tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
+    sessions::delete_old(&mut tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
     let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
     audit_entry(app, &mut tx, &acting(user, from, now), "Signed in", object, Value::Null).await?;
     tx.commit().await?;
@@ -337,7 +338,7 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
     let now = app.now();
     let hash = hash(token);
     let mut db = app.store.read().await?;
-    let Some(session) = users::find_session(&mut db, &hash).await? else { return Ok(None) };
+    let Some(session) = sessions::find(&mut db, &hash).await? else { return Ok(None) };
     if now.since(session.created_at) > session_life(app) || now.since(session.seen_at) > idle_life(app) {
         return Ok(None);
     }
@@ -345,7 +346,7 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
     drop(db);
     if !quiet && now.since(session.seen_at) > TOUCH_EVERY {
         let mut tx = app.store.begin().await?;
-        users::touch_session(&mut tx, &hash, now).await?;
+        sessions::touch(&mut tx, &hash, now).await?;
         users::set_seen(&mut tx, user.id, now).await?;
         tx.commit().await?;
     }
@@ -358,7 +359,7 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
 /// When the database did not take it.
 pub async fn sign_out(app: &App, session: &SignedIn) -> Result<(), OpError> {
     let mut tx = app.store.begin().await?;
-    users::delete_session(&mut tx, &session.hash).await?;
+    sessions::delete(&mut tx, &session.hash).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -419,7 +420,7 @@ pub async fn keep_typed(app: &App, session: &SignedIn, typed: &Secret) -> Result
     let sealed = app.vault.seal(&typed_place(&session.hash, now.millis(), &own), typed);
     let stored = format!("{} {}", now.millis(), sealed.as_stored());
     let mut tx = app.store.begin().await?;
-    users::set_pending(&mut tx, &session.hash, Some(&stored)).await?;
+    sessions::set_pending(&mut tx, &session.hash, Some(&stored)).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -430,9 +431,9 @@ pub async fn keep_typed(app: &App, session: &SignedIn, typed: &Secret) -> Result
 /// When the database cannot be read.
 pub async fn take_typed(app: &App, session: &SignedIn) -> Result<Option<Secret>, OpError> {
     let mut tx = app.store.begin().await?;
-    let found = users::find_session(&mut tx, &session.hash).await?;
+    let found = sessions::find(&mut tx, &session.hash).await?;
     let Some(stored) = found.and_then(|session| session.pending) else { return Ok(None) };
-    users::set_pending(&mut tx, &session.hash, None).await?;
+    sessions::set_pending(&mut tx, &session.hash, None).await?;
     tx.commit().await?;
     let Some((at, sealed)) = stored.split_once(' ') else { return Ok(None) };
     let Ok(at) = at.parse() else { return Ok(None) };
@@ -475,14 +476,21 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
+/// With 128 random bits of salt.
+fn hashed(password: &Secret) -> Result<PasswordHash, argon2::password_hash::Error> {
+    let mut salt = [0_u8; 16];
+    rand::fill(&mut salt).map_err(|_| argon2::password_hash::Error::Crypto)?;
+    argon2().hash_password_with_salt(password.expose().as_bytes(), &salt)
+}
+
 async fn hash_password(app: &App, password: &Secret) -> Result<String, OpError> {
     let _turn = app.sign_ins.hashes.acquire().await.map_err(|_| OpError::Draining)?;
     let password = Secret::new(password.expose().to_owned());
-    let hashed = tokio::task::spawn_blocking(move || {
-        argon2().hash_password(password.expose().as_bytes()).map(|hash| hash.to_string())
+    let done = tokio::task::spawn_blocking(move || {
+        hashed(&password).map(|hash| hash.to_string())
     });
-    let hashed = hashed.await.map_err(|error| OpError::Internal(error.into()))?;
-    hashed.map_err(|error| OpError::Internal(error.to_string().into()))
+    let done = done.await.map_err(|error| OpError::Internal(error.into()))?;
+    done.map_err(|error| OpError::Internal(error.to_string().into()))
 }
 
 async fn password_fits(app: &App, password: &Secret, stored: Option<String>) -> Result<bool, OpError> {
@@ -494,7 +502,7 @@ async fn password_fits(app: &App, password: &Secret, stored: Option<String>) -> 
             Some(known) => argon2().verify_password(password.expose().as_bytes(), &known).is_ok(),
             None => {
                 // The same work, so that the time does not tell whether the account exists.
-                let _ = argon2().hash_password(password.expose().as_bytes());
+                let _ = hashed(&password);
                 false
             }
         }

@@ -9,7 +9,7 @@ use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries, installation};
+use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries};
 use serde_json::{Map, Value, json};
 
 use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, differences, invalid, not_unique};
@@ -85,7 +85,6 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     let value = shown(&mut tx, &connector, now).await?;
     let changes = differences(&Value::Null, &value);
     audit_entry(app, &mut tx, actor, "Created webhook", object(&connector), changes).await?;
-    installation::bump(&mut tx).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok(value)
@@ -172,7 +171,6 @@ async fn save(
     let old = shown(&mut tx, &seen, now).await?;
     let new = shown(&mut tx, &connector, now).await?;
     audit_entry(app, &mut tx, actor, "Edited webhook", object(&connector), differences(&old, &new)).await?;
-    installation::bump(&mut tx).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok(new)
@@ -201,7 +199,6 @@ pub async fn delete(app: &App, actor: &Actor, reference: &str, if_match: IfMatch
     connectors::delete(&mut tx, connector.id).await?;
     let changes = json!({ "cancelled_deliveries": cancelled });
     audit_entry(app, &mut tx, actor, "Deleted webhook", object(&connector), changes).await?;
-    installation::bump(&mut tx).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok(Deleted { name: connector.name.to_string(), cancelled })
@@ -243,11 +240,9 @@ async fn set_state(
     let state = state(credential.as_ref());
     connectors::set_state(&mut tx, connector.id, state, "", now).await?;
     if state == ConnectorState::Active {
-        connectors::close_until(&mut tx, connector.id, None).await?;
-        connectors::set_failing_since(&mut tx, connector.id, None).await?;
+        connectors::reopen(&mut tx, connector.id).await?;
     }
     audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
-    installation::bump(&mut tx).await?;
     let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
     let value = shown(&mut tx, &connector, now).await?;
     tx.commit().await?;

@@ -27,7 +27,10 @@ fn the_examples_of_the_rfc() {
 fn a_colon_is_the_passwords_business() {
     check("user", "a:b", "Basic dXNlcjphOmI=");
     let fault = TYPE.fields[0].judge("us:er").unwrap_err();
-    assert_eq!((fault.code, fault.message.as_str()), ("bad_characters", "Username must not include a colon (:)"));
+    assert_eq!(
+        (fault.code, fault.message.as_str()),
+        ("bad_characters", "Username must not include a colon (:)")
+    );
     assert_eq!(TYPE.fields[0].judge("a\nb").unwrap_err().code, "bad_characters");
     let long = TYPE.fields[0].judge(&"u".repeat(256)).unwrap_err();
     assert_eq!(long.message, "Username must be 255 characters or fewer");

@@ -118,7 +118,8 @@ fn read(reader: &mut Reader, credential: Option<&Credential>) -> Option<WebhookD
 
 fn read_webhook(reader: &mut Reader, host: &str, path_may_be_empty: bool) -> Option<Webhook> {
     let methods = [("POST", 0), ("PUT", 1), ("PATCH", 2)];
-    let method = [Method::POST, Method::PUT, Method::PATCH][reader.choice("method", "Method", &methods, 0)].clone();
+    let method =
+        [Method::POST, Method::PUT, Method::PATCH][reader.choice("method", "Method", &methods, 0)].clone();
     let path = reader.text("path", "Path");
     if path.trim().is_empty() && !path_may_be_empty {
         reader.refuse("path", Fault::new("slash_needed", "Path must start with /"));
@@ -139,7 +140,8 @@ fn read_webhook(reader: &mut Reader, host: &str, path_may_be_empty: bool) -> Opt
     let retry_client_errors = reader.flag("retry_client_errors", "Retry these too", false);
     let when_no_answer =
         reader.choice("when_no_answer", "When no answer arrives", WhenNoAnswer::ALL, WhenNoAnswer::Retry);
-    let timeout = parse_count(&reader.take("timeout_seconds"), 1..=60, "Timeout must be from 1 to 60 seconds");
+    let timeout =
+        parse_count(&reader.take("timeout_seconds"), 1..=60, "Timeout must be from 1 to 60 seconds");
     let timeout = reader.accept("timeout_seconds", timeout).flatten().unwrap_or(20);
     let concurrency =
         parse_count(&reader.take("max_concurrency"), 1..=64, "At most N at a time must be from 1 to 64");
@@ -168,7 +170,8 @@ fn read_webhook(reader: &mut Reader, host: &str, path_may_be_empty: bool) -> Opt
 
 fn read_event_types(reader: &mut Reader) -> Vec<TypePattern> {
     let mut patterns = Vec::new();
-    for text in reader.list("event_types", "Event types").iter().filter_map(Value::as_str) {
+    for row in reader.list("event_types", "Event types") {
+        let text = row.as_str().unwrap_or_default();
         if let Some(pattern) = reader.accept("event_types", TypePattern::parse(text)) {
             patterns.push(pattern);
         }
@@ -197,7 +200,10 @@ fn read_payload(reader: &mut Reader) -> Option<Payload> {
         Kind::CloudEvents => Some(Payload::CloudEvents),
         Kind::Template => {
             if HeaderValue::from_str(&content_type).is_err() || !content_type.contains('/') {
-                reader.refuse("content_type", Fault::new("bad_form", "Content type must look like application/json"));
+                reader.refuse(
+                    "content_type",
+                    Fault::new("bad_form", "Content type must look like application/json"),
+                );
             }
             if text.trim().is_empty() {
                 reader.refuse("template", Fault::new("missing", "Enter a template"));
@@ -226,6 +232,7 @@ fn read_headers(reader: &mut Reader) -> Vec<(HeaderName, HeaderValue)> {
     }
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
+        reader.refuse_unknown_in_row(&format!("headers/{index}"), row, &["name", "value"]);
         let part = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
         let at = format!("headers/{index}/name");
         let name = header::parse_name(part("name"), index + 1, &["content-type", "accept"]);
@@ -250,6 +257,7 @@ fn read_outputs(reader: &mut Reader) -> Vec<(String, String)> {
     }
     let mut outputs = Vec::new();
     for (index, row) in rows.iter().enumerate() {
+        reader.refuse_unknown_in_row(&format!("outputs/{index}"), row, &["name", "pointer"]);
         let part = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
         let (name, pointer) = (part("name"), part("pointer"));
         if name.is_empty() || name.chars().count() > 64 {
@@ -270,7 +278,8 @@ fn read_schedule(reader: &mut Reader) -> Option<Vec<Duration>> {
     if value.is_null() {
         return None;
     }
-    let waits = value.as_array().and_then(|waits| waits.iter().map(Value::as_u64).collect::<Option<Vec<_>>>());
+    let waits =
+        value.as_array().and_then(|waits| waits.iter().map(Value::as_u64).collect::<Option<Vec<_>>>());
     let fits = |waits: &Vec<u64>| {
         waits.len() <= RETRIES_MAX && waits.iter().all(|wait| (1..=RETRY_WAIT_MAX_SECONDS).contains(wait))
     };

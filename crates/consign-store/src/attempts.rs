@@ -1,0 +1,112 @@
+//! Attempts of deliveries: what was sent and what was answered, without secrets.
+
+use consign_core::id::{AttemptId, ConnectorId, DeliveryId};
+use consign_core::time::Timestamp;
+use sqlx::any::AnyRow;
+
+use crate::row::Row;
+use crate::statement::{Statement, chunks};
+use crate::{Db, StoreError};
+
+/// One request of a delivery.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Its id.
+    pub id: AttemptId,
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Where it went.
+    pub connector: ConnectorId,
+    /// From 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// The class of its outcome.
+    pub outcome: String,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// What the tool said, or what was seen instead.
+    pub message: Option<String>,
+    /// The wait the tool asked for.
+    pub wait_ms: Option<u64>,
+    /// Method, path and version, without the query.
+    pub request_line: String,
+    /// The headers that may be shown, as JSON.
+    pub request_headers: String,
+    /// The headers of the answer that may be shown, as JSON.
+    pub answer_headers: String,
+    /// The first bytes of the answer under the payload key; `None` without an answer or once removed by age.
+    pub answer_excerpt: Option<Vec<u8>>,
+    /// The day of the payload key.
+    pub payload_key: i64,
+    /// The parts of the duration, as JSON.
+    pub timing: String,
+    /// The bytes of the request body.
+    pub request_bytes: u64,
+    /// The bytes of the answer body that were read.
+    pub answer_bytes: u64,
+}
+
+/// Adds attempts.
+pub(crate) async fn insert(db: &mut Db, attempts: &[&Attempt]) -> Result<(), StoreError> {
+    for chunk in chunks(attempts) {
+        let mut statement = Statement::new(
+            db,
+            "insert into attempt (delivery_id, id, connector_id, number, started_at, duration_ms, outcome, status, \
+             message, wait_ms, request_line, request_headers, answer_headers, timing, request_bytes, answer_bytes, \
+             payload_key, answer_excerpt) values ",
+        );
+        statement.rows(chunk, |row, of| {
+            row.bind(of.delivery.to_string()).push(", ").bind(of.id.to_string()).push(", ");
+            row.bind(of.connector.to_string()).push(", ").bind(i64::from(of.number)).push(", ");
+            row.bind(of.started_at.millis()).push(", ").bind(stored(of.duration_ms)).push(", ");
+            row.bind(of.outcome.as_str()).push(", ").bind(of.status.map(i64::from)).push(", ");
+            row.bind(of.message.as_deref()).push(", ").bind(of.wait_ms.map(stored)).push(", ");
+            row.bind(of.request_line.as_str()).push(", ").bind(of.request_headers.as_str()).push(", ");
+            row.bind(of.answer_headers.as_str()).push(", ").bind(of.timing.as_str()).push(", ");
+            row.bind(stored(of.request_bytes)).push(", ").bind(stored(of.answer_bytes)).push(", ");
+            row.bind(of.payload_key).push(", ").bind(of.answer_excerpt.as_deref());
+        });
+        statement.execute(db).await?;
+    }
+    Ok(())
+}
+
+/// The attempts of a delivery, oldest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn of_delivery(db: &mut Db, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+    let query = sqlx::query("select * from attempt where delivery_id = $1 order by id");
+    query.bind(delivery.to_string()).fetch_all(db).await?.iter().map(read).collect()
+}
+
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn read(row: &AnyRow) -> Result<Attempt, StoreError> {
+    let row = Row(row);
+    Ok(Attempt {
+        id: row.id("id")?,
+        delivery: row.id("delivery_id")?,
+        connector: row.id("connector_id")?,
+        number: row.count("number")?,
+        started_at: row.time("started_at")?,
+        duration_ms: row.count("duration_ms")?,
+        outcome: row.text("outcome")?,
+        status: row.optional_count("status")?,
+        message: row.optional_text("message")?,
+        wait_ms: row.optional_count("wait_ms")?,
+        request_line: row.text("request_line")?,
+        request_headers: row.text("request_headers")?,
+        answer_headers: row.text("answer_headers")?,
+        answer_excerpt: row.optional_bytes("answer_excerpt")?,
+        payload_key: row.number("payload_key")?,
+        timing: row.text("timing")?,
+        request_bytes: row.count("request_bytes")?,
+        answer_bytes: row.count("answer_bytes")?,
+    })
+}

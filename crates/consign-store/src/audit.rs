@@ -1,0 +1,228 @@
+//! The audit log: appended in the transaction of the change, never updated, never deleted, chained by a keyed hash.
+
+use consign_core::audit::{AuditEntry, chain};
+use consign_core::id::AuditId;
+use consign_core::time::Timestamp;
+use consign_core::vault::DerivedKey;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::any::AnyRow;
+
+use crate::row::{Row, damaged};
+use crate::statement::Statement;
+use crate::{Db, Listed, Page, StoreError};
+
+/// How many entries are checked at a time, so that a long log needs little memory.
+const VERIFY_ROWS: i64 = 500;
+
+/// An entry as stored.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuditRecord {
+    /// Its place in the chain, from 1 without gaps.
+    pub sequence: i64,
+    /// Its id.
+    pub id: AuditId,
+    /// When.
+    pub at: Timestamp,
+    /// `user`, `api_key` or `system`.
+    pub actor_kind: String,
+    /// The id of the person or key; empty for the system.
+    pub actor_id: String,
+    /// The name of the person or key at that time.
+    pub actor: String,
+    /// What was done, in words.
+    pub action: String,
+    /// The kind of object.
+    pub object_kind: String,
+    /// The id of the object.
+    pub object_id: String,
+    /// The name of the object at that time.
+    pub object: String,
+    /// Fields old → new.
+    pub changes: Value,
+    /// The address it came from.
+    pub from: String,
+    /// The request it belongs to.
+    pub request_id: String,
+    /// `done` or `refused`.
+    pub result: String,
+}
+
+/// Which entries a list shows; what is absent does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Of this object.
+    pub object_id: Option<String>,
+    /// By this person or key: their id.
+    pub actor: Option<String>,
+    /// At this time or later.
+    pub after: Option<Timestamp>,
+    /// Before this time.
+    pub before: Option<Timestamp>,
+}
+
+/// A log that was found whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// How many entries there are.
+    pub entries: i64,
+    /// The newest link; empty without entries.
+    pub head: String,
+}
+
+/// The first place at which the chain does not fit: an entry was changed, removed, added or moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log does not fit at entry {0}")]
+pub struct BrokenAt(pub i64);
+
+/// Appends an entry and gives its sequence. Call it in the transaction of the change.
+///
+/// # Errors
+/// When it cannot be written: then the change must not be made either.
+pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result<i64, StoreError> {
+    // The update locks the head, so that replicas append one after the other.
+    let query =
+        sqlx::query("update audit_head set sequence = sequence + 1 where one = 1 returning sequence, link as before");
+    let row = query.fetch_one(&mut *db).await?;
+    let (sequence, before) = (Row(&row).number("sequence")?, Row(&row).text("before")?);
+    let link = entry.link(key, sequence, &before);
+    sqlx::query("insert into audit (sequence, object_id, actor_id, at, stored, link) values ($1, $2, $3, $4, $5, $6)")
+        .bind(sequence)
+        .bind(entry.object_id.as_str())
+        .bind(entry.actor_id.as_str())
+        .bind(entry.at.millis())
+        .bind(entry.stored())
+        .bind(link.as_str())
+        .execute(&mut *db)
+        .await?;
+    sqlx::query("update audit_head set link = $1 where one = 1").bind(link).execute(db).await?;
+    Ok(sequence)
+}
+
+/// A page of entries, newest first.
+///
+/// # Errors
+/// `BadCursor`.
+pub async fn list(
+    db: &mut Db,
+    filter: &AuditFilter,
+    page: &Page,
+) -> Result<Listed<AuditRecord>, StoreError> {
+    let turn = page.turn()?;
+    let mut statement = Statement::new(db, "select sequence, stored from audit where 1 = 1");
+    if let Some(object) = &filter.object_id {
+        statement.push(" and object_id = ").bind(object.as_str());
+    }
+    if let Some(actor) = &filter.actor {
+        statement.push(" and actor_id = ").bind(actor.as_str());
+    }
+    if let Some(after) = filter.after {
+        statement.push(" and at >= ").bind(after.millis());
+    }
+    if let Some(before) = filter.before {
+        statement.push(" and at < ").bind(before.millis());
+    }
+    if let Some(from) = turn.from_one()? {
+        let from: i64 = from.parse().map_err(|_| StoreError::BadCursor)?;
+        statement.push(" and sequence").push(if turn.backward { " > " } else { " < " }).bind(from);
+    }
+    statement.push(" order by sequence").push(if turn.backward { " asc limit " } else { " desc limit " });
+    statement.bind(turn.rows());
+    let records = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(turn.listed(records, |record| vec![record.sequence.to_string()]))
+}
+
+/// Checks the whole log: every link, every place, and that the columns that lists filter by say what the entries say.
+///
+/// # Errors
+/// When the database cannot be read. A broken chain is a value.
+pub async fn verify(db: &mut Db, key: &DerivedKey) -> Result<Result<Verified, BrokenAt>, StoreError> {
+    let (head_sequence, head_link) = head(db).await?;
+    let (mut sequence, mut link) = (0, String::new());
+    loop {
+        let query = sqlx::query("select * from audit where sequence > $1 order by sequence limit $2");
+        let rows = query.bind(sequence).bind(VERIFY_ROWS).fetch_all(&mut *db).await?;
+        for row in &rows {
+            sequence += 1;
+            match next_link(row, key, sequence, &link)? {
+                Some(next) if sequence <= head_sequence => link = next,
+                _ => return Ok(Err(BrokenAt(sequence))),
+            }
+        }
+        if rows.is_empty() {
+            break;
+        }
+    }
+    if sequence != head_sequence {
+        return Ok(Err(BrokenAt(sequence + 1)));
+    }
+    if link != head_link {
+        return Ok(Err(BrokenAt(sequence)));
+    }
+    Ok(Ok(Verified { entries: sequence, head: link }))
+}
+
+/// The sequence and link of the newest entry: to be kept outside the database too, because whoever rolls back the
+/// whole database rolls back its log with it.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn head(db: &mut Db) -> Result<(i64, String), StoreError> {
+    let row = sqlx::query("select sequence, link from audit_head where one = 1").fetch_one(db).await?;
+    Ok((Row(&row).number("sequence")?, Row(&row).text("link")?))
+}
+
+/// The link of an entry; `None` when it does not follow on the one before.
+fn next_link(
+    row: &AnyRow,
+    key: &DerivedKey,
+    sequence: i64,
+    before: &str,
+) -> Result<Option<String>, StoreError> {
+    let columns = Row(row);
+    let (stored, link) = (columns.text("stored")?, columns.text("link")?);
+    let whole = columns.number("sequence")? == sequence && chain(key, sequence, before, &stored) == link;
+    let Ok(record) = read(row) else { return Ok(None) };
+    let agrees = record.object_id == columns.text("object_id")?
+        && record.actor_id == columns.text("actor_id")?
+        && record.at == columns.time("at")?;
+    Ok((whole && agrees).then_some(link))
+}
+
+/// An entry is what its link authenticates, not the columns beside it.
+fn read(row: &AnyRow) -> Result<AuditRecord, StoreError> {
+    type Parts = (
+        String,
+        i64,
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+        Value,
+        String,
+        String,
+        String,
+    );
+    let row = Row(row);
+    let (id, at, actor_kind, actor_id, actor, action, object_kind, object_id, object, changes, from, request_id, result): Parts =
+        row.json("stored")?;
+    Ok(AuditRecord {
+        sequence: row.number("sequence")?,
+        id: id.parse().map_err(|_| damaged("audit.stored"))?,
+        at: Timestamp::from_millis(at),
+        actor_kind,
+        actor_id,
+        actor,
+        action,
+        object_kind,
+        object_id,
+        object,
+        changes,
+        from,
+        request_id,
+        result,
+    })
+}

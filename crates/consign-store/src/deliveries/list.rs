@@ -1,0 +1,203 @@
+//! Lists of deliveries and counts over the queue.
+
+use consign_core::connector::ConnectorState;
+use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::id::ConnectorId;
+use consign_core::time::Timestamp;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::{Delivery, read};
+use crate::row::{Row, anywhere};
+use crate::statement::Statement;
+use crate::{Db, Listed, Page, StoreError};
+
+/// Beyond this a person does not care how many: counting a long queue on every page would cost more than it tells.
+pub const ATTENTION_COUNT_MAX: u64 = 10_000;
+
+/// Which deliveries a list shows; what is absent does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// The state that is shown: what waits behind a connector that does not send is held.
+    pub state: Option<DeliveryState>,
+    /// Only what a person should look at, as [`attention_count`] counts.
+    pub needs_attention: bool,
+    /// Why it is held.
+    pub hold_reason: Option<HoldReason>,
+    /// Where it goes.
+    pub connector: Option<ConnectorId>,
+    /// Exactly this type of event.
+    pub event_type: Option<String>,
+    /// Accepted at this time or later.
+    pub created_after: Option<Timestamp>,
+    /// Accepted before this time.
+    pub created_before: Option<Timestamp>,
+    /// Part of the event's subject or of the tool's reference without regard to case, or a whole id of the delivery
+    /// or its event.
+    pub q: Option<String>,
+}
+
+/// A line in the list of deliveries.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// The type of its event.
+    pub event_type: String,
+    /// What its event is about.
+    pub subject: Option<String>,
+}
+
+/// Failed, and not sent again on purpose.
+macro_rules! failed_for_good {
+    () => {
+        "d.state = 'failed' and not exists (select 1 from delivery r where r.replay_of = d.id)"
+    };
+}
+
+/// A page of deliveries, newest first.
+///
+/// # Errors
+/// `BadCursor`.
+pub async fn list(db: &mut Db, filter: &DeliveryFilter, page: &Page) -> Result<Listed<Line>, StoreError> {
+    let turn = page.turn()?;
+    let mut statement = Statement::new(
+        db,
+        concat!(
+            "select ",
+            delivery_columns!(),
+            ", e.event_type, e.subject from delivery d join event e on e.id = d.event_id \
+             left join connector c on c.id = d.connector_id where 1 = 1"
+        ),
+    );
+    restrict(&mut statement, filter);
+    turn.newest_first(&mut statement, "d.id")?;
+    let line = |row: &AnyRow| {
+        let event_type = Row(row).text("event_type")?;
+        Ok::<_, StoreError>(Line { delivery: read(row)?, event_type, subject: Row(row).optional_text("subject")? })
+    };
+    let lines = statement.all(db).await?.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+    Ok(turn.listed(lines, |line| vec![line.delivery.id.to_string()]))
+}
+
+fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
+    // `<> 'delivered'` says nothing new: it lets the index without delivered rows be used.
+    statement.push(match filter.state {
+        None => "",
+        Some(DeliveryState::Pending) => {
+            " and d.state <> 'delivered' and d.state = 'pending' and coalesce(c.state, 'active') = 'active'"
+        }
+        Some(DeliveryState::Held) => {
+            " and d.state <> 'delivered' and (d.state = 'held' or d.state = 'pending' and c.state <> 'active')"
+        }
+        Some(DeliveryState::Delivered) => " and d.state = 'delivered'",
+        Some(DeliveryState::Failed) => " and d.state <> 'delivered' and d.state = 'failed'",
+        Some(DeliveryState::Cancelled) => " and d.state <> 'delivered' and d.state = 'cancelled'",
+    });
+    if filter.needs_attention {
+        statement.push(concat!(" and d.state <> 'delivered' and (d.state = 'held' or ", failed_for_good!()));
+        statement.push(" or d.state = 'pending' and c.state <> 'active' and c.state <> 'paused')");
+    }
+    match filter.hold_reason {
+        None => {}
+        Some(reason) if reason.is_own() => {
+            statement.push(" and d.state <> 'delivered' and d.state = 'held' and d.hold_reason = ");
+            statement.bind(reason.kind());
+        }
+        Some(reason) => {
+            let states = ConnectorState::ALL.iter().filter(|state| state.hold_reason() == Some(reason));
+            statement.push(" and d.state <> 'delivered' and d.state = 'pending' and c.state in (");
+            statement.list(states.map(|state| state.stored())).push(")");
+        }
+    }
+    if let Some(connector) = filter.connector {
+        statement.push(" and d.connector_id = ").bind(connector.to_string());
+    }
+    if let Some(event_type) = &filter.event_type {
+        statement.push(" and e.event_type = ").bind(event_type.as_str());
+    }
+    if let Some(after) = filter.created_after {
+        statement.push(" and d.created_at >= ").bind(after.millis());
+    }
+    if let Some(before) = filter.created_before {
+        statement.push(" and d.created_at < ").bind(before.millis());
+    }
+    if let Some(q) = filter.q.as_deref().map(str::trim) {
+        let pattern = anywhere(&q.to_lowercase());
+        statement.push(" and (lower(e.subject) like ").bind(pattern.clone()).push(" escape '!'");
+        statement.push(" or lower(d.reference) like ").bind(pattern).push(" escape '!'");
+        statement.push(" or d.id = ").bind(q).push(" or d.event_id = ").bind(q).push(")");
+    }
+}
+
+/// How many deliveries a person should look at: failed and not replayed, held on their own account, or waiting behind
+/// a connector that something other than a person stopped. Counts to [`ATTENTION_COUNT_MAX`].
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
+    let mut statement = Statement::new(
+        db,
+        concat!(
+            "select count(*) from (select d.id from delivery d where d.state <> 'delivered' and ",
+            failed_for_good!(),
+            " union all select d.id from delivery d where d.state <> 'delivered' and d.state = 'held' \
+             union all select d.id from connector c join delivery d on d.connector_id = c.id and d.state = 'pending' \
+             where c.state <> 'active' and c.state <> 'paused' limit "
+        ),
+    );
+    statement.bind(i64::try_from(ATTENTION_COUNT_MAX).unwrap_or(i64::MAX)).push(") as counted");
+    let rows = statement.all(db).await?;
+    let count: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// How many deliveries are pending and held, for each reason, as they are shown.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn open_counts(
+    db: &mut Db,
+) -> Result<Vec<(DeliveryState, Option<HoldReason>, u64)>, StoreError> {
+    let mut counts: Vec<(DeliveryState, Option<HoldReason>, u64)> = Vec::new();
+    let mut add = |state, reason, more: u64| {
+        match counts.iter_mut().find(|(of, because, _)| (*of, *because) == (state, reason)) {
+            Some((_, _, count)) => *count += more,
+            None => counts.push((state, reason, more)),
+        }
+    };
+    let pending = sqlx::query(
+        "select p.waiting, c.state from (select connector_id, count(*) as waiting from delivery
+           where state = 'pending' group by connector_id) as p
+         left join connector c on c.id = p.connector_id",
+    );
+    for row in pending.fetch_all(&mut *db).await? {
+        let row = Row(&row);
+        let reason = row.optional_word("state", ConnectorState::find)?.and_then(ConnectorState::hold_reason);
+        let state = if reason.is_some() { DeliveryState::Held } else { DeliveryState::Pending };
+        add(state, reason, row.count("waiting")?);
+    }
+    let held = sqlx::query(
+        "select hold_reason, count(*) as waiting from delivery
+         where state <> 'delivered' and state = 'held' group by hold_reason order by hold_reason",
+    );
+    for row in held.fetch_all(db).await? {
+        let row = Row(&row);
+        add(DeliveryState::Held, row.optional_word("hold_reason", HoldReason::find)?, row.count("waiting")?);
+    }
+    Ok(counts)
+}
+
+/// When the delivery that has waited longest was accepted.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn oldest_open(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
+    let query = sqlx::query(
+        "select min(created_at) as created_at from delivery where id in (
+           (select min(id) from delivery where state <> 'delivered' and state = 'pending'),
+           (select min(id) from delivery where state <> 'delivered' and state = 'held'))",
+    );
+    let row = query.fetch_one(db).await?;
+    Row(&row).optional_time("created_at")
+}

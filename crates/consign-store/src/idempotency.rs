@@ -1,0 +1,94 @@
+//! Requests with an `Idempotency-Key`: the same key of the same caller gets the same answer.
+
+use consign_core::time::Timestamp;
+
+use crate::row::Row;
+use crate::{Db, StoreError};
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// Nothing: the request is ours to carry out, and [`finish`] or [`forget`] must follow.
+    New,
+    /// The first request with it is under way.
+    Running,
+    /// It was answered.
+    Replay {
+        /// The status of the answer.
+        status: u16,
+        /// The body of the answer, sealed.
+        body: String,
+    },
+    /// It came with another request.
+    Mismatch,
+}
+
+/// Reserves a key of a caller for a request, known by its fingerprint.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn reserve(
+    db: &mut Db,
+    key: &str,
+    caller: &str,
+    fingerprint: &str,
+    now: Timestamp,
+) -> Result<Reserved, StoreError> {
+    let query = sqlx::query(
+        "insert into idempotency (caller, key, fingerprint, created_at) values ($1, $2, $3, $4)
+         on conflict (caller, key) do nothing",
+    );
+    let query = query.bind(caller).bind(key).bind(fingerprint).bind(now.millis());
+    if query.execute(&mut *db).await?.rows_affected() == 1 {
+        return Ok(Reserved::New);
+    }
+    let query = sqlx::query("select fingerprint, status, body from idempotency where caller = $1 and key = $2");
+    // Removed between the two statements: the caller comes again and finds it free.
+    let Some(row) = query.bind(caller).bind(key).fetch_optional(db).await? else { return Ok(Reserved::Running) };
+    let row = Row(&row);
+    if row.text("fingerprint")? != fingerprint {
+        return Ok(Reserved::Mismatch);
+    }
+    match (row.optional_count("status")?, row.optional_text("body")?) {
+        (Some(status), Some(body)) => Ok(Reserved::Replay { status, body }),
+        _ => Ok(Reserved::Running),
+    }
+}
+
+/// Keeps the answer: its status and its sealed body.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn finish(db: &mut Db, key: &str, caller: &str, status: u16, body: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("update idempotency set status = $1, body = $2 where caller = $3 and key = $4");
+    query.bind(i64::from(status)).bind(body).bind(caller).bind(key).execute(db).await?;
+    Ok(())
+}
+
+/// Gives a key free whose request came to nothing.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn forget(db: &mut Db, key: &str, caller: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("delete from idempotency where caller = $1 and key = $2 and status is null");
+    query.bind(caller).bind(key).execute(db).await?;
+    Ok(())
+}
+
+/// Removes keys that came before a time, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_old(db: &mut Db, before: Timestamp) -> Result<u64, StoreError> {
+    let query = sqlx::query("delete from idempotency where created_at < $1").bind(before.millis());
+    Ok(query.execute(db).await?.rows_affected())
+}
+
+/// Gives free the keys of requests that never ended, and tells how many: for a program that knows it is alone, as on
+/// SQLite at its start.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn forget_running(db: &mut Db) -> Result<u64, StoreError> {
+    Ok(sqlx::query("delete from idempotency where status is null").execute(db).await?.rows_affected())
+}

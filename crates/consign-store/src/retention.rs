@@ -1,0 +1,89 @@
+//! Removing what is old, in portions small enough that nobody waits behind them. What waits or is held is never old.
+//!
+//! Ids sort by the time they were made, so that an id made up for a time is a bound for the ids before it, and a
+//! portion begins at the oldest row without an index of its own.
+
+use consign_core::id::{DeliveryId, EventId};
+use consign_core::time::Timestamp;
+
+use crate::row::Row;
+use crate::statement::Statement;
+use crate::{Db, StoreError};
+
+/// Removes the payloads of at most `limit` events whose deliveries all ended before a time, with what their tools
+/// answered, and tells of how many events.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "select e.id from event e where e.sealed_data is not null and e.received_at < $1
+           and not exists (select 1 from delivery d
+             where d.event_id = e.id and (d.ended_at is null or d.ended_at >= $1))
+         order by e.payload_key, e.id limit $2",
+    );
+    let rows = query.bind(before.millis()).bind(i64::from(limit)).fetch_all(&mut *db).await?;
+    let events = rows.iter().map(|row| Row(row).text("id")).collect::<Result<Vec<_>, _>>()?;
+    for events in crate::statement::chunks(&events) {
+        let mut excerpts = Statement::new(
+            db,
+            "update attempt set answer_excerpt = null where answer_excerpt is not null \
+             and delivery_id in (select d.id from delivery d where d.event_id in (",
+        );
+        excerpts.list(events.iter().map(String::as_str)).push("))");
+        excerpts.execute(db).await?;
+        let mut payloads = Statement::new(db, "update event set sealed_data = null where id in (");
+        payloads.list(events.iter().map(String::as_str)).push(")");
+        payloads.execute(db).await?;
+    }
+    Ok(u64::try_from(events.len()).unwrap_or(u64::MAX))
+}
+
+/// Removes at most `limit` deliveries that ended before a time, with their attempts, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_deliveries(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let query = sqlx::query("select id from delivery where id < $1 and ended_at < $2 order by id limit $3");
+    let query = query.bind(DeliveryId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
+    let rows = query.fetch_all(&mut *db).await?;
+    let deliveries = rows.iter().map(|row| Row(row).text("id")).collect::<Result<Vec<_>, _>>()?;
+    for deliveries in crate::statement::chunks(&deliveries) {
+        let mut attempts = Statement::new(db, "delete from attempt where delivery_id in (");
+        attempts.list(deliveries.iter().map(String::as_str)).push(")");
+        attempts.execute(db).await?;
+        let mut rows = Statement::new(db, "delete from delivery where id in (");
+        rows.list(deliveries.iter().map(String::as_str)).push(")");
+        rows.execute(db).await?;
+    }
+    Ok(u64::try_from(deliveries.len()).unwrap_or(u64::MAX))
+}
+
+/// Removes at most `limit` events that were accepted before a time and have no delivery left, and tells how many.
+/// Their repeats are not recognised any more.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "delete from event where id in (
+           select e.id from event e where e.id < $1 and e.received_at < $2
+             and not exists (select 1 from delivery d where d.event_id = e.id)
+           order by e.id limit $3)",
+    );
+    let query = query.bind(EventId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
+    Ok(query.execute(db).await?.rows_affected())
+}
+
+/// Removes the payload keys of days before one, counted since 1970, that no payload needs any more, and tells how
+/// many. An attempt belongs to an event of the same day or an earlier one, so events decide.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_payload_keys(db: &mut Db, before_day: i64) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "delete from payload_key where id < $1
+           and id < coalesce((select min(payload_key) from event where sealed_data is not null), $1)",
+    );
+    Ok(query.bind(before_day).execute(db).await?.rows_affected())
+}

@@ -1,0 +1,10 @@
+//! The transport against servers on loopback that behave well, badly and worse.
+
+use super::*;
+
+mod destinations;
+mod peer;
+mod reuse;
+mod sinks;
+mod trust;
+mod wire;

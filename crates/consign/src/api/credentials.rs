@@ -1,0 +1,123 @@
+//! `/credentials` and `/authorization-types`.
+
+use consign_core::catalog::{Fault, Reader};
+use consign_core::credential::StatusCode;
+use consign_core::secret::Secret;
+use consign_store::credentials::CredentialFilter;
+use http::StatusCode as Status;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::problem::Problem;
+use crate::ops::{OpError, credentials};
+
+pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
+    let status = call.parsed("status", "a status such as sign_in_refused", |text| {
+        StatusCode::ALL.iter().copied().find(|code| code.kind() == text)
+    })?;
+    let label = call.parsed("label", "a label such as team=itsm", |text| {
+        text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+    })?;
+    let ends_before = call.parsed("ends_before", "a date such as 2027-02-12", |text| {
+        let day = consign_core::time::Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"))?.day();
+        (day == text).then_some(day)
+    })?;
+    let filter = CredentialFilter {
+        q: call.text("q"),
+        status,
+        authorization_type: call.text("authorization_type"),
+        label,
+        ends_before,
+    };
+    Ok(call.listed(credentials::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+}
+
+pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
+    let create = async {
+        let value = credentials::create(&call.app, &call.actor, call.object()?).await?;
+        Ok(Answer::json(Status::CREATED, &value))
+    };
+    call.once(create).await
+}
+
+pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
+    let value = credentials::find(&call.app, &call.actor, call.place("id")).await?;
+    Ok(call.found(&value))
+}
+
+pub(super) async fn replace(call: Call) -> Result<Answer, Problem> {
+    let (if_match, sent) = (call.if_match()?, call.object()?);
+    let saved = credentials::replace(&call.app, &call.actor, call.place("id"), sent, if_match).await;
+    saved_or_changed(&call, saved).await
+}
+
+pub(super) async fn patch(call: Call) -> Result<Answer, Problem> {
+    let (if_match, sent) = (call.if_match()?, call.object()?);
+    let saved = credentials::patch(&call.app, &call.actor, call.place("id"), sent, if_match).await;
+    saved_or_changed(&call, saved).await
+}
+
+pub(super) async fn replace_secret(call: Call) -> Result<Answer, Problem> {
+    let if_match = call.if_match()?;
+    let mut reader = Reader::new(call.object()?);
+    let value = match reader.take("value") {
+        Value::String(text) => Secret::new(text),
+        Value::Null => {
+            reader.refuse("value", Fault::new("missing", "Enter the secret"));
+            Secret::new(String::new())
+        }
+        _ => {
+            reader.refuse("value", Fault::new("bad_form", "The secret must be text"));
+            Secret::new(String::new())
+        }
+    };
+    reader.refuse_unknown(&["value"], &[]);
+    let invalid = reader.into_invalid();
+    if !invalid.is_empty() {
+        return Err(Problem::invalid(&invalid));
+    }
+    let (id, field) = (call.place("id"), call.place("field"));
+    let saved = credentials::replace_secret(&call.app, &call.actor, id, field, value, if_match).await;
+    saved_or_changed(&call, saved).await
+}
+
+pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {
+    let if_match = call.if_match()?;
+    let hold = call.parsed("linked", "hold", |text| (text == "hold").then_some(()))?.is_some();
+    match credentials::delete(&call.app, &call.actor, call.place("id"), if_match, hold).await {
+        Ok(deleted) => Ok(Answer::ok(&json!({ "name": deleted.name, "connectors": deleted.connectors }))),
+        Err(error) => Err(with_current(&call, error).await),
+    }
+}
+
+pub(super) async fn usage(call: Call) -> Result<Answer, Problem> {
+    let usage = credentials::usage(&call.app, &call.actor, call.place("id")).await?;
+    Ok(Answer::items(json!(usage)))
+}
+
+pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
+    let entries = credentials::history(&call.app, &call.actor, call.place("id")).await?;
+    Ok(Answer::items(json!(entries)))
+}
+
+pub(super) async fn types(_: Call) -> Result<Answer, Problem> {
+    Ok(Answer::items(credentials::catalogue()))
+}
+
+async fn saved_or_changed(call: &Call, saved: Result<Value, OpError>) -> Result<Answer, Problem> {
+    match saved {
+        Ok(value) => Ok(Answer::ok(&value)),
+        Err(error) => Err(with_current(call, error).await),
+    }
+}
+
+/// Who came second sees the object as it is now, as far as they may read it.
+async fn with_current(call: &Call, error: OpError) -> Problem {
+    if matches!(error, OpError::Changed { .. })
+        && let Ok(current) = credentials::find(&call.app, &call.actor, call.place("id")).await
+    {
+        return Problem::changed(current);
+    }
+    error.into()
+}

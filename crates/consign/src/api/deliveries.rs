@@ -1,0 +1,94 @@
+//! `/deliveries`: what happened, and what a person decides.
+
+use std::future::Future;
+
+use consign_core::catalog::{Fault, Reader};
+use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::id::{ConnectorId, DeliveryId};
+use consign_store::deliveries::DeliveryFilter;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::problem::Problem;
+use crate::ops::OpError;
+use crate::ops::deliveries::{self, Resolution};
+
+pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
+    let filter = DeliveryFilter {
+        state: call.parsed("state", "a state such as failed", DeliveryState::find)?,
+        hold_reason: call.parsed("hold_reason", "a reason such as no_answer", HoldReason::find)?,
+        connector: call
+            .parsed("connector", "the id of a connector", |text| text.parse::<ConnectorId>().ok())?,
+        event_type: call.text("event_type"),
+        created_after: call.time("created_after")?,
+        created_before: call.time("created_before")?,
+        q: call.text("q"),
+        needs_attention: call.flag("needs_attention")?,
+    };
+    Ok(call.listed(deliveries::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+}
+
+pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&deliveries::find(&call.app, &call.actor, id(&call)?).await?))
+}
+
+pub(super) async fn attempts(call: Call) -> Result<Answer, Problem> {
+    let attempts = deliveries::attempts(&call.app, &call.actor, id(&call)?).await?;
+    Ok(Answer::items(json!(attempts)))
+}
+
+pub(super) async fn try_now(call: Call) -> Result<Answer, Problem> {
+    let act = deliveries::try_now(&call.app, &call.actor, id(&call)?);
+    act_without_body(&call, StatusCode::ACCEPTED, act).await
+}
+
+pub(super) async fn replay(call: Call) -> Result<Answer, Problem> {
+    let act = deliveries::replay(&call.app, &call.actor, id(&call)?);
+    act_without_body(&call, StatusCode::CREATED, act).await
+}
+
+pub(super) async fn cancel(call: Call) -> Result<Answer, Problem> {
+    let act = deliveries::cancel(&call.app, &call.actor, id(&call)?);
+    act_without_body(&call, StatusCode::OK, act).await
+}
+
+pub(super) async fn resolve(call: Call) -> Result<Answer, Problem> {
+    let id = id(&call)?;
+    let resolve = async {
+        let mut reader = Reader::new(call.object()?);
+        let choices = [("send_again", Resolution::SendAgain), ("delivered", Resolution::Delivered)];
+        if !reader.has("as") {
+            reader.refuse("as", Fault::new("missing", "Say as: send_again or delivered"));
+        }
+        let resolution = reader.choice("as", "as", &choices, Resolution::Delivered);
+        reader.refuse_unknown(&["as"], &[]);
+        let invalid = reader.into_invalid();
+        if !invalid.is_empty() {
+            return Err(Problem::invalid(&invalid));
+        }
+        Ok(Answer::ok(&deliveries::resolve(&call.app, &call.actor, id, resolution).await?))
+    };
+    call.once(resolve).await
+}
+
+pub(super) async fn payload(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&deliveries::payload(&call.app, &call.actor, id(&call)?).await?))
+}
+
+fn id(call: &Call) -> Result<DeliveryId, Problem> {
+    call.id("delivery")
+}
+
+async fn act_without_body(
+    call: &Call,
+    status: StatusCode,
+    act: impl Future<Output = Result<Value, OpError>>,
+) -> Result<Answer, Problem> {
+    let act = async {
+        call.nothing()?;
+        Ok(Answer::json(status, &act.await?))
+    };
+    call.once(act).await
+}

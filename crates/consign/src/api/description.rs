@@ -1,0 +1,172 @@
+//! `/openapi.json`: the hand-written `openapi.yaml` (OpenAPI 3.1), with schemas of credentials made of the catalogue.
+
+use std::sync::OnceLock;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use consign_core::api_key;
+use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
+use consign_core::catalog::Field;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+
+/// The description as written.
+pub(super) const WRITTEN: &str = include_str!("../../openapi.yaml");
+
+struct Served {
+    tag: HeaderValue,
+    body: Bytes,
+}
+
+/// Serves the description. It is the same for everyone and holds nothing of this installation.
+pub(super) async fn serve(headers: HeaderMap) -> Response {
+    // Made when it is first asked for, so that a start is not slower for it.
+    static SERVED: OnceLock<Served> = OnceLock::new();
+    let served = SERVED.get_or_init(|| {
+        let body = whole().to_string();
+        let tag = format!("\"{}\"", &api_key::hash(&body)[..16]);
+        Served { tag: HeaderValue::from_str(&tag).expect("hexadecimal digits"), body: body.into() }
+    });
+    let same = headers.get(IF_NONE_MATCH) == Some(&served.tag);
+    let mut response = Response::new(if same { Body::empty() } else { Body::from(served.body.clone()) });
+    if same {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let answer = response.headers_mut();
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static("application/vnd.oai.openapi+json;version=3.1"));
+    answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer.insert(ETAG, served.tag.clone());
+    response
+}
+
+/// The description with the schemas that are made.
+pub(super) fn whole() -> Value {
+    let mut description: Value = serde_saphyr::from_str(WRITTEN).expect("tests read the same text");
+    let schemas = description.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    schemas.expect("the description has schemas").extend(credential_schemas());
+    description["info"]["version"] = Value::from(env!("CARGO_PKG_VERSION"));
+    description
+}
+
+/// What a schema of a credential is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    New,
+    Replace,
+    Read,
+}
+
+impl Use {
+    const ALL: [Self; 3] = [Self::New, Self::Replace, Self::Read];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::New => "CredentialNew",
+            Self::Replace => "CredentialReplace",
+            Self::Read => "Credential",
+        }
+    }
+}
+
+/// One schema for each type and use, one choice for each use, and one for patches.
+fn credential_schemas() -> Map<String, Value> {
+    let mut schemas = Map::new();
+    for usage in Use::ALL {
+        let mut choices = Vec::new();
+        let mut mapping = Map::new();
+        for entry in AUTHORIZATION_TYPES {
+            let name = format!("{}_{}", usage.name(), entry.kind);
+            let reference = format!("#/components/schemas/{name}");
+            choices.push(json!({ "$ref": reference }));
+            mapping.insert(entry.kind.to_owned(), Value::from(reference));
+            schemas.insert(name, schema(entry, usage));
+        }
+        let discriminator = json!({ "propertyName": "authorization_type", "mapping": mapping });
+        schemas.insert(usage.name().to_owned(), json!({ "oneOf": choices, "discriminator": discriminator }));
+    }
+    schemas.insert("CredentialPatch".to_owned(), patch());
+    schemas
+}
+
+fn schema(entry: &AuthorizationType, usage: Use) -> Value {
+    let mut properties = Map::new();
+    let mut required = vec!["name", "protocol", "url_address", "authorization_type"];
+    properties.insert("protocol".to_owned(), json!({ "const": entry.protocol.kind() }));
+    properties.insert("authorization_type".to_owned(), json!({ "const": entry.kind }));
+    let headers = if usage == Use::Read { "CustomHeadersShown" } else { "CustomHeaders" };
+    properties.insert("custom_headers".to_owned(), reference(headers));
+    if entry.address_is_secret && usage != Use::New {
+        properties.insert("url_path".to_owned(), reference("SecretState"));
+    }
+    for field in entry.fields {
+        properties.insert(field.key.to_owned(), property(field, usage));
+        let needed = field.missing.is_some() && (usage == Use::New || !field.is_secret());
+        if needed || usage == Use::Read {
+            required.push(field.key);
+        }
+    }
+    let mut parts = vec![reference("CredentialSettings")];
+    if usage != Use::New {
+        parts.push(reference("CredentialFacts"));
+    }
+    if usage == Use::Read {
+        required.extend(["id", "etag", "custom_headers", "status", "created_at", "updated_at"]);
+        return json!({ "title": entry.label, "allOf": parts, "required": required, "properties": properties });
+    }
+    json!({
+        "title": entry.label,
+        "allOf": parts,
+        "required": required,
+        "properties": properties,
+        "unevaluatedProperties": false,
+    })
+}
+
+fn property(field: &Field, usage: Use) -> Value {
+    let mut text = json!({ "type": "string", "title": field.label, "maxLength": field.max_chars });
+    if !field.hint.is_empty() {
+        text["description"] = Value::from(field.hint);
+    }
+    if !field.prefill.is_empty() {
+        text["default"] = Value::from(field.prefill);
+    }
+    if field.missing.is_some() && usage != Use::Read {
+        text["minLength"] = Value::from(1);
+    }
+    if !field.is_secret() {
+        return text;
+    }
+    text["writeOnly"] = Value::Bool(true);
+    match usage {
+        Use::New => text,
+        Use::Read => reference("SecretState"),
+        Use::Replace => json!({
+            "description": "Left out, or as it was read: the stored one is kept.",
+            "oneOf": [text, reference("SecretState")],
+        }),
+    }
+}
+
+/// Every member of every type, none of them needed.
+fn patch() -> Value {
+    let kinds: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| entry.kind).collect();
+    let mut properties = Map::new();
+    properties.insert("protocol".to_owned(), json!({ "enum": ["https"] }));
+    properties.insert("authorization_type".to_owned(), json!({ "enum": kinds }));
+    properties.insert("custom_headers".to_owned(), reference("CustomHeaders"));
+    properties.insert("url_path".to_owned(), reference("SecretState"));
+    for field in AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields) {
+        properties.insert(field.key.to_owned(), property(field, Use::Replace));
+    }
+    json!({
+        "allOf": [reference("CredentialSettings"), reference("CredentialFacts")],
+        "properties": properties,
+        "unevaluatedProperties": false,
+    })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}

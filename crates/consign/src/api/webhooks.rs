@@ -1,0 +1,111 @@
+//! `/webhooks` and `/connectors`, of which webhooks are the one kind so far.
+
+use consign_core::connector::ConnectorState;
+use consign_core::id::{CredentialId, EventId};
+use consign_store::connectors::ConnectorFilter;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::problem::Problem;
+use crate::ops::{OpError, webhooks};
+
+pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
+    call.parsed("kind", "webhook", |text| (text == "webhook").then_some(()))?;
+    let state = call.parsed("state", "a state such as paused", |text| {
+        ConnectorState::ALL.iter().any(|state| state.kind() == text).then(|| text.to_owned())
+    })?;
+    let credential =
+        call.parsed("credential", "the id of a credential", |text| text.parse::<CredentialId>().ok())?;
+    let filter = ConnectorFilter { q: call.text("q"), state, credential };
+    Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+}
+
+pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
+    let create = async {
+        let value = webhooks::create(&call.app, &call.actor, call.object()?).await?;
+        Ok(Answer::json(StatusCode::CREATED, &value))
+    };
+    call.once(create).await
+}
+
+pub(super) async fn preview(call: Call) -> Result<Answer, Problem> {
+    let mut sent = call.object()?;
+    let event = match sent.remove("event") {
+        None | Some(Value::Null) => None,
+        Some(id) => {
+            let id = id.as_str().and_then(|id| id.parse::<EventId>().ok());
+            Some(id.ok_or_else(|| Problem::not_found("event"))?)
+        }
+    };
+    Ok(Answer::ok(&webhooks::preview(&call.app, &call.actor, sent, event).await?))
+}
+
+pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
+    let value = webhooks::find(&call.app, &call.actor, call.place("id")).await?;
+    Ok(call.found(&value))
+}
+
+pub(super) async fn replace(call: Call) -> Result<Answer, Problem> {
+    let (if_match, sent) = (call.if_match()?, call.object()?);
+    let saved = webhooks::replace(&call.app, &call.actor, call.place("id"), sent, if_match).await;
+    saved_or_changed(&call, saved).await
+}
+
+pub(super) async fn patch(call: Call) -> Result<Answer, Problem> {
+    let (if_match, sent) = (call.if_match()?, call.object()?);
+    let saved = webhooks::patch(&call.app, &call.actor, call.place("id"), sent, if_match).await;
+    saved_or_changed(&call, saved).await
+}
+
+pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {
+    match webhooks::delete(&call.app, &call.actor, call.place("id"), call.if_match()?).await {
+        Ok(deleted) => Ok(Answer::ok(&json!({ "name": deleted.name, "cancelled": deleted.cancelled }))),
+        Err(error) => Err(with_current(&call, error).await),
+    }
+}
+
+pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
+    let test = async {
+        let sample = call.object_if_sent()?;
+        let unknown = sample.keys().filter(|key| !["type", "data"].contains(&key.as_str()));
+        let unknown: Vec<_> =
+            unknown.map(|key| consign_core::catalog::unknown_field(key, &["type", "data"])).collect();
+        if !unknown.is_empty() {
+            return Err(Problem::invalid(&unknown));
+        }
+        let value = webhooks::send_test(&call.app, &call.actor, call.place("id"), Some(sample)).await?;
+        Ok(Answer::json(StatusCode::CREATED, &value))
+    };
+    call.once(test).await
+}
+
+pub(super) async fn pause(call: Call) -> Result<Answer, Problem> {
+    let pause = async {
+        call.nothing()?;
+        Ok(Answer::ok(&webhooks::pause(&call.app, &call.actor, call.place("id")).await?))
+    };
+    call.once(pause).await
+}
+
+pub(super) async fn resume(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&webhooks::resume(&call.app, &call.actor, call.place("id")).await?))
+}
+
+async fn saved_or_changed(call: &Call, saved: Result<Value, OpError>) -> Result<Answer, Problem> {
+    match saved {
+        Ok(value) => Ok(Answer::ok(&value)),
+        Err(error) => Err(with_current(call, error).await),
+    }
+}
+
+/// Who came second sees the object as it is now, as far as they may read it.
+async fn with_current(call: &Call, error: OpError) -> Problem {
+    if matches!(error, OpError::Changed { .. })
+        && let Ok(current) = webhooks::find(&call.app, &call.actor, call.place("id")).await
+    {
+        return Problem::changed(current);
+    }
+    error.into()
+}

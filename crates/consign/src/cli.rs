@@ -1,0 +1,236 @@
+//! The command line. `serve` and `demo` are the product; the nouns are a client of its API; `key`, `config` and
+//! `admin` work on this machine's files.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use failure::{Code, Failure};
+use output::Output;
+
+mod admin;
+mod api_key;
+mod client;
+mod config;
+mod context;
+mod credential;
+mod delivery;
+mod demo;
+mod event;
+mod failure;
+mod healthcheck;
+mod key;
+mod listing;
+mod output;
+mod secret;
+mod serve;
+mod session;
+mod webhook;
+
+/// What was typed.
+#[derive(Parser)]
+#[command(
+    name = "consign",
+    version,
+    about = "Keeps the credentials of your connectors, and does the sending itself.",
+    after_help = "Environment: CONSIGN_SERVER, CONSIGN_TOKEN, CONSIGN_TOKEN_FILE, CONSIGN_CONTEXT, NO_COLOR; a flag wins.",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Default)]
+pub(crate) struct Global {
+    /// The server to talk to
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global")]
+    server: Option<String>,
+    /// The context to use instead of the current one
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
+    context: Option<String>,
+    /// Print the answer of the API, unchanged
+    #[arg(long, global = true, conflicts_with = "plain", help_heading = "Global")]
+    json: bool,
+    /// Print tab-separated values
+    #[arg(long, global = true, help_heading = "Global")]
+    plain: bool,
+    /// Print no headings
+    #[arg(long, global = true, help_heading = "Global")]
+    no_header: bool,
+    /// Print no messages
+    #[arg(short, long, global = true, help_heading = "Global")]
+    quiet: bool,
+    /// Tell each request with its id
+    #[arg(short, long, global = true, help_heading = "Global")]
+    verbose: bool,
+    /// Never ask
+    #[arg(long, global = true, help_heading = "Global")]
+    no_input: bool,
+    /// No colour
+    #[arg(long, global = true, help_heading = "Global")]
+    no_color: bool,
+    /// Print times as they are, not how long ago they were
+    #[arg(long, global = true, help_heading = "Global")]
+    absolute_time: bool,
+    /// How long an answer may take, such as 30s or 2m
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Global")]
+    timeout: Option<Duration>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Run a throw-away server on this machine with a stand-in tool, and watch deliveries arrive
+    Demo {
+        /// The port of the console
+        #[arg(long, value_name = "PORT")]
+        port: Option<u16>,
+        /// End when everything was delivered
+        #[arg(long)]
+        once: bool,
+    },
+    /// Sign in to a server with an API key
+    Login(session::Login),
+    /// Forget the token of a server
+    Logout,
+    /// Who you are, and what you may do
+    Whoami,
+    /// Servers you are signed in to
+    #[command(subcommand)]
+    Context(session::ContextVerb),
+    /// Credentials: where a tool is, and how we are let in
+    #[command(subcommand)]
+    Credential(credential::Verb),
+    /// Webhooks: one request per event
+    #[command(subcommand)]
+    Webhook(webhook::Verb),
+    /// Events: what happened
+    #[command(subcommand)]
+    Event(event::Verb),
+    /// Deliveries: what was sent, and what came back
+    #[command(subcommand)]
+    Delivery(delivery::Verb),
+    /// API keys of programs
+    #[command(subcommand)]
+    ApiKey(api_key::Verb),
+    /// The encryption key ring of this machine
+    #[command(subcommand)]
+    Key(key::Verb),
+    /// The options of the server on this machine
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// The data folder of this machine, while the server is stopped
+    #[command(subcommand)]
+    Admin(admin::Verb),
+    /// Whether a server is ready: for containers without curl
+    Healthcheck(healthcheck::Healthcheck),
+    /// The version of this program
+    Version,
+}
+
+/// Which configuration a command on this machine reads.
+#[derive(Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file [default: /etc/consign/consign.toml, else ./consign.toml]
+    #[arg(long = "config", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<crate::config::Loaded, Failure> {
+        crate::config::load(self.path.as_deref())
+            .map_err(|error| Failure::caused(Code::Failed, "The configuration cannot be used", &error))
+    }
+}
+
+/// Parses the arguments of this process, runs the command, and tells why it failed.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no failures: the code is 0 for them.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8));
+        }
+    };
+    let output = Output::new(&arguments.global);
+    match dispatch(arguments, &output) {
+        Ok(code) => code,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Serve(arguments) => on_all_cores(serve::run(arguments, output)),
+        Command::Demo { port, once } => on_all_cores(async { Ok(demo::run(port, once).await?) }),
+        Command::Login(arguments) => on_one_core(session::login(arguments, &global, output)),
+        Command::Logout => session::logout(&global, output),
+        Command::Whoami => on_one_core(session::whoami(&global, output)),
+        Command::Context(verb) => session::context(verb, &global, output),
+        Command::Credential(verb) => on_one_core(credential::run(verb, &global, output)),
+        Command::Webhook(verb) => on_one_core(webhook::run(verb, &global, output)),
+        Command::Event(verb) => on_one_core(event::run(verb, &global, output)),
+        Command::Delivery(verb) => on_one_core(delivery::run(verb, &global, output)),
+        Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
+        Command::Key(verb) => key::run(verb, output),
+        Command::Config(verb) => config::run(verb, output),
+        Command::Admin(verb) => on_all_cores(admin::run(verb, output)),
+        Command::Healthcheck(arguments) => on_one_core(healthcheck::run(arguments, &global, output)),
+        Command::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            match output.form {
+                output::Form::Json => output.line(&serde_json::json!({ "version": version }).to_string()),
+                output::Form::People | output::Form::Plain => output.line(&format!("consign {version}")),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn on_all_cores(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    run_on(tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+fn on_one_core(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    run_on(tokio::runtime::Builder::new_current_thread(), work)
+}
+
+fn run_on(
+    mut builder: tokio::runtime::Builder,
+    work: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    let runtime = builder.enable_all().build();
+    runtime.map_err(|error| Failure::caused(Code::Failed, "No threads could be started", &error))?.block_on(work)
+}
+
+/// `30`, `30s`, `2m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "such as 30s, 2m or 1h".to_owned();
+    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(digits) => (digits, &text[digits.len()..]),
+        None => (text, "s"),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "h" => number.checked_mul(3_600),
+        "m" => number.checked_mul(60),
+        _ => Some(number),
+    };
+    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests;

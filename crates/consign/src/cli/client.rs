@@ -1,0 +1,294 @@
+//! A small client of Consign's own API: HTTP/1.1, with TLS by the authorities of this machine. It never talks to
+//! anything but the server it was told, and follows no redirect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use consign_core::id::RequestId;
+use consign_core::secret::Secret;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, USER_AGENT};
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::failure::{Code, Failure};
+use super::output::Output;
+
+/// Where the API begins.
+const BASE: &str = "/api/v1";
+/// The largest answer that is read: a page of 200 events with their details is far smaller.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+const AGENT: &str = concat!("consign/", env!("CARGO_PKG_VERSION"));
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The address of a Consign server: an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    secure: bool,
+    authority: Authority,
+}
+
+impl Server {
+    /// Reads an address such as `https://consign.example.com`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let wrong = || Failure::usage("The server is given as an address such as https://consign.example.com");
+        let address: Uri = text.trim().parse().map_err(|_| wrong())?;
+        let secure = match address.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wrong()),
+        };
+        let authority = address.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+        if !["", "/"].contains(&address.path()) {
+            return Err(wrong());
+        }
+        Ok(Self { secure, authority: authority.clone() })
+    }
+
+    /// The origin, without a slash at the end.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.authority)
+    }
+
+    /// Host and port, as a name for a context.
+    pub(crate) fn name(&self) -> String {
+        self.authority.to_string()
+    }
+
+    /// Whether what is sent can be read on the way.
+    pub(crate) fn is_exposed(&self) -> bool {
+        let host = self.host();
+        !self.secure && host != "localhost" && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.secure { 443 } else { 80 })
+    }
+}
+
+/// A client with what it needs for each request.
+pub(crate) struct Client<'a> {
+    pub(crate) server: Server,
+    pub(crate) token: Option<Secret>,
+    pub(crate) time_max: Duration,
+    pub(crate) output: &'a Output,
+}
+
+/// A good answer.
+pub(crate) struct Answer {
+    /// The ETag, to be sent back as If-Match.
+    pub(crate) etag: Option<String>,
+    /// The body as it came.
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// The body read as JSON.
+    pub(crate) fn json(&self) -> Result<Value, Failure> {
+        let read = serde_json::from_slice(&self.body);
+        read.map_err(|_| Failure::new(Code::Failed, "The server's answer is not JSON. Is it a Consign server?"))
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// One request before it is sent.
+pub(crate) struct Call {
+    method: Method,
+    path: String,
+    body: Option<(&'static str, Vec<u8>)>,
+    if_match: Option<String>,
+}
+
+impl Call {
+    /// A request to a path of segments below the API; each segment is escaped.
+    pub(crate) fn new(method: Method, segments: &[&str]) -> Self {
+        let path = segments.iter().fold(BASE.to_owned(), |path, segment| path + "/" + &escape(segment));
+        Self { method, path, body: None, if_match: None }
+    }
+
+    pub(crate) fn get(segments: &[&str]) -> Self {
+        Self::new(Method::GET, segments)
+    }
+
+    pub(crate) fn post(segments: &[&str]) -> Self {
+        Self::new(Method::POST, segments)
+    }
+
+    /// A path outside the API.
+    pub(crate) fn outside(path: &str) -> Self {
+        Self { method: Method::GET, path: path.to_owned(), body: None, if_match: None }
+    }
+
+    /// With a query parameter, if there is a value.
+    pub(crate) fn query(mut self, name: &str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            let joint = if self.path.contains('?') { '&' } else { '?' };
+            self.path.push_str(&format!("{joint}{name}={}", escape(value)));
+        }
+        self
+    }
+
+    /// With a JSON body.
+    pub(crate) fn json(mut self, body: &Value) -> Self {
+        self.body = Some(("application/json", body.to_string().into_bytes()));
+        self
+    }
+
+    /// With a body of another media type.
+    pub(crate) fn body(mut self, content_type: &'static str, body: Vec<u8>) -> Self {
+        self.body = Some((content_type, body));
+        self
+    }
+
+    /// Only while the object is unchanged.
+    pub(crate) fn if_match(mut self, etag: &str) -> Self {
+        self.if_match = Some(etag.to_owned());
+        self
+    }
+}
+
+impl Client<'_> {
+    /// Sends, and takes only a success for an answer.
+    pub(crate) async fn send(&self, call: Call) -> Result<Answer, Failure> {
+        let shown = format!("{} {}", call.method, call.path);
+        let request = self.request(call)?;
+        let asked = timeout(self.time_max, self.exchange(request)).await;
+        let too_long = || {
+            let line = format!("{} did not answer within {} s", self.server.origin(), self.time_max.as_secs());
+            Failure::new(Code::TooLong, &line).and("Give it more time with --timeout")
+        };
+        let (status, etag, id, body) = asked.map_err(|_| too_long())??;
+        self.output.detail(&format!("{shown} → {status} {id}"));
+        match status {
+            200..=299 => Ok(Answer { etag, body }),
+            300..=399 => Err(Failure::new(Code::Failed, &format!("{} answers with a redirect", self.server.origin()))
+                .and("Use the address that it leads to")),
+            _ => Err(Failure::answered(status, &body)),
+        }
+    }
+
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
+        let unsendable = |_| Failure::usage("The request cannot be made of these values");
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(call.path)
+            .header(HOST, self.server.authority.as_str())
+            .header(USER_AGENT, AGENT)
+            .header(ACCEPT, "application/json");
+        if let Some(token) = &self.token {
+            let value = Secret::new(format!("Bearer {}", token.expose()));
+            let value = HeaderValue::from_str(value.expose());
+            let mut value = value.map_err(|_| Failure::new(Code::SignIn, "The token holds characters that no token has"))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        if let Some(etag) = call.if_match {
+            request = request.header(IF_MATCH, etag);
+        }
+        if call.method == Method::POST {
+            request = request.header(IDEMPOTENCY_KEY, RequestId::new(self.output.now).to_string());
+        }
+        let body = match call.body {
+            Some((content_type, body)) => {
+                request = request.header(CONTENT_TYPE, content_type);
+                Bytes::from(body)
+            }
+            None => Bytes::new(),
+        };
+        request.body(Full::new(body)).map_err(unsendable)
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(u16, Option<String>, String, Bytes), Failure> {
+        let stream = connect(&self.server).await.map_err(|error| self.unreachable(&error))?;
+        if !self.server.secure {
+            return self.exchange_over(stream, request).await;
+        }
+        let name = ServerName::try_from(self.server.host().to_owned())
+            .map_err(|_| Failure::usage("The server's name cannot be used with TLS"))?;
+        let connector = TlsConnector::from(Arc::new(trust()?));
+        let secured = connector.connect(name, stream).await;
+        let stream = secured.map_err(|error| self.unreachable(&error))?;
+        self.exchange_over(stream, request).await
+    }
+
+    async fn exchange_over<S>(
+        &self,
+        stream: S,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(u16, Option<String>, String, Bytes), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(&error))?;
+        // Ends with the answer; its errors are seen by the request.
+        tokio::spawn(connection);
+        let answer = sender.send_request(request).await.map_err(|error| self.unreachable(&error))?;
+        let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, etag) = (answer.status().as_u16(), text(ETAG.as_str()));
+        let id = text("x-request-id").unwrap_or_default();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let cut = |_| Failure::new(Code::Unreachable, "The answer was cut off or is too large");
+        Ok((status, etag, id, body.map_err(cut)?.to_bytes()))
+    }
+
+    fn unreachable(&self, error: &dyn std::error::Error) -> Failure {
+        let line = format!("{} cannot be reached", self.server.origin());
+        Failure::caused(Code::Unreachable, &line, error)
+            .and("Check that it runs, and the address: --server, CONSIGN_SERVER or the context")
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the operator's own server, named by the operator")]
+async fn connect(server: &Server) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect((server.host(), server.port())).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The authorities of this machine; `SSL_CERT_FILE` names others.
+fn trust() -> Result<ClientConfig, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(Failure::new(Code::Unreachable, "This machine trusts no certificate authority")
+            .and("Install ca-certificates, or name a file with SSL_CERT_FILE"));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = versions.expect("the provider speaks TLS 1.2 and 1.3");
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A text as one path segment or query value: RFC 3986 section 2.3.
+pub(crate) fn escape(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut escaped, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,395 @@
+//! `consign credential`: where a tool is, and how we are let in. Secrets go in and never come out.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::client::{Answer, Call, Client};
+use super::failure::{Code, Failure};
+use super::listing::{PageFlags, cell, show, show_one, show_written, text};
+use super::output::Output;
+use super::secret::{Secrets, from_input};
+use super::{context, output};
+
+const CREDENTIALS: &str = "credentials";
+
+/// What can be done with credentials.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// List credentials
+    List(ListFlags),
+    /// Show one; its secrets appear as set or not set
+    Get {
+        /// Name or id
+        name: String,
+    },
+    /// Create one
+    Create(Box<CreateFlags>),
+    /// Change one; what is not mentioned stays
+    Edit(Box<EditFlags>),
+    /// Replace secrets
+    SetSecret(SetSecretFlags),
+    /// What uses it
+    Usage {
+        /// Name or id
+        name: String,
+    },
+    /// Delete one
+    Delete(DeleteFlags),
+    /// The authorization types with their fields
+    AuthorizationTypes,
+}
+
+#[derive(Args)]
+pub(crate) struct ListFlags {
+    /// Only those whose name or address holds this text
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    /// Only those with this status
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those of this type
+    #[arg(long, value_name = "TYPE")]
+    authorization_type: Option<String>,
+    /// Only those with this label
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Option<String>,
+    /// Only those that end before this day
+    #[arg(long, value_name = "DATE")]
+    ends_before: Option<String>,
+    #[command(flatten)]
+    page: PageFlags,
+}
+
+/// What a credential is made of. Secrets are never arguments.
+#[derive(Args)]
+pub(crate) struct Fields {
+    /// The address of the tool, such as https://acme.service-now.com/
+    #[arg(long, value_name = "URL")]
+    url_address: Option<String>,
+    /// How we are let in; see: consign credential authorization-types
+    #[arg(long, value_name = "TYPE")]
+    authorization_type: Option<String>,
+    /// The user name
+    #[arg(long)]
+    username: Option<String>,
+    /// The word in front of a token
+    #[arg(long, value_name = "WORD")]
+    header_prefix: Option<String>,
+    /// A header sent with every request, its value from a file or variable; repeatable
+    #[arg(long, value_name = "NAME=@FILE|env:VAR")]
+    custom_header: Vec<String>,
+    /// The day on which it ends
+    #[arg(long, value_name = "DATE")]
+    ends_on: Option<String>,
+    /// A label; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<String>,
+    /// The most requests at one time, over all connectors
+    #[arg(long, value_name = "N")]
+    max_concurrency: Option<u32>,
+    /// The most requests a second, over all connectors
+    #[arg(long, value_name = "N")]
+    max_per_second: Option<f64>,
+    /// A secret from a file, a variable, standard input or the keyboard; repeatable
+    #[arg(long, value_name = "FIELD=@FILE|env:VAR|-|prompt")]
+    secret: Vec<String>,
+    /// Start from a JSON file with the keys of the API
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct CreateFlags {
+    /// Its name
+    #[arg(long)]
+    name: Option<String>,
+    /// The protocol
+    #[arg(long)]
+    protocol: Option<String>,
+    #[command(flatten)]
+    fields: Fields,
+}
+
+#[derive(Args)]
+pub(crate) struct EditFlags {
+    /// Name or id
+    name: String,
+    /// A new name
+    #[arg(long = "name", value_name = "NAME")]
+    new_name: Option<String>,
+    /// Remove a header; repeatable
+    #[arg(long, value_name = "NAME")]
+    remove_custom_header: Vec<String>,
+    /// Remove a label; repeatable
+    #[arg(long, value_name = "KEY")]
+    remove_label: Vec<String>,
+    /// Only while it is unchanged
+    #[arg(long, value_name = "ETAG")]
+    if_match: Option<String>,
+    #[command(flatten)]
+    fields: Fields,
+}
+
+#[derive(Args)]
+pub(crate) struct SetSecretFlags {
+    /// Name or id
+    name: String,
+    /// The secrets
+    #[arg(value_name = "FIELD=@FILE|env:VAR|-|prompt", required_unless_present = "from_stdin")]
+    secrets: Vec<String>,
+    /// Read FIELD=VALUE lines from standard input, taken as they are
+    #[arg(long)]
+    from_stdin: bool,
+    /// Only while it is unchanged
+    #[arg(long, value_name = "ETAG")]
+    if_match: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct DeleteFlags {
+    /// Name or id
+    name: String,
+    /// Do not ask, when nothing uses it
+    #[arg(long)]
+    yes: bool,
+    /// Do not ask, although connectors use it: their deliveries wait for another one
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+    /// Only while it is unchanged
+    #[arg(long, value_name = "ETAG")]
+    if_match: Option<String>,
+}
+
+/// Runs one verb.
+pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
+    let client = context::client(global, output)?;
+    match verb {
+        Verb::List(flags) => list(&client, output, &flags).await?,
+        Verb::Get { name } => show_one(output, &client.send(Call::get(&[CREDENTIALS, &name])).await?)?,
+        Verb::Create(flags) => create(&client, output, *flags).await?,
+        Verb::Edit(flags) => edit(&client, output, *flags).await?,
+        Verb::SetSecret(flags) => set_secret(&client, output, &flags).await?,
+        Verb::Usage { name } => {
+            let answer = client.send(Call::get(&[CREDENTIALS, &name, "usage"])).await?;
+            show(output, &answer, &["kind", "name", "state", "24 hours", "waiting"], "Nothing uses it.", |row| {
+                ["kind", "name", "state", "deliveries_24h", "waiting"].map(|key| cell(row, key)).to_vec()
+            })?;
+        }
+        Verb::Delete(flags) => delete(&client, output, &flags).await?,
+        Verb::AuthorizationTypes => types(&client, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result<(), Failure> {
+    let call = Call::get(&[CREDENTIALS])
+        .query("q", flags.q.as_deref())
+        .query("status", flags.status.as_deref())
+        .query("authorization_type", flags.authorization_type.as_deref())
+        .query("label", flags.label.as_deref())
+        .query("ends_before", flags.ends_before.as_deref());
+    let answer = client.send(flags.page.of(call)).await?;
+    let headings = ["name", "authorization", "status", "last used", "used by"];
+    show(output, &answer, &headings, "There are no credentials.", |row| {
+        vec![
+            cell(row, "name"),
+            cell(row, "authorization_type_label"),
+            cell(row, "status.label"),
+            output.when(&row["last_used_at"]),
+            cell(row, "used_by_count"),
+        ]
+    })
+}
+
+async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Result<(), Failure> {
+    let mut secrets = Secrets::new(output);
+    let mut body = flags.fields.body(&mut secrets)?;
+    put(&mut body, "name", flags.name);
+    let protocol = flags.protocol.or_else(|| (!body.contains_key("protocol")).then(|| "https".to_owned()));
+    put(&mut body, "protocol", protocol);
+    let rows = flags.fields.header_rows(&mut secrets)?;
+    if !rows.is_empty() {
+        body.insert("custom_headers".to_owned(), rows.into());
+    }
+    let answer = client.send(Call::post(&[CREDENTIALS]).json(&Value::Object(body))).await?;
+    let written = show_written(output, &answer, "Created", "credential")?;
+    output.next(&format!("consign webhook create --credential \"{}\" …", text(&written, "name")));
+    Ok(())
+}
+
+async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<(), Failure> {
+    let found = client.send(Call::get(&[CREDENTIALS, &flags.name])).await?;
+    let etag = etag(flags.if_match, &found)?;
+    let mut secrets = Secrets::new(output);
+    let mut patch = flags.fields.body(&mut secrets)?;
+    put(&mut patch, "name", flags.new_name);
+    for key in &flags.remove_label {
+        nested(&mut patch, "labels").insert(key.clone(), Value::Null);
+    }
+    let fresh = flags.fields.header_rows(&mut secrets)?;
+    if !fresh.is_empty() || !flags.remove_custom_header.is_empty() {
+        let present = found.json()?["custom_headers"].as_array().cloned().unwrap_or_default();
+        let rows = merged_headers(present, fresh, &flags.remove_custom_header);
+        patch.insert("custom_headers".to_owned(), rows.into());
+    }
+    if patch.is_empty() {
+        return Err(Failure::usage("Say what to change; see: consign credential edit --help"));
+    }
+    let call = Call::new(Method::PATCH, &[CREDENTIALS, &flags.name]).if_match(&etag);
+    let body = Value::Object(patch).to_string().into_bytes();
+    let answer = client.send(call.body("application/merge-patch+json", body)).await?;
+    show_written(output, &answer, "Saved", "credential").map(drop)
+}
+
+async fn set_secret(client: &Client<'_>, output: &Output, flags: &SetSecretFlags) -> Result<(), Failure> {
+    let found = client.send(Call::get(&[CREDENTIALS, &flags.name])).await?;
+    let mut etag = etag(flags.if_match.clone(), &found)?;
+    let mut secrets = Secrets::new(output);
+    let mut given: Vec<(String, Value)> = Vec::new();
+    for argument in &flags.secrets {
+        let (field, secret) = secrets.field(argument)?;
+        given.push((field, secret.expose().into()));
+    }
+    if flags.from_stdin {
+        for line in from_input()?.expose().lines().filter(|line| !line.is_empty()) {
+            let pair = line.split_once('=');
+            let (field, value) = pair.ok_or_else(|| Failure::usage("Each line is FIELD=VALUE"))?;
+            given.push((field.replace('-', "_"), value.into()));
+        }
+    }
+    for (field, value) in given {
+        let call = Call::new(Method::PUT, &[CREDENTIALS, &flags.name, "secrets", &field]).if_match(&etag);
+        let answer = client.send(call.json(&json!({ "value": value }))).await?;
+        if output.form == output::Form::Json {
+            output.text(&answer.text());
+        }
+        output.done(&format!("Replaced {field} of “{}”", flags.name));
+        etag = answer.etag.unwrap_or_else(|| "*".to_owned());
+    }
+    Ok(())
+}
+
+async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Result<(), Failure> {
+    let found = client.send(Call::get(&[CREDENTIALS, &flags.name])).await?;
+    let etag = etag(flags.if_match.clone(), &found)?;
+    let credential = found.json()?;
+    let name = text(&credential, "name");
+    let usage = client.send(Call::get(&[CREDENTIALS, &flags.name, "usage"])).await?.json()?;
+    let users: Vec<String> =
+        usage["items"].as_array().into_iter().flatten().map(|user| text(user, "name")).collect();
+    let linked = if users.is_empty() {
+        output.confirm(&format!("Delete credential “{name}”?"), flags.yes || flags.confirm.as_deref() == Some(&name))?;
+        None
+    } else {
+        let warning = format!("“{name}” is used by {}. Their deliveries will wait for another credential.", users.join(", "));
+        output.confirm_name(&warning, &name, flags.confirm.as_deref())?;
+        Some("hold")
+    };
+    let call = Call::new(Method::DELETE, &[CREDENTIALS, &flags.name]).query("linked", linked).if_match(&etag);
+    let answer = client.send(call).await?;
+    if output.form == output::Form::Json && !answer.body.is_empty() {
+        output.text(&answer.text());
+    }
+    output.done(&format!("Deleted credential “{name}”"));
+    Ok(())
+}
+
+async fn types(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&["authorization-types"])).await?;
+    show(output, &answer, &["type", "label", "fields", "secrets"], "There are none.", |row| {
+        let keys = |secret: bool| {
+            let fields = row["fields"].as_array().into_iter().flatten();
+            let keys = fields.filter(|field| field["secret"].as_bool() == Some(secret)).map(|field| text(field, "key"));
+            keys.collect::<Vec<_>>().join(", ")
+        };
+        vec![cell(row, "kind"), cell(row, "label"), keys(false), keys(true)]
+    })
+}
+
+impl Fields {
+    /// The keys of the API that these flags give, custom headers apart.
+    fn body(&self, secrets: &mut Secrets<'_>) -> Result<Map<String, Value>, Failure> {
+        let mut body = self.from_file.as_deref().map(read_object).transpose()?.unwrap_or_default();
+        put(&mut body, "url_address", self.url_address.clone());
+        put(&mut body, "authorization_type", self.authorization_type.clone());
+        put(&mut body, "username", self.username.clone());
+        put(&mut body, "header_prefix", self.header_prefix.clone());
+        if let Some(day) = &self.ends_on {
+            let value = if day.is_empty() { Value::Null } else { day.as_str().into() };
+            body.insert("ends_on".to_owned(), value);
+        }
+        for pair in &self.label {
+            let pair = pair.split_once('=').ok_or_else(|| Failure::usage("A label is given as KEY=VALUE"))?;
+            nested(&mut body, "labels").insert(pair.0.to_owned(), pair.1.into());
+        }
+        body.extend(self.max_concurrency.map(|most| ("max_concurrency".to_owned(), most.into())));
+        body.extend(self.max_per_second.map(|most| ("max_per_second".to_owned(), most.into())));
+        for argument in &self.secret {
+            let (field, secret) = secrets.field(argument)?;
+            body.insert(field, secret.expose().into());
+        }
+        Ok(body)
+    }
+
+    fn header_rows(&self, secrets: &mut Secrets<'_>) -> Result<Vec<Value>, Failure> {
+        let rows = self.custom_header.iter().map(|argument| {
+            let (name, value) = secrets.named(argument)?;
+            Ok(json!({ "name": name, "value": value.expose(), "sent_with": "api_request" }))
+        });
+        rows.collect()
+    }
+}
+
+/// The present rows, which keep their values, with fresh ones in their place or at the end.
+fn merged_headers(present: Vec<Value>, fresh: Vec<Value>, removed: &[String]) -> Vec<Value> {
+    let same = |row: &Value, name: &str| text(row, "name").eq_ignore_ascii_case(name);
+    let gone = |row: &Value| removed.iter().any(|name| same(row, name));
+    let mut rows: Vec<Value> = present.into_iter().filter(|row| !gone(row)).collect();
+    for row in fresh {
+        match rows.iter_mut().find(|other| same(other, &text(&row, "name"))) {
+            Some(place) => *place = row,
+            None => rows.push(row),
+        }
+    }
+    rows
+}
+
+/// The tag to send back: the one asked for, else the one just read.
+pub(super) fn etag(asked: Option<String>, found: &Answer) -> Result<String, Failure> {
+    let etag = asked.or_else(|| found.etag.clone());
+    etag.ok_or_else(|| Failure::new(Code::Failed, "The server's answer has no ETag. Is it a Consign server?"))
+}
+
+/// A JSON object from a file; `-` is standard input.
+pub(super) fn read_object(path: &str) -> Result<Map<String, Value>, Failure> {
+    let text = if path == "-" {
+        from_input()?
+    } else {
+        let text = std::fs::read_to_string(path);
+        let unreadable = |error| Failure::caused(Code::Usage, &format!("{path} cannot be read"), &error);
+        consign_core::secret::Secret::new(text.map_err(unreadable)?)
+    };
+    // What the reader met is not repeated: the file may hold secrets.
+    serde_json::from_str(text.expose()).map_err(|error| {
+        Failure::usage(&format!("{path} is not a JSON object: line {}, column {}", error.line(), error.column()))
+    })
+}
+
+pub(super) fn put(body: &mut Map<String, Value>, key: &str, value: Option<String>) {
+    body.extend(value.map(|value| (key.to_owned(), Value::String(value))));
+}
+
+fn nested<'a>(body: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
+    let slot = body.entry(key.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    if !slot.is_object() {
+        *slot = Value::Object(Map::new());
+    }
+    slot.as_object_mut().expect("it was just made an object")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! `consign demo`: the product on loopback with throw-away data and a stand-in tool, delivering real events.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::id::RequestId;
+use consign_core::secret::Secret;
+use consign_core::vault::KeyRing;
+use consign_store::{DatabaseUrl, Store};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::Global;
+use super::client::{Call, Client, Server};
+use super::failure::Failure;
+use super::output::Output;
+use crate::App;
+use crate::config::Config;
+use crate::ops::{self, Actor, Sent};
+
+mod tool;
+
+const PORT: u16 = 8_420;
+const TOOL_PORT: u16 = 8_421;
+/// Each type gets so many events.
+const EVENTS_PER_TYPE: usize = 3;
+/// Everything arrives within this time, or the demo has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs the demo until Ctrl-C; with `once` until everything arrived.
+///
+/// # Errors
+/// When something does not start, or an event does not arrive.
+pub(crate) async fn run(port: Option<u16>, once: bool) -> anyhow::Result<ExitCode> {
+    let output = &Arc::new(Output::new(&Global::default()));
+    let version = env!("CARGO_PKG_VERSION");
+    output.line(&format!("consign {version} · demo · loopback only · throw-away data, removed at the end"));
+    let folder = Folder::create()?;
+    let tool = tool::start(listen(Some(TOOL_PORT)).await?).await?;
+    output.done(&format!("Stand-in tool        {}    (own certificate, trusted by this demo only)", tool.address()));
+
+    let listener = listen(port.or(Some(PORT))).await?;
+    let app = start(&folder, &tool, listener.local_addr()?).await?;
+    let router = crate::server::router(app.clone());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(crate::server::serve(app.clone(), listener, router, async {
+        let _ = stopped.await;
+    }));
+
+    let shown = show(output, &app, &tool, once).await;
+    if shown.is_ok() && !once {
+        tokio::signal::ctrl_c().await.context("Ctrl-C cannot be watched")?;
+        output.line("Stopping. The demo data is removed.");
+    }
+    let _ = stop.send(());
+    serving.await??;
+    app.stop().await;
+    shown.map(|()| ExitCode::SUCCESS)
+}
+
+/// Sets up one credential and one webhook per authorization type, sends events, and shows what arrives.
+async fn show(output: &Arc<Output>, app: &Arc<App>, tool: &tool::Tool, once: bool) -> anyhow::Result<()> {
+    let actor = Actor::system(app.now());
+    for entry in AUTHORIZATION_TYPES {
+        let lock = tool.lock(entry.kind).with_context(|| format!("the stand-in tool has no door for {}", entry.kind))?;
+        let name = format!("Demo {}", entry.label);
+        let credential = object(lock.credential(&name, &tool.address()));
+        let created = ops::credentials::create(app, &actor, credential).await.map_err(explain)?;
+        let webhook = object(lock.webhook(&name, &created["id"], entry.kind));
+        ops::webhooks::create(app, &actor, webhook).await.map_err(explain)?;
+        output.done(&format!("Credential, webhook  “{name}”"));
+    }
+    let key = object(json!({ "name": "demo", "scopes": ["events:write", "deliveries:read"], "ends_on": null }));
+    let (_, key) = ops::api_keys::create(app, &actor, key).await.map_err(explain)?;
+
+    let events = format!("{}/api/v1/events", app.public_url());
+    let client = Client {
+        server: Server::parse(&app.public_url()).map_err(said)?,
+        token: Some(Secret::new(key.expose().to_owned())),
+        time_max: PATIENCE,
+        output,
+    };
+    for _ in 0..EVENTS_PER_TYPE {
+        for entry in AUTHORIZATION_TYPES {
+            let event = json!({ "type": format!("demo.{}", entry.kind), "data": { "device": "LT-0231", "score": 2.1 } });
+            client.send(Call::post(&["events"]).json(&event)).await.map_err(said)?;
+        }
+    }
+    output.line("");
+    output.line("ARRIVED   AUTHORIZATION         STATUS  AFTER   REFERENCE");
+    let shown = watch(output, tool, EVENTS_PER_TYPE * AUTHORIZATION_TYPES.len()).await?;
+    if once {
+        output.line(&format!("All {shown} events arrived, each with the right sign-in."));
+        return Ok(());
+    }
+    let link = ops::users::new_sign_in_link(app).await?;
+    output.line("");
+    output.line(&format!("Console       {}/demo/{}     signs you in as Demo, once", app.public_url(), link.expose()));
+    output.line("Send another event:");
+    output.line(&format!(
+        "  curl -sS {events} -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \\\n    --data '{{\"type\":\"demo.basic\",\"data\":{{\"device\":\"LT-0007\"}}}}'",
+        key.expose()
+    ));
+    output.line("Ctrl-C ends the demo and deletes its data.");
+    let (output, tool) = (output.clone(), tool.clone());
+    tokio::spawn(async move { watch_on(&output, &tool, shown).await });
+    Ok(())
+}
+
+/// Prints what arrives until `expected` events did.
+async fn watch(output: &Output, tool: &tool::Tool, expected: usize) -> anyhow::Result<usize> {
+    let mut shown = 0;
+    for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
+        shown = print_from(output, tool, shown);
+        if shown >= expected {
+            let refused = tool.received(0).iter().filter(|arrival| arrival.status != 201).count();
+            if refused > 0 {
+                bail!("{refused} of {shown} requests came without the right sign-in");
+            }
+            return Ok(shown);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    bail!("only {shown} of {expected} events arrived within {} seconds", PATIENCE.as_secs())
+}
+
+async fn watch_on(output: &Output, tool: &tool::Tool, mut shown: usize) {
+    loop {
+        shown = print_from(output, tool, shown);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn print_from(output: &Output, tool: &tool::Tool, shown: usize) -> usize {
+    let arrivals = tool.received(shown);
+    for arrival in &arrivals {
+        let label = AUTHORIZATION_TYPES.iter().find(|entry| entry.kind == arrival.kind).map_or("?", |entry| entry.label);
+        let clock = arrival.at.to_string();
+        output.line(&format!(
+            "{}  {label:<20}  {:<6}  {:>4} ms {}",
+            clock.get(11..19).unwrap_or_default(),
+            arrival.status,
+            arrival.after_ms,
+            arrival.reference,
+        ));
+    }
+    shown + arrivals.len()
+}
+
+async fn start(folder: &Folder, tool: &tool::Tool, listen: SocketAddr) -> anyhow::Result<Arc<App>> {
+    let mut config = Config::default();
+    config.server.listen = listen;
+    config.server.metrics_listen = None;
+    config.data.dir = folder.0.clone();
+    config.egress.allow = vec![format!("127.0.0.1:{}", tool.port())];
+    config.egress.allow_loopback = true;
+    let ca = folder.0.join("tool-ca.pem");
+    std::fs::write(&ca, tool.ca_pem())?;
+    config.egress.ca_file = Some(ca);
+    let url = DatabaseUrl::parse(&config.database_url())?;
+    let store = Store::open(&url, config.database.max_connections).await?;
+    Ok(App::start(config, KeyRing::generate(), store).await?)
+}
+
+/// The wanted port, or a free one when it is taken.
+async fn listen(port: Option<u16>) -> anyhow::Result<TcpListener> {
+    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?),
+    }
+}
+
+fn object(value: Value) -> Sent {
+    match value {
+        Value::Object(object) => object,
+        _ => Sent::new(),
+    }
+}
+
+fn explain(error: ops::OpError) -> anyhow::Error {
+    match error {
+        ops::OpError::Invalid(faults) => {
+            let sentences: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
+            anyhow::anyhow!("{}", sentences.join("; "))
+        }
+        other => other.into(),
+    }
+}
+
+fn said(failure: Failure) -> anyhow::Error {
+    anyhow::anyhow!("{}", failure.lines.join(" "))
+}
+
+/// A data folder that is removed at the end, whatever the end is.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create() -> anyhow::Result<Self> {
+        let now = consign_store::local_now();
+        let path = std::env::temp_dir().join(format!("consign-demo-{}", RequestId::new(now)));
+        crate::keys::create_folder(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed was throw-away data all the same.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,116 @@
+//! API keys: list, make, show once, revoke.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use consign_core::catalog::Invalid;
+use consign_core::rights::Right;
+use serde_json::{Map, Value, json};
+
+use super::Console;
+use super::errors::Failure;
+use super::form::{errors, message_at};
+use super::visit::{Message, Signed};
+use crate::ops::{OpError, api_keys};
+
+const PLACE: &str = "api_keys";
+const LIST: &str = "/api-keys";
+const DAY: Duration = Duration::from_secs(86_400);
+const DEFAULT_DAYS: u32 = 90;
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(LIST, get(list))
+        .route("/api-keys/new", get(new).post(create))
+        .route("/api-keys/{id}/revoke", get(confirm).post(revoke))
+}
+
+async fn list(visit: Signed) -> Result<Response, Failure> {
+    let now = visit.app().now();
+    let unused_since = now.minus(DAY * DEFAULT_DAYS).to_string();
+    let items = api_keys::list(visit.app(), &visit.actor).await?;
+    let context = json!({ "items": items, "unused_since": unused_since });
+    Ok(visit.page(StatusCode::OK, "api_keys.html", (PLACE, "API keys"), context).await)
+}
+
+async fn new(visit: Signed) -> Response {
+    form_page(&visit, StatusCode::OK, &[]).await
+}
+
+async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Response {
+    let form = &visit.form;
+    let chosen = form.all("scopes");
+    let scopes = Right::ALL.iter().map(|right| {
+        json!({ "value": right.kind(), "checked": chosen.contains(&right.kind()), "hint": meaning(*right) })
+    });
+    let default_end = visit.app().now().plus(DAY * DEFAULT_DAYS).day();
+    let ends_on = if form.has("name") { form.text("ends_on").to_owned() } else { default_end };
+    let context = json!({
+        "errors": errors(invalid),
+        "name": { "value": form.text("name"), "error": message_at(invalid, "name") },
+        "scopes": scopes.collect::<Vec<_>>(),
+        "scopes_error": message_at(invalid, "scopes"),
+        "ends_on": { "value": ends_on, "error": message_at(invalid, "ends_on") },
+        "never": form.has("never"),
+    });
+    visit.page(status, "api_key.html", (PLACE, "New API key"), context).await
+}
+
+/// What a scope allows, in words.
+fn meaning(right: Right) -> &'static str {
+    match right {
+        Right::CredentialsRead => "See credentials, never their secrets",
+        Right::CredentialsWrite => "Create, edit and delete credentials",
+        Right::ConnectorsRead => "See webhooks",
+        Right::ConnectorsWrite => "Create, edit and delete webhooks",
+        Right::EventsWrite => "Send events",
+        Right::EventsRead => "See events",
+        Right::DeliveriesRead => "See deliveries and their attempts",
+        Right::DeliveriesOperate => "Pause, resume, replay and cancel",
+        Right::PayloadsRead => "Open payloads",
+        Right::Admin => "Everything, API keys too",
+    }
+}
+
+async fn create(visit: Signed) -> Result<Response, Failure> {
+    let form = &visit.form;
+    let mut sent = Map::new();
+    sent.insert("name".to_owned(), json!(form.text("name")));
+    sent.insert("scopes".to_owned(), json!(form.all("scopes")));
+    let ends_on = if form.has("never") { Value::Null } else { json!(form.text("ends_on")) };
+    sent.insert("ends_on".to_owned(), ends_on);
+    let mut made = None;
+    let once = visit.once(async {
+        made = Some(api_keys::create(visit.app(), &visit.actor, sent).await?);
+        Ok(LIST.to_owned())
+    });
+    match once.await {
+        Ok(_) => {}
+        Err(OpError::Invalid(invalid)) => return Ok(form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await),
+        Err(other) => return Err(other.into()),
+    }
+    let Some((key, text)) = made else {
+        // The same form again: the key exists, and its text was shown.
+        return Ok(visit.go_and_say(LIST, Message::done("This key was created already. It was shown once.")));
+    };
+    let context = json!({ "current": key, "text": text.expose() });
+    Ok(visit.page(StatusCode::OK, "api_key_created.html", (PLACE, "API key created"), context).await)
+}
+
+async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let all = api_keys::list(visit.app(), &visit.actor).await?;
+    let current = all.into_iter().find(|key| key["id"] == json!(id)).ok_or(OpError::NotFound("API key"))?;
+    let context = json!({ "current": current });
+    Ok(visit.page(StatusCode::OK, "api_key_revoke.html", (PLACE, "Revoke API key"), context).await)
+}
+
+async fn revoke(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let name = api_keys::delete(visit.app(), &visit.actor, &id).await?;
+    let text = format!("Revoked {name}. Requests with this key are refused from now on.");
+    Ok(visit.go_and_say(LIST, Message::done(text)))
+}

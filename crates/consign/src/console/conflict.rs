@@ -1,0 +1,104 @@
+//! Two people edited the same thing: who changed it, both versions beside each other, and the choice between them.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::visit::Signed;
+
+/// A save that came too late.
+pub(super) struct Conflict<'a> {
+    /// "credential", "webhook".
+    pub(super) what: &'static str,
+    /// The entry of the navigation.
+    pub(super) place: &'static str,
+    /// The page of the thing, where the form goes as well.
+    pub(super) address: String,
+    /// As it is stored now.
+    pub(super) theirs: &'a Value,
+}
+
+/// What a form sends about itself, and what was typed as a secret: neither is put into the page.
+const NOT_CARRIED: &[&str] = &["csrf", "etag", "seen_at", "once", "custom_header_value"];
+
+impl Conflict<'_> {
+    /// The page of the choice. `mine` is what was to be saved, `last` the newest entry of the history.
+    pub(super) async fn page(&self, visit: &Signed, mine: &Map<String, Value>, last: Option<&Value>) -> Response {
+        let secret = |name: &str| self.is_secret(name) || (name == "url_address" && self.theirs.get("url_path").is_some());
+        let carried = visit.form.pairs().filter(|(name, _)| !NOT_CARRIED.contains(name) && !secret(name));
+        // The values of repeated rows stay in step; typed ones are in the session.
+        let values = visit.form.all("custom_header_value").len();
+        let empty = (0..values).map(|_| ("custom_header_value", ""));
+        let hidden = carried.chain(empty).map(|(name, value)| json!({ "name": name, "value": value }));
+        let context = json!({
+            "what": self.what,
+            "address": self.address,
+            "name": self.theirs["name"],
+            "etag": self.theirs["etag"],
+            "seen_at": self.theirs["updated_at"],
+            "who": last.map_or("Someone", |last| last["actor"].as_str().unwrap_or("Someone")),
+            "at": last.map_or(&self.theirs["updated_at"], |last| &last["at"]),
+            "rows": self.rows(mine, visit.form.text("seen_at")),
+            "hidden": hidden.collect::<Vec<_>>(),
+        });
+        visit.page(StatusCode::CONFLICT, "conflict.html", (self.place, "Changed by someone else"), context).await
+    }
+
+    /// Whether a field of the form is a secret, so that its value must not come back in the page.
+    fn is_secret(&self, name: &str) -> bool {
+        let entries = consign_core::auth::AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields);
+        entries.into_iter().any(|field| field.key == name && field.is_secret())
+    }
+
+    /// The fields that differ. Of a secret only that it was replaced is told.
+    fn rows(&self, mine: &Map<String, Value>, seen_at: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        for (key, mine) in mine {
+            let theirs = &self.theirs[key.as_str()];
+            if self.is_secret(key) || theirs.get("set").is_some() || key == "custom_headers" {
+                continue;
+            }
+            let (theirs, mine) = (words(theirs), words(mine));
+            if theirs != mine && !(key == "url_address" && self.theirs.get("url_path").is_some()) {
+                rows.push(json!({ "field": label(key), "theirs": theirs, "mine": mine }));
+            }
+        }
+        let secrets = self.theirs.as_object().into_iter().flatten().filter(|(_, value)| value.get("set").is_some());
+        for (key, theirs) in secrets {
+            let replaced = theirs["updated_at"].as_str().is_some_and(|at| at > seen_at);
+            let typed = mine.get(key).is_some_and(Value::is_string);
+            if replaced || typed {
+                let word = |it: bool| if it { "replaced" } else { "–" };
+                rows.push(json!({ "field": label(key), "theirs": word(replaced), "mine": word(typed) }));
+            }
+        }
+        rows
+    }
+}
+
+/// A value as a person reads it.
+fn words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(flag) => if *flag { "on" } else { "off" }.to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(rows) => rows.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Object(shown) => match shown.get("id").and_then(Value::as_str) {
+            Some(id) => id.to_owned(),
+            None => shown.iter().map(|(key, value)| format!("{key}={}", words(value))).collect::<Vec<_>>().join(", "),
+        },
+    }
+}
+
+/// "url_address" as "Url address": near enough to the label to find the field.
+fn label(key: &str) -> String {
+    let fields = consign_core::auth::AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields);
+    if let Some(field) = fields.into_iter().find(|field| field.key == key) {
+        return field.label.to_owned();
+    }
+    let text = key.replace('_', " ").replacen("url", "URL", 1);
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    first + characters.as_str()
+}

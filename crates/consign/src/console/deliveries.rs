@@ -1,0 +1,199 @@
+//! Deliveries: list, detail with attempts, and what a person decides.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use consign_core::delivery::DeliveryState;
+use consign_core::id::DeliveryId;
+use consign_store::Page;
+use consign_store::connectors::ConnectorFilter;
+use consign_store::deliveries::DeliveryFilter;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::errors::Failure;
+use super::form::{Form, asked, page, pages};
+use super::visit::{Message, Signed};
+use crate::ops::deliveries::{self, Resolution};
+use crate::ops::{OpError, events, webhooks};
+
+const PLACE: &str = "deliveries";
+const LIST: &str = "/deliveries";
+/// Where an open page asks how many rows it does not show yet.
+pub(super) const NEWS: &str = "/deliveries/news";
+/// More than that are "many".
+const NEWS_MAX: u32 = 200;
+const CONNECTORS_MAX: u32 = 500;
+/// A payload above this is cut in the page.
+const PAYLOAD_CHARS_MAX: usize = 64 << 10;
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(LIST, get(list))
+        .route(NEWS, get(news))
+        .route("/deliveries/{id}", get(show))
+        .route("/deliveries/{id}/payload", post(payload))
+        .route("/deliveries/{id}/replay", get(confirm_replay).post(replay))
+        .route("/deliveries/{id}/cancel", post(cancel))
+        .route("/deliveries/{id}/try-now", post(try_now))
+        .route("/deliveries/{id}/send-again", post(send_again))
+        .route("/deliveries/{id}/mark-delivered", post(mark_delivered))
+}
+
+fn filter(form: &Form) -> DeliveryFilter {
+    DeliveryFilter {
+        state: DeliveryState::find(form.text("state")),
+        needs_attention: form.text("state") == "needs_attention",
+        connector: form.text("connector").parse().ok(),
+        event_type: asked(form, "type"),
+        q: asked(form, "q"),
+        ..DeliveryFilter::default()
+    }
+}
+
+async fn list(visit: Signed) -> Result<Response, Failure> {
+    let form = &visit.form;
+    let listed = deliveries::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
+    let all = Page::first(CONNECTORS_MAX);
+    let connectors = webhooks::list(visit.app(), &visit.actor, &ConnectorFilter::default(), &all).await?;
+    let filtered = ["q", "state", "connector", "type"].iter().any(|key| !form.text(key).is_empty());
+    let newest = listed.items.first().and_then(|item| item["id"].as_str()).unwrap_or_default();
+    let first_page = form.text("after").is_empty() && form.text("before").is_empty();
+    let context = json!({
+        "q": form.text("q"),
+        "state": form.text("state"),
+        "connector": form.text("connector"),
+        "type": form.text("type"),
+        "connectors": connectors.items.iter().map(|one| json!({ "value": one["id"], "label": one["name"] })).collect::<Vec<_>>(),
+        "filtered": filtered,
+        "pages": pages(form, LIST, &listed),
+        "news": if first_page { form.query(NEWS, &[("since", newest)]) } else { String::new() },
+        "here": form.query(LIST, &[]),
+        "items": listed.items,
+    });
+    Ok(visit.page(StatusCode::OK, "deliveries.html", (PLACE, "Deliveries"), context).await)
+}
+
+/// How many deliveries came since the page was made. Ids sort by time.
+async fn news(visit: Signed) -> Result<Response, Failure> {
+    let since = visit.form.text("since").to_owned();
+    let newest = Page::first(NEWS_MAX);
+    let listed = deliveries::list(visit.app(), &visit.actor, &filter(&visit.form), &newest).await?;
+    let count = listed.items.iter().filter(|item| item["id"].as_str().is_some_and(|id| id > since.as_str())).count();
+    Ok(Json(json!({ "count": count })).into_response())
+}
+
+fn parse(id: &str) -> Result<DeliveryId, OpError> {
+    id.parse().map_err(|_| OpError::NotFound("delivery"))
+}
+
+async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    detail(&visit, parse(&id)?, Value::Null).await
+}
+
+/// Opens the payload: a form, because opening it is written down.
+async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    match deliveries::payload(visit.app(), &visit.actor, id).await {
+        Ok(payload) => detail(&visit, id, shown_payload(&payload)).await,
+        Err(OpError::WrongState(sentence)) => Ok(say(&visit, id, Message::refused(format!("{sentence}.")))),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// A payload as a person reads it: JSON with line breaks, cut where it is very long.
+pub(super) fn shown_payload(payload: &Value) -> Value {
+    let body = payload["body"].as_str().unwrap_or_default();
+    let parsed: Option<Value> = serde_json::from_str(body).ok();
+    let pretty = parsed.and_then(|parsed| serde_json::to_string_pretty(&parsed).ok());
+    let text = pretty.as_deref().unwrap_or(body);
+    let shown: String = text.chars().take(PAYLOAD_CHARS_MAX).collect();
+    json!({ "content_type": payload["content_type"], "cut": shown.len() < text.len(), "body": shown, "bytes": body.len() })
+}
+
+async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Response, Failure> {
+    let (app, actor) = (visit.app(), &visit.actor);
+    let current = deliveries::find(app, actor, id).await?;
+    let attempts = deliveries::attempts(app, actor, id).await?;
+    let event_id = current["event"]["id"].as_str().unwrap_or_default();
+    let event = match event_id.parse() {
+        Ok(event) => events::find(app, actor, event).await?,
+        Err(_) => Value::Null,
+    };
+    let sender = events::sender(app, event["received_from"].as_str().unwrap_or_default());
+    let others = event["deliveries"].as_array().map_or(0, |all| all.len().saturating_sub(1));
+    let asked: Option<u64> = visit.form.text("attempt").parse().ok();
+    let chosen = attempts.iter().find(|attempt| attempt["number"].as_u64() == asked && asked.is_some());
+    let shown = chosen.or_else(|| attempts.first()).cloned();
+    let context = json!({
+        "current": current,
+        "attempt_list": attempts,
+        "attempt": shown,
+        "event": event,
+        "sender": sender,
+        "others": others,
+        "payload": payload,
+    });
+    let title = current["event"]["type"].as_str().unwrap_or_default();
+    Ok(visit.page(StatusCode::OK, "delivery.html", (PLACE, title), context).await)
+}
+
+async fn confirm_replay(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = deliveries::find(visit.app(), &visit.actor, parse(&id)?).await?;
+    let context = json!({ "current": current });
+    Ok(visit.page(StatusCode::OK, "delivery_replay.html", (PLACE, "Replay"), context).await)
+}
+
+async fn replay(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    let made = visit.once(async {
+        let made = deliveries::replay(visit.app(), &visit.actor, id).await?;
+        Ok(format!("{LIST}/{}", made["id"].as_str().unwrap_or_default()))
+    });
+    match made.await {
+        Ok(address) => Ok(visit.go_and_say(&address, Message::done("Replayed. This is the new delivery."))),
+        Err(OpError::WrongState(sentence)) => Ok(say(&visit, id, Message::refused(format!("{sentence}.")))),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn say(visit: &Signed, id: DeliveryId, message: Message) -> Response {
+    visit.go_and_say(&format!("{LIST}/{id}"), message)
+}
+
+/// Says on the delivery's page what was done, or why not.
+fn told(visit: &Signed, id: DeliveryId, done: Result<Value, OpError>, words: &str) -> Result<Response, Failure> {
+    match done {
+        Ok(_) => Ok(say(visit, id, Message::done(words))),
+        Err(OpError::WrongState(sentence)) => Ok(say(visit, id, Message::refused(format!("{sentence}.")))),
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn cancel(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    let done = deliveries::cancel(visit.app(), &visit.actor, id).await;
+    told(&visit, id, done, "Cancelled. It is not sent.")
+}
+
+async fn try_now(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    let done = deliveries::try_now(visit.app(), &visit.actor, id).await;
+    told(&visit, id, done, "It is tried now.")
+}
+
+async fn send_again(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    let done = deliveries::resolve(visit.app(), &visit.actor, id, Resolution::SendAgain).await;
+    told(&visit, id, done, "It is sent again.")
+}
+
+async fn mark_delivered(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    let done = deliveries::resolve(visit.app(), &visit.actor, id, Resolution::Delivered).await;
+    told(&visit, id, done, "Marked as delivered.")
+}

@@ -1,0 +1,221 @@
+//! Failures as pages: what happened, what it means, what to do. Never a trace, never a dead end.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::FORM_BYTES_MAX;
+use super::visit::Visit;
+use crate::ops::OpError;
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// An operation was not done.
+    Op(OpError),
+    /// Nobody is signed in.
+    SignIn,
+    /// There is no administrator yet.
+    NotSetUp,
+    /// No such page.
+    NotFound,
+    /// The page is there, but not for this method.
+    WrongMethod,
+    /// A form was sent from another site.
+    OtherSite,
+    /// A form of an older session.
+    FormTooOld,
+    /// What was sent is larger than any form.
+    TooLarge,
+    /// What was sent is no form.
+    NotAForm,
+    /// Too many tries.
+    TooMany {
+        /// The wait until the next one.
+        seconds: u64,
+    },
+    /// A set-up link was used, or is too old.
+    SetUpLinkUsed,
+    /// The sign-in link of the demo was used, or is too old.
+    SignInLinkUsed,
+    /// A sign-in by plain http from another machine.
+    PlainHttp,
+}
+
+impl From<OpError> for Failure {
+    fn from(error: OpError) -> Self {
+        Self::Op(error)
+    }
+}
+
+/// The middleware of the console makes the page; it knows who is signed in.
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+pub(super) async fn not_found() -> Failure {
+    Failure::NotFound
+}
+
+pub(super) async fn wrong_method() -> Failure {
+    Failure::WrongMethod
+}
+
+/// What a page of failure says.
+struct Words {
+    status: StatusCode,
+    title: &'static str,
+    text: String,
+    /// A command that helps.
+    command: Option<&'static str>,
+}
+
+fn words(status: StatusCode, title: &'static str, text: impl Into<String>) -> Words {
+    Words { status, title, text: text.into(), command: None }
+}
+
+/// The page of a failure.
+pub(super) async fn show(visit: &Visit, failure: &Failure) -> Response {
+    let said = match failure {
+        Failure::SignIn => return visit.go(&sign_in_address(&visit.address)),
+        Failure::Op(error) => operation(visit, error),
+        other => request(other),
+    };
+    let context = json!({
+        "text": said.text,
+        "command": said.command,
+        "reference": visit.request_id,
+        "with_reference": said.status.is_server_error(),
+    });
+    let mut response = visit.page(said.status, "error.html", ("", said.title), context).await;
+    let wait = match failure {
+        Failure::TooMany { seconds } => Some(*seconds),
+        Failure::Op(OpError::StorageFull | OpError::QueueFull | OpError::Draining | OpError::Unavailable) => Some(10),
+        _ => None,
+    };
+    if let Some(seconds) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The sign-in page, and where to go afterwards. Only pages are come back to, not forms.
+fn sign_in_address(asked: &str) -> String {
+    let plain = asked.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte));
+    if asked == "/" || !plain { "/sign-in".to_owned() } else { format!("/sign-in?next={asked}") }
+}
+
+fn request(failure: &Failure) -> Words {
+    match failure {
+        Failure::NotSetUp => Words {
+            command: Some("consign admin setup-link"),
+            ..words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not set up yet",
+                "Open the set-up link that the terminal or the log of this server shows. Make a new one with this command:",
+            )
+        },
+        Failure::SetUpLinkUsed => Words {
+            command: Some("consign admin setup-link"),
+            ..words(
+                StatusCode::NOT_FOUND,
+                "This link does not work any more",
+                "This set-up link was used or is older than 30 minutes. Make a new one:",
+            )
+        },
+        Failure::SignInLinkUsed => words(
+            StatusCode::NOT_FOUND,
+            "This link does not work any more",
+            "This link was already used or is older than 30 minutes. Start the demo again for a new one.",
+        ),
+        Failure::PlainHttp => words(
+            StatusCode::FORBIDDEN,
+            "Signing in needs https",
+            "Over plain http, others on the network could read your password. Open Consign by https, or on the computer \
+             it runs on at http://127.0.0.1.",
+        ),
+        Failure::WrongMethod => {
+            words(StatusCode::METHOD_NOT_ALLOWED, "This page cannot be opened this way", "Use the button on its page instead.")
+        }
+        Failure::OtherSite => words(
+            StatusCode::FORBIDDEN,
+            "This form was sent from another site",
+            "Nothing was changed. Open the page here and send the form from it.",
+        ),
+        Failure::FormTooOld => words(
+            StatusCode::FORBIDDEN,
+            "This form is from an earlier session",
+            "Nothing was changed. Open the page again and send the form from it.",
+        ),
+        Failure::TooLarge => {
+            let limit = FORM_BYTES_MAX / 1_024;
+            words(StatusCode::PAYLOAD_TOO_LARGE, "Too large", format!("The form is larger than {limit} KiB."))
+        }
+        Failure::NotAForm => {
+            words(StatusCode::BAD_REQUEST, "Not readable", "What was sent is not a form of this console.")
+        }
+        Failure::TooMany { seconds } => {
+            words(StatusCode::TOO_MANY_REQUESTS, "Too many tries", format!("Too many tries. Wait {seconds} seconds."))
+        }
+        Failure::NotFound | Failure::SignIn | Failure::Op(_) => {
+            words(StatusCode::NOT_FOUND, "Page not found", "There is no page at this address.")
+        }
+    }
+}
+
+fn operation(visit: &Visit, error: &OpError) -> Words {
+    match error {
+        OpError::NotAllowed(right) => words(
+            StatusCode::FORBIDDEN,
+            "This page is not for your role",
+            format!("You need the right {} for this page. An administrator can give it to you.", right.kind()),
+        ),
+        OpError::NotFound(what) => words(
+            StatusCode::NOT_FOUND,
+            "Page not found",
+            format!("There is no such {what}. It may have been deleted."),
+        ),
+        OpError::Invalid(invalid) => {
+            let sentences: Vec<_> = invalid.iter().map(|one| one.message.as_str()).collect();
+            words(StatusCode::UNPROCESSABLE_ENTITY, "Some values were not accepted", format!("{}.", sentences.join(". ")))
+        }
+        OpError::Changed { .. } => {
+            words(StatusCode::CONFLICT, "Someone else changed it meanwhile", "Nothing was changed. Open the page again.")
+        }
+        OpError::StillUsed(_) => words(StatusCode::CONFLICT, "Connectors use it", "Nothing was changed."),
+        OpError::WrongState(sentence) => words(StatusCode::CONFLICT, "Not possible now", format!("{sentence}.")),
+        OpError::Idempotency(_) => {
+            words(StatusCode::CONFLICT, "This form was sent already", "Open the list to see what came of it.")
+        }
+        OpError::QueueFull => {
+            words(StatusCode::SERVICE_UNAVAILABLE, "The queue is full", "The queue of this server is full. Nothing was changed.")
+        }
+        OpError::StorageFull => words(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "The disk is full",
+            "The disk of this server is full. Nothing was changed. It goes on by itself once there is room.",
+        ),
+        OpError::Draining => {
+            words(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping", "Nothing was changed. Try again in a moment.")
+        }
+        OpError::Unavailable => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The database cannot be reached",
+            "Nothing was changed and nothing is lost. Try again in a moment.",
+        ),
+        OpError::Internal(cause) => {
+            tracing::error!(error = &**cause as &dyn std::error::Error, request_id = %visit.request_id, "a page failed");
+            words(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Something went wrong",
+                "Something went wrong on this server. Nothing was changed.",
+            )
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Events: what came in, and what became of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use consign_core::id::EventId;
+use consign_store::events::EventFilter;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::deliveries::shown_payload;
+use super::errors::Failure;
+use super::form::{asked, page, pages};
+use super::visit::{Message, Signed};
+use crate::ops::{OpError, events};
+
+const PLACE: &str = "deliveries";
+const LIST: &str = "/events";
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(LIST, get(list))
+        .route("/events/{id}", get(show))
+        .route("/events/{id}/payload", post(payload))
+}
+
+async fn list(visit: Signed) -> Result<Response, Failure> {
+    let form = &visit.form;
+    let filter = EventFilter {
+        event_type: asked(form, "type"),
+        q: asked(form, "q"),
+        unmatched_only: form.text("match") == "none",
+        ..EventFilter::default()
+    };
+    let listed = events::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
+    let filtered = ["q", "type", "match"].iter().any(|key| !form.text(key).is_empty());
+    let context = json!({
+        "q": form.text("q"),
+        "match": form.text("match"),
+        "filtered": filtered,
+        "pages": pages(form, LIST, &listed),
+        "items": listed.items,
+    });
+    Ok(visit.page(StatusCode::OK, "events.html", (PLACE, "Deliveries"), context).await)
+}
+
+fn parse(id: &str) -> Result<EventId, OpError> {
+    id.parse().map_err(|_| OpError::NotFound("event"))
+}
+
+async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    detail(&visit, parse(&id)?, Value::Null).await
+}
+
+/// Opens the payload: a form, because opening it is written down.
+async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    match events::payload(visit.app(), &visit.actor, id).await {
+        Ok((content_type, data)) => {
+            let body = String::from_utf8_lossy(&data);
+            detail(&visit, id, shown_payload(&json!({ "content_type": content_type, "body": body }))).await
+        }
+        Err(OpError::WrongState(sentence)) => {
+            Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::refused(format!("{sentence}."))))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn detail(visit: &Signed, id: EventId, payload: Value) -> Result<Response, Failure> {
+    let current = events::find(visit.app(), &visit.actor, id).await?;
+    let sender = events::sender(visit.app(), current["received_from"].as_str().unwrap_or_default());
+    let title = current["type"].as_str().unwrap_or_default().to_owned();
+    let context = json!({ "current": current, "sender": sender, "payload": payload });
+    Ok(visit.page(StatusCode::OK, "event.html", (PLACE, &title), context).await)
+}

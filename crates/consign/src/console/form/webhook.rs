@@ -1,0 +1,247 @@
+//! The form of a webhook.
+
+use std::collections::BTreeMap;
+
+use consign_core::catalog::Invalid;
+use serde_json::{Map, Value, json};
+
+use super::{Form, field, message_at, with};
+
+/// A webhook as it stands in the form.
+#[derive(Debug, Default)]
+pub(in crate::console) struct WebhookForm {
+    texts: BTreeMap<&'static str, String>,
+    flags: BTreeMap<&'static str, bool>,
+}
+
+const TEXTS: &[&str] = &[
+    "name",
+    "description",
+    "credential",
+    "method",
+    "path",
+    "event_types",
+    "only_when",
+    "payload",
+    "template",
+    "content_type",
+    "headers",
+    "success_when",
+    "outputs",
+    "retry_schedule_seconds",
+    "when_no_answer",
+    "timeout_seconds",
+    "max_concurrency",
+    "max_per_second",
+];
+const FLAGS: &[&str] = &["retry_client_errors", "idempotency_header"];
+/// Typed instead of waits: one attempt, no retries.
+const NO_RETRIES: &str = "none";
+
+/// A credential to choose, with its address for the preview.
+pub(in crate::console) struct Choice {
+    pub(in crate::console) id: String,
+    pub(in crate::console) label: String,
+    pub(in crate::console) address: String,
+}
+
+impl WebhookForm {
+    /// A new webhook for a credential, if one is chosen already.
+    pub(in crate::console) fn empty(credential: &str) -> Self {
+        let texts = [
+            ("credential", credential),
+            ("method", "POST"),
+            ("payload", "event"),
+            ("content_type", "application/json"),
+            ("success_when", "status"),
+            ("when_no_answer", "retry"),
+            ("timeout_seconds", "20"),
+            ("max_concurrency", "4"),
+        ];
+        Self {
+            texts: texts.into_iter().map(|(key, text)| (key, text.to_owned())).collect(),
+            flags: [("idempotency_header", true)].into_iter().collect(),
+        }
+    }
+
+    /// A stored webhook.
+    pub(in crate::console) fn stored(webhook: &Value) -> Self {
+        let text = |key: &str| match &webhook[key] {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, text(key))).collect();
+        texts.insert("credential", webhook["credential"]["id"].as_str().unwrap_or_default().to_owned());
+        texts.insert("event_types", join(&webhook["event_types"], "\n", |one| word(one)));
+        texts.insert("headers", join(&webhook["headers"], "\n", |row| format!("{}: {}", word(&row["name"]), word(&row["value"]))));
+        texts.insert("outputs", join(&webhook["outputs"], "\n", |row| format!("{} = {}", word(&row["name"]), word(&row["pointer"]))));
+        let waits = match webhook["retry_schedule_seconds"].as_array() {
+            Some(waits) if waits.is_empty() => NO_RETRIES.to_owned(),
+            _ => join(&webhook["retry_schedule_seconds"], ", ", word),
+        };
+        texts.insert("retry_schedule_seconds", waits);
+        let flags = FLAGS.iter().map(|key| (*key, webhook[*key] == json!(true))).collect();
+        Self { texts, flags }
+    }
+
+    /// What was typed.
+    pub(in crate::console) fn typed(form: &Form) -> Self {
+        Self {
+            texts: TEXTS.iter().map(|key| (*key, form.lines(key))).collect(),
+            flags: FLAGS.iter().map(|key| (*key, form.has(key))).collect(),
+        }
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.texts.get(key).map_or("", String::as_str)
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.flags.get(key).copied().unwrap_or(false)
+    }
+
+    /// The body of a request to the API that says the same.
+    pub(in crate::console) fn sent(&self) -> Map<String, Value> {
+        let lists = ["event_types", "headers", "outputs", "retry_schedule_seconds"];
+        let texts = TEXTS.iter().filter(|key| !lists.contains(key));
+        let mut sent: Map<_, _> = texts.map(|key| ((*key).to_owned(), json!(self.text(key)))).collect();
+        for key in FLAGS {
+            sent.insert((*key).to_owned(), json!(self.flag(key)));
+        }
+        let types = self.text("event_types").split(['\n', ',']).map(str::trim).filter(|text| !text.is_empty());
+        sent.insert("event_types".to_owned(), types.map(Value::from).collect());
+        sent.insert("headers".to_owned(), rows(self.text("headers"), ':', "value"));
+        sent.insert("outputs".to_owned(), rows(self.text("outputs"), '=', "pointer"));
+        sent.insert("retry_schedule_seconds".to_owned(), waits(self.text("retry_schedule_seconds")));
+        sent
+    }
+
+    /// The whole address as far as it is known, such as `POST https://host/path`.
+    fn preview(&self, choices: &[Choice]) -> String {
+        let Some(chosen) = choices.iter().find(|choice| choice.id == self.text("credential")) else { return String::new() };
+        let path = self.text("path").trim();
+        let address = if path.is_empty() { chosen.address.as_str() } else { chosen.address.trim_end_matches('/') };
+        format!("{} {address}{path}", self.text("method"))
+    }
+
+    /// The fields for the template. `refresh` is where the page asks for other fields.
+    pub(in crate::console) fn fields(&self, choices: &[Choice], invalid: &[Invalid], refresh: &str) -> Value {
+        let refresh = json!({ "url": refresh, "target": "webhook-fields" });
+        let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
+        let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
+        let credentials: Vec<_> =
+            choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label })).collect();
+        let delivery = [
+            "headers", "success_when", "outputs", "retry_schedule_seconds", "retry_client_errors", "when_no_answer",
+            "timeout_seconds", "max_concurrency", "max_per_second", "idempotency_header",
+        ];
+        json!({
+            "name": text("name", "Name", ""),
+            "description": optional("description", "Description", ""),
+            "event_types": with(
+                text("event_types", "Event types", "device.score.low, or device.* for all below it. One per line; * is All."),
+                json!({ "mono": true, "rows": 3 })),
+            "only_when": with(
+                optional("only_when", "Only when", "A condition on the event, such as data.score < 3 and data.site in [\"LIS\",\"OPO\"]."),
+                json!({ "mono": true })),
+            "credential": with(text("credential", "Credential", "Shown with its status."), json!({
+                "options": credentials, "choose": "Choose a credential", "refresh": refresh,
+            })),
+            "method": with(text("method", "Method", ""), json!({ "options": options(&[("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")]) })),
+            "path": with(text("path", "Path", "Added to the URL address of the credential."), json!({
+                "mono": true, "placeholder": "/api/now/table/incident", "preview": self.preview(choices),
+            })),
+            "payload": with(text("payload", "Payload", "The fields below change with your choice."), json!({
+                "refresh": refresh,
+                "options": options(&[
+                    ("event", "The event as received"), ("cloudevents", "CloudEvents JSON"), ("template", "Template"),
+                ]),
+            })),
+            "is_template": self.text("payload") == "template",
+            "template": with(
+                text("template", "Template", "{{ data.device }} puts in a value of the event; {{ data.site | default(\"-\") }} when it may be missing."),
+                json!({ "mono": true, "rows": 10 })),
+            "content_type": with(text("content_type", "Content type", ""), json!({ "mono": true })),
+            "delivery": self.delivery_fields(invalid),
+            "delivery_open": delivery.iter().any(|key| !message_at(invalid, key).is_empty() || has_row(invalid, key)),
+        })
+    }
+
+    fn delivery_fields(&self, invalid: &[Invalid]) -> Value {
+        let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
+        let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
+        let rows = |key, label, hint| {
+            let error = invalid.iter().find(|one| one.field.split('/').next() == Some(key)).map(|one| one.message.as_str());
+            with(optional(key, label, hint), json!({ "error": error.unwrap_or_default(), "mono": true, "rows": 3 }))
+        };
+        let flag = |key: &str, label, hint| field(key, label, hint, self.flag(key), invalid);
+        json!({
+            "headers": rows("headers", "Headers", "Not for secrets. Put those in the credential. Name: value, one per line."),
+            "success_when": with(text("success_when", "Counts as delivered", ""), json!({
+                "options": options(&[("status", "Any 2xx"), ("status_and_json", "2xx with a JSON answer")]),
+            })),
+            "outputs": rows("outputs", "Keep from the answer",
+                "Such as the ticket number, by JSON Pointer: number = /result/number. One per line."),
+            "retry_schedule_seconds": optional("retry_schedule_seconds", "Retries",
+                "Times between attempts, in seconds: 5, 300, 1800. Empty: ten attempts in about 3 days. none: one attempt only."),
+            "retry_client_errors": flag("retry_client_errors", "Retry these too", "400, 413, 415 and 422 are not retried otherwise."),
+            "when_no_answer": with(
+                text("when_no_answer", "When no answer arrives", "A request may have been processed although no answer came."),
+                json!({ "options": options(&[("retry", "Send again"), ("hold", "Wait for a person")]) })),
+            "timeout_seconds": text("timeout_seconds", "Timeout", "Seconds, from 1 to 60."),
+            "max_concurrency": text("max_concurrency", "At most N at a time", ""),
+            "max_per_second": optional("max_per_second", "At most N per second", ""),
+            "idempotency_header": flag("idempotency_header", "Send Idempotency-Key", ""),
+        })
+    }
+}
+
+/// Faults of rows stand at the one field that holds all rows.
+pub(in crate::console) fn at_whole_fields(invalid: &[Invalid]) -> Vec<Invalid> {
+    let whole = |one: &Invalid| Invalid { field: one.field.split('/').next().unwrap_or_default().to_owned(), ..one.clone() };
+    invalid.iter().map(whole).collect()
+}
+
+fn has_row(invalid: &[Invalid], key: &str) -> bool {
+    invalid.iter().any(|one| one.field.split('/').next() == Some(key))
+}
+
+fn options(choices: &[(&str, &str)]) -> Value {
+    choices.iter().map(|(value, label)| json!({ "value": value, "label": label })).collect()
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn join(list: &Value, between: &str, text: impl Fn(&Value) -> String) -> String {
+    let rows = list.as_array().into_iter().flatten();
+    rows.map(text).collect::<Vec<_>>().join(between)
+}
+
+/// Lines such as `Name: value` as rows.
+fn rows(text: &str, between: char, second: &str) -> Value {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let rows = lines.map(|line| {
+        let (name, value) = line.split_once(between).unwrap_or((line, ""));
+        json!({ "name": name.trim(), second: value.trim() })
+    });
+    rows.collect()
+}
+
+/// Waits in seconds; what is no number is sent on as it is, to be refused with the sentence of the rule.
+fn waits(text: &str) -> Value {
+    let text = text.trim();
+    if text.is_empty() {
+        return Value::Null;
+    }
+    if text.eq_ignore_ascii_case(NO_RETRIES) {
+        return json!([]);
+    }
+    let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
+    parts.map(|part| part.parse::<u64>().map_or_else(|_| json!(part), Value::from)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Signing in and out, and the choice of the theme.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use consign_core::secret::Secret;
+use serde_json::json;
+
+use super::Console;
+use super::errors::Failure;
+use super::visit::{Anyone, Message, Signed, is_own_path};
+use crate::ops::users::{self, SignInError};
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route("/sign-in", get(show).post(sign_in))
+        .route("/sign-out", post(sign_out))
+        .route("/theme", post(theme))
+}
+
+async fn show(visit: Anyone) -> Result<Response, Failure> {
+    if visit.person.is_some() {
+        return Ok(visit.go(next(&visit)));
+    }
+    if users::setup_needed(visit.app()).await? {
+        return Err(Failure::NotSetUp);
+    }
+    Ok(page(&visit, StatusCode::OK, "").await)
+}
+
+/// Where to go once signed in.
+fn next(visit: &Anyone) -> &str {
+    let next = visit.form.text("next");
+    if is_own_path(next) { next } else { "/" }
+}
+
+async fn page(visit: &Anyone, status: StatusCode, problem: &str) -> Response {
+    let errors = if problem.is_empty() { json!([]) } else { json!([{ "field": "email", "message": problem }]) };
+    let context = json!({ "errors": errors, "email": visit.form.text("email"), "next": next(visit) });
+    visit.page(status, "sign_in.html", ("", "Sign in"), context).await
+}
+
+async fn sign_in(visit: Anyone) -> Result<Response, Failure> {
+    visit.judge_way()?;
+    let password = Secret::new(visit.form.text("password").to_owned());
+    match users::sign_in(visit.app(), visit.form.text("email"), &password, visit.from).await {
+        Ok(session) => {
+            let response = visit.go(next(&visit));
+            Ok(visit.with_session(response, session.token.expose()))
+        }
+        Err(SignInError::Wrong) => {
+            Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, "The email or password is not right").await)
+        }
+        Err(SignInError::TooMany { seconds }) => Err(Failure::TooMany { seconds }),
+        Err(SignInError::Op(error)) => Err(error.into()),
+    }
+}
+
+async fn sign_out(visit: Signed) -> Result<Response, Failure> {
+    users::sign_out(visit.app(), &visit.person).await?;
+    let response = visit.go_and_say("/sign-in", Message::done("You are signed out."));
+    Ok(visit.with_session(response, ""))
+}
+
+async fn theme(visit: Signed) -> Result<Response, Failure> {
+    users::set_theme(visit.app(), &visit.person, visit.form.text("theme")).await?;
+    let back = visit.form.text("back");
+    Ok(visit.go(if is_own_path(back) { back } else { "/" }))
+}

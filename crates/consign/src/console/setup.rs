@@ -1,0 +1,69 @@
+//! First run: the first administrator behind a link that works once, and the signed-in link of the demo.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use consign_core::catalog::Invalid;
+use consign_core::secret::Secret;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::errors::Failure;
+use super::form::{errors, message_at};
+use super::visit::Anyone;
+use crate::ops::{OpError, users};
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route("/setup/{token}", get(show).post(set_up))
+        .route("/demo/{token}", get(show_demo).post(enter_demo))
+}
+
+async fn show(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    if !users::setup_link_works(visit.app(), &token).await? {
+        return Err(Failure::SetUpLinkUsed);
+    }
+    Ok(page(&visit, StatusCode::OK, &[]).await)
+}
+
+async fn page(visit: &Anyone, status: StatusCode, invalid: &[Invalid]) -> Response {
+    let typed = |key: &str| json!({ "value": visit.form.text(key), "error": message_at(invalid, key) });
+    let context = json!({
+        "errors": errors(invalid),
+        "name": typed("name"),
+        "email": typed("email"),
+        "password": { "error": message_at(invalid, "password") },
+        "keys_file": visit.app().config.own_keys_file().display().to_string(),
+    });
+    visit.page(status, "setup.html", ("", "Set up Consign"), context).await
+}
+
+async fn set_up(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
+    let text = |key: &str| visit.form.text(key).trim().to_owned();
+    let password = Secret::new(visit.form.text("password").to_owned());
+    let made = users::setup(visit.app(), &token, &text("name"), &text("email"), &password, visit.from).await;
+    match made {
+        Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
+        Err(OpError::Invalid(invalid)) => Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await),
+        Err(OpError::WrongState(_)) => Err(Failure::SetUpLinkUsed),
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn show_demo(visit: Anyone) -> Response {
+    visit.page(StatusCode::OK, "demo.html", ("", "Consign demo"), Value::Null).await
+}
+
+async fn enter_demo(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
+    match users::redeem_sign_in_link(visit.app(), &token, visit.from).await {
+        Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
+        Err(OpError::WrongState(_)) => Err(Failure::SignInLinkUsed),
+        Err(other) => Err(other.into()),
+    }
+}

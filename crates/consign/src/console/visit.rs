@@ -1,0 +1,368 @@
+//! One request of a browser: who is signed in, what was sent, and how its answer is made.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use consign_core::id::RequestId;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::errors::Failure;
+use super::form::Form;
+use crate::App;
+use crate::ops::idempotency::{self, Begun, Idempotency, IdempotencyFault};
+use crate::ops::users::{self, SignedIn};
+use crate::ops::{Actor, OpError, deliveries};
+use crate::server::PeerAddress;
+
+/// How long a second click waits for what the first one started, and how often it looks.
+const SECOND_CLICK_MAX: Duration = Duration::from_secs(20);
+const SECOND_CLICK_LOOK: Duration = Duration::from_millis(100);
+/// A message waits this long for the next page.
+const MESSAGE_SECONDS: u32 = 60;
+
+/// A request of anyone.
+pub(super) struct Visit {
+    pub(super) console: Arc<Console>,
+    /// Who is signed in.
+    pub(super) person: Option<SignedIn>,
+    /// What was typed, or the query of the address.
+    pub(super) form: Form,
+    /// Path and query as asked.
+    pub(super) address: String,
+    pub(super) from: Option<IpAddr>,
+    pub(super) request_id: RequestId,
+    /// Plain http on a loopback address: the cookie cannot be `Secure`.
+    local: bool,
+    /// The browser showed that it came by TLS or from this machine: it would keep a session's cookie.
+    trusted_way: bool,
+    message: Option<Value>,
+}
+
+/// A message at the top of the next page.
+pub(super) struct Message {
+    pub(super) kind: &'static str,
+    pub(super) text: String,
+    /// Where to go on, and what that is called.
+    pub(super) action: Option<(String, &'static str)>,
+}
+
+impl Message {
+    pub(super) fn done(text: impl Into<String>) -> Self {
+        Self { kind: "success", text: text.into(), action: None }
+    }
+
+    pub(super) fn refused(text: impl Into<String>) -> Self {
+        Self { kind: "danger", text: text.into(), action: None }
+    }
+
+    pub(super) fn with_action(self, address: impl Into<String>, words: &'static str) -> Self {
+        Self { action: Some((address.into(), words)), ..self }
+    }
+}
+
+impl Visit {
+    /// Reads a request. What must not go on comes back as the failure to show.
+    pub(super) async fn begin(console: Arc<Console>, parts: &mut Parts, body: Body) -> (Self, Result<(), Failure>) {
+        let now = console.app.now();
+        let local = is_local(&console.app, &parts.headers);
+        let cookie = |name| cookie(&parts.headers, name);
+        let message = cookie(message_cookie(local)).and_then(|text| read_message(&text));
+        let mut visit = Self {
+            person: None,
+            form: Form::default(),
+            address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            from: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
+            request_id: parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(now)),
+            local,
+            trusted_way: local || came_by_tls(&console.app, &parts.headers),
+            message,
+            console,
+        };
+        let token = cookie(session_cookie(local));
+        let read = visit.read(token, parts, body).await;
+        (visit, read)
+    }
+
+    async fn read(&mut self, token: Option<String>, parts: &mut Parts, body: Body) -> Result<(), Failure> {
+        if let Some(token) = token {
+            // A page that asks by itself whether there is news does not keep a session alive.
+            let quiet = parts.uri.path() == super::deliveries::NEWS;
+            self.person = users::session(self.app(), &token, quiet).await?;
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.headers_mut() = parts.headers.clone();
+        *request.extensions_mut() = parts.extensions.clone();
+        self.form = Form::read(request).await?;
+        if !parts.method.is_safe() {
+            self.judge_origin(&parts.headers)?;
+        }
+        Ok(())
+    }
+
+    /// A form counts when it stood on a page of ours: the browser says so, and it carries the token of its session.
+    fn judge_origin(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let (site, origin) = (header("sec-fetch-site"), header("origin"));
+        let ours = match (site, origin) {
+            (Some(site), _) => matches!(site, "same-origin" | "none"),
+            // Before there is a session there is no token either.
+            (None, Some("null")) => self.person.is_some(),
+            (None, Some(origin)) => self.is_ours(origin, header("host")),
+            (None, None) => true,
+        };
+        let token = self.person.as_ref().is_none_or(|person| {
+            verify_slices_are_equal(self.form.text("csrf").as_bytes(), person.csrf.as_bytes()).is_ok()
+        });
+        match (ours, token) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Failure::FormTooOld),
+            (false, _) => Err(Failure::OtherSite),
+        }
+    }
+
+    fn is_ours(&self, origin: &str, host: Option<&str>) -> bool {
+        let named = origin.split_once("://").map(|(_, authority)| authority);
+        origin == self.app().public_url() || (named.is_some() && named == host)
+    }
+
+    pub(super) fn app(&self) -> &App {
+        &self.console.app
+    }
+
+    /// What the frame of a page needs: navigation, user, messages.
+    async fn frame(&self, place: &str, title: &str) -> Value {
+        let attention = deliveries::attention(self.app()).await.unwrap_or_default();
+        let person = self.person.as_ref();
+        json!({
+            "title": title,
+            "page": place,
+            "nav": { "deliveries": attention.deliveries, "credentials": attention.credentials },
+            "user": { "name": person.map_or("", |person| person.name.as_str()) },
+            "theme": person.map_or("", |person| person.theme.as_str()),
+            "csrf": person.map_or("", |person| person.csrf.as_str()),
+            "banners": [],
+            "flash": self.message,
+            "instance": "",
+            "docs": "/help",
+            "path": self.address,
+            "once": self.request_id,
+            "now": self.app().now(),
+            "signed_in": person.is_some(),
+        })
+    }
+
+    /// A page: `place` is the entry of the navigation that it belongs to.
+    pub(super) async fn page(
+        &self,
+        status: StatusCode,
+        template: &str,
+        (place, title): (&str, &str),
+        context: Value,
+    ) -> Response {
+        let mut whole = self.frame(place, title).await;
+        if let (Some(whole), Value::Object(own)) = (whole.as_object_mut(), context) {
+            whole.extend(own);
+        }
+        match self.console.views.render(template, whole) {
+            Ok(text) => self.seen((status, Html(text)).into_response()),
+            Err(error) => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::error!(error = cause, template, request_id = %self.request_id, "a page could not be made");
+                let text = format!("Something went wrong on this server. Reference {}", self.request_id);
+                (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+            }
+        }
+    }
+
+    /// Answers with where to go next.
+    pub(super) fn go(&self, address: &str) -> Response {
+        let location = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
+        (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+    }
+
+    /// Answers with where to go next, and what is said there.
+    pub(super) fn go_and_say(&self, address: &str, message: Message) -> Response {
+        let mut said = json!({ "kind": message.kind, "text": message.text });
+        if let Some((url, action)) = message.action {
+            said["url"] = json!(url);
+            said["action"] = json!(action);
+        }
+        let text = BASE64_URL_SAFE_NO_PAD.encode(said.to_string());
+        self.with_cookie(self.go(address), message_cookie(self.local), &text, Some(MESSAGE_SECONDS))
+    }
+
+    /// Takes away a message that was shown.
+    fn seen(&self, response: Response) -> Response {
+        if self.message.is_none() {
+            return response;
+        }
+        self.with_cookie(response, message_cookie(self.local), "", Some(0))
+    }
+
+    /// Whether a session can begin: by plain http from another machine its cookie, and the password, could be read.
+    pub(super) fn judge_way(&self) -> Result<(), Failure> {
+        if self.trusted_way { Ok(()) } else { Err(Failure::PlainHttp) }
+    }
+
+    /// Starts the web session of a browser; an empty token ends it.
+    pub(super) fn with_session(&self, response: Response, token: &str) -> Response {
+        let age = if token.is_empty() { Some(0) } else { None };
+        self.with_cookie(response, session_cookie(self.local), token, age)
+    }
+
+    fn with_cookie(&self, mut response: Response, name: &str, value: &str, age: Option<u32>) -> Response {
+        let secure = if self.local { "" } else { "; Secure" };
+        let age = age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+        let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}");
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+/// A request of a person who is signed in.
+pub(super) struct Signed {
+    visit: Arc<Visit>,
+    pub(super) person: SignedIn,
+    pub(super) actor: Actor,
+}
+
+impl std::ops::Deref for Signed {
+    type Target = Visit;
+
+    fn deref(&self) -> &Visit {
+        &self.visit
+    }
+}
+
+impl Signed {
+    /// Does what a form asks for, once: a second click gets what the first one made. `work` answers with the address
+    /// of what it made.
+    pub(super) async fn once(&self, work: impl Future<Output = Result<String, OpError>>) -> Result<String, OpError> {
+        let token = self.form.text("once");
+        if token.is_empty() {
+            return work.await;
+        }
+        let (app, actor) = (self.app(), &self.actor);
+        let asked = Idempotency::new(app, token.to_owned(), "POST", &self.address, b"");
+        let deadline = app.now().plus(SECOND_CLICK_MAX);
+        loop {
+            match idempotency::begin(app, actor, &asked).await {
+                Ok(Begun::New) => break,
+                Ok(Begun::Replay { body, .. }) => return Ok(body.expose().to_owned()),
+                Err(OpError::Idempotency(IdempotencyFault::Running)) if app.now() < deadline => {
+                    tokio::time::sleep(SECOND_CLICK_LOOK).await;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let made = work.await;
+        match &made {
+            Ok(address) => {
+                idempotency::finish(app, actor, &asked, StatusCode::SEE_OTHER.as_u16(), address).await?;
+            }
+            Err(_) => idempotency::forget(app, actor, &asked).await?,
+        }
+        made
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Signed {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let visit = parts.extensions.get::<Arc<Visit>>().cloned().ok_or(Failure::NotFound)?;
+        let Some(person) = visit.person.clone() else {
+            let needed = users::setup_needed(visit.app()).await?;
+            return Err(if needed { Failure::NotSetUp } else { Failure::SignIn });
+        };
+        let actor = person.actor(visit.from, visit.request_id);
+        Ok(Self { visit, person, actor })
+    }
+}
+
+/// A request of anyone, for pages that need no session.
+pub(super) struct Anyone(pub(super) Arc<Visit>);
+
+impl std::ops::Deref for Anyone {
+    type Target = Visit;
+
+    fn deref(&self) -> &Visit {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Anyone {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        parts.extensions.get::<Arc<Visit>>().cloned().map(Self).ok_or(Failure::NotFound)
+    }
+}
+
+/// Whether a browser came by plain http to a loopback address, where `Secure` cookies may be refused.
+fn is_local(app: &App, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    !app.public_url().starts_with("https://") && is_loopback(host)
+}
+
+/// Whether a form came by TLS as far as can be told behind a proxy: browsers send `Sec-Fetch-Site` to such pages only.
+fn came_by_tls(app: &App, headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+    app.public_url().starts_with("https://") || headers.contains_key("sec-fetch-site") || origin.starts_with("https://")
+}
+
+/// Whether the host of a `Host` header, with or without a port, is this machine itself.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn session_cookie(local: bool) -> &'static str {
+    if local { "consign-local" } else { "__Host-consign" }
+}
+
+fn message_cookie(local: bool) -> &'static str {
+    if local { "consign-local-message" } else { "__Host-consign-message" }
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let found = pairs.flat_map(|pairs| pairs.split(';')).find_map(|pair| {
+        let (known, value) = pair.trim().split_once('=')?;
+        (known == name).then(|| value.to_owned())
+    });
+    found.filter(|value| !value.is_empty())
+}
+
+/// A message as the layout shows it; anything else that claims to be one is dropped.
+fn read_message(text: &str) -> Option<Value> {
+    let message: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let is_text = |key: &str| message.get(key).is_some_and(Value::is_string);
+    let local = message.get("url").is_none_or(|url| url.as_str().is_some_and(is_own_path));
+    (is_text("kind") && is_text("text") && local && message.get("url").is_some() == is_text("action")).then_some(message)
+}
+
+/// A path of this server, and not of another one: `//host` and `/\host` lead away.
+pub(super) fn is_own_path(path: &str) -> bool {
+    path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && !path.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests;

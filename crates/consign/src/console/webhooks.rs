@@ -1,0 +1,261 @@
+//! Webhooks: list, form, page with deliveries and set-up, test event, pause, deletion.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use consign_core::catalog::Invalid;
+use consign_core::connector::ConnectorState;
+use consign_core::id::EventId;
+use consign_store::Page;
+use consign_store::connectors::ConnectorFilter;
+use consign_store::credentials::CredentialFilter;
+use consign_store::deliveries::DeliveryFilter;
+use consign_store::events::EventFilter;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::conflict::Conflict;
+use super::errors::Failure;
+use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages};
+use super::visit::{Message, Signed};
+use crate::ops::{IfMatch, OpError, audit, credentials, deliveries, events, webhooks};
+
+const PLACE: &str = "webhooks";
+const LIST: &str = "/webhooks";
+/// A drop-down with more is not a choice.
+const CHOICES_MAX: u32 = 500;
+const PREVIEW_EVENTS: u32 = 10;
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(LIST, get(list))
+        .route("/webhooks/new", get(new).post(create))
+        .route("/webhooks/new/fields", post(new_fields))
+        .route("/webhooks/{id}", get(show))
+        .route("/webhooks/{id}/set-up", get(edit).post(save))
+        .route("/webhooks/{id}/set-up/fields", post(edit_fields))
+        .route("/webhooks/{id}/test", post(test))
+        .route("/webhooks/{id}/pause", post(pause))
+        .route("/webhooks/{id}/resume", post(resume))
+        .route("/webhooks/{id}/delete", get(confirm).post(delete))
+}
+
+async fn list(visit: Signed) -> Result<Response, Failure> {
+    let form = &visit.form;
+    let filter = ConnectorFilter {
+        q: asked(form, "q"),
+        state: asked(form, "state"),
+        credential: form.text("credential").parse().ok(),
+    };
+    let listed = webhooks::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
+    let choices = choices(&visit).await?;
+    let mut states: Vec<Value> = Vec::new();
+    for state in ConnectorState::ALL {
+        let option = json!({ "value": state.kind(), "label": state.label() });
+        if !states.contains(&option) {
+            states.push(option);
+        }
+    }
+    let filtered = ["q", "state", "credential"].iter().any(|key| !form.text(key).is_empty());
+    let context = json!({
+        "q": form.text("q"),
+        "state": form.text("state"),
+        "credential": form.text("credential"),
+        "states": states,
+        "credentials": choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label })).collect::<Vec<_>>(),
+        "filtered": filtered,
+        "pages": pages(form, LIST, &listed),
+        "whole": listed.next.is_none() && listed.previous.is_none(),
+        "items": listed.items,
+    });
+    Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
+}
+
+/// The credentials that a webhook can use, with status and address.
+async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
+    let all = Page::first(CHOICES_MAX);
+    let listed = credentials::list(visit.app(), &visit.actor, &CredentialFilter::default(), &all).await?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let choices = listed.items.iter().map(|credential| {
+        let hidden = if credential["url_path"]["set"] == json!(true) { "•••" } else { "" };
+        Choice {
+            id: text(&credential["id"]),
+            label: format!("{} · {}", text(&credential["name"]), text(&credential["status"]["label"])),
+            address: format!("{}{hidden}", text(&credential["url_address"])),
+        }
+    });
+    Ok(choices.collect())
+}
+
+/// What stands below the form when a preview was asked for.
+async fn preview(visit: &Signed, form: &WebhookForm) -> Result<(Value, Vec<Invalid>), OpError> {
+    if !visit.form.has("preview") {
+        return Ok((Value::Null, Vec::new()));
+    }
+    let event = visit.form.text("preview_event").parse::<EventId>().ok();
+    match webhooks::preview(visit.app(), &visit.actor, form.sent(), event).await {
+        Ok(preview) => Ok((preview, Vec::new())),
+        Err(OpError::Invalid(invalid)) => Ok((Value::Null, invalid)),
+        Err(other) => Err(other),
+    }
+}
+
+/// The page of a form, new or not.
+async fn form_page(
+    visit: &Signed,
+    status: StatusCode,
+    form: &WebhookForm,
+    invalid: &[Invalid],
+    current: Option<&Value>,
+) -> Result<Response, Failure> {
+    let (preview, found) = preview(visit, form).await?;
+    let invalid = at_whole_fields(&[invalid, &found].concat());
+    let recent = events::list(visit.app(), &visit.actor, &EventFilter::default(), &Page::first(PREVIEW_EVENTS)).await?;
+    let choices = choices(visit).await?;
+    let address = current.map_or_else(
+        || format!("{LIST}/new"),
+        |current| format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default()),
+    );
+    let typed = visit.form.text("etag");
+    let stored = |key: &str| current.and_then(|current| current[key].as_str()).unwrap_or_default();
+    let context = json!({
+        "errors": errors(&invalid),
+        "fields": form.fields(&choices, &invalid, &format!("{address}/fields")),
+        "address": address,
+        "without_credentials": choices.is_empty(),
+        "current": current,
+        "etag": if typed.is_empty() { stored("etag") } else { typed },
+        "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
+        "recent": recent.items,
+        "preview": preview,
+        "preview_event": visit.form.text("preview_event"),
+    });
+    let title = if current.is_some() { stored("name") } else { "New webhook" };
+    let status = if found.is_empty() { status } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok(visit.page(status, "webhook_form.html", (PLACE, title), context).await)
+}
+
+async fn new(visit: Signed) -> Result<Response, Failure> {
+    let form = WebhookForm::empty(visit.form.text("credential"));
+    form_page(&visit, StatusCode::OK, &form, &[], None).await
+}
+
+/// The same page with the fields of another choice, or with a preview.
+async fn new_fields(visit: Signed) -> Result<Response, Failure> {
+    form_page(&visit, StatusCode::OK, &WebhookForm::typed(&visit.form), &[], None).await
+}
+
+fn asks_for_fields(visit: &Signed) -> bool {
+    visit.form.has("show_fields") || visit.form.has("preview")
+}
+
+async fn create(visit: Signed) -> Result<Response, Failure> {
+    if asks_for_fields(&visit) {
+        return new_fields(visit).await;
+    }
+    let form = WebhookForm::typed(&visit.form);
+    let made = visit.once(async {
+        let made = webhooks::create(visit.app(), &visit.actor, form.sent()).await?;
+        Ok(format!("{LIST}/{}", made["id"].as_str().unwrap_or_default()))
+    });
+    match made.await {
+        Ok(address) => Ok(visit.go_and_say(&address, Message::done("Saved. Send a test event to see that it arrives."))),
+        Err(OpError::Invalid(invalid)) => {
+            form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, None).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+    let id = current["id"].as_str().unwrap_or_default();
+    let filter = DeliveryFilter { connector: id.parse().ok(), ..DeliveryFilter::default() };
+    let listed = deliveries::list(visit.app(), &visit.actor, &filter, &page(&visit.form)).await?;
+    let context = json!({
+        "pages": pages(&visit.form, &format!("{LIST}/{id}"), &listed),
+        "items": listed.items,
+        "current": current,
+    });
+    let name = current["name"].as_str().unwrap_or_default();
+    Ok(visit.page(StatusCode::OK, "webhook.html", (PLACE, name), context).await)
+}
+
+async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+    form_page(&visit, StatusCode::OK, &WebhookForm::stored(&current), &[], Some(&current)).await
+}
+
+async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+    form_page(&visit, StatusCode::OK, &WebhookForm::typed(&visit.form), &[], Some(&current)).await
+}
+
+async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    if asks_for_fields(&visit) {
+        return edit_fields(visit, Path(id)).await;
+    }
+    let form = WebhookForm::typed(&visit.form);
+    match webhooks::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
+        Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
+        Err(OpError::Invalid(invalid)) => {
+            let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+            form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, Some(&current)).await
+        }
+        Err(OpError::Changed { .. }) => {
+            let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+            let filter = consign_store::audit::AuditFilter { object_id: Some(id.clone()), ..Default::default() };
+            let history = audit::list(visit.app(), &visit.actor, &filter, &Page::first(1)).await?;
+            let address = format!("{LIST}/{id}/set-up");
+            let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current };
+            Ok(conflict.page(&visit, &form.sent(), history.items.first()).await)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Sends a test event and shows what came of it.
+async fn test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let sent = visit.once(async {
+        let delivery = webhooks::send_test(visit.app(), &visit.actor, &id, None).await?;
+        Ok(format!("/deliveries/{}", delivery["id"].as_str().unwrap_or_default()))
+    });
+    match sent.await {
+        Ok(address) => Ok(visit.go(&address)),
+        Err(OpError::WrongState(sentence)) => {
+            Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::refused(format!("{sentence}."))))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn pause(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    webhooks::pause(visit.app(), &visit.actor, &id).await?;
+    let message = Message::done("Paused. Events keep arriving and wait. Nothing is lost.");
+    Ok(visit.go_and_say(&format!("{LIST}/{id}"), message))
+}
+
+async fn resume(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    webhooks::resume(visit.app(), &visit.actor, &id).await?;
+    Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Resumed. Waiting deliveries are sent now.")))
+}
+
+async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+    let context = json!({ "current": current });
+    Ok(visit.page(StatusCode::OK, "webhook_delete.html", (PLACE, "Delete webhook"), context).await)
+}
+
+async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let deleted = webhooks::delete(visit.app(), &visit.actor, &id, IfMatch::Any).await?;
+    let text = match deleted.cancelled {
+        0 => format!("Deleted {}.", deleted.name),
+        1 => format!("Deleted {}. 1 waiting delivery was cancelled.", deleted.name),
+        many => format!("Deleted {}. {many} waiting deliveries were cancelled.", deleted.name),
+    };
+    Ok(visit.go_and_say(LIST, Message::done(text)))
+}

@@ -1,0 +1,81 @@
+//! Retention: payloads and records of what has ended go after their time, in small portions between other work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consign_core::time::Timestamp;
+use consign_store::{StoreError, idempotency, retention};
+
+use super::{Engine, PayloadKeys};
+
+/// Rows in one transaction: short enough that an accept behind it hardly waits.
+const PORTION_ROWS: u32 = 500;
+/// Between two portions others write.
+const PAUSE: Duration = Duration::from_millis(20);
+const ROUND_EVERY: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Answers of idempotent requests are kept for so long.
+const ANSWERS_KEPT: Duration = DAY;
+
+/// How long what has ended is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Payloads and parts of answers.
+    pub payloads: Duration,
+    /// Deliveries, attempts and events.
+    pub deliveries: Duration,
+}
+
+impl Engine {
+    pub(super) async fn retention_loop(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.retention_round().await {
+                tracing::error!(%error, "what is past its time could not be removed; trying again in ten minutes");
+            }
+            tokio::time::sleep(ROUND_EVERY).await;
+        }
+    }
+
+    async fn retention_round(&self) -> Result<(), StoreError> {
+        let now = self.now();
+        let kept = self.settings.kept;
+        let payloads_before = now.minus(kept.payloads);
+        let records_before = now.minus(kept.deliveries);
+        self.in_portions(Portion::Payloads, payloads_before).await?;
+        self.in_portions(Portion::Deliveries, records_before).await?;
+        self.in_portions(Portion::Events, records_before).await?;
+        let mut tx = self.store.begin().await?;
+        idempotency::delete_old(&mut tx, now.minus(ANSWERS_KEPT)).await?;
+        // A key goes a day after the last payload that it can have sealed; with it goes every copy of them.
+        retention::delete_payload_keys(&mut tx, PayloadKeys::day(records_before.minus(DAY))).await?;
+        tx.commit().await
+    }
+
+    async fn in_portions(&self, portion: Portion, before: Timestamp) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.store.begin().await?;
+            let (table, gone) = match portion {
+                Portion::Payloads => {
+                    ("payload", retention::delete_payloads(&mut tx, before, PORTION_ROWS).await?)
+                }
+                Portion::Deliveries => {
+                    ("delivery", retention::delete_deliveries(&mut tx, before, PORTION_ROWS).await?)
+                }
+                Portion::Events => ("event", retention::delete_events(&mut tx, before, PORTION_ROWS).await?),
+            };
+            tx.commit().await?;
+            metrics::counter!("consign_retention_deleted_rows_total", "table" => table).increment(gone);
+            if gone < u64::from(PORTION_ROWS) {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Portion {
+    Payloads,
+    Deliveries,
+    Events,
+}

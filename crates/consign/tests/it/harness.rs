@@ -1,0 +1,576 @@
+//! A whole Consign, spoken to only over HTTP and the command line; what it leaves behind is judged at its end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use consign::config::Config;
+use consign::{App, keys, ops, server, telemetry};
+use consign_core::secret::Secret;
+use consign_store::{DatabaseUrl, Store};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) use canary::Canaries;
+pub(crate) use cli::{Cli, Ran};
+pub(crate) use database::{Database, Kind};
+pub(crate) use folder::Folder;
+pub(crate) use http::{Client, Reply, form, percent};
+
+use crate::peers;
+use canary::Place;
+use http::Served;
+
+pub(crate) mod canary;
+pub(crate) mod cli;
+pub(crate) mod database;
+pub(crate) mod folder;
+pub(crate) mod http;
+pub(crate) mod logs;
+
+/// Longer than anything that a test waits for on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(15);
+
+/// The person who set it up.
+pub(crate) const EMAIL: &str = "ana@acme.example";
+
+/// One process's worth of the product.
+pub(crate) struct Replica {
+    pub(crate) app: Arc<App>,
+    pub(crate) address: SocketAddr,
+    metrics: SocketAddr,
+    stop: Vec<oneshot::Sender<()>>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+/// A web session: its cookie and the token of its forms.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) cookie: String,
+    pub(crate) csrf: String,
+}
+
+/// A Consign with one administrator and one API key that may do everything.
+pub(crate) struct TestConsign {
+    pub(crate) folder: Folder,
+    pub(crate) database: Database,
+    pub(crate) canaries: Canaries,
+    pub(crate) client: Client,
+    pub(crate) key: String,
+    pub(crate) session: Session,
+    /// The administrator's.
+    pub(crate) password: String,
+    replica: Option<Replica>,
+    edit: fn(&mut Config),
+    served: Served,
+    printed: Mutex<Vec<(String, Vec<u8>)>>,
+    open_allowed: bool,
+    panics_before: usize,
+    logged_before: usize,
+    finished: bool,
+}
+
+/// A variable that `cargo xtask test` sets.
+#[expect(clippy::disallowed_methods, reason = "the gate tells tests where their peers are")]
+pub(crate) fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: this test needs its real peers. Run `cargo xtask test`, which starts them")
+    })
+}
+
+/// Looks until there is something to see.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    match waited.await {
+        Ok(seen) => seen,
+        Err(_) => panic!("waited in vain for {what}; the log ends:\n{}", logs::tail(40)),
+    }
+}
+
+impl TestConsign {
+    pub(crate) async fn start() -> Self {
+        Self::on(Kind::Sqlite, |_| {}).await
+    }
+
+    pub(crate) async fn on_postgres() -> Self {
+        Self::on(Kind::PostgreSql, |_| {}).await
+    }
+
+    /// Starts one with options of its own.
+    pub(crate) async fn on(kind: Kind, edit: fn(&mut Config)) -> Self {
+        logs::listen();
+        let folder = Folder::new("consign");
+        let database = match kind {
+            Kind::Sqlite => Database::sqlite(&folder),
+            Kind::PostgreSql => Database::postgres().await,
+        };
+        let (panics_before, logged_before) = (logs::panics(), logs::logged().len());
+        let replica = Replica::start(&folder, &database, edit).await.unwrap();
+        let served = Served::default();
+        let canaries = Canaries::default();
+        let password = canaries.plant("the administrator's password");
+        let client = Client::new(replica.address, served.clone());
+        let session = set_up(&replica, &client, &password).await;
+        canaries.never_shown("the session", session.cookie.split_once('=').unwrap().1);
+        let mut consign = Self {
+            folder,
+            database,
+            canaries,
+            client,
+            key: String::new(),
+            session,
+            password,
+            replica: Some(replica),
+            edit,
+            served,
+            printed: Mutex::default(),
+            open_allowed: false,
+            panics_before,
+            logged_before,
+            finished: false,
+        };
+        consign.key = consign.make_key(&["admin"]).await;
+        consign
+    }
+
+    fn replica(&self) -> &Replica {
+        self.replica.as_ref().expect("it runs")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.client.address
+    }
+
+    /// Another process on the same database.
+    pub(crate) async fn second_replica(&self) -> Replica {
+        Replica::start(&self.folder, &self.database, self.edit).await.unwrap()
+    }
+
+    /// Stops cleanly and starts again on the same database.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.replica.take().expect("it runs").stop().await;
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        let replica = Replica::start(&self.folder, &self.database, self.edit).await.unwrap();
+        self.client = self.client.at(replica.address);
+        self.replica = Some(replica);
+    }
+
+    /// Moves the clock of the product.
+    pub(crate) fn advance(&self, by: Duration) {
+        let app = &self.replica().app;
+        app.store.advance(by);
+        app.engine.wake_all();
+    }
+
+    /// A secret that must be found nowhere but at the tool.
+    pub(crate) fn canary(&self, name: &str) -> String {
+        self.canaries.plant(name)
+    }
+
+    /// An API key with some rights.
+    pub(crate) async fn make_key(&self, scopes: &[&str]) -> String {
+        let body = json!({ "name": format!("key for {}", scopes.join(" ")), "scopes": scopes });
+        let headers = [
+            ("cookie", self.session.cookie.as_str()),
+            ("consign-csrf", self.session.csrf.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let reply = self.client.send("POST", "/api/v1/api-keys", &headers, body.to_string()).await.expect(201);
+        let text = reply.json()["text"].as_str().expect("the text of a new key").to_owned();
+        let secret = text.rsplit('_').next().unwrap_or_default();
+        self.canaries.shown_once("an API key", secret);
+        text
+    }
+
+    /// A request to the API with a key and more headers.
+    pub(crate) async fn call_as(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<bytes::Bytes>,
+    ) -> Reply {
+        let authorization = format!("Bearer {key}");
+        let mut all = vec![("authorization", authorization.as_str())];
+        all.extend_from_slice(headers);
+        self.client.send(method, &format!("/api/v1{path}"), &all, body).await
+    }
+
+    /// A request to the API with the administrator's key.
+    pub(crate) async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Reply {
+        let mut all = headers.to_vec();
+        if body.is_some() && !headers.iter().any(|(name, _)| *name == "content-type") {
+            all.push(("content-type", "application/json"));
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.call_as(&self.key, method, path, &all, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, &[], None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.call("POST", path, &[], Some(body)).await
+    }
+
+    pub(crate) async fn act(&self, path: &str) -> Reply {
+        self.call("POST", path, &[], None).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.call("PATCH", path, &[("if-match", "*")], Some(body)).await
+    }
+
+    /// The id of a new credential.
+    pub(crate) async fn credential(&self, body: &Value) -> String {
+        id_of(&self.post("/credentials", body).await.expect(201).json())
+    }
+
+    /// The id of a new webhook.
+    pub(crate) async fn webhook(&self, body: &Value) -> String {
+        id_of(&self.post("/webhooks", body).await.expect(201).json())
+    }
+
+    /// A credential for a tool, its secrets planted, and a webhook for every event type.
+    pub(crate) async fn bearer_webhook(&self, name: &str, origin: &str, more: &Value) -> String {
+        let token = self.canary(&format!("token-of-{}", name.replace(' ', "-")));
+        let credential = bearer(name, origin, &token);
+        let credential = self.credential(&credential).await;
+        let mut webhook = json!({ "name": name, "credential": credential, "path": "/hook", "event_types": ["*"] });
+        merge(&mut webhook, more);
+        self.webhook(&webhook).await
+    }
+
+    /// Accepts one event: the ids of it and its deliveries.
+    pub(crate) async fn event(&self, event_type: &str, data: &Value) -> Sent {
+        let body = json!({ "type": event_type, "data": data });
+        Sent::read(&self.post("/events", &body).await.expect(202).json())
+    }
+
+    pub(crate) async fn delivery(&self, id: &str) -> Value {
+        self.get(&format!("/deliveries/{id}")).await.expect(200).json()
+    }
+
+    pub(crate) async fn attempts(&self, id: &str) -> Vec<Value> {
+        let reply = self.get(&format!("/deliveries/{id}/attempts")).await.expect(200);
+        reply.json()["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// All pages of a list.
+    pub(crate) async fn all(&self, path: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let join = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(&format!("{path}{join}limit=200{cursor}")).await.expect(200).json();
+            items.extend(page["items"].as_array().cloned().unwrap_or_default());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={}", percent(next)),
+                None => return items,
+            }
+        }
+    }
+
+    /// Waits until a delivery is in a state.
+    pub(crate) async fn until(&self, id: &str, state: &str) -> Value {
+        eventually(&format!("{id} to be {state}"), async || {
+            let delivery = self.delivery(id).await;
+            (delivery["shown_state"] == state || delivery["state"] == state).then_some(delivery)
+        })
+        .await
+    }
+
+    /// Waits until a delivery has so many attempts on record.
+    pub(crate) async fn until_attempted(&self, id: &str, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} attempts of {id}"), async || {
+            let attempts = self.attempts(id).await;
+            (attempts.len() >= count).then_some(attempts)
+        })
+        .await
+    }
+
+    /// Waits until nothing is pending.
+    pub(crate) async fn until_idle(&self) {
+        eventually("nothing to be pending", async || {
+            let page = self.get("/deliveries?state=pending&limit=1").await.expect(200).json();
+            page["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until an object of the API has a value at a place.
+    pub(crate) async fn until_shows(&self, path: &str, pointer: &str, value: &str) -> Value {
+        eventually(&format!("{path} to show {value}"), async || {
+            let shown = self.get(path).await.expect(200).json();
+            (shown.pointer(pointer).and_then(Value::as_str) == Some(value)).then_some(shown)
+        })
+        .await
+    }
+
+    /// A page of the console, signed in.
+    pub(crate) async fn page(&self, path: &str) -> Reply {
+        self.client.send("GET", path, &[("cookie", &self.session.cookie)], "").await
+    }
+
+    /// A posted form of the console, signed in, with its token.
+    pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let mut all = vec![("csrf", self.session.csrf.as_str())];
+        all.extend_from_slice(fields);
+        let headers = [
+            ("cookie", self.session.cookie.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        self.client.send("POST", path, &headers, form(&all)).await
+    }
+
+    /// The command line, signed in to this server.
+    pub(crate) fn cli(&self, words: &[&str]) -> Cli {
+        let server = format!("http://{}", self.client.address);
+        Cli::new(self.folder.path(), words).env("CONSIGN_SERVER", &server).env("CONSIGN_TOKEN", &self.key)
+    }
+
+    /// Runs a command and remembers what it printed.
+    pub(crate) async fn run(&self, words: &[&str]) -> Ran {
+        self.run_as(self.cli(words)).await
+    }
+
+    pub(crate) async fn run_as(&self, command: Cli) -> Ran {
+        let ran = command.run().await;
+        let printed = [ran.stdout.as_bytes(), ran.stderr.as_bytes()].concat();
+        let mut all = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((format!("consign {}", ran.words), printed));
+        drop(all);
+        ran
+    }
+
+    /// Something that was shown to somebody elsewhere, to be searched for secrets.
+    pub(crate) fn shown_elsewhere(&self, place: &str, text: impl Into<Vec<u8>>) {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).push((place.to_owned(), text.into()));
+    }
+
+    /// Deliveries that wait at the end of this test do so on purpose.
+    pub(crate) fn allow_open(&mut self) {
+        self.open_allowed = true;
+    }
+
+    /// Stops it and judges what it left: nothing open, no panic, no secret anywhere.
+    pub(crate) async fn finish(mut self) {
+        let mut faults = Vec::new();
+        if self.replica.is_none() {
+            self.start_again().await;
+        }
+        if !self.open_allowed {
+            for state in ["pending", "held"] {
+                for delivery in self.all(&format!("/deliveries?state={state}")).await {
+                    faults.push(format!("left over: {delivery}"));
+                }
+            }
+        }
+        let metrics = self.client.at(self.replica().metrics).send("GET", "/metrics", &[], "").await;
+        assert!(metrics.expect(200).text().contains("consign_build_info"));
+        let mut places = self.stored("while it ran").await;
+        self.stop().await;
+        places.extend(self.stored("after it stopped").await);
+        self.database.remove().await;
+        places.push(("the log".to_owned(), logs::logged().split_off(self.logged_before)));
+        places.append(&mut self.printed.lock().unwrap_or_else(PoisonError::into_inner));
+        faults.extend(leaks(&self.canaries.search(Place::Elsewhere), &places));
+        let served = std::mem::take(&mut *self.served.lock().unwrap_or_else(PoisonError::into_inner));
+        faults.extend(leaks(&self.canaries.search(Place::Reply), &served));
+        let panics = logs::panics() - self.panics_before;
+        if panics > 0 {
+            faults.push(format!("{panics} panics"));
+        }
+        self.finished = true;
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    /// What someone sees who steals the data folder without its key, or the database.
+    async fn stored(&self, when: &str) -> Vec<(String, Vec<u8>)> {
+        let mut places = self.database.rows_as_text().await;
+        let own_keys = self.folder.join("data/keys");
+        for (path, content) in folder::files_below(&self.folder.join("data")) {
+            if path != own_keys {
+                places.push((format!("{} {when}", path.display()), content));
+            }
+        }
+        places
+    }
+}
+
+impl Drop for TestConsign {
+    fn drop(&mut self) {
+        if !self.finished && !std::thread::panicking() {
+            panic!("this Consign was dropped without finish(): nobody looked for what it left behind");
+        }
+    }
+}
+
+fn leaks(search: &canary::Search, places: &[(String, Vec<u8>)]) -> Vec<String> {
+    let found = places.iter().flat_map(|(place, bytes)| {
+        search.found_in(bytes).into_iter().map(move |what| format!("leaked: {what} in {place}"))
+    });
+    found.collect()
+}
+
+impl Replica {
+    /// Starts one over a database; its key ring lies in the data folder.
+    pub(crate) async fn start(folder: &Folder, database: &Database, edit: fn(&mut Config)) -> Result<Self, String> {
+        let local = (Ipv4Addr::LOCALHOST, 0);
+        let (listener, metrics_listener) =
+            (TcpListener::bind(local).await.unwrap(), TcpListener::bind(local).await.unwrap());
+        let (address, metrics) = (listener.local_addr().unwrap(), metrics_listener.local_addr().unwrap());
+        let config = config(folder, database, address, metrics, edit);
+        telemetry::metrics();
+        keys::create_folder(&config.data.dir).unwrap();
+        let url = DatabaseUrl::parse(&config.database_url()).map_err(|error| error.to_string())?;
+        let store = Store::open(&url, config.database.max_connections).await.map_err(|error| error.to_string())?;
+        let empty = !config.own_keys_file().exists();
+        let ring = keys::load(&config, empty).map_err(|error| error.to_string())?.ring;
+        let app = App::start(config, ring, store).await.map_err(|error| error.to_string())?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let front = server::Front::new(&app.config, app.store.clone(), server::router(app.clone())).unwrap();
+        let watched = server::metrics(app.clone(), draining);
+        let watched = server::Front::plain(app.store.clone(), watched);
+        let (mut stop, mut serving) = (Vec::new(), Vec::new());
+        for (front, listener) in [(front, listener), (watched, metrics_listener)] {
+            let (sender, stopped) = oneshot::channel::<()>();
+            stop.push(sender);
+            serving.push(tokio::spawn(async move {
+                let stopped = async {
+                    let _ = stopped.await;
+                };
+                front.serve(listener, stopped).await;
+            }));
+        }
+        Ok(Self { app, address, metrics, stop, serving })
+    }
+
+    /// Stops as SIGTERM does: no new requests, running attempts end.
+    pub(crate) async fn stop(self) {
+        for stop in self.stop {
+            let _ = stop.send(());
+        }
+        for serving in self.serving {
+            serving.await.unwrap();
+        }
+        self.app.stop().await;
+    }
+}
+
+fn config(
+    folder: &Folder,
+    database: &Database,
+    address: SocketAddr,
+    metrics: SocketAddr,
+    edit: fn(&mut Config),
+) -> Config {
+    let mut config = Config::default();
+    config.server.listen = address;
+    config.server.metrics_listen = Some(metrics);
+    config.server.shutdown_grace_seconds = 10;
+    config.data.dir = folder.join("data");
+    config.database.url = Some(Secret::new(database.url.clone()));
+    config.database.max_connections = 6;
+    config.egress.allow = vec!["127.0.0.1:*".to_owned()];
+    config.egress.allow_loopback = true;
+    config.egress.ca_file = Some(folder.write("ca.pem", peers::authority().pem()).into());
+    edit(&mut config);
+    config
+}
+
+/// The first administrator, through the link that the first start prints.
+async fn set_up(replica: &Replica, client: &Client, password: &str) -> Session {
+    let token = ops::users::new_setup_link(&replica.app).await.unwrap();
+    let path = format!("/setup/{}", token.expose());
+    client.send("GET", &path, &[], "").await.expect(200);
+    let fields = [("name", "Ana Silva"), ("email", EMAIL), ("password", password)];
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
+    let reply = client.send("POST", &path, &headers, form(&fields)).await.expect(303);
+    session_of(client, &reply).await
+}
+
+/// The session that an answer began.
+pub(crate) async fn session_of(client: &Client, reply: &Reply) -> Session {
+    let cookies = reply.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
+    let mut cookies = cookies.filter_map(|cookie| cookie.split(';').next());
+    let cookie = cookies.find(|cookie| cookie.starts_with("consign-local=")).expect("a session cookie").to_owned();
+    let page = client.send("GET", "/api-keys", &[("cookie", &cookie)], "").await.expect(200);
+    Session { csrf: value_of(&page.text(), "csrf").expect("a form with its token"), cookie }
+}
+
+/// The value of a hidden field of a page.
+pub(crate) fn value_of(page: &str, name: &str) -> Option<String> {
+    let (_, rest) = page.split_once(&format!("name=\"{name}\""))?;
+    let tag = rest.split('>').next()?;
+    let value = tag.split_once("value=\"")?.1.split('"').next()?;
+    Some(value.replace("&#34;", "\"").replace("&quot;", "\"").replace("&amp;", "&"))
+}
+
+/// An accepted event.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) id: String,
+    pub(crate) duplicate: bool,
+    pub(crate) deliveries: Vec<String>,
+}
+
+impl Sent {
+    pub(crate) fn read(value: &Value) -> Self {
+        let deliveries = value["deliveries"].as_array().cloned().unwrap_or_default();
+        let deliveries = deliveries.iter().map(id_of).collect();
+        Self { id: id_of(value), duplicate: value["duplicate"] == true, deliveries }
+    }
+
+    /// The id of its only delivery.
+    #[track_caller]
+    pub(crate) fn delivery(&self) -> &str {
+        assert_eq!(self.deliveries.len(), 1, "{self:?}");
+        &self.deliveries[0]
+    }
+}
+
+#[track_caller]
+pub(crate) fn id_of(value: &Value) -> String {
+    value["id"].as_str().unwrap_or_else(|| panic!("no id in {value}")).to_owned()
+}
+
+/// The body of a credential with user name and password.
+pub(crate) fn basic(name: &str, origin: &str, username: &str, password: &str) -> Value {
+    json!({ "name": name, "protocol": "https", "url_address": origin, "authorization_type": "basic",
+            "username": username, "password": password })
+}
+
+/// The body of a credential with a token behind `Bearer`.
+pub(crate) fn bearer(name: &str, origin: &str, token: &str) -> Value {
+    json!({ "name": name, "protocol": "https", "url_address": origin, "authorization_type": "bearer",
+            "header_prefix": "Bearer", "token": token })
+}
+
+/// Puts the members of one object into another.
+pub(crate) fn merge(into: &mut Value, more: &Value) {
+    let (Some(into), Some(more)) = (into.as_object_mut(), more.as_object()) else { return };
+    into.extend(more.clone());
+}

@@ -1,0 +1,99 @@
+//! The database of one test: a file in its folder, or a database of its own on the PostgreSQL of the gate.
+
+use consign_core::id::RequestId;
+use sqlx::any::AnyConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::variable;
+
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    PostgreSql,
+}
+
+pub(crate) struct Database {
+    pub(crate) kind: Kind,
+    /// As `database.url` takes it.
+    pub(crate) url: String,
+    /// PostgreSQL: the server, and the name of our database there.
+    server: Option<(String, String)>,
+}
+
+impl Database {
+    pub(crate) fn sqlite(folder: &super::Folder) -> Self {
+        let url = format!("sqlite:{}", folder.join("data/consign.db").display());
+        Self { kind: Kind::Sqlite, url, server: None }
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        let server = variable("CONSIGN_TEST_POSTGRES");
+        let server = server.trim_end_matches('/').to_owned();
+        let id = RequestId::new(consign_store::local_now()).to_string().to_lowercase();
+        let name = format!("it_{}_{}", std::process::id(), &id[id.len() - 10..]);
+        on(&format!("{server}/postgres"), &format!("create database {name}")).await;
+        let url = format!("{server}/{name}");
+        Self { kind: Kind::PostgreSql, url, server: Some((server, name)) }
+    }
+
+    /// Changes rows behind the back of the program.
+    pub(crate) async fn execute(&self, sql: &str) {
+        on(&self.address(), sql).await;
+    }
+
+    /// A number from the database.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let mut db = open(&self.address()).await;
+        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut db).await.unwrap();
+        row.try_get(0).unwrap()
+    }
+
+    fn address(&self) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("{}?mode=rw", self.url.replacen("sqlite:", "sqlite://", 1)),
+            Kind::PostgreSql => self.url.clone(),
+        }
+    }
+
+    /// Every column of every row as text: what someone sees who steals the database. SQLite's is read from its files.
+    pub(crate) async fn rows_as_text(&self) -> Vec<(String, Vec<u8>)> {
+        if self.kind == Kind::Sqlite {
+            return Vec::new();
+        }
+        let mut db = open(&self.address()).await;
+        let tables = sqlx::query("select cast(tablename as text) from pg_tables where schemaname = 'public'");
+        let tables = tables.fetch_all(&mut db).await.unwrap();
+        let mut found = Vec::new();
+        for table in tables {
+            let table: String = table.try_get(0).unwrap();
+            let sql = format!("select cast(t as text) from \"{table}\" t");
+            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut db).await.unwrap();
+            let mut text = String::new();
+            for row in rows {
+                text.push_str(&row.try_get::<String, _>(0).unwrap());
+                text.push('\n');
+            }
+            found.push((format!("table {table}"), text.into_bytes()));
+        }
+        found
+    }
+
+    /// Gives the space back.
+    pub(crate) async fn remove(&self) {
+        if let Some((server, name)) = &self.server {
+            on(&format!("{server}/postgres"), &format!("drop database if exists {name} with (force)")).await;
+        }
+    }
+}
+
+async fn open(address: &str) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    AnyConnection::connect(address).await.expect("the test's database is there")
+}
+
+async fn on(address: &str, sql: &str) {
+    let mut db = open(address).await;
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.expect("the test's statement is right");
+    db.close().await.unwrap();
+}

@@ -1,0 +1,138 @@
+//! Headless Chromium behind ChromeDriver, with a profile of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+
+use super::free_port;
+use crate::harness::{Folder, eventually, http, variable};
+
+pub(crate) struct Browser {
+    pub(crate) client: Client,
+    driver: Child,
+    _profile: Folder,
+}
+
+impl Browser {
+    /// Starts one; `scripts`: whether pages may run any.
+    pub(crate) async fn start(scripts: bool) -> Self {
+        let profile = Folder::new("browser");
+        let port = free_port();
+        let mut command = Command::new(variable("CONSIGN_TEST_CHROMEDRIVER"));
+        command.arg(format!("--port={port}")).arg("--allowed-ips=127.0.0.1");
+        command.env("TMPDIR", profile.path()).env("HOME", profile.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let driver = command.spawn().expect("ChromeDriver starts");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        eventually("ChromeDriver to listen", async || http::connect(address).await.ok()).await;
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities(&profile, scripts))
+            .connect(&format!("http://{address}"))
+            .await
+            .expect("Chromium starts");
+        Self { client, driver, _profile: profile }
+    }
+
+    /// Ends the browser and its driver.
+    pub(crate) async fn close(mut self) {
+        // The driver ends either way.
+        let _ = self.client.clone().close().await;
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+
+    pub(crate) async fn goto(&self, address: &str) {
+        self.client.goto(address).await.unwrap();
+    }
+
+    /// The path of the page that is shown.
+    pub(crate) async fn path(&self) -> String {
+        self.client.current_url().await.unwrap().path().to_owned()
+    }
+
+    pub(crate) async fn text(&self) -> String {
+        self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+    }
+
+    /// Types into the field of a name, over what stands there.
+    pub(crate) async fn fill(&self, name: &str, text: &str) {
+        let field = self.client.find(Locator::Css(&format!("[name='{name}']"))).await;
+        let field = field.unwrap_or_else(|error| panic!("no field {name}: {error}"));
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    pub(crate) async fn choose(&self, name: &str, value: &str) {
+        let field = self.client.find(Locator::Css(&format!("select[name='{name}']"))).await;
+        let field = field.unwrap_or_else(|error| panic!("no drop-down {name}: {error}"));
+        field.select_by_value(value).await.unwrap();
+    }
+
+    /// Presses what a selector finds.
+    pub(crate) async fn press(&self, selector: &str) {
+        let button = self.client.find(Locator::Css(selector)).await;
+        let button = button.unwrap_or_else(|error| panic!("nothing to press at {selector}: {error}"));
+        button.click().await.unwrap();
+    }
+
+    /// Presses the button or link with these words.
+    pub(crate) async fn press_words(&self, words: &str) {
+        let path = format!(
+            "(//main//button[normalize-space()='{words}']|//main//a[normalize-space()='{words}']\
+             |//button[normalize-space()='{words}']|//a[normalize-space()='{words}'])[1]"
+        );
+        let button = self.client.find(Locator::XPath(&path)).await;
+        match button {
+            Ok(button) => button.click().await.unwrap(),
+            Err(error) => panic!("no “{words}” to press: {error}\n{}", self.text().await),
+        }
+    }
+
+    pub(crate) async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        self.client.execute(script, arguments).await.unwrap()
+    }
+
+    /// Waits until the page shows these words.
+    pub(crate) async fn until_shows(&self, words: &str) {
+        eventually(&format!("the page to show “{words}”"), async || {
+            self.text().await.contains(words).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+fn capabilities(profile: &Folder, scripts: bool) -> Capabilities {
+    let flags = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,900",
+    ];
+    let mut arguments: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    arguments.push(format!("--user-data-dir={}", profile.join("profile").display()));
+    let mut options = json!({ "binary": variable("CONSIGN_TEST_CHROMIUM"), "args": arguments });
+    if !scripts {
+        options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+    }
+    let mut capabilities = Capabilities::new();
+    capabilities.insert("goog:chromeOptions".to_owned(), options);
+    capabilities
+}

@@ -1,0 +1,312 @@
+//! A tool that does what a test tells it, over TLS, and writes down every request byte for byte.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::authority;
+
+/// What the tool does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Status, headers, body.
+    Reply(u16, Vec<(String, String)>, String),
+    /// The same, later.
+    Late(Duration, Box<Answer>),
+    /// Reads the request and says nothing, until the other side gives up.
+    Silence,
+    /// Reads the request and hangs up.
+    HangUp,
+    /// 200 and a body that never ends.
+    Endless,
+    /// 200 and a body of 1 GiB, as fast as it is taken.
+    Gibibyte,
+    /// The body is cut in its middle.
+    Cut,
+    /// All headers and the body come back in the answer.
+    Echo(u16),
+    /// Not HTTP.
+    Noise,
+}
+
+impl Answer {
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Reply(status, Vec::new(), String::new())
+    }
+
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::Reply(status, vec![("content-type".to_owned(), "application/json".to_owned())], body.to_string())
+    }
+
+    pub(crate) fn with(status: u16, headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::Reply(status, headers.collect(), String::new())
+    }
+
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        Self::Late(wait, Box::new(self))
+    }
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    /// Path and query as sent.
+    pub(crate) target: String,
+    /// In their order; names as sent.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Asked {
+    /// The value of a header that must be there once.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let found = self.headers_named(name);
+        assert_eq!(found.len(), 1, "{name}: {:?}", self.headers);
+        found[0]
+    }
+
+    pub(crate) fn headers_named(&self, name: &str) -> Vec<&str> {
+        let found = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str()).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the body is JSON")
+    }
+
+    /// Everything of it, to look for secrets in.
+    pub(crate) fn everything(&self) -> String {
+        format!("{} {} {:?} {}", self.method, self.target, self.headers, String::from_utf8_lossy(&self.body))
+    }
+}
+
+#[derive(Default)]
+struct Script {
+    always: Option<Answer>,
+    next: VecDeque<Answer>,
+    by_path: HashMap<String, Answer>,
+    asked: Vec<Asked>,
+}
+
+/// The running tool.
+#[derive(Clone)]
+pub(crate) struct Tool {
+    address: SocketAddr,
+    script: Arc<Mutex<Script>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Tool {
+    /// Starts one that answers 200 to everything.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let tool = Self { address: listener.local_addr().unwrap(), script: Arc::default(), connections: Arc::default() };
+        let acceptor = TlsAcceptor::from(Arc::new(tls()));
+        let serving = tool.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serving.connections.fetch_add(1, Ordering::SeqCst);
+                let (acceptor, tool) = (acceptor.clone(), serving.clone());
+                tokio::spawn(async move {
+                    stream.set_nodelay(true)?;
+                    let mut stream = acceptor.accept(stream).await?;
+                    while let Some(asked) = read(&mut stream).await? {
+                        let answer = tool.note(asked.clone());
+                        if !give(&mut stream, &asked, answer).await? {
+                            break;
+                        }
+                    }
+                    stream.shutdown().await
+                });
+            }
+        });
+        tool
+    }
+
+    /// The address as people type it.
+    pub(crate) fn origin(&self) -> String {
+        format!("https://{}/", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// From now on.
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.script().always = Some(answer);
+    }
+
+    /// Once, before anything else.
+    pub(crate) fn answer_next(&self, answer: Answer) {
+        self.script().next.push_back(answer);
+    }
+
+    /// From now on, at one path.
+    pub(crate) fn answer_at(&self, path: &str, answer: Answer) {
+        self.script().by_path.insert(path.to_owned(), answer);
+    }
+
+    /// Every request so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.script().asked.clone()
+    }
+
+    /// Every request of one path.
+    pub(crate) fn asked_at(&self, path: &str) -> Vec<Asked> {
+        self.asked().into_iter().filter(|asked| asked.target == path).collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.script().asked.len()
+    }
+
+    /// Connections that were made, whether a request came or not.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many requests arrived.
+    pub(crate) async fn until_asked(&self, count: usize) -> Vec<Asked> {
+        let what = format!("{count} requests at the tool");
+        crate::harness::eventually(&what, async || (self.count() >= count).then(|| self.asked())).await
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, asked: Asked) -> Answer {
+        let mut script = self.script();
+        let path = asked.target.split('?').next().unwrap_or_default().to_owned();
+        script.asked.push(asked);
+        let scripted = script.next.pop_front().or_else(|| script.by_path.get(&path).cloned());
+        scripted.or_else(|| script.always.clone()).unwrap_or_else(|| Answer::status(200))
+    }
+}
+
+fn tls() -> ServerConfig {
+    let identity = authority().identity();
+    let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate.der().clone()], key)
+        .unwrap()
+}
+
+/// Reads one request with a body of stated length; `None` at the end of the connection.
+async fn read(stream: &mut TlsStream<TcpStream>) -> io::Result<Option<Asked>> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
+    let mut lines = text.split("\r\n");
+    let mut first = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length.map_or(0, |(_, value)| value.parse().unwrap());
+    let mut body = bytes.split_off(head + 4);
+    while body.len() < length {
+        if stream.read_buf(&mut body).await? == 0 {
+            return Ok(None);
+        }
+    }
+    let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+    Ok(Some(Asked { method, target, headers, body }))
+}
+
+/// Answers; `false` when the connection is over.
+async fn give(stream: &mut TlsStream<TcpStream>, asked: &Asked, answer: Answer) -> io::Result<bool> {
+    let mut answer = answer;
+    while let Answer::Late(wait, then) = answer {
+        tokio::time::sleep(wait).await;
+        answer = *then;
+    }
+    match answer {
+        Answer::Reply(status, headers, body) => reply(stream, status, &headers, body.as_bytes()).await,
+        Answer::Echo(status) => {
+            let body = serde_json::json!({ "error": { "message": asked.everything() } });
+            let headers: Vec<_> = asked.headers.iter().map(|(name, value)| (format!("x-echo-{name}"), value.clone())).collect();
+            let headers = [headers, vec![("content-type".to_owned(), "application/json".to_owned())]].concat();
+            reply(stream, status, &headers, body.to_string().as_bytes()).await
+        }
+        Answer::Silence => {
+            // Ends when the other side hangs up.
+            while stream.read_u8().await.is_ok() {}
+            Ok(false)
+        }
+        Answer::HangUp => Ok(false),
+        Answer::Noise => {
+            stream.write_all(b"220 mail.example.org ESMTP\r\n").await?;
+            Ok(false)
+        }
+        Answer::Cut => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf").await?;
+            stream.flush().await?;
+            Ok(false)
+        }
+        Answer::Endless => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+            loop {
+                stream.write_all(b"1\r\na\r\n").await?;
+                stream.flush().await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Answer::Gibibyte => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n").await?;
+            let block = vec![b'a'; 64 << 10];
+            for _ in 0..(1 << 30) / block.len() {
+                stream.write_all(&block).await?;
+            }
+            Ok(true)
+        }
+        Answer::Late(..) => unreachable!("waited for above"),
+    }
+}
+
+async fn reply(
+    stream: &mut TlsStream<TcpStream>,
+    status: u16,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> io::Result<bool> {
+    let mut head = format!("HTTP/1.1 {status} Whatever\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if status != 204 && status != 304 {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).await?;
+    stream.flush().await?;
+    Ok(true)
+}
