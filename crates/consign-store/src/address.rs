@@ -20,7 +20,9 @@ enum Kind {
 
 /// A text that is no address of a database. The text itself is not repeated: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the database address must look like sqlite:/var/lib/consign/consign.db or postgres://user@host/database")]
+#[error(
+    "the database address must look like sqlite:/var/lib/consign/consign.db or postgres://user@host/database"
+)]
 pub struct BadAddress;
 
 impl DatabaseUrl {
@@ -76,7 +78,8 @@ impl fmt::Display for DatabaseUrl {
             Kind::Postgres(text) => {
                 let Ok(options) = text.parse::<AnyConnectOptions>() else { return f.write_str("postgres:") };
                 let url = options.database_url;
-                let user = if url.username().is_empty() { String::new() } else { format!("{}@", url.username()) };
+                let user =
+                    if url.username().is_empty() { String::new() } else { format!("{}@", url.username()) };
                 let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
                 write!(f, "postgres://{user}{}{port}{}", url.host_str().unwrap_or_default(), url.path())
             }

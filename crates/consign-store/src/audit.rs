@@ -81,20 +81,23 @@ pub struct BrokenAt(pub i64);
 /// When it cannot be written: then the change must not be made either.
 pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result<i64, StoreError> {
     // The update locks the head, so that replicas append one after the other.
-    let query =
-        sqlx::query("update audit_head set sequence = sequence + 1 where one = 1 returning sequence, link as before");
+    let query = sqlx::query(
+        "update audit_head set sequence = sequence + 1 where one = 1 returning sequence, link as before",
+    );
     let row = query.fetch_one(&mut *db).await?;
     let (sequence, before) = (Row(&row).number("sequence")?, Row(&row).text("before")?);
     let link = entry.link(key, sequence, &before);
-    sqlx::query("insert into audit (sequence, object_id, actor_id, at, stored, link) values ($1, $2, $3, $4, $5, $6)")
-        .bind(sequence)
-        .bind(entry.object_id.as_str())
-        .bind(entry.actor_id.as_str())
-        .bind(entry.at.millis())
-        .bind(entry.stored())
-        .bind(link.as_str())
-        .execute(&mut *db)
-        .await?;
+    sqlx::query(
+        "insert into audit (sequence, object_id, actor_id, at, stored, link) values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(sequence)
+    .bind(entry.object_id.as_str())
+    .bind(entry.actor_id.as_str())
+    .bind(entry.at.millis())
+    .bind(entry.stored())
+    .bind(link.as_str())
+    .execute(&mut *db)
+    .await?;
     sqlx::query("update audit_head set link = $1 where one = 1").bind(link).execute(db).await?;
     Ok(sequence)
 }
@@ -103,11 +106,7 @@ pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result
 ///
 /// # Errors
 /// `BadCursor`.
-pub async fn list(
-    db: &mut Db,
-    filter: &AuditFilter,
-    page: &Page,
-) -> Result<Listed<AuditRecord>, StoreError> {
+pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<Listed<AuditRecord>, StoreError> {
     let turn = page.turn()?;
     let mut statement = Statement::new(db, "select sequence, stored from audit where 1 = 1");
     if let Some(object) = &filter.object_id {
@@ -191,24 +190,24 @@ fn next_link(
 
 /// An entry is what its link authenticates, not the columns beside it.
 fn read(row: &AnyRow) -> Result<AuditRecord, StoreError> {
-    type Parts = (
-        String,
-        i64,
-        String,
-        String,
-        String,
-        String,
-        String,
-        String,
-        String,
-        Value,
-        String,
-        String,
-        String,
-    );
+    type Parts =
+        (String, i64, String, String, String, String, String, String, String, Value, String, String, String);
     let row = Row(row);
-    let (id, at, actor_kind, actor_id, actor, action, object_kind, object_id, object, changes, from, request_id, result): Parts =
-        row.json("stored")?;
+    let (
+        id,
+        at,
+        actor_kind,
+        actor_id,
+        actor,
+        action,
+        object_kind,
+        object_id,
+        object,
+        changes,
+        from,
+        request_id,
+        result,
+    ): Parts = row.json("stored")?;
     Ok(AuditRecord {
         sequence: row.number("sequence")?,
         id: id.parse().map_err(|_| damaged("audit.stored"))?,

@@ -45,7 +45,11 @@ pub async fn insert(db: &mut Db, credential: &Credential) -> Result<(), StoreErr
 ///
 /// # Errors
 /// `NotUnique` when its name is taken.
-pub async fn update(db: &mut Db, credential: &Credential, expected_revision: i64) -> Result<bool, StoreError> {
+pub async fn update(
+    db: &mut Db,
+    credential: &Credential,
+    expected_revision: i64,
+) -> Result<bool, StoreError> {
     let query = sqlx::query(
         "update credential set name = $1, name_key = $2, origin = $3, authorization_type = $4, plain = $5,
            custom_headers = $6, ends_on = $7, labels = $8, max_concurrency = $9, max_per_second = $10,
@@ -192,11 +196,16 @@ pub async fn mark_used(db: &mut Db, id: CredentialId, now: Timestamp) -> Result<
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn usage_counts(db: &mut Db, ids: &[CredentialId]) -> Result<HashMap<CredentialId, u64>, StoreError> {
+pub async fn usage_counts(
+    db: &mut Db,
+    ids: &[CredentialId],
+) -> Result<HashMap<CredentialId, u64>, StoreError> {
     let mut counts = HashMap::new();
     for chunk in chunks(ids) {
-        let mut statement =
-            Statement::new(db, "select credential_id, count(*) as used_by from connector where credential_id in (");
+        let mut statement = Statement::new(
+            db,
+            "select credential_id, count(*) as used_by from connector where credential_id in (",
+        );
         statement.list(chunk.iter().map(ToString::to_string));
         statement.push(") group by credential_id");
         for row in statement.all(db).await? {
@@ -234,7 +243,8 @@ fn read(row: &AnyRow) -> Result<Credential, StoreError> {
     let row = Row(row);
     let authorization_type = stored_type(&row.text("authorization_type")?)
         .map_err(|word| StoreError::Damaged(format!("unknown authorization type {word}")))?;
-    let origin = Origin::parse("URL address", &row.text("origin")?).map_err(|_| damaged("credential.origin"))?;
+    let origin =
+        Origin::parse("URL address", &row.text("origin")?).map_err(|_| damaged("credential.origin"))?;
     let rate = row.optional_number("max_per_second")?;
     Ok(Credential {
         id: row.id("id")?,

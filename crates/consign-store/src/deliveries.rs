@@ -12,9 +12,7 @@ use crate::{Db, StoreError};
 
 pub use crate::events::{Lease, NewDelivery};
 pub use claim::{Claimed, LaneWork, abandon_foreign_leases, claim, give_back, lanes, next_due, renew};
-pub use decide::{
-    cancel, cancel_of_connector, release, release_not_rendered, resolve_delivered, try_now,
-};
+pub use decide::{cancel, cancel_of_connector, release, release_not_rendered, resolve_delivered, try_now};
 pub use list::{ATTENTION_COUNT_MAX, DeliveryFilter, Line, attention_count, list, oldest_open, open_counts};
 pub use record::{Recording, record};
 
@@ -90,7 +88,9 @@ impl Delivery {
                 None => (DeliveryState::Pending, None),
             },
             DeliveryState::Held => (DeliveryState::Held, self.hold_reason),
-            end @ (DeliveryState::Delivered | DeliveryState::Failed | DeliveryState::Cancelled) => (end, None),
+            end @ (DeliveryState::Delivered | DeliveryState::Failed | DeliveryState::Cancelled) => {
+                (end, None)
+            }
         }
     }
 
@@ -104,7 +104,12 @@ impl Delivery {
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn insert(db: &mut Db, new: &NewDelivery, event: EventId, now: Timestamp) -> Result<(), StoreError> {
+pub async fn insert(
+    db: &mut Db,
+    new: &NewDelivery,
+    event: EventId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     insert_all(db, &[(event, now, new)]).await
 }
 
@@ -122,7 +127,10 @@ pub(crate) async fn insert_all(
         statement.rows(chunk, |row, (event, created_at, new)| {
             let lease = new.lease.as_ref();
             row.bind(new.id.to_string()).push(", ").bind(event.to_string()).push(", ");
-            row.bind(new.connector.to_string()).push(", 'pending', ").bind(new.due_at.millis()).push(", 0, 0, ");
+            row.bind(new.connector.to_string())
+                .push(", 'pending', ")
+                .bind(new.due_at.millis())
+                .push(", 0, 0, ");
             row.bind(lease.map(|lease| lease.until.millis())).push(", ");
             row.bind(lease.map(|lease| &*lease.by)).push(", ").bind(i64::from(lease.is_some())).push(", ");
             row.bind(new.idempotency_key.to_string()).push(", ");

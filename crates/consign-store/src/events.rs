@@ -267,7 +267,8 @@ fn summary(row: &AnyRow) -> Result<EventSummary, StoreError> {
 /// Reads the columns of `event_columns`.
 pub(crate) fn read(row: &AnyRow) -> Result<StoredEvent, StoreError> {
     let row = Row(row);
-    let extensions = if row.optional_text("extensions")?.is_some() { row.json("extensions")? } else { Vec::new() };
+    let extensions =
+        if row.optional_text("extensions")?.is_some() { row.json("extensions")? } else { Vec::new() };
     let event = Event {
         id: row.id("event_id")?,
         event_type: row.text("event_type")?,

@@ -42,9 +42,12 @@ pub async fn reserve(
     if query.execute(&mut *db).await?.rows_affected() == 1 {
         return Ok(Reserved::New);
     }
-    let query = sqlx::query("select fingerprint, status, body from idempotency where caller = $1 and key = $2");
+    let query =
+        sqlx::query("select fingerprint, status, body from idempotency where caller = $1 and key = $2");
     // Removed between the two statements: the caller comes again and finds it free.
-    let Some(row) = query.bind(caller).bind(key).fetch_optional(db).await? else { return Ok(Reserved::Running) };
+    let Some(row) = query.bind(caller).bind(key).fetch_optional(db).await? else {
+        return Ok(Reserved::Running);
+    };
     let row = Row(&row);
     if row.text("fingerprint")? != fingerprint {
         return Ok(Reserved::Mismatch);

@@ -34,7 +34,8 @@ pub async fn put(db: &mut Db, key: &str, value: &str) -> Result<(), StoreError> 
 /// # Errors
 /// When the database cannot be written.
 pub async fn put_if_absent(db: &mut Db, key: &str, value: &str) -> Result<bool, StoreError> {
-    let query = sqlx::query("insert into installation (key, value) values ($1, $2) on conflict (key) do nothing");
+    let query =
+        sqlx::query("insert into installation (key, value) values ($1, $2) on conflict (key) do nothing");
     Ok(query.bind(key).bind(value).execute(db).await?.rows_affected() == 1)
 }
 

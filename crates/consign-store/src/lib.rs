@@ -284,7 +284,9 @@ async fn open_postgres(url: &DatabaseUrl, max_connections: u32) -> Result<AnyPoo
         .await?;
     let row = sqlx::query("show synchronous_commit").fetch_one(&pool).await?;
     if row.try_get::<String, _>(0)? == "off" {
-        tracing::warn!("PostgreSQL has synchronous_commit off: accepted events can be lost when the server stops");
+        tracing::warn!(
+            "PostgreSQL has synchronous_commit off: accepted events can be lost when the server stops"
+        );
     }
     Ok(pool)
 }

@@ -33,7 +33,8 @@ pub(crate) async fn run(store: &Store) -> Result<(), StoreError> {
 
 /// The newest migration that the database has.
 pub(crate) async fn version(db: &mut Db) -> Result<i64, StoreError> {
-    let row = sqlx::query("select coalesce(max(version), 0) as version from schema_version").fetch_one(db).await?;
+    let row =
+        sqlx::query("select coalesce(max(version), 0) as version from schema_version").fetch_one(db).await?;
     Ok(row.try_get("version")?)
 }
 

@@ -78,11 +78,19 @@ impl Turn {
     }
 
     /// Ends a statement whose list is ordered by a time-ordered id, the newest first.
-    pub(crate) fn newest_first(&self, statement: &mut Statement, column: &'static str) -> Result<(), StoreError> {
+    pub(crate) fn newest_first(
+        &self,
+        statement: &mut Statement,
+        column: &'static str,
+    ) -> Result<(), StoreError> {
         if let Some(from) = self.from_one()? {
             statement.push(" and ").push(column).push(if self.backward { " > " } else { " < " }).bind(from);
         }
-        statement.push(" order by ").push(column).push(if self.backward { " asc limit " } else { " desc limit " });
+        statement.push(" order by ").push(column).push(if self.backward {
+            " asc limit "
+        } else {
+            " desc limit "
+        });
         statement.bind(self.rows());
         Ok(())
     }
@@ -94,8 +102,7 @@ impl Turn {
         if self.backward {
             items.reverse();
         }
-        let (is_next, is_previous) =
-            if self.backward { (true, more) } else { (more, self.from.is_some()) };
+        let (is_next, is_previous) = if self.backward { (true, more) } else { (more, self.from.is_some()) };
         let next = items.last().filter(|_| is_next).map(|item| encode(&key(item)));
         let previous = items.first().filter(|_| is_previous).map(|item| encode(&key(item)));
         Listed { items, next, previous }

@@ -25,11 +25,13 @@ pub async fn insert_if_absent(
     sealed: &Sealed,
     now: Timestamp,
 ) -> Result<Sealed, StoreError> {
-    sqlx::query("insert into payload_key (id, sealed, created_at) values ($1, $2, $3) on conflict (id) do nothing")
-        .bind(id)
-        .bind(sealed.as_stored())
-        .bind(now.millis())
-        .execute(&mut *db)
-        .await?;
+    sqlx::query(
+        "insert into payload_key (id, sealed, created_at) values ($1, $2, $3) on conflict (id) do nothing",
+    )
+    .bind(id)
+    .bind(sealed.as_stored())
+    .bind(now.millis())
+    .execute(&mut *db)
+    .await?;
     find(db, id).await?.ok_or_else(|| StoreError::Damaged("payload_key".to_owned()))
 }

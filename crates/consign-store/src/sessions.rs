@@ -71,7 +71,11 @@ pub async fn find(db: &mut Db, hash: &str) -> Result<Option<Session>, StoreError
 /// # Errors
 /// When the database cannot be written.
 pub async fn touch(db: &mut Db, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("update session set seen_at = $1 where hash = $2").bind(now.millis()).bind(hash).execute(db).await?;
+    sqlx::query("update session set seen_at = $1 where hash = $2")
+        .bind(now.millis())
+        .bind(hash)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -80,7 +84,11 @@ pub async fn touch(db: &mut Db, hash: &str, now: Timestamp) -> Result<(), StoreE
 /// # Errors
 /// When the database cannot be written.
 pub async fn set_pending(db: &mut Db, hash: &str, pending: Option<&str>) -> Result<(), StoreError> {
-    sqlx::query("update session set pending = $1 where hash = $2").bind(pending).bind(hash).execute(db).await?;
+    sqlx::query("update session set pending = $1 where hash = $2")
+        .bind(pending)
+        .bind(hash)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sqlx::Row as _;
 use sqlx::AnyPool;
+use sqlx::Row as _;
 use sqlx::any::AnyPoolOptions;
 
 use crate::statement::run_script;
@@ -128,7 +128,8 @@ async fn read_back(db: &mut Db) -> Result<(), StoreError> {
 
 /// Opens a file that only its owner may read, and creates it if need be. SQLite gives its log the same mode.
 fn create_private(path: &Path) -> Result<File, StoreError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
     file.map_err(|error| match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full,
         kind => StoreError::File { path: path.to_owned(), kind },

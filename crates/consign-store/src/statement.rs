@@ -47,7 +47,11 @@ impl Statement {
     }
 
     /// Adds `(…), (…)`, one bracket for each item.
-    pub(crate) fn rows<I: IntoIterator>(&mut self, items: I, mut row: impl FnMut(&mut Self, I::Item)) -> &mut Self {
+    pub(crate) fn rows<I: IntoIterator>(
+        &mut self,
+        items: I,
+        mut row: impl FnMut(&mut Self, I::Item),
+    ) -> &mut Self {
         for (index, item) in items.into_iter().enumerate() {
             self.push(if index == 0 { "(" } else { ", (" });
             row(self, item);

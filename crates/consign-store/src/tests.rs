@@ -87,7 +87,8 @@ fn postgres_server() -> String {
     let Ok(url) = std::env::var("CONSIGN_TEST_POSTGRES") else {
         panic!("no PostgreSQL: run `cargo xtask test`, which starts one and sets CONSIGN_TEST_POSTGRES");
     };
-    let (scheme, rest) = url.split_once("://").expect("CONSIGN_TEST_POSTGRES looks like postgres://user@host:port/");
+    let (scheme, rest) =
+        url.split_once("://").expect("CONSIGN_TEST_POSTGRES looks like postgres://user@host:port/");
     format!("{scheme}://{}", rest.split('/').next().unwrap())
 }
 
@@ -126,11 +127,8 @@ fn credential(name: &str, now: Timestamp) -> Credential {
         authorization_type: consign_core::auth::find("basic").unwrap(),
         plain: [("username".to_owned(), "ada".to_owned())].into(),
         custom_headers: vec![CustomHeader { name: "X-Site".to_owned(), sent_with: SentWith::ApiRequest }],
-        secrets: [
-            ("password".to_owned(), secret("aa")),
-            ("custom_headers/x-site".to_owned(), secret("bb")),
-        ]
-        .into(),
+        secrets: [("password".to_owned(), secret("aa")), ("custom_headers/x-site".to_owned(), secret("bb"))]
+            .into(),
         ends_on: None,
         labels: [("team".to_owned(), "it \"ops\"".to_owned())].into(),
         max_concurrency: Some(3),
@@ -190,15 +188,7 @@ fn event(source_id: &str, now: Timestamp) -> Event {
 
 fn delivery(connector: ConnectorId, now: Timestamp) -> NewDelivery {
     let id = DeliveryId::new(now);
-    NewDelivery {
-        id,
-        connector,
-        due_at: now,
-        lease: None,
-        idempotency_key: id,
-        replay_of: None,
-        test: false,
-    }
+    NewDelivery { id, connector, due_at: now, lease: None, idempotency_key: id, replay_of: None, test: false }
 }
 
 /// Accepts one event with these deliveries.

@@ -87,7 +87,11 @@ pub async fn count(db: &mut Db) -> Result<u64, StoreError> {
 /// # Errors
 /// When the database cannot be written.
 pub async fn set_theme(db: &mut Db, id: UserId, theme: &str) -> Result<(), StoreError> {
-    sqlx::query("update users set theme = $1 where id = $2").bind(theme).bind(id.to_string()).execute(db).await?;
+    sqlx::query("update users set theme = $1 where id = $2")
+        .bind(theme)
+        .bind(id.to_string())
+        .execute(db)
+        .await?;
     Ok(())
 }
 

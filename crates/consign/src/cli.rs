@@ -179,7 +179,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Login(arguments) => on_one_core(session::login(arguments, &global, output)),
         Command::Logout => session::logout(&global, output),
         Command::Whoami => on_one_core(session::whoami(&global, output)),
-        Command::Context(verb) => session::context(verb, &global, output),
+        Command::Context(verb) => session::context(verb, output),
         Command::Credential(verb) => on_one_core(credential::run(verb, &global, output)),
         Command::Webhook(verb) => on_one_core(webhook::run(verb, &global, output)),
         Command::Event(verb) => on_one_core(event::run(verb, &global, output)),

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use consign_core::address::Blocked;
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
+use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::CredentialLesson;
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
-use consign_store::{Store, StoreError, deliveries, idempotency};
+use consign_store::{Store, StoreError, connectors, deliveries, idempotency};
 use consign_transport::Network;
 use tokio::sync::{Notify, Semaphore};
 
@@ -103,6 +104,7 @@ impl Engine {
             idempotency::forget_running(&mut tx).await?;
             tx.commit().await?;
         }
+        try_blocked_again(&store, now).await?;
         let engine = Arc::new(Self {
             snapshots: Snapshots::load(store.clone()).await?,
             commit: Committer::start(&store),
@@ -310,7 +312,7 @@ impl Engine {
     }
 
     async fn claim_loop(self: Arc<Self>) {
-        loop {
+        while !self.lanes.is_stopping() {
             // Registered before looking, so that no wake-up is lost.
             let woken = self.wake.notified();
             match self.claim_round().await {
@@ -370,4 +372,15 @@ impl Engine {
             tracing::error!(%error, "leases could not be given back; they run out by themselves");
         }
     }
+}
+
+/// What was held because of the egress rules is tried again at each start: they may have changed.
+async fn try_blocked_again(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    for connector in connectors::all(&mut tx).await? {
+        if connector.state == ConnectorState::Held(HeldBy::DestinationBlocked) {
+            connectors::set_state(&mut tx, connector.id, ConnectorState::Active, "", now).await?;
+        }
+    }
+    tx.commit().await
 }

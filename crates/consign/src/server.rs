@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::app::App;
+use crate::App;
 use crate::config::{Config, Subnet};
 use crate::telemetry::HTTP_SERVER_DURATION;
 use body::Patient;
@@ -89,6 +89,14 @@ pub async fn serve(
     let front = Front::new(&app.config, app.store.clone(), router)?;
     front.serve(listener, stop).await;
     Ok(())
+}
+
+/// Judges certificate and key of built-in TLS, if there are any.
+///
+/// # Errors
+/// When they cannot be used.
+pub fn check_tls(config: &Config) -> io::Result<()> {
+    tls::acceptor(&config.server).map(drop)
 }
 
 /// A router behind the limits of this server.

@@ -106,7 +106,7 @@ fn common_fields_and_their_sentences() {
             "max_concurrency": 64, "max_per_second": 0.1,
         }),
     );
-    let draft = parse(typed, Mode::Create).unwrap();
+    let draft = parse(whole, Mode::Create).unwrap();
     assert_eq!((draft.name.as_str(), draft.ends_on.as_deref()), ("Jira", Some("2026-11-22")));
     assert_eq!((draft.max_concurrency, draft.max_per_second), (Some(64), Rate::from_thousandths(100)));
     assert_eq!(draft.labels.keys().collect::<Vec<_>>(), ["env", "team/a.b-c_1"]);
@@ -114,7 +114,8 @@ fn common_fields_and_their_sentences() {
     check(json!({ "name": " " }), "name", "missing", "Enter a name");
     check(json!({ "name": "x".repeat(81) }), "name", "too_long", "Name must be 80 characters or fewer");
     check(json!({ "name": "a\tb" }), "name", "bad_characters", "Name must not include line breaks or tabs");
-    check(json!({ "name": 7 }), "name", "bad_form", "Name must be text");
+    let number = refused(with(&typed("basic"), &json!({ "name": 7 })), Mode::Create);
+    assert_eq!((number[0].1, number[0].2.as_str()), ("bad_form", "Name must be text"));
     check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol");
     check(json!({ "protocol": "http" }), "protocol", "unknown", "“http” is not a protocol. Choose https");
     check(json!({ "url_address": "" }), "url_address", "missing", "Enter the URL address");

@@ -62,7 +62,13 @@ pub async fn list(
     if let Some(from) = &turn.from {
         let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
         statement.push(" and (list_rank, name_key, id)").push(if turn.backward { " < (" } else { " > (" });
-        statement.bind(rank.as_str()).push(", ").bind(name_key.as_str()).push(", ").bind(id.as_str()).push(")");
+        statement
+            .bind(rank.as_str())
+            .push(", ")
+            .bind(name_key.as_str())
+            .push(", ")
+            .bind(id.as_str())
+            .push(")");
     }
     statement.push(match turn.backward {
         true => " order by list_rank desc, name_key desc, id desc limit ",
@@ -101,7 +107,10 @@ fn rank_column(statement: &mut Statement, now: Timestamp) {
 fn status_column(statement: &mut Statement, now: Timestamp) {
     statement.push("case when seen_code in ('locked', 'sign_in_refused', 'cannot_reach') then seen_code");
     statement.push(" when ends_on < ").bind(now.day()).push(" then 'ended'");
-    statement.push(" when ends_on <= ").bind(now.plus(ENDS_SOON).day()).push(" then 'ends_soon' else seen_code end");
+    statement
+        .push(" when ends_on <= ")
+        .bind(now.plus(ENDS_SOON).day())
+        .push(" then 'ends_soon' else seen_code end");
 }
 
 fn restrict(statement: &mut Statement, filter: &CredentialFilter, now: Timestamp) {

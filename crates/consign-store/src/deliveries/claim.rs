@@ -130,7 +130,11 @@ async fn lease(db: &mut Db, rows: &[Claimed], until: Timestamp, by: &str) -> Res
     statement.bind(until.millis()).push(", lease_by = ").bind(by);
     statement.push(", fence = v.column2, crashes = v.column3 from (values ");
     statement.rows(rows, |row, claimed| {
-        row.bind(claimed.id.to_string()).push(", ").bind(claimed.fence).push(", ").bind(i64::from(claimed.crashes));
+        row.bind(claimed.id.to_string())
+            .push(", ")
+            .bind(claimed.fence)
+            .push(", ")
+            .bind(i64::from(claimed.crashes));
     });
     statement.push(") as v where delivery.id = v.column1");
     statement.execute(db).await?;
@@ -177,7 +181,12 @@ pub async fn next_due(db: &mut Db, now: Timestamp) -> Result<Option<Timestamp>, 
            where due is not null) as moments
          where moment > $1",
     );
-    Ok(query.bind(now.millis()).fetch_one(db).await?.try_get::<Option<i64>, _>(0)?.map(Timestamp::from_millis))
+    Ok(query
+        .bind(now.millis())
+        .fetch_one(db)
+        .await?
+        .try_get::<Option<i64>, _>(0)?
+        .map(Timestamp::from_millis))
 }
 
 /// Ends leases without an attempt: a clean stop, or a limit that is reached. The deliveries stay due.

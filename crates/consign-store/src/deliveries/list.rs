@@ -74,7 +74,11 @@ pub async fn list(db: &mut Db, filter: &DeliveryFilter, page: &Page) -> Result<L
     turn.newest_first(&mut statement, "d.id")?;
     let line = |row: &AnyRow| {
         let event_type = Row(row).text("event_type")?;
-        Ok::<_, StoreError>(Line { delivery: read(row)?, event_type, subject: Row(row).optional_text("subject")? })
+        Ok::<_, StoreError>(Line {
+            delivery: read(row)?,
+            event_type,
+            subject: Row(row).optional_text("subject")?,
+        })
     };
     let lines = statement.all(db).await?.iter().map(line).collect::<Result<Vec<_>, _>>()?;
     Ok(turn.listed(lines, |line| vec![line.delivery.id.to_string()]))
@@ -156,15 +160,14 @@ pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn open_counts(
-    db: &mut Db,
-) -> Result<Vec<(DeliveryState, Option<HoldReason>, u64)>, StoreError> {
+pub async fn open_counts(db: &mut Db) -> Result<Vec<(DeliveryState, Option<HoldReason>, u64)>, StoreError> {
     let mut counts: Vec<(DeliveryState, Option<HoldReason>, u64)> = Vec::new();
-    let mut add = |state, reason, more: u64| {
-        match counts.iter_mut().find(|(of, because, _)| (*of, *because) == (state, reason)) {
-            Some((_, _, count)) => *count += more,
-            None => counts.push((state, reason, more)),
-        }
+    let mut add = |state, reason, more: u64| match counts
+        .iter_mut()
+        .find(|(of, because, _)| (*of, *because) == (state, reason))
+    {
+        Some((_, _, count)) => *count += more,
+        None => counts.push((state, reason, more)),
     };
     let pending = sqlx::query(
         "select p.waiting, c.state from (select connector_id, count(*) as waiting from delivery

@@ -55,7 +55,12 @@ pub async fn record(db: &mut Db, recordings: &[Recording]) -> Result<Vec<bool>, 
              last_message = v.column9, reference = coalesce(v.column10, reference), ended_at = v.column11 from (values ",
         );
         statement.rows(chunk, |row, of| {
-            row.bind(of.delivery.to_string()).push(", ").bind(of.fence).push(", ").bind(of.state.kind()).push(", ");
+            row.bind(of.delivery.to_string())
+                .push(", ")
+                .bind(of.fence)
+                .push(", ")
+                .bind(of.state.kind())
+                .push(", ");
             row.bind(of.hold_reason.map(HoldReason::kind)).push(", ").bind(of.due_at.millis()).push(", ");
             row.bind(i64::from(of.attempts)).push(", ").bind(of.outcome).push(", ");
             row.bind(of.status.map(i64::from)).push(", ").bind(of.message.as_deref()).push(", ");

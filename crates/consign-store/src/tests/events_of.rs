@@ -133,5 +133,6 @@ async fn lists_filter_and_turn_pages(Fresh { store, .. }: Fresh) {
     check(&mut db, with_q(&made[1].to_string()), &[1]).await;
     let from = Timestamp::from_millis(1_800_000_001_000);
     let until = Timestamp::from_millis(1_800_000_003_000);
-    check(&mut db, EventFilter { after_time: Some(from), before_time: Some(until), ..all.clone() }, &[2, 1]).await;
+    check(&mut db, EventFilter { after_time: Some(from), before_time: Some(until), ..all.clone() }, &[2, 1])
+        .await;
 }

@@ -31,7 +31,8 @@ async fn accept_many(store: &Store, names: &[&str], per_connector: usize) {
         let connector = add_connector(store, name).await;
         let mut tx = store.begin().await.unwrap();
         let now = tx.now();
-        let events: Vec<_> = (0..per_connector).map(|number| event(&format!("{name}{number}"), now)).collect();
+        let events: Vec<_> =
+            (0..per_connector).map(|number| event(&format!("{name}{number}"), now)).collect();
         let made: Vec<_> = events.iter().map(|_| [delivery(connector.id, now)]).collect();
         let rows: Vec<_> = events
             .iter()
@@ -58,7 +59,8 @@ async fn four_workers_take_each_delivery_once(Fresh { store, .. }: Fresh) {
                     let room = 50 - lane.in_flight;
                     let by = format!("run-{run}");
                     let claimed =
-                        deliveries::claim(&mut tx, lane.connector, room.min(7), now, now.plus(MINUTE), &by).await;
+                        deliveries::claim(&mut tx, lane.connector, room.min(7), now, now.plus(MINUTE), &by)
+                            .await;
                     mine.extend(claimed.unwrap());
                 }
                 tx.commit().await.unwrap();
@@ -86,7 +88,8 @@ async fn claim_all(store: &Store, by: &str) -> Vec<deliveries::Claimed> {
     let now = tx.now();
     let mut claimed = Vec::new();
     for lane in deliveries::lanes(&mut tx, now, 64).await.unwrap() {
-        claimed.extend(deliveries::claim(&mut tx, lane.connector, 9, now, now.plus(MINUTE), by).await.unwrap());
+        claimed
+            .extend(deliveries::claim(&mut tx, lane.connector, 9, now, now.plus(MINUTE), by).await.unwrap());
     }
     tx.commit().await.unwrap();
     claimed
@@ -97,7 +100,10 @@ async fn a_lost_lease_changes_nothing_but_keeps_its_attempt(Fresh { store, .. }:
     let time = now(&store).await;
     accept(&store, "1", &[delivery(connector.id, time)]).await;
     let old = claim_all(&store, "a").await.remove(0);
-    assert_eq!((old.fence, old.abandoned, old.event.sealed_data.as_deref()), (1, false, Some(&b"sealed"[..])));
+    assert_eq!(
+        (old.fence, old.abandoned, old.event.sealed_data.as_deref()),
+        (1, false, Some(&b"sealed"[..]))
+    );
     assert!(claim_all(&store, "b").await.is_empty(), "a lease that holds was claimed");
     store.advance(2 * MINUTE);
     let new = claim_all(&store, "b").await.remove(0);
@@ -181,7 +187,9 @@ async fn lanes_have_room_and_are_open(Fresh { store, .. }: Fresh) {
     connectors::close_until(&mut tx, narrow.id, now.plus(MINUTE)).await.unwrap();
     assert_eq!(deliveries::lanes(&mut tx, now, 64).await.unwrap(), [], "a closed lane");
     assert_eq!(deliveries::lanes(&mut tx, now.plus(MINUTE), 64).await.unwrap().len(), 1);
-    connectors::set_state(&mut tx, narrow.id, ConnectorState::Held(HeldBy::NotAllowed), "403", now).await.unwrap();
+    connectors::set_state(&mut tx, narrow.id, ConnectorState::Held(HeldBy::NotAllowed), "403", now)
+        .await
+        .unwrap();
     assert_eq!(deliveries::lanes(&mut tx, now.plus(MINUTE), 64).await.unwrap(), [], "a held lane");
 }
 
@@ -211,7 +219,7 @@ async fn next_due_is_the_nearest_moment_to_come(Fresh { store, .. }: Fresh) {
     let mut db = store.read().await.unwrap();
     assert_eq!(deliveries::next_due(&mut db, time).await.unwrap(), None);
     drop(db);
-    let later = crate::events::NewDelivery { due_at: time.plus(10 * MINUTE), ..delivery(connector.id, time) };
+    let later = events::NewDelivery { due_at: time.plus(10 * MINUTE), ..delivery(connector.id, time) };
     accept(&store, "1", &[later, delivery(connector.id, time)]).await;
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
@@ -220,7 +228,11 @@ async fn next_due_is_the_nearest_moment_to_come(Fresh { store, .. }: Fresh) {
     assert_eq!(deliveries::next_due(&mut tx, now).await.unwrap(), Some(now.plus(MINUTE)), "the lease");
     let done = recording(&claimed[0], DeliveryState::Delivered, now);
     deliveries::record(&mut tx, &[done]).await.unwrap();
-    assert_eq!(deliveries::next_due(&mut tx, now).await.unwrap(), Some(time.plus(10 * MINUTE)), "the delivery");
+    assert_eq!(
+        deliveries::next_due(&mut tx, now).await.unwrap(),
+        Some(time.plus(10 * MINUTE)),
+        "the delivery"
+    );
     connectors::close_until(&mut tx, connector.id, now.plus(20 * MINUTE)).await.unwrap();
     assert_eq!(deliveries::next_due(&mut tx, now).await.unwrap(), Some(now.plus(20 * MINUTE)), "the wait");
     connectors::set_state(&mut tx, connector.id, ConnectorState::Paused, "", now).await.unwrap();

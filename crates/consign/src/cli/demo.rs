@@ -15,7 +15,6 @@ use consign_store::{DatabaseUrl, Store};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::Global;
 use super::client::{Call, Client, Server};
 use super::failure::Failure;
 use super::output::Output;
@@ -37,8 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// When something does not start, or an event does not arrive.
-pub(crate) async fn run(port: Option<u16>, once: bool) -> anyhow::Result<ExitCode> {
-    let output = &Arc::new(Output::new(&Global::default()));
+pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyhow::Result<ExitCode> {
     let version = env!("CARGO_PKG_VERSION");
     output.line(&format!("consign {version} · demo · loopback only · throw-away data, removed at the end"));
     let folder = Folder::create()?;
@@ -54,18 +52,23 @@ pub(crate) async fn run(port: Option<u16>, once: bool) -> anyhow::Result<ExitCod
     }));
 
     let shown = show(output, &app, &tool, once).await;
-    if shown.is_ok() && !once {
-        tokio::signal::ctrl_c().await.context("Ctrl-C cannot be watched")?;
+    if let Ok(shown) = shown
+        && !once
+    {
+        tokio::select! {
+            () = watch_on(output, &tool, shown) => {}
+            pressed = tokio::signal::ctrl_c() => pressed.context("Ctrl-C cannot be watched")?,
+        }
         output.line("Stopping. The demo data is removed.");
     }
     let _ = stop.send(());
     serving.await??;
     app.stop().await;
-    shown.map(|()| ExitCode::SUCCESS)
+    shown.map(|_| ExitCode::SUCCESS)
 }
 
 /// Sets up one credential and one webhook per authorization type, sends events, and shows what arrives.
-async fn show(output: &Arc<Output>, app: &Arc<App>, tool: &tool::Tool, once: bool) -> anyhow::Result<()> {
+async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) -> anyhow::Result<usize> {
     let actor = Actor::system(app.now());
     for entry in AUTHORIZATION_TYPES {
         let lock = tool.lock(entry.kind).with_context(|| format!("the stand-in tool has no door for {}", entry.kind))?;
@@ -97,7 +100,7 @@ async fn show(output: &Arc<Output>, app: &Arc<App>, tool: &tool::Tool, once: boo
     let shown = watch(output, tool, EVENTS_PER_TYPE * AUTHORIZATION_TYPES.len()).await?;
     if once {
         output.line(&format!("All {shown} events arrived, each with the right sign-in."));
-        return Ok(());
+        return Ok(shown);
     }
     let link = ops::users::new_sign_in_link(app).await?;
     output.line("");
@@ -108,9 +111,7 @@ async fn show(output: &Arc<Output>, app: &Arc<App>, tool: &tool::Tool, once: boo
         key.expose()
     ));
     output.line("Ctrl-C ends the demo and deletes its data.");
-    let (output, tool) = (output.clone(), tool.clone());
-    tokio::spawn(async move { watch_on(&output, &tool, shown).await });
-    Ok(())
+    Ok(shown)
 }
 
 /// Prints what arrives until `expected` events did.

@@ -61,7 +61,7 @@ impl Failure {
 
     /// With the causes of an error.
     pub(crate) fn caused(code: Code, line: &str, error: &dyn Error) -> Self {
-        let causes = std::iter::successors(Some(error), |error| error.source());
+        let causes = std::iter::successors(Some(error), |cause: &&dyn Error| cause.source());
         Self { code, lines: vec![format!("{line}: {}", chain(causes))], problem: None }
     }
 

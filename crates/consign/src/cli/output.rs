@@ -30,6 +30,7 @@ pub(crate) enum Form {
 }
 
 /// Where and how to print.
+#[derive(Clone)]
 pub(crate) struct Output {
     /// How data is printed.
     pub(crate) form: Form,

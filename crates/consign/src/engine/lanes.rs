@@ -283,6 +283,11 @@ impl Lanes {
         table.lanes.values_mut().flat_map(|lane| lane.window.drain(..).collect::<Vec<_>>()).collect()
     }
 
+    /// Whether [`Lanes::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.table().stopping
+    }
+
     /// Attempts under way in this process.
     pub fn under_way(&self) -> usize {
         self.table().under_way

@@ -111,7 +111,10 @@ impl Engine {
                 let reason = "a secret does not open with the loaded keys, or its destination was changed";
                 (StatusCode::Locked, reason.to_owned(), Some(HeldBy::CredentialLocked))
             }
-            CredentialLesson::Unreachable(_) if unreached < UNREACHED_MAX => return Ok(false),
+            // A refusal stands until the tool lets us in again, whether it can be reached or not.
+            CredentialLesson::Unreachable(_) if unreached < UNREACHED_MAX || credential.seen.code.holds() => {
+                return Ok(false);
+            }
             CredentialLesson::Unreachable(what) => (StatusCode::CannotReach, words(what).to_owned(), None),
         };
         if credential.seen.code == code {

@@ -28,7 +28,7 @@ pub struct Kept {
 
 impl Engine {
     pub(super) async fn retention_loop(self: Arc<Self>) {
-        loop {
+        while !self.lanes.is_stopping() {
             if let Err(error) = self.retention_round().await {
                 tracing::error!(%error, "what is past its time could not be removed; trying again in ten minutes");
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use consign_core::credential::{Credential, StatusCode};
+use consign_core::credential::Credential;
 use consign_core::time::Timestamp;
 use consign_store::{StoreError, api_keys, credentials, deliveries};
 
@@ -23,7 +23,7 @@ impl Engine {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut count = 0_u64;
-        loop {
+        while !self.lanes.is_stopping() {
             ticks.tick().await;
             count += 1;
             if let Err(error) = self.tick(count).await {
@@ -81,7 +81,7 @@ impl Engine {
         let snapshot = self.snapshot();
         for connector in snapshot.connectors() {
             let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else { continue };
-            if credential.seen.code != StatusCode::SignInRefused || !self.probe_is_due(credential, now) {
+            if !credential.seen.code.holds() || !self.probe_is_due(credential, now) {
                 continue;
             }
             let mut tx = self.store.begin().await?;

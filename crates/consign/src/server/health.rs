@@ -7,15 +7,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use consign_store::{connectors, credentials, deliveries, installation};
+use consign_core::connector::ConnectorState;
+use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_store::{deliveries, installation};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use metrics::gauge;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::app::App;
-use crate::telemetry::{self, BUILD_INFO};
+use crate::App;
+use crate::telemetry::{self, BUILD_INFO, CONNECTORS, DELIVERIES_OPEN};
 
 /// A database that takes longer is as good as away.
 const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -113,10 +115,25 @@ async fn measure(app: &App) {
     };
     match counted.await {
         Ok((open, oldest)) => {
+            // Without an open delivery the figures go back to nothing, not to what they were.
+            for state in [DeliveryState::Pending, DeliveryState::Held] {
+                for reason in std::iter::once(None).chain(HoldReason::ALL.iter().copied().map(Some)) {
+                    let count = open.iter().find(|(of, why, _)| (*of, *why) == (state, reason));
+                    let reason = reason.map_or("", HoldReason::kind);
+                    if count.is_some() || reason.is_empty() || state == DeliveryState::Held {
+                        let gauge = gauge!(DELIVERIES_OPEN, "state" => state.kind(), "hold_reason" => reason);
+                        gauge.set(count.map_or(0.0, |(_, _, count)| *count as f64));
+                    }
+                }
+            }
             let age = oldest.map_or(Duration::ZERO, |oldest| app.now().since(oldest));
             gauge!(telemetry::DELIVERY_OLDEST_OPEN).set(age.as_secs_f64());
-            let _ = open;
         }
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "deliveries could not be counted"),
+    }
+    let snapshot = app.engine.snapshot();
+    for state in ConnectorState::ALL {
+        let count = snapshot.connectors().iter().filter(|connector| connector.state.kind() == state.kind()).count();
+        gauge!(CONNECTORS, "kind" => "webhook", "state" => state.kind()).set(count as f64);
     }
 }

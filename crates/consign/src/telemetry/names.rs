@@ -28,7 +28,7 @@ pub const COMMIT_DURATION: &str = "consign_commit_duration_seconds";
 pub const RETENTION_DELETED_ROWS: &str = "consign_retention_deleted_rows_total";
 /// No labels.
 pub const AUDIT_WRITE_FAILURES: &str = "consign_audit_write_failures_total";
-/// `outcome`: accepted, refused, slowed.
+/// `outcome`: done, refused, braked.
 pub const SIGN_INS: &str = "consign_signin_total";
 /// `version`, `database`.
 pub const BUILD_INFO: &str = "consign_build_info";

@@ -1,0 +1,182 @@
+//! The audit log: appended with the change or not at all, and every tampering is found.
+
+use consign_core::audit::AuditEntry;
+use consign_core::id::AuditId;
+use consign_core::target::Binding;
+use consign_core::time::Timestamp;
+use consign_core::vault::{DerivedKey, KeyRing, Place, Vault};
+use serde_json::json;
+
+use super::{Fresh, on_both};
+use crate::audit::{self, AuditFilter, BrokenAt, Verified};
+use crate::{Db, Page, Store, StoreError, installation};
+
+on_both!(
+    entries_are_chained_and_listed,
+    an_entry_goes_with_its_change,
+    the_database_refuses_to_change_entries,
+    tampering_is_found,
+    replicas_append_to_one_chain,
+);
+
+fn key() -> DerivedKey {
+    let binding = Binding::of(&[]);
+    let place =
+        Place { table: "installation", record: "audit", field: "key", generation: 1, binding: &binding };
+    Vault::new(&KeyRing::generate(), "test").create_key(&place).0
+}
+
+fn entry(object: &str, now: Timestamp) -> AuditEntry {
+    AuditEntry {
+        id: AuditId::new(now),
+        at: now,
+        actor_kind: "user",
+        actor_id: "usr_1".to_owned(),
+        actor: "Ada".to_owned(),
+        action: "Replaced password".to_owned(),
+        object_kind: "credential",
+        object_id: object.to_owned(),
+        object: "Tool".to_owned(),
+        changes: json!({ "password": "replaced", "a": [1, "ü"] }),
+        from: "192.0.2.1".to_owned(),
+        request_id: "req_1".to_owned(),
+        result: "done",
+    }
+}
+
+async fn fill(store: &Store, key: &DerivedKey, count: i64) {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    for number in 1..=count {
+        let sequence =
+            audit::append(&mut tx, &entry(&format!("crd_{}", number % 2), now), key).await.unwrap();
+        assert_eq!(sequence, number);
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn entries_are_chained_and_listed(Fresh { store, .. }: Fresh) {
+    let key = key();
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(audit::verify(&mut tx, &key).await.unwrap(), Ok(Verified { entries: 0, head: String::new() }));
+    drop(tx);
+    // More than one portion of the check.
+    fill(&store, &key, 503).await;
+    let mut db = store.read().await.unwrap();
+    let verified = audit::verify(&mut db, &key).await.unwrap().unwrap();
+    assert_eq!((verified.entries, audit::head(&mut db).await.unwrap()), (503, (503, verified.head)));
+    assert_eq!(audit::verify(&mut db, &self::key()).await.unwrap(), Err(BrokenAt(1)), "another key");
+    let of_one = AuditFilter { object_id: Some("crd_1".to_owned()), ..AuditFilter::default() };
+    let first = audit::list(&mut db, &of_one, &Page::first(2)).await.unwrap();
+    assert_eq!(first.items.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [503, 501]);
+    assert_eq!((first.items[0].actor.as_str(), &first.items[0].changes["a"][1]), ("Ada", &json!("ü")));
+    let second = Page { after: first.next, before: None, limit: 2 };
+    let second = audit::list(&mut db, &of_one, &second).await.unwrap();
+    assert_eq!(second.items[0].sequence, 499);
+    let nobody = AuditFilter { actor: Some("usr_2".to_owned()), ..AuditFilter::default() };
+    assert!(audit::list(&mut db, &nobody, &Page::first(2)).await.unwrap().items.is_empty());
+    let at = second.items[0].at;
+    let before = AuditFilter { before: Some(at), ..AuditFilter::default() };
+    assert!(audit::list(&mut db, &before, &Page::first(2)).await.unwrap().items.is_empty());
+    let after = AuditFilter { after: Some(at), ..AuditFilter::default() };
+    assert_eq!(audit::list(&mut db, &after, &Page::first(2)).await.unwrap().items.len(), 2);
+}
+
+async fn an_entry_goes_with_its_change(Fresh { store, .. }: Fresh) {
+    let key = key();
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    installation::put(&mut tx, "k", "v").await.unwrap();
+    audit::append(&mut tx, &entry("crd_1", now), &key).await.unwrap();
+    drop(tx);
+    assert_eq!(store.installation("k").await.unwrap(), None);
+    let mut db = store.read().await.unwrap();
+    assert_eq!(audit::verify(&mut db, &key).await.unwrap().unwrap().entries, 0);
+    drop(db);
+    fill(&store, &key, 1).await;
+}
+
+async fn the_database_refuses_to_change_entries(Fresh { store, .. }: Fresh) {
+    fill(&store, &key(), 2).await;
+    for text in ["update audit set stored = ''", "delete from audit", "delete from audit_head"] {
+        let mut tx = store.begin().await.unwrap();
+        let refused = sqlx::query(text).execute(&mut *tx).await.map_err(StoreError::from).unwrap_err();
+        assert!(refused.to_string().contains("the audit log is append only"), "{text}: {refused}");
+    }
+}
+
+/// Someone with every right on the database takes the triggers away.
+async fn disarm(db: &mut Db) {
+    let triggers = ["audit_no_update", "audit_no_delete"];
+    for trigger in triggers {
+        let text = if crate::is_postgres(db) {
+            format!("drop trigger {trigger} on audit")
+        } else {
+            format!("drop trigger {trigger}")
+        };
+        crate::statement::run_script(db, text).await.unwrap();
+    }
+}
+
+async fn tampering_is_found(Fresh { store, .. }: Fresh) {
+    let key = key();
+    fill(&store, &key, 5).await;
+    let head = audit::head(&mut store.read().await.unwrap()).await.unwrap();
+    let check = async |tamper: &'static [&'static str], broken: i64| {
+        let mut tx = store.begin().await.unwrap();
+        disarm(&mut tx).await;
+        for text in tamper {
+            sqlx::query(*text).execute(&mut *tx).await.unwrap();
+        }
+        assert_eq!(audit::verify(&mut tx, &key).await.unwrap(), Err(BrokenAt(broken)), "{tamper:?}");
+    };
+    check(&["update audit set stored = replace(stored, 'Ada', 'Eve') where sequence = 3"], 3).await;
+    check(&["update audit set object_id = 'crd_9' where sequence = 3"], 3).await;
+    check(&["update audit set actor_id = 'usr_9' where sequence = 2"], 2).await;
+    check(&["update audit set at = at + 1 where sequence = 2"], 2).await;
+    check(&["update audit set stored = 'nonsense' where sequence = 4"], 4).await;
+    check(&["delete from audit where sequence = 2"], 2).await;
+    check(&["delete from audit where sequence = 5"], 5).await;
+    check(&["delete from audit where sequence = 2", "update audit set sequence = 2 where sequence = 3"], 2)
+        .await;
+    let swap = &[
+        "update audit set sequence = 99 where sequence = 1",
+        "update audit set sequence = 1 where sequence = 2",
+        "update audit set sequence = 2 where sequence = 99",
+    ];
+    check(swap, 1).await;
+    check(&["update audit_head set sequence = 4"], 5).await;
+    check(&["update audit_head set link = ''"], 5).await;
+    // A truncated log with a truncated head is whole in itself: what was kept outside tells.
+    let mut tx = store.begin().await.unwrap();
+    disarm(&mut tx).await;
+    for text in [
+        "update audit_head set sequence = 4, link = (select link from audit where sequence = 4)",
+        "delete from audit where sequence = 5",
+    ] {
+        sqlx::query(text).execute(&mut *tx).await.unwrap();
+    }
+    let verified = audit::verify(&mut tx, &key).await.unwrap().unwrap();
+    assert_ne!((verified.entries, verified.head), head);
+}
+
+async fn replicas_append_to_one_chain(Fresh { store, .. }: Fresh) {
+    let key = std::sync::Arc::new(key());
+    let append = |number: u32| {
+        let (store, key) = (store.clone(), std::sync::Arc::clone(&key));
+        async move {
+            for _ in 0..10 {
+                let mut tx = store.begin().await.unwrap();
+                let now = tx.now();
+                audit::append(&mut tx, &entry(&format!("crd_{number}"), now), &key).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+        }
+    };
+    let writers: Vec<_> = (0..4).map(|number| tokio::spawn(append(number))).collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut db = store.read().await.unwrap();
+    assert_eq!(audit::verify(&mut db, &key).await.unwrap().unwrap().entries, 40);
+}

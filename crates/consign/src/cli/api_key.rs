@@ -1,0 +1,92 @@
+//! `consign api-key`: keys of programs. The text of a key is shown once.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::client::Call;
+use super::context;
+use super::credential::put;
+use super::failure::Failure;
+use super::listing::{PageFlags, cell, show, text};
+use super::output::{Form, Output};
+
+const API_KEYS: &str = "api-keys";
+
+/// What can be done with API keys.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// List API keys
+    List(PageFlags),
+    /// Create one and print its text, once
+    Create {
+        /// What it is for
+        #[arg(long)]
+        name: String,
+        /// What it may do, such as events:write; repeatable
+        #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+        scope: Vec<String>,
+        /// The day on which it ends
+        #[arg(long, value_name = "DATE")]
+        ends_on: Option<String>,
+    },
+    /// End one at once
+    Revoke {
+        /// The id
+        id: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Runs one verb.
+pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
+    let client = context::client(global, output)?;
+    match verb {
+        Verb::List(page) => {
+            let answer = client.send(page.of(Call::get(&[API_KEYS]))).await?;
+            let headings = ["id", "name", "key", "scopes", "last used", "ends"];
+            show(output, &answer, &headings, "There are no API keys.", |row| {
+                let scopes = row["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                vec![
+                    cell(row, "id"),
+                    cell(row, "name"),
+                    cell(row, "key"),
+                    scopes.collect::<Vec<_>>().join(" "),
+                    output.when(&row["last_used_at"]),
+                    output.when(&row["ends_at"]),
+                ]
+            })?;
+        }
+        Verb::Create { name, scope, ends_on } => {
+            let answer = client.send(Call::post(&[API_KEYS]).json(&Value::Object(body(name, scope, ends_on)))).await?;
+            if output.form == Form::Json {
+                output.text(&answer.text());
+            } else {
+                let key = answer.json()?;
+                output.done(&format!("Created API key “{}” ({})", text(&key, "name"), text(&key, "id")));
+                output.line(&text(&key, "text"));
+                output.note("Keep it now. It cannot be shown again.");
+            }
+        }
+        Verb::Revoke { id, yes } => {
+            output.confirm(&format!("End API key {id}? Programs that use it are refused at once."), yes)?;
+            client.send(Call::new(Method::DELETE, &[API_KEYS, &id])).await?;
+            output.done(&format!("Ended API key {id}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A new key as the API takes it.
+pub(super) fn body(name: String, scopes: Vec<String>, ends_on: Option<String>) -> Map<String, Value> {
+    let mut body = Map::new();
+    put(&mut body, "name", Some(name));
+    body.insert("scopes".to_owned(), json!(scopes));
+    put(&mut body, "ends_on", ends_on);
+    body
+}

@@ -1,0 +1,283 @@
+//! `consign serve`: opens the database with its key, serves until it is told to stop, and stops cleanly.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use consign_core::secret::Secret;
+use consign_core::vault::KeyRing;
+use consign_store::{DatabaseUrl, Store, StoreError};
+use rustix::process::{Resource, Rlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::ConfigFile;
+use super::failure::{Code, Failure};
+use super::output::Output;
+use crate::config::Config;
+use crate::keys::{self, KeysError, Place};
+use crate::locked::{self, Locked};
+use crate::ops::users;
+use crate::server::{self, Front};
+use crate::{App, StartError, telemetry};
+
+/// Set in a database from its first start on.
+const INSTALLATION: &str = "id";
+/// Tells a second process who was first.
+const HOLDER_FILE: &str = "consign.pid";
+
+/// How to serve.
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// End at once, instead of serving a page about it, when the encryption key does not fit
+    #[arg(long)]
+    strict_key: bool,
+}
+
+/// An opened database, with the key that fits or without.
+pub(crate) enum Opened {
+    /// Everything runs.
+    Ready {
+        /// The product.
+        app: Arc<App>,
+        /// Where its key ring was found.
+        place: Place,
+    },
+    /// The key is missing or another one.
+    Locked {
+        /// Which one.
+        why: Locked,
+        /// The options, for serving the page about it.
+        config: Box<Config>,
+        /// The database, untouched.
+        store: Store,
+    },
+}
+
+/// Serves.
+pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, Failure> {
+    let config = arguments.config.load()?.config;
+    telemetry::start_log(&config.log).map_err(|why| Failure::new(Code::Failed, &why))?;
+    keys::harden();
+    keys::quiet_panics();
+    raise_open_files();
+    let (listen, metrics_listen) = (config.server.listen, config.server.metrics_listen);
+    let opened = open(config).await?;
+    let listener = bind(listen, "server.listen").await?;
+    let stop = stop_signal().map_err(|error| Failure::caused(Code::Failed, "Signals cannot be received", &error))?;
+    match opened {
+        Opened::Locked { why, .. } if arguments.strict_key => Err(Failure::new(Code::Failed, &why.sentence())),
+        Opened::Locked { why, config, store } => {
+            tracing::error!(sealed_with = why.sealed_with, "locked: {}", why.sentence());
+            output.note(&format!("{}\nOnly a page about this is served at {}", why.sentence(), config.public_url()));
+            let front = Front::new(&config, store.clone(), locked::router(why));
+            front.map_err(|error| tls_fault(&error))?.serve(listener, told(stop)).await;
+            store.close().await;
+            Ok(ExitCode::SUCCESS)
+        }
+        Opened::Ready { app, place } => {
+            let metrics = match metrics_listen {
+                Some(address) => Some(bind(address, "server.metrics_listen").await?),
+                None => None,
+            };
+            serve(&app, &place, listener, metrics, stop, output).await
+        }
+    }
+}
+
+async fn serve(
+    app: &Arc<App>,
+    place: &Place,
+    listener: TcpListener,
+    metrics_listener: Option<TcpListener>,
+    stop: watch::Receiver<bool>,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    telemetry::metrics();
+    let draining = Arc::new(AtomicBool::new(false));
+    let router = server::router_until(app.clone(), draining.clone());
+    let front = Front::new(&app.config, app.store.clone(), router).map_err(|error| tls_fault(&error))?;
+    greet(app, place, output).await?;
+    let upkeep = tokio::spawn(telemetry::upkeep());
+    let draining_soon = tokio::spawn(server::drain(draining.clone(), told(stop.clone())));
+    let metrics = metrics_listener.map(|listener| {
+        let front = Front::plain(app.store.clone(), server::metrics(app.clone(), draining));
+        tokio::spawn(front.serve(listener, told(stop.clone())))
+    });
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = app.public_url(), "serving");
+    front.serve(listener, told(stop)).await;
+    tracing::info!("stopping: running attempts end, the others go back to the queue");
+    app.stop().await;
+    for task in [Some(upkeep), Some(draining_soon), metrics].into_iter().flatten() {
+        task.abort();
+    }
+    forget_holder(&app.config);
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the database and starts the product with the key ring that fits.
+pub(crate) async fn open(config: Config) -> Result<Opened, Failure> {
+    let wrong = |error: &dyn std::error::Error| Failure::caused(Code::Failed, "The database cannot be used", error);
+    let url = DatabaseUrl::parse(&config.database_url()).map_err(|error| wrong(&error))?;
+    keys::create_folder(&config.data.dir).map_err(|error| {
+        Failure::caused(Code::Failed, &format!("The data folder {} cannot be created", config.data.dir.display()), &error)
+    })?;
+    let store = Store::open(&url, config.database.max_connections).await.map_err(|error| match error {
+        StoreError::Locked => held_by_another(&config),
+        other => wrong(&other),
+    })?;
+    if !store.is_postgres() {
+        note_holder(&config);
+    }
+    let is_empty = store.installation(INSTALLATION).await.map_err(|error| wrong(&error))?.is_none();
+    let found = match keys::load(&config, is_empty) {
+        Ok(found) => found,
+        Err(KeysError::Missing(path)) if !is_empty => {
+            let sealed_with = sealed_with(&config, &store).await?;
+            let why = Locked { sealed_with, loaded: None, place: path.display().to_string() };
+            return Ok(Opened::Locked { why, config: Box::new(config), store });
+        }
+        Err(error) => return Err(Failure::caused(Code::Failed, "The key ring cannot be used", &error)),
+    };
+    let place = found.place;
+    // Starting takes the options over; the page about a wrong key needs those of the file again.
+    let options = locked_options(&config);
+    match App::start(config, found.ring, store.clone()).await {
+        Ok(app) => Ok(Opened::Ready { app, place }),
+        Err(StartError::WrongKey { sealed_with, loaded, .. }) => {
+            let why = Locked { sealed_with, loaded: Some(loaded), place: place.to_string() };
+            Ok(Opened::Locked { why, config: Box::new(options), store })
+        }
+        Err(error) => Err(Failure::caused(Code::Failed, "Consign cannot start", &error)),
+    }
+}
+
+/// The options that the locked page needs.
+fn locked_options(config: &Config) -> Config {
+    let mut options = Config::default();
+    options.server.listen = config.server.listen;
+    options.server.public_url.clone_from(&config.server.public_url);
+    options.server.tls_cert_file.clone_from(&config.server.tls_cert_file);
+    options.server.tls_key_file.clone_from(&config.server.tls_key_file);
+    options.server.trusted_proxies.clone_from(&config.server.trusted_proxies);
+    options
+}
+
+/// The key that the database asks for, told by a ring that cannot be the right one.
+async fn sealed_with(config: &Config, store: &Store) -> Result<String, Failure> {
+    match App::start(locked_options(config), KeyRing::generate(), store.clone()).await {
+        Err(StartError::WrongKey { sealed_with, .. }) => Ok(sealed_with),
+        Err(error) => Err(Failure::caused(Code::Failed, "Consign cannot start", &error)),
+        Ok(_) => Err(Failure::new(Code::Failed, "The database does not tell which key it was sealed with")),
+    }
+}
+
+/// What a person sees at the start.
+async fn greet(app: &App, place: &Place, output: &Output) -> Result<(), Failure> {
+    let refused = |error| Failure::caused(Code::Failed, "Consign cannot be set up", &error);
+    let database = if app.store.is_postgres() { "PostgreSQL" } else { "SQLite" };
+    let folder = app.config.data.dir.display();
+    output.note(&format!("consign {} · data folder {folder} · database {database}", env!("CARGO_PKG_VERSION")));
+    if let Place::Created(path) = place {
+        output.note(&format!(
+            "Created an encryption key in {} (mode 0600).\n  \
+             Keep a copy somewhere else. Without it saved secrets cannot be recovered.",
+            path.display()
+        ));
+    }
+    if let (Some(email), Some(password)) = (&app.config.admin.email, &app.config.admin.password) {
+        users::setup_unattended(app, email, password).await.map_err(refused)?;
+    }
+    if users::setup_needed(app).await.map_err(refused)? {
+        let token = users::new_setup_link(app).await.map_err(refused)?;
+        output.note(&format!(
+            "\nFinish setting up in your browser (link works for 30 minutes, once):\n  {}\n  \
+             A new link: stop the server, then consign admin setup-link",
+            setup_address(app, &token)
+        ));
+    } else {
+        output.note(&format!("Console: {}", app.public_url()));
+    }
+    Ok(())
+}
+
+/// The address of a set-up link.
+pub(crate) fn setup_address(app: &App, token: &Secret) -> String {
+    format!("{}/setup/{}", app.public_url(), token.expose())
+}
+
+async fn bind(address: std::net::SocketAddr, option: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let line = format!("{option} {address} cannot be used");
+        let failure = Failure::caused(Code::Failed, &line, &error);
+        match error.kind() {
+            io::ErrorKind::AddrInUse => failure.and(&format!("Another program listens there. Choose another {option}")),
+            _ => failure,
+        }
+    })
+}
+
+fn tls_fault(error: &io::Error) -> Failure {
+    Failure::caused(Code::Failed, "Built-in TLS cannot start", error)
+}
+
+/// Becomes true with the first SIGTERM or SIGINT. A second SIGINT ends the process where it stands.
+fn stop_signal() -> io::Result<watch::Receiver<bool>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tell.send_replace(true);
+        interrupt.recv().await;
+        std::process::exit(Code::Stopped as i32);
+    });
+    Ok(told)
+}
+
+async fn told(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it all reason to go on.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Each connection is an open file; the usual limit of 1,024 is less than what is served and sent at one time.
+fn raise_open_files() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
+}
+
+fn holder_file(config: &Config) -> PathBuf {
+    config.data.dir.join(HOLDER_FILE)
+}
+
+fn note_holder(config: &Config) {
+    let holder = format!("process {}, {}\n", std::process::id(), config.public_url());
+    if let Err(error) = std::fs::write(holder_file(config), holder) {
+        tracing::debug!(%error, "the data folder does not say who uses it");
+    }
+}
+
+fn forget_holder(config: &Config) {
+    // Nothing depends on it: the lock is what counts.
+    let _ = std::fs::remove_file(holder_file(config));
+}
+
+fn held_by_another(config: &Config) -> Failure {
+    let holder = std::fs::read_to_string(holder_file(config)).unwrap_or_default();
+    let holder = holder.trim();
+    let who = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
+    Failure::new(Code::Failed, &format!("Another Consign{who} uses the data folder {}", config.data.dir.display()))
+        .and("Stop it first, or give this one a folder of its own with data.dir")
+}

@@ -1,0 +1,131 @@
+use std::net::Ipv4Addr;
+
+use axum::routing::{get, post};
+use http::HeaderMap;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// A front on loopback that talks to a raw socket, and what stops it.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+    _folder: Folder,
+}
+
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn start(name: &str) -> Running {
+    let folder = Folder(std::env::temp_dir().join(format!("consign-server-{name}-{}", std::process::id())));
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let url = format!("sqlite:{}", folder.0.join("consign.db").display());
+    let store = Store::open(&consign_store::DatabaseUrl::parse(&url).unwrap(), 2).await.unwrap();
+    let router = Router::new()
+        .route("/", get(async |request: axum::extract::Request| {
+            let peer = request.extensions().get::<PeerAddress>().unwrap().0;
+            peer.ip().to_string()
+        }))
+        .route("/echo", post(async |body: bytes::Bytes| body))
+        .route("/panic", get(async || -> &'static str { panic!("canary") }));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(Front::plain(store, router).serve(listener, async {
+        let _ = stopped.await;
+    }));
+    Running { address, stop, task, _folder: folder }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a raw socket to the server under test")]
+async fn ask(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn every_answer_has_a_request_id_and_a_panic_is_a_500() {
+    let running = start("answers").await;
+    let good = ask(running.address, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status(&good), "200");
+    assert!(good.contains("x-request-id: req_") && good.ends_with("127.0.0.1"), "{good}");
+    assert!(!good.contains("strict-transport-security"));
+    let broken = ask(running.address, b"GET /panic HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status(&broken), "500");
+    assert!(broken.contains("\"request_id\":\"req_") && !broken.contains("canary"), "{broken}");
+    let body = ask(running.address, b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello").await;
+    assert!(body.ends_with("hello"), "{body}");
+}
+
+#[tokio::test]
+async fn heads_have_limits() {
+    let running = start("limits").await;
+    let many: String = (0..120).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n");
+    assert_eq!(status(&ask(running.address, request.as_bytes()).await), "431");
+    let request = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(80 << 10));
+    let refused = ask(running.address, request.as_bytes()).await;
+    assert!(refused.is_empty() || status(&refused) == "431", "{refused}");
+}
+
+#[tokio::test]
+async fn stopping_ends_kept_connections_and_accepts_no_more() {
+    let running = start("stop").await;
+    let kept = tokio::spawn(async move { ask(running.address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await });
+    // The answer is there when the kept connection is closed by the stop.
+    while !kept.is_finished() && !running.stop.is_closed() {
+        tokio::task::yield_now().await;
+        if tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>()).await.is_err() {
+            break;
+        }
+    }
+    running.stop.send(()).unwrap();
+    running.task.await.unwrap();
+    assert_eq!(status(&kept.await.unwrap()), "200");
+    #[expect(clippy::disallowed_methods, reason = "a raw socket to the server under test")]
+    let refused = TcpStream::connect(running.address).await.is_err();
+    assert!(refused);
+}
+
+fn check(peer: &str, header: Option<(&'static str, &str)>, trusted: &[&str], expected: &str) {
+    let mut headers = HeaderMap::new();
+    headers.extend(header.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())));
+    let trusted: Vec<Subnet> = trusted.iter().map(|text| text.parse().unwrap()).collect();
+    let address = client::address(SocketAddr::new(peer.parse().unwrap(), 4711), &headers, &trusted);
+    assert_eq!(address.ip().to_string(), expected, "{header:?}");
+}
+
+#[test]
+fn only_trusted_proxies_name_the_client() {
+    let forwarded_for = |value| Some(("x-forwarded-for", value));
+    check("203.0.113.9", forwarded_for("198.51.100.1"), &[], "203.0.113.9");
+    check("203.0.113.9", forwarded_for("198.51.100.1"), &["10.0.0.0/8"], "203.0.113.9");
+    check("10.0.0.1", forwarded_for("198.51.100.1"), &["10.0.0.0/8"], "198.51.100.1");
+    // What the client itself put into the list stands before what the proxy saw.
+    check("10.0.0.1", forwarded_for("1.1.1.1, 198.51.100.1, 10.0.0.2"), &["10.0.0.0/8"], "198.51.100.1");
+    check("10.0.0.1", forwarded_for("198.51.100.1, nonsense"), &["10.0.0.0/8"], "10.0.0.1");
+    check("10.0.0.1", None, &["10.0.0.0/8"], "10.0.0.1");
+    let forwarded = Some(("forwarded", "for=1.1.1.1, for=\"[2001:db8::7]:4711\";proto=https"));
+    check("10.0.0.1", forwarded, &["10.0.0.0/8"], "2001:db8::7");
+}
+
+#[test]
+fn routes_and_methods_are_closed_sets() {
+    assert_eq!(part_of("/api/v1/anything/at/all"), "/api/");
+    assert_eq!(part_of("/whatever"), "console");
+    assert_eq!(method_label(&Method::from_bytes(b"INVENTED").unwrap()), "other");
+}

@@ -1,0 +1,50 @@
+//! The whole product: through API, console, command line and the tools it sends to, and in no other way.
+//!
+//! Real peers are told by `cargo xtask test`. Every test ends with [`harness::TestConsign::finish`], which looks for
+//! planted secrets everywhere and for deliveries that were left behind.
+
+mod harness;
+mod peers;
+
+/// Each of these functions takes a `TestConsign` and is a test on SQLite and one on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($(#[$attribute:meta])* $name:ident)*) => {
+        mod sqlite {
+            $(
+                $(#[$attribute])*
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(crate::harness::TestConsign::start().await).await;
+                }
+            )*
+        }
+        mod postgresql {
+            $(
+                $(#[$attribute])*
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(crate::harness::TestConsign::on_postgres().await).await;
+                }
+            )*
+        }
+    };
+}
+
+mod addresses;
+mod api;
+mod browser;
+mod cli;
+mod console;
+mod credentials;
+mod demo;
+mod events;
+mod forms;
+mod holds;
+mod idempotency;
+mod main_job;
+mod outcomes;
+mod replicas;
+mod rights;
+mod starting;
+mod throttling;
+mod wire;
