@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use consign_core::time::Timestamp;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, ConnectOptions as _, Row as _, Transaction};
+use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Row as _, Transaction};
 
 pub use address::{BadAddress, DatabaseUrl};
 pub use error::StoreError;
@@ -49,7 +49,7 @@ pub mod retention;
 pub type Db = sqlx::AnyConnection;
 
 /// How long a request waits for a free connection before the database counts as unreachable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The database, open and migrated. A clone is the same store.
 #[derive(Clone)]
@@ -271,6 +271,16 @@ fn options(address: &str) -> Result<AnyConnectOptions, StoreError> {
 }
 
 async fn open_postgres(url: &DatabaseUrl, max_connections: u32) -> Result<AnyPool, StoreError> {
+    let options = options(&url.postgres_address())?;
+    // A pool tries again and again; the first connection is made without one, so that its error is seen.
+    let mut first = options.connect().await?;
+    let row = sqlx::query("show synchronous_commit").fetch_one(&mut first).await?;
+    if row.try_get::<String, _>(0)? == "off" {
+        tracing::warn!(
+            "PostgreSQL has synchronous_commit off: accepted events can be lost when the server stops"
+        );
+    }
+    first.close().await?;
     let pool = AnyPoolOptions::new()
         .max_connections(max_connections.max(2))
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -280,14 +290,8 @@ async fn open_postgres(url: &DatabaseUrl, max_connections: u32) -> Result<AnyPoo
                 Ok(())
             })
         })
-        .connect_with(options(&url.postgres_address())?)
+        .connect_with(options)
         .await?;
-    let row = sqlx::query("show synchronous_commit").fetch_one(&pool).await?;
-    if row.try_get::<String, _>(0)? == "off" {
-        tracing::warn!(
-            "PostgreSQL has synchronous_commit off: accepted events can be lost when the server stops"
-        );
-    }
     Ok(pool)
 }
 

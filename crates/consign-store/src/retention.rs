@@ -7,8 +7,10 @@ use consign_core::id::{DeliveryId, EventId};
 use consign_core::time::Timestamp;
 
 use crate::row::Row;
-use crate::statement::Statement;
+use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Removes the payloads of at most `limit` events whose deliveries all ended before a time, with what their tools
 /// answered, and tells of how many events.
@@ -17,14 +19,16 @@ use crate::{Db, StoreError};
 /// When the database cannot be written.
 pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let query = sqlx::query(
-        "select e.id from event e where e.sealed_data is not null and e.received_at < $1
+        "select e.id from event e where e.sealed_data is not null and e.payload_key <= $3 and e.received_at < $1
            and not exists (select 1 from delivery d
              where d.event_id = e.id and (d.ended_at is null or d.ended_at >= $1))
          order by e.payload_key, e.id limit $2",
     );
-    let rows = query.bind(before.millis()).bind(i64::from(limit)).fetch_all(&mut *db).await?;
+    // The key tells the day, so that younger payloads are not looked at.
+    let day = before.millis().div_euclid(DAY_MS);
+    let rows = query.bind(before.millis()).bind(i64::from(limit)).bind(day).fetch_all(&mut *db).await?;
     let events = rows.iter().map(|row| Row(row).text("id")).collect::<Result<Vec<_>, _>>()?;
-    for events in crate::statement::chunks(&events) {
+    for events in chunks(&events) {
         let mut excerpts = Statement::new(
             db,
             "update attempt set answer_excerpt = null where answer_excerpt is not null \
@@ -48,7 +52,7 @@ pub async fn delete_deliveries(db: &mut Db, before: Timestamp, limit: u32) -> Re
     let query = query.bind(DeliveryId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
     let rows = query.fetch_all(&mut *db).await?;
     let deliveries = rows.iter().map(|row| Row(row).text("id")).collect::<Result<Vec<_>, _>>()?;
-    for deliveries in crate::statement::chunks(&deliveries) {
+    for deliveries in chunks(&deliveries) {
         let mut attempts = Statement::new(db, "delete from attempt where delivery_id in (");
         attempts.list(deliveries.iter().map(String::as_str)).push(")");
         attempts.execute(db).await?;

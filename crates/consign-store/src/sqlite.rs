@@ -5,9 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sqlx::AnyPool;
-use sqlx::Row as _;
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::statement::run_script;
 use crate::{ACQUIRE_TIMEOUT, Db, StoreError, options};
@@ -62,6 +61,8 @@ pub(crate) async fn open(path: &Path) -> Result<(FileLock, AnyPool, AnyPool), St
     let path = std::path::absolute(path).map_err(failed)?;
     let lock = FileLock::take(&path)?;
     drop(create_private(&path)?);
+    let (read_write, read_only) = (options(&address(&path, "rw"))?, options(&address(&path, "ro"))?);
+    prove(&read_write).await?;
     let writing = AnyPoolOptions::new()
         .max_connections(1)
         .min_connections(1)
@@ -71,16 +72,13 @@ pub(crate) async fn open(path: &Path) -> Result<(FileLock, AnyPool, AnyPool), St
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(|db, _| {
             Box::pin(async move {
-                for (text, _, _) in PROTECTION {
-                    sqlx::query(*text).execute(&mut *db).await?;
-                }
+                protect(&mut *db).await?;
                 sqlx::raw_sql(WRITER).execute(db).await?;
                 Ok(())
             })
         })
-        .connect_with(options(&address(&path, "rw"))?)
+        .connect_with(read_write)
         .await?;
-    read_back(&mut *writing.acquire().await?).await?;
     let reading = AnyPoolOptions::new()
         .max_connections(READERS)
         .idle_timeout(None)
@@ -93,7 +91,7 @@ pub(crate) async fn open(path: &Path) -> Result<(FileLock, AnyPool, AnyPool), St
                 Ok(())
             })
         })
-        .connect_lazy_with(options(&address(&path, "ro"))?);
+        .connect_lazy_with(read_only);
     Ok((lock, writing, reading))
 }
 
@@ -104,6 +102,21 @@ pub(crate) async fn write_back(writing: &AnyPool) {
     if let Err(error) = run_script(&mut db, "pragma wal_checkpoint(truncate)".to_owned()).await {
         tracing::warn!(%error, "the write-ahead log was not written back");
     }
+}
+
+/// A pool tries again and again; the first connection is made without one, so that its error is seen.
+async fn prove(options: &AnyConnectOptions) -> Result<(), StoreError> {
+    let mut db = options.connect().await?;
+    protect(&mut db).await?;
+    read_back(&mut db).await?;
+    Ok(db.close().await?)
+}
+
+async fn protect(db: &mut Db) -> Result<(), sqlx::Error> {
+    for (text, _, _) in PROTECTION {
+        sqlx::query(*text).execute(&mut *db).await?;
+    }
+    Ok(())
 }
 
 async fn read_back(db: &mut Db) -> Result<(), StoreError> {

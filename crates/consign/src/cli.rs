@@ -175,7 +175,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let Arguments { global, command } = arguments;
     match command {
         Command::Serve(arguments) => on_all_cores(serve::run(arguments, output)),
-        Command::Demo { port, once } => on_all_cores(async { Ok(demo::run(port, once).await?) }),
+        Command::Demo { port, once } => on_all_cores(async { Ok(demo::run(output, port, once).await?) }),
         Command::Login(arguments) => on_one_core(session::login(arguments, &global, output)),
         Command::Logout => session::logout(&global, output),
         Command::Whoami => on_one_core(session::whoami(&global, output)),
@@ -213,7 +213,9 @@ fn run_on(
     work: impl Future<Output = Result<ExitCode, Failure>>,
 ) -> Result<ExitCode, Failure> {
     let runtime = builder.enable_all().build();
-    runtime.map_err(|error| Failure::caused(Code::Failed, "No threads could be started", &error))?.block_on(work)
+    runtime
+        .map_err(|error| Failure::caused(Code::Failed, "No threads could be started", &error))?
+        .block_on(work)
 }
 
 /// `30`, `30s`, `2m` or `1h`.

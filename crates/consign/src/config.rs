@@ -241,7 +241,8 @@ impl Config {
     /// A sentence that names the file.
     pub fn extra_roots(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let Some(path) = &self.egress.ca_file else { return Ok(Vec::new()) };
-        let wrong = |why: &dyn fmt::Display| format!("egress.ca_file {} cannot be used: {why}", path.display());
+        let wrong =
+            |why: &dyn fmt::Display| format!("egress.ca_file {} cannot be used: {why}", path.display());
         let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
         Network::read_ca_file(&pem).map_err(|error| wrong(&error))
     }
@@ -276,15 +277,18 @@ pub fn variable(name: &str) -> Option<String> {
 
 /// All variables whose name begins with `CONSIGN_`.
 pub fn environment() -> BTreeMap<String, String> {
-    let texts = std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    });
+    let texts = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     texts.filter(|(name, _)| name.starts_with("CONSIGN_")).collect()
 }
 
 /// The file that is read: the one asked for, else the first that is there.
 fn default_file() -> Option<PathBuf> {
-    ["/etc/consign/consign.toml", "./consign.toml"].map(Path::new).into_iter().find(|path| path.exists()).map(Path::to_owned)
+    ["/etc/consign/consign.toml", "./consign.toml"]
+        .map(Path::new)
+        .into_iter()
+        .find(|path| path.exists())
+        .map(Path::to_owned)
 }
 
 #[cfg(test)]

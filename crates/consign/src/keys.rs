@@ -43,7 +43,9 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) | Self::Credential(path) | Self::Created(path) => write!(f, "{}", path.display()),
+            Self::File(path) | Self::Credential(path) | Self::Created(path) => {
+                write!(f, "{}", path.display())
+            }
             Self::Environment => f.write_str("the environment"),
         }
     }
@@ -102,12 +104,18 @@ pub fn load(config: &Config, database_is_empty: bool) -> Result<Found, KeysError
     load_with(config, credentials.as_deref(), database_is_empty)
 }
 
-fn load_with(config: &Config, credentials: Option<&Path>, database_is_empty: bool) -> Result<Found, KeysError> {
+fn load_with(
+    config: &Config,
+    credentials: Option<&Path>,
+    database_is_empty: bool,
+) -> Result<Found, KeysError> {
     if let Some(path) = &config.encryption.keys_file {
         return read_file(path);
     }
     if let Some(text) = &config.encryption.keys {
-        tracing::warn!("the key ring comes from the environment, where other programs of this user can read it");
+        tracing::warn!(
+            "the key ring comes from the environment, where other programs of this user can read it"
+        );
         // Lines do not survive every platform; commas do.
         let text = Secret::new(text.expose().replace(',', "\n"));
         return parse(&text, Place::Environment);
@@ -196,7 +204,8 @@ pub fn harden() {
         tracing::warn!(%error, "core dumps could not be switched off");
     }
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
         tracing::warn!(%error, "memory of this process could not be closed to others");
     }
 }

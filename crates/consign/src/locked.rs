@@ -48,7 +48,9 @@ impl Locked {
     }
 
     fn page(&self) -> String {
-        let text = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+        let text = |text: &str| {
+            text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+        };
         let sealed_with = text(&self.sealed_with);
         let loaded = match &self.loaded {
             Some(loaded) => format!("<code>{}</code> from <code>{}</code>", text(loaded), text(&self.place)),
@@ -75,7 +77,10 @@ impl Locked {
 /// Health, and 503 for everything else.
 pub fn router(why: Locked) -> Router {
     Router::new()
-        .route("/healthz", get(async || answer(StatusCode::OK, "application/json", json!({ "status": "ok" }).to_string())))
+        .route(
+            "/healthz",
+            get(async || answer(StatusCode::OK, "application/json", json!({ "status": "ok" }).to_string())),
+        )
         .route("/readyz", get(async || not_ready()))
         .route("/startupz", get(async || not_ready()))
         .fallback(move |request: Request| {
@@ -107,7 +112,10 @@ fn answer(status: StatusCode, content_type: &'static str, body: String) -> Respo
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
     }

@@ -161,7 +161,12 @@ impl Front {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stopped: watch::Receiver<bool>) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stopped: watch::Receiver<bool>,
+    ) {
         // Answers are written whole; waiting for more would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection ended at its start");
@@ -192,7 +197,7 @@ impl Front {
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
-            _ = stopped.wait_for(|stopped| *stopped) => {
+            () = told(&mut stopped) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -235,6 +240,12 @@ impl Front {
     }
 }
 
+/// Waits for the end of serving.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    // An error means that whoever would tell is gone.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
 fn record(method: &'static str, route: &'static str, status: StatusCode, took: Duration) {
     // Codes are few, so each text is found, not made.
     let code = match status.as_u16() {
@@ -259,7 +270,8 @@ fn record(method: &'static str, route: &'static str, status: StatusCode, took: D
         400..=499 => "4xx",
         _ => "5xx",
     };
-    metrics::histogram!(HTTP_SERVER_DURATION, "method" => method, "route" => route, "status" => code).record(took);
+    metrics::histogram!(HTTP_SERVER_DURATION, "method" => method, "route" => route, "status" => code)
+        .record(took);
 }
 
 /// Methods as a closed set: a client may invent others.

@@ -26,7 +26,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// # Errors
 /// When `log.level` is not readable.
 pub fn start_log(options: &LogOptions) -> Result<(), String> {
-    let filter = EnvFilter::builder().parse(&options.level).map_err(|_| "log.level is not readable".to_owned())?;
+    let filter =
+        EnvFilter::builder().parse(&options.level).map_err(|_| "log.level is not readable".to_owned())?;
     let terminal = io::stdout().is_terminal();
     let look = match options.format {
         LogFormat::Text => Look::Text,
@@ -34,7 +35,8 @@ pub fn start_log(options: &LogOptions) -> Result<(), String> {
         LogFormat::Auto if terminal => Look::Text,
         LogFormat::Auto => Look::Json,
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).event_format(Line(look));
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).event_format(Line(look));
     // A log that already runs, in tests for one, stays.
     let _ = tracing::subscriber::set_global_default(subscriber.finish());
     Ok(())
@@ -85,7 +87,9 @@ fn describe() {
 /// Memory, processor time and open files, as the kernel counts them.
 fn measure_process() {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
-    let nth = |text: &str, place: usize| text.split_whitespace().nth(place).and_then(|word| word.parse::<f64>().ok());
+    let nth = |text: &str, place: usize| {
+        text.split_whitespace().nth(place).and_then(|word| word.parse::<f64>().ok())
+    };
     let status = read("status");
     let kibibytes = status.lines().find(|line| line.starts_with("VmRSS:")).and_then(|line| nth(line, 1));
     if let Some(kibibytes) = kibibytes {

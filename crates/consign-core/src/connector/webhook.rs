@@ -233,8 +233,8 @@ impl Webhook {
         content_type: &str,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, RenderError> {
         let value = |text: &str| {
-            HeaderValue::from_str(text)
-                .map_err(|_| RenderError("the content type is not a header value".to_owned()))
+            let value = HeaderValue::from_str(text).ok().filter(|_| text.is_ascii());
+            value.ok_or_else(|| RenderError("the content type is not a header value".to_owned()))
         };
         let mut headers = Vec::with_capacity(8 + self.headers.len());
         let own = |name: &HeaderName| self.headers.iter().any(|(own, _)| own == name);

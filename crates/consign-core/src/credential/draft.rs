@@ -470,3 +470,6 @@ fn has_masked_path(address: &str) -> bool {
     let rest = address.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
     rest.is_some_and(|(_, path)| is_mask(path))
 }
+
+#[cfg(test)]
+mod tests;

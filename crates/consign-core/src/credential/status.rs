@@ -131,3 +131,6 @@ fn days_until(day: &str, now: Timestamp) -> Option<i64> {
     let today = Timestamp::parse_rfc3339(&format!("{}T00:00:00Z", now.day()))?;
     Some((end.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).ok()?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use consign_core::id::{ConnectorId, DeliveryId};
 use consign_core::time::Timestamp;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use crate::events::{self, StoredEvent, event_columns};
@@ -114,7 +113,7 @@ pub async fn claim(
     statement.push(
         " and (d.order_key is null or not exists (select 1 from delivery o where o.connector_id = d.connector_id \
          and o.order_key = d.order_key and o.state in ('pending', 'held') and o.id < d.id)) \
-         order by d.due_at, d.id limit ",
+         order by d.due_at limit ",
     );
     statement.bind(i64::from(max)).push(skip_locked(db, "d"));
     let rows = statement.all(db).await?;
@@ -167,26 +166,22 @@ fn read(row: &AnyRow, lease_until: Timestamp) -> Result<Claimed, StoreError> {
 /// When the database cannot be read.
 pub async fn next_due(db: &mut Db, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let query = sqlx::query(
-        "select min(moment) as moment from (
-           select case when due < opens then opens else due end as moment from (
-             select coalesce(c.closed_until, 0) as opens,
-               (select min(d.due_at) from delivery d where d.connector_id = c.id and d.state = 'pending'
-                  and d.lease_until is null) as due
-             from connector c where c.state = 'active'
-             union all
-             select coalesce(c.closed_until, 0) as opens,
-               (select min(l.lease_until) from delivery l where l.connector_id = c.id
-                  and l.lease_until is not null) as due
-             from connector c where c.state = 'active') as lanes
-           where due is not null) as moments
-         where moment > $1",
+        "select c.closed_until,
+           (select min(d.due_at) from delivery d where d.connector_id = c.id and d.state = 'pending'
+              and d.lease_until is null) as due_at,
+           (select min(l.lease_until) from delivery l where l.connector_id = c.id
+              and l.lease_until is not null) as lease_until
+         from connector c where c.state = 'active'",
     );
-    Ok(query
-        .bind(now.millis())
-        .fetch_one(db)
-        .await?
-        .try_get::<Option<i64>, _>(0)?
-        .map(Timestamp::from_millis))
+    let mut next: Option<Timestamp> = None;
+    for row in query.fetch_all(db).await? {
+        let row = Row(&row);
+        let opens = row.optional_time("closed_until")?;
+        let moments = [row.optional_time("due_at")?, row.optional_time("lease_until")?];
+        let moments = moments.into_iter().flatten().map(|due| opens.map_or(due, |opens| due.max(opens)));
+        next = next.into_iter().chain(moments.filter(|moment| *moment > now)).min();
+    }
+    Ok(next)
 }
 
 /// Ends leases without an attempt: a clean stop, or a limit that is reached. The deliveries stay due.

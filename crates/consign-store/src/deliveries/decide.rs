@@ -56,12 +56,18 @@ pub async fn cancel_of_connector(
     connector: ConnectorId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let query = sqlx::query(
-        "update delivery set state = 'cancelled', hold_reason = null, ended_at = $1, fence = fence + 1,
-           lease_until = null, lease_by = null
-         where connector_id = $2 and state in ('pending', 'held')",
+    // Two statements, because each has an index that passes over what has ended.
+    let pending = sqlx::query(
+        "update delivery set state = 'cancelled', ended_at = $1, fence = fence + 1, lease_until = null, lease_by = null
+         where connector_id = $2 and state = 'pending'",
     );
-    Ok(query.bind(now.millis()).bind(connector.to_string()).execute(db).await?.rows_affected())
+    let pending = pending.bind(now.millis()).bind(connector.to_string()).execute(&mut *db).await?;
+    let held = sqlx::query(
+        "update delivery set state = 'cancelled', ended_at = $1, fence = fence + 1, hold_reason = null
+         where connector_id = $2 and state = 'held' and state <> 'delivered'",
+    );
+    let held = held.bind(now.millis()).bind(connector.to_string()).execute(db).await?;
+    Ok(pending.rows_affected() + held.rows_affected())
 }
 
 /// A person knows that a held delivery arrived. `false` when it is not held.

@@ -140,14 +140,15 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
 /// # Errors
 /// When the database cannot be read.
 pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
+    // `cross join` keeps SQLite from reading the queues of connectors that send.
     let mut statement = Statement::new(
         db,
         concat!(
             "select count(*) from (select d.id from delivery d where d.state <> 'delivered' and ",
             failed_for_good!(),
             " union all select d.id from delivery d where d.state <> 'delivered' and d.state = 'held' \
-             union all select d.id from connector c join delivery d on d.connector_id = c.id and d.state = 'pending' \
-             where c.state <> 'active' and c.state <> 'paused' limit "
+             union all select d.id from connector c cross join delivery d where d.connector_id = c.id \
+             and d.state = 'pending' and c.state <> 'active' and c.state <> 'paused' limit "
         ),
     );
     statement.bind(i64::try_from(ATTENTION_COUNT_MAX).unwrap_or(i64::MAX)).push(") as counted");

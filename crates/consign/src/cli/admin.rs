@@ -62,7 +62,9 @@ pub(crate) async fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure
 
 async fn setup_link(app: &App, output: &Output) -> Result<(), Failure> {
     if !users::setup_needed(app).await.map_err(refused)? {
-        return Err(Failure::new(Code::Failed, "Consign is set up already. Sign in at:").and(&app.public_url()));
+        return Err(
+            Failure::new(Code::Failed, "Consign is set up already. Sign in at:").and(&app.public_url())
+        );
     }
     let token = users::new_setup_link(app).await.map_err(refused)?;
     output.line(&serve::setup_address(app, &token));
@@ -82,10 +84,11 @@ async fn open(file: &ConfigFile) -> Result<Arc<App>, Failure> {
 
 fn refused(error: OpError) -> Failure {
     match error {
-        OpError::Invalid(faults) => faults.iter().fold(
-            Failure::new(Code::NotAccepted, "Some values were not accepted"),
-            |failure, fault| failure.and(&format!("  {}: {}", fault.field, fault.message)),
-        ),
+        OpError::Invalid(faults) => faults
+            .iter()
+            .fold(Failure::new(Code::NotAccepted, "Some values were not accepted"), |failure, fault| {
+                failure.and(&format!("  {}: {}", fault.field, fault.message))
+            }),
         other => Failure::caused(Code::Failed, "It was not done", &other),
     }
 }

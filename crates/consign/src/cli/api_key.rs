@@ -63,7 +63,8 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             })?;
         }
         Verb::Create { name, scope, ends_on } => {
-            let answer = client.send(Call::post(&[API_KEYS]).json(&Value::Object(body(name, scope, ends_on)))).await?;
+            let answer =
+                client.send(Call::post(&[API_KEYS]).json(&Value::Object(body(name, scope, ends_on)))).await?;
             if output.form == Form::Json {
                 output.text(&answer.text());
             } else {

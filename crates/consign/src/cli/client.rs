@@ -41,14 +41,16 @@ pub(crate) struct Server {
 impl Server {
     /// Reads an address such as `https://consign.example.com`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        let wrong = || Failure::usage("The server is given as an address such as https://consign.example.com");
+        let wrong =
+            || Failure::usage("The server is given as an address such as https://consign.example.com");
         let address: Uri = text.trim().parse().map_err(|_| wrong())?;
         let secure = match address.scheme_str() {
             Some("https") => true,
             Some("http") => false,
             _ => return Err(wrong()),
         };
-        let authority = address.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+        let authority =
+            address.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
         if !["", "/"].contains(&address.path()) {
             return Err(wrong());
         }
@@ -68,7 +70,9 @@ impl Server {
     /// Whether what is sent can be read on the way.
     pub(crate) fn is_exposed(&self) -> bool {
         let host = self.host();
-        !self.secure && host != "localhost" && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        !self.secure
+            && host != "localhost"
+            && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
     fn host(&self) -> &str {
@@ -100,7 +104,9 @@ impl Answer {
     /// The body read as JSON.
     pub(crate) fn json(&self) -> Result<Value, Failure> {
         let read = serde_json::from_slice(&self.body);
-        read.map_err(|_| Failure::new(Code::Failed, "The server's answer is not JSON. Is it a Consign server?"))
+        read.map_err(|_| {
+            Failure::new(Code::Failed, "The server's answer is not JSON. Is it a Consign server?")
+        })
     }
 
     /// The body as text.
@@ -172,15 +178,18 @@ impl Client<'_> {
         let request = self.request(call)?;
         let asked = timeout(self.time_max, self.exchange(request)).await;
         let too_long = || {
-            let line = format!("{} did not answer within {} s", self.server.origin(), self.time_max.as_secs());
+            let line =
+                format!("{} did not answer within {} s", self.server.origin(), self.time_max.as_secs());
             Failure::new(Code::TooLong, &line).and("Give it more time with --timeout")
         };
         let (status, etag, id, body) = asked.map_err(|_| too_long())??;
         self.output.detail(&format!("{shown} → {status} {id}"));
         match status {
             200..=299 => Ok(Answer { etag, body }),
-            300..=399 => Err(Failure::new(Code::Failed, &format!("{} answers with a redirect", self.server.origin()))
-                .and("Use the address that it leads to")),
+            300..=399 => {
+                Err(Failure::new(Code::Failed, &format!("{} answers with a redirect", self.server.origin()))
+                    .and("Use the address that it leads to"))
+            }
             _ => Err(Failure::answered(status, &body)),
         }
     }
@@ -196,7 +205,8 @@ impl Client<'_> {
         if let Some(token) = &self.token {
             let value = Secret::new(format!("Bearer {}", token.expose()));
             let value = HeaderValue::from_str(value.expose());
-            let mut value = value.map_err(|_| Failure::new(Code::SignIn, "The token holds characters that no token has"))?;
+            let mut value = value
+                .map_err(|_| Failure::new(Code::SignIn, "The token holds characters that no token has"))?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
@@ -216,7 +226,10 @@ impl Client<'_> {
         request.body(Full::new(body)).map_err(unsendable)
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(u16, Option<String>, String, Bytes), Failure> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(u16, Option<String>, String, Bytes), Failure> {
         let stream = connect(&self.server).await.map_err(|error| self.unreachable(&error))?;
         if !self.server.secure {
             return self.exchange_over(stream, request).await;
@@ -242,7 +255,8 @@ impl Client<'_> {
         // Ends with the answer; its errors are seen by the request.
         tokio::spawn(connection);
         let answer = sender.send_request(request).await.map_err(|error| self.unreachable(&error))?;
-        let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let text =
+            |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (status, etag) = (answer.status().as_u16(), text(ETAG.as_str()));
         let id = text("x-request-id").unwrap_or_default();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;

@@ -52,7 +52,9 @@ fn print(loaded: &Loaded, output: &Output) {
     if output.form == Form::Json {
         let options: Map<String, Value> = rows
             .into_iter()
-            .map(|(key, value, source)| (key.to_owned(), json!({ "value": value, "source": source.to_string() })))
+            .map(|(key, value, source)| {
+                (key.to_owned(), json!({ "value": value, "source": source.to_string() }))
+            })
             .collect();
         return output.line(&Value::Object(options).to_string());
     }

@@ -48,17 +48,23 @@ impl Contexts {
     }
 
     fn load_from(path: &Path) -> Result<Self, Failure> {
-        let damaged = || Failure::new(Code::Failed, &format!("{} is damaged. Delete it and sign in again", path.display()));
+        let damaged = || {
+            Failure::new(Code::Failed, &format!("{} is damaged. Delete it and sign in again", path.display()))
+        };
         match std::fs::read(path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|_| damaged()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(Failure::caused(Code::Failed, &format!("{} cannot be read", path.display()), &error)),
+            Err(error) => {
+                Err(Failure::caused(Code::Failed, &format!("{} cannot be read", path.display()), &error))
+            }
         }
     }
 
     /// Writes the context file.
     pub(crate) fn save(&self) -> Result<(), Failure> {
-        let nowhere = || Failure::new(Code::Failed, "There is no home folder to keep the token in. Use CONSIGN_TOKEN_FILE");
+        let nowhere = || {
+            Failure::new(Code::Failed, "There is no home folder to keep the token in. Use CONSIGN_TOKEN_FILE")
+        };
         self.save_to(&path().ok_or_else(nowhere)?)
     }
 
@@ -68,13 +74,16 @@ impl Contexts {
             let folder = path.parent().unwrap_or(Path::new("."));
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             let fresh = path.with_extension(format!("new-{}", std::process::id()));
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
             let text = Secret::new(serde_json::to_string_pretty(self)?);
             file.write_all(text.expose().as_bytes())?;
             file.sync_all()?;
             std::fs::rename(fresh, path)
         };
-        written().map_err(|error| Failure::caused(Code::Failed, &format!("{} cannot be written", path.display()), &error))
+        written().map_err(|error| {
+            Failure::caused(Code::Failed, &format!("{} cannot be written", path.display()), &error)
+        })
     }
 
     /// The context asked for by flag or environment, else the current one.
@@ -84,7 +93,8 @@ impl Contexts {
         match self.contexts.get_key_value(name) {
             Some((name, context)) => Ok(Some((name, context))),
             None if asked.is_some() => {
-                Err(Failure::new(Code::NotFound, &format!("There is no context “{name}”")).and("See: consign context list"))
+                Err(Failure::new(Code::NotFound, &format!("There is no context “{name}”"))
+                    .and("See: consign context list"))
             }
             None => Ok(None),
         }
@@ -134,7 +144,8 @@ fn token_of_environment() -> Result<Option<Secret>, Failure> {
     }
     let Some(path) = variable("CONSIGN_TOKEN_FILE") else { return Ok(None) };
     let text = std::fs::read_to_string(&path);
-    let text = text.map_err(|error| Failure::caused(Code::SignIn, &format!("{path} cannot be read"), &error))?;
+    let text =
+        text.map_err(|error| Failure::caused(Code::SignIn, &format!("{path} cannot be read"), &error))?;
     Ok(Some(Secret::new(text.trim().to_owned())))
 }
 

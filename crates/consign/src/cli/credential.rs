@@ -175,9 +175,15 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::SetSecret(flags) => set_secret(&client, output, &flags).await?,
         Verb::Usage { name } => {
             let answer = client.send(Call::get(&[CREDENTIALS, &name, "usage"])).await?;
-            show(output, &answer, &["kind", "name", "state", "24 hours", "waiting"], "Nothing uses it.", |row| {
-                ["kind", "name", "state", "deliveries_24h", "waiting"].map(|key| cell(row, key)).to_vec()
-            })?;
+            show(
+                output,
+                &answer,
+                &["kind", "name", "state", "24 hours", "waiting"],
+                "Nothing uses it.",
+                |row| {
+                    ["kind", "name", "state", "deliveries_24h", "waiting"].map(|key| cell(row, key)).to_vec()
+                },
+            )?;
         }
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
         Verb::AuthorizationTypes => types(&client, output).await?,
@@ -282,10 +288,16 @@ async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Re
     let users: Vec<String> =
         usage["items"].as_array().into_iter().flatten().map(|user| text(user, "name")).collect();
     let linked = if users.is_empty() {
-        output.confirm(&format!("Delete credential “{name}”?"), flags.yes || flags.confirm.as_deref() == Some(&name))?;
+        output.confirm(
+            &format!("Delete credential “{name}”?"),
+            flags.yes || flags.confirm.as_deref() == Some(&name),
+        )?;
         None
     } else {
-        let warning = format!("“{name}” is used by {}. Their deliveries will wait for another credential.", users.join(", "));
+        let warning = format!(
+            "“{name}” is used by {}. Their deliveries will wait for another credential.",
+            users.join(", ")
+        );
         output.confirm_name(&warning, &name, flags.confirm.as_deref())?;
         Some("hold")
     };
@@ -303,7 +315,9 @@ async fn types(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
     show(output, &answer, &["type", "label", "fields", "secrets"], "There are none.", |row| {
         let keys = |secret: bool| {
             let fields = row["fields"].as_array().into_iter().flatten();
-            let keys = fields.filter(|field| field["secret"].as_bool() == Some(secret)).map(|field| text(field, "key"));
+            let keys = fields
+                .filter(|field| field["secret"].as_bool() == Some(secret))
+                .map(|field| text(field, "key"));
             keys.collect::<Vec<_>>().join(", ")
         };
         vec![cell(row, "kind"), cell(row, "label"), keys(false), keys(true)]
@@ -375,7 +389,11 @@ pub(super) fn read_object(path: &str) -> Result<Map<String, Value>, Failure> {
     };
     // What the reader met is not repeated: the file may hold secrets.
     serde_json::from_str(text.expose()).map_err(|error| {
-        Failure::usage(&format!("{path} is not a JSON object: line {}, column {}", error.line(), error.column()))
+        Failure::usage(&format!(
+            "{path} is not a JSON object: line {}, column {}",
+            error.line(),
+            error.column()
+        ))
     })
 }
 

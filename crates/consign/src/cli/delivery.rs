@@ -241,7 +241,8 @@ async fn tail(client: &Client<'_>, output: &Output, flags: &TailFlags) -> Result
 
 /// The rows that are new or changed, oldest first. What left the page is forgotten.
 fn news<'a>(seen: &mut HashMap<String, String>, rows: &'a [Value]) -> Vec<&'a Value> {
-    let mark = |row: &Value| (text(row, "id"), format!("{} {}", text(row, "shown_state"), text(row, "attempts")));
+    let mark =
+        |row: &Value| (text(row, "id"), format!("{} {}", text(row, "shown_state"), text(row, "attempts")));
     let present: HashMap<String, String> = rows.iter().map(mark).collect();
     let fresh = rows.iter().rev().filter(|row| {
         let (id, state) = mark(row);

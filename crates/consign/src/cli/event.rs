@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use consign_core::secret::Secret;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Global;
@@ -37,7 +36,12 @@ pub(crate) enum Verb {
 #[derive(Args)]
 pub(crate) struct SendFlags {
     /// Its type, such as device.score.low
-    #[arg(long = "type", value_name = "TYPE", required_unless_present = "cloudevents", conflicts_with = "cloudevents")]
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        required_unless_present = "cloudevents",
+        conflicts_with = "cloudevents"
+    )]
     event_type: Option<String>,
     /// Your name for the sender
     #[arg(long)]

@@ -61,8 +61,7 @@ impl Failure {
 
     /// With the causes of an error.
     pub(crate) fn caused(code: Code, line: &str, error: &dyn Error) -> Self {
-        let causes = std::iter::successors(Some(error), |cause: &&dyn Error| cause.source());
-        Self { code, lines: vec![format!("{line}: {}", chain(causes))], problem: None }
+        Self { code, lines: vec![format!("{line}: {}", chain(error))], problem: None }
     }
 
     /// One more line.
@@ -119,17 +118,21 @@ fn code_of(status: u16) -> Code {
     }
 }
 
-/// The causes of an error in one line; a cause that repeats its parent is left out.
-fn chain<'a>(causes: impl Iterator<Item = &'a dyn Error>) -> String {
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+/// An error and its causes in one line; a cause that repeats its parent is left out.
+fn chain(error: &dyn Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
     texts.dedup();
     texts.join(": ")
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        let line = chain(error.chain().map(|cause| cause as &dyn Error));
-        Self { code: Code::Failed, lines: vec![line], problem: None }
+        Self { code: Code::Failed, lines: vec![chain(error.as_ref())], problem: None }
     }
 }
 

@@ -24,8 +24,16 @@ pub(crate) struct Healthcheck {
 }
 
 /// Asks `/readyz`.
-pub(crate) async fn run(arguments: Healthcheck, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
-    let server = if arguments.address == "auto" { own(&arguments.config)? } else { Server::parse(&arguments.address)? };
+pub(crate) async fn run(
+    arguments: Healthcheck,
+    global: &Global,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let server = if arguments.address == "auto" {
+        own(&arguments.config)?
+    } else {
+        Server::parse(&arguments.address)?
+    };
     let mut client = context::anonymous(server, global, output);
     client.time_max = global.timeout.unwrap_or(TIME_MAX);
     client.send(Call::outside("/readyz?verbose")).await?;

@@ -35,7 +35,8 @@ pub(crate) fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure> {
 fn status(file: &ConfigFile, output: &Output) -> Result<(), Failure> {
     let config = file.load()?.config;
     let found = keys::load(&config, false);
-    let found = found.map_err(|error| Failure::caused(Code::Failed, "The key ring cannot be used", &error))?;
+    let found =
+        found.map_err(|error| Failure::caused(Code::Failed, "The key ring cannot be used", &error))?;
     let role = |index: usize| if index == 0 { "seals and opens" } else { "opens" };
     if output.form == Form::Json {
         let keys = found.ring.keys().iter().enumerate();

@@ -67,7 +67,12 @@ pub(crate) fn show_one(output: &Output, answer: &Answer) -> Result<(), Failure> 
 }
 
 /// Prints what was written: its body, or a sentence; its id for scripts that ask for plain values.
-pub(crate) fn show_written(output: &Output, answer: &Answer, verb: &str, noun: &str) -> Result<Value, Failure> {
+pub(crate) fn show_written(
+    output: &Output,
+    answer: &Answer,
+    verb: &str,
+    noun: &str,
+) -> Result<Value, Failure> {
     let written = answer.json()?;
     match output.form {
         Form::Json => output.text(&answer.text()),

@@ -57,9 +57,8 @@ impl Output {
         let talks_to_terminal = io::stderr().is_terminal();
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
         let forced = variable("CLICOLOR_FORCE").is_some_and(|force| force != "0");
-        let color = !global.no_color
-            && variable("NO_COLOR").is_none()
-            && (forced || (talks_to_terminal && !dumb));
+        let color =
+            !global.no_color && variable("NO_COLOR").is_none() && (forced || (talks_to_terminal && !dumb));
         Self {
             form,
             now: clock(),
@@ -167,7 +166,12 @@ impl Output {
     }
 
     /// Asks to type a name on a terminal; without one `--confirm NAME` is needed.
-    pub(crate) fn confirm_name(&self, warning: &str, name: &str, confirmed: Option<&str>) -> Result<(), Failure> {
+    pub(crate) fn confirm_name(
+        &self,
+        warning: &str,
+        name: &str,
+        confirmed: Option<&str>,
+    ) -> Result<(), Failure> {
         let typed = match confirmed {
             Some(typed) => typed.to_owned(),
             None if self.may_ask => {
@@ -175,7 +179,9 @@ impl Output {
                 self.ask(&format!("Type {name} to confirm: "))?
             }
             None => {
-                return Err(Failure::usage(&format!("{warning} Add --confirm with the name to do it all the same")));
+                return Err(Failure::usage(&format!(
+                    "{warning} Add --confirm with the name to do it all the same"
+                )));
             }
         };
         if typed == name {
@@ -187,7 +193,9 @@ impl Output {
     /// Asks for a secret without showing it.
     pub(crate) fn ask_secret(&self, what: &str) -> Result<Secret, Failure> {
         if !self.may_ask {
-            return Err(Failure::usage(&format!("{what} can only be typed on a terminal. Use =@file, =env:VAR or =-")));
+            return Err(Failure::usage(&format!(
+                "{what} can only be typed on a terminal. Use =@file, =env:VAR or =-"
+            )));
         }
         let typed = rpassword::prompt_password(format!("{what}: "));
         typed.map(Secret::new).map_err(|error| Failure::caused(Code::Failed, "Nothing could be read", &error))

@@ -24,7 +24,9 @@ pub(crate) enum Origin {
 /// Reads `FIELD=@PATH`, `FIELD=env:NAME`, `FIELD=-` or `FIELD=prompt`. What is refused is never repeated.
 pub(crate) fn parse(argument: &str) -> Result<(String, Origin), Failure> {
     let Some((field, source)) = argument.split_once('=').filter(|(field, _)| !field.is_empty()) else {
-        return Err(Failure::usage("A secret is given as FIELD=@file, FIELD=env:VAR, FIELD=- or FIELD=prompt"));
+        return Err(Failure::usage(
+            "A secret is given as FIELD=@file, FIELD=env:VAR, FIELD=- or FIELD=prompt",
+        ));
     };
     let origin = match source {
         "-" => Origin::Input,
@@ -72,16 +74,18 @@ impl<'a> Secrets<'a> {
         match origin {
             Origin::File(path) => {
                 let text = std::fs::read_to_string(path);
-                let text = text.map_err(|error| Failure::caused(Code::Usage, &format!("{path} cannot be read"), &error))?;
+                let text = text.map_err(|error| {
+                    Failure::caused(Code::Usage, &format!("{path} cannot be read"), &error)
+                })?;
                 Ok(Secret::new(without_line_break(text)))
             }
             Origin::Variable(name) => {
                 let value = variable(name).map(Secret::new);
                 value.ok_or_else(|| Failure::usage(&format!("The variable {name} is not set")))
             }
-            Origin::Input if self.input_is_read => {
-                Err(Failure::usage("Standard input can hold one secret only. Use =@file or =env:VAR for the others"))
-            }
+            Origin::Input if self.input_is_read => Err(Failure::usage(
+                "Standard input can hold one secret only. Use =@file or =env:VAR for the others",
+            )),
             Origin::Input => {
                 self.input_is_read = true;
                 from_input()

@@ -69,26 +69,35 @@ pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, F
     raise_open_files();
     let (listen, metrics_listen) = (config.server.listen, config.server.metrics_listen);
     let opened = open(config).await?;
+    if let Opened::Locked { why, .. } = &opened
+        && arguments.strict_key
+    {
+        return Err(Failure::new(Code::Failed, &why.sentence()));
+    }
     let listener = bind(listen, "server.listen").await?;
+    let metrics = match metrics_listen {
+        Some(address) => Some(bind(address, "server.metrics_listen").await?),
+        None => None,
+    };
     let stop = stop_signal().map_err(|error| Failure::caused(Code::Failed, "Signals cannot be received", &error))?;
     match opened {
-        Opened::Locked { why, .. } if arguments.strict_key => Err(Failure::new(Code::Failed, &why.sentence())),
+        Opened::Ready { app, place } => serve(&app, &place, listener, metrics, stop, output).await?,
         Opened::Locked { why, config, store } => {
-            tracing::error!(sealed_with = why.sealed_with, "locked: {}", why.sentence());
+            tracing::error!("locked: {}", why.sentence());
             output.note(&format!("{}\nOnly a page about this is served at {}", why.sentence(), config.public_url()));
-            let front = Front::new(&config, store.clone(), locked::router(why));
+            let front = Front::new(&config, store.clone(), locked::router(why.clone()));
+            let health = metrics.map(|listener| {
+                let front = Front::plain(store.clone(), locked::router(why));
+                tokio::spawn(front.serve(listener, told(stop.clone())))
+            });
             front.map_err(|error| tls_fault(&error))?.serve(listener, told(stop)).await;
+            if let Some(health) = health {
+                health.abort();
+            }
             store.close().await;
-            Ok(ExitCode::SUCCESS)
-        }
-        Opened::Ready { app, place } => {
-            let metrics = match metrics_listen {
-                Some(address) => Some(bind(address, "server.metrics_listen").await?),
-                None => None,
-            };
-            serve(&app, &place, listener, metrics, stop, output).await
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(
@@ -98,7 +107,7 @@ async fn serve(
     metrics_listener: Option<TcpListener>,
     stop: watch::Receiver<bool>,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<(), Failure> {
     telemetry::metrics();
     let draining = Arc::new(AtomicBool::new(false));
     let router = server::router_until(app.clone(), draining.clone());
@@ -119,15 +128,20 @@ async fn serve(
     }
     forget_holder(&app.config);
     tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Opens the database and starts the product with the key ring that fits.
 pub(crate) async fn open(config: Config) -> Result<Opened, Failure> {
-    let wrong = |error: &dyn std::error::Error| Failure::caused(Code::Failed, "The database cannot be used", error);
+    let wrong =
+        |error: &dyn std::error::Error| Failure::caused(Code::Failed, "The database cannot be used", error);
     let url = DatabaseUrl::parse(&config.database_url()).map_err(|error| wrong(&error))?;
     keys::create_folder(&config.data.dir).map_err(|error| {
-        Failure::caused(Code::Failed, &format!("The data folder {} cannot be created", config.data.dir.display()), &error)
+        Failure::caused(
+            Code::Failed,
+            &format!("The data folder {} cannot be created", config.data.dir.display()),
+            &error,
+        )
     })?;
     let store = Store::open(&url, config.database.max_connections).await.map_err(|error| match error {
         StoreError::Locked => held_by_another(&config),
@@ -184,7 +198,8 @@ async fn greet(app: &App, place: &Place, output: &Output) -> Result<(), Failure>
     let refused = |error| Failure::caused(Code::Failed, "Consign cannot be set up", &error);
     let database = if app.store.is_postgres() { "PostgreSQL" } else { "SQLite" };
     let folder = app.config.data.dir.display();
-    output.note(&format!("consign {} · data folder {folder} · database {database}", env!("CARGO_PKG_VERSION")));
+    output
+        .note(&format!("consign {} · data folder {folder} · database {database}", env!("CARGO_PKG_VERSION")));
     if let Place::Created(path) = place {
         output.note(&format!(
             "Created an encryption key in {} (mode 0600).\n  \
@@ -218,7 +233,9 @@ async fn bind(address: std::net::SocketAddr, option: &str) -> Result<TcpListener
         let line = format!("{option} {address} cannot be used");
         let failure = Failure::caused(Code::Failed, &line, &error);
         match error.kind() {
-            io::ErrorKind::AddrInUse => failure.and(&format!("Another program listens there. Choose another {option}")),
+            io::ErrorKind::AddrInUse => {
+                failure.and(&format!("Another program listens there. Choose another {option}"))
+            }
             _ => failure,
         }
     })
@@ -278,6 +295,9 @@ fn held_by_another(config: &Config) -> Failure {
     let holder = std::fs::read_to_string(holder_file(config)).unwrap_or_default();
     let holder = holder.trim();
     let who = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
-    Failure::new(Code::Failed, &format!("Another Consign{who} uses the data folder {}", config.data.dir.display()))
-        .and("Stop it first, or give this one a folder of its own with data.dir")
+    Failure::new(
+        Code::Failed,
+        &format!("Another Consign{who} uses the data folder {}", config.data.dir.display()),
+    )
+    .and("Stop it first, or give this one a folder of its own with data.dir")
 }

@@ -69,7 +69,11 @@ pub(crate) async fn login(login: Login, global: &Global, output: &Output) -> Res
     if output.form == Form::Json {
         output.text(&me.text());
     }
-    output.done(&format!("Signed in to {} as {}. Context {name}.", server.origin(), text(&me.json()?, "name")));
+    output.done(&format!(
+        "Signed in to {} as {}. Context {name}.",
+        server.origin(),
+        text(&me.json()?, "name")
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,7 +83,9 @@ pub(crate) fn logout(global: &Global, output: &Output) -> Result<ExitCode, Failu
     let name = contexts.chosen(global)?.map(|(name, _)| name.to_owned());
     let name = name.ok_or_else(|| Failure::new(Code::SignIn, "You are not signed in"))?;
     forget(&mut contexts, &name)?;
-    output.done(&format!("Signed out of {name}. The API key itself lives on; end it with: consign api-key revoke"));
+    output.done(&format!(
+        "Signed out of {name}. The API key itself lives on; end it with: consign api-key revoke"
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -115,9 +121,9 @@ pub(crate) fn context(verb: ContextVerb, output: &Output) -> Result<ExitCode, Fa
 fn list(contexts: &Contexts, output: &Output) {
     let is_current = |name: &str| contexts.current.as_deref() == Some(name);
     if output.form == Form::Json {
-        let rows = contexts.contexts.iter().map(|(name, context)| {
-            json!({ "name": name, "server": context.server, "current": is_current(name) })
-        });
+        let rows = contexts.contexts.iter().map(
+            |(name, context)| json!({ "name": name, "server": context.server, "current": is_current(name) }),
+        );
         return output.line(&json!({ "items": rows.collect::<Vec<Value>>() }).to_string());
     }
     let mut table = Table::new(&["current", "name", "server"]);

@@ -248,7 +248,8 @@ async fn test(client: &Client<'_>, output: &Output, flags: &TestFlags) -> Result
         let data = serde_json::from_str(json_argument(data)?.get()).expect("it was just read as JSON");
         sample.insert("data".to_owned(), data);
     }
-    let answer = client.send(Call::post(&[WEBHOOKS, &flags.name, "tests"]).json(&Value::Object(sample))).await?;
+    let answer =
+        client.send(Call::post(&[WEBHOOKS, &flags.name, "tests"]).json(&Value::Object(sample))).await?;
     let delivery = answer.json()?;
     if output.form == Form::Json {
         output.text(&answer.text());
@@ -261,7 +262,8 @@ async fn test(client: &Client<'_>, output: &Output, flags: &TestFlags) -> Result
         return Ok(ExitCode::SUCCESS);
     }
     let line = if happened.is_empty() { "It was not delivered".to_owned() } else { happened };
-    Err(Failure::new(Code::SaidNo, &line).and(&format!("Next: consign delivery get {}", text(&delivery, "id"))))
+    Err(Failure::new(Code::SaidNo, &line)
+        .and(&format!("Next: consign delivery get {}", text(&delivery, "id"))))
 }
 
 async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Result<(), Failure> {
@@ -331,7 +333,8 @@ impl Fields {
 /// `NAME=VALUE` arguments as rows.
 fn rows(arguments: &[String], value: &str) -> Result<Value, Failure> {
     let row = |argument: &String| {
-        let (name, text) = argument.split_once('=').ok_or_else(|| Failure::usage("It is given as NAME=VALUE"))?;
+        let (name, text) =
+            argument.split_once('=').ok_or_else(|| Failure::usage("It is given as NAME=VALUE"))?;
         Ok(json!({ "name": name, value: text }))
     };
     arguments.iter().map(row).collect::<Result<Vec<_>, Failure>>().map(Value::from)

@@ -73,7 +73,9 @@ pub enum ConfigError {
 pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     let file = file.map(Path::to_owned).or_else(default_file);
     let text = match &file {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.clone(), error))?,
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.clone(), error))?
+        }
         None => String::new(),
     };
     load_from(file, &text, &environment())
@@ -147,7 +149,8 @@ impl Reading {
         for (name, value) in environment.iter().filter(|(name, _)| is_option(name)) {
             if let Some(entry) = find(name) {
                 self.set(entry, Given::Text(value.clone()), Source::Environment(name.clone()));
-            } else if let Some(entry) = name.strip_suffix("_FILE").and_then(find).filter(|entry| entry.secret) {
+            } else if let Some(entry) = name.strip_suffix("_FILE").and_then(find).filter(|entry| entry.secret)
+            {
                 self.set_from_twin(entry, name, value.clone());
             } else {
                 let known: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -215,7 +218,9 @@ fn flatten(prefix: &str, table: Table, into: &mut BTreeMap<String, Value>) {
 fn between(config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
     if config.server.tls_cert_file.is_some() != config.server.tls_key_file.is_some() {
-        faults.push("server.tls.cert_file and server.tls.key_file belong together: give both or none".to_owned());
+        faults.push(
+            "server.tls.cert_file and server.tls.key_file belong together: give both or none".to_owned(),
+        );
     }
     if config.encryption.keys.is_some() && config.encryption.keys_file.is_some() {
         faults.push("encryption.keys and encryption.keys_file both name a key ring: give one".to_owned());

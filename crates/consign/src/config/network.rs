@@ -32,7 +32,8 @@ impl FromStr for Subnet {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("“{text}” is not a network, such as 10.0.0.0/8 or 192.0.2.7");
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {

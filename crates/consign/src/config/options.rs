@@ -21,11 +21,19 @@ const RETRIES_MAX: usize = 20;
 /// Ten years: longer is a slip of the finger.
 const DAYS_MAX: u64 = 3_650;
 
-fn open(key: &'static str, set: fn(&mut Config, Given) -> Result<(), Fault>, show: fn(&Config) -> Option<String>) -> Entry {
+fn open(
+    key: &'static str,
+    set: fn(&mut Config, Given) -> Result<(), Fault>,
+    show: fn(&Config) -> Option<String>,
+) -> Entry {
     Entry { key, secret: false, set, show }
 }
 
-fn secret(key: &'static str, set: fn(&mut Config, Given) -> Result<(), Fault>, show: fn(&Config) -> Option<String>) -> Entry {
+fn secret(
+    key: &'static str,
+    set: fn(&mut Config, Given) -> Result<(), Fault>,
+    show: fn(&Config) -> Option<String>,
+) -> Entry {
     Entry { key, secret: true, set, show }
 }
 
@@ -80,8 +88,10 @@ fn server() -> Vec<Entry> {
         open(
             "server.trusted_proxies",
             |config, given| {
-                let networks = given.list()?.iter().map(|text| text.parse::<Subnet>()).collect::<Result<_, _>>();
-                config.server.trusted_proxies = networks.map_err(|fault| format!("cannot be read: {fault}"))?;
+                let networks =
+                    given.list()?.iter().map(|text| text.parse::<Subnet>()).collect::<Result<_, _>>();
+                config.server.trusted_proxies =
+                    networks.map_err(|fault| format!("cannot be read: {fault}"))?;
                 Ok(())
             },
             |config| Some(list(config.server.trusted_proxies.iter().map(quoted))),
@@ -294,7 +304,9 @@ fn keeping() -> Vec<Entry> {
             |config, given| {
                 let level = given.text()?;
                 let read = tracing_subscriber::EnvFilter::builder().parse(&level);
-                read.map_err(|_| "needs error, warn, info, debug or trace, or directives such as info,consign=debug")?;
+                read.map_err(
+                    |_| "needs error, warn, info, debug or trace, or directives such as info,consign=debug",
+                )?;
                 config.log.level = level;
                 Ok(())
             },
@@ -311,8 +323,10 @@ fn list(rows: impl Iterator<Item = String>) -> String {
 fn origin(text: &str) -> Result<String, Fault> {
     let wrong = || "needs an address without a path, such as https://consign.example.com".to_owned();
     let address: http::Uri = text.parse().map_err(|_| wrong())?;
-    let scheme = address.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or_else(wrong)?;
-    let authority = address.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+    let scheme =
+        address.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or_else(wrong)?;
+    let authority =
+        address.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
     if address.path() != "/" && !address.path().is_empty() || address.query().is_some() {
         return Err(wrong());
     }

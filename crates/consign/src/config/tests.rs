@@ -24,7 +24,8 @@ fn values(loaded: &Loaded) -> Vec<(&'static str, String)> {
 #[test]
 fn the_printed_defaults_are_the_defaults() {
     assert_eq!(values(&loaded(DEFAULTS, &[])), values(&loaded("", &[])));
-    let active = loaded(DEFAULTS, &[]).print().into_iter().filter(|(_, _, source)| *source == Source::File).count();
+    let active =
+        loaded(DEFAULTS, &[]).print().into_iter().filter(|(_, _, source)| *source == Source::File).count();
     assert!(active > 15, "only {active} options are active");
 }
 
@@ -32,7 +33,11 @@ fn the_printed_defaults_are_the_defaults() {
 fn every_option_stands_in_the_printed_defaults_and_is_read_from_there() {
     let uncommented: String = DEFAULTS
         .lines()
-        .map(|line| line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase())).unwrap_or(line))
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+                .unwrap_or(line)
+        })
         .filter(|line| !line.starts_with("keys = "))
         .fold(String::new(), |text, line| text + line + "\n");
     let read = loaded(&uncommented, &[]);
@@ -56,11 +61,14 @@ fn every_option_has_a_comment_above_it() {
 
 #[test]
 fn the_environment_wins_over_the_file() {
-    let read = loaded("[server]\nlisten = \"127.0.0.1:1\"\n[auth]\nidle_minutes = 5", &[
-        ("CONSIGN_SERVER_LISTEN", "127.0.0.1:2"),
-        ("CONSIGN_EGRESS_ALLOW", "10.0.0.0/8:443, tool.example:*"),
-        ("CONSIGN_DELIVERY_RETRY_SCHEDULE_SECONDS", "1,2"),
-    ]);
+    let read = loaded(
+        "[server]\nlisten = \"127.0.0.1:1\"\n[auth]\nidle_minutes = 5",
+        &[
+            ("CONSIGN_SERVER_LISTEN", "127.0.0.1:2"),
+            ("CONSIGN_EGRESS_ALLOW", "10.0.0.0/8:443, tool.example:*"),
+            ("CONSIGN_DELIVERY_RETRY_SCHEDULE_SECONDS", "1,2"),
+        ],
+    );
     assert_eq!(read.config.server.listen.port(), 2);
     assert_eq!(read.config.auth.idle_minutes, 5);
     assert_eq!(read.config.egress.allow, ["10.0.0.0/8:443", "tool.example:*"]);
@@ -76,11 +84,20 @@ fn the_environment_wins_over_the_file() {
 
 #[test]
 fn what_is_not_known_gets_a_suggestion() {
-    check("[server]\nlistne = \"x\"", &[], &["the option “server.listne” is not known. Did you mean server.listen?"]);
-    check("", &[("CONSIGN_SERVER_LISTN", "x")], &[
-        "the variable “CONSIGN_SERVER_LISTN” is not known. Did you mean CONSIGN_SERVER_LISTEN?",
-    ]);
-    loaded("", &[("CONSIGN_SERVER", "https://x"), ("CONSIGN_TOKEN", "t"), ("CONSIGN_PORT_8420_TCP", "tcp://x")]);
+    check(
+        "[server]\nlistne = \"x\"",
+        &[],
+        &["the option “server.listne” is not known. Did you mean server.listen?"],
+    );
+    check(
+        "",
+        &[("CONSIGN_SERVER_LISTN", "x")],
+        &["the variable “CONSIGN_SERVER_LISTN” is not known. Did you mean CONSIGN_SERVER_LISTEN?"],
+    );
+    loaded(
+        "",
+        &[("CONSIGN_SERVER", "https://x"), ("CONSIGN_TOKEN", "t"), ("CONSIGN_PORT_8420_TCP", "tcp://x")],
+    );
 }
 
 #[test]
@@ -89,17 +106,26 @@ fn values_that_do_not_fit_are_named_and_never_repeated() {
     check("[server]\nlisten = 8420", &[], &["server.listen needs a text in quotation marks"]);
     check("[egress]\nallow_loopback = \"yes\"", &[], &["egress.allow_loopback needs true or false"]);
     check("[egress]\ntls_min = \"1.0\"", &[], &["egress.tls_min needs one of 1.2, 1.3"]);
-    check("[server]\npublic_url = \"https://consign.example/path\"", &[], &[
-        "server.public_url needs an address without a path, such as https://consign.example.com",
-    ]);
-    check("[server.tls]\ncert_file = \"a\"", &[], &[
-        "server.tls.cert_file and server.tls.key_file belong together: give both or none",
-    ]);
-    check("[admin]\nemail = \"ana@example.com\"\npassword = 5", &[], &[
-        "admin.password needs a text in quotation marks",
-        "admin.email and admin.password belong together: give both or none",
-    ]);
-    let error = load_from(None, "[admin]\npassword = \"canary\nx = 1", &variables(&[])).expect_err("not TOML");
+    check(
+        "[server]\npublic_url = \"https://consign.example/path\"",
+        &[],
+        &["server.public_url needs an address without a path, such as https://consign.example.com"],
+    );
+    check(
+        "[server.tls]\ncert_file = \"a\"",
+        &[],
+        &["server.tls.cert_file and server.tls.key_file belong together: give both or none"],
+    );
+    check(
+        "[admin]\nemail = \"ana@example.com\"\npassword = 5",
+        &[],
+        &[
+            "admin.password needs a text in quotation marks",
+            "admin.email and admin.password belong together: give both or none",
+        ],
+    );
+    let error =
+        load_from(None, "[admin]\npassword = \"canary\nx = 1", &variables(&[])).expect_err("not TOML");
     assert!(!error.to_string().contains("canary") && error.to_string().contains("line 2"), "{error}");
 }
 
@@ -115,10 +141,14 @@ fn a_secret_can_stand_in_a_file_of_its_own() {
     let shown = read.print().into_iter().find(|(key, _, _)| *key == "admin.password").unwrap();
     assert_eq!((shown.1.as_str(), shown.2), ("set", Source::Twin(Path::new(&path).to_owned())));
     std::fs::remove_dir_all(&folder).unwrap();
-    check("[admin]\nemail = \"a@b\"\npassword_file = 1", &[], &[
-        "admin.password_file needs the path of a file",
-        "admin.email and admin.password belong together: give both or none",
-    ]);
+    check(
+        "[admin]\nemail = \"a@b\"\npassword_file = 1",
+        &[],
+        &[
+            "admin.password_file needs the path of a file",
+            "admin.email and admin.password belong together: give both or none",
+        ],
+    );
 }
 
 #[test]
@@ -138,9 +168,8 @@ fn the_address_of_this_server() {
 
 #[test]
 fn subnets_contain_what_shares_their_bits() {
-    let contains = |subnet: &str, address: &str| {
-        subnet.parse::<Subnet>().unwrap().contains(address.parse().unwrap())
-    };
+    let contains =
+        |subnet: &str, address: &str| subnet.parse::<Subnet>().unwrap().contains(address.parse().unwrap());
     assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.1"));
     assert!(contains("192.0.2.7", "192.0.2.7") && !contains("192.0.2.7", "192.0.2.6"));
     assert!(contains("0.0.0.0/0", "203.0.113.9") && !contains("0.0.0.0/0", "2001:db8::1"));

@@ -13,7 +13,7 @@ use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
 pub(super) use kept::Kept;
-pub(super) use webhook::{Choice, WebhookForm, at_whole_fields};
+pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
 mod kept;

@@ -35,7 +35,8 @@ async fn start(visit: Signed) -> Result<Response, Failure> {
 }
 
 async fn help(visit: Signed) -> Response {
-    visit.page(StatusCode::OK, "help.html", ("", "Help"), Value::Null).await
+    let context = json!({ "origin": visit.app().public_url() });
+    visit.page(StatusCode::OK, "help.html", ("", "Help"), context).await
 }
 
 /// Every component in all its states.

@@ -32,11 +32,17 @@ fn both_keys_and_the_next_step_are_named() {
 async fn everything_but_health_is_closed() {
     let (status, content_type, page) = ask("/credentials", "text/html,*/*").await;
     assert_eq!((status, content_type.as_str()), (503, "text/html; charset=utf-8"));
-    assert!(page.contains("k-7f3a91bc") && page.contains("k-91bc0000") && page.contains("&lt;keys&gt;"), "{page}");
+    assert!(
+        page.contains("k-7f3a91bc") && page.contains("k-91bc0000") && page.contains("&lt;keys&gt;"),
+        "{page}"
+    );
     let (status, content_type, problem) = ask("/api/v1/events", "text/html").await;
     assert_eq!((status, content_type.as_str()), (503, "application/problem+json"));
     let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
-    assert_eq!((problem["code"].as_str(), problem["instance"].as_str()), (Some("locked"), Some("/api/v1/events")));
+    assert_eq!(
+        (problem["code"].as_str(), problem["instance"].as_str()),
+        (Some("locked"), Some("/api/v1/events"))
+    );
     assert_eq!(ask("/healthz", "*/*").await.0, 200);
     assert_eq!(ask("/readyz", "*/*").await.0, 503);
 }

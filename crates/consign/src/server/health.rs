@@ -89,7 +89,9 @@ fn disk(app: &App) -> Result<(), &'static str> {
         return Ok(());
     }
     match rustix::fs::statvfs(&app.config.data.dir) {
-        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < DISK_BYTES_MIN => Err("the disk is nearly full"),
+        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < DISK_BYTES_MIN => {
+            Err("the disk is nearly full")
+        }
         Ok(_) => Ok(()),
         Err(_) => Err("the data folder cannot be read"),
     }
@@ -129,11 +131,14 @@ async fn measure(app: &App) {
             let age = oldest.map_or(Duration::ZERO, |oldest| app.now().since(oldest));
             gauge!(telemetry::DELIVERY_OLDEST_OPEN).set(age.as_secs_f64());
         }
-        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "deliveries could not be counted"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "deliveries could not be counted")
+        }
     }
     let snapshot = app.engine.snapshot();
     for state in ConnectorState::ALL {
-        let count = snapshot.connectors().iter().filter(|connector| connector.state.kind() == state.kind()).count();
+        let count =
+            snapshot.connectors().iter().filter(|connector| connector.state.kind() == state.kind()).count();
         gauge!(CONNECTORS, "kind" => "webhook", "state" => state.kind()).set(count as f64);
     }
 }

@@ -29,10 +29,13 @@ async fn start(name: &str) -> Running {
     let url = format!("sqlite:{}", folder.0.join("consign.db").display());
     let store = Store::open(&consign_store::DatabaseUrl::parse(&url).unwrap(), 2).await.unwrap();
     let router = Router::new()
-        .route("/", get(async |request: axum::extract::Request| {
-            let peer = request.extensions().get::<PeerAddress>().unwrap().0;
-            peer.ip().to_string()
-        }))
+        .route(
+            "/",
+            get(async |request: axum::extract::Request| {
+                let peer = request.extensions().get::<PeerAddress>().unwrap().0;
+                peer.ip().to_string()
+            }),
+        )
         .route("/echo", post(async |body: bytes::Bytes| body))
         .route("/panic", get(async || -> &'static str { panic!("canary") }));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -67,7 +70,11 @@ async fn every_answer_has_a_request_id_and_a_panic_is_a_500() {
     let broken = ask(running.address, b"GET /panic HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert_eq!(status(&broken), "500");
     assert!(broken.contains("\"request_id\":\"req_") && !broken.contains("canary"), "{broken}");
-    let body = ask(running.address, b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello").await;
+    let body = ask(
+        running.address,
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+    )
+    .await;
     assert!(body.ends_with("hello"), "{body}");
 }
 

@@ -25,7 +25,9 @@ pub(super) fn acceptor(options: &ServerOptions) -> io::Result<Option<TlsAcceptor
         .expect("the provider speaks TLS 1.2 and 1.3")
         .with_no_client_auth()
         .with_single_cert(certificates, key)
-        .map_err(|error| io::Error::other(format!("server.tls: certificate and key cannot be used: {error}")))?;
+        .map_err(|error| {
+            io::Error::other(format!("server.tls: certificate and key cannot be used: {error}"))
+        })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

@@ -36,7 +36,10 @@ fn written(look: Look, log: impl Fn()) -> String {
 
 #[test]
 fn a_line_for_programs_is_one_object() {
-    let line = written(Look::Json, || tracing::info!(target: "consign", delivery.id = "dlv_1", attempt = 2, "delivered"));
+    let line = written(
+        Look::Json,
+        || tracing::info!(target: "consign", delivery.id = "dlv_1", attempt = 2, "delivered"),
+    );
     let object: serde_json::Value = serde_json::from_str(&line).unwrap();
     let keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["ts", "level", "msg", "target", "delivery.id", "attempt"]);

@@ -143,9 +143,8 @@ async fn secrets_that_a_tool_sends_back_are_hidden_everywhere() {
         }
     }
     // Headers that may be shown carry no secret either.
-    let headers = [("x-request-id", password.replace(['"', '\\', '\u{fc}'], "")), ("retry-after", key.clone()), ("location", format!("/{key}"))];
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    tool.answer(Answer::with(201, &headers));
+    let location = format!("/{key}");
+    tool.answer(Answer::with(201, &[("x-request-id", &key), ("retry-after", &key), ("location", &location)]));
     let event = consign.event("a", &json!("header")).await;
     let delivery = consign.until(event.delivery(), "delivered").await;
     assert_eq!(delivery["reference"], "/[hidden]", "{delivery}");

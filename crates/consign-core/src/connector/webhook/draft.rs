@@ -199,7 +199,8 @@ fn read_payload(reader: &mut Reader) -> Option<Payload> {
         Kind::Event => Some(Payload::Event),
         Kind::CloudEvents => Some(Payload::CloudEvents),
         Kind::Template => {
-            if HeaderValue::from_str(&content_type).is_err() || !content_type.contains('/') {
+            let plain = content_type.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+            if !plain || !content_type.contains('/') {
                 reader.refuse(
                     "content_type",
                     Fault::new("bad_form", "Content type must look like application/json"),

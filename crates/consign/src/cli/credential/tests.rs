@@ -28,8 +28,20 @@ fn flags_become_keys_of_the_api() {
     let file = format!("@{}", path.display());
     let (password, header) = (format!("password={file}"), format!("X-Key={file}"));
     let line = [
-        "--url-address", "https://tool.example/", "--authorization-type", "basic", "--username", "ana",
-        "--secret", &password, "--custom-header", &header, "--label", "team=itsm", "--max-concurrency", "1",
+        "--url-address",
+        "https://tool.example/",
+        "--authorization-type",
+        "basic",
+        "--username",
+        "ana",
+        "--secret",
+        &password,
+        "--custom-header",
+        &header,
+        "--label",
+        "team=itsm",
+        "--max-concurrency",
+        "1",
     ];
     let expected = json!({
         "url_address": "https://tool.example/", "authorization_type": "basic", "username": "ana",
@@ -47,6 +59,10 @@ fn flags_become_keys_of_the_api() {
 fn headers_that_are_not_mentioned_keep_their_values() {
     let kept = |name: &str| json!({ "name": name, "sent_with": "api_request", "value": { "set": true } });
     let fresh = |name: &str| json!({ "name": name, "sent_with": "api_request", "value": "new" });
-    let rows = merged_headers(vec![kept("A"), kept("B"), kept("C")], vec![fresh("b"), fresh("D")], &["c".to_owned()]);
+    let rows = merged_headers(
+        vec![kept("A"), kept("B"), kept("C")],
+        vec![fresh("b"), fresh("D")],
+        &["c".to_owned()],
+    );
     assert_eq!(rows, [kept("A"), fresh("b"), fresh("D")]);
 }

@@ -2,16 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use super::table::clean;
 use super::Output;
+use super::table::clean;
 
 /// What stands for something that is not there.
 const NOTHING: &str = "–";
 
 /// Every key of an object with its value, aligned. Secrets appear as set or not set: nobody gets more.
 pub(crate) fn details(output: &Output, object: &Map<String, Value>) -> String {
-    let shown: Vec<(&String, String)> =
-        object.iter().filter(|(key, _)| *key != "etag").map(|(key, value)| (key, value_text(output, key, value))).collect();
+    let shown: Vec<(&String, String)> = object
+        .iter()
+        .filter(|(key, _)| *key != "etag")
+        .map(|(key, value)| (key, value_text(output, key, value)))
+        .collect();
     let width = shown.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
     let line = |(key, value): (&String, String)| format!("{key:width$}  {value}\n");
     shown.into_iter().map(line).collect()

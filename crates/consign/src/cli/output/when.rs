@@ -10,7 +10,11 @@ pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
 }
 
 fn ago(span_length: Duration) -> String {
-    if span_length < Duration::from_secs(5) { "just now".to_owned() } else { format!("{} ago", span(span_length)) }
+    if span_length < Duration::from_secs(5) {
+        "just now".to_owned()
+    } else {
+        format!("{} ago", span(span_length))
+    }
 }
 
 fn span(length: Duration) -> String {

@@ -21,10 +21,13 @@ fn sources_of_secrets() {
 fn a_literal_is_refused_and_not_repeated() {
     let failure = parse("token=canary").unwrap_err();
     assert_eq!(failure.code, Code::Usage);
-    assert_eq!(failure.lines, [
-        "A secret on the command line can be read by other users of this machine.",
-        "Use token=@file, token=env:VAR or token=- (standard input)",
-    ]);
+    assert_eq!(
+        failure.lines,
+        [
+            "A secret on the command line can be read by other users of this machine.",
+            "Use token=@file, token=env:VAR or token=- (standard input)",
+        ]
+    );
     assert!(!format!("{:?}", parse("canary").unwrap_err()).contains("canary"));
 }
 

@@ -120,9 +120,7 @@ impl WebhookForm {
     /// The whole address as far as it is known, such as `POST https://host/path`.
     fn preview(&self, choices: &[Choice]) -> String {
         let Some(chosen) = choices.iter().find(|choice| choice.id == self.text("credential")) else { return String::new() };
-        let path = self.text("path").trim();
-        let address = if path.is_empty() { chosen.address.as_str() } else { chosen.address.trim_end_matches('/') };
-        format!("{} {address}{path}", self.text("method"))
+        sends_to(self.text("method"), &chosen.address, self.text("path").trim())
     }
 
     /// The fields for the template. `refresh` is where the page asks for other fields.
@@ -195,6 +193,12 @@ impl WebhookForm {
             "idempotency_header": flag("idempotency_header", "Send Idempotency-Key", ""),
         })
     }
+}
+
+/// Method and whole address, such as `POST https://host/path`.
+pub(in crate::console) fn sends_to(method: &str, address: &str, path: &str) -> String {
+    let start = if path.is_empty() { address } else { address.trim_end_matches('/') };
+    format!("{method} {start}{path}")
 }
 
 /// Faults of rows stand at the one field that holds all rows.
