@@ -6,6 +6,7 @@
     reason = "this is no part of the product: it times steps and reads its environment"
 )]
 
+mod bench;
 mod gate;
 mod peers;
 mod tidy;
@@ -22,6 +23,8 @@ Commands:
                                       (--only may be given several times)
   tidy                                what the compiler cannot check
   run [OPTIONS]                       `consign serve` with a throw-away data folder; OPTIONS go to `serve`
+  bench [--quick] [SCENARIO...]       deliver, accept, backlog, hang, idle: all of them when none is named; figures go
+                                      into docs/benchmarks.md (--quick: small counts, nothing is written)
 ";
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Some("test") => gate::Wish::parse(rest).and_then(|wish| gate::run(&wish)),
         Some("tidy") if rest.is_empty() => tidy::run(&root()),
         Some("run") => serve(rest),
+        Some("bench") => bench::run(rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(())

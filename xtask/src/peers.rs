@@ -96,6 +96,12 @@ impl fmt::Display for Peers {
     }
 }
 
+/// Starts a database server where no other peer is needed; it lives as long as the value.
+pub(crate) fn start_postgres() -> Result<Postgres, String> {
+    let programs = (POSTGRES.find)().ok_or_else(|| absent(&[&POSTGRES]))?;
+    Postgres::start(&programs)
+}
+
 /// Installs what is missing.
 pub(crate) fn install() -> Result<(), String> {
     let missing_peers = missing();

@@ -1,4 +1,5 @@
--- Ids and words are text, times are milliseconds since 1970, JSON and sealed secrets are text, yes and no are 1 and 0.
+-- Ids and words are text, times are milliseconds since 1970, JSON and sealed secrets are text, yes and no are
+-- 1 and 0.
 
 create table installation (
     key text primary key,

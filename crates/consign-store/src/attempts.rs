@@ -54,9 +54,10 @@ pub(crate) async fn insert(db: &mut Db, attempts: &[&Attempt]) -> Result<(), Sto
     for chunk in chunks(attempts) {
         let mut statement = Statement::new(
             db,
-            "insert into attempt (delivery_id, id, connector_id, number, started_at, duration_ms, outcome, status, \
-             message, wait_ms, request_line, request_headers, answer_headers, timing, request_bytes, answer_bytes, \
-             payload_key, answer_excerpt) values ",
+            "insert into attempt (delivery_id, id, connector_id, number, started_at, duration_ms, outcome,
+               status, message, wait_ms, request_line, request_headers, answer_headers, timing,
+               request_bytes, answer_bytes, payload_key, answer_excerpt)
+             values ",
         );
         statement.rows(chunk, |row, of| {
             row.bind(of.delivery.to_string()).push(", ").bind(of.id.to_string()).push(", ");

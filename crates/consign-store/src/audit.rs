@@ -1,4 +1,5 @@
-//! The audit log: appended in the transaction of the change, never updated, never deleted, chained by a keyed hash.
+//! The audit log: appended in the transaction of the change, never updated, never deleted, chained by a
+//! keyed hash.
 
 use consign_core::audit::{AuditEntry, chain};
 use consign_core::id::AuditId;
@@ -121,7 +122,7 @@ pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<List
     if let Some(before) = filter.before {
         statement.push(" and at < ").bind(before.millis());
     }
-    if let Some(from) = turn.from_one()? {
+    if let Some(from) = turn.key_part()? {
         let from: i64 = from.parse().map_err(|_| StoreError::BadCursor)?;
         statement.push(" and sequence").push(if turn.backward { " > " } else { " < " }).bind(from);
     }
@@ -131,7 +132,8 @@ pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<List
     Ok(turn.listed(records, |record| vec![record.sequence.to_string()]))
 }
 
-/// Checks the whole log: every link, every place, and that the columns that lists filter by say what the entries say.
+/// Checks the whole log: every link, every place, and that the columns that lists filter by say what the
+/// entries say.
 ///
 /// # Errors
 /// When the database cannot be read. A broken chain is a value.
@@ -161,8 +163,8 @@ pub async fn verify(db: &mut Db, key: &DerivedKey) -> Result<Result<Verified, Br
     Ok(Ok(Verified { entries: sequence, head: link }))
 }
 
-/// The sequence and link of the newest entry: to be kept outside the database too, because whoever rolls back the
-/// whole database rolls back its log with it.
+/// The sequence and link of the newest entry: to be kept outside the database too, because whoever rolls
+/// back the whole database rolls back its log with it.
 ///
 /// # Errors
 /// When the database cannot be read.

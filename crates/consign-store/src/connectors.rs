@@ -63,8 +63,8 @@ pub async fn insert(db: &mut Db, connector: &Connector) -> Result<(), StoreError
 pub async fn update(db: &mut Db, connector: &Connector, expected_revision: i64) -> Result<bool, StoreError> {
     let query = sqlx::query(
         "update connector set name = $1, name_key = $2, description = $3, kind = $4, credential_id = $5,
-           lost_credential = $6, settings = $7, in_flight_max = $8, state = $9, state_reason = $10, state_since = $11,
-           closed_until = $12, failing_since = $13, updated_at = $14, revision = $15
+           lost_credential = $6, settings = $7, in_flight_max = $8, state = $9, state_reason = $10,
+           state_since = $11, closed_until = $12, failing_since = $13, updated_at = $14, revision = $15
          where id = $16 and revision = $17",
     );
     let query = bind_saved(query, connector).bind(connector.id.to_string()).bind(expected_revision);
@@ -246,8 +246,8 @@ pub async fn release_by_credential(
     Ok(released)
 }
 
-/// Takes a credential that is about to be deleted away from its connectors; they wait for another one. The answer is
-/// the connectors with their names.
+/// Takes a credential that is about to be deleted away from its connectors; they wait for another one. The
+/// answer is the connectors with their names.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -324,9 +324,10 @@ pub async fn counts_24h(
                   and d.state = 'delivered') as delivered,
                (select count(*) from delivery d where d.connector_id = v.column1 and d.ended_at >= v.column2
                   and d.state = 'failed') as failed,
-               (select count(*) from delivery d where d.connector_id = v.column1 and d.state = 'pending') as pending,
-               (select max(d.ended_at) from delivery d where d.connector_id = v.column1 and d.ended_at is not null
-                  and d.state = 'delivered') as last_delivery_at
+               (select count(*) from delivery d where d.connector_id = v.column1
+                  and d.state = 'pending') as pending,
+               (select max(d.ended_at) from delivery d where d.connector_id = v.column1
+                  and d.ended_at is not null and d.state = 'delivered') as last_delivery_at
              from (values ",
         );
         statement.rows(chunk, |row, id| {

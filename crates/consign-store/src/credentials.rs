@@ -30,9 +30,9 @@ const ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
 /// `NotUnique` when its name is taken.
 pub async fn insert(db: &mut Db, credential: &Credential) -> Result<(), StoreError> {
     let query = sqlx::query(
-        "insert into credential (name, name_key, origin, authorization_type, plain, custom_headers, ends_on, labels,
-           max_concurrency, max_per_second, seen_code, seen_reason, seen_since, last_used_at, updated_at, revision,
-           id, created_at)
+        "insert into credential (name, name_key, origin, authorization_type, plain, custom_headers, ends_on,
+           labels, max_concurrency, max_per_second, seen_code, seen_reason, seen_since, last_used_at,
+           updated_at, revision, id, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     );
     let query = bind_saved(query, credential);
@@ -53,7 +53,8 @@ pub async fn update(
     let query = sqlx::query(
         "update credential set name = $1, name_key = $2, origin = $3, authorization_type = $4, plain = $5,
            custom_headers = $6, ends_on = $7, labels = $8, max_concurrency = $9, max_per_second = $10,
-           seen_code = $11, seen_reason = $12, seen_since = $13, last_used_at = $14, updated_at = $15, revision = $16
+           seen_code = $11, seen_reason = $12, seen_since = $13, last_used_at = $14, updated_at = $15,
+           revision = $16
          where id = $17 and revision = $18",
     );
     let query = bind_saved(query, credential).bind(credential.id.to_string()).bind(expected_revision);
@@ -110,7 +111,8 @@ async fn insert_secrets(db: &mut Db, credential: &Credential) -> Result<(), Stor
     for chunk in chunks(&secrets) {
         let mut statement = Statement::new(
             db,
-            "insert into credential_secret (credential_id, field, sealed, generation, updated_at, updated_by) values ",
+            "insert into credential_secret (credential_id, field, sealed, generation, updated_at, updated_by)
+             values ",
         );
         statement.rows(chunk, |row, (field, secret)| {
             row.bind(credential.id.to_string()).push(", ").bind(field.as_str()).push(", ");

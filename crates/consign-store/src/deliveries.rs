@@ -121,8 +121,9 @@ pub(crate) async fn insert_all(
     for chunk in chunks(new) {
         let mut statement = Statement::new(
             db,
-            "insert into delivery (id, event_id, connector_id, state, due_at, attempts, crashes, lease_until, \
-             lease_by, fence, idempotency_key, replay_of, test, created_at) values ",
+            "insert into delivery (id, event_id, connector_id, state, due_at, attempts, crashes, lease_until,
+               lease_by, fence, idempotency_key, replay_of, test, created_at)
+             values ",
         );
         statement.rows(chunk, |row, (event, created_at, new)| {
             let lease = new.lease.as_ref();

@@ -15,8 +15,8 @@ use crate::{Db, Listed, Page, StoreError, deliveries};
 /// The columns of an event under names that a join with deliveries leaves unambiguous.
 macro_rules! event_columns {
     () => {
-        "e.id as event_id, e.event_type, e.source, e.source_id, e.subject, e.time, e.content_type, e.extensions, \
-         e.received_at, e.received_from, e.test as event_test, e.payload_key, e.sealed_data"
+        "e.id as event_id, e.event_type, e.source, e.source_id, e.subject, e.time, e.content_type,
+           e.extensions, e.received_at, e.received_from, e.test as event_test, e.payload_key, e.sealed_data"
     };
 }
 pub(crate) use event_columns;
@@ -122,8 +122,8 @@ pub struct EventSummary {
     pub deliveries: u64,
 }
 
-/// Stores events and their deliveries. A repeat of source and source id, in the database or within these rows, stores
-/// nothing and names the first event.
+/// Stores events and their deliveries. A repeat of source and source id, in the database or within these
+/// rows, stores nothing and names the first event.
 ///
 /// # Errors
 /// When nothing was stored; the transaction is to be dropped.
@@ -157,8 +157,9 @@ async fn insert_events(
 ) -> Result<(), StoreError> {
     let mut statement = Statement::new(
         db,
-        "insert into event (id, event_type, source, source_id, subject, time, content_type, extensions, received_at, \
-         received_from, test, deliveries, payload_key, sealed_data) values ",
+        "insert into event (id, event_type, source, source_id, subject, time, content_type, extensions,
+           received_at, received_from, test, deliveries, payload_key, sealed_data)
+         values ",
     );
     statement.rows(rows, |values, row| {
         let event = row.event;
@@ -188,8 +189,9 @@ async fn first_events(
     for chunk in chunks(repeats) {
         let mut statement = Statement::new(
             db,
-            "select v.column1 as source, v.column2 as source_id, \
-             (select e.id from event e where e.source = v.column1 and e.source_id = v.column2) as id from (values ",
+            "select v.column1 as source, v.column2 as source_id,
+               (select e.id from event e where e.source = v.column1 and e.source_id = v.column2) as id
+             from (values ",
         );
         statement.rows(chunk, |values, row| {
             values.bind(row.event.source.as_str()).push(", ").bind(row.event.source_id.as_str());
@@ -224,8 +226,9 @@ pub async fn list(
     let turn = page.turn()?;
     let mut statement = Statement::new(
         db,
-        "select e.id, e.event_type, e.source, e.source_id, e.subject, e.time, e.received_at, e.received_from, e.test, \
-         e.deliveries from event e where 1 = 1",
+        "select e.id, e.event_type, e.source, e.source_id, e.subject, e.time, e.received_at, e.received_from,
+           e.test, e.deliveries
+         from event e where 1 = 1",
     );
     if let Some(event_type) = &filter.event_type {
         statement.push(" and e.event_type = ").bind(event_type.as_str());

@@ -87,8 +87,8 @@ pub async fn delete_old(db: &mut Db, before: Timestamp) -> Result<u64, StoreErro
     Ok(query.execute(db).await?.rows_affected())
 }
 
-/// Gives free the keys of requests that never ended, and tells how many: for a program that knows it is alone, as on
-/// SQLite at its start.
+/// Gives free the keys of requests that never ended, and tells how many: for a program that knows it is
+/// alone, as on SQLite at its start.
 ///
 /// # Errors
 /// When the database cannot be written.

@@ -20,7 +20,8 @@ pub async fn get(db: &mut Db, key: &str) -> Result<Option<String>, StoreError> {
 /// When the database cannot be written.
 pub async fn put(db: &mut Db, key: &str, value: &str) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into installation (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value",
+        "insert into installation (key, value) values ($1, $2)
+         on conflict (key) do update set value = excluded.value",
     )
     .bind(key)
     .bind(value)
@@ -48,7 +49,8 @@ pub async fn remove(db: &mut Db, key: &str) -> Result<bool, StoreError> {
     Ok(query.execute(db).await?.rows_affected() == 1)
 }
 
-/// Rises with every change of a connector, a credential or an API key: what was read at a lower one is out of date.
+/// Rises with every change of a connector, a credential or an API key: what was read at a lower one is out
+/// of date.
 ///
 /// # Errors
 /// When the database cannot be read.

@@ -1,9 +1,10 @@
 //! The rows of Consign, on SQLite or PostgreSQL with one SQL text.
 //!
 //! Every query is a function over a connection, `&mut Db`, so that queries compose in one transaction:
-//! begin with [`Store::begin`], call what belongs together, [`Tx::commit`]. What differs between the two databases is
-//! in this file, in `sqlite`, in `migrate` and in `statement`, and nowhere else. Times that a query needs are
-//! arguments, taken from [`Tx::now`] or [`Reader::now`]: the clock of the database, not of a replica.
+//! begin with [`Store::begin`], call what belongs together, [`Tx::commit`]. What differs between the two
+//! databases is in this file, in `sqlite`, in `migrate` and in `statement`, and nowhere else. Times that a
+//! query needs are arguments, taken from [`Tx::now`] or [`Reader::now`]: the clock of the database, not of
+//! a replica.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -67,11 +68,12 @@ struct Inner {
 }
 
 impl Store {
-    /// Connects and migrates. `max_connections` is for PostgreSQL; SQLite has one that writes and three that read.
+    /// Connects and migrates. `max_connections` is for PostgreSQL; SQLite has one that writes and three
+    /// that read.
     ///
     /// # Errors
-    /// When the database cannot be reached, is newer than the program, belongs to another process, or refuses a
-    /// setting that keeps the data safe.
+    /// When the database cannot be reached, is newer than the program, belongs to another process, or
+    /// refuses a setting that keeps the data safe.
     pub async fn open(url: &DatabaseUrl, max_connections: u32) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let store = match url.sqlite_path() {
@@ -100,7 +102,7 @@ impl Store {
         // Immediate: on SQLite a transaction that turns from reading to writing can fail at once.
         let begin = if self.is_postgres() { "begin" } else { "begin immediate" };
         let mut inner: Transaction<'static, Any> = self.0.writing.begin_with(begin).await?;
-        let now = self.now_on(&mut *inner).await?;
+        let now = self.now_on(&mut inner).await?;
         Ok(Tx { inner, now })
     }
 
@@ -110,7 +112,7 @@ impl Store {
     /// When the database cannot be reached.
     pub async fn read(&self) -> Result<Reader, StoreError> {
         let mut inner: PoolConnection<Any> = self.0.reading.acquire().await?;
-        let now = self.now_on(&mut *inner).await?;
+        let now = self.now_on(&mut inner).await?;
         Ok(Reader { inner, now })
     }
 
@@ -127,8 +129,8 @@ impl Store {
         self.shifted(local_now())
     }
 
-    /// Moves the clock of this store forward. For tests: nothing in the database changes, so other replicas do not
-    /// notice.
+    /// Moves the clock of this store forward. For tests: nothing in the database changes, so other replicas
+    /// do not notice.
     pub fn advance(&self, by: Duration) {
         self.0.offset.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
@@ -243,7 +245,8 @@ fn is_postgres(db: &Db) -> bool {
     db.backend_name() == "PostgreSQL"
 }
 
-/// Locks the rows of a query and passes over rows that another replica holds. SQLite has one writer and needs no word.
+/// Locks the rows of a query and passes over rows that another replica holds. SQLite has one writer and
+/// needs no word.
 fn skip_locked(db: &Db, of: &'static str) -> &'static str {
     match (is_postgres(db), of) {
         (false, _) => "",

@@ -1,4 +1,5 @@
-//! Pages of lists: cursors name the row beside which a page begins, so that a page never shifts while rows come and go.
+//! Pages of lists: cursors name the row beside which a page begins, so that a page never shifts while rows
+//! come and go.
 
 use std::fmt::Write as _;
 
@@ -69,7 +70,7 @@ impl Turn {
     }
 
     /// The single part of the key.
-    pub(crate) fn from_one(&self) -> Result<Option<&str>, StoreError> {
+    pub(crate) fn key_part(&self) -> Result<Option<&str>, StoreError> {
         match self.from.as_deref() {
             None => Ok(None),
             Some([part]) => Ok(Some(part)),
@@ -83,7 +84,7 @@ impl Turn {
         statement: &mut Statement,
         column: &'static str,
     ) -> Result<(), StoreError> {
-        if let Some(from) = self.from_one()? {
+        if let Some(from) = self.key_part()? {
             statement.push(" and ").push(column).push(if self.backward { " > " } else { " < " }).bind(from);
         }
         statement.push(" order by ").push(column).push(if self.backward {
@@ -120,7 +121,7 @@ fn encode(parts: &[String]) -> String {
 
 fn decode(cursor: &str) -> Option<Vec<String>> {
     let digits = cursor.as_bytes();
-    if digits.len() % 2 != 0 || !cursor.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !cursor.is_ascii() {
         return None;
     }
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();

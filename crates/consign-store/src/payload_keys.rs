@@ -15,7 +15,8 @@ pub async fn find(db: &mut Db, id: i64) -> Result<Option<Sealed>, StoreError> {
     query.fetch_optional(db).await?.map(|row| Row(&row).text("sealed").map(Sealed::from_stored)).transpose()
 }
 
-/// Keeps the key of a day. When another replica was faster its key is the one to use: the answer is the key that won.
+/// Keeps the key of a day. When another replica was faster its key is the one to use: the answer is the key
+/// that won.
 ///
 /// # Errors
 /// When the database cannot be written.

@@ -1,7 +1,8 @@
-//! Removing what is old, in portions small enough that nobody waits behind them. What waits or is held is never old.
+//! Removing what is old, in portions small enough that nobody waits behind them. What waits or is held is
+//! never old.
 //!
-//! Ids sort by the time they were made, so that an id made up for a time is a bound for the ids before it, and a
-//! portion begins at the oldest row without an index of its own.
+//! Ids sort by the time they were made, so that an id made up for a time is a bound for the ids before it,
+//! and a portion begins at the oldest row without an index of its own.
 
 use consign_core::id::{DeliveryId, EventId};
 use consign_core::time::Timestamp;
@@ -12,14 +13,15 @@ use crate::{Db, StoreError};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Removes the payloads of at most `limit` events whose deliveries all ended before a time, with what their tools
-/// answered, and tells of how many events.
+/// Removes the payloads of at most `limit` events whose deliveries all ended before a time, with what their
+/// tools answered, and tells of how many events.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let query = sqlx::query(
-        "select e.id from event e where e.sealed_data is not null and e.payload_key <= $3 and e.received_at < $1
+        "select e.id from event e
+         where e.sealed_data is not null and e.payload_key <= $3 and e.received_at < $1
            and not exists (select 1 from delivery d
              where d.event_id = e.id and (d.ended_at is null or d.ended_at >= $1))
          order by e.payload_key, e.id limit $2",
@@ -63,8 +65,8 @@ pub async fn delete_deliveries(db: &mut Db, before: Timestamp, limit: u32) -> Re
     Ok(u64::try_from(deliveries.len()).unwrap_or(u64::MAX))
 }
 
-/// Removes at most `limit` events that were accepted before a time and have no delivery left, and tells how many.
-/// Their repeats are not recognised any more.
+/// Removes at most `limit` events that were accepted before a time and have no delivery left, and tells how
+/// many. Their repeats are not recognised any more.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -79,8 +81,8 @@ pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result
     Ok(query.execute(db).await?.rows_affected())
 }
 
-/// Removes the payload keys of days before one, counted since 1970, that no payload needs any more, and tells how
-/// many. An attempt belongs to an event of the same day or an earlier one, so events decide.
+/// Removes the payload keys of days before one, counted since 1970, that no payload needs any more, and
+/// tells how many. An attempt belongs to an event of the same day or an earlier one, so events decide.
 ///
 /// # Errors
 /// When the database cannot be written.

@@ -35,7 +35,8 @@ impl std::fmt::Debug for Session {
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, session: &Session) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into session (hash, user_id, csrf, created_at, seen_at, pending) values ($1, $2, $3, $4, $5, $6)",
+        "insert into session (hash, user_id, csrf, created_at, seen_at, pending)
+         values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(session.hash.as_str())
     .bind(session.user.to_string())

@@ -1,4 +1,5 @@
-//! SQLite: settings that make a commit durable, one connection that writes, and a lock against a second process.
+//! SQLite: settings that make a commit durable, one connection that writes, and a lock against a second
+//! process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -16,8 +17,8 @@ const READERS: u32 = 3;
 /// Only the owner of the process reads the database.
 const FILE_MODE: u32 = 0o600;
 
-/// Settings without which an answer of 202 would be a lie or deleted secrets would stay in free pages: the text, the
-/// name to read back, and the value it must have.
+/// Settings without which an answer of 202 would be a lie or deleted secrets would stay in free pages: the
+/// text, the name to read back, and the value it must have.
 const PROTECTION: &[(&str, &str, &str)] = &[
     ("pragma journal_mode = wal", "journal_mode", "wal"),
     ("pragma synchronous = full", "synchronous", "2"),
@@ -25,8 +26,9 @@ const PROTECTION: &[(&str, &str, &str)] = &[
     ("pragma secure_delete = on", "secure_delete", "1"),
 ];
 
-/// A bigger log lets hot pages be written back once instead of many times, and a cap gives the disk back after a
-/// burst; 16 MiB of cache hold the indexes of a long queue; sorting leaves nothing in temporary files.
+/// A bigger log lets hot pages be written back once instead of many times, and a cap gives the disk back
+/// after a burst; 16 MiB of cache hold the indexes of a long queue; sorting leaves nothing in temporary
+/// files.
 const WRITER: &str = "pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864; \
     pragma cache_size = -16384; pragma temp_store = memory; pragma busy_timeout = 5000;";
 const READER: &str = "pragma query_only = on; pragma temp_store = memory; pragma busy_timeout = 5000;";
@@ -36,7 +38,8 @@ pub(crate) struct FileLock(File);
 
 impl FileLock {
     fn take(database: &Path) -> Result<Self, StoreError> {
-        // A file of its own: closing any descriptor of the database file would end the locks that SQLite has on it.
+        // A file of its own: closing any descriptor of the database file would end the locks that SQLite
+        // has on it.
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);

@@ -1,7 +1,7 @@
 //! SQL whose length depends on its input: many rows in one statement, lists with filters.
 //!
-//! The text is put together from pieces of this program's own source and from placeholders; a value can only be bound.
-//! This is the one place where the driver is told that such a text is safe.
+//! The text is put together from pieces of this program's own source and from placeholders; a value can
+//! only be bound. This is the one place where the driver is told that such a text is safe.
 
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Arguments as _, AssertSqlSafe, Encode, Type};
@@ -39,7 +39,8 @@ impl Statement {
             use std::fmt::Write as _;
             let _ = write!(self.text, "${}", self.bound);
         } else {
-            // SQLite looks up numbered placeholders one by one: a thousand of them would cost more than the rows.
+            // SQLite looks up numbered placeholders one by one: a thousand of them would cost more than the
+            // rows.
             self.text.push('?');
         }
         self.arguments.add(value).expect("text, numbers and bytes always encode");

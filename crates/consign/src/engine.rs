@@ -189,6 +189,9 @@ impl Engine {
         while self.lanes.under_way() > 0 && self.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        // Events whose commit was under way at the first look.
+        let late: Vec<_> = self.lanes.stop().iter().map(|work| (work.delivery, work.fence)).collect();
+        self.give_back(&late).await;
         let left = self.lanes.under_way();
         if left > 0 {
             tracing::warn!(attempts = left, "attempts did not end in time; they count as not answered");

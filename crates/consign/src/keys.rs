@@ -173,7 +173,7 @@ fn parse(text: &Secret, place: Place) -> Result<Found, KeysError> {
 fn create(path: &Path) -> Result<Found, KeysError> {
     let ring = KeyRing::generate();
     let written = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
         create_folder(folder)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let mut line = ring.sealing().line();
@@ -207,6 +207,14 @@ pub fn harden() {
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
     {
         tracing::warn!(%error, "memory of this process could not be closed to others");
+    }
+}
+
+/// Memory in ordinary pages: a program this small would hold several times of what it uses in huge ones.
+pub fn small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages could not be declined");
     }
 }
 

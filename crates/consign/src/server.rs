@@ -264,10 +264,9 @@ fn record(method: &'static str, route: &'static str, status: StatusCode, took: D
         422 => "422",
         500 => "500",
         503 => "503",
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
+        _ if status.is_success() => "2xx",
+        _ if status.is_redirection() => "3xx",
+        _ if status.is_client_error() => "4xx",
         _ => "5xx",
     };
     metrics::histogram!(HTTP_SERVER_DURATION, "method" => method, "route" => route, "status" => code)

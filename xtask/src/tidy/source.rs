@@ -64,9 +64,9 @@ impl Source {
         is_rust(&self.path)
     }
 
-    /// Whether the file is compiled for tests only.
+    /// Whether the file is compiled for tests or benchmarks only.
     pub(crate) fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+        self.path.contains("/tests/") || self.path.contains("/benches/") || self.path.ends_with("/tests.rs")
     }
 
     pub(crate) fn tight(&self) -> &Tight {

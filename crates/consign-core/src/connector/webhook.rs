@@ -24,8 +24,6 @@ pub use draft::WebhookDraft;
 mod draft;
 
 const CLOUD_EVENTS: &str = "application/cloudevents+json";
-/// What a rendered body may hold at most.
-pub const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// What a webhook sends, to which path, and how patiently.
 #[derive(Clone, Debug)]

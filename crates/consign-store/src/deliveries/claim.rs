@@ -56,7 +56,8 @@ pub async fn lanes(db: &mut Db, now: Timestamp, limit: u32) -> Result<Vec<LaneWo
     let mut statement = Statement::new(db, "select c.id from connector c where c.state = 'active'");
     statement.push(" and coalesce(c.closed_until, 0) <= ").bind(now.millis());
     statement.push(
-        " and exists (select 1 from delivery d where d.connector_id = c.id and d.state = 'pending' and d.due_at <= ",
+        " and exists (select 1 from delivery d where d.connector_id = c.id and d.state = 'pending'
+             and d.due_at <= ",
     );
     statement.bind(now.millis()).push(" and coalesce(d.lease_until, 0) <= ").bind(now.millis()).push(")");
     // A lane without room would take a place from one that has room.
@@ -85,8 +86,8 @@ async fn in_flight(db: &mut Db, now: Timestamp) -> Result<HashMap<ConnectorId, u
     rows.iter().map(|row| Ok((Row(row).id("connector_id")?, Row(row).count("in_flight")?))).collect()
 }
 
-/// Leases at most `max` due deliveries of a lane to `by`, the longest due first. A delivery whose last lease ran out
-/// counts one crash more.
+/// Leases at most `max` due deliveries of a lane to `by`, the longest due first. A delivery whose last
+/// lease ran out counts one crash more.
 ///
 /// # Errors
 /// When the database cannot be reached.
@@ -111,8 +112,9 @@ pub async fn claim(
     statement.push(" and d.state = 'pending' and d.due_at <= ").bind(now.millis());
     statement.push(" and coalesce(d.lease_until, 0) <= ").bind(now.millis());
     statement.push(
-        " and (d.order_key is null or not exists (select 1 from delivery o where o.connector_id = d.connector_id \
-         and o.order_key = d.order_key and o.state in ('pending', 'held') and o.id < d.id)) \
+        " and (d.order_key is null or not exists (
+             select 1 from delivery o where o.connector_id = d.connector_id and o.order_key = d.order_key
+               and o.state in ('pending', 'held') and o.id < d.id))
          order by d.due_at limit ",
     );
     statement.bind(i64::from(max)).push(skip_locked(db, "d"));
@@ -159,8 +161,8 @@ fn read(row: &AnyRow, lease_until: Timestamp) -> Result<Claimed, StoreError> {
     })
 }
 
-/// When a connector that sends has something to do next that it has not now: a delivery becomes due, a wait that the
-/// tool asked for ends, or a lease runs out.
+/// When a connector that sends has something to do next that it has not now: a delivery becomes due, a wait
+/// that the tool asked for ends, or a lease runs out.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -220,7 +222,8 @@ pub async fn renew(
             row.bind(id.to_string()).push(", ").bind(*fence);
         });
         statement.push(
-            ") as v where delivery.id = v.column1 and delivery.fence = v.column2 and delivery.lease_until is not null \
+            ") as v
+             where delivery.id = v.column1 and delivery.fence = v.column2 and delivery.lease_until is not null
              returning id",
         );
         for row in statement.all(db).await? {
@@ -230,14 +233,15 @@ pub async fn renew(
     Ok(kept)
 }
 
-/// Ends the leases of other runs now, and tells how many: for a program that knows it is alone, as on SQLite at its
-/// start. Their attempts count as not finished.
+/// Ends the leases of other runs now, and tells how many: for a program that knows it is alone, as on
+/// SQLite at its start. Their attempts count as not finished.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn abandon_foreign_leases(db: &mut Db, by: &str, now: Timestamp) -> Result<u64, StoreError> {
     let query = sqlx::query(
-        "update delivery set lease_until = $1 where lease_until is not null and lease_until > $1 and lease_by <> $2",
+        "update delivery set lease_until = $1
+         where lease_until is not null and lease_until > $1 and lease_by <> $2",
     );
     Ok(query.bind(now.millis()).bind(by).execute(db).await?.rows_affected())
 }

@@ -28,13 +28,14 @@ pub async fn release_not_rendered(
 ) -> Result<u64, StoreError> {
     let query = sqlx::query(
         "update delivery set state = 'pending', hold_reason = null, due_at = $1
-         where connector_id = $2 and state = 'held' and state <> 'delivered' and hold_reason = 'not_rendered'",
+         where connector_id = $2 and state = 'held' and state <> 'delivered'
+           and hold_reason = 'not_rendered'",
     );
     Ok(query.bind(now.millis()).bind(connector.to_string()).execute(db).await?.rows_affected())
 }
 
-/// Stops a delivery for good. A request that is under way is not called back, but its result changes nothing any
-/// more. `false` when it has ended already.
+/// Stops a delivery for good. A request that is under way is not called back, but its result changes
+/// nothing any more. `false` when it has ended already.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -58,7 +59,8 @@ pub async fn cancel_of_connector(
 ) -> Result<u64, StoreError> {
     // Two statements, because each has an index that passes over what has ended.
     let pending = sqlx::query(
-        "update delivery set state = 'cancelled', ended_at = $1, fence = fence + 1, lease_until = null, lease_by = null
+        "update delivery set state = 'cancelled', ended_at = $1, fence = fence + 1,
+           lease_until = null, lease_by = null
          where connector_id = $2 and state = 'pending'",
     );
     let pending = pending.bind(now.millis()).bind(connector.to_string()).execute(&mut *db).await?;
@@ -88,7 +90,8 @@ pub async fn resolve_delivered(db: &mut Db, id: DeliveryId, now: Timestamp) -> R
 /// When the database cannot be written.
 pub async fn try_now(db: &mut Db, id: DeliveryId, now: Timestamp) -> Result<bool, StoreError> {
     let query = sqlx::query(
-        "update delivery set due_at = $1 where id = $2 and state = 'pending' and coalesce(lease_until, 0) <= $1",
+        "update delivery set due_at = $1
+         where id = $2 and state = 'pending' and coalesce(lease_until, 0) <= $1",
     );
     Ok(query.bind(now.millis()).bind(id.to_string()).execute(db).await?.rows_affected() == 1)
 }

@@ -12,7 +12,8 @@ use crate::row::{Row, anywhere};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
-/// Beyond this a person does not care how many: counting a long queue on every page would cost more than it tells.
+/// Beyond this a person does not care how many: counting a long queue on every page would cost more than it
+/// tells.
 pub const ATTENTION_COUNT_MAX: u64 = 10_000;
 
 /// Which deliveries a list shows; what is absent does not restrict.
@@ -32,8 +33,8 @@ pub struct DeliveryFilter {
     pub created_after: Option<Timestamp>,
     /// Accepted before this time.
     pub created_before: Option<Timestamp>,
-    /// Part of the event's subject or of the tool's reference without regard to case, or a whole id of the delivery
-    /// or its event.
+    /// Part of the event's subject or of the tool's reference without regard to case, or a whole id of the
+    /// delivery or its event.
     pub q: Option<String>,
 }
 
@@ -92,7 +93,8 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
             " and d.state <> 'delivered' and d.state = 'pending' and coalesce(c.state, 'active') = 'active'"
         }
         Some(DeliveryState::Held) => {
-            " and d.state <> 'delivered' and (d.state = 'held' or d.state = 'pending' and c.state <> 'active')"
+            " and d.state <> 'delivered'
+              and (d.state = 'held' or d.state = 'pending' and c.state <> 'active')"
         }
         Some(DeliveryState::Delivered) => " and d.state = 'delivered'",
         Some(DeliveryState::Failed) => " and d.state <> 'delivered' and d.state = 'failed'",
@@ -134,8 +136,9 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
     }
 }
 
-/// How many deliveries a person should look at: failed and not replayed, held on their own account, or waiting behind
-/// a connector that something other than a person stopped. Counts to [`ATTENTION_COUNT_MAX`].
+/// How many deliveries a person should look at: failed and not replayed, held on their own account, or
+/// waiting behind a connector that something other than a person stopped. Counts to
+/// [`ATTENTION_COUNT_MAX`].
 ///
 /// # Errors
 /// When the database cannot be read.

@@ -40,8 +40,8 @@ pub struct Recording {
     pub attempt: Attempt,
 }
 
-/// Records attempts and moves their deliveries on. `true`: the fence still held. `false`: the lease was lost and the
-/// delivery is unchanged; the attempt is recorded all the same.
+/// Records attempts and moves their deliveries on. `true`: the fence still held. `false`: the lease was
+/// lost and the delivery is unchanged; the attempt is recorded all the same.
 ///
 /// # Errors
 /// When nothing was recorded; the transaction is to be dropped.
@@ -50,9 +50,11 @@ pub async fn record(db: &mut Db, recordings: &[Recording]) -> Result<Vec<bool>, 
     for chunk in chunks(recordings) {
         let mut statement = Statement::new(
             db,
-            "update delivery set lease_until = null, lease_by = null, state = v.column3, hold_reason = v.column4, \
-             due_at = v.column5, attempts = v.column6, last_outcome = v.column7, last_status = v.column8, \
-             last_message = v.column9, reference = coalesce(v.column10, reference), ended_at = v.column11 from (values ",
+            "update delivery set lease_until = null, lease_by = null, state = v.column3,
+               hold_reason = v.column4, due_at = v.column5, attempts = v.column6, last_outcome = v.column7,
+               last_status = v.column8, last_message = v.column9,
+               reference = coalesce(v.column10, reference), ended_at = v.column11
+             from (values ",
         );
         statement.rows(chunk, |row, of| {
             row.bind(of.delivery.to_string())

@@ -94,11 +94,6 @@ impl Problem {
         .with("current", current)
     }
 
-    /// Its kind.
-    pub(super) fn kind(&self) -> &'static Kind {
-        self.0.kind
-    }
-
     /// The answer; `instance` is the path of the request.
     pub(super) fn into_response(self, instance: &str, request_id: RequestId) -> Response {
         let Told { kind, detail, members, headers } = *self.0;

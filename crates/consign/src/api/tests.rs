@@ -207,32 +207,6 @@ fn each_kind_of_problem_is_described_once() {
     }
 }
 
-#[track_caller]
-fn check(error: OpError, status: u16, code: &str) {
-    let kind = Problem::from(error).kind();
-    assert_eq!((kind.status, kind.code), (status, code));
-}
-
-#[test]
-fn errors_of_operations_become_problems() {
-    let fault = |code| Fault::new(code, "No").at("name");
-    check(OpError::NotAllowed(Right::Admin), 403, "not_allowed");
-    check(OpError::NotFound("credential"), 404, "not_found");
-    check(OpError::Invalid(vec![fault("missing"), fault("unknown_field")]), 422, "values_not_accepted");
-    check(OpError::Invalid(vec![fault("unknown_field"), fault("unknown_field")]), 422, "unknown_field");
-    check(OpError::Changed { current: 7 }, 412, "changed_by_someone_else");
-    check(OpError::StillUsed(Vec::new()), 409, "still_used");
-    check(OpError::WrongState("It has ended".to_owned()), 409, "wrong_state");
-    check(OpError::QueueFull, 503, "queue_full");
-    check(OpError::StorageFull, 507, "storage_full");
-    check(OpError::Draining, 503, "draining");
-    check(OpError::Unavailable, 503, "unavailable");
-    check(OpError::Idempotency(IdempotencyFault::Running), 409, "idempotency_in_progress");
-    check(OpError::Idempotency(IdempotencyFault::Mismatch), 422, "idempotency_mismatch");
-    check(OpError::from(StoreError::BadCursor), 400, "parameter_not_accepted");
-    check(OpError::from(StoreError::Damaged("table".to_owned())), 500, "internal");
-}
-
 async fn told(problem: Problem) -> (http::response::Parts, Value) {
     let id = RequestId::new(Timestamp::from_millis(0));
     let (parts, body) = problem.into_response("/api/v1/credentials", id).into_parts();
@@ -241,6 +215,34 @@ async fn told(problem: Problem) -> (http::response::Parts, Value) {
     assert_eq!(body["request_id"], json!(id));
     body["request_id"] = Value::Null;
     (parts, body)
+}
+
+async fn check(error: OpError, status: u16, code: &str) {
+    let (parts, body) = told(error.into()).await;
+    assert_eq!(
+        (parts.status.as_u16(), &body["status"], &body["code"]),
+        (status, &json!(status), &json!(code))
+    );
+}
+
+#[tokio::test]
+async fn errors_of_operations_become_problems() {
+    let fault = |code| Fault::new(code, "No").at("name").await;
+    check(OpError::NotAllowed(Right::Admin), 403, "not_allowed").await;
+    check(OpError::NotFound("credential"), 404, "not_found").await;
+    check(OpError::Invalid(vec![fault("missing"), fault("unknown_field")]), 422, "values_not_accepted").await;
+    check(OpError::Invalid(vec![fault("unknown_field"), fault("unknown_field")]), 422, "unknown_field").await;
+    check(OpError::Changed { current: 7 }, 412, "changed_by_someone_else").await;
+    check(OpError::StillUsed(Vec::new()), 409, "still_used").await;
+    check(OpError::WrongState("It has ended".to_owned()), 409, "wrong_state").await;
+    check(OpError::QueueFull, 503, "queue_full").await;
+    check(OpError::StorageFull, 507, "storage_full").await;
+    check(OpError::Draining, 503, "draining").await;
+    check(OpError::Unavailable, 503, "unavailable").await;
+    check(OpError::Idempotency(IdempotencyFault::Running), 409, "idempotency_in_progress").await;
+    check(OpError::Idempotency(IdempotencyFault::Mismatch), 422, "idempotency_mismatch").await;
+    check(OpError::from(StoreError::BadCursor), 400, "parameter_not_accepted").await;
+    check(OpError::from(StoreError::Damaged("table".to_owned())), 500, "internal").await;
 }
 
 #[tokio::test]

@@ -39,14 +39,14 @@ pub(crate) async fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure
         Verb::SetupLink(file) => {
             let app = open(&file).await?;
             let done = setup_link(&app, output).await;
-            app.stop().await;
+            close(&app).await;
             done?;
         }
         Verb::ApiKey { name, scope, ends_on, config } => {
             let app = open(&config).await?;
             let sent = api_key::body(name, scope, ends_on);
             let created = ops::api_keys::create(&app, &Actor::system(app.now()), sent).await;
-            app.stop().await;
+            close(&app).await;
             let (mut key, text) = created.map_err(refused)?;
             if output.form == Form::Json {
                 key["text"] = json!(text.expose());
@@ -80,6 +80,11 @@ async fn open(file: &ConfigFile) -> Result<Arc<App>, Failure> {
         serve::Opened::Ready { app, .. } => Ok(app),
         serve::Opened::Locked { why, .. } => Err(Failure::new(Code::Failed, &why.sentence())),
     }
+}
+
+async fn close(app: &App) {
+    app.stop().await;
+    serve::forget_holder(&app.config);
 }
 
 fn refused(error: OpError) -> Failure {

@@ -71,7 +71,7 @@ impl Contexts {
     /// Whole or not at all, and never readable by others.
     fn save_to(&self, path: &Path) -> Result<(), Failure> {
         let written = || -> std::io::Result<()> {
-            let folder = path.parent().unwrap_or(Path::new("."));
+            let folder = path.parent().unwrap_or_else(|| Path::new("."));
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             let fresh = path.with_extension(format!("new-{}", std::process::id()));
             let mut file =

@@ -65,6 +65,7 @@ pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, F
     let config = arguments.config.load()?.config;
     telemetry::start_log(&config.log).map_err(|why| Failure::new(Code::Failed, &why))?;
     keys::harden();
+    keys::small_pages();
     keys::quiet_panics();
     raise_open_files();
     let (listen, metrics_listen) = (config.server.listen, config.server.metrics_listen);
@@ -79,12 +80,17 @@ pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, F
         Some(address) => Some(bind(address, "server.metrics_listen").await?),
         None => None,
     };
-    let stop = stop_signal().map_err(|error| Failure::caused(Code::Failed, "Signals cannot be received", &error))?;
+    let stop =
+        stop_signal().map_err(|error| Failure::caused(Code::Failed, "Signals cannot be received", &error))?;
     match opened {
         Opened::Ready { app, place } => serve(&app, &place, listener, metrics, stop, output).await?,
         Opened::Locked { why, config, store } => {
             tracing::error!("locked: {}", why.sentence());
-            output.note(&format!("{}\nOnly a page about this is served at {}", why.sentence(), config.public_url()));
+            output.note(&format!(
+                "{}\nOnly a page about this is served at {}",
+                why.sentence(),
+                config.public_url()
+            ));
             let front = Front::new(&config, store.clone(), locked::router(why.clone()));
             let health = metrics.map(|listener| {
                 let front = Front::plain(store.clone(), locked::router(why));
@@ -95,6 +101,7 @@ pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, F
                 health.abort();
             }
             store.close().await;
+            forget_holder(&config);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -176,6 +183,7 @@ pub(crate) async fn open(config: Config) -> Result<Opened, Failure> {
 /// The options that the locked page needs.
 fn locked_options(config: &Config) -> Config {
     let mut options = Config::default();
+    options.data.dir.clone_from(&config.data.dir);
     options.server.listen = config.server.listen;
     options.server.public_url.clone_from(&config.server.public_url);
     options.server.tls_cert_file.clone_from(&config.server.tls_cert_file);
@@ -286,7 +294,7 @@ fn note_holder(config: &Config) {
     }
 }
 
-fn forget_holder(config: &Config) {
+pub(crate) fn forget_holder(config: &Config) {
     // Nothing depends on it: the lock is what counts.
     let _ = std::fs::remove_file(holder_file(config));
 }

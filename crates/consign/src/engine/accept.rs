@@ -119,7 +119,13 @@ impl Engine {
     }
 
     fn place(&self, row: &AcceptRow, delivery: &NewDelivery, new: bool) {
-        let Some(lease) = &delivery.lease else { return };
+        let Some(lease) = &delivery.lease else {
+            // Only now is it on disk: a claim that ran meanwhile has not seen it.
+            if new {
+                self.lanes.note_behind(delivery.connector);
+            }
+            return;
+        };
         if !new {
             self.lanes.release(delivery.connector);
             return;

@@ -57,6 +57,8 @@ struct Lane {
     pace: Pace,
     /// The table holds due work that is not in the window.
     behind: bool,
+    /// Said so again since the last claim began, which may not have seen it.
+    noted: bool,
     timer: bool,
 }
 
@@ -76,17 +78,21 @@ struct Pace {
 
 impl Pace {
     fn ready_at(&self, rate: Option<Rate>, now: Timestamp) -> Option<Timestamp> {
-        rate?;
-        // A burst of one second's worth is let through.
-        let next = Timestamp::from_millis(self.next.div_euclid(1_000) - 1_000);
+        // A burst of one second's worth is let through, the one that is asked for included.
+        let burst = (1_000_000 - step(rate?)).max(0);
+        let next = Timestamp::from_millis((self.next - burst).div_euclid(1_000));
         (next > now).then_some(next)
     }
 
     fn take(&mut self, rate: Option<Rate>, now: Timestamp) {
         let Some(rate) = rate else { return };
-        let step = 1_000_000_000_i64 / i64::from(rate.thousandths());
-        self.next = self.next.max(now.millis() * 1_000) + step;
+        self.next = self.next.max(now.millis() * 1_000) + step(rate);
     }
+}
+
+/// From one to the next at a steady pace, in thousandths of a millisecond.
+fn step(rate: Rate) -> i64 {
+    1_000_000_000_i64 / i64::from(rate.thousandths())
 }
 
 /// What a lane has to know of its connector.
@@ -152,26 +158,34 @@ impl Lanes {
 
     /// The table holds due work for this lane.
     pub fn note_behind(&self, connector: ConnectorId) {
-        self.table().lanes.entry(connector).or_default().behind = true;
+        let mut table = self.table();
+        let lane = table.lanes.entry(connector).or_default();
+        lane.behind = true;
+        lane.noted = true;
     }
 
     /// How many more a claim may lease for this lane; nothing while at least half of its window is full.
     pub fn claimable(&self, rules: &Rules<'_>, now: Timestamp) -> u32 {
-        let table = self.table();
+        let mut table = self.table();
         if table.stopping || !is_open(rules.connector, now) {
             return 0;
         }
-        let Some(lane) = table.lanes.get(&rules.connector.id).filter(|lane| lane.behind) else { return 0 };
+        let lane = table.lanes.get_mut(&rules.connector.id).filter(|lane| lane.behind);
+        let Some(lane) = lane else { return 0 };
         let window = rules.window(lane);
         let room = lane.room(window);
-        if room * 2 >= window { room } else { 0 }
+        if room * 2 < window {
+            return 0;
+        }
+        lane.noted = false;
+        room
     }
 
-    /// Takes in what a claim leased; fewer than asked for means that nothing due is left.
+    /// Takes in what a claim leased; fewer than asked for means that nothing due was left when it looked.
     pub fn take_in(&self, connector: ConnectorId, claimed: Vec<Work>, asked: u32) {
         let mut table = self.table();
         let lane = table.lanes.entry(connector).or_default();
-        lane.behind = claimed.len() >= usize::try_from(asked).unwrap_or(usize::MAX);
+        lane.behind = lane.noted || claimed.len() >= usize::try_from(asked).unwrap_or(usize::MAX);
         lane.window.extend(claimed);
     }
 

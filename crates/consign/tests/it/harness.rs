@@ -30,6 +30,7 @@ pub(crate) mod database;
 pub(crate) mod folder;
 pub(crate) mod http;
 pub(crate) mod logs;
+pub(crate) mod page;
 
 /// Longer than anything that a test waits for on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);

@@ -32,19 +32,19 @@ macro_rules! on_both_databases {
 
 mod addresses;
 mod api;
-mod browser;
-mod cli;
-mod console;
+// mod browser;
+// mod cli;
+// mod console;
 mod credentials;
-mod demo;
+// mod demo;
 mod events;
-mod forms;
+// mod forms;
 mod holds;
 mod idempotency;
 mod main_job;
 mod outcomes;
-mod replicas;
+// mod replicas;
 mod rights;
-mod starting;
+// mod starting;
 mod throttling;
 mod wire;

@@ -48,7 +48,9 @@ impl Served {
         std::fs::create_dir_all(&folder).unwrap();
         let url = DatabaseUrl::parse(&format!("sqlite:{}", folder.join("consign.db").display())).unwrap();
         let store = Store::open(&url, 4).await.unwrap();
-        let app = App::start(Config::default(), KeyRing::generate(), store).await.unwrap();
+        let mut config = Config::default();
+        config.egress.allow = vec!["tool.example:443".to_owned()];
+        let app = App::start(config, KeyRing::generate(), store).await.unwrap();
         Self { router: router(app.clone()), app, folder }
     }
 
@@ -118,12 +120,8 @@ async fn credentials_follow_the_rules_of_the_api() {
         "authorization_type":"basic","username":"consign","password":"canary-1"}"#;
 
     let made = served.send(&key, "POST /credentials", &["idempotency-key: one"], credential).await;
-    assert_eq!(
-        (made.status, &made.headers["etag"]),
-        (201, &HeaderValue::from_static("\"1\"")),
-        "{}",
-        made.body
-    );
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.headers["etag"], "\"1\"");
     let id = made.body["id"].as_str().unwrap().to_owned();
     assert_eq!(made.headers["location"], format!("{BASE}/credentials/{id}"));
     assert!(!made.body.to_string().contains("canary"));
@@ -145,7 +143,8 @@ async fn credentials_follow_the_rules_of_the_api() {
 
     let one = format!("/credentials/{id}");
     let read = served.send(&key, &format!("GET {one}"), &[], "").await;
-    assert_eq!((read.status, &read.headers["cache-control"]), (200, &HeaderValue::from_static("no-store")));
+    assert_eq!(read.status, 200, "{}", read.body);
+    assert_eq!(read.headers["cache-control"], "no-store");
     let head = served.send(&key, &format!("HEAD {one}"), &[], "").await;
     assert_eq!((head.status, head.body), (200, Value::String(String::new())));
     let same = served.send(&key, &format!("GET {one}"), &["if-none-match: \"0\", W/\"1\""], "").await;
@@ -157,12 +156,8 @@ async fn credentials_follow_the_rules_of_the_api() {
     assert_eq!(unknown.expect(422, "unknown_field").body["errors"][0]["pointer"], "/user_name");
     let merge = "content-type: application/merge-patch+json";
     let saved = served.send(&key, &patch, &["if-match: \"1\"", merge], r#"{"name":"New"}"#).await;
-    assert_eq!(
-        (saved.status, &saved.headers["etag"]),
-        (200, &HeaderValue::from_static("\"2\"")),
-        "{}",
-        saved.body
-    );
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert_eq!(saved.headers["etag"], "\"2\"");
     for stale in ["\"1\"", "W/\"2\"", "\"two\""] {
         let late = served.send(&key, &patch, &[&format!("if-match: {stale}")], r#"{"name":"Late"}"#).await;
         assert_eq!(late.expect(412, "changed_by_someone_else").body["current"]["name"], "New");
@@ -280,5 +275,88 @@ async fn events_are_accepted_and_paged() {
     let reader = served.key([Right::EventsRead].into_iter().collect()).await;
     let read = served.send(&reader, &format!("GET /events/{id}"), &[], "").await;
     assert_eq!((read.status, read.body.get("data")), (200, None));
+    served.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_and_their_deliveries_are_operated() {
+    let served = Served::start().await;
+    let key = served.key(Rights::all()).await;
+    let credential = r#"{"name":"Tool","protocol":"https","url_address":"https://tool.example/",
+        "authorization_type":"bearer","token":"canary-1"}"#;
+    let credential = served.send(&key, "POST /credentials", &[], credential).await.body;
+    let webhook = r#"{"name":"Tickets","credential":"Tool","path":"/tickets","event_types":["*"]}"#;
+    let preview = served.send(&key, "POST /webhooks/preview", &[], webhook).await;
+    assert_eq!((preview.status, &preview.body["url"]), (200, &json!("https://tool.example/tickets")));
+    let made = served.send(&key, "POST /webhooks", &[], webhook).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let one = made.headers["location"].to_str().unwrap().strip_prefix(BASE).unwrap().to_owned();
+    let paused = served.send(&key, &format!("POST {one}/pauses"), &[], "").await;
+    assert_eq!((paused.status, &paused.body["state"]), (200, &json!("paused")));
+    let put = format!("PUT {one}");
+    let saved = served.send(&key, &put, &["if-match: *"], &paused.body.to_string()).await;
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    served
+        .send(&key, &put, &["if-match: \"99\""], &saved.body.to_string())
+        .await
+        .expect(412, "changed_by_someone_else");
+    let test = served.send(&key, &format!("POST {one}/tests"), &[], r#"{"typ":"a"}"#).await;
+    test.expect(422, "unknown_field");
+    served.send(&key, &format!("POST {one}/tests"), &[], "").await.expect(409, "wrong_state");
+
+    let sent = served.send(&key, "POST /events", &[], r#"{"type":"a.b","subject":"LT-1","data":[1]}"#).await;
+    let id = sent.body["deliveries"][0]["id"].as_str().unwrap().to_owned();
+    let list =
+        served.send(&key, "GET /deliveries?state=held&hold_reason=connector_paused&q=LT", &[], "").await;
+    assert_eq!(list.body["items"][0]["id"], json!(id), "{}", list.body);
+    let delivery = format!("/deliveries/{id}");
+    served.send(&key, &format!("POST {delivery}/replays"), &[], "").await.expect(409, "wrong_state");
+    let cancel = format!("POST {delivery}/cancellation");
+    served.send(&key, &cancel, &[], r#"{"why":1}"#).await.expect(422, "unknown_field");
+    let cancelled = served.send(&key, &cancel, &["idempotency-key: four"], "").await;
+    assert_eq!((cancelled.status, &cancelled.body["state"]), (200, &json!("cancelled")));
+    let again = served.send(&key, &cancel, &["idempotency-key: four"], "").await;
+    assert_eq!((again.status, again.body), (200, cancelled.body));
+    served.send(&key, &cancel, &[], "").await.expect(409, "wrong_state");
+    let replayed = served.send(&key, &format!("POST {delivery}/replays"), &[], "").await;
+    assert_eq!((replayed.status, &replayed.body["replay_of"]), (201, &json!(id)));
+    assert!(replayed.headers["location"].to_str().unwrap().starts_with("/api/v1/deliveries/dlv_"));
+    let resolve = format!("POST {delivery}/resolution");
+    served.send(&key, &resolve, &[], r#"{"as":"lost"}"#).await.expect(422, "values_not_accepted");
+    served.send(&key, &resolve, &[], r#"{"as":"delivered"}"#).await.expect(409, "wrong_state");
+    let payload = served.send(&key, &format!("GET {delivery}/payload"), &[], "").await;
+    assert_eq!((payload.status, &payload.body["body"]), (200, &json!("[1]")));
+    let attempts = served.send(&key, &format!("GET {delivery}/attempts"), &[], "").await;
+    assert_eq!((attempts.status, &attempts.body["items"]), (200, &json!([])));
+
+    let gone = format!("DELETE /credentials/{}", credential["id"].as_str().unwrap());
+    let used = served.send(&key, &gone, &["if-match: *"], "").await.expect(409, "still_used");
+    assert_eq!(used.body["connectors"][0]["name"], "Tickets");
+    let held = served.send(&key, &format!("{gone}?linked=hold"), &["if-match: *"], "").await;
+    assert_eq!((held.status, &held.body["connectors"][0]["name"]), (200, &json!("Tickets")));
+    let gone = served.send(&key, &format!("DELETE {one}"), &["if-match: *"], "").await;
+    assert_eq!((gone.status, &gone.body["cancelled"]), (200, &json!(1)));
+    served.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_shown_once_and_refused_when_deleted() {
+    let served = Served::start().await;
+    let admin = served.key(Rights::all()).await;
+    let sent = r#"{"name":"Scores","scopes":["events:write"],"ends_on":null}"#;
+    let made = served.send(&admin, "POST /api-keys", &[], sent).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let text = made.body["text"].as_str().unwrap();
+    let me = served.send(text, "GET /me", &[], "").await;
+    assert_eq!((&me.body["name"], &me.body["rights"]), (&json!("Scores"), &json!(["events:write"])));
+    assert_eq!(served.send(text, "GET /meta", &[], "").await.body["limits"]["batch_events"], 500);
+    let list = served.send(&admin, "GET /api-keys", &[], "").await;
+    assert!(list.body["items"].as_array().is_some_and(|keys| keys.len() == 2));
+    assert!(!list.body.to_string().contains(text));
+    let id = made.body["id"].as_str().unwrap();
+    assert_eq!(served.send(&admin, &format!("DELETE /api-keys/{id}"), &[], "").await.status, 204);
+    served.send(text, "GET /me", &[], "").await.expect(401, "key_not_accepted");
+    let log = served.send(&admin, &format!("GET /audit-entries?object={id}&limit=1"), &[], "").await;
+    assert_eq!(log.body["items"][0]["action"], "Revoked API key", "{}", log.body);
     served.app.stop().await;
 }

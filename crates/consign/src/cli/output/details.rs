@@ -27,7 +27,7 @@ fn value_text(output: &Output, key: &str, value: &Value) -> String {
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => number.to_string(),
         Value::String(text) if text.is_empty() => NOTHING.to_owned(),
-        Value::String(_) if key.ends_with("_at") => output.when(value),
+        Value::String(_) if key.ends_with("_at") || key.ends_with("since") => output.when(value),
         Value::String(text) => clean(text),
         Value::Array(rows) if rows.is_empty() => NOTHING.to_owned(),
         Value::Array(rows) => {

@@ -222,7 +222,7 @@ impl CredentialForm {
             let warning = warnings.iter().find(|(key, _)| *key == of.key).map(|(_, text)| text.as_str());
             with(field(of.key, of.label, of.hint, value, invalid), json!({
                 "secret": of.is_secret(),
-                "mono": !of.is_secret(),
+                "mono": false,
                 "optional": of.missing.is_none(),
                 "prefill": of.prefill,
                 "warning": warning.unwrap_or_default(),

@@ -1,8 +1,8 @@
 //! The database of one test: a file in its folder, or a database of its own on the PostgreSQL of the gate.
 
 use consign_core::id::RequestId;
-use sqlx::any::AnyConnection;
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 use super::variable;
 
