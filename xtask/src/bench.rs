@@ -16,7 +16,9 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
     command.args(["bench", "--quiet", "--locked", "--package", "consign", "--bench", "deliveries", "--"]);
     if !words.iter().any(|word| word == QUICK) {
         let typed = std::iter::once("cargo xtask bench").chain(words.iter().map(String::as_str));
-        command.args(["--command", &typed.collect::<Vec<_>>().join(" "), "--report"]).arg(root().join(REPORT));
+        command
+            .args(["--command", &typed.collect::<Vec<_>>().join(" "), "--report"])
+            .arg(root().join(REPORT));
     }
     command.args(words).env("CONSIGN_BENCH_POSTGRES", postgres.url());
     if succeeds(&mut command)? { Ok(()) } else { Err("the benchmarks failed; see above".to_owned()) }

@@ -39,6 +39,9 @@ mod webhooks;
 /// Where every address of the API begins.
 pub const BASE: &str = "/api/v1";
 
+/// An operation under way.
+type Doing = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+
 /// One operation of the API.
 pub struct Route {
     /// Its method; GET answers HEAD too.
@@ -51,7 +54,7 @@ pub struct Route {
     pub query: &'static [&'static str],
     /// The whole address, as metrics and the log name it.
     name: &'static str,
-    act: fn(Call) -> Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>,
+    act: fn(Call) -> Doing,
 }
 
 macro_rules! routes {

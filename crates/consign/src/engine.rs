@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use consign_core::address::Blocked;
-use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::CredentialLesson;
+use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
@@ -278,25 +278,28 @@ impl Engine {
         let connector = snapshot.connector(id).cloned();
         let credential_id = connector.as_ref().and_then(|connector| connector.credential);
         let credential = credential_id.and_then(|id| snapshot.credential(id)).cloned();
-        let engine = self.clone();
-        let attempt = tokio::spawn(async move {
-            match &connector {
-                Some(connector) => engine.deliver(&work, connector, credential.as_ref()).await,
-                None => None,
-            }
-        });
-        let failed = attempt.await.unwrap_or_else(|_| {
-            // Its lease runs out and counts as an attempt that the program did not survive.
-            tracing::error!(delivery.id = %delivery, "sending it failed inside this program");
-            None
-        });
-        self.lanes.finish(delivery, id, credential_id, failed);
-        self.pump(id);
-        if self.lanes.wants_more(id) {
+        let mut place = TakenPlace {
+            engine: self.clone(),
+            snapshot: snapshot.clone(),
+            delivery,
+            connector: id,
+            credential: credential_id,
+            failed: None,
+        };
+        if let Some(connector) = &connector {
+            place.failed = self.deliver(&work, connector, credential.as_ref()).await;
+        }
+    }
+
+    /// A place is free again: who may start now?
+    fn place_is_free(self: &Arc<Self>, place: &TakenPlace) {
+        self.lanes.finish(place.delivery, place.connector, place.credential, place.failed);
+        self.pump(place.connector);
+        if self.lanes.wants_more(place.connector) {
             self.wake.notify_one();
         }
-        for other in credential_id.into_iter().flat_map(|id| self.sharing(&snapshot, id)) {
-            if other != id {
+        for other in place.credential.into_iter().flat_map(|id| self.sharing(&place.snapshot, id)) {
+            if other != place.connector {
                 self.pump(other);
             }
         }
@@ -304,13 +307,14 @@ impl Engine {
 
     /// The connectors of a credential that limits them together.
     fn sharing(&self, snapshot: &Snapshot, credential: CredentialId) -> Vec<ConnectorId> {
-        let limited = snapshot
-            .credential(credential)
-            .is_some_and(|credential| credential.max_concurrency.is_some() || credential.max_per_second.is_some());
+        let limited = snapshot.credential(credential).is_some_and(|credential| {
+            credential.max_concurrency.is_some() || credential.max_per_second.is_some()
+        });
         if !limited {
             return Vec::new();
         }
-        let sharing = snapshot.connectors().iter().filter(|connector| connector.credential == Some(credential));
+        let sharing =
+            snapshot.connectors().iter().filter(|connector| connector.credential == Some(credential));
         sharing.map(|connector| connector.id).collect()
     }
 
@@ -374,6 +378,27 @@ impl Engine {
         if let Err(error) = given.await {
             tracing::error!(%error, "leases could not be given back; they run out by themselves");
         }
+    }
+}
+
+/// A place in a lane, taken by an attempt. It is free again when the attempt ends, even by a panic: then the lease
+/// runs out and counts as an attempt that the program did not survive.
+struct TakenPlace {
+    engine: Arc<Engine>,
+    snapshot: Arc<Snapshot>,
+    delivery: DeliveryId,
+    connector: ConnectorId,
+    credential: Option<CredentialId>,
+    failed: Option<bool>,
+}
+
+impl Drop for TakenPlace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(delivery.id = %self.delivery, "sending it failed inside this program");
+        }
+        let engine = self.engine.clone();
+        engine.place_is_free(self);
     }
 }
 

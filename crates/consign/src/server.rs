@@ -41,8 +41,10 @@ mod tls;
 
 /// Connections at one time; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4_096;
-/// The largest head of a request, and the most bytes that wait unread of one connection.
+/// The largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The most bytes of one connection that wait to be read: a whole head, and a body in large pieces.
+const WAITING_BYTES_MAX: usize = 128 << 10;
 /// A client that sends its head more slowly is hung up on; an unused connection stays open as long.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// TLS needs a few round trips.
@@ -192,7 +194,11 @@ impl Front {
         });
         let mut settings = http1::Builder::new();
         // At most 100 headers is hyper's own rule.
-        settings.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(HEAD_BYTES_MAX);
+        settings
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_MAX)
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(WAITING_BYTES_MAX);
         let mut connection = pin!(settings.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             biased;

@@ -31,13 +31,15 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
         for round in 0..=ROUNDS {
             let first_id = line.take_ids(count);
             let cpu = line.product.cpu_ms()?;
-            let sent = Load { first_id, count, clients, per_second: None, types: 1 }.send(&line.client).await?;
+            let sent =
+                Load { first_id, count, clients, per_second: None, types: 1 }.send(&line.client).await?;
             let cpu = (line.product.cpu_ms()? - cpu) / count as f64 * 1e3;
             if round > 0 {
                 rounds.push((sent, cpu));
             }
         }
-        let spread = |figure: fn(&crate::load::Sent) -> f64| Spread::of(rounds.iter().map(|(sent, _)| figure(sent)));
+        let spread =
+            |figure: fn(&crate::load::Sent) -> f64| Spread::of(rounds.iter().map(|(sent, _)| figure(sent)));
         let rate = spread(|sent| sent.per_second());
         println!("accept: {clients} clients: {rate} events/s");
         table.row([

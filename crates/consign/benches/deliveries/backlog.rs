@@ -82,7 +82,10 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     write!(text, "{table}")?;
     if waiting < wanted {
         let (waiting, wanted) = (number(waiting as f64), number(wanted as f64));
-        writeln!(text, "\nThis machine is too slow for {wanted} events in twelve minutes: {waiting} were used.")?;
+        writeln!(
+            text,
+            "\nThis machine is too slow for {wanted} events in twelve minutes: {waiting} were used."
+        )?;
     }
     if resumed {
         writeln!(text, "\nThe webhook was resumed by hand when the endpoint was back.")?;

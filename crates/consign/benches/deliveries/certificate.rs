@@ -28,7 +28,8 @@ pub(crate) fn create(folder: &Path) -> anyhow::Result<Certificates> {
     std::fs::write(&files.authority, authority.self_signed(&authority_key)?.pem())?;
     let key = KeyPair::generate()?;
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names)?.signed_by(&key, &Issuer::new(authority, authority_key))?;
+    let certificate =
+        CertificateParams::new(names)?.signed_by(&key, &Issuer::new(authority, authority_key))?;
     std::fs::write(&files.chain, certificate.pem())?;
     std::fs::write(&files.key, key.serialize_pem())?;
     Ok(files)

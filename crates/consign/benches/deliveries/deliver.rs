@@ -52,7 +52,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) async fn start(ground: &Ground, postgres: Option<&str>, mut settings: serde_json::Value) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        ground: &Ground,
+        postgres: Option<&str>,
+        mut settings: serde_json::Value,
+    ) -> anyhow::Result<Self> {
         let server = postgres.map(|url| process::postgres_on(port_of(url)?)).transpose()?;
         let port = free_port()?;
         let tool = Tool::start(&ground.certificates, &ground.token, &[Port { number: port, hangs: false }])?;
@@ -60,7 +64,8 @@ impl Line {
         let client = home.client()?;
         let product = home.serve()?;
         settings["max_concurrency"] = json!(64);
-        let webhook = product::connect(&client, &product::origin(port), &ground.token, "bench.0", settings).await?;
+        let webhook =
+            product::connect(&client, &product::origin(port), &ground.token, "bench.0", settings).await?;
         Ok(Self { client, product, tool, webhook, port, postgres: server, next_id: 0, home })
     }
 
@@ -72,7 +77,12 @@ impl Line {
     }
 
     /// Sends events and waits for all of them.
-    pub(crate) async fn round(&mut self, count: u64, clients: usize, per_second: Option<u32>) -> anyhow::Result<Round> {
+    pub(crate) async fn round(
+        &mut self,
+        count: u64,
+        clients: usize,
+        per_second: Option<u32>,
+    ) -> anyhow::Result<Round> {
         let first_id = self.take_ids(count);
         self.tool.expect(first_id, count)?;
         let cpu = self.cpu()?;
@@ -148,7 +158,9 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
         for place in 1..=ROUNDS {
             let round = line.round(events, CLIENTS, None).await?;
             let (delivered, cpu) = (number(round.delivered), number(round.cpu_ms));
-            println!("deliver: {name}, round {place}: {delivered} events/s, {cpu} ms of processor time per 1,000");
+            println!(
+                "deliver: {name}, round {place}: {delivered} events/s, {cpu} ms of processor time per 1,000"
+            );
             rounds.push(round);
         }
         let mut paced = Vec::new();

@@ -26,7 +26,9 @@ impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&number(self.median()))?;
         match (self.0.first(), self.0.last()) {
-            (Some(least), Some(most)) if self.0.len() > 1 => write!(f, " [{}..{}]", number(*least), number(*most)),
+            (Some(least), Some(most)) if self.0.len() > 1 => {
+                write!(f, " [{}..{}]", number(*least), number(*most))
+            }
             _ => Ok(()),
         }
     }
@@ -80,7 +82,8 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| {} |", self.head.join(" | "))?;
-        let rules: Vec<&str> = (0..self.head.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
+        let rules: Vec<&str> =
+            (0..self.head.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
         writeln!(f, "| {} |", rules.join(" | "))?;
         for row in &self.rows {
             writeln!(f, "| {} |", row.join(" | "))?;

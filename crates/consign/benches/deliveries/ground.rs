@@ -44,7 +44,11 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    pub(crate) fn prepare(dir: Option<PathBuf>, quick: bool, postgres: Option<String>) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        dir: Option<PathBuf>,
+        quick: bool,
+        postgres: Option<String>,
+    ) -> anyhow::Result<Self> {
         let dir = dir.unwrap_or_else(std::env::temp_dir);
         let folder = Folder::create(dir.join(format!("consign-bench-{}", std::process::id())))?;
         Ok(Self {

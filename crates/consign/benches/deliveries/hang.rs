@@ -26,7 +26,11 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
         quiet.push(round(ground, count, false).await?);
         hanging.push(round(ground, count, true).await?);
         let (without, with) = (quiet.last().copied().unwrap_or(0.0), hanging.last().copied().unwrap_or(0.0));
-        println!("hang: round {number_of_round}: {} events/s without, {} with", number(without), number(with));
+        println!(
+            "hang: round {number_of_round}: {} events/s without, {} with",
+            number(without),
+            number(with)
+        );
     }
     let ratios = Spread::of(hanging.iter().zip(&quiet).map(|(with, without)| with / without));
     let mut table = Table::new(["twenty endpoints together", "SQLite"]);
@@ -57,7 +61,8 @@ async fn round(ground: &Ground, count: u64, hangs: bool) -> anyhow::Result<f64> 
     for (number, port) in ports.iter().enumerate() {
         let settings = json!({ "max_concurrency": 16, "timeout_seconds": 60 });
         let event_type = format!("bench.{number}");
-        last = product::connect(&client, &product::origin(port.number), &ground.token, &event_type, settings).await?;
+        last = product::connect(&client, &product::origin(port.number), &ground.token, &event_type, settings)
+            .await?;
     }
     if !hangs {
         client.call(Method::POST, &format!("/webhooks/{last}/pauses"), None).await?;

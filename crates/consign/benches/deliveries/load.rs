@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::http::request::Builder;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -60,7 +60,12 @@ impl Client {
     }
 
     /// One call of the API that must succeed.
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let what = format!("{method} {path}");
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let request = self.request(method, &format!("/api/v1{path}")).body(Full::new(bytes))?;
@@ -78,7 +83,10 @@ impl Client {
     }
 }
 
-async fn exchange(connection: &mut Connection, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn exchange(
+    connection: &mut Connection,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let answered = async {
         connection.ready().await?;
         let response = connection.send_request(request).await?;
@@ -128,7 +136,8 @@ impl Load {
     pub(crate) async fn send(self, client: &Client) -> anyhow::Result<Sent> {
         let started_ns = now_ns();
         let start = Instant::now();
-        let sending = Arc::new(Sending { client: client.clone(), load: self, next: AtomicU64::new(0), start });
+        let sending =
+            Arc::new(Sending { client: client.clone(), load: self, next: AtomicU64::new(0), start });
         let mut clients = JoinSet::new();
         for _ in 0..self.clients {
             clients.spawn(sending.clone().one_client());
@@ -143,9 +152,18 @@ impl Load {
     }
 
     /// Sends all of them in batches, until a time is over; tells how many went.
-    pub(crate) async fn send_batches(self, client: &Client, batch: u64, time_max: Duration) -> anyhow::Result<u64> {
-        let sending =
-            Arc::new(Sending { client: client.clone(), load: self, next: AtomicU64::new(0), start: Instant::now() });
+    pub(crate) async fn send_batches(
+        self,
+        client: &Client,
+        batch: u64,
+        time_max: Duration,
+    ) -> anyhow::Result<u64> {
+        let sending = Arc::new(Sending {
+            client: client.clone(),
+            load: self,
+            next: AtomicU64::new(0),
+            start: Instant::now(),
+        });
         let mut clients = JoinSet::new();
         for _ in 0..self.clients {
             clients.spawn(sending.clone().one_filler(batch, time_max));
@@ -185,8 +203,10 @@ impl Sending {
                 return Ok(sent);
             }
             let count = batch.min(self.load.count - first);
-            let events: Vec<String> = (first..first + count).map(|number| self.event(number, now_ns())).collect();
-            let request = self.client.request(Method::POST, EVENTS).header("idempotency-key", format!("batch-{first}"));
+            let events: Vec<String> =
+                (first..first + count).map(|number| self.event(number, now_ns())).collect();
+            let request =
+                self.client.request(Method::POST, EVENTS).header("idempotency-key", format!("batch-{first}"));
             let body = Full::new(Bytes::from(format!("[{}]", events.join(","))));
             let (status, answer) = exchange(&mut connection, request.body(body)?).await?;
             judge(status, &answer, usize::try_from(count)?)?;

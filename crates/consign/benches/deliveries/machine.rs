@@ -38,7 +38,9 @@ impl Machine {
         let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
         let kib = kib.and_then(|line| line.split_ascii_whitespace().next()?.parse::<f64>().ok());
         Ok(Self {
-            processor: processor.map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':'])).to_owned(),
+            processor: processor
+                .map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':']))
+                .to_owned(),
             cores: std::thread::available_parallelism()?.get(),
             memory_gib: kib.context("meminfo has other lines")? / f64::from(1 << 20),
             kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),

@@ -4,7 +4,10 @@
 //! so is the product, as `consign serve`. Whatever is wrong or missing makes a run worthless, so it is an error.
 
 #![expect(clippy::print_stdout, reason = "a benchmark talks on standard output")]
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and its environment, and dials the product")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads clocks and its environment, and dials the product"
+)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -13,7 +13,13 @@ use crate::product::{self, Home};
 const EVENT_TYPE: &str = "bench.peer";
 
 /// Serves until Ctrl-C. The load program puts its number, time and padding in place of `@ID@`, `@TS@` and `@PAD@`.
-pub(crate) async fn serve(ground: &Ground, file: &Path, url: &str, authority: &Path, token: &str) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    ground: &Ground,
+    file: &Path,
+    url: &str,
+    authority: &Path,
+    token: &str,
+) -> anyhow::Result<()> {
     let rest = url.strip_prefix("https://").context("--sink must be an https:// address")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let rule = if host.contains(':') { host.to_owned() } else { format!("{host}:443") };

@@ -46,7 +46,12 @@ impl Home {
     }
 
     /// The same with another authority and rule.
-    pub(crate) fn trusting(ground: &Ground, authority: &Path, rule: &str, postgres: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn trusting(
+        ground: &Ground,
+        authority: &Path,
+        rule: &str,
+        postgres: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let folder = ground.home()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut options = json!({
@@ -129,7 +134,11 @@ impl Product {
         let start = Instant::now();
         while start.elapsed() < STOP_TIME_MAX {
             if let Some(status) = self.process.try_wait()? {
-                return if status.success() { Ok(()) } else { Err(anyhow::anyhow!("consign serve ended with {status}")) };
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(anyhow::anyhow!("consign serve ended with {status}"))
+                };
             }
             std::thread::sleep(Duration::from_millis(20));
         }

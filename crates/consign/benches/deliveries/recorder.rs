@@ -54,7 +54,12 @@ pub(crate) struct Lateness {
 impl Recorder {
     /// Starts over, for so many events from this one on.
     pub(crate) fn expect(&mut self, first_id: u64, count: usize) {
-        *self = Self { first_id, seen: vec![false; count], latencies_us: Vec::with_capacity(count), ..Self::default() };
+        *self = Self {
+            first_id,
+            seen: vec![false; count],
+            latencies_us: Vec::with_capacity(count),
+            ..Self::default()
+        };
     }
 
     /// Judges one request.

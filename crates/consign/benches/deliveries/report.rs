@@ -24,7 +24,12 @@ pub(crate) struct Section {
 }
 
 /// Puts a section into the report, in place of the one with its title; sections keep the order in which they came.
-pub(crate) fn replace(file: &Path, section: &Section, machine: &Machine, command: &str) -> anyhow::Result<()> {
+pub(crate) fn replace(
+    file: &Path,
+    section: &Section,
+    machine: &Machine,
+    command: &str,
+) -> anyhow::Result<()> {
     let old = std::fs::read_to_string(file).unwrap_or_default();
     let measured = format!("Measured on {} by `{command}`: {machine}.", machine.date);
     let new = format!("{}\n\n{measured}\n\n{}", section.title, section.text.trim_end());

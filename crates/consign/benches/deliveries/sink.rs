@@ -35,7 +35,9 @@ struct Tool {
 /// Receives until standard input ends. The words: certificate chain, key, token, and ports; `~` in front of a port
 /// makes it the one that hangs.
 pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
-    let [chain, key, token, ports @ ..] = words else { bail!("certificate, key, token and ports are needed") };
+    let [chain, key, token, ports @ ..] = words else {
+        bail!("certificate, key, token and ports are needed")
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let tool = Arc::new(Tool {
@@ -104,7 +106,11 @@ impl Tool {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, hangs: bool) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        hangs: bool,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         let given = request.headers().get(AUTHORIZATION);
         let authorized = given.is_some_and(|given| given.as_bytes() == self.authorization.as_bytes());
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();

@@ -33,7 +33,8 @@ impl Tool {
     pub(crate) fn start(certificates: &Certificates, token: &str, ports: &[Port]) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(SINK).args([&certificates.chain, &certificates.key]).arg(token);
-        command.args(ports.iter().map(|port| format!("{}{}", if port.hangs { "~" } else { "" }, port.number)));
+        command
+            .args(ports.iter().map(|port| format!("{}{}", if port.hangs { "~" } else { "" }, port.number)));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let commands = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().context("the tool has no output")?);
@@ -62,7 +63,10 @@ impl Tool {
             let count = self.count()?;
             if count.wrong > 0 {
                 let fault = count.fault.unwrap_or_default();
-                bail!("{} wrong requests at the tool; the first: {fault}. This run does not count", count.wrong);
+                bail!(
+                    "{} wrong requests at the tool; the first: {fault}. This run does not count",
+                    count.wrong
+                );
             }
             if count.delivered >= events {
                 return Ok(count);

@@ -19,6 +19,7 @@ use crate::ops::idempotency::IdempotencyFault;
 use crate::ops::{OpError, Usage};
 
 mod served;
+mod shapes;
 
 fn description() -> Value {
     description::whole()
@@ -227,7 +228,7 @@ async fn check(error: OpError, status: u16, code: &str) {
 
 #[tokio::test]
 async fn errors_of_operations_become_problems() {
-    let fault = |code| Fault::new(code, "No").at("name").await;
+    let fault = |code| Fault::new(code, "No").at("name");
     check(OpError::NotAllowed(Right::Admin), 403, "not_allowed").await;
     check(OpError::NotFound("credential"), 404, "not_found").await;
     check(OpError::Invalid(vec![fault("missing"), fault("unknown_field")]), 422, "values_not_accepted").await;

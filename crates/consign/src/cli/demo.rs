@@ -41,7 +41,10 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
     output.line(&format!("consign {version} · demo · loopback only · throw-away data, removed at the end"));
     let folder = Folder::create()?;
     let tool = tool::start(listen(Some(TOOL_PORT)).await?).await?;
-    output.done(&format!("Stand-in tool        {}    (own certificate, trusted by this demo only)", tool.address()));
+    output.done(&format!(
+        "Stand-in tool        {}    (own certificate, trusted by this demo only)",
+        tool.address()
+    ));
 
     let listener = listen(port.or(Some(PORT))).await?;
     let app = start(&folder, &tool, listener.local_addr()?).await?;
@@ -71,7 +74,9 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
 async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) -> anyhow::Result<usize> {
     let actor = Actor::system(app.now());
     for entry in AUTHORIZATION_TYPES {
-        let lock = tool.lock(entry.kind).with_context(|| format!("the stand-in tool has no door for {}", entry.kind))?;
+        let lock = tool
+            .lock(entry.kind)
+            .with_context(|| format!("the stand-in tool has no door for {}", entry.kind))?;
         let name = format!("Demo {}", entry.label);
         let credential = object(lock.credential(&name, &tool.address()));
         let created = ops::credentials::create(app, &actor, credential).await.map_err(explain)?;
@@ -79,7 +84,8 @@ async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) ->
         ops::webhooks::create(app, &actor, webhook).await.map_err(explain)?;
         output.done(&format!("Credential, webhook  “{name}”"));
     }
-    let key = object(json!({ "name": "demo", "scopes": ["events:write", "deliveries:read"], "ends_on": null }));
+    let key =
+        object(json!({ "name": "demo", "scopes": ["events:write", "deliveries:read"], "ends_on": null }));
     let (_, key) = ops::api_keys::create(app, &actor, key).await.map_err(explain)?;
 
     let events = format!("{}/api/v1/events", app.public_url());
@@ -104,7 +110,11 @@ async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) ->
     }
     let link = ops::users::new_sign_in_link(app).await?;
     output.line("");
-    output.line(&format!("Console       {}/demo/{}     signs you in as Demo, once", app.public_url(), link.expose()));
+    output.line(&format!(
+        "Console       {}/demo/{}     signs you in as Demo, once",
+        app.public_url(),
+        link.expose()
+    ));
     output.line("Send another event:");
     output.line(&format!(
         "  curl -sS {events} -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \\\n    --data '{{\"type\":\"demo.basic\",\"data\":{{\"device\":\"LT-0007\"}}}}'",
@@ -141,7 +151,10 @@ async fn watch_on(output: &Output, tool: &tool::Tool, mut shown: usize) {
 fn print_from(output: &Output, tool: &tool::Tool, shown: usize) -> usize {
     let arrivals = tool.received(shown);
     for arrival in &arrivals {
-        let label = AUTHORIZATION_TYPES.iter().find(|entry| entry.kind == arrival.kind).map_or("?", |entry| entry.label);
+        let label = AUTHORIZATION_TYPES
+            .iter()
+            .find(|entry| entry.kind == arrival.kind)
+            .map_or("?", |entry| entry.label);
         let clock = arrival.at.to_string();
         output.line(&format!(
             "{}  {label:<20}  {:<6}  {:>4} ms {}",
@@ -188,7 +201,8 @@ fn object(value: Value) -> Sent {
 fn explain(error: ops::OpError) -> anyhow::Error {
     match error {
         ops::OpError::Invalid(faults) => {
-            let sentences: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
+            let sentences: Vec<_> =
+                faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
             anyhow::anyhow!("{}", sentences.join("; "))
         }
         other => other.into(),

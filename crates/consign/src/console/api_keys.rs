@@ -91,7 +91,9 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     });
     match once.await {
         Ok(_) => {}
-        Err(OpError::Invalid(invalid)) => return Ok(form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await),
+        Err(OpError::Invalid(invalid)) => {
+            return Ok(form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await);
+        }
         Err(other) => return Err(other.into()),
     }
     let Some((key, text)) = made else {

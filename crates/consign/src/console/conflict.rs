@@ -23,8 +23,15 @@ const NOT_CARRIED: &[&str] = &["csrf", "etag", "seen_at", "once", "custom_header
 
 impl Conflict<'_> {
     /// The page of the choice. `mine` is what was to be saved, `last` the newest entry of the history.
-    pub(super) async fn page(&self, visit: &Signed, mine: &Map<String, Value>, last: Option<&Value>) -> Response {
-        let secret = |name: &str| self.is_secret(name) || (name == "url_address" && self.theirs.get("url_path").is_some());
+    pub(super) async fn page(
+        &self,
+        visit: &Signed,
+        mine: &Map<String, Value>,
+        last: Option<&Value>,
+    ) -> Response {
+        let secret = |name: &str| {
+            self.is_secret(name) || (name == "url_address" && self.theirs.get("url_path").is_some())
+        };
         let carried = visit.form.pairs().filter(|(name, _)| !NOT_CARRIED.contains(name) && !secret(name));
         // The values of repeated rows stay in step; typed ones are in the session.
         let values = visit.form.all("custom_header_value").len();
@@ -41,7 +48,9 @@ impl Conflict<'_> {
             "rows": self.rows(mine, visit.form.text("seen_at")),
             "hidden": hidden.collect::<Vec<_>>(),
         });
-        visit.page(StatusCode::CONFLICT, "conflict.html", (self.place, "Changed by someone else"), context).await
+        visit
+            .page(StatusCode::CONFLICT, "conflict.html", (self.place, "Changed by someone else"), context)
+            .await
     }
 
     /// Whether a field of the form is a secret, so that its value must not come back in the page.
@@ -63,7 +72,8 @@ impl Conflict<'_> {
                 rows.push(json!({ "field": label(key), "theirs": theirs, "mine": mine }));
             }
         }
-        let secrets = self.theirs.as_object().into_iter().flatten().filter(|(_, value)| value.get("set").is_some());
+        let secrets =
+            self.theirs.as_object().into_iter().flatten().filter(|(_, value)| value.get("set").is_some());
         for (key, theirs) in secrets {
             let replaced = theirs["updated_at"].as_str().is_some_and(|at| at > seen_at);
             let typed = mine.get(key).is_some_and(Value::is_string);
@@ -86,7 +96,11 @@ fn words(value: &Value) -> String {
         Value::Array(rows) => rows.iter().map(words).collect::<Vec<_>>().join(", "),
         Value::Object(shown) => match shown.get("id").and_then(Value::as_str) {
             Some(id) => id.to_owned(),
-            None => shown.iter().map(|(key, value)| format!("{key}={}", words(value))).collect::<Vec<_>>().join(", "),
+            None => shown
+                .iter()
+                .map(|(key, value)| format!("{key}={}", words(value)))
+                .collect::<Vec<_>>()
+                .join(", "),
         },
     }
 }

@@ -47,7 +47,8 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         ..CredentialFilter::default()
     };
     let listed = credentials::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
-    let statuses = CredentialStatus::ALL.iter().map(|status| json!({ "value": status.kind(), "label": status.label() }));
+    let statuses =
+        CredentialStatus::ALL.iter().map(|status| json!({ "value": status.kind(), "label": status.label() }));
     let types = AUTHORIZATION_TYPES.iter().map(|entry| json!({ "value": entry.kind, "label": entry.label }));
     let filtered = ["q", "status", "type", "ends"].iter().any(|key| !form.text(key).is_empty());
     let context = json!({
@@ -122,7 +123,8 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
             let message = saved(&form, &kept);
             Ok(match back(&visit) {
                 "" => {
-                    let message = message.with_action(format!("/webhooks/new?credential={id}"), "Create a webhook");
+                    let message =
+                        message.with_action(format!("/webhooks/new?credential={id}"), "Create a webhook");
                     visit.go_and_say(&format!("{LIST}/{id}"), message)
                 }
                 back => visit.go_and_say(&format!("{back}?credential={id}"), message),
@@ -204,7 +206,12 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         Err(OpError::Changed { .. }) => {
             kept.keep(&visit).await?;
             let history = credentials::history(visit.app(), &visit.actor, &id).await?;
-            let conflict = Conflict { what: "credential", place: PLACE, address: format!("{LIST}/{id}"), theirs: &current };
+            let conflict = Conflict {
+                what: "credential",
+                place: PLACE,
+                address: format!("{LIST}/{id}"),
+                theirs: &current,
+            };
             Ok(conflict.page(&visit, &sent, history.first()).await)
         }
         Err(other) => Err(other.into()),
@@ -225,7 +232,8 @@ async fn confirm_page(
 ) -> Result<Response, Failure> {
     let current = credentials::find(visit.app(), &visit.actor, id).await?;
     let error = super::form::message_at(invalid, "confirm_name");
-    let context = json!({ "errors": errors(invalid), "current": current, "users": users, "confirm_error": error });
+    let context =
+        json!({ "errors": errors(invalid), "current": current, "users": users, "confirm_error": error });
     Ok(visit.page(status, "credential_delete.html", (PLACE, "Delete webhook credential"), context).await)
 }
 

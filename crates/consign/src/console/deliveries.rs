@@ -83,7 +83,8 @@ async fn news(visit: Signed) -> Result<Response, Failure> {
     let since = visit.form.text("since").to_owned();
     let newest = Page::first(NEWS_MAX);
     let listed = deliveries::list(visit.app(), &visit.actor, &filter(&visit.form), &newest).await?;
-    let count = listed.items.iter().filter(|item| item["id"].as_str().is_some_and(|id| id > since.as_str())).count();
+    let count =
+        listed.items.iter().filter(|item| item["id"].as_str().is_some_and(|id| id > since.as_str())).count();
     Ok(Json(json!({ "count": count })).into_response())
 }
 
@@ -124,7 +125,7 @@ async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Respon
         Ok(event) => events::find(app, actor, event).await?,
         Err(_) => Value::Null,
     };
-    let sender = events::sender(app, event["received_from"].as_str().unwrap_or_default());
+    let sender = super::events::sender(visit, &event);
     let others = event["deliveries"].as_array().map_or(0, |all| all.len().saturating_sub(1));
     let asked: Option<u64> = visit.form.text("attempt").parse().ok();
     let chosen = attempts.iter().find(|attempt| attempt["number"].as_u64() == asked && asked.is_some());
@@ -166,7 +167,12 @@ fn say(visit: &Signed, id: DeliveryId, message: Message) -> Response {
 }
 
 /// Says on the delivery's page what was done, or why not.
-fn told(visit: &Signed, id: DeliveryId, done: Result<Value, OpError>, words: &str) -> Result<Response, Failure> {
+fn told(
+    visit: &Signed,
+    id: DeliveryId,
+    done: Result<Value, OpError>,
+    words: &str,
+) -> Result<Response, Failure> {
     match done {
         Ok(_) => Ok(say(visit, id, Message::done(words))),
         Err(OpError::WrongState(sentence)) => Ok(say(visit, id, Message::refused(format!("{sentence}.")))),

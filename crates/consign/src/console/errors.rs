@@ -91,12 +91,15 @@ pub(super) async fn show(visit: &Visit, failure: &Failure) -> Response {
         "text": said.text,
         "command": said.command,
         "reference": visit.request_id,
-        "with_reference": said.status.is_server_error(),
+        "with_reference": said.status == StatusCode::INTERNAL_SERVER_ERROR,
+        "sign_in": !matches!(failure, Failure::NotSetUp | Failure::PlainHttp),
     });
     let mut response = visit.page(said.status, "error.html", ("", said.title), context).await;
     let wait = match failure {
         Failure::TooMany { seconds } => Some(*seconds),
-        Failure::Op(OpError::StorageFull | OpError::QueueFull | OpError::Draining | OpError::Unavailable) => Some(10),
+        Failure::Op(OpError::StorageFull | OpError::QueueFull | OpError::Draining | OpError::Unavailable) => {
+            Some(10)
+        }
         _ => None,
     };
     if let Some(seconds) = wait {
@@ -140,9 +143,11 @@ fn request(failure: &Failure) -> Words {
             "Over plain http, others on the network could read your password. Open Consign by https, or on the computer \
              it runs on at http://127.0.0.1.",
         ),
-        Failure::WrongMethod => {
-            words(StatusCode::METHOD_NOT_ALLOWED, "This page cannot be opened this way", "Use the button on its page instead.")
-        }
+        Failure::WrongMethod => words(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "This page cannot be opened this way",
+            "Use the button on its page instead.",
+        ),
         Failure::OtherSite => words(
             StatusCode::FORBIDDEN,
             "This form was sent from another site",
@@ -160,9 +165,11 @@ fn request(failure: &Failure) -> Words {
         Failure::NotAForm => {
             words(StatusCode::BAD_REQUEST, "Not readable", "What was sent is not a form of this console.")
         }
-        Failure::TooMany { seconds } => {
-            words(StatusCode::TOO_MANY_REQUESTS, "Too many tries", format!("Too many tries. Wait {seconds} seconds."))
-        }
+        Failure::TooMany { seconds } => words(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many tries",
+            format!("Too many tries. Wait {seconds} seconds."),
+        ),
         Failure::NotFound | Failure::SignIn | Failure::Op(_) => {
             words(StatusCode::NOT_FOUND, "Page not found", "There is no page at this address.")
         }
@@ -174,7 +181,10 @@ fn operation(visit: &Visit, error: &OpError) -> Words {
         OpError::NotAllowed(right) => words(
             StatusCode::FORBIDDEN,
             "This page is not for your role",
-            format!("You need the right {} for this page. An administrator can give it to you.", right.kind()),
+            format!(
+                "You need the right {} for this page. An administrator can give it to you.",
+                right.kind()
+            ),
         ),
         OpError::NotFound(what) => words(
             StatusCode::NOT_FOUND,
@@ -183,27 +193,39 @@ fn operation(visit: &Visit, error: &OpError) -> Words {
         ),
         OpError::Invalid(invalid) => {
             let sentences: Vec<_> = invalid.iter().map(|one| one.message.as_str()).collect();
-            words(StatusCode::UNPROCESSABLE_ENTITY, "Some values were not accepted", format!("{}.", sentences.join(". ")))
+            words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Some values were not accepted",
+                format!("{}.", sentences.join(". ")),
+            )
         }
-        OpError::Changed { .. } => {
-            words(StatusCode::CONFLICT, "Someone else changed it meanwhile", "Nothing was changed. Open the page again.")
-        }
+        OpError::Changed { .. } => words(
+            StatusCode::CONFLICT,
+            "Someone else changed it meanwhile",
+            "Nothing was changed. Open the page again.",
+        ),
         OpError::StillUsed(_) => words(StatusCode::CONFLICT, "Connectors use it", "Nothing was changed."),
-        OpError::WrongState(sentence) => words(StatusCode::CONFLICT, "Not possible now", format!("{sentence}.")),
+        OpError::WrongState(sentence) => {
+            words(StatusCode::CONFLICT, "Not possible now", format!("{sentence}."))
+        }
         OpError::Idempotency(_) => {
             words(StatusCode::CONFLICT, "This form was sent already", "Open the list to see what came of it.")
         }
-        OpError::QueueFull => {
-            words(StatusCode::SERVICE_UNAVAILABLE, "The queue is full", "The queue of this server is full. Nothing was changed.")
-        }
+        OpError::QueueFull => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The queue is full",
+            "The queue of this server is full. Nothing was changed.",
+        ),
         OpError::StorageFull => words(
             StatusCode::INSUFFICIENT_STORAGE,
             "The disk is full",
             "The disk of this server is full. Nothing was changed. It goes on by itself once there is room.",
         ),
-        OpError::Draining => {
-            words(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping", "Nothing was changed. Try again in a moment.")
-        }
+        OpError::Draining => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server is stopping",
+            "Nothing was changed. Try again in a moment.",
+        ),
         OpError::Unavailable => words(
             StatusCode::SERVICE_UNAVAILABLE,
             "The database cannot be reached",

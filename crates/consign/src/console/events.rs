@@ -71,9 +71,15 @@ async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
     }
 }
 
+/// Who sent an event: a key by its name, oneself by one's own.
+pub(super) fn sender(visit: &Signed, event: &Value) -> String {
+    let from = event["received_from"].as_str().unwrap_or_default();
+    if from == visit.actor.caller() { visit.person.name.clone() } else { events::sender(visit.app(), from) }
+}
+
 async fn detail(visit: &Signed, id: EventId, payload: Value) -> Result<Response, Failure> {
     let current = events::find(visit.app(), &visit.actor, id).await?;
-    let sender = events::sender(visit.app(), current["received_from"].as_str().unwrap_or_default());
+    let sender = sender(visit, &current);
     let title = current["type"].as_str().unwrap_or_default().to_owned();
     let context = json!({ "current": current, "sender": sender, "payload": payload });
     Ok(visit.page(StatusCode::OK, "event.html", (PLACE, &title), context).await)

@@ -95,7 +95,9 @@ pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -104,7 +106,8 @@ pub(super) fn encoded(text: &str) -> String {
 
 /// The links to the neighbours of a page of a list.
 pub(super) fn pages<T>(form: &Form, path: &str, listed: &consign_store::Listed<T>) -> Value {
-    let link = |name: &str, cursor: &Option<String>| cursor.as_deref().map(|at| form.query(path, &[(name, at)]));
+    let link =
+        |name: &str, cursor: &Option<String>| cursor.as_deref().map(|at| form.query(path, &[(name, at)]));
     json!({ "previous": link("before", &listed.previous), "next": link("after", &listed.next) })
 }
 
@@ -122,7 +125,8 @@ pub(super) fn asked(form: &Form, key: &str) -> Option<String> {
 
 /// The summary above a form: each sentence with the field it belongs to.
 pub(super) fn errors(invalid: &[Invalid]) -> Value {
-    let rows = invalid.iter().map(|one| json!({ "field": one.field.replace('/', "."), "message": one.message }));
+    let rows =
+        invalid.iter().map(|one| json!({ "field": one.field.replace('/', "."), "message": one.message }));
     Value::Array(rows.collect())
 }
 

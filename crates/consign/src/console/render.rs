@@ -119,7 +119,10 @@ fn wrong(what: String) -> Error {
 }
 
 /// One asset, to be kept for ever: other content has another address.
-pub(super) async fn asset(State(_): State<Arc<Console>>, Path((asked, name)): Path<(String, String)>) -> Response {
+pub(super) async fn asset(
+    State(_): State<Arc<Console>>,
+    Path((asked, name)): Path<(String, String)>,
+) -> Response {
     let found = find(ASSETS, &name).and_then(|file| Some((file, file.text().ok()?)));
     let Some((file, text)) = found.filter(|(_, text)| hash(text) == asked) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -146,9 +149,11 @@ impl Views {
             file.text().map(|text| Some(text.into_owned())).map_err(|error| wrong(format!("{name}: {error}")))
         });
         let addresses: Vec<_> = ASSETS.iter().map(|file| (file.name, asset_url(file.name))).collect();
-        environment.add_function("asset", move |name: &str| match addresses.iter().find(|(known, _)| *known == name) {
-            Some((_, Ok(address))) if !cfg!(debug_assertions) => Ok(address.clone()),
-            _ => asset_url(name),
+        environment.add_function("asset", move |name: &str| {
+            match addresses.iter().find(|(known, _)| *known == name) {
+                Some((_, Ok(address))) if !cfg!(debug_assertions) => Ok(address.clone()),
+                _ => asset_url(name),
+            }
         });
         environment.add_filter("when", when);
         environment.add_filter("day", day);
@@ -179,7 +184,8 @@ fn commas(number: u64) -> String {
 /// A time as `{iso, exact, relative}`; the page's `now` is what it is relative to.
 fn when(state: &mut Rendering<'_, '_>, time: &str) -> Result<Value, Error> {
     let at = Timestamp::parse_rfc3339(time).ok_or_else(|| wrong(format!("{time} is not a time")))?;
-    let now = state.lookup("now").and_then(|now| now.as_str().and_then(Timestamp::parse_rfc3339)).unwrap_or(at);
+    let now =
+        state.lookup("now").and_then(|now| now.as_str().and_then(Timestamp::parse_rfc3339)).unwrap_or(at);
     let exact = calendar(at, "%-d %B %Y, %H:%M:%S UTC");
     Ok(Value::from(Serde(json!({ "iso": time, "exact": exact, "relative": relative(at, now) }))))
 }

@@ -38,7 +38,8 @@ fn next(visit: &Anyone) -> &str {
 }
 
 async fn page(visit: &Anyone, status: StatusCode, problem: &str) -> Response {
-    let errors = if problem.is_empty() { json!([]) } else { json!([{ "field": "email", "message": problem }]) };
+    let errors =
+        if problem.is_empty() { json!([]) } else { json!([{ "field": "email", "message": problem }]) };
     let context = json!({ "errors": errors, "email": visit.form.text("email"), "next": next(visit) });
     visit.page(status, "sign_in.html", ("", "Sign in"), context).await
 }

@@ -71,7 +71,11 @@ impl Message {
 
 impl Visit {
     /// Reads a request. What must not go on comes back as the failure to show.
-    pub(super) async fn begin(console: Arc<Console>, parts: &mut Parts, body: Body) -> (Self, Result<(), Failure>) {
+    pub(super) async fn begin(
+        console: Arc<Console>,
+        parts: &mut Parts,
+        body: Body,
+    ) -> (Self, Result<(), Failure>) {
         let now = console.app.now();
         let local = is_local(&console.app, &parts.headers);
         let cookie = |name| cookie(&parts.headers, name);
@@ -250,7 +254,10 @@ impl std::ops::Deref for Signed {
 impl Signed {
     /// Does what a form asks for, once: a second click gets what the first one made. `work` answers with the address
     /// of what it made.
-    pub(super) async fn once(&self, work: impl Future<Output = Result<String, OpError>>) -> Result<String, OpError> {
+    pub(super) async fn once(
+        &self,
+        work: impl Future<Output = Result<String, OpError>>,
+    ) -> Result<String, OpError> {
         let token = self.form.text("once");
         if token.is_empty() {
             return work.await;
@@ -321,7 +328,9 @@ fn is_local(app: &App, headers: &HeaderMap) -> bool {
 /// Whether a form came by TLS as far as can be told behind a proxy: browsers send `Sec-Fetch-Site` to such pages only.
 fn came_by_tls(app: &App, headers: &HeaderMap) -> bool {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
-    app.public_url().starts_with("https://") || headers.contains_key("sec-fetch-site") || origin.starts_with("https://")
+    app.public_url().starts_with("https://")
+        || headers.contains_key("sec-fetch-site")
+        || origin.starts_with("https://")
 }
 
 /// Whether the host of a `Host` header, with or without a port, is this machine itself.
@@ -356,12 +365,16 @@ fn read_message(text: &str) -> Option<Value> {
     let message: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let is_text = |key: &str| message.get(key).is_some_and(Value::is_string);
     let local = message.get("url").is_none_or(|url| url.as_str().is_some_and(is_own_path));
-    (is_text("kind") && is_text("text") && local && message.get("url").is_some() == is_text("action")).then_some(message)
+    (is_text("kind") && is_text("text") && local && message.get("url").is_some() == is_text("action"))
+        .then_some(message)
 }
 
 /// A path of this server, and not of another one: `//host` and `/\host` lead away.
 pub(super) fn is_own_path(path: &str) -> bool {
-    path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && !path.chars().any(char::is_control)
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && !path.chars().any(char::is_control)
 }
 
 #[cfg(test)]

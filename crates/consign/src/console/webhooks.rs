@@ -114,7 +114,9 @@ async fn form_page(
 ) -> Result<Response, Failure> {
     let (preview, found) = preview(visit, form).await?;
     let invalid = at_whole_fields(&[invalid, &found].concat());
-    let recent = events::list(visit.app(), &visit.actor, &EventFilter::default(), &Page::first(PREVIEW_EVENTS)).await?;
+    let recent =
+        events::list(visit.app(), &visit.actor, &EventFilter::default(), &Page::first(PREVIEW_EVENTS))
+            .await?;
     let choices = choices(visit).await?;
     let address = current.map_or_else(
         || format!("{LIST}/new"),
@@ -163,7 +165,9 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
         Ok(format!("{LIST}/{}", made["id"].as_str().unwrap_or_default()))
     });
     match made.await {
-        Ok(address) => Ok(visit.go_and_say(&address, Message::done("Saved. Send a test event to see that it arrives."))),
+        Ok(address) => {
+            Ok(visit.go_and_say(&address, Message::done("Saved. Send a test event to see that it arrives.")))
+        }
         Err(OpError::Invalid(invalid)) => {
             form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, None).await
         }
@@ -211,7 +215,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
-            let filter = consign_store::audit::AuditFilter { object_id: Some(id.clone()), ..Default::default() };
+            let filter =
+                consign_store::audit::AuditFilter { object_id: Some(id.clone()), ..Default::default() };
             let history = audit::list(visit.app(), &visit.actor, &filter, &Page::first(1)).await?;
             let address = format!("{LIST}/{id}/set-up");
             let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current };

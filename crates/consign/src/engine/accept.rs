@@ -52,7 +52,7 @@ impl Engine {
     ) -> Result<Vec<AcceptedEvent>, CommitError> {
         let now = self.now();
         let (payload_key, key) = self.settings.payloads.current(now).await?;
-        let mut promised = Promised { engine: self, connectors: Vec::new() };
+        let mut promised = Promised { engine: self.clone(), connectors: Vec::new() };
         let rows = events
             .into_iter()
             .map(|event| {
@@ -61,6 +61,16 @@ impl Engine {
                 AcceptRow { event: Arc::new(event), sealed_data, payload_key, deliveries }
             })
             .collect();
+        // A task of its own: a client that hangs up now undoes nothing, and its deliveries still start.
+        let storing = tokio::spawn(self.clone().store_rows(rows, promised));
+        storing.await.map_err(|_| CommitError::Stopping)?
+    }
+
+    async fn store_rows(
+        self: Arc<Self>,
+        rows: Vec<AcceptRow>,
+        mut promised: Promised,
+    ) -> Result<Vec<AcceptedEvent>, CommitError> {
         let stored = self.commit.accept(rows).await?;
         promised.connectors.clear();
         let mut accepted = Vec::with_capacity(stored.len());
@@ -157,13 +167,13 @@ fn answer(row: &AcceptRow, fate: &Accepted) -> AcceptedEvent {
     }
 }
 
-/// Places promised to events whose commit is under way; given up when it fails or the client hangs up.
-struct Promised<'a> {
-    engine: &'a Engine,
+/// Places promised to events whose commit is under way; given up when it fails.
+struct Promised {
+    engine: Arc<Engine>,
     connectors: Vec<ConnectorId>,
 }
 
-impl Drop for Promised<'_> {
+impl Drop for Promised {
     fn drop(&mut self) {
         for connector in self.connectors.drain(..) {
             self.engine.lanes.release(connector);

@@ -160,7 +160,9 @@ async fn commit(store: &Store, batch: Vec<Job>) {
 
 /// After a failed sync nobody knows what is on disk; going on could acknowledge what is lost.
 fn stop_the_program() -> ! {
-    tracing::error!("the disk did not confirm a write; the program stops so that nothing is acknowledged in error");
+    tracing::error!(
+        "the disk did not confirm a write; the program stops so that nothing is acknowledged in error"
+    );
     std::process::abort()
 }
 
@@ -205,7 +207,8 @@ async fn write(
         .collect();
     let mut tx = store.begin().await?;
     let accepted = if rows.is_empty() { Vec::new() } else { events::accept(&mut tx, &rows).await? };
-    let kept = if recordings.is_empty() { Vec::new() } else { deliveries::record(&mut tx, recordings).await? };
+    let kept =
+        if recordings.is_empty() { Vec::new() } else { deliveries::record(&mut tx, recordings).await? };
     tx.commit().await?;
     Ok((accepted, kept))
 }

@@ -9,7 +9,8 @@ use consign_core::connector::webhook::RenderFor;
 use consign_core::connector::{Connector, Message, Success};
 use consign_core::credential::Credential;
 use consign_core::delivery::{
-    CRASHES_MAX, DeliveryState, EXCERPT_BYTES_MAX, HoldReason, NoAnswer, Next, Outcome, Progress, Refusal, Retry, Verdict,
+    CRASHES_MAX, DeliveryState, EXCERPT_BYTES_MAX, HoldReason, Next, NoAnswer, Outcome, Progress, Refusal,
+    Retry, Verdict,
 };
 use consign_core::event::Event;
 use consign_core::id::{AttemptId, DeliveryId};
@@ -34,8 +35,20 @@ const STOPPING: Outcome = Outcome::Refused { refusal: Refusal::Stopping };
 
 /// Headers whose values may be shown; of every other only the name is.
 const SHOWN_HEADERS: &[&str] = &[
-    "content-type", "content-length", "content-encoding", "date", "retry-after", "x-request-id", "x-correlation-id",
-    "idempotency-key", "etag", "allow", "server", "www-authenticate", "accept", "user-agent",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "date",
+    "retry-after",
+    "x-request-id",
+    "x-correlation-id",
+    "idempotency-key",
+    "etag",
+    "allow",
+    "server",
+    "www-authenticate",
+    "accept",
+    "user-agent",
 ];
 const SHOWN_PREFIXES: &[&str] = &["ratelimit", "x-ratelimit", "webhook-"];
 
@@ -100,8 +113,12 @@ impl Engine {
         let recording = recording(work, connector, seen, &verdict, counted, (started, took, ended));
         match self.commit.record(recording).await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!(delivery.id = %work.delivery, "the lease was lost; another worker has it"),
-            Err(error) => tracing::error!(delivery.id = %work.delivery, %error, "the result is not on disk; it will be sent again"),
+            Ok(false) => {
+                tracing::warn!(delivery.id = %work.delivery, "the lease was lost; another worker has it")
+            }
+            Err(error) => {
+                tracing::error!(delivery.id = %work.delivery, %error, "the result is not on disk; it will be sent again")
+            }
         }
         if let Next::RetryAt(at) | Next::WaitUntil(at) = verdict.next {
             self.due_at(connector.id, at);
@@ -109,7 +126,14 @@ impl Engine {
         failed
     }
 
-    fn judge(&self, work: &Work, retry: &Retry, progress: Progress, outcome: &Outcome, now: Timestamp) -> Verdict {
+    fn judge(
+        &self,
+        work: &Work,
+        retry: &Retry,
+        progress: Progress,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Verdict {
         let stopped = Outcome::Unanswered { reason: NoAnswer::ProgramStopped };
         if *outcome == stopped && work.crashes >= CRASHES_MAX {
             return Verdict { next: Next::Hold(HoldReason::RepeatedCrash), lane: None, credential: None };
@@ -131,7 +155,8 @@ impl Engine {
         credential: Option<&Arc<Credential>>,
         now: Timestamp,
     ) -> Seen {
-        let refused = |refusal: Refusal, words: Option<String>| Seen::nothing(Outcome::Refused { refusal }, words);
+        let refused =
+            |refusal: Refusal, words: Option<String>| Seen::nothing(Outcome::Refused { refusal }, words);
         let in_doubt = connector.webhook.when_no_answer == consign_core::connector::WhenNoAnswer::Hold;
         if work.abandoned && (in_doubt || work.crashes >= CRASHES_MAX) {
             let words = "The program stopped while this was being sent.".to_owned();
@@ -167,7 +192,11 @@ impl Engine {
     }
 
     /// The event with its data, and today's payload key for what is kept of the answer.
-    async fn content(&self, content: &Content, now: Timestamp) -> Result<(Arc<Event>, Arc<DerivedKey>), String> {
+    async fn content(
+        &self,
+        content: &Content,
+        now: Timestamp,
+    ) -> Result<(Arc<Event>, Arc<DerivedKey>), String> {
         let gone = |_| "the payload cannot be opened".to_owned();
         let (_, today) = self.settings.payloads.current(now).await.map_err(gone)?;
         let stored = match content {
@@ -176,7 +205,8 @@ impl Engine {
         };
         let removed = || "the payload was removed".to_owned();
         let sealed = stored.sealed_data.as_ref().ok_or_else(removed)?;
-        let key = self.settings.payloads.of_day(stored.payload_key).await.map_err(gone)?.ok_or_else(removed)?;
+        let key =
+            self.settings.payloads.of_day(stored.payload_key).await.map_err(gone)?.ok_or_else(removed)?;
         let data = key.decrypt(&stored.event.id.to_string(), sealed).map_err(|error| error.to_string())?;
         Ok((Arc::new(opened(stored, data)), today))
     }
@@ -194,7 +224,8 @@ impl Engine {
             "attempt finished"
         );
         let kind = "webhook";
-        metrics::counter!("consign_delivery_attempts_total", "connector_kind" => kind, "outcome" => outcome).increment(1);
+        metrics::counter!("consign_delivery_attempts_total", "connector_kind" => kind, "outcome" => outcome)
+            .increment(1);
         metrics::histogram!("consign_delivery_attempt_duration_seconds", "connector_kind" => kind)
             .record(took.as_secs_f64());
         let ended = match verdict.next {
@@ -202,10 +233,12 @@ impl Engine {
             Next::Fail => "failed",
             Next::RetryAt(_) | Next::WaitUntil(_) | Next::Hold(_) => return,
         };
-        metrics::counter!("consign_deliveries_total", "connector_kind" => kind, "outcome" => ended).increment(1);
+        metrics::counter!("consign_deliveries_total", "connector_kind" => kind, "outcome" => ended)
+            .increment(1);
         if ended == "delivered" {
             let lag = self.now().since(work.created_at);
-            metrics::histogram!("consign_delivery_lag_seconds", "connector_kind" => kind).record(lag.as_secs_f64());
+            metrics::histogram!("consign_delivery_lag_seconds", "connector_kind" => kind)
+                .record(lag.as_secs_f64());
         }
     }
 }
@@ -228,7 +261,11 @@ fn seen(
         .chain(secret_names.iter().map(|name| (name.as_str(), "hidden", false)))
         .map(|(name, value, shown)| json!({ "name": name, "value": if shown { value } else { "hidden" } }))
         .collect::<Vec<_>>();
-    let path = if authorized.access.path.is_some() { "•••" } else { message.path.without_query().trim_start_matches('/') };
+    let path = if authorized.access.path.is_some() {
+        "•••"
+    } else {
+        message.path.without_query().trim_start_matches('/')
+    };
     let mut seen = Seen {
         outcome: outcome.clone(),
         request_line: format!("{} {}{path}", message.method, credential.origin),
@@ -246,7 +283,8 @@ fn seen(
     if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, connector.webhook.success_when)
         && !answer::is_json(&reply.body)
     {
-        seen.message = Some(format!("The tool answered {status} with a web page instead of JSON. Check the path."));
+        seen.message =
+            Some(format!("The tool answered {status} with a web page instead of JSON. Check the path."));
         outcome = Outcome::Rejected { status: *status, wait: None };
     }
     let accepted = matches!(outcome, Outcome::Accepted { .. });
@@ -265,7 +303,8 @@ fn seen(
             .map(|reference| authorized.scrubber.scrub(&reference).into_owned());
     } else if seen.message.is_none() || outcome.status().is_some_and(|status| status >= 300) {
         let found = answer::message(header("content-type"), &reply.body);
-        let said = found.map(|text| authorized.scrubber.scrub(&text).chars().take(MESSAGE_CHARS_MAX).collect());
+        let said =
+            found.map(|text| authorized.scrubber.scrub(&text).chars().take(MESSAGE_CHARS_MAX).collect());
         seen.message = said.or(seen.message);
     }
     if !reply.body.is_empty() {

@@ -202,7 +202,8 @@ impl Lanes {
         if lane.window.is_empty() || under_way >= rules.places(lane) {
             return Turn::Nothing;
         }
-        let limits = rules.credential.map(|credential| (credential.max_concurrency, credential.max_per_second));
+        let limits =
+            rules.credential.map(|credential| (credential.max_concurrency, credential.max_per_second));
         let (gate_places, gate_rate) = limits.unwrap_or_default();
         let rate = rules.connector.webhook.max_per_second;
         let gate_full = match (&gate, gate_places) {
@@ -215,7 +216,11 @@ impl Lanes {
         let ready = lane.pace.ready_at(rate, now);
         let ready = ready.max(gate.as_ref().and_then(|gate| gate.pace.ready_at(gate_rate, now)));
         if let Some(ready) = ready {
-            return if std::mem::replace(&mut lane.timer, true) { Turn::Nothing } else { Turn::WaitUntil(ready) };
+            return if std::mem::replace(&mut lane.timer, true) {
+                Turn::Nothing
+            } else {
+                Turn::WaitUntil(ready)
+            };
         }
         let Some(work) = lane.window.pop_front() else { return Turn::Nothing };
         lane.pace.take(rate, now);
@@ -235,7 +240,13 @@ impl Lanes {
 
     /// An attempt has ended and its result is on disk; `failed`: by the tool's fault, or `None` to leave its
     /// record as it was.
-    pub fn finish(&self, work: DeliveryId, connector: ConnectorId, credential: Option<CredentialId>, failed: Option<bool>) {
+    pub fn finish(
+        &self,
+        work: DeliveryId,
+        connector: ConnectorId,
+        credential: Option<CredentialId>,
+        failed: Option<bool>,
+    ) {
         let mut table = self.table();
         table.under_way = table.under_way.saturating_sub(1);
         if let Some(gate) = credential.and_then(|id| table.gates.get_mut(&id)) {
@@ -269,11 +280,9 @@ impl Lanes {
         let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Vec::new() };
         let needed = now.plus(rules.connector.webhook.timeout + LEASE_MARGIN);
         let window = if is_open(rules.connector, now) { rules.window(lane) } else { 0 };
-        let (keep, back): (Vec<_>, Vec<_>) = lane
-            .window
-            .drain(..)
-            .enumerate()
-            .partition(|(place, work)| *place < usize::try_from(window).unwrap_or(usize::MAX) && work.lease_until > needed);
+        let (keep, back): (Vec<_>, Vec<_>) = lane.window.drain(..).enumerate().partition(|(place, work)| {
+            *place < usize::try_from(window).unwrap_or(usize::MAX) && work.lease_until > needed
+        });
         lane.window = keep.into_iter().map(|(_, work)| work).collect();
         lane.behind |= !back.is_empty();
         back.into_iter().map(|(_, work)| work).collect()

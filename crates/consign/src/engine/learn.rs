@@ -78,11 +78,19 @@ impl Engine {
             }
             Some(LaneChange::Pause) => {
                 let reason = "The tool answered 410: the address is gone.";
-                connectors::set_state(&mut tx, connector.id, ConnectorState::PausedAfterFailures, reason, now).await?;
+                connectors::set_state(
+                    &mut tx,
+                    connector.id,
+                    ConnectorState::PausedAfterFailures,
+                    reason,
+                    now,
+                )
+                .await?;
             }
             None if too_long => {
                 let state = ConnectorState::PausedAfterFailures;
-                connectors::set_state(&mut tx, connector.id, state, "It only failed for 5 days.", now).await?;
+                connectors::set_state(&mut tx, connector.id, state, "It only failed for 5 days.", now)
+                    .await?;
             }
             None => {}
         }

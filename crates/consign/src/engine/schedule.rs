@@ -63,7 +63,8 @@ impl Engine {
         for id in self.lanes.known() {
             let surplus = match snapshot.connector(id) {
                 Some(connector) => {
-                    let rules = Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+                    let rules =
+                        Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
                     self.lanes.surplus(&rules, now)
                 }
                 None => self.lanes.forget(id),
@@ -80,7 +81,9 @@ impl Engine {
     async fn probe_refused(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.snapshot();
         for connector in snapshot.connectors() {
-            let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else { continue };
+            let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else {
+                continue;
+            };
             if !credential.seen.code.holds() || !self.probe_is_due(credential, now) {
                 continue;
             }

@@ -115,7 +115,10 @@ fn read(sent: Sent, now: Timestamp) -> Result<(String, Rights, Option<Timestamp>
         Some(day) => {
             let end = day.as_str().and_then(|day| Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z")));
             if end.is_none_or(|end| end < now) {
-                reader.refuse("ends_on", Fault::new("past_date", "Ends on must be a date such as 2027-02-20, today or later"));
+                reader.refuse(
+                    "ends_on",
+                    Fault::new("past_date", "Ends on must be a date such as 2027-02-20, today or later"),
+                );
             }
             end
         }

@@ -196,7 +196,9 @@ fn action(old: &Credential, new: &Credential) -> String {
     let replaced: Vec<_> = new
         .secrets
         .iter()
-        .filter(|(key, secret)| old.secrets.get(*key).is_none_or(|before| before.generation != secret.generation))
+        .filter(|(key, secret)| {
+            old.secrets.get(*key).is_none_or(|before| before.generation != secret.generation)
+        })
         .map(|(key, _)| label_of(new, key))
         .collect();
     let only_secrets = old.name == new.name && old.origin == new.origin && old.plain == new.plain;
@@ -314,7 +316,11 @@ pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Credent
     found.ok_or(OpError::NotFound("credential"))
 }
 
-pub(super) async fn users_of(db: &mut Db, id: CredentialId, now: Timestamp) -> Result<Vec<Usage>, StoreError> {
+pub(super) async fn users_of(
+    db: &mut Db,
+    id: CredentialId,
+    now: Timestamp,
+) -> Result<Vec<Usage>, StoreError> {
     let found = connectors::by_credential(db, id).await?;
     let ids: Vec<_> = found.iter().map(|connector| connector.id).collect();
     let counts = connectors::counts_24h(db, &ids, now.minus(DAY)).await?;

@@ -123,7 +123,12 @@ pub enum Resolution {
 ///
 /// # Errors
 /// When it is not held on its own account.
-pub async fn resolve(app: &App, actor: &Actor, id: DeliveryId, resolution: Resolution) -> Result<Value, OpError> {
+pub async fn resolve(
+    app: &App,
+    actor: &Actor,
+    id: DeliveryId,
+    resolution: Resolution,
+) -> Result<Value, OpError> {
     match resolution {
         Resolution::SendAgain => change(app, actor, id, "Sent delivery again", Act::Release).await,
         Resolution::Delivered => change(app, actor, id, "Marked delivery as delivered", Act::Delivered).await,
@@ -145,11 +150,16 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
     let line = find_line(&mut tx, id).await?;
     let (changed, sentence) = match act {
         Act::Cancel => (deliveries::cancel(&mut tx, id, now).await?, "This delivery has ended already"),
-        Act::TryNow => (deliveries::try_now(&mut tx, id, now).await?, "This delivery is not waiting for a retry"),
-        Act::Release => (deliveries::release(&mut tx, id, now).await?, "This delivery is not held for a decision"),
-        Act::Delivered => {
-            (deliveries::resolve_delivered(&mut tx, id, now).await?, "This delivery is not held for a decision")
+        Act::TryNow => {
+            (deliveries::try_now(&mut tx, id, now).await?, "This delivery is not waiting for a retry")
         }
+        Act::Release => {
+            (deliveries::release(&mut tx, id, now).await?, "This delivery is not held for a decision")
+        }
+        Act::Delivered => (
+            deliveries::resolve_delivered(&mut tx, id, now).await?,
+            "This delivery is not held for a decision",
+        ),
     };
     if !changed {
         return Err(OpError::WrongState(sentence.to_owned()));
@@ -236,7 +246,9 @@ fn object(line: &Line) -> Object<'_> {
 /// The words for a state: an open delivery says what it is doing.
 fn shown_state(app: &App, delivery: &Delivery) -> (&'static str, &'static str) {
     match delivery.shown_state().0 {
-        DeliveryState::Pending if app.engine.is_under_way(delivery.connector, delivery.id) => ("sending", "Sending"),
+        DeliveryState::Pending if app.engine.is_under_way(delivery.connector, delivery.id) => {
+            ("sending", "Sending")
+        }
         DeliveryState::Pending if delivery.last_outcome.is_some() => ("retrying", "Retrying"),
         DeliveryState::Pending => ("waiting", "Waiting"),
         DeliveryState::Held => ("held", "On hold"),
@@ -250,7 +262,8 @@ fn show(app: &App, line: &Line) -> Value {
     let delivery = &line.delivery;
     let snapshot = app.engine.snapshot();
     let connector = snapshot.connector(delivery.connector);
-    let credential = connector.and_then(|connector| connector.credential).and_then(|id| snapshot.credential(id));
+    let credential =
+        connector.and_then(|connector| connector.credential).and_then(|id| snapshot.credential(id));
     let attempts_max = connector.map_or(10, |connector| attempts_max(app, connector));
     let (shown_state, state_label) = shown_state(app, delivery);
     let (state, reason) = delivery.shown_state();
@@ -259,7 +272,10 @@ fn show(app: &App, line: &Line) -> Value {
     put("id", json!(delivery.id));
     put("event", json!({ "id": delivery.event, "type": line.event_type, "subject": line.subject }));
     put("connector", json!({ "id": delivery.connector, "name": delivery.connector_name, "kind": "webhook" }));
-    put("credential", json!(credential.map(|credential| json!({ "id": credential.id, "name": credential.name }))));
+    put(
+        "credential",
+        json!(credential.map(|credential| json!({ "id": credential.id, "name": credential.name }))),
+    );
     put("state", json!(state.kind()));
     put("shown_state", json!(shown_state));
     put("state_label", json!(state_label));
@@ -303,7 +319,9 @@ fn actions(delivery: &Delivery, connector_exists: bool) -> Vec<&'static str> {
 /// What happened, what happens next, and what is needed, in sentences.
 fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize) -> String {
     let answer = match (delivery.last_status, delivery.last_message.as_deref()) {
-        (Some(status), Some(message)) => format!("The tool answered {status}: {}.", message.trim_end_matches('.')),
+        (Some(status), Some(message)) => {
+            format!("The tool answered {status}: {}.", message.trim_end_matches('.'))
+        }
         (Some(status), None) => format!("The tool answered {status}."),
         (None, Some(message)) => format!("{}.", message.trim_end_matches('.')),
         (None, None) => String::new(),
@@ -312,13 +330,20 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize) ->
         "waiting" => "It has not been sent yet. Nothing is needed from you.".to_owned(),
         "sending" => "It is being sent now.".to_owned(),
         "retrying" => {
-            format!("Attempt {} of {attempts_max} comes by itself. Nothing is needed from you.", delivery.attempts + 1)
+            format!(
+                "Attempt {} of {attempts_max} comes by itself. Nothing is needed from you.",
+                delivery.attempts + 1
+            )
         }
         "held" => {
             let reason = delivery.shown_state().1.map_or("", HoldReason::text);
             format!("{reason} {}", repair(delivery))
         }
-        "delivered" => delivery.reference.as_ref().map(|reference| format!("Reference: {reference}.")).unwrap_or_default(),
+        "delivered" => delivery
+            .reference
+            .as_ref()
+            .map(|reference| format!("Reference: {reference}."))
+            .unwrap_or_default(),
         "failed" => "It is not tried again by itself. You can replay it.".to_owned(),
         _ => "It was stopped and is not sent.".to_owned(),
     };
@@ -333,8 +358,12 @@ fn repair(delivery: &Delivery) -> &'static str {
         Some(HoldReason::NotAllowed) => "Check the role of the account, then resume the webhook.",
         Some(HoldReason::DestinationBlocked) => "The operator of this server can allow it with egress.allow.",
         Some(HoldReason::NotRendered) => "Edit the webhook, and it continues.",
-        Some(HoldReason::RepeatedCrash | HoldReason::NoAnswer) => "Decide: send it again, mark it as delivered, or cancel it.",
-        Some(HoldReason::ConnectorPaused | HoldReason::PausedAfterFailures) => "Resume the webhook, and it continues.",
+        Some(HoldReason::RepeatedCrash | HoldReason::NoAnswer) => {
+            "Decide: send it again, mark it as delivered, or cancel it."
+        }
+        Some(HoldReason::ConnectorPaused | HoldReason::PausedAfterFailures) => {
+            "Resume the webhook, and it continues."
+        }
         None => "",
     }
 }

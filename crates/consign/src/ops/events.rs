@@ -30,7 +30,8 @@ pub async fn accept(app: &App, actor: &Actor, sent: Vec<NewEvent>) -> Result<Vec
         }
     }
     let now = app.now();
-    let accepted = app.engine.accept(sent.into_iter().map(|event| complete(event, actor, now)).collect()).await?;
+    let accepted =
+        app.engine.accept(sent.into_iter().map(|event| complete(event, actor, now)).collect()).await?;
     for event in &accepted {
         let outcome = match event {
             AcceptedEvent { duplicate: true, .. } => "duplicate",
@@ -177,10 +178,12 @@ pub(super) async fn load(app: &App, id: EventId) -> Result<Event, OpError> {
 }
 
 async fn open(app: &App, stored: &StoredEvent) -> Result<Event, OpError> {
-    let removed = || OpError::WrongState("The payload was removed. Payloads are kept for a limited time".to_owned());
+    let removed =
+        || OpError::WrongState("The payload was removed. Payloads are kept for a limited time".to_owned());
     let sealed = stored.sealed_data.as_ref().ok_or_else(removed)?;
     let key = app.engine.payloads().of_day(stored.payload_key).await?.ok_or_else(removed)?;
-    let data = key.decrypt(&stored.event.id.to_string(), sealed).map_err(|error| OpError::Internal(error.into()))?;
+    let data =
+        key.decrypt(&stored.event.id.to_string(), sealed).map_err(|error| OpError::Internal(error.into()))?;
     Ok(Event { data: Bytes::from(data), ..stored.event.clone() })
 }
 

@@ -168,7 +168,8 @@ pub async fn setup(
 ) -> Result<Begun, OpError> {
     let (name, email) = judge_person(name, email, password)?;
     if !setup_link_works(app, token).await? {
-        let sentence = "This set-up link was used or is older than 30 minutes. Make a new one: consign admin setup-link";
+        let sentence =
+            "This set-up link was used or is older than 30 minutes. Make a new one: consign admin setup-link";
         return Err(OpError::WrongState(sentence.to_owned()));
     }
     let password_hash = hash_password(app, password).await?;
@@ -205,13 +206,22 @@ pub async fn setup_unattended(app: &App, email: &str, password: &Secret) -> Resu
     let user = person(now, name, email, password_hash);
     users::insert(&mut tx, &user).await?;
     let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-    audit_entry(app, &mut tx, &Actor::system(now), "Created first administrator", object, Value::Null).await?;
+    audit_entry(app, &mut tx, &Actor::system(now), "Created first administrator", object, Value::Null)
+        .await?;
     tx.commit().await?;
     Ok(())
 }
 
 fn person(now: Timestamp, name: String, email: String, password_hash: String) -> User {
-    User { id: UserId::new(now), name, email, password_hash, theme: String::new(), created_at: now, last_seen_at: None }
+    User {
+        id: UserId::new(now),
+        name,
+        email,
+        password_hash,
+        theme: String::new(),
+        created_at: now,
+        last_seen_at: None,
+    }
 }
 
 fn acting(user: &User, from: Option<IpAddr>, now: Timestamp) -> Actor {
@@ -232,7 +242,9 @@ fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, S
     }
     let length = password.expose().chars().count();
     if length < PASSWORD_CHARS_MIN {
-        faults.push(fault("too_short", "Password must be 12 characters or more. Longer is better").at("password"));
+        faults.push(
+            fault("too_short", "Password must be 12 characters or more. Longer is better").at("password"),
+        );
     } else if length > PASSWORD_CHARS_MAX {
         faults.push(fault("too_long", "Password must be 1,024 characters or fewer").at("password"));
     } else if is_guessed_first(password.expose(), &name, &email) {
@@ -244,7 +256,12 @@ fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, S
 
 /// One repeated character, a run of the keyboard or alphabet, or the person's own name or address.
 fn is_guessed_first(password: &str, name: &str, email: &str) -> bool {
-    const RUNS: [&str; 4] = ["01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "passwordpassword"];
+    const RUNS: [&str; 4] = [
+        "01234567890123456789",
+        "abcdefghijklmnopqrstuvwxyz",
+        "qwertyuiopasdfghjklzxcvbnm",
+        "passwordpassword",
+    ];
     let lower = password.to_lowercase();
     let same = lower.chars().all(|c| lower.starts_with(c));
     let own = [name.to_lowercase(), email.to_lowercase()];
@@ -486,9 +503,7 @@ fn hashed(password: &Secret) -> Result<PasswordHash, argon2::password_hash::Erro
 async fn hash_password(app: &App, password: &Secret) -> Result<String, OpError> {
     let _turn = app.sign_ins.hashes.acquire().await.map_err(|_| OpError::Draining)?;
     let password = Secret::new(password.expose().to_owned());
-    let done = tokio::task::spawn_blocking(move || {
-        hashed(&password).map(|hash| hash.to_string())
-    });
+    let done = tokio::task::spawn_blocking(move || hashed(&password).map(|hash| hash.to_string()));
     let done = done.await.map_err(|error| OpError::Internal(error.into()))?;
     done.map_err(|error| OpError::Internal(error.to_string().into()))
 }

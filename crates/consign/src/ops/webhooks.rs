@@ -1,7 +1,7 @@
 //! Webhooks: create, edit, pause, test, delete.
 
-use consign_core::connector::{Connector, ConnectorState, Webhook, WebhookDraft};
 use consign_core::connector::webhook::RenderFor;
+use consign_core::connector::{Connector, ConnectorState, Webhook, WebhookDraft};
 use consign_core::credential::Credential;
 use consign_core::event::{Event, JSON};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
@@ -189,7 +189,12 @@ pub struct Deleted {
 ///
 /// # Errors
 /// When there is none, or someone else changed it.
-pub async fn delete(app: &App, actor: &Actor, reference: &str, if_match: IfMatch) -> Result<Deleted, OpError> {
+pub async fn delete(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    if_match: IfMatch,
+) -> Result<Deleted, OpError> {
     actor.require(Right::ConnectorsWrite)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -273,9 +278,10 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
     let rendered = draft.webhook.render(&event, &of);
     let (message, body) = rendered.map_err(|error| invalid("template", "not_rendered", error.to_string()))?;
     let origin = credential.map(|credential| credential.shown_address()).unwrap_or_default();
-    let headers = message.headers.iter().map(|(name, value)| {
-        json!({ "name": name.as_str(), "value": value.to_str().unwrap_or_default() })
-    });
+    let headers = message
+        .headers
+        .iter()
+        .map(|(name, value)| json!({ "name": name.as_str(), "value": value.to_str().unwrap_or_default() }));
     Ok(json!({
         "method": message.method.as_str(),
         "url": format!("{origin}{}", message.path.as_str().trim_start_matches('/')),
@@ -288,7 +294,12 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
 ///
 /// # Errors
 /// When there is none, or the event is not accepted.
-pub async fn send_test(app: &App, actor: &Actor, reference: &str, event: Option<Sent>) -> Result<Value, OpError> {
+pub async fn send_test(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    event: Option<Sent>,
+) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
     let connector = by_reference(&mut *app.store.read().await?, reference).await?;
     let id = super::events::accept_test(app, actor, &connector, event.unwrap_or_default()).await?;
@@ -340,7 +351,11 @@ async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>
         Ok(credential) => Ok(Some(credential)),
         Err(OpError::NotFound(_)) => {
             let shown: String = reference.chars().take(80).collect();
-            Err(invalid("credential", "unknown", format!("There is no credential “{shown}”. Choose a credential")))
+            Err(invalid(
+                "credential",
+                "unknown",
+                format!("There is no credential “{shown}”. Choose a credential"),
+            ))
         }
         Err(other) => Err(other),
     }

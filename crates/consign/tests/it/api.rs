@@ -121,7 +121,9 @@ async fn lists_are_filtered() {
     assert_eq!(count("/webhooks?q=beta").await, 1);
     assert_eq!(count("/webhooks?state=active").await, 2);
     assert_eq!(count("/connectors?kind=webhook").await, 2);
-    for path in ["/deliveries?state=nonsense", "/deliveries?created_after=yesterday", "/credentials?status=nonsense"] {
+    for path in
+        ["/deliveries?state=nonsense", "/deliveries?created_after=yesterday", "/credentials?status=nonsense"]
+    {
         consign.get(path).await.expect(400);
     }
     consign.finish().await;
@@ -137,7 +139,10 @@ async fn every_problem_has_its_shape_and_its_page() {
         (consign.get("/deliveries/nonsense").await, 404),
         (consign.call("DELETE", "/credentials", &[], None).await, 405),
         (consign.get("/credentials?x=1").await, 400),
-        (consign.call("POST", "/credentials", &[("content-type", "text/plain")], Some(&credential)).await, 415),
+        (
+            consign.call("POST", "/credentials", &[("content-type", "text/plain")], Some(&credential)).await,
+            415,
+        ),
         (consign.call("POST", "/credentials", &[("content-encoding", "gzip")], Some(&credential)).await, 415),
         (consign.call_as(&consign.key, "POST", "/credentials", &[], "{").await, 400),
         (consign.call_as(&consign.key, "POST", "/credentials", &[], "[]").await, 400),
@@ -198,6 +203,9 @@ async fn the_description_names_every_type_and_no_secret_is_readable() {
     assert_eq!((&me["kind"], &me["rights"]), (&json!("api_key"), &json!(["admin"])), "{me}");
     let audit = consign.all("/audit-entries").await;
     let actions: Vec<&Value> = audit.iter().map(|entry| &entry["action"]).collect();
-    assert!(actions.contains(&&json!("Set up Consign")) && actions.contains(&&json!("Created API key")), "{audit:?}");
+    assert!(
+        actions.contains(&&json!("Set up Consign")) && actions.contains(&&json!("Created API key")),
+        "{audit:?}"
+    );
     consign.finish().await;
 }

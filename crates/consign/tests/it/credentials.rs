@@ -17,10 +17,13 @@ async fn every_type_can_be_created_read_edited_and_sent_back() {
     ];
     for mut body in types {
         let name = body["name"].as_str().unwrap().to_owned();
-        merge(&mut body, &json!({
-            "custom_headers": [{ "name": "X-Key", "value": consign.canary("header"), "sent_with": "both" }],
-            "labels": { "team": "itsm" }, "ends_on": "2099-12-31", "max_concurrency": 3, "max_per_second": 7.5,
-        }));
+        merge(
+            &mut body,
+            &json!({
+                "custom_headers": [{ "name": "X-Key", "value": consign.canary("header"), "sent_with": "both" }],
+                "labels": { "team": "itsm" }, "ends_on": "2099-12-31", "max_concurrency": 3, "max_per_second": 7.5,
+            }),
+        );
         let created = consign.post("/credentials", &body).await.expect(201);
         assert_eq!(created.header("etag"), created.json()["etag"].as_str());
         let id = created.json()["id"].as_str().unwrap().to_owned();
@@ -46,7 +49,8 @@ async fn every_type_can_be_created_read_edited_and_sent_back() {
         let sent = consign.event(&name, &json!(1)).await;
         consign.until(sent.delivery(), "delivered").await;
         let history = consign.get(&format!("/credentials/{id}/history")).await.expect(200).json();
-        let actions: Vec<_> = history["items"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
+        let actions: Vec<_> =
+            history["items"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
         assert_eq!(actions, ["Edited credential", "Created credential"], "{history}");
         let usage = consign.get(&format!("/credentials/{id}/usage")).await.expect(200).json();
         assert_eq!(usage["items"][0]["name"], name);
@@ -70,7 +74,9 @@ async fn a_mask_is_never_a_value() {
         let reply = consign.patch("/credentials/itsm", &json!({ "password": value })).await;
         assert_eq!(reply.status, 422, "{value}: {}", reply.text());
         let value = json!({ "value": value });
-        let reply = consign.call("PUT", "/credentials/itsm/secrets/password", &[("if-match", "*")], Some(&value)).await;
+        let reply = consign
+            .call("PUT", "/credentials/itsm/secrets/password", &[("if-match", "*")], Some(&value))
+            .await;
         assert_eq!(reply.status, 422, "{value}: {}", reply.text());
     }
     let shown = json!({ "set": true, "updated_at": "2026-11-03T10:12:00Z", "updated_by": "Ana Silva" });
@@ -81,7 +87,10 @@ async fn a_mask_is_never_a_value() {
     consign.until(sent.delivery(), "delivered").await;
     let expected = format!("consign:{password}");
     use base64::prelude::{BASE64_STANDARD, Engine as _};
-    assert_eq!(tool.asked()[0].header("authorization"), format!("Basic {}", BASE64_STANDARD.encode(expected)));
+    assert_eq!(
+        tool.asked()[0].header("authorization"),
+        format!("Basic {}", BASE64_STANDARD.encode(expected))
+    );
     consign.finish().await;
 }
 
@@ -97,33 +106,68 @@ async fn every_fault_has_its_place_and_its_sentence() {
         assert!(faults.contains(&expected), "{change}: {faults:?}");
     };
     check(json!({ "name": " " }), "/name", "missing", "Enter a name").await;
-    check(json!({ "name": "x".repeat(81) }), "/name", "too_long", "Name must be 80 characters or fewer").await;
-    check(json!({ "name": "a\nb" }), "/name", "bad_characters", "Name must not include line breaks or tabs").await;
+    check(json!({ "name": "x".repeat(81) }), "/name", "too_long", "Name must be 80 characters or fewer")
+        .await;
+    check(json!({ "name": "a\nb" }), "/name", "bad_characters", "Name must not include line breaks or tabs")
+        .await;
     check(json!({ "protocol": "" }), "/protocol", "missing", "Select a protocol").await;
-    check(json!({ "authorization_type": "" }), "/authorization_type", "missing", "Select an authorization type").await;
+    check(
+        json!({ "authorization_type": "" }),
+        "/authorization_type",
+        "missing",
+        "Select an authorization type",
+    )
+    .await;
     check(json!({ "username": "" }), "/username", "missing", "Enter a username").await;
-    check(json!({ "username": "a:b" }), "/username", "bad_characters", "Username must not include a colon (:)").await;
-    check(json!({ "username": "x".repeat(256) }), "/username", "too_long", "Username must be 255 characters or fewer").await;
+    check(
+        json!({ "username": "a:b" }),
+        "/username",
+        "bad_characters",
+        "Username must not include a colon (:)",
+    )
+    .await;
+    check(
+        json!({ "username": "x".repeat(256) }),
+        "/username",
+        "too_long",
+        "Username must be 255 characters or fewer",
+    )
+    .await;
     check(json!({ "password": "" }), "/password", "missing", "Enter a password").await;
     let long = "x".repeat(1_025);
-    check(json!({ "password": long }), "/password", "too_long", "Password must be 1,024 characters or fewer").await;
+    check(json!({ "password": long }), "/password", "too_long", "Password must be 1,024 characters or fewer")
+        .await;
     check(json!({ "url_address": "" }), "/url_address", "missing", "Enter the URL address").await;
     let http = "http://tool.example.org/";
-    check(json!({ "url_address": http }), "/url_address", "https_needed", "URL address must start with https://").await;
+    check(
+        json!({ "url_address": http }),
+        "/url_address",
+        "https_needed",
+        "URL address must start with https://",
+    )
+    .await;
     let user = "https://me@tool.example.org/";
     let sentence = "URL address must not include a username or password. Use authorization type Basic";
     check(json!({ "url_address": user }), "/url_address", "user_info", sentence).await;
     let path = "https://tool.example.org/api/now";
     let sentence = "URL address must end after the host or port. Put “/api/now” in the webhook";
     check(json!({ "url_address": path }), "/url_address", "path_given", sentence).await;
-    check(json!({ "ends_on": "2020-01-01" }), "/ends_on", "past_date", "Ends on must be today or later").await;
-    check(json!({ "max_concurrency": 65 }), "/max_concurrency", "out_of_range", "Enter a number from 1 to 64").await;
+    check(json!({ "ends_on": "2020-01-01" }), "/ends_on", "past_date", "Ends on must be today or later")
+        .await;
+    check(
+        json!({ "max_concurrency": 65 }),
+        "/max_concurrency",
+        "out_of_range",
+        "Enter a number from 1 to 64",
+    )
+    .await;
     let rate = "Enter a number from 0.1 to 1,000";
     check(json!({ "max_per_second": 0 }), "/max_per_second", "out_of_range", rate).await;
     check(json!({ "labels": { "A B": "x" } }), "/labels", "bad_form", "Label must look like key=value").await;
     let rows = json!({ "custom_headers": [{ "name": "Authorization", "value": "x" }] });
     check(rows, "/custom_headers/0/name", "reserved", "Authorization is set automatically").await;
-    let rows = json!({ "custom_headers": [{ "name": "X-A", "value": "1" }, { "name": "x-a", "value": "2" }] });
+    let rows =
+        json!({ "custom_headers": [{ "name": "X-A", "value": "1" }, { "name": "x-a", "value": "2" }] });
     check(rows, "/custom_headers/1/name", "listed_twice", "x-a is listed twice").await;
     let rows = json!({ "custom_headers": [{ "name": "X-A" }] });
     check(rows, "/custom_headers/0/value", "missing", "Enter a value for X-A").await;
@@ -150,10 +194,15 @@ async fn unknown_fields_are_refused_with_a_suggestion_and_no_value() {
     assert!(faults[0].2.contains("does not belong to Basic"), "{faults:?}");
     let reply = consign.get("/credentials?nmae=x").await.expect(400);
     assert_eq!(reply.code(), "unknown_parameter");
-    let webhook = json!({ "name": "x", "credential": "x", "pth": "/" });
+    consign.credential(&basic("itsm", origin, "consign", &typed)).await;
+    let webhook = json!({ "name": "x", "credential": "itsm", "pth": "/", "event_types": ["*"] });
     let reply = consign.post("/webhooks", &webhook).await.expect(422);
-    assert!(reply.faults().iter().any(|fault| fault.0 == "/pth" && fault.2.contains("path")), "{}", reply.text());
-    assert!(consign.all("/credentials").await.is_empty());
+    assert!(
+        reply.faults().iter().any(|fault| fault.0 == "/pth" && fault.2.contains("path")),
+        "{}",
+        reply.text()
+    );
+    assert!(consign.all("/webhooks").await.is_empty());
     consign.finish().await;
 }
 
@@ -163,7 +212,11 @@ async fn names_are_unique_without_regard_to_case() {
     let origin = "https://tool.example.org/";
     consign.credential(&bearer("Jir\u{e4}", origin, &consign.canary("token"))).await;
     for name in ["jir\u{e4}", " JIR\u{c4} ", "Jira\u{308}"] {
-        let faults = consign.post("/credentials", &bearer(name, origin, &consign.canary("token"))).await.expect(422).faults();
+        let faults = consign
+            .post("/credentials", &bearer(name, origin, &consign.canary("token")))
+            .await
+            .expect(422)
+            .faults();
         assert_eq!(faults[0].1, "not_unique", "{name}");
         assert!(faults[0].2.ends_with("already exists. Choose another name"), "{faults:?}");
     }
@@ -177,7 +230,10 @@ async fn a_secret_edited_behind_the_back_of_the_program_does_not_open() {
     let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
     consign.stop().await;
     let origin = elsewhere.origin();
-    let before = consign.database.number("select count(*) from credential where origin like 'https://127.0.0.1:%'").await;
+    let before = consign
+        .database
+        .number("select count(*) from credential where origin like 'https://127.0.0.1:%'")
+        .await;
     assert_eq!(before, 1);
     consign.database.execute(&format!("update credential set origin = '{}'", origin)).await;
     consign.start_again().await;
@@ -189,7 +245,10 @@ async fn a_secret_edited_behind_the_back_of_the_program_does_not_open() {
     // Entered again, it is sealed to where it goes now.
     let token = consign.canary("token");
     let body = json!({ "value": token });
-    consign.call("PUT", "/credentials/itsm/secrets/token", &[("if-match", "*")], Some(&body)).await.expect(200);
+    consign
+        .call("PUT", "/credentials/itsm/secrets/token", &[("if-match", "*")], Some(&body))
+        .await
+        .expect(200);
     consign.until(sent.delivery(), "delivered").await;
     assert_eq!(elsewhere.asked()[0].header("authorization"), format!("Bearer {token}"));
     let shown = consign.get(&format!("/webhooks/{webhook}")).await.json();

@@ -70,11 +70,17 @@ async fn cloudevents_come_in_all_three_forms() {
     let batch = json!([structured("2"), structured("3")]).to_string();
     let missing = send("application/cloudevents-batch+json", &[], batch.clone()).await.expect(400);
     assert_eq!(missing.code(), "idempotency_key_needed");
-    let many = send("application/cloudevents-batch+json", &[("idempotency-key", "b")], batch).await.expect(202);
+    let many =
+        send("application/cloudevents-batch+json", &[("idempotency-key", "b")], batch).await.expect(202);
     assert_eq!(many.json().as_array().unwrap().len(), 2);
     let binary = [
-        ("ce-specversion", "1.0"), ("ce-id", "4"), ("ce-source", "/dex"), ("ce-type", "device.low"),
-        ("ce-subject", "LT-1"), ("ce-time", "2026-11-22T13:56:54Z"), ("ce-tenant", "acme"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "4"),
+        ("ce-source", "/dex"),
+        ("ce-type", "device.low"),
+        ("ce-subject", "LT-1"),
+        ("ce-time", "2026-11-22T13:56:54Z"),
+        ("ce-tenant", "acme"),
     ];
     let four = send("application/json", &binary, "{\"score\":2.1}".to_owned()).await.expect(202);
     consign.until_idle().await;
@@ -104,7 +110,10 @@ async fn events_match_by_type_and_condition_and_silence_is_visible() {
     let rows = [
         ("exact", json!({ "event_types": ["device.score.low"] })),
         ("below", json!({ "event_types": ["device.*"] })),
-        ("when", json!({ "event_types": ["device.*"], "only_when": "data.score < 3 and data.site in [\"LIS\", \"OPO\"]" })),
+        (
+            "when",
+            json!({ "event_types": ["device.*"], "only_when": "data.score < 3 and data.site in [\"LIS\", \"OPO\"]" }),
+        ),
     ];
     for (name, settings) in &rows {
         consign.bearer_webhook(name, &tool.origin(), settings).await;
@@ -144,7 +153,9 @@ async fn templates_are_filled_in_and_always_parse() {
     assert_eq!((&body["urgency"], &body["tags"]), (&json!(3), &json!(["x", 1, null])));
     assert_eq!((&body["by"], &body["missing"]), (&json!(sent.id), &Value::Null));
     let bad = json!({ "name": "bad", "credential": "itsm", "path": "/x", "event_types": ["*"], "payload": "template" });
-    for (template, code) in [("{ \"a\": ", "bad_form"), ("{ \"a\": {{ device }} }", "unknown_path"), ("", "missing")] {
+    for (template, code) in
+        [("{ \"a\": ", "bad_form"), ("{ \"a\": {{ device }} }", "unknown_path"), ("", "missing")]
+    {
         let mut body = bad.clone();
         body["template"] = json!(template);
         let faults = consign.post("/webhooks", &body).await.expect(422).faults();
@@ -175,11 +186,14 @@ async fn events_that_do_not_fit_are_refused_whole() {
     let big = json!({ "type": "a", "data": "x".repeat(1 << 20) });
     assert_eq!(consign.post("/events", &big).await.expect(413).code(), "too_large");
     let deep = format!("{{\"type\":\"a\",\"data\":{}{}}}", "[".repeat(120), "]".repeat(120));
-    let reply = consign.call_as(&consign.key, "POST", "/events", &[("content-type", "application/json")], deep).await;
+    let reply =
+        consign.call_as(&consign.key, "POST", "/events", &[("content-type", "application/json")], deep).await;
     assert!(reply.status == 422 || reply.status == 400, "{}", reply.text());
-    let unreadable = consign.call_as(&consign.key, "POST", "/events", &[("content-type", "application/json")], "{").await;
+    let unreadable =
+        consign.call_as(&consign.key, "POST", "/events", &[("content-type", "application/json")], "{").await;
     assert_eq!(unreadable.expect(400).code(), "not_readable");
-    let text = consign.call_as(&consign.key, "POST", "/events", &[("content-type", "text/plain")], "hello").await;
+    let text =
+        consign.call_as(&consign.key, "POST", "/events", &[("content-type", "text/plain")], "hello").await;
     assert_eq!(text.expect(415).code(), "media_type_not_accepted");
     assert!(consign.all("/events").await.is_empty(), "nothing was accepted");
     consign.finish().await;

@@ -31,6 +31,7 @@ pub(crate) mod folder;
 pub(crate) mod http;
 pub(crate) mod logs;
 pub(crate) mod page;
+pub(crate) mod process;
 
 /// Longer than anything that a test waits for on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -189,13 +190,14 @@ impl TestConsign {
 
     /// An API key with some rights.
     pub(crate) async fn make_key(&self, scopes: &[&str]) -> String {
-        let body = json!({ "name": format!("key for {}", scopes.join(" ")), "scopes": scopes });
+        let body = json!({ "name": format!("key for {}", scopes[0]), "scopes": scopes });
         let headers = [
             ("cookie", self.session.cookie.as_str()),
             ("consign-csrf", self.session.csrf.as_str()),
             ("content-type", "application/json"),
         ];
-        let reply = self.client.send("POST", "/api/v1/api-keys", &headers, body.to_string()).await.expect(201);
+        let reply =
+            self.client.send("POST", "/api/v1/api-keys", &headers, body.to_string()).await.expect(201);
         let text = reply.json()["text"].as_str().expect("the text of a new key").to_owned();
         let secret = text.rsplit('_').next().unwrap_or_default();
         self.canaries.shown_once("an API key", secret);
@@ -218,7 +220,13 @@ impl TestConsign {
     }
 
     /// A request to the API with the administrator's key.
-    pub(crate) async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Reply {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Reply {
         let mut all = headers.to_vec();
         if body.is_some() && !headers.iter().any(|(name, _)| *name == "content-type") {
             all.push(("content-type", "application/json"));
@@ -258,7 +266,8 @@ impl TestConsign {
         let token = self.canary(&format!("token-of-{}", name.replace(' ', "-")));
         let credential = bearer(name, origin, &token);
         let credential = self.credential(&credential).await;
-        let mut webhook = json!({ "name": name, "credential": credential, "path": "/hook", "event_types": ["*"] });
+        let mut webhook =
+            json!({ "name": name, "credential": credential, "path": "/hook", "event_types": ["*"] });
         merge(&mut webhook, more);
         self.webhook(&webhook).await
     }
@@ -438,7 +447,11 @@ fn leaks(search: &canary::Search, places: &[(String, Vec<u8>)]) -> Vec<String> {
 
 impl Replica {
     /// Starts one over a database; its key ring lies in the data folder.
-    pub(crate) async fn start(folder: &Folder, database: &Database, edit: fn(&mut Config)) -> Result<Self, String> {
+    pub(crate) async fn start(
+        folder: &Folder,
+        database: &Database,
+        edit: fn(&mut Config),
+    ) -> Result<Self, String> {
         let local = (Ipv4Addr::LOCALHOST, 0);
         let (listener, metrics_listener) =
             (TcpListener::bind(local).await.unwrap(), TcpListener::bind(local).await.unwrap());
@@ -447,7 +460,8 @@ impl Replica {
         telemetry::metrics();
         keys::create_folder(&config.data.dir).unwrap();
         let url = DatabaseUrl::parse(&config.database_url()).map_err(|error| error.to_string())?;
-        let store = Store::open(&url, config.database.max_connections).await.map_err(|error| error.to_string())?;
+        let store =
+            Store::open(&url, config.database.max_connections).await.map_err(|error| error.to_string())?;
         let empty = !config.own_keys_file().exists();
         let ring = keys::load(&config, empty).map_err(|error| error.to_string())?.ring;
         let app = App::start(config, ring, store).await.map_err(|error| error.to_string())?;
@@ -517,7 +531,8 @@ async fn set_up(replica: &Replica, client: &Client, password: &str) -> Session {
 pub(crate) async fn session_of(client: &Client, reply: &Reply) -> Session {
     let cookies = reply.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
     let mut cookies = cookies.filter_map(|cookie| cookie.split(';').next());
-    let cookie = cookies.find(|cookie| cookie.starts_with("consign-local=")).expect("a session cookie").to_owned();
+    let cookie =
+        cookies.find(|cookie| cookie.starts_with("consign-local=")).expect("a session cookie").to_owned();
     let page = client.send("GET", "/api-keys", &[("cookie", &cookie)], "").await.expect(200);
     Session { csrf: value_of(&page.text(), "csrf").expect("a form with its token"), cookie }
 }

@@ -18,7 +18,10 @@ async fn the_same_request_is_done_once_and_answered_alike(consign: TestConsign) 
     let again = consign.call("POST", "/credentials", &key, Some(&body)).await.expect(201);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.json(), first.json());
-    assert_eq!((again.header("etag"), again.header("location")), (first.header("etag"), first.header("location")));
+    assert_eq!(
+        (again.header("etag"), again.header("location")),
+        (first.header("etag"), first.header("location"))
+    );
     consign.restart().await;
     let later = consign.call("POST", "/credentials", &key, Some(&body)).await.expect(201);
     assert_eq!(later.json(), first.json(), "across a restart");
@@ -32,7 +35,8 @@ async fn the_same_request_is_done_once_and_answered_alike(consign: TestConsign) 
     // Another caller's key is another key.
     let caller = consign.make_key(&["credentials:write"]).await;
     let headers = [("idempotency-key", "create-1"), ("content-type", "application/json")];
-    let theirs = consign.call_as(&caller, "POST", "/credentials", &headers, other.to_string()).await.expect(201);
+    let theirs =
+        consign.call_as(&caller, "POST", "/credentials", &headers, other.to_string()).await.expect(201);
     assert_eq!(theirs.header("idempotency-replayed"), None);
     // A request that was refused may be corrected under the same key.
     let key = [("idempotency-key", "create-2")];

@@ -28,11 +28,19 @@ async fn a_basic_credential_delivers_fifty_events_to_nginx(consign: TestConsign)
         assert_eq!(delivery["last_status"], 201, "{delivery}");
         assert_eq!(delivery["reference"], "INC0010001", "{delivery}");
     }
-    let mut seen: Vec<_> = nginx.log().into_iter().map(|line| {
-        assert_eq!((line.user.as_str(), line.status), ("consign", 201), "{line:?}");
-        assert_eq!((line.method.as_str(), line.path.as_str()), ("POST", "/api/now/table/incident"), "{line:?}");
-        line.event
-    }).collect();
+    let mut seen: Vec<_> = nginx
+        .log()
+        .into_iter()
+        .map(|line| {
+            assert_eq!((line.user.as_str(), line.status), ("consign", 201), "{line:?}");
+            assert_eq!(
+                (line.method.as_str(), line.path.as_str()),
+                ("POST", "/api/now/table/incident"),
+                "{line:?}"
+            );
+            line.event
+        })
+        .collect();
     let mut sent: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     seen.sort_unstable();
     sent.sort_unstable();
@@ -52,7 +60,8 @@ async fn a_refused_password_holds_everything_until_it_is_replaced(consign: TestC
                           "max_concurrency": 1 });
     let webhook = consign.webhook(&webhook).await;
     let mut events = vec![consign.event("a.b", &json!(0)).await];
-    let shown = consign.until_shows(&format!("/credentials/{credential}"), "/status/code", "sign_in_refused").await;
+    let shown =
+        consign.until_shows(&format!("/credentials/{credential}"), "/status/code", "sign_in_refused").await;
     assert_eq!(shown["status"]["label"], "Sign-in refused");
     assert_eq!(shown["status"]["needs_attention"], true);
     consign.until_shows(&format!("/webhooks/{webhook}"), "/state", "held").await;
@@ -75,7 +84,8 @@ async fn a_refused_password_holds_everything_until_it_is_replaced(consign: TestC
     for event in &events {
         consign.until(event.delivery(), "delivered").await;
     }
-    let delivered: Vec<_> = nginx.log().into_iter().filter(|line| line.status == 201).map(|line| line.event).collect();
+    let delivered: Vec<_> =
+        nginx.log().into_iter().filter(|line| line.status == 201).map(|line| line.event).collect();
     let sent: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     assert_eq!(delivered, sent, "oldest first");
     let healthy = eventually("the credential to work", async || {

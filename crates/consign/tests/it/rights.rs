@@ -34,14 +34,20 @@ async fn every_operation_is_closed_to_nobody_and_to_the_wrong_key() {
         assert!(nobody.header("www-authenticate").is_some());
         let Some(right) = right else { continue };
         let others: Vec<_> = Right::ALL.iter().map(|right| right.kind()).collect();
-        let others: Vec<_> = others.into_iter().filter(|other| *other != right && *other != "admin").collect();
+        let others: Vec<_> =
+            others.into_iter().filter(|other| *other != right && *other != "admin").collect();
         let wrong = consign.make_key(&others).await;
         let refused = consign.call_as(&wrong, method, path, &[], "").await.expect(403);
         assert_eq!(refused.code(), "not_allowed", "{method} {path}");
         assert_eq!(refused.json()["right"], **right, "{method} {path}");
         let fitting = consign.make_key(&[right]).await;
         let let_in = consign.call_as(&fitting, method, path, &[], "").await;
-        assert!(![401, 403, 500].contains(&let_in.status), "{method} {path}: {} {}", let_in.status, let_in.text());
+        assert!(
+            ![401, 403, 500].contains(&let_in.status),
+            "{method} {path}: {} {}",
+            let_in.status,
+            let_in.text()
+        );
     }
     consign.finish().await;
 }
@@ -53,7 +59,15 @@ async fn keys_that_are_cut_changed_unknown_ended_or_revoked_are_refused() {
     consign.call_as(&key, "GET", "/events", &[], "").await.expect(200);
     let (last, other) = (key.len() - 1, if key.ends_with('0') { "1" } else { "0" });
     let stranger = format!("csg_{}_{}", "0".repeat(26), "0".repeat(70));
-    for wrong in [&key[..last], &format!("{}{other}", &key[..last]), "csg_", "", "Bearer", &stranger, &key.to_uppercase()] {
+    for wrong in [
+        &key[..last],
+        &format!("{}{other}", &key[..last]),
+        "csg_",
+        "",
+        "Bearer",
+        &stranger,
+        &key.to_uppercase(),
+    ] {
         let reply = consign.call_as(wrong, "GET", "/events", &[], "").await.expect(401);
         assert_eq!(reply.code(), "key_not_accepted");
         assert!(!reply.text().contains(&key[10..]));
@@ -64,7 +78,8 @@ async fn keys_that_are_cut_changed_unknown_ended_or_revoked_are_refused() {
     let headers = [("authorization", twice.as_str()), ("authorization", twice.as_str())];
     consign.client.send("GET", "/api/v1/events", &headers, "").await.expect(401);
     let listed = consign.get("/api-keys").await.expect(200).json();
-    let id = listed["items"].as_array().unwrap().iter().find(|row| row["name"] == "key for events:read").unwrap();
+    let id =
+        listed["items"].as_array().unwrap().iter().find(|row| row["name"] == "key for events:read").unwrap();
     let id = id["id"].as_str().unwrap();
     consign.call("DELETE", &format!("/api-keys/{id}"), &[], None).await.expect(204);
     consign.call_as(&key, "GET", "/events", &[], "").await.expect(401);
@@ -97,7 +112,10 @@ async fn a_session_of_the_console_needs_its_token_on_the_api() {
     let shown = me(vec![owned(cookie), owned(token)]).await.expect(200).json();
     assert_eq!((&shown["kind"], &shown["name"]), (&json!("user"), &json!("Ana Silva")));
     assert_eq!(me(vec![owned(cookie)]).await.expect(403).code(), "csrf_token_needed");
-    assert_eq!(me(vec![owned(cookie), owned(("consign-csrf", "wrong"))]).await.expect(403).code(), "csrf_token_needed");
+    assert_eq!(
+        me(vec![owned(cookie), owned(("consign-csrf", "wrong"))]).await.expect(403).code(),
+        "csrf_token_needed"
+    );
     let cross = me(vec![owned(cookie), owned(token), owned(("sec-fetch-site", "cross-site"))]).await;
     assert_eq!(cross.expect(403).code(), "csrf_token_needed");
     assert_eq!(me(vec![owned(("cookie", "consign-local=wrong")), owned(token)]).await.status, 401);

@@ -8,10 +8,17 @@ use crate::harness::{TestConsign, eventually};
 use crate::peers::{Answer, Tool};
 
 /// The delivery waits about so many seconds, and nothing else of its connector is sent meanwhile.
-async fn check(consign: &TestConsign, tool: &Tool, name: &str, answer: Answer, wait: std::ops::RangeInclusive<i64>) {
+async fn check(
+    consign: &TestConsign,
+    tool: &Tool,
+    name: &str,
+    answer: Answer,
+    wait: std::ops::RangeInclusive<i64>,
+) {
     let (before, path) = (tool.count(), format!("/{name}"));
     tool.answer_next(answer);
-    let webhook = json!({ "path": path, "event_types": [format!("t.{name}")], "retry_schedule_seconds": [3600] });
+    let webhook =
+        json!({ "path": path, "event_types": [format!("t.{name}")], "retry_schedule_seconds": [3600] });
     consign.bearer_webhook(name, &tool.origin(), &webhook).await;
     let first = consign.event(&format!("t.{name}"), &json!(1)).await;
     let delivery = consign.until(first.delivery(), "retrying").await;
@@ -44,7 +51,14 @@ async fn every_dialect_of_rate_limits_is_understood() {
     check(&consign, &tool, "forever", limited(&[("retry-after", "999999999")]), 86_400..=95_100).await;
     check(&consign, &tool, "unavailable", Answer::with(503, &[("retry-after", "90")]), 90..=100).await;
     check(&consign, &tool, "forbidden", Answer::with(403, &[("retry-after", "45")]), 45..=51).await;
-    check(&consign, &tool, "standard", limited(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "75")]), 75..=84).await;
+    check(
+        &consign,
+        &tool,
+        "standard",
+        limited(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "75")]),
+        75..=84,
+    )
+    .await;
     check(&consign, &tool, "delta", limited(&[("x-ratelimit-reset", "200")]), 200..=222).await;
     // The clock of this test was moved; what a tool says by its own clock has passed long ago.
     let past = now().to_string();

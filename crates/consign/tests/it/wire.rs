@@ -7,11 +7,17 @@ use crate::harness::{TestConsign, basic, bearer, merge};
 use crate::peers::{Answer, Tool};
 
 /// One event through one credential: the request as it arrived.
-async fn sent_with(consign: &TestConsign, tool: &Tool, credential: &Value, webhook: &Value) -> crate::peers::Asked {
+async fn sent_with(
+    consign: &TestConsign,
+    tool: &Tool,
+    credential: &Value,
+    webhook: &Value,
+) -> crate::peers::Asked {
     let before = tool.count();
     let name = credential["name"].as_str().unwrap();
     consign.credential(credential).await;
-    let mut body = json!({ "name": name, "credential": name, "path": "/hook", "event_types": [format!("for.{name}")] });
+    let mut body =
+        json!({ "name": name, "credential": name, "path": "/hook", "event_types": [format!("for.{name}")] });
     merge(&mut body, webhook);
     consign.webhook(&body).await;
     let event = consign.event(&format!("for.{name}"), &json!({ "n": 1 })).await;
@@ -26,7 +32,9 @@ async fn basic_sends_user_and_password_in_base64_of_utf8() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;
     let password = consign.canaries.plant_within("password", "open sesame: ", "\u{20ac}~!@#$%^&*()");
-    let asked = sent_with(&consign, &tool, &basic("basic", &tool.origin(), "Al\u{e4}ddin", &password), &json!({})).await;
+    let asked =
+        sent_with(&consign, &tool, &basic("basic", &tool.origin(), "Al\u{e4}ddin", &password), &json!({}))
+            .await;
     let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("Al\u{e4}ddin:{password}")));
     assert_eq!(asked.header("authorization"), expected);
     assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/hook"));
@@ -69,7 +77,8 @@ async fn without_authorization_the_secret_address_is_used_as_it_is() {
     let tool = Tool::start().await;
     let secret = consign.canary("hook");
     let address = format!("{}services/T1/{secret}?key=a%20b&x={secret}", tool.origin());
-    let credential = json!({ "name": "chat", "protocol": "https", "url_address": address, "authorization_type": "none" });
+    let credential =
+        json!({ "name": "chat", "protocol": "https", "url_address": address, "authorization_type": "none" });
     let asked = sent_with(&consign, &tool, &credential, &json!({ "path": "" })).await;
     assert_eq!(asked.target, format!("/services/T1/{secret}?key=a%20b&x={secret}"));
     assert!(asked.headers_named("authorization").is_empty());
@@ -94,14 +103,22 @@ async fn custom_headers_go_with_every_request_and_are_kept_by_name() {
         { "name": "X-Api-Key", "value": key },
         { "name": "X-Site", "value": site, "sent_with": "api_request" },
     ]);
-    let asked = sent_with(&consign, &tool, &credential, &json!({ "headers": [{ "name": "X-Plain", "value": "seen" }] })).await;
+    let asked = sent_with(
+        &consign,
+        &tool,
+        &credential,
+        &json!({ "headers": [{ "name": "X-Plain", "value": "seen" }] }),
+    )
+    .await;
     assert_eq!(asked.header("x-api-key"), key);
     assert_eq!(asked.header("x-site"), site);
     assert_eq!(asked.header("x-plain"), "seen");
     let delivery = consign.all("/deliveries").await;
     let attempts = consign.attempts(delivery[0]["id"].as_str().unwrap()).await;
     let headers = attempts[0]["request_headers"].as_array().unwrap();
-    let value = |name: &str| headers.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}"))["value"].clone();
+    let value = |name: &str| {
+        headers.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}"))["value"].clone()
+    };
     assert_eq!(value("authorization"), "hidden");
     assert_eq!(value("x-api-key"), "hidden");
     assert_eq!(value("x-plain"), "hidden");
@@ -122,7 +139,8 @@ async fn custom_headers_go_with_every_request_and_are_kept_by_name() {
 async fn secrets_that_a_tool_sends_back_are_hidden_everywhere() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;
-    let (password, key) = (consign.canaries.plant_within("password", "a\"b\\", "/ü"), consign.canary("api-key"));
+    let (password, key) =
+        (consign.canaries.plant_within("password", "a\"b\\", "/ü"), consign.canary("api-key"));
     let mut credential = basic("echo", &tool.origin(), "consign", &password);
     credential["custom_headers"] = json!([{ "name": "X-Api-Key", "value": key }]);
     consign.credential(&credential).await;

@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::ops::{Actor, api_keys};
 
 /// A Consign in a folder of its own, removed when dropped.
-struct Served {
-    app: Arc<App>,
+pub(super) struct Served {
+    pub(super) app: Arc<App>,
     router: Router,
     folder: PathBuf,
 }
@@ -26,10 +26,10 @@ impl Drop for Served {
 }
 
 /// What came back.
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
 }
 
 impl Reply {
@@ -42,7 +42,7 @@ impl Reply {
 }
 
 impl Served {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let id = RequestId::new(Timestamp::from_millis(0)).to_string();
         let folder = std::env::temp_dir().join(format!("consign-api-{id}"));
         std::fs::create_dir_all(&folder).unwrap();
@@ -55,7 +55,7 @@ impl Served {
     }
 
     /// The text of a key with these rights.
-    async fn key(&self, rights: Rights) -> String {
+    pub(super) async fn key(&self, rights: Rights) -> String {
         let sent = json!({ "name": "Test", "scopes": rights });
         let actor = Actor::system(self.app.now());
         let (_, text) = api_keys::create(&self.app, &actor, sent.as_object().unwrap().clone()).await.unwrap();
@@ -63,7 +63,7 @@ impl Served {
     }
 
     /// `request` is a method and an address below the base; `headers` are lines.
-    async fn send(&self, key: &str, request: &str, headers: &[&str], body: &str) -> Reply {
+    pub(super) async fn send(&self, key: &str, request: &str, headers: &[&str], body: &str) -> Reply {
         let (method, path) = request.split_once(' ').unwrap();
         let path = if path.starts_with("/docs/") || path.starts_with("/openapi") {
             path.to_owned()

@@ -139,9 +139,10 @@ impl Tool {
 fn age_ms(event: &str, now: Timestamp) -> u64 {
     const ALPHABET: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let digits = event.strip_prefix("evt_").and_then(|text| text.get(..10)).unwrap_or_default();
-    let millis = digits.chars().filter_map(|digit| ALPHABET.find(digit)).fold(0_i64, |sum, digit| {
-        sum * 32 + i64::try_from(digit).unwrap_or(0)
-    });
+    let millis = digits
+        .chars()
+        .filter_map(|digit| ALPHABET.find(digit))
+        .fold(0_i64, |sum, digit| sum * 32 + i64::try_from(digit).unwrap_or(0));
     u64::try_from(now.since(Timestamp::from_millis(millis)).as_millis()).unwrap_or(0)
 }
 
@@ -205,7 +206,9 @@ fn random() -> anyhow::Result<String> {
 fn certificate() -> anyhow::Result<(TlsAcceptor, String)> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.distinguished_name.push(DnType::CommonName, format!("Consign demo {}", RequestId::new(consign_store::local_now())));
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, format!("Consign demo {}", RequestId::new(consign_store::local_now())));
     let authority_key = KeyPair::generate()?;
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);

@@ -35,7 +35,8 @@ struct Row {
 }
 
 /// The fields of every credential but the address.
-const TEXTS: &[&str] = &["name", "protocol", "authorization_type", "ends_on", "labels", "max_concurrency", "max_per_second"];
+const TEXTS: &[&str] =
+    &["name", "protocol", "authorization_type", "ends_on", "labels", "max_concurrency", "max_per_second"];
 
 fn type_of(kind: &str) -> Option<&'static AuthorizationType> {
     auth::find(kind)
@@ -70,7 +71,12 @@ impl CredentialForm {
             let sent_with = header["sent_with"].as_str().unwrap_or_default().to_owned();
             Row { id: format!("{STORED}{name}"), name, sent_with }
         });
-        Self { texts, plain: plain.map(|field| (field.key, text(field.key))).collect(), rows: rows.collect(), notes: Vec::new() }
+        Self {
+            texts,
+            plain: plain.map(|field| (field.key, text(field.key))).collect(),
+            rows: rows.collect(),
+            notes: Vec::new(),
+        }
     }
 
     /// What was typed; secrets go into `kept`.
@@ -119,7 +125,11 @@ impl CredentialForm {
         };
         sent.insert("url_address".to_owned(), json!(address));
         for field in self.entry().iter().flat_map(|entry| entry.fields) {
-            let value = if field.is_secret() { kept.text(field.key) } else { self.plain.get(field.key).map(String::as_str) };
+            let value = if field.is_secret() {
+                kept.text(field.key)
+            } else {
+                self.plain.get(field.key).map(String::as_str)
+            };
             if let Some(value) = value {
                 sent.insert(field.key.to_owned(), json!(value));
             }
@@ -136,7 +146,8 @@ impl CredentialForm {
             let typed = kept.text(field.key).unwrap_or_default();
             if typed.trim() != typed {
                 let label = in_sentence(field.label);
-                let sentence = format!("The {label} starts or ends with a space. Keep it only if that is right.");
+                let sentence =
+                    format!("The {label} starts or ends with a space. Keep it only if that is right.");
                 warnings.push((field.key, sentence));
             }
         }
@@ -152,18 +163,30 @@ impl CredentialForm {
     }
 
     /// The fields for the template. `refresh` is where the page asks for other fields.
-    pub(in crate::console) fn fields(&self, kept: &Kept, current: Option<&Value>, invalid: &[Invalid], refresh: &str) -> Value {
+    pub(in crate::console) fn fields(
+        &self,
+        kept: &Kept,
+        current: Option<&Value>,
+        invalid: &[Invalid],
+        refresh: &str,
+    ) -> Value {
         let warnings = self.warnings(kept);
-        let warn = |key: &str| warnings.iter().find(|(other, _)| *other == key).map_or("", |(_, text)| text.as_str());
+        let warn = |key: &str| {
+            warnings.iter().find(|(other, _)| *other == key).map_or("", |(_, text)| text.as_str())
+        };
         let text = |key: &str, label: &str, hint: &str| {
             with(field(key, label, hint, self.text(key), invalid), json!({ "warning": warn(key) }))
         };
         let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
         let changes = "The fields below change with your choice.";
-        let protocols: Vec<_> =
-            Protocol::ALL.iter().map(|protocol| json!({ "value": protocol.kind(), "label": protocol.label() })).collect();
-        let types: Vec<_> =
-            AUTHORIZATION_TYPES.iter().map(|entry| json!({ "value": entry.kind, "label": entry.label })).collect();
+        let protocols: Vec<_> = Protocol::ALL
+            .iter()
+            .map(|protocol| json!({ "value": protocol.kind(), "label": protocol.label() }))
+            .collect();
+        let types: Vec<_> = AUTHORIZATION_TYPES
+            .iter()
+            .map(|entry| json!({ "value": entry.kind, "label": entry.label }))
+            .collect();
         let of_type = self.entry().map(|entry| self.type_fields(entry, kept, current, invalid, &warnings));
         let more = ["ends_on", "labels", "max_concurrency", "max_per_second"];
         let ends = "If the tool gave the password, token or secret an end date, we remind you 30, 14, 7 and 1 days before.";
@@ -188,23 +211,36 @@ impl CredentialForm {
         })
     }
 
-    fn address_field(&self, kept: &Kept, current: Option<&Value>, invalid: &[Invalid], warning: &str) -> Value {
+    fn address_field(
+        &self,
+        kept: &Kept,
+        current: Option<&Value>,
+        invalid: &[Invalid],
+        warning: &str,
+    ) -> Value {
         if !self.entry().is_some_and(|entry| entry.address_is_secret) {
             let hint = "The start of the address only, up to the first slash after the host. The rest belongs in the webhook.";
             let plain = field("url_address", "URL address", hint, self.text("url_address"), invalid);
-            return with(plain, json!({ "placeholder": "https://host:port/", "mono": true, "warning": warning }));
+            return with(
+                plain,
+                json!({ "placeholder": "https://host:port/", "mono": true, "warning": warning }),
+            );
         }
         let hint = "The whole address the tool gave you. Anyone who has this address can post to it. \
                     We hide everything after the host.";
         let stored = current.filter(|current| current["url_path"]["set"] == json!(true));
-        let preview = stored.map(|current| format!("{}•••", current["url_address"].as_str().unwrap_or_default()));
-        with(field("url_address", "URL address", hint, "", invalid), json!({
-            "secret": true,
-            "set": stored.map_or(Value::Null, |current| saved(&current["url_path"])),
-            "entered": kept.has("url_address"),
-            "preview": preview,
-            "warning": warning,
-        }))
+        let preview =
+            stored.map(|current| format!("{}•••", current["url_address"].as_str().unwrap_or_default()));
+        with(
+            field("url_address", "URL address", hint, "", invalid),
+            json!({
+                "secret": true,
+                "set": stored.map_or(Value::Null, |current| saved(&current["url_path"])),
+                "entered": kept.has("url_address"),
+                "preview": preview,
+                "warning": warning,
+            }),
+        )
     }
 
     fn type_fields(
@@ -220,23 +256,28 @@ impl CredentialForm {
         let fields = entry.fields.iter().map(|of| {
             let value = self.plain.get(of.key).map_or(Value::Null, |text| json!(text));
             let warning = warnings.iter().find(|(key, _)| *key == of.key).map(|(_, text)| text.as_str());
-            with(field(of.key, of.label, of.hint, value, invalid), json!({
-                "secret": of.is_secret(),
-                "mono": false,
-                "optional": of.missing.is_none(),
-                "prefill": of.prefill,
-                "warning": warning.unwrap_or_default(),
-                "set": stored.map_or(Value::Null, |stored| saved(&stored[of.key])),
-                "entered": kept.has(of.key),
-                "preview": if of.is_secret() { self.preview(entry) } else { Value::Null },
-            }))
+            with(
+                field(of.key, of.label, of.hint, value, invalid),
+                json!({
+                    "secret": of.is_secret(),
+                    "mono": false,
+                    "optional": of.missing.is_none(),
+                    "prefill": of.prefill,
+                    "warning": warning.unwrap_or_default(),
+                    "set": stored.map_or(Value::Null, |stored| saved(&stored[of.key])),
+                    "entered": kept.has(of.key),
+                    "preview": if of.is_secret() { self.preview(entry) } else { Value::Null },
+                }),
+            )
         });
         Value::Array(fields.collect())
     }
 
     /// The header that a prefix and a secret make together. The dots are a fixed text, not a length.
     fn preview(&self, entry: &AuthorizationType) -> Value {
-        let Some(prefix) = entry.fields.iter().find(|field| field.key == "header_prefix") else { return Value::Null };
+        let Some(prefix) = entry.fields.iter().find(|field| field.key == "header_prefix") else {
+            return Value::Null;
+        };
         let typed = self.plain.get(prefix.key).map_or(prefix.prefill, String::as_str);
         let separator = if typed.is_empty() || typed.ends_with('=') { "" } else { " " };
         json!(format!("Authorization: {typed}{separator}••••••"))
@@ -244,7 +285,8 @@ impl CredentialForm {
 
     /// What was typed for other types: it comes back when the choice does.
     fn others(&self) -> Value {
-        let shown = |key: &str| self.entry().is_some_and(|entry| entry.fields.iter().any(|field| field.key == key));
+        let shown =
+            |key: &str| self.entry().is_some_and(|entry| entry.fields.iter().any(|field| field.key == key));
         let others = self.plain.iter().filter(|(key, text)| !text.is_empty() && !shown(key));
         Value::Array(others.map(|(key, text)| json!({ "name": key, "value": text })).collect())
     }
@@ -310,7 +352,8 @@ fn rows(form: &Form, kept: &mut Kept) -> Vec<Row> {
             continue;
         }
         if id.is_empty() {
-            let free = |id: &String| !ids.contains(&id.as_str()) && rows.iter().all(|row: &Row| row.id != *id);
+            let free =
+                |id: &String| !ids.contains(&id.as_str()) && rows.iter().all(|row: &Row| row.id != *id);
             id = (1..).map(|number| format!("new:{number}")).find(free).unwrap_or_default();
         }
         kept.put(&secret_key(&id), &value);

@@ -33,7 +33,8 @@ impl Kept {
         if self.secrets.is_empty() {
             return Ok(());
         }
-        let secrets: BTreeMap<_, _> = self.secrets.iter().map(|(key, secret)| (key, secret.expose())).collect();
+        let secrets: BTreeMap<_, _> =
+            self.secrets.iter().map(|(key, secret)| (key, secret.expose())).collect();
         let text = json!({ "draft": self.draft, "secrets": secrets }).to_string();
         users::keep_typed(visit.app(), &visit.person, &Secret::new(text)).await
     }
@@ -77,5 +78,9 @@ fn read(draft: &str, stored: &Secret) -> Option<BTreeMap<String, Secret>> {
         return None;
     }
     let secrets = stored["secrets"].as_object()?.iter();
-    Some(secrets.filter_map(|(key, text)| Some((key.clone(), Secret::new(text.as_str()?.to_owned())))).collect())
+    Some(
+        secrets
+            .filter_map(|(key, text)| Some((key.clone(), Secret::new(text.as_str()?.to_owned()))))
+            .collect(),
+    )
 }

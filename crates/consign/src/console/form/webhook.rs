@@ -74,8 +74,16 @@ impl WebhookForm {
         let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, text(key))).collect();
         texts.insert("credential", webhook["credential"]["id"].as_str().unwrap_or_default().to_owned());
         texts.insert("event_types", join(&webhook["event_types"], "\n", |one| word(one)));
-        texts.insert("headers", join(&webhook["headers"], "\n", |row| format!("{}: {}", word(&row["name"]), word(&row["value"]))));
-        texts.insert("outputs", join(&webhook["outputs"], "\n", |row| format!("{} = {}", word(&row["name"]), word(&row["pointer"]))));
+        texts.insert(
+            "headers",
+            join(&webhook["headers"], "\n", |row| format!("{}: {}", word(&row["name"]), word(&row["value"]))),
+        );
+        texts.insert(
+            "outputs",
+            join(&webhook["outputs"], "\n", |row| {
+                format!("{} = {}", word(&row["name"]), word(&row["pointer"]))
+            }),
+        );
         let waits = match webhook["retry_schedule_seconds"].as_array() {
             Some(waits) if waits.is_empty() => NO_RETRIES.to_owned(),
             _ => join(&webhook["retry_schedule_seconds"], ", ", word),
@@ -109,7 +117,8 @@ impl WebhookForm {
         for key in FLAGS {
             sent.insert((*key).to_owned(), json!(self.flag(key)));
         }
-        let types = self.text("event_types").split(['\n', ',']).map(str::trim).filter(|text| !text.is_empty());
+        let types =
+            self.text("event_types").split(['\n', ',']).map(str::trim).filter(|text| !text.is_empty());
         sent.insert("event_types".to_owned(), types.map(Value::from).collect());
         sent.insert("headers".to_owned(), rows(self.text("headers"), ':', "value"));
         sent.insert("outputs".to_owned(), rows(self.text("outputs"), '=', "pointer"));
@@ -119,7 +128,9 @@ impl WebhookForm {
 
     /// The whole address as far as it is known, such as `POST https://host/path`.
     fn preview(&self, choices: &[Choice]) -> String {
-        let Some(chosen) = choices.iter().find(|choice| choice.id == self.text("credential")) else { return String::new() };
+        let Some(chosen) = choices.iter().find(|choice| choice.id == self.text("credential")) else {
+            return String::new();
+        };
         sends_to(self.text("method"), &chosen.address, self.text("path").trim())
     }
 
@@ -131,8 +142,16 @@ impl WebhookForm {
         let credentials: Vec<_> =
             choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label })).collect();
         let delivery = [
-            "headers", "success_when", "outputs", "retry_schedule_seconds", "retry_client_errors", "when_no_answer",
-            "timeout_seconds", "max_concurrency", "max_per_second", "idempotency_header",
+            "headers",
+            "success_when",
+            "outputs",
+            "retry_schedule_seconds",
+            "retry_client_errors",
+            "when_no_answer",
+            "timeout_seconds",
+            "max_concurrency",
+            "max_per_second",
+            "idempotency_header",
         ];
         json!({
             "name": text("name", "Name", ""),
@@ -170,8 +189,14 @@ impl WebhookForm {
         let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
         let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
         let rows = |key, label, hint| {
-            let error = invalid.iter().find(|one| one.field.split('/').next() == Some(key)).map(|one| one.message.as_str());
-            with(optional(key, label, hint), json!({ "error": error.unwrap_or_default(), "mono": true, "rows": 3 }))
+            let error = invalid
+                .iter()
+                .find(|one| one.field.split('/').next() == Some(key))
+                .map(|one| one.message.as_str());
+            with(
+                optional(key, label, hint),
+                json!({ "error": error.unwrap_or_default(), "mono": true, "rows": 3 }),
+            )
         };
         let flag = |key: &str, label, hint| field(key, label, hint, self.flag(key), invalid);
         json!({
@@ -203,7 +228,10 @@ pub(in crate::console) fn sends_to(method: &str, address: &str, path: &str) -> S
 
 /// Faults of rows stand at the one field that holds all rows.
 pub(in crate::console) fn at_whole_fields(invalid: &[Invalid]) -> Vec<Invalid> {
-    let whole = |one: &Invalid| Invalid { field: one.field.split('/').next().unwrap_or_default().to_owned(), ..one.clone() };
+    let whole = |one: &Invalid| Invalid {
+        field: one.field.split('/').next().unwrap_or_default().to_owned(),
+        ..one.clone()
+    };
     invalid.iter().map(whole).collect()
 }
 

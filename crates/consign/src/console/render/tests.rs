@@ -63,7 +63,7 @@ fn attempt(number: u64, outcome: &str) -> serde_json::Value {
         "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome, "status": null, "message": "m",
         "wait_ms": 240_000, "request_line": "POST https://tool.example/x", "request_headers": [{ "name": "authorization", "hidden": true }],
         "answer_headers": [{ "name": "content-type", "value": "text/html" }], "answer_excerpt": "<script>alert(1)</script>",
-        "timing": { "waiting": 1, "dns": 2.5 }, "request_bytes": 12, "answer_bytes": null,
+        "timing": { "dns": 2.5, "connect": null, "tls": 3, "first_byte": 4, "total": 9, "reused": true }, "request_bytes": 12, "answer_bytes": null,
     })
 }
 
@@ -71,7 +71,10 @@ fn attempt(number: u64, outcome: &str) -> serde_json::Value {
 fn the_list_holds_every_file() {
     let check = |folder: &str, files: &[File]| {
         let path = format!("{}/src/console/{folder}", env!("CARGO_MANIFEST_DIR"));
-        let mut found: Vec<_> = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let mut found: Vec<_> = std::fs::read_dir(path)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
         found.sort();
         let mut listed: Vec<_> = files.iter().map(|file| file.name.to_owned()).collect();
         listed.sort();
@@ -121,9 +124,7 @@ fn pages_of_credentials_render_empty_full_and_failing() {
         Fault::new("missing", "Enter a value for X_Key").at("custom_headers/0/value"),
         Fault::new("out_of_range", "Enter a number from 1 to 64").at("max_concurrency"),
     ];
-    let new = |form: &CredentialForm, invalid: &[_]| {
-        json!({ "errors": errors(invalid), "fields": form.fields(&kept, None, invalid, "/x"), "draft": "d", "back": "", "current": null })
-    };
+    let new = |form: &CredentialForm, invalid: &[_]| json!({ "errors": errors(invalid), "fields": form.fields(&kept, None, invalid, "/x"), "draft": "d", "back": "", "current": null });
     check("credential.html", new(&CredentialForm::empty(), &[]));
     assert!(check("credential.html", new(&CredentialForm::empty(), &invalid)).contains("There is a problem"));
     for kind in consign_core::auth::AUTHORIZATION_TYPES.iter().map(|entry| entry.kind) {
@@ -142,7 +143,9 @@ fn pages_of_credentials_render_empty_full_and_failing() {
     let delete = |users: serde_json::Value| json!({ "errors": [], "current": credential(), "users": users, "confirm_error": "" });
     assert!(!check("credential_delete.html", delete(json!([]))).contains("confirm_name"));
     let used = json!([{ "id": "con_1", "kind": "webhook", "name": "Incidents", "state": "active", "deliveries_24h": 412, "waiting": 0 }]);
-    assert!(check("credential_delete.html", delete(used)).contains("1 connector uses it and will stop sending:"));
+    assert!(
+        check("credential_delete.html", delete(used)).contains("1 connector uses it and will stop sending:")
+    );
     let conflict = json!({
         "what": "credential", "address": "/credentials/crd_1", "name": "Tool", "etag": "\"8\"", "seen_at": NOW, "who": "Ana", "at": NOW,
         "rows": [{ "field": "Name", "theirs": "a", "mine": "b" }], "hidden": [{ "name": "name", "value": "b" }],
@@ -152,9 +155,7 @@ fn pages_of_credentials_render_empty_full_and_failing() {
 
 #[test]
 fn pages_of_webhooks_render_empty_full_and_failing() {
-    let list = |items: serde_json::Value, credentials: serde_json::Value| {
-        json!({ "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "credentials": credentials, "whole": true, "pages": { "previous": null, "next": "/webhooks?after=1" } })
-    };
+    let list = |items: serde_json::Value, credentials: serde_json::Value| json!({ "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "credentials": credentials, "whole": true, "pages": { "previous": null, "next": "/webhooks?after=1" } });
     assert!(check("webhooks.html", list(json!([]), json!([]))).contains("Add a credential first"));
     let mut lost = webhook();
     lost["credential"] = json!(null);
@@ -171,18 +172,25 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
     let preview = json!({ "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}" });
     check("webhook_form.html", form(&WebhookForm::stored(&webhook()), Some(webhook()), preview));
     let pages = json!({ "previous": null, "next": null });
-    check("webhook.html", json!({ "current": webhook(), "sends_to": "POST https://x/", "items": [], "pages": pages }));
-    check("webhook.html", json!({ "current": webhook(), "sends_to": "POST https://x/", "items": [delivery("retrying")], "pages": pages }));
-    assert!(check("webhook_delete.html", json!({ "current": webhook() })).contains("4 waiting deliveries become cancelled."));
+    check(
+        "webhook.html",
+        json!({ "current": webhook(), "sends_to": "POST https://x/", "items": [], "pages": pages }),
+    );
+    check(
+        "webhook.html",
+        json!({ "current": webhook(), "sends_to": "POST https://x/", "items": [delivery("retrying")], "pages": pages }),
+    );
+    assert!(
+        check("webhook_delete.html", json!({ "current": webhook() }))
+            .contains("4 waiting deliveries become cancelled.")
+    );
 }
 
 #[test]
 fn pages_of_deliveries_and_events_render() {
     let pages = json!({ "previous": null, "next": null });
     let states = ["waiting", "sending", "retrying", "held", "delivered", "failed", "cancelled"];
-    let list = |items: Vec<serde_json::Value>| {
-        json!({ "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "", "connectors": [], "pages": pages, "news": "/deliveries/news", "here": "/deliveries" })
-    };
+    let list = |items: Vec<serde_json::Value>| json!({ "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "", "connectors": [], "pages": pages, "news": "/deliveries/news", "here": "/deliveries" });
     check("deliveries.html", list(Vec::new()));
     check("deliveries.html", list(states.iter().map(|state| delivery(state)).collect()));
     let event = json!({
@@ -200,8 +208,11 @@ fn pages_of_deliveries_and_events_render() {
         check("delivery.html", bare);
     }
     check("delivery_replay.html", json!({ "current": delivery("failed") }));
-    let summary = json!([{ "id": "evt_1", "type": "t", "source": "s", "subject": null, "received_at": NOW, "test": false, "deliveries": 0 }]);
-    check("events.html", json!({ "items": summary, "filtered": false, "q": "", "match": "", "pages": pages }));
+    let summary = json!([{ "id": "evt_1", "type": "t", "source": "s", "subject": null, "received_at": NOW, "test": false, "deliveries_count": 0 }]);
+    check(
+        "events.html",
+        json!({ "items": summary, "filtered": false, "q": "", "match": "", "pages": pages }),
+    );
     check("events.html", json!({ "items": [], "filtered": true, "q": "", "match": "none", "pages": pages }));
     check("event.html", json!({ "current": event, "sender": "Ana", "payload": null }));
     check("event.html", json!({ "current": event, "sender": "Ana", "payload": payload }));
@@ -211,7 +222,10 @@ fn pages_of_deliveries_and_events_render() {
 fn the_other_pages_render() {
     let key = |last: serde_json::Value| json!({ "id": "key_1", "name": "nxt-in", "key": "csg_01", "scopes": ["events:write"], "ends_at": NOW, "ended": true, "last_used_at": last, "created_at": NOW });
     check("api_keys.html", json!({ "items": [], "unused_since": NOW }));
-    check("api_keys.html", json!({ "items": [key(json!(null)), key(json!("2026-01-01T00:00:00Z"))], "unused_since": NOW }));
+    check(
+        "api_keys.html",
+        json!({ "items": [key(json!(null)), key(json!("2026-01-01T00:00:00Z"))], "unused_since": NOW }),
+    );
     let field = json!({ "value": "x", "error": "Enter a name" });
     let form = json!({ "errors": [{ "field": "name", "message": "Enter a name" }], "name": field, "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose", "ends_on": field, "never": true });
     check("api_key.html", form);
@@ -222,11 +236,17 @@ fn the_other_pages_render() {
     check("help.html", json!({ "origin": "http://127.0.0.1:8420" }));
     check("design.html", json!({}));
     for signed_in in [true, false] {
-        let context = json!({ "signed_in": signed_in, "text": "What", "command": "consign admin setup-link", "reference": "req_1", "with_reference": true });
+        let context = json!({ "signed_in": signed_in, "text": "What", "command": "consign admin setup-link", "reference": "req_1", "with_reference": true, "sign_in": true });
         check("error.html", context);
     }
-    check("sign_in.html", json!({ "errors": [{ "field": "email", "message": "No" }], "email": "a@b", "next": "/" }));
-    check("setup.html", json!({ "errors": [], "name": field, "email": field, "password": { "error": "" }, "keys_file": "keys" }));
+    check(
+        "sign_in.html",
+        json!({ "errors": [{ "field": "email", "message": "No" }], "email": "a@b", "next": "/" }),
+    );
+    check(
+        "setup.html",
+        json!({ "errors": [], "name": field, "email": field, "password": { "error": "" }, "keys_file": "keys" }),
+    );
     check("demo.html", json!({}));
 }
 
@@ -236,7 +256,11 @@ fn nothing_is_inline_and_nothing_escapes_escaping() {
         let text = file.text().unwrap();
         assert!(!text.contains("|safe"), "{} leaves something unescaped", file.name);
         assert!(!text.contains("<style"), "{} has an inline style", file.name);
-        assert!(!text.contains(" onclick") && !text.contains("javascript:"), "{} has an inline script", file.name);
+        assert!(
+            !text.contains(" onclick") && !text.contains("javascript:"),
+            "{} has an inline script",
+            file.name
+        );
     }
 }
 

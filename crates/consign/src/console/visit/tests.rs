@@ -37,7 +37,10 @@ fn only_own_paths_are_gone_to() {
 #[test]
 fn a_cookie_is_found_by_its_whole_name() {
     let mut headers = HeaderMap::new();
-    headers.append(header::COOKIE, HeaderValue::from_static("xconsign-local=1; consign-local=two; consign-local2=3"));
+    headers.append(
+        header::COOKIE,
+        HeaderValue::from_static("xconsign-local=1; consign-local=two; consign-local2=3"),
+    );
     headers.append(header::COOKIE, HeaderValue::from_static("empty="));
     assert_eq!(cookie(&headers, "consign-local").as_deref(), Some("two"));
     assert_eq!(cookie(&headers, "local"), None);
@@ -49,8 +52,12 @@ fn a_message_that_leads_away_or_is_not_one_is_dropped() {
     let encode = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let kept = |value: Value| read_message(&encode(value)).is_some();
     assert!(kept(json!({ "kind": "success", "text": "Saved." })));
-    assert!(kept(json!({ "kind": "success", "text": "Deleted.", "url": "/webhooks?state=held", "action": "Show them" })));
-    assert!(!kept(json!({ "kind": "success", "text": "Deleted.", "url": "//evil.example", "action": "Show them" })));
+    assert!(kept(
+        json!({ "kind": "success", "text": "Deleted.", "url": "/webhooks?state=held", "action": "Show them" })
+    ));
+    assert!(!kept(
+        json!({ "kind": "success", "text": "Deleted.", "url": "//evil.example", "action": "Show them" })
+    ));
     assert!(!kept(json!({ "kind": "success", "text": "Deleted.", "url": "/webhooks" })));
     assert!(!kept(json!({ "kind": "success" })));
     assert!(!kept(json!(["success"])));

@@ -68,6 +68,7 @@ impl Ran {
 
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("consign {}: {e}\n{}", self.words, self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("consign {}: {e}\n{}", self.words, self.stdout))
     }
 }

@@ -94,6 +94,9 @@ async fn open(address: &str) -> AnyConnection {
 
 async fn on(address: &str, sql: &str) {
     let mut db = open(address).await;
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.expect("the test's statement is right");
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut db)
+        .await
+        .expect("the test's statement is right");
     db.close().await.unwrap();
 }

@@ -39,7 +39,8 @@ impl Reply {
 
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{}: {error}: {}", self.asked, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{}: {error}: {}", self.asked, self.text()))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -49,7 +50,13 @@ impl Reply {
     /// The `code` of a problem document.
     #[track_caller]
     pub(crate) fn code(&self) -> String {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}: {}", self.asked, self.text());
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{}: {}",
+            self.asked,
+            self.text()
+        );
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
@@ -66,7 +73,9 @@ impl Reply {
     #[track_caller]
     pub(crate) fn location(&self) -> String {
         let location = self.header("location");
-        location.unwrap_or_else(|| panic!("{} has no Location: {} {}", self.asked, self.status, self.text())).to_owned()
+        location
+            .unwrap_or_else(|| panic!("{} has no Location: {} {}", self.asked, self.status, self.text()))
+            .to_owned()
     }
 
     /// Head and body as text, for the canaries. Cookies are the browser's own secret and stand in the head alone.
@@ -104,7 +113,13 @@ impl Client {
     }
 
     /// One request on a connection of its own.
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
         let reply = self.try_send(method, path, headers, body).await;
         reply.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
@@ -124,7 +139,13 @@ impl Client {
         Ok(reply)
     }
 
-    async fn exchange(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Reply, String> {
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Reply, String> {
         let stream = connect(self.address).await.map_err(|error| error.to_string())?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
@@ -141,7 +162,12 @@ impl Client {
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         connection.abort();
-        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body, asked: format!("{method} {path}") })
+        Ok(Reply {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+            asked: format!("{method} {path}"),
+        })
     }
 }
 
@@ -155,7 +181,9 @@ pub(crate) async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
 /// Text as it stands in a form or query.
 pub(crate) fn percent(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// The body of a posted form.

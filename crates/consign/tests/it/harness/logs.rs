@@ -26,7 +26,10 @@ impl io::Write for Sink {
 pub(crate) fn listen() {
     static START: Once = Once::new();
     START.call_once(|| {
-        let log = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(|| Sink);
+        let log = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(|| Sink);
         log.init();
         let default = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {

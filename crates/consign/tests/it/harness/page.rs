@@ -64,7 +64,8 @@ impl TestConsign {
 
     /// Posts a form as a browser does.
     pub(crate) async fn send_form(&self, form: &Form) -> Reply {
-        let fields: Vec<_> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let fields: Vec<_> =
+            form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let headers = [
             ("cookie", self.session.cookie.as_str()),
             ("content-type", "application/x-www-form-urlencoded"),
@@ -90,7 +91,9 @@ pub(crate) fn forms(page: &str, here: &str) -> Vec<Form> {
     let mut forms: Vec<Form> = Vec::new();
     let mut inside = false;
     let mut select: Option<(String, Option<String>, Option<String>)> = None;
-    for (tag, after) in tags(page) {
+    // What stands in a template is not part of the page.
+    let page = without_templates(page);
+    for (tag, after) in tags(&page) {
         let has = |name: &str| attribute(tag, name);
         let fields = if inside { forms.last_mut().map(|form| &mut form.fields) } else { None };
         match name(tag) {
@@ -98,14 +101,16 @@ pub(crate) fn forms(page: &str, here: &str) -> Vec<Form> {
                 inside = has("method").is_some_and(|method| method.eq_ignore_ascii_case("post"));
                 if inside {
                     let action = has("action").filter(|action| !action.is_empty());
-                    forms.push(Form { action: action.unwrap_or_else(|| here.to_owned()), fields: Vec::new() });
+                    forms
+                        .push(Form { action: action.unwrap_or_else(|| here.to_owned()), fields: Vec::new() });
                 }
             }
             "/form" => inside = false,
             "select" => select = has("name").map(|name| (name, None, None)),
             "option" => {
                 if let Some((_, first, chosen)) = &mut select {
-                    let value = has("value").unwrap_or_else(|| unescape(text_before_tag(after)).trim().to_owned());
+                    let value =
+                        has("value").unwrap_or_else(|| unescape(text_before_tag(after)).trim().to_owned());
                     if has("selected").is_some() {
                         *chosen = Some(value);
                     } else if first.is_none() {
@@ -128,7 +133,9 @@ pub(crate) fn forms(page: &str, here: &str) -> Vec<Form> {
                 let kind = has("type").unwrap_or_default();
                 let ticked = !matches!(kind.as_str(), "checkbox" | "radio") || has("checked").is_some();
                 let is_button = matches!(kind.as_str(), "submit" | "button" | "reset" | "image");
-                if let (Some(name), Some(fields), true) = (has("name"), fields, ticked && !is_button && has("disabled").is_none()) {
+                if let (Some(name), Some(fields), true) =
+                    (has("name"), fields, ticked && !is_button && has("disabled").is_none())
+                {
                     let fallback = if kind == "checkbox" { "on" } else { "" };
                     fields.push((name, has("value").unwrap_or_else(|| fallback.to_owned())));
                 }
@@ -137,6 +144,15 @@ pub(crate) fn forms(page: &str, here: &str) -> Vec<Form> {
         }
     }
     forms
+}
+
+fn without_templates(page: &str) -> String {
+    let mut parts = page.split("<template>");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        whole.push_str(part.split_once("</template>").map_or("", |(_, after)| after));
+    }
+    whole
 }
 
 /// Every tag, with the text behind it.
@@ -191,8 +207,15 @@ pub(crate) fn attribute(tag: &str, wanted: &str) -> Option<String> {
 /// Entities as the template engine writes them.
 pub(crate) fn unescape(text: &str) -> String {
     let pairs = [
-        ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&#x27;", "'"),
-        ("&#x2f;", "/"), ("&#x2F;", "/"), ("&amp;", "&"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&#x2f;", "/"),
+        ("&#x2F;", "/"),
+        ("&amp;", "&"),
     ];
     pairs.iter().fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain))
 }

@@ -47,7 +47,11 @@ impl Answer {
     }
 
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::Reply(status, vec![("content-type".to_owned(), "application/json".to_owned())], body.to_string())
+        Self::Reply(
+            status,
+            vec![("content-type".to_owned(), "application/json".to_owned())],
+            body.to_string(),
+        )
     }
 
     pub(crate) fn with(status: u16, headers: &[(&str, &str)]) -> Self {
@@ -116,7 +120,11 @@ impl Tool {
     /// Starts one that answers 200 to everything.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let tool = Self { address: listener.local_addr().unwrap(), script: Arc::default(), connections: Arc::default() };
+        let tool = Self {
+            address: listener.local_addr().unwrap(),
+            script: Arc::default(),
+            connections: Arc::default(),
+        };
         let acceptor = TlsAcceptor::from(Arc::new(tls()));
         let serving = tool.clone();
         tokio::spawn(async move {
@@ -252,9 +260,15 @@ async fn give(stream: &mut TlsStream<TcpStream>, asked: &Asked, answer: Answer) 
     match answer {
         Answer::Reply(status, headers, body) => reply(stream, status, &headers, body.as_bytes()).await,
         Answer::Echo(status) => {
-            let body = serde_json::json!({ "error": { "message": asked.everything() } });
-            let headers: Vec<_> = asked.headers.iter().map(|(name, value)| (format!("x-echo-{name}"), value.clone())).collect();
-            let headers = [headers, vec![("content-type".to_owned(), "application/json".to_owned())]].concat();
+            // The last headers first: those that the credential adds.
+            let said: Vec<_> =
+                asked.headers.iter().rev().map(|(name, value)| format!("{name}: {value}")).collect();
+            let said = format!("{}; {}", said.join(", "), String::from_utf8_lossy(&asked.body));
+            let body = serde_json::json!({ "error": { "message": said } });
+            let headers: Vec<_> =
+                asked.headers.iter().map(|(name, value)| (format!("x-echo-{name}"), value.clone())).collect();
+            let headers =
+                [headers, vec![("content-type".to_owned(), "application/json".to_owned())]].concat();
             reply(stream, status, &headers, body.to_string().as_bytes()).await
         }
         Answer::Silence => {

@@ -33,7 +33,8 @@ fn stored() -> Value {
 #[test]
 fn a_form_says_the_same_as_a_body_of_the_api() {
     for kind in AUTHORIZATION_TYPES.iter().map(|entry| entry.kind) {
-        let mut pairs: Vec<_> = BASIC.iter().copied().filter(|(key, _)| *key != "authorization_type").collect();
+        let mut pairs: Vec<_> =
+            BASIC.iter().copied().filter(|(key, _)| *key != "authorization_type").collect();
         pairs.push(("authorization_type", kind));
         for field in type_of(kind).unwrap().fields {
             if !pairs.iter().any(|(key, _)| *key == field.key) {
@@ -55,7 +56,10 @@ fn nothing_typed_gives_the_sentences_of_the_rules() {
     let (form, kept) = read(&[]);
     let invalid = Draft::parse(form.sent(&kept, None), Mode::Create, NOW).unwrap_err();
     let found: Vec<_> = invalid.iter().map(|one| one.message.as_str()).collect();
-    assert_eq!(found, ["Enter a name", "Select a protocol", "Select an authorization type", "Enter the URL address"]);
+    assert_eq!(
+        found,
+        ["Enter a name", "Select a protocol", "Select an authorization type", "Enter the URL address"]
+    );
 }
 
 #[test]
@@ -70,7 +74,8 @@ fn typed_secrets_are_never_in_the_fields() {
 #[test]
 fn a_secret_left_empty_keeps_what_was_typed_before() {
     let (_, mut kept) = read(BASIC);
-    let again: Vec<_> = BASIC.iter().copied().filter(|(key, _)| *key != "password").chain([("password", "")]).collect();
+    let again: Vec<_> =
+        BASIC.iter().copied().filter(|(key, _)| *key != "password").chain([("password", "")]).collect();
     let form = CredentialForm::typed(&Form::from(&again[..]), &mut kept);
     assert_eq!(form.sent(&kept, None)["password"], "open sesame");
 }
@@ -78,7 +83,9 @@ fn a_secret_left_empty_keeps_what_was_typed_before() {
 #[test]
 fn another_type_forgets_the_secrets_and_keeps_the_texts() {
     let (_, mut kept) = read(BASIC);
-    let form = Form::from(&[("authorization_type", "bearer"), ("username", "ana"), ("url_address", "https://a.example/")][..]);
+    let form = Form::from(
+        &[("authorization_type", "bearer"), ("username", "ana"), ("url_address", "https://a.example/")][..],
+    );
     let form = CredentialForm::typed(&form, &mut kept);
     assert!(!kept.has("password"));
     let fields = form.fields(&kept, None, &[], "/x");
@@ -94,7 +101,10 @@ fn an_untouched_edit_keeps_every_secret() {
     let form = CredentialForm::stored(&current);
     let sent = form.sent(&Kept::default(), Some(&current));
     assert!(!sent.contains_key("password"));
-    assert_eq!(sent["custom_headers"], json!([{ "name": "X-Api-Key", "sent_with": "both", "value": { "set": true } }]));
+    assert_eq!(
+        sent["custom_headers"],
+        json!([{ "name": "X-Api-Key", "sent_with": "both", "value": { "set": true } }])
+    );
     assert_eq!(sent["labels"], json!({ "team": "itsm" }));
     assert_eq!(sent["max_concurrency"], "2");
     let fields = form.fields(&Kept::default(), Some(&current), &[], "/x");
@@ -119,13 +129,15 @@ fn a_full_address_is_cut_and_said() {
         ]
     );
     // What is no address is left alone, so that its sentence can be shown.
-    let (form, kept) = read(&[("url_address", "http://acme.service-now.com/x"), ("authorization_type", "basic")]);
+    let (form, kept) =
+        read(&[("url_address", "http://acme.service-now.com/x"), ("authorization_type", "basic")]);
     assert_eq!(form.sent(&kept, None)["url_address"], "http://acme.service-now.com/x");
 }
 
 #[test]
 fn an_address_that_is_a_secret_is_treated_as_one() {
-    let (form, kept) = read(&[("url_address", "https://hooks.example/T0/B1"), ("authorization_type", "none")]);
+    let (form, kept) =
+        read(&[("url_address", "https://hooks.example/T0/B1"), ("authorization_type", "none")]);
     assert_eq!(form.sent(&kept, None)["url_address"], "https://hooks.example/T0/B1");
     let fields = form.fields(&kept, None, &[], "/x");
     assert!(!fields.to_string().contains("T0"));

@@ -13,7 +13,7 @@ fn a_stored_webhook_comes_back_as_it_was() {
         ("payload", "template"),
         ("template", "{ \"a\":\r\n {{ data.a }} }"),
         ("content_type", "application/json"),
-        ("headers", "X-Tenant: acme"),
+        ("headers", "x-tenant: acme"),
         ("success_when", "status_and_json"),
         ("outputs", "number = /result/number"),
         ("retry_schedule_seconds", "5, 300"),
@@ -54,8 +54,11 @@ fn waits_are_numbers_or_refused_by_their_rule() {
 
 #[test]
 fn the_whole_address_is_shown_before_it_is_used() {
-    let choices =
-        [Choice { id: "crd_1".to_owned(), label: String::new(), address: "https://acme.service-now.com/".to_owned() }];
+    let choices = [Choice {
+        id: "crd_1".to_owned(),
+        label: String::new(),
+        address: "https://acme.service-now.com/".to_owned(),
+    }];
     let preview = |credential: &str, path: &str| {
         let typed = [("credential", credential), ("path", path), ("method", "POST")];
         WebhookForm::typed(&Form::from(&typed[..])).preview(&choices)
@@ -67,7 +70,8 @@ fn the_whole_address_is_shown_before_it_is_used() {
 
 #[test]
 fn faults_of_rows_stand_at_their_field() {
-    let fault = consign_core::catalog::Fault::new("reserved", "Host is set automatically").at("headers/0/name");
+    let fault =
+        consign_core::catalog::Fault::new("reserved", "Host is set automatically").at("headers/0/name");
     let whole = at_whole_fields(&[fault]);
     let fields = WebhookForm::empty("").fields(&[], &whole, "/x");
     assert_eq!(fields["delivery"]["headers"]["error"], "Host is set automatically");

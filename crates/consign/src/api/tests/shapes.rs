@@ -1,0 +1,90 @@
+//! What is really answered has the members that are described, and no others.
+
+use consign_core::rights::Rights;
+
+use super::served::Served;
+use super::*;
+
+/// The members that a schema describes and those it demands, with what it is made of.
+fn members(whole: &Value, schema: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
+    let schema = resolve(whole, schema);
+    let (mut known, mut needed) = (BTreeSet::new(), BTreeSet::new());
+    for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        let (inner_known, inner_needed) = members(whole, part);
+        known.extend(inner_known);
+        needed.extend(inner_needed);
+    }
+    let own = schema.get("properties").and_then(Value::as_object);
+    known.extend(own.into_iter().flat_map(|properties| properties.keys().cloned()));
+    let own = schema.get("required").and_then(Value::as_array);
+    needed.extend(own.into_iter().flatten().map(|key| key.as_str().unwrap().to_owned()));
+    (known, needed)
+}
+
+#[track_caller]
+fn check(whole: &Value, name: &str, answered: &Value) {
+    let schema = &whole["components"]["schemas"][name];
+    assert!(schema.is_object(), "{name} is not described");
+    let (known, needed) = members(whole, schema);
+    let answered = answered.as_object().unwrap_or_else(|| panic!("{name}: {answered}"));
+    let unknown: Vec<_> = answered.keys().filter(|key| !known.contains(*key)).collect();
+    let missing: Vec<_> = needed.iter().filter(|key| !answered.contains_key(*key)).collect();
+    assert!(
+        unknown.is_empty() && missing.is_empty(),
+        "{name}: not described {unknown:?}, missing {missing:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_have_the_members_that_are_described() {
+    let whole = description();
+    let served = Served::start().await;
+    let key = served.key(Rights::all()).await;
+    let ask = async |request: &str, body: &str| {
+        let reply = served.send(&key, request, &["if-match: *"], body).await;
+        assert!(reply.status < 300, "{request}: {}", reply.body);
+        reply.body
+    };
+    let credential = ask(
+        "POST /credentials",
+        r#"{"name":"Tool","protocol":"https","url_address":"https://tool.example/","authorization_type":"basic",
+            "username":"consign","password":"canary-1","custom_headers":[{"name":"X-A","value":"canary-2"}]}"#,
+    )
+    .await;
+    check(&whole, "Credential_basic", &credential);
+    check(&whole, "CredentialStatus", &credential["status"]);
+    check(&whole, "SecretState", &credential["password"]);
+    let other = r#"{"name":"Hook","protocol":"https","url_address":"https://tool.example/a?b","authorization_type":"none"}"#;
+    check(&whole, "Credential_none", &ask("POST /credentials", other).await);
+    check(&whole, "AuthorizationType", &ask("GET /authorization-types", "").await["items"][0]);
+
+    let webhook = r#"{"name":"Tickets","credential":"Tool","path":"/tickets","event_types":["*"]}"#;
+    check(&whole, "Preview", &ask("POST /webhooks/preview", webhook).await);
+    let webhook = ask("POST /webhooks", webhook).await;
+    check(&whole, "Webhook", &webhook);
+    let one = format!("/webhooks/{}", webhook["id"].as_str().unwrap());
+    ask(&format!("POST {one}/pauses"), "").await;
+    let id = credential["id"].as_str().unwrap();
+    check(&whole, "Usage", &ask(&format!("GET /credentials/{id}/usage"), "").await["items"][0]);
+    check(&whole, "AuditEntry", &ask(&format!("GET /credentials/{id}/history"), "").await["items"][0]);
+
+    let accepted = ask("POST /events", r#"{"type":"a.b","data":{}}"#).await;
+    check(&whole, "Accepted", &accepted);
+    let page = ask("GET /events", "").await;
+    check(&whole, "Page", &page);
+    check(&whole, "EventSummary", &page["items"][0]);
+    let event = ask(&format!("GET /events/{}", accepted["id"].as_str().unwrap()), "").await;
+    check(&whole, "Event", &event);
+    let delivery = format!("/deliveries/{}", accepted["deliveries"][0]["id"].as_str().unwrap());
+    check(&whole, "Delivery", &ask(&format!("GET {delivery}"), "").await);
+    check(&whole, "Delivery", &ask("GET /deliveries", "").await["items"][0]);
+    ask(&format!("POST {delivery}/cancellation"), "").await;
+
+    check(&whole, "ApiKey", &ask("GET /api-keys", "").await["items"][0]);
+    check(&whole, "AuditEntry", &ask("GET /audit-entries", "").await["items"][0]);
+    check(&whole, "Me", &ask("GET /me", "").await);
+    check(&whole, "Meta", &ask("GET /meta", "").await);
+    let problem = served.send(&key, "GET /events/evt_1", &[], "").await;
+    check(&whole, "Problem", &problem.body);
+    served.app.stop().await;
+}

@@ -1,0 +1,224 @@
+//! Pages against the web: forms of other sites, headers of every page, and text that is somebody's attempt.
+
+use serde_json::json;
+
+use crate::harness::{Reply, TestConsign, bearer, form, id_of};
+use crate::peers::{Answer, Tool};
+
+/// Everything that a post could change.
+async fn state(consign: &TestConsign) -> String {
+    let mut state = String::new();
+    for path in ["/credentials", "/webhooks", "/deliveries", "/events", "/api-keys", "/audit-entries"] {
+        let mut page = consign.get(path).await.expect(200).json();
+        for item in page["items"].as_array_mut().into_iter().flatten() {
+            // The key that asks is used by asking.
+            if let Some(item) = item.as_object_mut() {
+                item.remove("last_used_at");
+            }
+        }
+        state.push_str(&page.to_string());
+    }
+    state
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_of_another_site_changes_nothing() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let webhook =
+        consign.bearer_webhook("itsm", &tool.origin(), &json!({ "retry_schedule_seconds": [3600] })).await;
+    tool.answer_next(Answer::status(500));
+    let sent = consign.event("a", &json!(1)).await;
+    consign.until(sent.delivery(), "retrying").await;
+    let (credential, delivery) = (id_of(&consign.get("/credentials/itsm").await.json()), sent.delivery());
+    let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
+    let posts = [
+        "/credentials/new".to_owned(),
+        "/credentials/new/fields".to_owned(),
+        format!("/credentials/{credential}"),
+        format!("/credentials/{credential}/fields"),
+        format!("/credentials/{credential}/delete"),
+        "/webhooks/new".to_owned(),
+        "/webhooks/new/fields".to_owned(),
+        format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/set-up/fields"),
+        format!("/webhooks/{webhook}/test"),
+        format!("/webhooks/{webhook}/pause"),
+        format!("/webhooks/{webhook}/resume"),
+        format!("/webhooks/{webhook}/delete"),
+        format!("/deliveries/{delivery}/payload"),
+        format!("/deliveries/{delivery}/replay"),
+        format!("/deliveries/{delivery}/cancel"),
+        format!("/deliveries/{delivery}/try-now"),
+        format!("/deliveries/{delivery}/send-again"),
+        format!("/deliveries/{delivery}/mark-delivered"),
+        format!("/events/{}/payload", sent.id),
+        "/api-keys/new".to_owned(),
+        format!("/api-keys/{key}/revoke"),
+        "/sign-out".to_owned(),
+        "/theme".to_owned(),
+    ];
+    let before = state(&consign).await;
+    let own = form(&[
+        ("csrf", &consign.session.csrf),
+        ("confirm_name", "itsm"),
+        ("name", "x"),
+        ("scopes", "admin"),
+        ("theme", "dark"),
+    ]);
+    let without = form(&[("confirm_name", "itsm"), ("name", "x"), ("scopes", "admin"), ("theme", "dark")]);
+    let wrong = form(&[("csrf", "0000"), ("confirm_name", "itsm"), ("name", "x"), ("scopes", "admin")]);
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let cookie = ("cookie", consign.session.cookie.as_str());
+    for path in &posts {
+        let tries: [(&[(&str, &str)], &str); 6] = [
+            (&[kind, cookie], &without),
+            (&[kind, cookie], &wrong),
+            (&[kind, cookie, ("sec-fetch-site", "same-origin")], &without),
+            (&[kind, cookie, ("sec-fetch-site", "cross-site")], &own),
+            (&[kind, cookie, ("sec-fetch-site", "same-site")], &own),
+            (&[kind, cookie, ("origin", "https://evil.example")], &own),
+        ];
+        for (headers, body) in tries {
+            let reply = consign.client.send("POST", path, headers, body.to_owned()).await;
+            assert_eq!(reply.status, 403, "{path} {headers:?}: {}", reply.text());
+        }
+        let nobody = consign.client.send("POST", path, &[kind], own.clone()).await;
+        assert!([303, 403].contains(&nobody.status), "{path}: {}", nobody.status);
+        if nobody.status == 303 {
+            assert!(nobody.location().starts_with("/sign-in"), "{path}: {}", nobody.location());
+        }
+        let get = consign.page(path).await;
+        assert!(get.status < 500, "{path}: a GET changes nothing");
+    }
+    assert_eq!(state(&consign).await, before);
+    consign.submit(&format!("/deliveries/{delivery}/cancel"), &[]).await.expect(303);
+    consign.finish().await;
+}
+
+fn is_dressed(reply: &Reply) {
+    let asked = &reply.asked;
+    let policy = reply.header("content-security-policy").unwrap_or_else(|| panic!("{asked}: no policy"));
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    ] {
+        assert!(policy.contains(part), "{asked}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{asked}: {policy}");
+    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{asked}");
+    assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{asked}");
+    assert_eq!(reply.header("cross-origin-opener-policy"), Some("same-origin"), "{asked}");
+    assert!(reply.header("x-request-id").is_some(), "{asked}");
+    assert!(reply.header("server").is_none(), "{asked}");
+    let page = reply.text();
+    for inline in ["<style", " style=", "javascript:", " onclick=", "http-equiv"] {
+        assert!(!page.contains(inline), "{asked}: {inline}");
+    }
+    for script in page.split("<script").skip(1) {
+        assert!(script.split('>').next().unwrap().contains("src=\"/assets/"), "{asked}: a script of its own");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_carries_its_headers() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let sent = consign.event("a", &json!(1)).await;
+    consign.until(sent.delivery(), "delivered").await;
+    let credential = id_of(&consign.get("/credentials/itsm").await.json());
+    let pages = [
+        "/",
+        "/help",
+        "/credentials",
+        "/credentials/new",
+        "/webhooks",
+        "/webhooks/new",
+        "/deliveries",
+        "/events",
+        "/api-keys",
+        "/api-keys/new",
+        "/nowhere",
+        "/sign-in",
+    ];
+    let more = [
+        format!("/credentials/{credential}"),
+        format!("/credentials/{credential}/delete"),
+        format!("/webhooks/{webhook}"),
+        format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/delete"),
+        format!("/deliveries/{}", sent.delivery()),
+        format!("/deliveries/{}/replay", sent.delivery()),
+        format!("/events/{}", sent.id),
+    ];
+    for path in pages.into_iter().map(str::to_owned).chain(more) {
+        let reply = consign.page(&path).await;
+        assert!(reply.status < 500, "{path}");
+        is_dressed(&reply);
+        assert_eq!(reply.header("cache-control"), Some("no-store"), "{path}");
+    }
+    is_dressed(&consign.client.send("GET", "/sign-in", &[], "").await.expect(200));
+    let page = consign.page("/credentials").await.text();
+    let sheet =
+        page.split("href=\"/assets/").nth(1).and_then(|rest| rest.split('"').next()).expect("a style sheet");
+    let sheet = consign.client.send("GET", &format!("/assets/{sheet}"), &[], "").await.expect(200);
+    assert!(sheet.header("cache-control").is_some_and(|kept| kept.contains("immutable")));
+    let cookie = consign.client.send("GET", "/sign-in", &[], "").await;
+    assert!(cookie.header("set-cookie").is_none(), "no cookie before there is a session");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_wrote_is_text_on_every_page() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}";
+    let mut credential = bearer(evil, &tool.origin(), &consign.canary("token"));
+    credential["labels"] = json!({ "team": evil.chars().take(60).collect::<String>() });
+    consign.credential(&credential).await;
+    let webhook = json!({ "name": evil, "description": evil, "credential": evil, "path": "/x", "event_types": ["*"],
+                          "only_when": "data.x == \"<script>\"" });
+    let webhook = consign.webhook(&webhook).await;
+    let body = format!("<html><title>{evil}</title>");
+    tool.answer(Answer::Reply(
+        400,
+        vec![("content-type".into(), "text/html".into()), ("x-request-id".into(), "<script>".into())],
+        body,
+    ));
+    let event = json!({ "type": "a", "subject": evil, "source": evil, "id": evil, "data": { "x": "<script>", "y": evil } });
+    let sent = crate::harness::Sent::read(&consign.post("/events", &event).await.expect(202).json());
+    consign.until(sent.delivery(), "failed").await;
+    let credential = id_of(&consign.all("/credentials").await[0]);
+    let payload = consign.submit(&format!("/deliveries/{}/payload", sent.delivery()), &[]).await.expect(200);
+    let mut replies = vec![payload];
+    for path in [
+        "/".to_owned(),
+        "/credentials".to_owned(),
+        "/webhooks".to_owned(),
+        "/webhooks/new".to_owned(),
+        "/deliveries".to_owned(),
+        "/events".to_owned(),
+        format!("/credentials/{credential}"),
+        format!("/credentials/{credential}/delete"),
+        format!("/webhooks/{webhook}"),
+        format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/delete"),
+        format!("/deliveries/{}", sent.delivery()),
+        format!("/deliveries/{}/replay", sent.delivery()),
+        format!("/events/{}", sent.id),
+        format!("/credentials?q={}", crate::harness::percent(evil)),
+        format!("/deliveries?q={}", crate::harness::percent(evil)),
+    ] {
+        replies.push(consign.page(&path).await);
+    }
+    for reply in replies {
+        let page = reply.text();
+        assert!(!page.contains("<script>alert") && !page.contains("<img src=x"), "{}\n{page}", reply.asked);
+        assert!(!page.contains("<script>\""), "{}", reply.asked);
+    }
+    consign.finish().await;
+}
