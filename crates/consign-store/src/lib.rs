@@ -101,7 +101,16 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         // Immediate: on SQLite a transaction that turns from reading to writing can fail at once.
         let begin = if self.is_postgres() { "begin" } else { "begin immediate" };
-        let mut inner: Transaction<'static, Any> = self.0.writing.begin_with(begin).await?;
+        let begun: Result<Transaction<'static, Any>, _> = self.0.writing.begin_with(begin).await;
+        let mut inner = match begun {
+            // A full disk makes SQLite roll back by itself. The driver still counts that transaction as open and would
+            // let no other one begin on this connection, so a fresh one takes its place.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.0.writing.acquire().await?.close().await?;
+                self.0.writing.begin_with(begin).await?
+            }
+            begun => begun?,
+        };
         let now = self.now_on(&mut inner).await?;
         Ok(Tx { inner, now })
     }

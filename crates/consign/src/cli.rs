@@ -1,5 +1,5 @@
-//! The command line. `serve` and `demo` are the product; the nouns are a client of its API; `key`, `config` and
-//! `admin` work on this machine's files.
+//! The command line. `serve` and `demo` are the product; the nouns are a client of its API; `key`, `config`
+//! and `admin` work on this machine's files.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ mod webhook;
     name = "consign",
     version,
     about = "Keeps the credentials of your connectors, and does the sending itself.",
-    after_help = "Environment: CONSIGN_SERVER, CONSIGN_TOKEN, CONSIGN_TOKEN_FILE, CONSIGN_CONTEXT, NO_COLOR; a flag wins.",
+    after_help = "Environment: CONSIGN_SERVER, CONSIGN_TOKEN, CONSIGN_TOKEN_FILE, CONSIGN_CONTEXT, NO_COLOR",
     subcommand_required = true,
     arg_required_else_help = true
 )]

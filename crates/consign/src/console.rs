@@ -1,5 +1,5 @@
-//! The console: pages made on the server, complete without a script. One middleware reads each request and dresses
-//! each answer; a handler reads the form, parses, does the operation and redirects.
+//! The console: pages made on the server, complete without a script. One middleware reads each request and
+//! dresses each answer; a handler reads the form, parses, does the operation and redirects.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ mod webhooks;
 const FORM_BYTES_MAX: usize = 1 << 20;
 
 /// Nothing inline, nothing from elsewhere.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// What every page needs.
 struct Console {
@@ -67,7 +67,7 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(console)
 }
 
-/// Reads who asks for what, refuses forms of other sites, shows failures as pages, adds the headers of a page.
+/// Reads who asks for what, refuses forms of other sites, shows failures as pages, adds the headers of pages.
 async fn enter(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let (visit, read) = Visit::begin(console, &mut parts, body).await;

@@ -1,5 +1,5 @@
-//! Where the key ring comes from: a file, the service manager's credential, the environment, or a new one over an
-//! empty database. And what keeps keys inside the process: no core dumps, no foreign eyes, no talkative panics.
+//! Where the key ring comes from: a file, the service manager's credential, the environment, or a new one over
+//! an empty database. And what keeps keys inside the process: no core dumps, no foreign eyes, quiet panics.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -70,7 +70,7 @@ pub enum KeysError {
         mode: u32,
     },
     /// It belongs to somebody else.
-    #[error("the encryption key {} belongs to another user; run: chown {user} {}", path.display(), path.display())]
+    #[error("the encryption key {0} belongs to another user; run: chown {user} {0}", path.display())]
     Owner {
         /// The file.
         path: PathBuf,
@@ -197,7 +197,7 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Keeps the memory of this process to itself: no core dumps, and no other program of the same user may look in.
+/// Keeps the memory of this process to itself: no core dumps, and no other program of this user looks in.
 pub fn harden() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = rustix::process::setrlimit(Resource::Core, none) {

@@ -59,7 +59,8 @@ impl Locked {
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n<title>Locked – Consign</title>\n</head>\n<body>\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>Locked – Consign</title>\n</head>\n<body>\n\
              <main>\n<h1>Credentials are locked</h1>\n\
              <p>The encryption key is missing. Sending waits. Nothing is lost and nothing was changed.</p>\n\
              <dl>\n<dt>The database was sealed with</dt><dd><code>{sealed_with}</code></dd>\n\

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server (RFC 9112) in front of console and API: limits, request ids, client addresses, a clean stop.
+//! The HTTP/1.1 server (RFC 9112) before console and API: limits, request ids, client addresses, a clean stop.
 
 use std::convert::Infallible;
 use std::io;
@@ -57,12 +57,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// The client's address, in the extensions of every request. Behind a trusted proxy it is the one the proxy names.
+/// The client's address, in the extensions of every request. Behind a trusted proxy: the one that it names.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// A route's name for metrics and the log, such as `/api/v1/credentials/{id}`. Whoever routes puts it into the
-/// extensions of the answer; without it a request is counted under the first part of its path.
+/// A route's name for metrics and the log, such as `/api/v1/credentials/{id}`. Whoever routes puts it into
+/// the extensions of the answer; without it a request is counted under the first part of its path.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteName(pub &'static str);
 

@@ -1,5 +1,5 @@
-//! A small client of Consign's own API: HTTP/1.1, with TLS by the authorities of this machine. It never talks to
-//! anything but the server it was told, and follows no redirect.
+//! A small client of Consign's own API: HTTP/1.1, with TLS by the authorities of this machine. It never talks
+//! to anything but the server it was told, and follows no redirect.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What people and scripts see: data on standard output, everything else on standard error. Nothing else prints.
+//! What people and scripts see: data on standard output, all else on standard error. No other file prints.
 
 use std::io::{self, IsTerminal as _, Write as _};
 

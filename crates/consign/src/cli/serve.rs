@@ -274,7 +274,7 @@ async fn told(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Each connection is an open file; the usual limit of 1,024 is less than what is served and sent at one time.
+/// Each connection is an open file; the usual limit of 1,024 is less than what goes in and out at one time.
 fn raise_open_files() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -1,4 +1,4 @@
-//! The table of options: name, how it is read, how it is shown. File, environment and `config print` follow from it.
+//! The table of options: name, how it is read, how it is shown. File, environment and `config print` follow.
 
 use super::given::{Fault, Given};
 use super::{Config, LogFormat, Subnet};

@@ -1,4 +1,4 @@
-//! Two people edited the same thing: who changed it, both versions beside each other, and the choice between them.
+//! Two people edited the same thing: who changed it, both versions beside each other, and the choice.
 
 use axum::http::StatusCode;
 use axum::response::Response;

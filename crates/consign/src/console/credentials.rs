@@ -102,7 +102,7 @@ async fn new_fields(visit: Signed) -> Result<Response, Failure> {
     Ok(new_page(&visit, StatusCode::OK, &form, &kept, &[]).await)
 }
 
-/// Whether a button asks for other fields or rows, not for a save. Without the script it is the form itself that asks.
+/// Whether a button asks for other fields or rows, not for a save. Without the script the form itself asks.
 fn asks_for_fields(visit: &Signed) -> bool {
     ["show_fields", "add_custom_header", "remove_custom_header"].iter().any(|name| visit.form.has(name))
 }
@@ -166,14 +166,15 @@ async fn edit_page(
     let history = credentials::history(visit.app(), &visit.actor, id).await?;
     // A page shown again keeps the version that its reader began with, so that a stale save is noticed.
     let typed = visit.form.text("etag");
+    let stored = |key: &str| current[key].as_str().unwrap_or_default();
     let context = json!({
         "errors": errors(invalid),
         "fields": form.fields(kept, Some(current), invalid, &format!("{LIST}/{id}/fields")),
         "draft": kept.draft(),
         "back": "",
         "current": current,
-        "etag": if typed.is_empty() { current["etag"].as_str().unwrap_or_default() } else { typed },
-        "seen_at": if typed.is_empty() { current["updated_at"].as_str().unwrap_or_default() } else { visit.form.text("seen_at") },
+        "etag": if typed.is_empty() { stored("etag") } else { typed },
+        "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "users": users,
         "history": history,
     });

@@ -68,7 +68,9 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "state": form.text("state"),
         "connector": form.text("connector"),
         "type": form.text("type"),
-        "connectors": connectors.items.iter().map(|one| json!({ "value": one["id"], "label": one["name"] })).collect::<Vec<_>>(),
+        "connectors": connectors.items.iter().map(|one| json!({
+            "value": one["id"], "label": one["name"],
+        })).collect::<Vec<_>>(),
         "filtered": filtered,
         "pages": pages(form, LIST, &listed),
         "news": if first_page { form.query(NEWS, &[("since", newest)]) } else { String::new() },
@@ -113,7 +115,10 @@ pub(super) fn shown_payload(payload: &Value) -> Value {
     let pretty = parsed.and_then(|parsed| serde_json::to_string_pretty(&parsed).ok());
     let text = pretty.as_deref().unwrap_or(body);
     let shown: String = text.chars().take(PAYLOAD_CHARS_MAX).collect();
-    json!({ "content_type": payload["content_type"], "cut": shown.len() < text.len(), "body": shown, "bytes": body.len() })
+    json!({
+        "content_type": payload["content_type"], "cut": shown.len() < text.len(), "body": shown,
+        "bytes": body.len(),
+    })
 }
 
 async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Response, Failure> {

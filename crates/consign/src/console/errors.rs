@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use consign_store::StoreError;
 use serde_json::json;
 
 use super::FORM_BYTES_MAX;
@@ -121,7 +122,8 @@ fn request(failure: &Failure) -> Words {
             ..words(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not set up yet",
-                "Open the set-up link that the terminal or the log of this server shows. Make a new one with this command:",
+                "Open the set-up link that the terminal or the log of this server shows. \
+                 Make a new one with this command:",
             )
         },
         Failure::SetUpLinkUsed => Words {
@@ -140,8 +142,8 @@ fn request(failure: &Failure) -> Words {
         Failure::PlainHttp => words(
             StatusCode::FORBIDDEN,
             "Signing in needs https",
-            "Over plain http, others on the network could read your password. Open Consign by https, or on the computer \
-             it runs on at http://127.0.0.1.",
+            "Over plain http, others on the network could read your password. Open Consign by https, \
+             or on the computer it runs on at http://127.0.0.1.",
         ),
         Failure::WrongMethod => words(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -231,8 +233,14 @@ fn operation(visit: &Visit, error: &OpError) -> Words {
             "The database cannot be reached",
             "Nothing was changed and nothing is lost. Try again in a moment.",
         ),
+        OpError::Internal(cause) if matches!(cause.downcast_ref(), Some(StoreError::BadCursor)) => words(
+            StatusCode::NOT_FOUND,
+            "Page not found",
+            "There is no such page of this list. Open the list again.",
+        ),
         OpError::Internal(cause) => {
-            tracing::error!(error = &**cause as &dyn std::error::Error, request_id = %visit.request_id, "a page failed");
+            let (error, request_id) = (&**cause as &dyn std::error::Error, visit.request_id);
+            tracing::error!(error, %request_id, "a page failed");
             words(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",

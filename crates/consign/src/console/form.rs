@@ -1,5 +1,5 @@
-//! Forms: what was typed, as the same JSON objects that the API takes, and back as the fields of a template. Every
-//! authorization type goes through the same functions.
+//! Forms: what was typed, as the same JSON objects that the API takes, and back as the fields of a template.
+//! Every authorization type goes through the same functions.
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form as Encoded, FromRequest, Request};
@@ -63,7 +63,8 @@ impl Form {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The query of the address of a list, with some of its parts replaced. The page starts anew unless it is given.
+    /// The address of a list with its query, some of its parts replaced. It begins at the first page unless one
+    /// is given.
     pub(super) fn query(&self, path: &str, replaced: &[(&str, &str)]) -> String {
         let kept = self.pairs().filter(|(name, value)| {
             let cursor = *name == "after" || *name == "before";
@@ -137,7 +138,8 @@ pub(super) fn message_at<'a>(invalid: &'a [Invalid], key: &str) -> &'a str {
 
 /// A field for the template. The rest of its parts is added by whoever knows them.
 fn field(key: &str, label: &str, hint: &str, value: impl Into<Value>, invalid: &[Invalid]) -> Value {
-    json!({ "key": key, "label": label, "hint": hint, "value": value.into(), "error": message_at(invalid, key) })
+    let value: Value = value.into();
+    json!({ "key": key, "label": label, "hint": hint, "value": value, "error": message_at(invalid, key) })
 }
 
 /// The same field with further parts.

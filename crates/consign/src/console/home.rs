@@ -1,4 +1,5 @@
-//! The start page: the first steps while there are any, then the deliveries. Also help, and every component in debug builds.
+//! The start page: the first steps while there are any, then the deliveries. Also help, and in debug builds
+//! every component.
 
 use std::sync::Arc;
 

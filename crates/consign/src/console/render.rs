@@ -1,5 +1,5 @@
-//! Templates and assets: read from disk in debug builds, so that editing one compiles nothing; compiled in for release.
-//! Both go through one list.
+//! Templates and assets: read from disk in debug builds, so that editing one compiles nothing; compiled in for
+//! release. Both go through one list.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -151,8 +151,11 @@ impl Views {
         let addresses: Vec<_> = ASSETS.iter().map(|file| (file.name, asset_url(file.name))).collect();
         environment.add_function("asset", move |name: &str| {
             match addresses.iter().find(|(known, _)| *known == name) {
-                Some((_, Ok(address))) if !cfg!(debug_assertions) => Ok(address.clone()),
-                _ => asset_url(name),
+                Some((_, Ok(address))) if !cfg!(debug_assertions) => {
+                    Ok(Value::from_safe_string(address.clone()))
+                }
+                // Made of a hash and a name of the list: nothing in it needs escaping.
+                _ => asset_url(name).map(Value::from_safe_string),
             }
         });
         environment.add_filter("when", when);

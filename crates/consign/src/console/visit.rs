@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use consign_core::id::RequestId;
@@ -107,14 +107,18 @@ impl Visit {
         *request.uri_mut() = parts.uri.clone();
         *request.headers_mut() = parts.headers.clone();
         *request.extensions_mut() = parts.extensions.clone();
-        self.form = Form::read(request).await?;
-        if !parts.method.is_safe() {
-            self.judge_origin(&parts.headers)?;
+        if parts.method == Method::POST {
+            self.form = Form::read(request).await?;
+            return self.judge_origin(&parts.headers);
         }
+        if !parts.method.is_safe() {
+            return Err(Failure::WrongMethod);
+        }
+        self.form = Form::read(request).await?;
         Ok(())
     }
 
-    /// A form counts when it stood on a page of ours: the browser says so, and it carries the token of its session.
+    /// A form counts when it stood on a page of ours: the browser says so, and it has the token of its session.
     fn judge_origin(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (site, origin) = (header("sec-fetch-site"), header("origin"));
@@ -181,8 +185,8 @@ impl Visit {
         match self.console.views.render(template, whole) {
             Ok(text) => self.seen((status, Html(text)).into_response()),
             Err(error) => {
-                let cause = &error as &dyn std::error::Error;
-                tracing::error!(error = cause, template, request_id = %self.request_id, "a page could not be made");
+                let (cause, request_id) = (&error as &dyn std::error::Error, self.request_id);
+                tracing::error!(error = cause, template, %request_id, "a page could not be made");
                 let text = format!("Something went wrong on this server. Reference {}", self.request_id);
                 (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
             }
@@ -214,7 +218,7 @@ impl Visit {
         self.with_cookie(response, message_cookie(self.local), "", Some(0))
     }
 
-    /// Whether a session can begin: by plain http from another machine its cookie, and the password, could be read.
+    /// Whether a session can begin: by plain http from another machine, cookie and password could be read.
     pub(super) fn judge_way(&self) -> Result<(), Failure> {
         if self.trusted_way { Ok(()) } else { Err(Failure::PlainHttp) }
     }
@@ -252,8 +256,8 @@ impl std::ops::Deref for Signed {
 }
 
 impl Signed {
-    /// Does what a form asks for, once: a second click gets what the first one made. `work` answers with the address
-    /// of what it made.
+    /// Does what a form asks for, once: a second click gets what the first one made. `work` answers with the
+    /// address of what it made.
     pub(super) async fn once(
         &self,
         work: impl Future<Output = Result<String, OpError>>,
@@ -325,7 +329,8 @@ fn is_local(app: &App, headers: &HeaderMap) -> bool {
     !app.public_url().starts_with("https://") && is_loopback(host)
 }
 
-/// Whether a form came by TLS as far as can be told behind a proxy: browsers send `Sec-Fetch-Site` to such pages only.
+/// Whether a form came by TLS, as far as can be told behind a proxy: browsers send `Sec-Fetch-Site` to such
+/// addresses only.
 fn came_by_tls(app: &App, headers: &HeaderMap) -> bool {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
     app.public_url().starts_with("https://")

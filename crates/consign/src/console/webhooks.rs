@@ -66,7 +66,9 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "state": form.text("state"),
         "credential": form.text("credential"),
         "states": states,
-        "credentials": choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label })).collect::<Vec<_>>(),
+        "credentials": choices.iter().map(|choice| json!({
+            "value": choice.id, "label": choice.label,
+        })).collect::<Vec<_>>(),
         "filtered": filtered,
         "pages": pages(form, LIST, &listed),
         "whole": listed.next.is_none() && listed.previous.is_none(),

@@ -9,7 +9,7 @@ use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 
 /// What a request may carry, and what its answer must not show.
-pub struct Authorized {
+pub(super) struct Authorized {
     /// For the transport.
     pub access: Access,
     /// Finds the secrets of this credential in what comes back.
@@ -20,7 +20,11 @@ pub struct Authorized {
 ///
 /// # Errors
 /// When a secret does not open at its place and destination, or the record is not whole.
-pub fn authorize(vault: &Vault, credential: &Credential, now: Timestamp) -> Result<Authorized, Refusal> {
+pub(super) fn authorize(
+    vault: &Vault,
+    credential: &Credential,
+    now: Timestamp,
+) -> Result<Authorized, Refusal> {
     let fields = open(vault, credential)?;
     let authorizer = (credential.authorization_type.parse)(&fields).map_err(|_| Refusal::CredentialLocked)?;
     let Step::Apply(proof) = authorizer.step(now);

@@ -10,6 +10,8 @@ use consign_store::events::{self, Accepted, NewDelivery, NewRow};
 use consign_store::{Store, StoreError};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::telemetry;
+
 /// The most jobs and bytes in one transaction.
 const BATCH_JOBS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -17,7 +19,7 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const QUEUE_JOBS_MAX: usize = 2_048;
 
 /// An event ready to be stored: its data is sealed.
-pub struct AcceptRow {
+pub(super) struct AcceptRow {
     /// The event.
     pub event: Arc<Event>,
     /// Its data, sealed.
@@ -34,7 +36,7 @@ enum Job {
 }
 
 /// The rows come back with what became of each.
-pub type Accepting = Vec<(AcceptRow, Accepted)>;
+pub(super) type Accepting = Vec<(AcceptRow, Accepted)>;
 
 impl Job {
     fn bytes(&self) -> usize {
@@ -63,13 +65,13 @@ pub enum CommitError {
 
 /// The way into the shared transactions.
 #[derive(Clone)]
-pub struct Committer {
+pub(super) struct Committer {
     jobs: mpsc::Sender<Job>,
 }
 
 impl Committer {
     /// Starts the tasks that commit: one on SQLite, which owns the writing connection, two on PostgreSQL.
-    pub fn start(store: &Store) -> Self {
+    pub(super) fn start(store: &Store) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
         let queue = Arc::new(Mutex::new(queue));
         let tasks = if store.is_postgres() { 2 } else { 1 };
@@ -83,7 +85,7 @@ impl Committer {
     ///
     /// # Errors
     /// At once when the queue is full; later when the database did not take them.
-    pub async fn accept(&self, rows: Vec<AcceptRow>) -> Result<Accepting, CommitError> {
+    pub(super) async fn accept(&self, rows: Vec<AcceptRow>) -> Result<Accepting, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.try_send(Job::Accept { rows, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CommitError::QueueFull,
@@ -96,7 +98,7 @@ impl Committer {
     ///
     /// # Errors
     /// When the database did not take it.
-    pub async fn record(&self, recording: Recording) -> Result<bool, CommitError> {
+    pub(super) async fn record(&self, recording: Recording) -> Result<bool, CommitError> {
         let (reply, answer) = oneshot::channel();
         let job = Job::Record { recording: Box::new(recording), reply };
         self.jobs.send(job).await.map_err(|_| CommitError::Stopping)?;
@@ -136,7 +138,7 @@ async fn commit(store: &Store, batch: Vec<Job>) {
         }
     }
     let jobs = u32::try_from(accepts.len() + waiting.len()).unwrap_or(u32::MAX);
-    metrics::histogram!("consign_commit_batch_size").record(f64::from(jobs));
+    metrics::histogram!(telemetry::COMMIT_BATCH_SIZE).record(f64::from(jobs));
     let tried = write(store, accepts.iter().flat_map(|(rows, _)| rows), &recordings).await;
     match tried {
         Ok((accepted, kept)) => {

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::authorize::{Authorized, authorize};
 use super::work::{Content, Work, opened};
 use super::{Engine, PayloadKeys};
+use crate::telemetry;
 
 /// Of an answer no more than this is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -224,21 +225,22 @@ impl Engine {
             "attempt finished"
         );
         let kind = "webhook";
-        metrics::counter!("consign_delivery_attempts_total", "connector_kind" => kind, "outcome" => outcome)
+        metrics::counter!(telemetry::DELIVERY_ATTEMPTS, "connector_kind" => kind, "outcome" => outcome)
             .increment(1);
-        metrics::histogram!("consign_delivery_attempt_duration_seconds", "connector_kind" => kind)
+        metrics::histogram!(telemetry::DELIVERY_ATTEMPT_DURATION, "connector_kind" => kind)
             .record(took.as_secs_f64());
+        if outcome == "blocked" {
+            metrics::counter!(telemetry::EGRESS_BLOCKED).increment(1);
+        }
         let ended = match verdict.next {
             Next::Deliver => "delivered",
             Next::Fail => "failed",
             Next::RetryAt(_) | Next::WaitUntil(_) | Next::Hold(_) => return,
         };
-        metrics::counter!("consign_deliveries_total", "connector_kind" => kind, "outcome" => ended)
-            .increment(1);
+        metrics::counter!(telemetry::DELIVERIES, "connector_kind" => kind, "outcome" => ended).increment(1);
         if ended == "delivered" {
             let lag = self.now().since(work.created_at);
-            metrics::histogram!("consign_delivery_lag_seconds", "connector_kind" => kind)
-                .record(lag.as_secs_f64());
+            metrics::histogram!(telemetry::DELIVERY_LAG, "connector_kind" => kind).record(lag.as_secs_f64());
         }
     }
 }
@@ -293,7 +295,7 @@ fn seen(
         .iter()
         .map(|(name, value)| {
             let value = value.to_str().ok().filter(|_| shown(name.as_str()));
-            json!({ "name": name.as_str(), "value": value.map_or("hidden".into(), |value| authorized.scrubber.scrub(value)) })
+            json!({ "name": name.as_str(), "value": value.map_or_else(|| "hidden".into(), |value| authorized.scrubber.scrub(value)) })
         })
         .collect::<Vec<_>>();
     seen.answer_headers = Value::from(answer_headers).to_string();

@@ -24,7 +24,7 @@ const SLOW_AFTER_FAILURES: u32 = 5;
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// What a lane gives to whoever asks for its next delivery.
-pub enum Turn {
+pub(super) enum Turn {
     /// Send this.
     Start(Work),
     /// Its rate, or that of its credential, asks to wait until then.
@@ -35,7 +35,7 @@ pub enum Turn {
 
 /// All lanes of this process.
 #[derive(Default)]
-pub struct Lanes {
+pub(super) struct Lanes {
     table: Mutex<Table>,
 }
 
@@ -96,7 +96,7 @@ fn step(rate: Rate) -> i64 {
 }
 
 /// What a lane has to know of its connector.
-pub struct Rules<'a> {
+pub(super) struct Rules<'a> {
     /// The connector.
     pub connector: &'a Connector,
     /// Its credential.
@@ -126,7 +126,7 @@ impl Lanes {
 
     /// Promises a place in the window to an event that is about to be stored. Older work goes first, so a lane
     /// that is behind promises nothing.
-    pub fn reserve(&self, rules: &Rules<'_>, now: Timestamp) -> bool {
+    pub(super) fn reserve(&self, rules: &Rules<'_>, now: Timestamp) -> bool {
         let mut table = self.table();
         if table.stopping || !is_open(rules.connector, now) {
             return false;
@@ -142,7 +142,7 @@ impl Lanes {
     }
 
     /// The event was stored: its delivery takes the promised place.
-    pub fn fill(&self, work: Work) {
+    pub(super) fn fill(&self, work: Work) {
         let mut table = self.table();
         let lane = table.lanes.entry(work.connector).or_default();
         lane.reserved = lane.reserved.saturating_sub(1);
@@ -150,14 +150,14 @@ impl Lanes {
     }
 
     /// The event was not stored, or was a repeat.
-    pub fn release(&self, connector: ConnectorId) {
+    pub(super) fn release(&self, connector: ConnectorId) {
         let mut table = self.table();
         let lane = table.lanes.entry(connector).or_default();
         lane.reserved = lane.reserved.saturating_sub(1);
     }
 
     /// The table holds due work for this lane.
-    pub fn note_behind(&self, connector: ConnectorId) {
+    pub(super) fn note_behind(&self, connector: ConnectorId) {
         let mut table = self.table();
         let lane = table.lanes.entry(connector).or_default();
         lane.behind = true;
@@ -165,7 +165,7 @@ impl Lanes {
     }
 
     /// How many more a claim may lease for this lane; nothing while at least half of its window is full.
-    pub fn claimable(&self, rules: &Rules<'_>, now: Timestamp) -> u32 {
+    pub(super) fn claimable(&self, rules: &Rules<'_>, now: Timestamp) -> u32 {
         let mut table = self.table();
         if table.stopping || !is_open(rules.connector, now) {
             return 0;
@@ -182,7 +182,7 @@ impl Lanes {
     }
 
     /// Takes in what a claim leased; fewer than asked for means that nothing due was left when it looked.
-    pub fn take_in(&self, connector: ConnectorId, claimed: Vec<Work>, asked: u32) {
+    pub(super) fn take_in(&self, connector: ConnectorId, claimed: Vec<Work>, asked: u32) {
         let mut table = self.table();
         let lane = table.lanes.entry(connector).or_default();
         lane.behind = lane.noted || claimed.len() >= usize::try_from(asked).unwrap_or(usize::MAX);
@@ -190,7 +190,7 @@ impl Lanes {
     }
 
     /// The lane's next delivery, if it may start now.
-    pub fn next(&self, rules: &Rules<'_>, now: Timestamp) -> Turn {
+    pub(super) fn next(&self, rules: &Rules<'_>, now: Timestamp) -> Turn {
         let mut table = self.table();
         let table = &mut *table;
         if table.stopping || table.under_way >= rules.attempts_max || !is_open(rules.connector, now) {
@@ -234,13 +234,13 @@ impl Lanes {
     }
 
     /// A wait for the rate is over.
-    pub fn timer_rang(&self, connector: ConnectorId) {
+    pub(super) fn timer_rang(&self, connector: ConnectorId) {
         self.table().lanes.entry(connector).or_default().timer = false;
     }
 
     /// An attempt has ended and its result is on disk; `failed`: by the tool's fault, or `None` to leave its
     /// record as it was.
-    pub fn finish(
+    pub(super) fn finish(
         &self,
         work: DeliveryId,
         connector: ConnectorId,
@@ -262,20 +262,20 @@ impl Lanes {
     }
 
     /// Whether the window runs low while the table holds more.
-    pub fn wants_more(&self, connector: ConnectorId) -> bool {
+    pub(super) fn wants_more(&self, connector: ConnectorId) -> bool {
         let table = self.table();
         let lane = table.lanes.get(&connector);
         lane.is_some_and(|lane| lane.behind && lane.window.len() <= lane.under_way.len())
     }
 
     /// Whether a delivery is under way in this process.
-    pub fn is_under_way(&self, connector: ConnectorId, delivery: DeliveryId) -> bool {
+    pub(super) fn is_under_way(&self, connector: ConnectorId, delivery: DeliveryId) -> bool {
         self.table().lanes.get(&connector).is_some_and(|lane| lane.under_way.contains(&delivery))
     }
 
     /// Takes out of a window what must go back to the queue: all of a closed lane, what is beyond the window of a
     /// failing one, and what would outlive its lease.
-    pub fn surplus(&self, rules: &Rules<'_>, now: Timestamp) -> Vec<Work> {
+    pub(super) fn surplus(&self, rules: &Rules<'_>, now: Timestamp) -> Vec<Work> {
         let mut table = self.table();
         let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Vec::new() };
         let needed = now.plus(rules.connector.webhook.timeout + LEASE_MARGIN);
@@ -289,30 +289,30 @@ impl Lanes {
     }
 
     /// Empties the window of a lane whose connector is gone.
-    pub fn forget(&self, connector: ConnectorId) -> Vec<Work> {
+    pub(super) fn forget(&self, connector: ConnectorId) -> Vec<Work> {
         let lane = self.table().lanes.remove(&connector);
         lane.map(|lane| lane.window.into()).unwrap_or_default()
     }
 
     /// The lanes that exist in this process.
-    pub fn known(&self) -> Vec<ConnectorId> {
+    pub(super) fn known(&self) -> Vec<ConnectorId> {
         self.table().lanes.keys().copied().collect()
     }
 
     /// From now on nothing starts. Everything that waits in a window is handed back.
-    pub fn stop(&self) -> Vec<Work> {
+    pub(super) fn stop(&self) -> Vec<Work> {
         let mut table = self.table();
         table.stopping = true;
         table.lanes.values_mut().flat_map(|lane| lane.window.drain(..).collect::<Vec<_>>()).collect()
     }
 
     /// Whether [`Lanes::stop`] was called.
-    pub fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         self.table().stopping
     }
 
     /// Attempts under way in this process.
-    pub fn under_way(&self) -> usize {
+    pub(super) fn under_way(&self) -> usize {
         self.table().under_way
     }
 }

@@ -7,6 +7,7 @@ use consign_core::time::Timestamp;
 use consign_store::{StoreError, idempotency, retention};
 
 use super::{Engine, PayloadKeys};
+use crate::telemetry;
 
 /// Rows in one transaction: short enough that an accept behind it hardly waits.
 const PORTION_ROWS: u32 = 500;
@@ -64,7 +65,7 @@ impl Engine {
                 Portion::Events => ("event", retention::delete_events(&mut tx, before, PORTION_ROWS).await?),
             };
             tx.commit().await?;
-            metrics::counter!("consign_retention_deleted_rows_total", "table" => table).increment(gone);
+            metrics::counter!(telemetry::RETENTION_DELETED_ROWS, "table" => table).increment(gone);
             if gone < u64::from(PORTION_ROWS) {
                 return Ok(());
             }

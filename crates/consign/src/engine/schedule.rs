@@ -49,7 +49,7 @@ impl Engine {
             self.wake.notify_one();
         }
         self.probe_refused(now).await?;
-        if count % FLUSH_EVERY_TICKS == 0 {
+        if count.is_multiple_of(FLUSH_EVERY_TICKS) {
             self.flush_uses().await;
         }
         Ok(())

@@ -62,7 +62,7 @@ impl Snapshot {
 }
 
 /// The present snapshot.
-pub struct Snapshots {
+pub(super) struct Snapshots {
     store: Store,
     present: RwLock<Arc<Snapshot>>,
 }
@@ -72,13 +72,13 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn load(store: Store) -> Result<Self, StoreError> {
+    pub(super) async fn load(store: Store) -> Result<Self, StoreError> {
         let first = Snapshot::load(&store).await?;
         Ok(Self { store, present: RwLock::new(Arc::new(first)) })
     }
 
     /// The present one.
-    pub fn present(&self) -> Arc<Snapshot> {
+    pub(super) fn present(&self) -> Arc<Snapshot> {
         self.present.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -86,7 +86,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the database cannot be read; the old one stays.
-    pub async fn refresh(&self) -> Result<(), StoreError> {
+    pub(super) async fn refresh(&self) -> Result<(), StoreError> {
         let new = Snapshot::load(&self.store).await?;
         let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
         if new.revision >= present.revision {
@@ -99,7 +99,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// As [`Snapshots::refresh`].
-    pub async fn refresh_if_changed(&self) -> Result<bool, StoreError> {
+    pub(super) async fn refresh_if_changed(&self) -> Result<bool, StoreError> {
         let revision = installation::revision(&mut *self.store.read().await?).await?;
         let changed = revision != self.present().revision;
         if changed {
@@ -110,6 +110,6 @@ impl Snapshots {
 }
 
 /// Whether a connector may send now, as far as the snapshot knows.
-pub fn is_open(connector: &Connector, now: consign_core::time::Timestamp) -> bool {
+pub(super) fn is_open(connector: &Connector, now: consign_core::time::Timestamp) -> bool {
     connector.state == ConnectorState::Active && connector.closed_until.is_none_or(|until| until <= now)
 }

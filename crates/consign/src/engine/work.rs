@@ -10,7 +10,7 @@ use consign_store::deliveries::Claimed;
 use consign_store::events::StoredEvent;
 
 /// A leased delivery and all that is known of it without another query.
-pub struct Work {
+pub(super) struct Work {
     /// The delivery.
     pub delivery: DeliveryId,
     /// Its connector.
@@ -36,7 +36,7 @@ pub struct Work {
 }
 
 /// The event of a delivery.
-pub enum Content {
+pub(super) enum Content {
     /// In memory, because it has just been accepted.
     Here(Arc<Event>),
     /// As stored: its data is sealed.
@@ -62,6 +62,6 @@ impl From<Claimed> for Work {
 }
 
 /// A stored event with its data opened.
-pub fn opened(stored: &StoredEvent, data: Vec<u8>) -> Event {
+pub(super) fn opened(stored: &StoredEvent, data: Vec<u8>) -> Event {
     Event { data: Bytes::from(data), ..stored.event.clone() }
 }

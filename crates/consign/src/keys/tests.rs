@@ -71,7 +71,8 @@ fn a_file_that_others_can_read_is_refused() {
         config.encryption.keys_file = Some(path.clone());
         let error = load_with(&config, None, true).unwrap_err();
         let sentence = format!(
-            "other users of this machine can read the encryption key {0} (mode {mode:04o}); run: chmod 600 {0}",
+            "other users of this machine can read the encryption key {0} \
+             (mode {mode:04o}); run: chmod 600 {0}",
             path.display()
         );
         assert_eq!(error.to_string(), sentence);

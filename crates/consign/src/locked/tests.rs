@@ -22,7 +22,8 @@ async fn ask(path: &str, accept: &str) -> (u16, String, String) {
 
 #[test]
 fn both_keys_and_the_next_step_are_named() {
-    let sentence = "The database was sealed with key k-7f3a91bc. The loaded key is k-91bc0000 from /var/lib/consign/<keys>. \
+    let sentence = "The database was sealed with key k-7f3a91bc. \
+                    The loaded key is k-91bc0000 from /var/lib/consign/<keys>. \
                     Put the line of k-7f3a91bc into the key ring and start Consign again.";
     assert_eq!(why(Some("k-91bc0000")).sentence(), sentence);
     assert!(why(None).sentence().contains("There is no key at /var/lib/consign/<keys>."));

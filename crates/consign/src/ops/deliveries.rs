@@ -299,7 +299,7 @@ fn show(app: &App, line: &Line) -> Value {
 }
 
 fn attempts_max(app: &App, connector: &Connector) -> usize {
-    connector.webhook.retry_schedule.as_ref().map_or(app.engine.retry_schedule().len(), Vec::len) + 1
+    connector.webhook.retry_schedule.as_deref().unwrap_or_else(|| app.engine.retry_schedule()).len() + 1
 }
 
 /// What a person can do with it now.

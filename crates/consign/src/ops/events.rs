@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Actor, Object, OpError, Sent, audit_entry, invalid};
 use crate::App;
 use crate::engine::AcceptedEvent;
+use crate::telemetry;
 
 /// Accepts events: returns when they and their deliveries are on disk.
 ///
@@ -38,7 +39,7 @@ pub async fn accept(app: &App, actor: &Actor, sent: Vec<NewEvent>) -> Result<Vec
             AcceptedEvent { deliveries, .. } if deliveries.is_empty() => "unmatched",
             AcceptedEvent { .. } => "accepted",
         };
-        metrics::counter!("consign_events_received_total", "outcome" => outcome).increment(1);
+        metrics::counter!(telemetry::EVENTS_RECEIVED, "outcome" => outcome).increment(1);
     }
     Ok(accepted)
 }

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use super::{Actor, ActorKind, Object, OpError, audit_entry};
 use crate::App;
+use crate::telemetry;
 
 const SETUP_LINK: &str = "setup_link";
 const SIGN_IN_LINK: &str = "sign_in_link";
@@ -283,7 +284,7 @@ pub async fn sign_in(
     let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
     let wait = app.sign_ins.wait(&account, now).max(app.sign_ins.wait(&address, now));
     if let Some(wait) = wait {
-        metrics::counter!("consign_signin_total", "outcome" => "braked").increment(1);
+        metrics::counter!(telemetry::SIGN_INS, "outcome" => "braked").increment(1);
         return Err(SignInError::TooMany { seconds: wait.as_secs() + 1 });
     }
     let user = users::find_by_email(&mut *app.store.read().await.map_err(OpError::from)?, email.trim()).await;
@@ -292,13 +293,13 @@ pub async fn sign_in(
     if !password_fits(app, password, stored).await? {
         app.sign_ins.failed(&account, now);
         app.sign_ins.failed(&address, now);
-        metrics::counter!("consign_signin_total", "outcome" => "refused").increment(1);
+        metrics::counter!(telemetry::SIGN_INS, "outcome" => "refused").increment(1);
         record_refusal(app, email, from).await?;
         return Err(SignInError::Wrong);
     }
     let user = user.ok_or(SignInError::Wrong)?;
     app.sign_ins.passed(&account);
-    metrics::counter!("consign_signin_total", "outcome" => "done").increment(1);
+    metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
     Ok(begin_session(app, &user, from).await?)
 }
 

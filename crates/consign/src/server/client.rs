@@ -1,4 +1,4 @@
-//! Whose request it is, behind proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`, believed only from trusted ones.
+//! Whose request it is, behind proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`, from trusted ones only.
 
 use std::net::{IpAddr, SocketAddr};
 

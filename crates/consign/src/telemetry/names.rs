@@ -16,26 +16,18 @@ pub const DELIVERIES_OPEN: &str = "consign_deliveries_open";
 pub const DELIVERY_OLDEST_OPEN: &str = "consign_delivery_oldest_open_seconds";
 /// `kind`, `state`.
 pub const CONNECTORS: &str = "consign_connectors";
-/// `status`.
-pub const CREDENTIALS: &str = "consign_credentials";
 /// `rule`.
 pub const EGRESS_BLOCKED: &str = "consign_egress_blocked_total";
 /// No labels.
 pub const COMMIT_BATCH_SIZE: &str = "consign_commit_batch_size";
-/// No labels.
-pub const COMMIT_DURATION: &str = "consign_commit_duration_seconds";
 /// `table`.
 pub const RETENTION_DELETED_ROWS: &str = "consign_retention_deleted_rows_total";
-/// No labels.
-pub const AUDIT_WRITE_FAILURES: &str = "consign_audit_write_failures_total";
 /// `outcome`: done, refused, braked.
 pub const SIGN_INS: &str = "consign_signin_total";
 /// `version`, `database`.
 pub const BUILD_INFO: &str = "consign_build_info";
 /// `method`, `route`, `status`.
 pub const HTTP_SERVER_DURATION: &str = "http_server_request_duration_seconds";
-/// `method`, `status`, `error_type`.
-pub const HTTP_CLIENT_DURATION: &str = "http_client_request_duration_seconds";
 /// No labels.
 pub const PROCESS_RESIDENT_MEMORY_BYTES: &str = "process_resident_memory_bytes";
 /// No labels.
@@ -49,7 +41,6 @@ pub(super) const COUNTERS: &[(&str, &str)] = &[
     (DELIVERY_ATTEMPTS, "Attempts of deliveries, by what was seen"),
     (EGRESS_BLOCKED, "Requests that the egress rules stopped"),
     (RETENTION_DELETED_ROWS, "Rows deleted because they were old"),
-    (AUDIT_WRITE_FAILURES, "Changes undone because their audit entry could not be written"),
     (SIGN_INS, "Tries to sign in to the console"),
 ];
 
@@ -58,7 +49,6 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
     (DELIVERIES_OPEN, "Deliveries that have not ended"),
     (DELIVERY_OLDEST_OPEN, "Age of the oldest delivery that has not ended"),
     (CONNECTORS, "Connectors, by state"),
-    (CREDENTIALS, "Credentials, by status"),
     (PROCESS_RESIDENT_MEMORY_BYTES, "Memory in use"),
     (PROCESS_CPU_SECONDS, "Processor time used so far"),
     (PROCESS_OPEN_FDS, "Open files and connections"),
@@ -68,9 +58,7 @@ pub(super) const HISTOGRAMS: &[(&str, &str)] = &[
     (DELIVERY_ATTEMPT_DURATION, "How long an attempt took"),
     (DELIVERY_LAG, "From acceptance of an event to its delivery"),
     (COMMIT_BATCH_SIZE, "Jobs that shared one commit"),
-    (COMMIT_DURATION, "How long a commit took, disk included"),
     (HTTP_SERVER_DURATION, "Requests to this server"),
-    (HTTP_CLIENT_DURATION, "Requests of this server to tools"),
 ];
 
 /// From a kept connection on loopback to the longest time-out of a webhook.
@@ -81,14 +69,11 @@ const LAG_SECONDS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0,
     259_200.0,
 ];
-const COMMIT_SECONDS: &[f64] = &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 const BATCH_JOBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (DELIVERY_ATTEMPT_DURATION, REQUEST_SECONDS),
     (DELIVERY_LAG, LAG_SECONDS),
     (COMMIT_BATCH_SIZE, BATCH_JOBS),
-    (COMMIT_DURATION, COMMIT_SECONDS),
     (HTTP_SERVER_DURATION, REQUEST_SECONDS),
-    (HTTP_CLIENT_DURATION, REQUEST_SECONDS),
 ];

@@ -68,11 +68,11 @@ fn errors_bring_their_causes() {
 #[test]
 fn every_metric_has_a_help_text_and_every_histogram_buckets() {
     metrics();
-    metrics::histogram!(COMMIT_DURATION).record(0.002);
+    metrics::histogram!(DELIVERY_LAG).record(0.02);
     metrics::counter!(SIGN_INS, "outcome" => "done").increment(1);
     let text = render();
     assert!(text.contains("# HELP consign_signin_total Tries to sign in to the console"), "{text}");
-    assert!(text.contains("consign_commit_duration_seconds_bucket{le=\"0.0025\"}"), "{text}");
+    assert!(text.contains("consign_delivery_lag_seconds_bucket{le=\"0.025\"}"), "{text}");
     for (name, _) in HISTOGRAMS {
         assert!(BUCKETS.iter().any(|(other, _)| other == name), "{name}");
     }

@@ -1,0 +1,231 @@
+//! A walk through the console in headless Chromium, with and without scripts, and an accessibility checker on every page.
+
+use serde_json::{Value, json};
+
+use crate::harness::{EMAIL, TestConsign, id_of, variable};
+use crate::peers::browser::Browser;
+use crate::peers::{Answer, Tool};
+
+/// What the checker must find nothing of.
+const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+async fn sign_in(consign: &TestConsign, browser: &Browser) {
+    browser.goto(&format!("http://{}/credentials", consign.address())).await;
+    browser.until_at("/sign-in").await;
+    browser.fill("email", EMAIL).await;
+    browser.fill("password", &consign.password).await;
+    browser.press_words("Sign in").await;
+    browser.until_at("/credentials").await;
+}
+
+/// Everything that a person does in the first hour.
+async fn walk(consign: &TestConsign, browser: &Browser, scripts: bool) {
+    let tool = Tool::start().await;
+    let base = format!("http://{}", consign.address());
+    sign_in(consign, browser).await;
+    let runs = browser.run("return document.documentElement.classList.contains('js')", vec![]).await;
+    assert_eq!(runs, json!(scripts), "scripts of the page");
+
+    let (password, header) = (consign.canary("password"), consign.canary("header"));
+    browser.press_words("New credential").await;
+    browser.until_at("/credentials/new").await;
+    browser.fill("name", "Service desk").await;
+    browser.choose("authorization_type", "basic").await;
+    if !scripts {
+        browser.press("[name='authorization_type'] ~ [name='show_fields']").await;
+    }
+    browser.until_there("input[name='password']").await;
+    browser.fill("url_address", "http://tool.example.org/").await;
+    browser.fill("username", "consign").await;
+    browser.fill("password", &password).await;
+    browser.press_words("Save").await;
+    browser.until_shows("There is a problem").await;
+    browser.until_shows("URL address must start with https://").await;
+    browser.until_shows("Entered, not saved yet").await;
+    let focused = browser.run("return document.activeElement.className", vec![]).await;
+    assert!(
+        focused.as_str().is_some_and(|class| class.contains("problem")),
+        "the summary has the focus: {focused}"
+    );
+    browser.fill("url_address", &tool.origin()).await;
+    if scripts {
+        browser.press("[data-rows-add]").await;
+    }
+    browser.fill("custom_header_name", "X-Key").await;
+    browser.fill("custom_header_value", &header).await;
+    browser.press_words("Save").await;
+    let credential = browser.until_at("/credentials/crd_").await;
+    browser.until_shows("It cannot be shown.").await;
+    let source = browser.client.source().await.unwrap();
+    consign.shown_elsewhere("the page of the credential", source);
+
+    browser.goto(&format!("{base}/webhooks/new")).await;
+    browser.fill("name", "Incidents").await;
+    browser.choose("credential", credential.rsplit('/').next().unwrap()).await;
+    browser.fill("path", "/incidents").await;
+    browser.fill("event_types", "device.*").await;
+    browser.press_words("Save").await;
+    let webhook = browser.until_at("/webhooks/con_").await;
+    tool.answer_next(Answer::json(201, &json!({ "result": { "number": "INC0010001" } })));
+    browser.press_words("Send test event").await;
+    browser.until_shows("INC0010001").await;
+    assert_eq!(tool.asked()[0].header("x-key"), header);
+    assert!(tool.asked()[0].header("authorization").starts_with("Basic "));
+
+    tool.answer_next(Answer::json(400, &json!({ "message": "no such field" })));
+    let failed = consign.event("device.low", &json!({ "n": 1 })).await;
+    consign.until(failed.delivery(), "failed").await;
+    browser.goto(&format!("{base}/deliveries")).await;
+    browser.until_shows("Failed").await;
+    browser.goto(&format!("{base}/deliveries/{}", failed.delivery())).await;
+    browser.until_shows("no such field").await;
+    browser.press_words("Replay").await;
+    browser.until_shows("Send this event again?").await;
+    press_in_confirmation(browser, "Replay delivery").await;
+    browser.until_shows("Delivered").await;
+    tool.until_asked(3).await;
+
+    browser.goto(&format!("{base}{webhook}/delete")).await;
+    press_in_confirmation(browser, "Delete webhook").await;
+    browser.until_at("/webhooks").await;
+    browser.goto(&format!("{base}/credentials")).await;
+    browser.press(&format!("a[href='{credential}/delete']")).await;
+    browser.until_shows("The saved secrets are destroyed.").await;
+    press_in_confirmation(browser, "Delete credential").await;
+    browser.until_shows("Deleted Service desk.").await;
+    browser.until_shows("No credentials yet").await;
+}
+
+/// The button of a confirmation, on a page or in a dialog.
+async fn press_in_confirmation(browser: &Browser, words: &str) {
+    browser.press_within("//form[contains(@class,'confirm')]", words).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_is_walked_with_scripts() {
+    let consign = TestConsign::start().await;
+    let browser = Browser::start(true).await;
+    walk(&consign, &browser, true).await;
+    browser.close().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_is_walked_without_scripts() {
+    let consign = TestConsign::start().await;
+    let browser = Browser::start(false).await;
+    walk(&consign, &browser, false).await;
+    browser.close().await;
+    consign.finish().await;
+}
+
+/// What the checker finds on the page that is shown, one line each.
+async fn found_by_checker(browser: &Browser, checker: &str) -> Vec<String> {
+    browser.run(checker, vec![]).await;
+    let script = "const done = arguments[arguments.length - 1];
+        axe.run(document, { runOnly: { type: 'tag', values: arguments[0] }, resultTypes: ['violations'] })
+           .then((result) => done(result.violations), (error) => done([{ id: String(error), nodes: [] }]));";
+    let found = browser.client.execute_async(script, vec![json!(RULES)]).await.unwrap();
+    let line = |violation: &Value| {
+        let nodes = violation["nodes"].as_array().cloned().unwrap_or_default();
+        let nodes: Vec<_> = nodes
+            .iter()
+            .take(3)
+            .map(|node| format!("{} ({})", node["html"], node["failureSummary"]))
+            .collect();
+        format!("{}: {}", violation["id"], nodes.join(" | "))
+    };
+    found.as_array().expect("a list").iter().map(line).collect()
+}
+
+/// Every page, empty and full, with what it takes to be there.
+async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
+    let webhook = consign
+        .bearer_webhook("Incidents", &tool.origin(), &json!({ "retry_schedule_seconds": [3600] }))
+        .await;
+    tool.answer_next(Answer::json(400, &json!({ "message": "no such field" })));
+    let failed = consign.event("device.low", &json!({ "n": 1 })).await;
+    consign.until(failed.delivery(), "failed").await;
+    tool.answer_next(Answer::status(500));
+    let retrying = consign.event("device.low", &json!({ "n": 2 })).await;
+    consign.until(retrying.delivery(), "retrying").await;
+    let delivered = consign.event("device.low", &json!({ "n": 3 })).await;
+    consign.until(delivered.delivery(), "delivered").await;
+    let credential = id_of(&consign.get("/credentials/Incidents").await.json());
+    let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
+    vec![
+        "/credentials".to_owned(),
+        "/credentials?q=nothing".to_owned(),
+        format!("/credentials/{credential}"),
+        format!("/credentials/{credential}/delete"),
+        "/webhooks".to_owned(),
+        "/webhooks/new".to_owned(),
+        format!("/webhooks/{webhook}"),
+        format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/delete"),
+        "/deliveries".to_owned(),
+        format!("/deliveries/{}", failed.delivery()),
+        format!("/deliveries/{}/replay", failed.delivery()),
+        format!("/deliveries/{}", retrying.delivery()),
+        "/events".to_owned(),
+        format!("/events/{}", delivered.id),
+        "/api-keys/new".to_owned(),
+        format!("/api-keys/{key}/revoke"),
+        "/design".to_owned(),
+        "/nowhere".to_owned(),
+    ]
+}
+
+/// What is wrong with these pages, in light and dark, and at a width of 320 pixels.
+async fn faults_of(browser: &Browser, base: &str, pages: &[String]) -> Vec<String> {
+    let checker = std::fs::read_to_string(variable("CONSIGN_TEST_AXE")).expect("axe-core can be read");
+    let mut faults = Vec::new();
+    for path in pages {
+        browser.goto(&format!("{base}{path}")).await;
+        for scheme in ["light", "dark"] {
+            browser.prefer(scheme).await;
+            let found = found_by_checker(browser, &checker).await;
+            faults.extend(found.into_iter().map(|fault| format!("{path} ({scheme}): {fault}")));
+        }
+        browser.resize(320).await;
+        let width = browser.run("return document.scrollingElement.scrollWidth", vec![]).await;
+        if width.as_u64().is_none_or(|width| width > 320) {
+            faults.push(format!("{path}: {width} px wide at 320"));
+        }
+        browser.resize(1280).await;
+    }
+    faults
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
+    let consign = TestConsign::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    let mut faults = faults_of(&browser, &base, &["/sign-in".to_owned()]).await;
+    // The checker sees what is wrong, when something is.
+    browser.run("document.querySelector('main').innerHTML += '<img src=\"data:,\" width=\"900\">'", vec![]).await;
+    let checker = std::fs::read_to_string(variable("CONSIGN_TEST_AXE")).unwrap();
+    assert!(found_by_checker(&browser, &checker).await.iter().any(|fault| fault.contains("image-alt")));
+    sign_in(&consign, &browser).await;
+    let empty = ["/", "/credentials", "/credentials/new", "/webhooks", "/deliveries", "/events", "/api-keys", "/help"];
+    faults.extend(faults_of(&browser, &base, &empty.map(str::to_owned)).await);
+    browser.close().await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
+    let mut consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    let pages = pages(&consign, &tool).await;
+    sign_in(&consign, &browser).await;
+    let faults = faults_of(&browser, &base, &pages).await;
+    browser.close().await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    consign.allow_open();
+    consign.finish().await;
+}

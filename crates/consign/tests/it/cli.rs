@@ -176,13 +176,15 @@ async fn a_secret_on_the_command_line_is_refused_and_not_repeated() {
     );
     for words in [
         vec!["credential", "create", "--custom-header", "X-Key=literal"],
-        vec!["credential", "set-secret", "x", "token=literal"],
         vec!["credential", "create", "--secret", "token=@/does/not/exist"],
         vec!["credential", "create", "--secret", "token=env:NOT_SET_HERE"],
     ] {
         consign.run(&words).await.expect(2);
     }
     assert!(consign.all("/credentials").await.is_empty());
+    let body = crate::harness::bearer("x", "https://tool.example.org/", &consign.canary("token"));
+    consign.credential(&body).await;
+    consign.run(&["credential", "set-secret", "x", &format!("token={literal}")]).await.expect(2);
     consign.finish().await;
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::page::unescape;
 use crate::harness::{Reply, TestConsign, bearer, form, id_of};
 use crate::peers::{Answer, Tool};
 
@@ -114,7 +115,7 @@ fn is_dressed(reply: &Reply) {
     assert_eq!(reply.header("cross-origin-opener-policy"), Some("same-origin"), "{asked}");
     assert!(reply.header("x-request-id").is_some(), "{asked}");
     assert!(reply.header("server").is_none(), "{asked}");
-    let page = reply.text();
+    let page = unescape(&reply.text());
     for inline in ["<style", " style=", "javascript:", " onclick=", "http-equiv"] {
         assert!(!page.contains(inline), "{asked}: {inline}");
     }
@@ -162,7 +163,7 @@ async fn every_page_carries_its_headers() {
         assert_eq!(reply.header("cache-control"), Some("no-store"), "{path}");
     }
     is_dressed(&consign.client.send("GET", "/sign-in", &[], "").await.expect(200));
-    let page = consign.page("/credentials").await.text();
+    let page = unescape(&consign.page("/credentials").await.text());
     let sheet =
         page.split("href=\"/assets/").nth(1).and_then(|rest| rest.split('"').next()).expect("a style sheet");
     let sheet = consign.client.send("GET", &format!("/assets/{sheet}"), &[], "").await.expect(200);

@@ -32,7 +32,7 @@ macro_rules! on_both_databases {
 
 mod addresses;
 mod api;
-// mod browser;
+mod browser;
 mod cli;
 mod console;
 mod credentials;

@@ -20,7 +20,9 @@ fn every_answer_has_its_exit_code() {
 #[test]
 fn problems_say_what_why_and_what_to_do() {
     let problem = json!({
-        "title": "Some values were not accepted", "detail": "1 field needs a change.", "code": "values_not_accepted",
+        "title": "Some values were not accepted",
+        "detail": "1 field needs a change.",
+        "code": "values_not_accepted",
         "errors": [ { "pointer": "/url_address", "message": "URL address must start with https://" } ],
     });
     check(

@@ -61,7 +61,8 @@ fn wide_tables_are_cut_on_a_terminal_only() {
 #[test]
 fn details_show_secrets_as_set() {
     let credential = json!({
-        "id": "crd_1", "etag": "\"7\"", "name": "Tool", "password": { "set": true, "updated_at": ago(60), "updated_by": "Ana" },
+        "id": "crd_1", "etag": "\"7\"", "name": "Tool",
+        "password": { "set": true, "updated_at": ago(60), "updated_by": "Ana" },
         "token": { "set": false }, "ends_on": null, "labels": { "team": "itsm" },
         "status": { "code": "working", "label": "Working", "reason": null },
         "custom_headers": [ { "name": "X-Key", "sent_with": "api_request", "value": { "set": true } } ],

@@ -30,7 +30,8 @@ fn flags_become_keys_of_the_api() {
             "{}",
         ],
         Some(json!({
-            "path": "/x", "event_types": ["device.*", "user.*"], "headers": [ { "name": "X-Team", "value": "a=b" } ],
+            "path": "/x", "event_types": ["device.*", "user.*"],
+            "headers": [ { "name": "X-Team", "value": "a=b" } ],
             "template": "{}", "payload": "template",
         })),
     );

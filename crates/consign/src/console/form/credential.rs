@@ -1,5 +1,5 @@
-//! The form of a credential. Its fields come from the catalogue of authorization types; nothing here names a type,
-//! except for two warnings that are about bytes on the wire.
+//! The form of a credential. Its fields come from the catalogue of authorization types; nothing here names a
+//! type, except for a warning that is about bytes on the wire.
 
 use std::collections::BTreeMap;
 
@@ -189,9 +189,13 @@ impl CredentialForm {
             .collect();
         let of_type = self.entry().map(|entry| self.type_fields(entry, kept, current, invalid, &warnings));
         let more = ["ends_on", "labels", "max_concurrency", "max_per_second"];
-        let ends = "If the tool gave the password, token or secret an end date, we remind you 30, 14, 7 and 1 days before.";
+        let recognise = "Something you will recognise in a list, such as the tool and the environment.";
+        let account = "Some tools allow one request at a time for an account.";
+        let ends = "If the tool gave the password, token or secret an end date, we remind you 30, 14, 7 and 1 \
+                    days before.";
+        let filled = |key: &&str| !message_at(invalid, key).is_empty() || !self.text(key).is_empty();
         json!({
-            "name": text("name", "Name", "Something you will recognise in a list, such as the tool and the environment."),
+            "name": text("name", "Name", recognise),
             "protocol": with(text("protocol", "Protocol", changes), json!({ "options": protocols })),
             "url_address": self.address_field(kept, current, invalid, warn("url_address")),
             "authorization_type": with(text("authorization_type", "Authorization type", changes), json!({
@@ -203,11 +207,10 @@ impl CredentialForm {
             "others": self.others(),
             "custom_headers": self.header_rows(kept, current, invalid),
             "ends_on": with(optional("ends_on", "Ends on", ends), json!({ "type": "date" })),
-            "max_concurrency": optional(
-                "max_concurrency", "At most N at a time", "Some tools allow one request at a time for an account."),
+            "max_concurrency": optional("max_concurrency", "At most N at a time", account),
             "max_per_second": optional("max_per_second", "At most N per second", ""),
             "labels": with(optional("labels", "Labels", "key=value, one per line."), json!({ "mono": true })),
-            "more_open": more.iter().any(|key| !message_at(invalid, key).is_empty() || !self.text(key).is_empty()),
+            "more_open": more.iter().any(filled),
         })
     }
 
@@ -219,7 +222,8 @@ impl CredentialForm {
         warning: &str,
     ) -> Value {
         if !self.entry().is_some_and(|entry| entry.address_is_secret) {
-            let hint = "The start of the address only, up to the first slash after the host. The rest belongs in the webhook.";
+            let hint = "The start of the address only, up to the first slash after the host. \
+                        The rest belongs in the webhook.";
             let plain = field("url_address", "URL address", hint, self.text("url_address"), invalid);
             return with(
                 plain,

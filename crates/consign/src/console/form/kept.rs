@@ -1,4 +1,4 @@
-//! Secrets that were typed into a form that was not saved: kept sealed in the web session for a quarter of an hour.
+//! Secrets that were typed into a form that was not saved: kept sealed in the web session for 15 minutes.
 
 use std::collections::BTreeMap;
 

@@ -35,6 +35,21 @@ const TEXTS: &[&str] = &[
     "max_per_second",
 ];
 const FLAGS: &[&str] = &["retry_client_errors", "idempotency_header"];
+const METHODS: &[(&str, &str)] = &[("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")];
+
+const TYPES_HINT: &str = "device.score.low, or device.* for all below it. One per line; * is All.";
+const CONDITION_HINT: &str =
+    r#"A condition on the event, such as data.score < 3 and data.site in ["LIS","OPO"]."#;
+const TEMPLATE_HINT: &str = "{{ data.device }} puts in a value of the event; \
+    {{ data.site | default(\"-\") }} when it may be missing.";
+const HEADERS_HINT: &str = "Not for secrets. Put those in the credential. Name: value, one per line.";
+const OUTPUTS_HINT: &str =
+    "Such as the ticket number, by JSON Pointer: number = /result/number. One per line.";
+const RETRIES_HINT: &str = "Times between attempts, in seconds: 5, 300, 1800. Empty: ten attempts in about 3 days. \
+    none: one attempt only.";
+const CLIENT_ERRORS_HINT: &str = "400, 413, 415 and 422 are not retried otherwise.";
+const NO_ANSWER_HINT: &str = "A request may have been processed although no answer came.";
+
 /// Typed instead of waits: one attempt, no retries.
 const NO_RETRIES: &str = "none";
 
@@ -73,7 +88,7 @@ impl WebhookForm {
         };
         let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, text(key))).collect();
         texts.insert("credential", webhook["credential"]["id"].as_str().unwrap_or_default().to_owned());
-        texts.insert("event_types", join(&webhook["event_types"], "\n", |one| word(one)));
+        texts.insert("event_types", join(&webhook["event_types"], "\n", word));
         texts.insert(
             "headers",
             join(&webhook["headers"], "\n", |row| format!("{}: {}", word(&row["name"]), word(&row["value"]))),
@@ -157,15 +172,15 @@ impl WebhookForm {
             "name": text("name", "Name", ""),
             "description": optional("description", "Description", ""),
             "event_types": with(
-                text("event_types", "Event types", "device.score.low, or device.* for all below it. One per line; * is All."),
+                text("event_types", "Event types", TYPES_HINT),
                 json!({ "mono": true, "rows": 3 })),
             "only_when": with(
-                optional("only_when", "Only when", "A condition on the event, such as data.score < 3 and data.site in [\"LIS\",\"OPO\"]."),
+                optional("only_when", "Only when", CONDITION_HINT),
                 json!({ "mono": true })),
             "credential": with(text("credential", "Credential", "Shown with its status."), json!({
                 "options": credentials, "choose": "Choose a credential", "refresh": refresh,
             })),
-            "method": with(text("method", "Method", ""), json!({ "options": options(&[("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")]) })),
+            "method": with(text("method", "Method", ""), json!({ "options": options(METHODS) })),
             "path": with(text("path", "Path", "Added to the URL address of the credential."), json!({
                 "mono": true, "placeholder": "/api/now/table/incident", "preview": self.preview(choices),
             })),
@@ -177,40 +192,29 @@ impl WebhookForm {
             })),
             "is_template": self.text("payload") == "template",
             "template": with(
-                text("template", "Template", "{{ data.device }} puts in a value of the event; {{ data.site | default(\"-\") }} when it may be missing."),
+                text("template", "Template", TEMPLATE_HINT),
                 json!({ "mono": true, "rows": 10 })),
             "content_type": with(text("content_type", "Content type", ""), json!({ "mono": true })),
             "delivery": self.delivery_fields(invalid),
-            "delivery_open": delivery.iter().any(|key| !message_at(invalid, key).is_empty() || has_row(invalid, key)),
+            "delivery_open": delivery.iter().any(|key| !message_at(invalid, key).is_empty()),
         })
     }
 
     fn delivery_fields(&self, invalid: &[Invalid]) -> Value {
         let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
         let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
-        let rows = |key, label, hint| {
-            let error = invalid
-                .iter()
-                .find(|one| one.field.split('/').next() == Some(key))
-                .map(|one| one.message.as_str());
-            with(
-                optional(key, label, hint),
-                json!({ "error": error.unwrap_or_default(), "mono": true, "rows": 3 }),
-            )
-        };
+        let rows = |key, label, hint| with(optional(key, label, hint), json!({ "mono": true, "rows": 3 }));
         let flag = |key: &str, label, hint| field(key, label, hint, self.flag(key), invalid);
         json!({
-            "headers": rows("headers", "Headers", "Not for secrets. Put those in the credential. Name: value, one per line."),
+            "headers": rows("headers", "Headers", HEADERS_HINT),
             "success_when": with(text("success_when", "Counts as delivered", ""), json!({
                 "options": options(&[("status", "Any 2xx"), ("status_and_json", "2xx with a JSON answer")]),
             })),
-            "outputs": rows("outputs", "Keep from the answer",
-                "Such as the ticket number, by JSON Pointer: number = /result/number. One per line."),
-            "retry_schedule_seconds": optional("retry_schedule_seconds", "Retries",
-                "Times between attempts, in seconds: 5, 300, 1800. Empty: ten attempts in about 3 days. none: one attempt only."),
-            "retry_client_errors": flag("retry_client_errors", "Retry these too", "400, 413, 415 and 422 are not retried otherwise."),
+            "outputs": rows("outputs", "Keep from the answer", OUTPUTS_HINT),
+            "retry_schedule_seconds": optional("retry_schedule_seconds", "Retries", RETRIES_HINT),
+            "retry_client_errors": flag("retry_client_errors", "Retry these too", CLIENT_ERRORS_HINT),
             "when_no_answer": with(
-                text("when_no_answer", "When no answer arrives", "A request may have been processed although no answer came."),
+                text("when_no_answer", "When no answer arrives", NO_ANSWER_HINT),
                 json!({ "options": options(&[("retry", "Send again"), ("hold", "Wait for a person")]) })),
             "timeout_seconds": text("timeout_seconds", "Timeout", "Seconds, from 1 to 60."),
             "max_concurrency": text("max_concurrency", "At most N at a time", ""),
@@ -233,10 +237,6 @@ pub(in crate::console) fn at_whole_fields(invalid: &[Invalid]) -> Vec<Invalid> {
         ..one.clone()
     };
     invalid.iter().map(whole).collect()
-}
-
-fn has_row(invalid: &[Invalid], key: &str) -> bool {
-    invalid.iter().any(|one| one.field.split('/').next() == Some(key))
 }
 
 fn options(choices: &[(&str, &str)]) -> Value {

@@ -6,8 +6,10 @@ const NOW: &str = "2026-11-22T14:02:00Z";
 
 fn frame() -> serde_json::Value {
     json!({
-        "title": "Title", "page": "credentials", "nav": { "deliveries": 3, "credentials": 2 }, "user": { "name": "Ana Silva" },
-        "theme": "", "csrf": "token", "banners": [], "flash": null, "instance": "", "docs": "/help", "path": "/x",
+        "title": "Title", "page": "credentials", "nav": { "deliveries": 3, "credentials": 2 },
+        "user": { "name": "Ana Silva" },
+        "theme": "", "csrf": "token", "banners": [], "flash": null, "instance": "", "docs": "/help",
+        "path": "/x",
         "once": "req_1", "now": NOW, "signed_in": true,
     })
 }
@@ -27,9 +29,12 @@ fn secret() -> serde_json::Value {
 
 fn credential() -> serde_json::Value {
     json!({
-        "id": "crd_1", "etag": "\"7\"", "name": "<Tool> & “more”", "protocol": "https", "url_address": "https://tool.example/",
-        "authorization_type": "basic", "authorization_type_label": "Basic", "username": "ana", "password": secret(),
-        "custom_headers": [{ "name": "X_Key", "sent_with": "both", "value": secret() }], "ends_on": "2027-01-01",
+        "id": "crd_1", "etag": "\"7\"", "name": "<Tool> & “more”", "protocol": "https",
+        "url_address": "https://tool.example/",
+        "authorization_type": "basic", "authorization_type_label": "Basic", "username": "ana",
+        "password": secret(),
+        "custom_headers": [{ "name": "X_Key", "sent_with": "both", "value": secret() }],
+        "ends_on": "2027-01-01",
         "labels": { "team": "itsm" }, "max_concurrency": 2, "max_per_second": 0.5,
         "status": { "code": "sign_in_refused", "label": "Sign-in refused", "reason": "401", "since": "2026-11-20T00:00:00Z",
             "action": "Replace secret", "needs_attention": true },
@@ -39,31 +44,48 @@ fn credential() -> serde_json::Value {
 
 fn webhook() -> serde_json::Value {
     json!({
-        "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "state": "held", "state_label": "On hold",
-        "state_reason": "The tool refused the sign-in.", "state_since": NOW, "lost_credential": null, "hold_reason": "sign_in_refused",
-        "credential": { "id": "crd_1", "name": "Tool", "address": "https://tool.example/", "status": { "label": "Working" } },
+        "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "state": "held",
+        "state_label": "On hold",
+        "state_reason": "The tool refused the sign-in.", "state_since": NOW, "lost_credential": null,
+        "hold_reason": "sign_in_refused",
+        "credential": {
+            "id": "crd_1", "name": "Tool", "address": "https://tool.example/",
+            "status": { "label": "Working" },
+        },
         "event_types": ["device.*"], "method": "POST", "path": "/x", "payload": "template", "template": "{}",
-        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4 }, "last_delivery_at": NOW, "created_at": NOW, "updated_at": NOW,
+        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4 }, "last_delivery_at": NOW,
+        "created_at": NOW, "updated_at": NOW,
     })
 }
 
 fn delivery(state: &str) -> serde_json::Value {
     json!({
         "id": "dlv_1", "event": { "id": "evt_1", "type": "device.score.low", "subject": "LT-0231" },
-        "connector": { "id": "con_1", "name": "Incidents", "kind": "webhook" }, "credential": { "id": "crd_1", "name": "Tool" },
-        "state": state, "shown_state": state, "state_label": state, "hold_reason": "no_answer", "hold_text": "No answer came.",
-        "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW, "last_outcome": "http_5xx",
-        "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1", "replay_of": "dlv_0",
-        "test": true, "created_at": NOW, "ended_at": NOW, "actions": ["send_again", "mark_delivered", "cancel", "replay", "try_now"],
+        "connector": {
+            "id": "con_1", "name": "Incidents", "kind": "webhook",
+        }, "credential": { "id": "crd_1", "name": "Tool" },
+        "state": state, "shown_state": state, "state_label": state, "hold_reason": "no_answer",
+        "hold_text": "No answer came.",
+        "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
+        "last_outcome": "http_5xx",
+        "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
+        "replay_of": "dlv_0",
+        "test": true, "created_at": NOW, "ended_at": NOW,
+        "actions": ["send_again", "mark_delivered", "cancel", "replay", "try_now"],
     })
 }
 
 fn attempt(number: u64, outcome: &str) -> serde_json::Value {
     json!({
-        "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome, "status": null, "message": "m",
-        "wait_ms": 240_000, "request_line": "POST https://tool.example/x", "request_headers": [{ "name": "authorization", "hidden": true }],
-        "answer_headers": [{ "name": "content-type", "value": "text/html" }], "answer_excerpt": "<script>alert(1)</script>",
-        "timing": { "dns": 2.5, "connect": null, "tls": 3, "first_byte": 4, "total": 9, "reused": true }, "request_bytes": 12, "answer_bytes": null,
+        "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome,
+        "status": null, "message": "m",
+        "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
+        "request_headers": [{ "name": "authorization", "hidden": true }],
+        "answer_headers": [{ "name": "content-type", "value": "text/html" }],
+        "answer_excerpt": "<script>alert(1)</script>",
+        "timing": {
+            "dns": 2.5, "connect": null, "tls": 3, "first_byte": 4, "total": 9, "reused": true,
+        }, "request_bytes": 12, "answer_bytes": null,
     })
 }
 
@@ -103,7 +125,10 @@ fn addresses_of_assets_change_with_their_content() {
 
 #[test]
 fn pages_of_credentials_render_empty_full_and_failing() {
-    let empty = json!({ "items": [], "filtered": false, "q": "", "status": "", "type": "", "ends": "", "statuses": [], "types": [], "whole": true, "pages": { "previous": null, "next": null } });
+    let empty = json!({
+        "items": [], "filtered": false, "q": "", "status": "", "type": "", "ends": "", "statuses": [],
+        "types": [], "whole": true, "pages": { "previous": null, "next": null },
+    });
     assert!(check("credentials.html", empty.clone()).contains("No credentials yet"));
     let mut filtered = empty.clone();
     filtered["filtered"] = json!(true);
@@ -124,7 +149,12 @@ fn pages_of_credentials_render_empty_full_and_failing() {
         Fault::new("missing", "Enter a value for X_Key").at("custom_headers/0/value"),
         Fault::new("out_of_range", "Enter a number from 1 to 64").at("max_concurrency"),
     ];
-    let new = |form: &CredentialForm, invalid: &[_]| json!({ "errors": errors(invalid), "fields": form.fields(&kept, None, invalid, "/x"), "draft": "d", "back": "", "current": null });
+    let new = |form: &CredentialForm, invalid: &[_]| {
+        json!({
+            "errors": errors(invalid), "fields": form.fields(&kept, None, invalid, "/x"), "draft": "d",
+            "back": "", "current": null,
+        })
+    };
     check("credential.html", new(&CredentialForm::empty(), &[]));
     assert!(check("credential.html", new(&CredentialForm::empty(), &invalid)).contains("There is a problem"));
     for kind in consign_core::auth::AUTHORIZATION_TYPES.iter().map(|entry| entry.kind) {
@@ -132,30 +162,53 @@ fn pages_of_credentials_render_empty_full_and_failing() {
         stored["authorization_type"] = json!(kind);
         let form = CredentialForm::stored(&stored);
         let current = json!({
-            "errors": errors(&invalid), "fields": form.fields(&kept, Some(&stored), &invalid, "/x"), "draft": "d", "back": "",
+            "errors": errors(&invalid), "fields": form.fields(&kept, Some(&stored), &invalid, "/x"),
+            "draft": "d", "back": "",
             "current": stored, "etag": "\"7\"", "seen_at": NOW,
-            "users": [{ "id": "con_1", "kind": "webhook", "name": "Incidents", "state": "active", "deliveries_24h": 1, "waiting": 2 }],
+            "users": [
+                {
+                    "id": "con_1", "kind": "webhook", "name": "Incidents", "state": "active",
+                    "deliveries_24h": 1, "waiting": 2,
+                },
+            ],
             "history": [{ "at": NOW, "actor": "Ana", "action": "Replaced token" }],
         });
         let page = check("credential.html", current);
         assert!(page.contains("/credentials/crd_1/delete"));
     }
-    let delete = |users: serde_json::Value| json!({ "errors": [], "current": credential(), "users": users, "confirm_error": "" });
+    let delete = |users: serde_json::Value| {
+        json!({
+            "errors": [], "current": credential(), "users": users, "confirm_error": "",
+        })
+    };
     assert!(!check("credential_delete.html", delete(json!([]))).contains("confirm_name"));
-    let used = json!([{ "id": "con_1", "kind": "webhook", "name": "Incidents", "state": "active", "deliveries_24h": 412, "waiting": 0 }]);
+    let used = json!([
+        {
+            "id": "con_1", "kind": "webhook", "name": "Incidents", "state": "active", "deliveries_24h": 412,
+            "waiting": 0,
+        },
+    ]);
     assert!(
         check("credential_delete.html", delete(used)).contains("1 connector uses it and will stop sending:")
     );
     let conflict = json!({
-        "what": "credential", "address": "/credentials/crd_1", "name": "Tool", "etag": "\"8\"", "seen_at": NOW, "who": "Ana", "at": NOW,
-        "rows": [{ "field": "Name", "theirs": "a", "mine": "b" }], "hidden": [{ "name": "name", "value": "b" }],
+        "what": "credential", "address": "/credentials/crd_1", "name": "Tool", "etag": "\"8\"",
+        "seen_at": NOW, "who": "Ana", "at": NOW,
+        "rows": [{ "field": "Name", "theirs": "a", "mine": "b" }],
+        "hidden": [{ "name": "name", "value": "b" }],
     });
     assert!(check("conflict.html", conflict).contains("Save mine over it"));
 }
 
 #[test]
 fn pages_of_webhooks_render_empty_full_and_failing() {
-    let list = |items: serde_json::Value, credentials: serde_json::Value| json!({ "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "credentials": credentials, "whole": true, "pages": { "previous": null, "next": "/webhooks?after=1" } });
+    let list = |items: serde_json::Value, credentials: serde_json::Value| {
+        json!({
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "credentials": credentials, "whole": true,
+            "pages": { "previous": null, "next": "/webhooks?after=1" },
+        })
+    };
     assert!(check("webhooks.html", list(json!([]), json!([]))).contains("Add a credential first"));
     let mut lost = webhook();
     lost["credential"] = json!(null);
@@ -164,12 +217,16 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
     assert!(check("webhooks.html", list(json!([webhook(), lost]), choice)).contains("was Old tool"));
     let form = |form: &WebhookForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
         json!({
-            "errors": [], "fields": form.fields(&[], &[], "/x"), "address": "/webhooks/new", "without_credentials": true, "current": current,
-            "etag": "", "seen_at": "", "recent": [{ "id": "evt_1", "type": "t", "received_at": NOW }], "preview": preview, "preview_event": "evt_1",
+            "errors": [], "fields": form.fields(&[], &[], "/x"), "address": "/webhooks/new",
+            "without_credentials": true, "current": current,
+            "etag": "", "seen_at": "", "recent": [{ "id": "evt_1", "type": "t", "received_at": NOW }],
+            "preview": preview, "preview_event": "evt_1",
         })
     };
     check("webhook_form.html", form(&WebhookForm::empty(""), None, json!(null)));
-    let preview = json!({ "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}" });
+    let preview = json!({
+        "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}",
+    });
     check("webhook_form.html", form(&WebhookForm::stored(&webhook()), Some(webhook()), preview));
     let pages = json!({ "previous": null, "next": null });
     check(
@@ -178,7 +235,10 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
     );
     check(
         "webhook.html",
-        json!({ "current": webhook(), "sends_to": "POST https://x/", "items": [delivery("retrying")], "pages": pages }),
+        json!({
+            "current": webhook(), "sends_to": "POST https://x/", "items": [delivery("retrying")],
+            "pages": pages,
+        }),
     );
     assert!(
         check("webhook_delete.html", json!({ "current": webhook() }))
@@ -190,25 +250,46 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
 fn pages_of_deliveries_and_events_render() {
     let pages = json!({ "previous": null, "next": null });
     let states = ["waiting", "sending", "retrying", "held", "delivered", "failed", "cancelled"];
-    let list = |items: Vec<serde_json::Value>| json!({ "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "", "connectors": [], "pages": pages, "news": "/deliveries/news", "here": "/deliveries" });
+    let list = |items: Vec<serde_json::Value>| {
+        json!({
+            "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "",
+            "connectors": [], "pages": pages, "news": "/deliveries/news", "here": "/deliveries",
+        })
+    };
     check("deliveries.html", list(Vec::new()));
     check("deliveries.html", list(states.iter().map(|state| delivery(state)).collect()));
     let event = json!({
-        "id": "evt_1", "type": "device.score.low", "source": "s", "source_id": "1", "subject": null, "time": NOW, "content_type": "application/json",
-        "received_at": NOW, "received_from": "key_1", "test": true, "payload_kept": true, "deliveries": [{ "id": "dlv_1", "connector": { "id": "con_1", "name": "I" }, "state": "held", "created_at": NOW }],
+        "id": "evt_1", "type": "device.score.low", "source": "s", "source_id": "1", "subject": null,
+        "time": NOW, "content_type": "application/json",
+        "received_at": NOW, "received_from": "key_1", "test": true, "payload_kept": true,
+        "deliveries": [
+            {
+                "id": "dlv_1", "connector": { "id": "con_1", "name": "I" }, "state": "held",
+                "created_at": NOW,
+            },
+        ],
     });
     let payload = json!({ "content_type": "application/json", "bytes": 12_400, "cut": true, "body": "{}" });
     for state in states {
         let full = json!({
-            "current": delivery(state), "attempt_list": [attempt(2, "no_answer"), attempt(1, "ok")], "attempt": attempt(2, "no_answer"),
+            "current": delivery(state), "attempt_list": [attempt(2, "no_answer"), attempt(1, "ok")],
+            "attempt": attempt(2, "no_answer"),
             "event": event, "sender": "API key “nxt-in”", "others": 2, "payload": payload,
         });
         assert!(check("delivery.html", full).contains("&lt;script&gt;alert(1)"));
-        let bare = json!({ "current": delivery(state), "attempt_list": [], "attempt": null, "event": null, "sender": "", "others": 0, "payload": null });
+        let bare = json!({
+            "current": delivery(state), "attempt_list": [], "attempt": null, "event": null, "sender": "",
+            "others": 0, "payload": null,
+        });
         check("delivery.html", bare);
     }
     check("delivery_replay.html", json!({ "current": delivery("failed") }));
-    let summary = json!([{ "id": "evt_1", "type": "t", "source": "s", "subject": null, "received_at": NOW, "test": false, "deliveries_count": 0 }]);
+    let summary = json!([
+        {
+            "id": "evt_1", "type": "t", "source": "s", "subject": null, "received_at": NOW, "test": false,
+            "deliveries_count": 0,
+        },
+    ]);
     check(
         "events.html",
         json!({ "items": summary, "filtered": false, "q": "", "match": "", "pages": pages }),
@@ -220,14 +301,23 @@ fn pages_of_deliveries_and_events_render() {
 
 #[test]
 fn the_other_pages_render() {
-    let key = |last: serde_json::Value| json!({ "id": "key_1", "name": "nxt-in", "key": "csg_01", "scopes": ["events:write"], "ends_at": NOW, "ended": true, "last_used_at": last, "created_at": NOW });
+    let key = |last: serde_json::Value| {
+        json!({
+            "id": "key_1", "name": "nxt-in", "key": "csg_01", "scopes": ["events:write"], "ends_at": NOW,
+            "ended": true, "last_used_at": last, "created_at": NOW,
+        })
+    };
     check("api_keys.html", json!({ "items": [], "unused_since": NOW }));
     check(
         "api_keys.html",
         json!({ "items": [key(json!(null)), key(json!("2026-01-01T00:00:00Z"))], "unused_since": NOW }),
     );
     let field = json!({ "value": "x", "error": "Enter a name" });
-    let form = json!({ "errors": [{ "field": "name", "message": "Enter a name" }], "name": field, "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose", "ends_on": field, "never": true });
+    let form = json!({
+        "errors": [{ "field": "name", "message": "Enter a name" }], "name": field,
+        "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose",
+        "ends_on": field, "never": true,
+    });
     check("api_key.html", form);
     check("api_key_created.html", json!({ "current": key(json!(null)), "text": "csg_secret" }));
     check("api_key_revoke.html", json!({ "current": key(json!(null)) }));
@@ -236,7 +326,10 @@ fn the_other_pages_render() {
     check("help.html", json!({ "origin": "http://127.0.0.1:8420" }));
     check("design.html", json!({}));
     for signed_in in [true, false] {
-        let context = json!({ "signed_in": signed_in, "text": "What", "command": "consign admin setup-link", "reference": "req_1", "with_reference": true, "sign_in": true });
+        let context = json!({
+            "signed_in": signed_in, "text": "What", "command": "consign admin setup-link",
+            "reference": "req_1", "with_reference": true, "sign_in": true,
+        });
         check("error.html", context);
     }
     check(
@@ -245,7 +338,9 @@ fn the_other_pages_render() {
     );
     check(
         "setup.html",
-        json!({ "errors": [], "name": field, "email": field, "password": { "error": "" }, "keys_file": "keys" }),
+        json!({
+            "errors": [], "name": field, "email": field, "password": { "error": "" }, "keys_file": "keys",
+        }),
     );
     check("demo.html", json!({}));
 }

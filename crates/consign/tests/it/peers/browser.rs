@@ -14,6 +14,7 @@ use crate::harness::{Folder, eventually, http, variable};
 pub(crate) struct Browser {
     pub(crate) client: Client,
     driver: Child,
+    address: SocketAddr,
     _profile: Folder,
 }
 
@@ -34,7 +35,7 @@ impl Browser {
             .connect(&format!("http://{address}"))
             .await
             .expect("Chromium starts");
-        Self { client, driver, _profile: profile }
+        Self { client, driver, address, _profile: profile }
     }
 
     /// Ends the browser and its driver.
@@ -79,21 +80,67 @@ impl Browser {
         button.click().await.unwrap();
     }
 
-    /// Presses the button or link with these words.
+    /// Presses the first button or link that shows these words.
     pub(crate) async fn press_words(&self, words: &str) {
-        let path = format!(
-            "(//main//button[normalize-space()='{words}']|//main//a[normalize-space()='{words}']\
-             |//button[normalize-space()='{words}']|//a[normalize-space()='{words}'])[1]"
-        );
-        let button = self.client.find(Locator::XPath(&path)).await;
-        match button {
-            Ok(button) => button.click().await.unwrap(),
-            Err(error) => panic!("no “{words}” to press: {error}\n{}", self.text().await),
+        self.press_within("//main|//body", words).await;
+    }
+
+    /// Presses the first button or link within a part of the page that shows these words.
+    pub(crate) async fn press_within(&self, part: &str, words: &str) {
+        let parts = part.split('|').flat_map(|part| ["button", "a"].map(|tag| format!("{part}//{tag}[normalize-space()='{words}']")));
+        for path in parts {
+            for found in self.client.find_all(Locator::XPath(&path)).await.unwrap() {
+                // A form's invisible first button is for the Enter key.
+                let hidden = found.attr("aria-hidden").await.unwrap().is_some();
+                if !hidden && found.is_displayed().await.unwrap() {
+                    return found.click().await.unwrap();
+                }
+            }
         }
+        panic!("no “{words}” to press\n{}", self.text().await);
+    }
+
+    /// A command of the browser's developer tools: what WebDriver has no word for.
+    async fn devtools(&self, command: &str, parameters: &Value) {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let path = format!("/session/{session}/goog/cdp/execute");
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let driver = http::Client::new(self.address, http::Served::default());
+        driver.send("POST", &path, &[("content-type", "application/json")], body).await.expect(200);
+    }
+
+    /// As on a system that prefers dark or light pages.
+    pub(crate) async fn prefer(&self, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", &features).await;
+    }
+
+    /// A window of this width.
+    pub(crate) async fn resize(&self, width: u32) {
+        let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics).await;
     }
 
     pub(crate) async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
         self.client.execute(script, arguments).await.unwrap()
+    }
+
+    /// Waits until the path of the page starts so, and tells the whole of it.
+    pub(crate) async fn until_at(&self, start: &str) -> String {
+        eventually(&format!("the page {start}"), async || {
+            let path = self.path().await;
+            path.starts_with(start).then_some(path)
+        })
+        .await
+    }
+
+    /// Waits until there is something at a selector.
+    pub(crate) async fn until_there(&self, selector: &str) {
+        eventually(&format!("something at {selector}"), async || {
+            let found = self.client.find_all(Locator::Css(selector)).await.unwrap_or_default();
+            (!found.is_empty()).then_some(())
+        })
+        .await;
     }
 
     /// Waits until the page shows these words.

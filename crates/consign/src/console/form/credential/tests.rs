@@ -23,7 +23,8 @@ const BASIC: &[(&str, &str)] = &[
 fn stored() -> Value {
     let secret = json!({ "set": true, "updated_at": "2026-11-03T10:12:00Z", "updated_by": "Ana Silva" });
     json!({
-        "id": "crd_1", "etag": "\"7\"", "name": "Tool", "protocol": "https", "url_address": "https://tool.example/",
+        "id": "crd_1", "etag": "\"7\"", "name": "Tool", "protocol": "https",
+        "url_address": "https://tool.example/",
         "authorization_type": "basic", "username": "ana", "password": secret, "ends_on": null,
         "labels": { "team": "itsm" }, "max_concurrency": 2, "max_per_second": null,
         "custom_headers": [{ "name": "X-Api-Key", "sent_with": "both", "value": secret }],
@@ -143,7 +144,10 @@ fn an_address_that_is_a_secret_is_treated_as_one() {
     assert!(!fields.to_string().contains("T0"));
     assert_eq!(fields["url_address"]["entered"], true);
     // Left empty in an edit, the stored one stays.
-    let current = json!({ "url_address": "https://hooks.example/", "url_path": { "set": true, "updated_at": "2026-11-03T10:12:00Z", "updated_by": "Ana" } });
+    let current = json!({
+        "url_address": "https://hooks.example/",
+        "url_path": { "set": true, "updated_at": "2026-11-03T10:12:00Z", "updated_by": "Ana" },
+    });
     let (form, kept) = read(&[("url_address", ""), ("authorization_type", "none")]);
     assert_eq!(form.sent(&kept, Some(&current))["url_address"], "https://hooks.example/");
     let fields = form.fields(&kept, Some(&current), &[], "/x");
