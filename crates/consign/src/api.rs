@@ -1,5 +1,5 @@
-//! The REST API under `/api/v1`: one table says method, address, right and query parameters of every route. It
-//! routes, and tests hold it against `openapi.yaml`, both ways.
+//! The REST API under `/api/v1`: one table says method, address, right and query parameters of every route.
+//! It routes, and tests hold it against `openapi.yaml`, both ways.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -197,8 +197,8 @@ async fn run(app: Arc<App>, route: &'static Route, request: Request) -> Response
     response
 }
 
-/// Reads are dropped with their client. A change goes on: what follows its commit (the first attempt of a delivery,
-/// the wake-up, the answer kept for an Idempotency-Key) must not be lost when the client hangs up.
+/// Reads are dropped with their client. A change goes on: what follows its commit (the first attempt of a
+/// delivery, the wake-up, the answer kept for an Idempotency-Key) must not be lost when the client hangs up.
 async fn act(route: &'static Route, call: Call) -> Result<Answer, Problem> {
     if route.method == Method::GET {
         return (route.act)(call).await;

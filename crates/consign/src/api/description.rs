@@ -1,4 +1,4 @@
-//! `/openapi.json`: the hand-written `openapi.yaml` (OpenAPI 3.1), with schemas of credentials made of the catalogue.
+//! `/openapi.json`: the hand-written `openapi.yaml` (OpenAPI 3.1), with schemas made of the catalogue.
 
 use std::sync::OnceLock;
 
@@ -113,7 +113,12 @@ fn schema(entry: &AuthorizationType, usage: Use) -> Value {
     }
     if usage == Use::Read {
         required.extend(["id", "etag", "custom_headers", "status", "created_at", "updated_at"]);
-        return json!({ "title": entry.label, "allOf": parts, "required": required, "properties": properties });
+        return json!({
+            "title": entry.label,
+            "allOf": parts,
+            "required": required,
+            "properties": properties,
+        });
     }
     json!({
         "title": entry.label,

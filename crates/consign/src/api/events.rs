@@ -1,4 +1,4 @@
-//! `/events`: the intake, and what came in. CloudEvents 1.0: JSON format, HTTP protocol binding, JSON batch format.
+//! `/events`: the intake, and what came in. CloudEvents 1.0: JSON and batch format, HTTP protocol binding.
 
 use std::fmt::Write as _;
 
@@ -56,8 +56,8 @@ fn judge_media_type(headers: &HeaderMap) -> Result<(), Problem> {
             Ok(())
         }
         _ => Err(media_type(
-            "Send application/json, application/cloudevents+json, application/cloudevents-batch+json, or a binary \
-             CloudEvent with ce- headers.",
+            "Send application/json, application/cloudevents+json, application/cloudevents-batch+json, \
+             or a binary CloudEvent with ce- headers.",
         )),
     }
 }

@@ -264,7 +264,11 @@ async fn a_problem_says_what_where_and_how_to_repair_it() {
         "code": "values_not_accepted",
         "request_id": null,
         "errors": [
-            { "pointer": "/url_address", "code": "https_needed", "message": "URL address must start with https://" },
+            {
+                "pointer": "/url_address",
+                "code": "https_needed",
+                "message": "URL address must start with https://",
+            },
             {
                 "pointer": "/custom_headers/0/value",
                 "code": "bad_characters",

@@ -1,5 +1,6 @@
 //! Failures as pages: what happened, what it means, what to do. Never a trace, never a dead end.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -233,19 +234,19 @@ fn operation(visit: &Visit, error: &OpError) -> Words {
             "The database cannot be reached",
             "Nothing was changed and nothing is lost. Try again in a moment.",
         ),
-        OpError::Internal(cause) if matches!(cause.downcast_ref(), Some(StoreError::BadCursor)) => words(
-            StatusCode::NOT_FOUND,
-            "Page not found",
-            "There is no such page of this list. Open the list again.",
-        ),
-        OpError::Internal(cause) => {
-            let (error, request_id) = (&**cause as &dyn std::error::Error, visit.request_id);
-            tracing::error!(error, %request_id, "a page failed");
-            words(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Something went wrong",
-                "Something went wrong on this server. Nothing was changed.",
-            )
-        }
+        OpError::Internal(cause) => internal(visit, &**cause),
     }
+}
+
+fn internal(visit: &Visit, cause: &(dyn Error + Send + Sync + 'static)) -> Words {
+    if matches!(cause.downcast_ref(), Some(StoreError::BadCursor)) {
+        let text = "There is no such page of this list. Open the list again.";
+        return words(StatusCode::NOT_FOUND, "Page not found", text);
+    }
+    tracing::error!(error = cause as &dyn Error, request_id = %visit.request_id, "a page failed");
+    words(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Something went wrong",
+        "Something went wrong on this server. Nothing was changed.",
+    )
 }

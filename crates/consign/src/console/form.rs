@@ -63,8 +63,8 @@ impl Form {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The address of a list with its query, some of its parts replaced. It begins at the first page unless one
-    /// is given.
+    /// The address of a list with its query, some of its parts replaced. It begins at the first page unless
+    /// one is given.
     pub(super) fn query(&self, path: &str, replaced: &[(&str, &str)]) -> String {
         let kept = self.pairs().filter(|(name, value)| {
             let cursor = *name == "after" || *name == "before";

@@ -1,5 +1,5 @@
-//! Templates and assets: read from disk in debug builds, so that editing one compiles nothing; compiled in for
-//! release. Both go through one list.
+//! Templates and assets: read from disk in debug builds, so that editing one compiles nothing; compiled in
+//! for release. Both go through one list.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -118,7 +118,7 @@ impl Visit {
         Ok(())
     }
 
-    /// A form counts when it stood on a page of ours: the browser says so, and it has the token of its session.
+    /// A form counts when it stood on a page of ours: the browser says so, and it has its session's token.
     fn judge_origin(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (site, origin) = (header("sec-fetch-site"), header("origin"));

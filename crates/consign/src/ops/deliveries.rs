@@ -48,7 +48,11 @@ pub async fn find(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpE
 pub async fn attempts(app: &App, actor: &Actor, id: DeliveryId) -> Result<Vec<Value>, OpError> {
     actor.require(Right::DeliveriesRead)?;
     let line = load(app, id).await?;
-    let found = attempts::of_delivery(&mut *app.store.read().await?, line.delivery.id).await?;
+    attempts_of(app, line.delivery.id).await
+}
+
+async fn attempts_of(app: &App, id: DeliveryId) -> Result<Vec<Value>, OpError> {
+    let found = attempts::of_delivery(&mut *app.store.read().await?, id).await?;
     let mut shown = Vec::with_capacity(found.len());
     for attempt in &found {
         shown.push(show_attempt(app, attempt).await?);
@@ -204,12 +208,7 @@ pub async fn attention(app: &App) -> Result<Attention, OpError> {
 }
 
 /// Waits until a delivery has had its attempt, and shows it with its attempts.
-pub(super) async fn settled(
-    app: &App,
-    actor: &Actor,
-    id: DeliveryId,
-    timeout: Duration,
-) -> Result<Value, OpError> {
+pub(super) async fn settled(app: &App, id: DeliveryId, timeout: Duration) -> Result<Value, OpError> {
     const LOOK_EVERY: Duration = Duration::from_millis(50);
     let deadline = app.now().plus(timeout + Duration::from_secs(15));
     loop {
@@ -217,7 +216,7 @@ pub(super) async fn settled(
         let tried = line.delivery.last_outcome.is_some() || line.delivery.state != DeliveryState::Pending;
         if tried || app.now() > deadline {
             let mut shown = show(app, &line);
-            shown["attempt_list"] = Value::Array(attempts(app, actor, id).await?);
+            shown["attempt_list"] = Value::Array(attempts_of(app, id).await?);
             return Ok(shown);
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -303,7 +303,7 @@ pub async fn send_test(
     actor.require(Right::DeliveriesOperate)?;
     let connector = by_reference(&mut *app.store.read().await?, reference).await?;
     let id = super::events::accept_test(app, actor, &connector, event.unwrap_or_default()).await?;
-    super::deliveries::settled(app, actor, id, connector.webhook.timeout).await
+    super::deliveries::settled(app, id, connector.webhook.timeout).await
 }
 
 /// A harmless event for previews and tests.

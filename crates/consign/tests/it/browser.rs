@@ -82,8 +82,11 @@ async fn walk(consign: &TestConsign, browser: &Browser, scripts: bool) {
     browser.press_words("Replay").await;
     browser.until_shows("Send this event again?").await;
     press_in_confirmation(browser, "Replay delivery").await;
-    browser.until_shows("Delivered").await;
+    let replay = browser.until_elsewhere("/deliveries/dlv_", failed.delivery()).await;
+    consign.until(replay.rsplit('/').next().unwrap(), "delivered").await;
     tool.until_asked(3).await;
+    browser.goto(&format!("{base}{replay}")).await;
+    browser.until_shows("Delivered").await;
 
     browser.goto(&format!("{base}{webhook}/delete")).await;
     press_in_confirmation(browser, "Delete webhook").await;
@@ -204,11 +207,22 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
     let base = format!("http://{}", consign.address());
     let mut faults = faults_of(&browser, &base, &["/sign-in".to_owned()]).await;
     // The checker sees what is wrong, when something is.
-    browser.run("document.querySelector('main').innerHTML += '<img src=\"data:,\" width=\"900\">'", vec![]).await;
+    browser
+        .run("document.querySelector('main').innerHTML += '<img src=\"data:,\" width=\"900\">'", vec![])
+        .await;
     let checker = std::fs::read_to_string(variable("CONSIGN_TEST_AXE")).unwrap();
     assert!(found_by_checker(&browser, &checker).await.iter().any(|fault| fault.contains("image-alt")));
     sign_in(&consign, &browser).await;
-    let empty = ["/", "/credentials", "/credentials/new", "/webhooks", "/deliveries", "/events", "/api-keys", "/help"];
+    let empty = [
+        "/",
+        "/credentials",
+        "/credentials/new",
+        "/webhooks",
+        "/deliveries",
+        "/events",
+        "/api-keys",
+        "/help",
+    ];
     faults.extend(faults_of(&browser, &base, &empty.map(str::to_owned)).await);
     browser.close().await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));

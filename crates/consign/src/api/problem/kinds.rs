@@ -42,7 +42,7 @@ kinds! {
     NOT_READABLE = 400 "not_readable",
         "The request cannot be read",
         "The body is not JSON, is not an object where one is expected, or a header does not have its form.",
-        "Compare the request with the description of the API at /openapi.json. The detail says where reading stopped.";
+        "Compare the request with the description at /openapi.json. The detail says where reading stopped.";
     UNKNOWN_PARAMETER = 400 "unknown_parameter",
         "A query parameter is not known",
         "Parameters that are not known are refused, so that a misspelt filter does not show everything.",
@@ -53,8 +53,8 @@ kinds! {
         "Correct the value. The detail says what is expected.";
     IDEMPOTENCY_KEY_NEEDED = 400 "idempotency_key_needed",
         "An Idempotency-Key is needed",
-        "A batch of events is only accepted with the header Idempotency-Key, so that sending it again makes no second copy.",
-        "Add the header with a value of up to 128 visible characters that is new for each batch, such as a UUID.";
+        "A batch of events needs the header Idempotency-Key, so that sending it again makes no second copy.",
+        "Add the header with up to 128 visible characters that are new for each batch, such as a UUID.";
     KEY_NOT_ACCEPTED = 401 "key_not_accepted",
         "Sign-in is needed",
         "The request has no API key, or one that is cut, not known, deleted or past its end.",
@@ -82,7 +82,7 @@ kinds! {
     STILL_USED = 409 "still_used",
         "It is still used",
         "Connectors use this credential. They are listed.",
-        "Choose another credential for them first, or delete with linked=hold: their deliveries wait until one is chosen.";
+        "Choose another credential for them, or delete with linked=hold: their deliveries wait for one.";
     WRONG_STATE = 409 "wrong_state",
         "Its state does not allow this",
         "The action does not fit what the object is now; it may have changed since you looked.",
@@ -93,7 +93,7 @@ kinds! {
         "Wait for the time in Retry-After and send the same request again: it gets the stored answer.";
     CHANGED_BY_SOMEONE_ELSE = 412 "changed_by_someone_else",
         "It was changed by someone else",
-        "The object is not as it was when you read it. Nothing was saved. The member “current” shows it as it is now.",
+        "The object is not as you read it. Nothing was saved. The member “current” shows it as it is now.",
         "Put your change into the present values and send it again with the new ETag.";
     TOO_LARGE = 413 "too_large",
         "The request is too large",
@@ -109,7 +109,7 @@ kinds! {
         "Each error names its place and says what to change.";
     UNKNOWN_FIELD = 422 "unknown_field",
         "A field is not known",
-        "Fields that are not known are refused, so that a misspelt one is not silently left out. Nothing was saved.",
+        "Unknown fields are refused, so that a misspelt one is not silently left out. Nothing was saved.",
         "Correct or remove the fields that are named.";
     IDEMPOTENCY_MISMATCH = 422 "idempotency_mismatch",
         "The Idempotency-Key belongs to another request",
@@ -117,7 +117,7 @@ kinds! {
         "Use a new key for a new request.";
     IF_MATCH_NEEDED = 428 "if_match_needed",
         "If-Match is needed",
-        "Changes need the ETag of the object as you know it, so that nobody overwrites the work of someone else.",
+        "Changes need the ETag of the object as you know it, so that nobody overwrites another's work.",
         "Read the object, then send its ETag in If-Match. If-Match: * changes it whatever it is.";
     INTERNAL = 500 "internal",
         "Something went wrong on this server",
@@ -137,10 +137,10 @@ kinds! {
         "Wait for the time in Retry-After and send it again.";
     UNAVAILABLE = 503 "unavailable",
         "The database cannot be reached",
-        "Nothing of this request was stored, unless it carried an Idempotency-Key that says otherwise when sent again.",
+        "Whether this request was stored is not known. With an Idempotency-Key, sending it again tells.",
         "Wait for the time in Retry-After and send it again.";
     STORAGE_FULL = 507 "storage_full",
         "The disk is full",
         "Nothing of this request was stored. What was accepted before is safe and goes on being delivered.",
-        "The operator makes room; Consign recovers by itself. Send the request again after the time in Retry-After.";
+        "The operator makes room; Consign recovers by itself. Send it again after the time in Retry-After.";
 }

@@ -1,4 +1,4 @@
-//! The router over a whole Consign with its own database: who is let in, and how each rule of the API answers.
+//! The router over a whole Consign with its own database: who is let in, and how each rule answers.
 
 use std::path::PathBuf;
 
@@ -112,20 +112,21 @@ async fn nobody_gets_401_and_a_key_without_the_right_gets_403() {
     served.app.stop().await;
 }
 
+const CREDENTIAL: &str = r#"{"name":"Tool","protocol":"https","url_address":"https://tool.example/",
+    "authorization_type":"basic","username":"consign","password":"canary-1"}"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_follow_the_rules_of_the_api() {
     let served = Served::start().await;
     let key = served.key(Rights::all()).await;
-    let credential = r#"{"name":"Tool","protocol":"https","url_address":"https://tool.example/",
-        "authorization_type":"basic","username":"consign","password":"canary-1"}"#;
 
-    let made = served.send(&key, "POST /credentials", &["idempotency-key: one"], credential).await;
+    let made = served.send(&key, "POST /credentials", &["idempotency-key: one"], CREDENTIAL).await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!(made.headers["etag"], "\"1\"");
     let id = made.body["id"].as_str().unwrap().to_owned();
     assert_eq!(made.headers["location"], format!("{BASE}/credentials/{id}"));
     assert!(!made.body.to_string().contains("canary"));
-    let again = served.send(&key, "POST /credentials", &["idempotency-key: one"], credential).await;
+    let again = served.send(&key, "POST /credentials", &["idempotency-key: one"], CREDENTIAL).await;
     assert_eq!(
         (again.status, &again.body, &again.headers["idempotency-replayed"]),
         (201, &made.body, &"true".parse().unwrap())
@@ -135,9 +136,9 @@ async fn credentials_follow_the_rules_of_the_api() {
         .send(&key, "POST /credentials", &["idempotency-key: one"], "{}")
         .await
         .expect(422, "idempotency_mismatch");
-    served.send(&key, "POST /credentials", &[], credential).await.expect(422, "values_not_accepted");
+    served.send(&key, "POST /credentials", &[], CREDENTIAL).await.expect(422, "values_not_accepted");
     served
-        .send(&key, "POST /credentials", &["idempotency-key: a b"], credential)
+        .send(&key, "POST /credentials", &["idempotency-key: a b"], CREDENTIAL)
         .await
         .expect(400, "not_readable");
 
@@ -166,6 +167,18 @@ async fn credentials_follow_the_rules_of_the_api() {
         served.send(&key, &format!("PUT {one}"), &["if-match: *"], &saved.body.to_string()).await;
     assert_eq!(round_trip.status, 200, "{}", round_trip.body);
 
+    let gone = served.send(&key, &format!("DELETE {one}"), &["if-match: *"], "").await;
+    assert_eq!((gone.status, &gone.body["name"]), (200, &json!("New")));
+    served.send(&key, &format!("GET {one}"), &[], "").await.expect(404, "not_found");
+    served.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_secret_is_replaced_alone() {
+    let served = Served::start().await;
+    let key = served.key(Rights::all()).await;
+    let made = served.send(&key, "POST /credentials", &[], CREDENTIAL).await;
+    let one = format!("/credentials/{}", made.body["id"].as_str().unwrap());
     let secret = format!("PUT {one}/secrets/password");
     served
         .send(&key, &secret, &["if-match: *"], r#"{"value":"••••"}"#)
@@ -179,10 +192,6 @@ async fn credentials_follow_the_rules_of_the_api() {
     assert_eq!(replaced.status, 200, "{}", replaced.body);
     let history = served.send(&key, &format!("GET {one}/history"), &[], "").await;
     assert_eq!(history.body["items"][0]["action"], "Replaced password");
-
-    let gone = served.send(&key, &format!("DELETE {one}"), &["if-match: *"], "").await;
-    assert_eq!((gone.status, &gone.body["name"]), (200, &json!("New")));
-    served.send(&key, &format!("GET {one}"), &[], "").await.expect(404, "not_found");
     served.app.stop().await;
 }
 

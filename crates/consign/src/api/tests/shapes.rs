@@ -47,14 +47,16 @@ async fn answers_have_the_members_that_are_described() {
     };
     let credential = ask(
         "POST /credentials",
-        r#"{"name":"Tool","protocol":"https","url_address":"https://tool.example/","authorization_type":"basic",
-            "username":"consign","password":"canary-1","custom_headers":[{"name":"X-A","value":"canary-2"}]}"#,
+        r#"{"name":"Tool","protocol":"https","url_address":"https://tool.example/",
+            "authorization_type":"basic","username":"consign","password":"canary-1",
+            "custom_headers":[{"name":"X-A","value":"canary-2"}]}"#,
     )
     .await;
     check(&whole, "Credential_basic", &credential);
     check(&whole, "CredentialStatus", &credential["status"]);
     check(&whole, "SecretState", &credential["password"]);
-    let other = r#"{"name":"Hook","protocol":"https","url_address":"https://tool.example/a?b","authorization_type":"none"}"#;
+    let other = r#"{"name":"Hook","protocol":"https","url_address":"https://tool.example/a?b",
+        "authorization_type":"none"}"#;
     check(&whole, "Credential_none", &ask("POST /credentials", other).await);
     check(&whole, "AuthorizationType", &ask("GET /authorization-types", "").await["items"][0]);
 

@@ -45,8 +45,8 @@ const TEMPLATE_HINT: &str = "{{ data.device }} puts in a value of the event; \
 const HEADERS_HINT: &str = "Not for secrets. Put those in the credential. Name: value, one per line.";
 const OUTPUTS_HINT: &str =
     "Such as the ticket number, by JSON Pointer: number = /result/number. One per line.";
-const RETRIES_HINT: &str = "Times between attempts, in seconds: 5, 300, 1800. Empty: ten attempts in about 3 days. \
-    none: one attempt only.";
+const RETRIES_HINT: &str = "Times between attempts, in seconds: 5, 300, 1800. \
+    Empty: ten attempts in about 3 days. none: one attempt only.";
 const CLIENT_ERRORS_HINT: &str = "400, 413, 415 and 422 are not retried otherwise.";
 const NO_ANSWER_HINT: &str = "A request may have been processed although no answer came.";
 
@@ -187,7 +187,9 @@ impl WebhookForm {
             "payload": with(text("payload", "Payload", "The fields below change with your choice."), json!({
                 "refresh": refresh,
                 "options": options(&[
-                    ("event", "The event as received"), ("cloudevents", "CloudEvents JSON"), ("template", "Template"),
+                    ("event", "The event as received"),
+                    ("cloudevents", "CloudEvents JSON"),
+                    ("template", "Template"),
                 ]),
             })),
             "is_template": self.text("payload") == "template",

@@ -36,8 +36,10 @@ fn credential() -> serde_json::Value {
         "custom_headers": [{ "name": "X_Key", "sent_with": "both", "value": secret() }],
         "ends_on": "2027-01-01",
         "labels": { "team": "itsm" }, "max_concurrency": 2, "max_per_second": 0.5,
-        "status": { "code": "sign_in_refused", "label": "Sign-in refused", "reason": "401", "since": "2026-11-20T00:00:00Z",
-            "action": "Replace secret", "needs_attention": true },
+        "status": {
+            "code": "sign_in_refused", "label": "Sign-in refused", "reason": "401",
+            "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "needs_attention": true,
+        },
         "last_used_at": NOW, "used_by_count": 2, "created_at": NOW, "updated_at": NOW,
     })
 }
@@ -142,7 +144,10 @@ fn pages_of_credentials_render_empty_full_and_failing() {
     let page = check("credentials.html", full);
     assert!(page.contains("&lt;Tool&gt; &amp; “more”"));
     assert!(page.contains("2 days ago"));
+}
 
+#[test]
+fn the_form_of_a_credential_renders_for_every_type() {
     let kept = Kept::default();
     let invalid = [
         Fault::new("missing", "Enter a name").at("name"),
@@ -176,6 +181,10 @@ fn pages_of_credentials_render_empty_full_and_failing() {
         let page = check("credential.html", current);
         assert!(page.contains("/credentials/crd_1/delete"));
     }
+}
+
+#[test]
+fn the_deletion_and_the_conflict_of_a_credential_render() {
     let delete = |users: serde_json::Value| {
         json!({
             "errors": [], "current": credential(), "users": users, "confirm_error": "",

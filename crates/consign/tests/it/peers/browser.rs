@@ -55,16 +55,22 @@ impl Browser {
         self.client.current_url().await.unwrap().path().to_owned()
     }
 
+    /// What is to be read; nothing while one page takes the place of another.
     pub(crate) async fn text(&self) -> String {
-        self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+        match self.client.find(Locator::Css("body")).await {
+            Ok(body) => body.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
     }
 
     /// Types into the field of a name, over what stands there.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
-        let field = self.client.find(Locator::Css(&format!("[name='{name}']"))).await;
-        let field = field.unwrap_or_else(|error| panic!("no field {name}: {error}"));
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        eventually(&format!("the field {name} to take its text"), async || {
+            let field = self.client.find(Locator::Css(&format!("[name='{name}']"))).await.ok()?;
+            field.clear().await.ok()?;
+            field.send_keys(text).await.ok()
+        })
+        .await;
     }
 
     pub(crate) async fn choose(&self, name: &str, value: &str) {
@@ -87,7 +93,9 @@ impl Browser {
 
     /// Presses the first button or link within a part of the page that shows these words.
     pub(crate) async fn press_within(&self, part: &str, words: &str) {
-        let parts = part.split('|').flat_map(|part| ["button", "a"].map(|tag| format!("{part}//{tag}[normalize-space()='{words}']")));
+        let parts = part.split('|').flat_map(|part| {
+            ["button", "a"].map(|tag| format!("{part}//{tag}[normalize-space()='{words}']"))
+        });
         for path in parts {
             for found in self.client.find_all(Locator::XPath(&path)).await.unwrap() {
                 // A form's invisible first button is for the Enter key.
@@ -130,6 +138,15 @@ impl Browser {
         eventually(&format!("the page {start}"), async || {
             let path = self.path().await;
             path.starts_with(start).then_some(path)
+        })
+        .await
+    }
+
+    /// As [`Browser::until_at`], for a page that is not the one with this in its path.
+    pub(crate) async fn until_elsewhere(&self, start: &str, not: &str) -> String {
+        eventually(&format!("another page {start}"), async || {
+            let path = self.path().await;
+            (path.starts_with(start) && !path.contains(not)).then_some(path)
         })
         .await
     }

@@ -93,11 +93,6 @@ impl Asked {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the body is JSON")
     }
-
-    /// Everything of it, to look for secrets in.
-    pub(crate) fn everything(&self) -> String {
-        format!("{} {} {:?} {}", self.method, self.target, self.headers, String::from_utf8_lossy(&self.body))
-    }
 }
 
 #[derive(Default)]

@@ -1,0 +1,9 @@
+//! Faults: the real program is killed under load, again and again, and an oracle outside of it judges what is left.
+//!
+//! A driver posts events with known ids and writes down which were acknowledged; a sink records every request; both
+//! live outside the process that is killed.
+
+mod driver;
+mod kill;
+mod oracle;
+mod sink;
