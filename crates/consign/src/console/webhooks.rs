@@ -250,8 +250,14 @@ async fn pause(visit: Signed, Path(id): Path<String>) -> Result<Response, Failur
 }
 
 async fn resume(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    webhooks::resume(visit.app(), &visit.actor, &id).await?;
-    Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Resumed. Waiting deliveries are sent now.")))
+    let resumed = webhooks::resume(visit.app(), &visit.actor, &id).await?;
+    let message = if resumed["state"] == "active" {
+        Message::done("Resumed. Waiting deliveries are sent now.")
+    } else {
+        Message::refused("Its credential was deleted. Choose a credential, and it continues.")
+            .with_action(format!("{LIST}/{id}/set-up"), "Choose a credential")
+    };
+    Ok(visit.go_and_say(&format!("{LIST}/{id}"), message))
 }
 
 async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

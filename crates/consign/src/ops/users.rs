@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use aws_lc_rs::rand;
 use consign_core::api_key::hash;
 use consign_core::id::{RequestId, UserId};
@@ -25,6 +23,10 @@ use super::{Actor, ActorKind, Object, OpError, audit_entry};
 use crate::App;
 use crate::telemetry;
 
+use password::{hash_password, is_guessed_first, password_fits};
+
+mod password;
+
 const SETUP_LINK: &str = "setup_link";
 const SIGN_IN_LINK: &str = "sign_in_link";
 const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
@@ -32,8 +34,6 @@ const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
 const TYPED_LIFE: Duration = Duration::from_secs(15 * 60);
 const PASSWORD_CHARS_MIN: usize = 12;
 const PASSWORD_CHARS_MAX: usize = 1_024;
-/// Memory in KiB, passes, lanes: OWASP's smallest set for Argon2id.
-const ARGON2: (u32, u32, u32) = (19 * 1_024, 2, 1);
 /// Each hash takes 19 MiB; two at once keep a flood of sign-ins from eating the memory.
 const HASHES_AT_ONCE: usize = 2;
 /// Tries without a delay; from then on the delay doubles.
@@ -255,20 +255,6 @@ fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, S
     if faults.is_empty() { Ok((name, email)) } else { Err(OpError::Invalid(faults)) }
 }
 
-/// One repeated character, a run of the keyboard or alphabet, or the person's own name or address.
-fn is_guessed_first(password: &str, name: &str, email: &str) -> bool {
-    const RUNS: [&str; 4] = [
-        "01234567890123456789",
-        "abcdefghijklmnopqrstuvwxyz",
-        "qwertyuiopasdfghjklzxcvbnm",
-        "passwordpassword",
-    ];
-    let lower = password.to_lowercase();
-    let same = lower.chars().all(|c| lower.starts_with(c));
-    let own = [name.to_lowercase(), email.to_lowercase()];
-    same || RUNS.iter().any(|run| run.contains(&lower)) || own.contains(&lower)
-}
-
 /// Signs a person in. The same work is done for an unknown email as for a wrong password.
 ///
 /// # Errors
@@ -486,44 +472,6 @@ fn random_text() -> Secret {
     let mut bytes = [0_u8; 32];
     rand::fill(&mut bytes).expect("the system has randomness");
     Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn argon2() -> Argon2<'static> {
-    let (memory, passes, lanes) = ARGON2;
-    let params = Params::new(memory, passes, lanes, None).expect("the parameters are in range");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-}
-
-/// With 128 random bits of salt.
-fn hashed(password: &Secret) -> Result<PasswordHash, argon2::password_hash::Error> {
-    let mut salt = [0_u8; 16];
-    rand::fill(&mut salt).map_err(|_| argon2::password_hash::Error::Crypto)?;
-    argon2().hash_password_with_salt(password.expose().as_bytes(), &salt)
-}
-
-async fn hash_password(app: &App, password: &Secret) -> Result<String, OpError> {
-    let _turn = app.sign_ins.hashes.acquire().await.map_err(|_| OpError::Draining)?;
-    let password = Secret::new(password.expose().to_owned());
-    let done = tokio::task::spawn_blocking(move || hashed(&password).map(|hash| hash.to_string()));
-    let done = done.await.map_err(|error| OpError::Internal(error.into()))?;
-    done.map_err(|error| OpError::Internal(error.to_string().into()))
-}
-
-async fn password_fits(app: &App, password: &Secret, stored: Option<String>) -> Result<bool, OpError> {
-    let _turn = app.sign_ins.hashes.acquire().await.map_err(|_| OpError::Draining)?;
-    let password = Secret::new(password.expose().to_owned());
-    let judged = tokio::task::spawn_blocking(move || {
-        let known = stored.as_deref().and_then(|stored| PasswordHash::new(stored).ok());
-        match known {
-            Some(known) => argon2().verify_password(password.expose().as_bytes(), &known).is_ok(),
-            None => {
-                // The same work, so that the time does not tell whether the account exists.
-                let _ = hashed(&password);
-                false
-            }
-        }
-    });
-    judged.await.map_err(|error| OpError::Internal(error.into()))
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ fn every_promise_that_is_broken_is_noticed() {
         0,
         "posted, not acknowledged"
     );
-    assert_eq!(check(&[one.clone()], 0), 1, "lost");
+    assert_eq!(check(std::slice::from_ref(&one), 0), 1, "lost");
     assert_eq!(check(&[one.clone(), two.clone(), two.clone()], 0), 1, "a repeat without a crash");
     assert_eq!(check(&[one.clone(), two.clone(), two.clone()], 1), 0, "a repeat after a crash");
     assert_eq!(check(&[one.clone(), two.clone(), arrival("0-4", "d", "good")], 0), 1, "unknown");

@@ -13,10 +13,12 @@ async fn each_type_is_created_edited_and_still_signs_in() {
     let (password, token, hook) =
         (consign.canary("password"), consign.canary("token"), consign.canary("hook"));
     let whole = format!("{}in/{hook}", tool.origin());
-    let types: [(&str, &str, &[(&str, &str)]); 3] = [
-        ("basic", &tool.origin(), &[("username", "consign"), ("password", &password)]),
-        ("bearer", &tool.origin(), &[("header_prefix", "Bearer"), ("token", &token)]),
-        ("none", &whole, &[]),
+    let of_basic = [("username", "consign"), ("password", password.as_str())];
+    let of_bearer = [("header_prefix", "Bearer"), ("token", token.as_str())];
+    let types = [
+        ("basic", &tool.origin(), &of_basic[..]),
+        ("bearer", &tool.origin(), &of_bearer[..]),
+        ("none", &whole, &[][..]),
     ];
     for (kind, address, fields) in types {
         let first = consign.form("/credentials/new", "authorization_type").await;

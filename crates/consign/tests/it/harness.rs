@@ -1,28 +1,23 @@
 //! A whole Consign, spoken to only over HTTP and the command line; what it leaves behind is judged at its end.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use consign::config::Config;
-use consign::{App, keys, ops, server, telemetry};
-use consign_core::secret::Secret;
-use consign_store::{DatabaseUrl, Store};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 pub(crate) use canary::Canaries;
 pub(crate) use cli::{Cli, Ran};
 pub(crate) use database::{Database, Kind};
 pub(crate) use folder::Folder;
 pub(crate) use http::{Client, Reply, form, percent};
+pub(crate) use replica::Replica;
+pub(crate) use session::{EMAIL, Session, session_of};
 
-use crate::peers;
 use canary::Place;
 use http::Served;
+use session::set_up;
 
 pub(crate) mod canary;
 pub(crate) mod cli;
@@ -32,30 +27,13 @@ pub(crate) mod http;
 pub(crate) mod logs;
 pub(crate) mod page;
 pub(crate) mod process;
+pub(crate) mod replica;
+pub(crate) mod session;
 
 /// Longer than anything that a test waits for on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(15);
-
-/// The person who set it up.
-pub(crate) const EMAIL: &str = "ana@acme.example";
-
-/// One process's worth of the product.
-pub(crate) struct Replica {
-    pub(crate) app: Arc<App>,
-    pub(crate) address: SocketAddr,
-    metrics: SocketAddr,
-    stop: Vec<oneshot::Sender<()>>,
-    serving: Vec<JoinHandle<()>>,
-}
-
-/// A web session: its cookie and the token of its forms.
-#[derive(Clone, Debug)]
-pub(crate) struct Session {
-    pub(crate) cookie: String,
-    pub(crate) csrf: String,
-}
 
 /// A Consign with one administrator and one API key that may do everything.
 pub(crate) struct TestConsign {
@@ -443,106 +421,6 @@ fn leaks(search: &canary::Search, places: &[(String, Vec<u8>)]) -> Vec<String> {
         search.found_in(bytes).into_iter().map(move |what| format!("leaked: {what} in {place}"))
     });
     found.collect()
-}
-
-impl Replica {
-    /// Starts one over a database; its key ring lies in the data folder.
-    pub(crate) async fn start(
-        folder: &Folder,
-        database: &Database,
-        edit: fn(&mut Config),
-    ) -> Result<Self, String> {
-        let local = (Ipv4Addr::LOCALHOST, 0);
-        let (listener, metrics_listener) =
-            (TcpListener::bind(local).await.unwrap(), TcpListener::bind(local).await.unwrap());
-        let (address, metrics) = (listener.local_addr().unwrap(), metrics_listener.local_addr().unwrap());
-        let config = config(folder, database, address, metrics, edit);
-        telemetry::metrics();
-        keys::create_folder(&config.data.dir).unwrap();
-        let url = DatabaseUrl::parse(&config.database_url()).map_err(|error| error.to_string())?;
-        let store =
-            Store::open(&url, config.database.max_connections).await.map_err(|error| error.to_string())?;
-        let empty = !config.own_keys_file().exists();
-        let ring = keys::load(&config, empty).map_err(|error| error.to_string())?.ring;
-        let app = App::start(config, ring, store).await.map_err(|error| error.to_string())?;
-        let draining = Arc::new(AtomicBool::new(false));
-        let front = server::Front::new(&app.config, app.store.clone(), server::router(app.clone())).unwrap();
-        let watched = server::metrics(app.clone(), draining);
-        let watched = server::Front::plain(app.store.clone(), watched);
-        let (mut stop, mut serving) = (Vec::new(), Vec::new());
-        for (front, listener) in [(front, listener), (watched, metrics_listener)] {
-            let (sender, stopped) = oneshot::channel::<()>();
-            stop.push(sender);
-            serving.push(tokio::spawn(async move {
-                let stopped = async {
-                    let _ = stopped.await;
-                };
-                front.serve(listener, stopped).await;
-            }));
-        }
-        Ok(Self { app, address, metrics, stop, serving })
-    }
-
-    /// Stops as SIGTERM does: no new requests, running attempts end.
-    pub(crate) async fn stop(self) {
-        for stop in self.stop {
-            let _ = stop.send(());
-        }
-        for serving in self.serving {
-            serving.await.unwrap();
-        }
-        self.app.stop().await;
-    }
-}
-
-fn config(
-    folder: &Folder,
-    database: &Database,
-    address: SocketAddr,
-    metrics: SocketAddr,
-    edit: fn(&mut Config),
-) -> Config {
-    let mut config = Config::default();
-    config.server.listen = address;
-    config.server.metrics_listen = Some(metrics);
-    config.server.shutdown_grace_seconds = 10;
-    config.data.dir = folder.join("data");
-    config.database.url = Some(Secret::new(database.url.clone()));
-    config.database.max_connections = 6;
-    config.egress.allow = vec!["127.0.0.1:*".to_owned()];
-    config.egress.allow_loopback = true;
-    config.egress.ca_file = Some(folder.write("ca.pem", peers::authority().pem()).into());
-    edit(&mut config);
-    config
-}
-
-/// The first administrator, through the link that the first start prints.
-async fn set_up(replica: &Replica, client: &Client, password: &str) -> Session {
-    let token = ops::users::new_setup_link(&replica.app).await.unwrap();
-    let path = format!("/setup/{}", token.expose());
-    client.send("GET", &path, &[], "").await.expect(200);
-    let fields = [("name", "Ana Silva"), ("email", EMAIL), ("password", password)];
-    let headers = [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
-    let reply = client.send("POST", &path, &headers, form(&fields)).await.expect(303);
-    session_of(client, &reply).await
-}
-
-/// The session that an answer began.
-pub(crate) async fn session_of(client: &Client, reply: &Reply) -> Session {
-    let cookies = reply.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
-    let mut cookies = cookies.filter_map(|cookie| cookie.split(';').next());
-    let cookie =
-        cookies.find(|cookie| cookie.starts_with("consign-local=")).expect("a session cookie").to_owned();
-    let page = client.send("GET", "/api-keys", &[("cookie", &cookie)], "").await.expect(200);
-    Session { csrf: value_of(&page.text(), "csrf").expect("a form with its token"), cookie }
-}
-
-/// The value of a hidden field of a page.
-pub(crate) fn value_of(page: &str, name: &str) -> Option<String> {
-    let (_, rest) = page.split_once(&format!("name=\"{name}\""))?;
-    let tag = rest.split('>').next()?;
-    let value = tag.split_once("value=\"")?.1.split('"').next()?;
-    Some(value.replace("&#34;", "\"").replace("&quot;", "\"").replace("&amp;", "&"))
 }
 
 /// An accepted event.

@@ -3,6 +3,8 @@
 //! Real peers are told by `cargo xtask test`. Every test ends with [`harness::TestConsign::finish`], which looks for
 //! planted secrets everywhere and for deliveries that were left behind.
 
+#![expect(clippy::unwrap_used, reason = "all of this crate is a test: what is not there fails it")]
+
 mod harness;
 mod peers;
 

@@ -24,7 +24,7 @@ pub(crate) enum Answer {
     /// Status, headers, body.
     Reply(u16, Vec<(String, String)>, String),
     /// The same, later.
-    Late(Duration, Box<Answer>),
+    Late(Duration, Box<Self>),
     /// Reads the request and says nothing, until the other side gives up.
     Silence,
     /// Reads the request and hangs up.
