@@ -53,8 +53,8 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     }
     line.stop()?;
     let text = format!(
-        "SQLite. The webhook is paused: events are stored with their delivery and wait. One request per event, \
-         {ROUNDS} rounds.\n\n{table}"
+        "SQLite. The webhook is paused: events are stored with their delivery and wait. One request per \
+         event, {ROUNDS} rounds.\n\n{table}"
     );
     Ok(Section { title: "Accept alone", text })
 }

@@ -76,7 +76,8 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     table.row(["ms of processor time per 1,000 drained".to_owned(), number(cpu)]);
     table.row(["most memory in all, MiB".to_owned(), number(after.peak)]);
     let mut text = String::from(
-        "An endpoint is down (connections are refused) while events are accepted for it; the webhook goes on trying. Then \
+        "An endpoint is down (connections are refused) while events are accepted for it; the webhook goes on \
+         trying. Then \
          it comes back on the same port, and everything that waits is delivered. One round.\n\n",
     );
     write!(text, "{table}")?;

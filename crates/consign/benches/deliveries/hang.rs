@@ -39,9 +39,10 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     table.row(["ratio, round by round".to_owned(), ratios.to_string()]);
     let shown = number(count as f64);
     let text = format!(
-        "{} webhooks with an endpoint, a credential and an event type each; {CLIENTS} clients send {shown} events to them \
-         in turn. Twenty endpoints answer. The other one keeps every request for 30 s, or its webhook is paused, so that \
-         the same events are accepted and only the sending differs. {ROUNDS} rounds of each, alternating.\n\n{table}",
+        "SQLite. {} webhooks with an endpoint, a credential and an event type each; {CLIENTS} clients send \
+         {shown} events to them in turn. Twenty endpoints answer. The other one keeps every request for 30 s, \
+         or its webhook is paused, so that the same events are accepted and only the sending differs. {ROUNDS} \
+         rounds of each, alternating.\n\n{table}",
         GOOD + 1
     );
     Ok(Section { title: "One endpoint that hangs", text })

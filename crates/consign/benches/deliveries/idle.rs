@@ -39,8 +39,8 @@ pub(crate) fn run(ground: &Ground) -> anyhow::Result<Section> {
     table.row(["from start to ready, empty database, ms".to_owned(), again.to_string()]);
     table.row(["the same with the database and its key still to be made, ms".to_owned(), first.to_string()]);
     let text = format!(
-        "Ready is the first 200 of `/readyz`, asked for every millisecond from the moment the program was started; {starts} \
-         starts.\n\n{table}"
+        "Ready is the first 200 of `/readyz`, asked for every millisecond from the moment the program was \
+         started; {starts} starts.\n\n{table}"
     );
     Ok(Section { title: "Idle and start", text })
 }

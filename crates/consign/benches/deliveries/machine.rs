@@ -56,8 +56,8 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} cores of {}, {:.0} GiB of memory, Linux {}, {}; data on {}, where {BLOCK_BYTES} bytes appended and \
-             synced take {} µs",
+            "{} cores of {}, {:.0} GiB of memory, Linux {}, {}; data on {}, where {BLOCK_BYTES} bytes \
+             appended and synced take {} µs",
             self.cores,
             self.processor,
             self.memory_gib,

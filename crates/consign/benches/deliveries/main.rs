@@ -1,7 +1,7 @@
 //! Benchmarks of the whole product, spoken to only from outside: `cargo xtask bench`.
 //!
-//! This process sends events and keeps the books. The receiving tool is a process of its own, which judges every request;
-//! so is the product, as `consign serve`. Whatever is wrong or missing makes a run worthless, so it is an error.
+//! This process sends events and keeps the books. The receiving tool, which judges every request, is a process of
+//! its own; so is the product, as `consign serve`. Whatever is wrong or missing makes a run worthless: an error.
 
 #![expect(clippy::print_stdout, reason = "a benchmark talks on standard output")]
 #![expect(

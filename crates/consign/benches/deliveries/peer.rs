@@ -12,7 +12,8 @@ use crate::product::{self, Home};
 
 const EVENT_TYPE: &str = "bench.peer";
 
-/// Serves until Ctrl-C. The load program puts its number, time and padding in place of `@ID@`, `@TS@` and `@PAD@`.
+/// Serves until Ctrl-C. The load program puts its number, time and padding in place of `@ID@`, `@TS@` and
+/// `@PAD@`.
 pub(crate) async fn serve(
     ground: &Ground,
     file: &Path,

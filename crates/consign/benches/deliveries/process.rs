@@ -12,7 +12,8 @@ pub(crate) fn cpu_ms(process: u32) -> anyhow::Result<f64> {
     Ok(ticks(process, &[11, 12])? * TICK_MS)
 }
 
-/// The sum of some fields of `stat`, counted behind the name: 11 user, 12 system, 13 and 14 the same of ended children.
+/// The sum of some fields of `stat`, counted behind the name: 11 user, 12 system, 13 and 14 the same of ended
+/// children.
 fn ticks(process: u32, places: &[usize]) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("stat has no name")?;

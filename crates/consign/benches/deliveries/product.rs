@@ -40,7 +40,7 @@ pub(crate) struct Product {
 }
 
 impl Home {
-    /// Writes the options: the tool's authority is trusted and loopback is open, everything else is as delivered.
+    /// Writes the options: the tool's authority is trusted and loopback is open, all else is as delivered.
     pub(crate) fn create(ground: &Ground, postgres: Option<&str>) -> anyhow::Result<Self> {
         Self::trusting(ground, &ground.certificates.authority, "127.0.0.1:*", postgres)
     }

@@ -7,13 +7,14 @@ use crate::machine::Machine;
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Made by `cargo xtask bench`; figures change with the machine, so each section names its own. Everything runs on one
-machine and shares its cores: the clients that send events, Consign (`consign serve`, a release build with the options as
-delivered, log included), and a receiving HTTPS tool in a process of its own. The tool checks the `Authorization` header of
-every request and that every event arrives exactly once; the clients check every answer. A run with one wrong or missing
-delivery does not count. An event carries 256 bytes of padding; it is answered 202 once it is on disk (SQLite in WAL mode
-with `synchronous=FULL`, PostgreSQL with `fsync=on`). Processor time is user and system time of the named process, memory
-is resident memory. Several rounds are shown as `median [least..most]`.
+Made by `cargo xtask bench`; figures change with the machine, so each section names its own. Everything runs
+on one machine and shares its cores: the clients that send events, Consign (`consign serve`, a release build
+with the options as delivered, log included), and a receiving HTTPS tool in a process of its own. The tool
+checks the `Authorization` header of every request and that every event arrives exactly once; the clients
+check every answer. A run with one wrong or missing delivery does not count. An event carries 256 bytes of
+padding; it is answered 202 once it is on disk (SQLite in WAL mode with `synchronous=FULL`, PostgreSQL with
+`fsync=on`). Processor time is user and system time of the named process, memory is resident memory. Several
+rounds are shown as `median [least..most]`.
 ";
 
 /// What a scenario found.
@@ -23,7 +24,8 @@ pub(crate) struct Section {
     pub(crate) text: String,
 }
 
-/// Puts a section into the report, in place of the one with its title; sections keep the order in which they came.
+/// Puts a section into the report, in place of the one with its title; sections keep the order in which they
+/// came.
 pub(crate) fn replace(
     file: &Path,
     section: &Section,

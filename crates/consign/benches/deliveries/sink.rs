@@ -1,5 +1,5 @@
-//! The receiving tool, as a process of its own: HTTPS servers on loopback that record what arrives. Commands come as
-//! lines on standard input, answers go as lines of JSON to standard output; the end of the input is its end.
+//! The receiving tool, as a process of its own: HTTPS servers on loopback that record what arrives. Commands come
+//! as lines on standard input, answers go as lines of JSON to standard output; the end of the input is its end.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,8 +32,8 @@ struct Tool {
     recorder: Mutex<Recorder>,
 }
 
-/// Receives until standard input ends. The words: certificate chain, key, token, and ports; `~` in front of a port
-/// makes it the one that hangs.
+/// Receives until standard input ends. The words: certificate chain, key, token, and ports; `~` in front of a
+/// port makes it the one that hangs.
 pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     let [chain, key, token, ports @ ..] = words else {
         bail!("certificate, key, token and ports are needed")

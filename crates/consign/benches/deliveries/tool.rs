@@ -56,7 +56,8 @@ impl Tool {
         self.ask("lateness")
     }
 
-    /// Waits until so many different events have arrived. One wrong request is an error, and so is a lack of time.
+    /// Waits until so many different events have arrived. One wrong request is an error, and so is a lack of
+    /// time.
     pub(crate) async fn until(&mut self, events: u64, patience: Duration) -> anyhow::Result<Count> {
         let start = Instant::now();
         loop {

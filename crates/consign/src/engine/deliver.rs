@@ -276,7 +276,9 @@ fn seen(
         answer_headers: "[]".to_owned(),
         answer_bytes: 0,
         excerpt: None,
-        message: (!sent.detail.is_empty()).then(|| authorized.scrubber.scrub(&sent.detail).into_owned()),
+        // Of an answer the message is what the tool says in it; only of a redirect is it where it leads.
+        message: (!sent.detail.is_empty() && (sent.answer.is_none() || outcome.class() == "http_3xx"))
+            .then(|| authorized.scrubber.scrub(&sent.detail).into_owned()),
         reference: None,
         timing: timing(&sent.timing).to_string(),
     };
@@ -303,11 +305,11 @@ fn seen(
     if accepted {
         seen.reference = reference(connector, &reply.body, header("location"))
             .map(|reference| authorized.scrubber.scrub(&reference).into_owned());
-    } else if seen.message.is_none() || outcome.status().is_some_and(|status| status >= 300) {
+    } else if seen.message.is_none() {
         let found = answer::message(header("content-type"), &reply.body);
         let said =
             found.map(|text| authorized.scrubber.scrub(&text).chars().take(MESSAGE_CHARS_MAX).collect());
-        seen.message = said.or(seen.message);
+        seen.message = said;
     }
     if !reply.body.is_empty() {
         // The whole of what was read is scrubbed before it is cut, so that no secret is cut in half and kept.

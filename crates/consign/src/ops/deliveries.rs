@@ -318,6 +318,9 @@ fn actions(delivery: &Delivery, connector_exists: bool) -> Vec<&'static str> {
 /// What happened, what happens next, and what is needed, in sentences.
 fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize) -> String {
     let answer = match (delivery.last_status, delivery.last_message.as_deref()) {
+        (_, Some(message)) if message.starts_with("The tool ") => {
+            format!("{}.", message.trim_end_matches('.'))
+        }
         (Some(status), Some(message)) => {
             format!("The tool answered {status}: {}.", message.trim_end_matches('.'))
         }

@@ -146,6 +146,12 @@ async fn another_type_takes_no_secret_along() {
         for change in changes {
             let reply = consign.patch(&path, &change).await;
             assert_eq!(reply.status, 422, "{} {change}: {}", case.name, reply.text());
+            let mut words = vec!["credential", "edit", case.name, "--authorization-type"];
+            words.push(change["authorization_type"].as_str().unwrap());
+            if let Some(username) = change["username"].as_str() {
+                words.extend(["--username", username]);
+            }
+            consign.run(&words).await.expect(7);
         }
         let shown = consign.get(&path).await.json();
         assert_eq!(shown["authorization_type"], case.name);

@@ -15,6 +15,7 @@ pub(crate) use http::{Client, Reply, form, percent};
 pub(crate) use replica::Replica;
 pub(crate) use session::{EMAIL, Session, session_of};
 
+use crate::peers;
 use canary::Place;
 use http::Served;
 use session::set_up;
@@ -364,7 +365,13 @@ impl TestConsign {
     }
 
     /// Stops it and judges what it left: nothing open, no panic, no secret anywhere.
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(self) {
+        let faults = self.faults().await;
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    /// What [`TestConsign::finish`] complains about.
+    async fn faults(mut self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.replica.is_none() {
             self.start_again().await;
@@ -392,7 +399,7 @@ impl TestConsign {
             faults.push(format!("{panics} panics"));
         }
         self.finished = true;
-        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        faults
     }
 
     /// What someone sees who steals the data folder without its key, or the database.
@@ -467,4 +474,23 @@ pub(crate) fn bearer(name: &str, origin: &str, token: &str) -> Value {
 pub(crate) fn merge(into: &mut Value, more: &Value) {
     let (Some(into), Some(more)) = (into.as_object_mut(), more.as_object()) else { return };
     into.extend(more.clone());
+}
+
+/// The alarm must ring: a check of the check.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_behind_is_noticed() {
+    for kind in [Kind::Sqlite, Kind::PostgreSql] {
+        let consign = TestConsign::on(kind, |_| {}).await;
+        let secret = consign.canary("a secret in a description");
+        let tool = peers::Tool::start().await;
+        let hook = consign.bearer_webhook("itsm", &tool.origin(), &json!({ "description": secret })).await;
+        consign.act(&format!("/webhooks/{hook}/pauses")).await.expect(200);
+        consign.event("a", &json!(1)).await;
+        consign.run(&["webhook", "get", "itsm"]).await.expect(0);
+        let faults = consign.faults().await.join("\n");
+        let stored = if kind == Kind::Sqlite { "consign.db" } else { "table connector" };
+        for words in ["left over", "in POST /api/v1/webhooks", "in consign webhook get", stored] {
+            assert!(faults.contains(words), "{words}: {faults}");
+        }
+    }
 }

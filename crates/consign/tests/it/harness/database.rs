@@ -29,7 +29,10 @@ impl Database {
 
     pub(crate) async fn postgres() -> Self {
         let server = variable("CONSIGN_TEST_POSTGRES");
-        let server = server.trim_end_matches('/').to_owned();
+        // Whatever database the address names, the test makes its own beside it.
+        let authority = server.find("://").map_or(0, |scheme| scheme + 3);
+        let end = server[authority..].find('/').map_or(server.len(), |path| authority + path);
+        let server = server[..end].to_owned();
         let id = RequestId::new(consign_store::local_now()).to_string().to_lowercase();
         let name = format!("it_{}_{}", std::process::id(), &id[id.len() - 10..]);
         on(&format!("{server}/postgres"), &format!("create database {name}")).await;
