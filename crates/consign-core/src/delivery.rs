@@ -249,6 +249,7 @@ impl Outcome {
     /// Whether it counts towards *slowly* and *Paused after failures*: time-out, connect, TLS, name or 5xx.
     pub const fn is_failure_of_the_tool(&self) -> bool {
         match self {
+            Self::Unanswered { reason: NoAnswer::ProgramStopped } => false,
             Self::Unanswered { .. } | Self::Unreachable { .. } => true,
             Self::Rejected { status, .. } => *status < 200 || *status >= 500,
             Self::Accepted { .. } | Self::Refused { .. } => false,
@@ -287,6 +288,8 @@ pub enum LaneChange {
 pub enum CredentialLesson {
     /// The tool let us in.
     Works,
+    /// The tool answered, which proves nothing about the sign-in.
+    Answered,
     /// The tool refused the sign-in with this status.
     Refused(u16),
     /// Name, network or TLS failed.

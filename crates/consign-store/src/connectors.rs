@@ -201,6 +201,28 @@ pub async fn set_state(
     Ok(changed)
 }
 
+/// Stops an active connector with a reason, and tells whether it was active: a pause by a person stays one.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn stop_active(
+    db: &mut Db,
+    id: ConnectorId,
+    state: ConnectorState,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "update connector set state = $1, state_reason = $2, state_since = $3 where id = $4 and state = 'active'",
+    );
+    let query = query.bind(state.stored()).bind(reason).bind(now.millis()).bind(id.to_string());
+    let changed = query.execute(&mut *db).await?.rows_affected() == 1;
+    if changed {
+        installation::bump(db).await?;
+    }
+    Ok(changed)
+}
+
 /// Holds the active connectors of a credential, and tells how many.
 ///
 /// # Errors
@@ -258,8 +280,8 @@ pub async fn lose_credential(
     now: Timestamp,
 ) -> Result<Vec<(ConnectorId, String)>, StoreError> {
     let query = sqlx::query(
-        "update connector set credential_id = null, lost_credential = $1, state = 'credential_missing',
-           state_reason = '', state_since = $2
+        "update connector set credential_id = null, lost_credential = $1, state_reason = '', state_since = $2,
+           state = case when state = 'paused' then state else 'credential_missing' end
          where credential_id = $3 returning id, name",
     );
     let query = query.bind(name.as_str()).bind(now.millis()).bind(credential.to_string());

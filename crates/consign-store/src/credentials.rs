@@ -166,19 +166,23 @@ pub async fn all_ids_names(db: &mut Db) -> Result<Vec<(CredentialId, Name)>, Sto
     rows.iter().map(|row| Ok((Row(row).id("id")?, Name::from_stored(Row(row).text("name")?)))).collect()
 }
 
-/// Keeps what was seen of a credential. Not a save: its revision stays.
+/// Keeps what was seen of a credential. Not a save: its revision stays. `false`, and no change, when it was saved
+/// since that revision was used: what was seen then says nothing about it now.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn set_seen(db: &mut Db, id: CredentialId, seen: &Status) -> Result<(), StoreError> {
-    sqlx::query("update credential set seen_code = $1, seen_reason = $2, seen_since = $3 where id = $4")
-        .bind(seen.code.kind())
-        .bind(seen.reason.as_str())
-        .bind(seen.since.millis())
-        .bind(id.to_string())
-        .execute(db)
-        .await?;
-    Ok(())
+pub async fn set_seen(
+    db: &mut Db,
+    id: CredentialId,
+    revision: i64,
+    seen: &Status,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "update credential set seen_code = $1, seen_reason = $2, seen_since = $3 where id = $4 and revision = $5",
+    );
+    let query = query.bind(seen.code.kind()).bind(seen.reason.as_str()).bind(seen.since.millis());
+    let done = query.bind(id.to_string()).bind(revision).execute(db).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Keeps the time of the last request that the tool let in.

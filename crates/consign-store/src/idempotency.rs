@@ -23,6 +23,9 @@ pub enum Reserved {
     Mismatch,
 }
 
+/// Requests end long before this.
+const RUNNING_MAX: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// Reserves a key of a caller for a request, known by its fingerprint.
 ///
 /// # Errors
@@ -34,6 +37,11 @@ pub async fn reserve(
     fingerprint: &str,
     now: Timestamp,
 ) -> Result<Reserved, StoreError> {
+    // Nothing runs this long: whoever took it is gone without an answer.
+    let dead = sqlx::query(
+        "delete from idempotency where caller = $1 and key = $2 and status is null and created_at < $3",
+    );
+    dead.bind(caller).bind(key).bind(now.minus(RUNNING_MAX).millis()).execute(&mut *db).await?;
     let query = sqlx::query(
         "insert into idempotency (caller, key, fingerprint, created_at) values ($1, $2, $3, $4)
          on conflict (caller, key) do nothing",

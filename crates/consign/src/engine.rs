@@ -69,7 +69,7 @@ pub struct Engine {
     lanes: Lanes,
     wake: Notify,
     /// Deliveries that were there at several crashes go one at a time.
-    suspects: Semaphore,
+    suspects: Arc<Semaphore>,
     /// The database's clock minus ours, in milliseconds.
     clock_offset: AtomicI64,
     memory: Mutex<Memory>,
@@ -115,7 +115,7 @@ impl Engine {
             by,
             lanes: Lanes::default(),
             wake: Notify::new(),
-            suspects: Semaphore::new(1),
+            suspects: Arc::new(Semaphore::new(1)),
             clock_offset: AtomicI64::new(0),
             memory: Mutex::default(),
         });
@@ -183,15 +183,12 @@ impl Engine {
 
     /// Stops cleanly: nothing new starts, what is under way ends within the grace time, the rest goes back.
     pub async fn stop(&self, grace: Duration) {
-        let waiting: Vec<_> = self.lanes.stop().iter().map(|work| (work.delivery, work.fence)).collect();
+        let waiting = self.lanes.stop();
         self.give_back(&waiting).await;
         let deadline = self.now().plus(grace);
         while self.lanes.under_way() > 0 && self.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // Events whose commit was under way at the first look.
-        let late: Vec<_> = self.lanes.stop().iter().map(|work| (work.delivery, work.fence)).collect();
-        self.give_back(&late).await;
         let left = self.lanes.under_way();
         if left > 0 {
             tracing::warn!(attempts = left, "attempts did not end in time; they count as not answered");
@@ -213,7 +210,10 @@ impl Engine {
         let count = memory.unreached.entry(credential).or_default();
         match lesson {
             CredentialLesson::Unreachable(_) => *count += 1,
-            CredentialLesson::Works | CredentialLesson::Refused(_) | CredentialLesson::Locked => *count = 0,
+            CredentialLesson::Works
+            | CredentialLesson::Answered
+            | CredentialLesson::Refused(_)
+            | CredentialLesson::Locked => *count = 0,
         }
         *count
     }
@@ -294,6 +294,12 @@ impl Engine {
     /// A place is free again: who may start now?
     fn place_is_free(self: &Arc<Self>, place: &TakenPlace) {
         self.lanes.finish(place.delivery, place.connector, place.credential, place.failed);
+        if self.lanes.take_starved() {
+            // Turns go round: those that found no place come before the one that has just had its turn.
+            for other in place.snapshot.connectors().iter().filter(|other| other.id != place.connector) {
+                self.pump(other.id);
+            }
+        }
         self.pump(place.connector);
         if self.lanes.wants_more(place.connector) {
             self.wake.notify_one();
@@ -350,29 +356,48 @@ impl Engine {
             return Ok(false);
         }
         let more = wanted.len() > CLAIM_LANES_MAX as usize;
+        let alone = self.suspects.clone().try_acquire_owned().ok();
         let mut tx = self.store.begin().await?;
         let lease_until = tx.now().plus(LEASE);
         let mut claimed = Vec::new();
+        let mut suspect = None;
         for (connector, room) in wanted.into_iter().take(CLAIM_LANES_MAX as usize) {
             let found = deliveries::claim(&mut tx, connector, room, now, lease_until, &self.by).await?;
+            if alone.is_some() && suspect.is_none() && found.len() < room as usize {
+                suspect = deliveries::claim_suspect(&mut tx, connector, now, lease_until, &self.by).await?;
+            }
             claimed.push((connector, room, found));
         }
         tx.commit().await?;
+        let mut late = Vec::new();
         for (connector, room, found) in claimed {
-            self.lanes.take_in(connector, found.into_iter().map(Work::from).collect(), room);
+            late.extend(self.lanes.take_in(connector, found.into_iter().map(Work::from).collect(), room));
             self.pump(connector);
         }
+        if let Some(suspect) = suspect {
+            let work = Work { alone, ..Work::from(suspect) };
+            let connector = work.connector;
+            late.extend(self.lanes.take_in(connector, vec![work], 1));
+            self.pump(connector);
+        }
+        self.give_back(&late).await;
         Ok(more)
     }
 
     /// Puts leased deliveries back into the queue; they cost no attempt.
-    async fn give_back(&self, leases: &[(DeliveryId, i64)]) {
-        if leases.is_empty() {
+    async fn give_back(&self, unsent: &[Work]) {
+        if unsent.is_empty() {
             return;
         }
+        // What the program did not survive once stays in doubt.
+        let leases = |abandoned: bool| -> Vec<(DeliveryId, i64)> {
+            let of = unsent.iter().filter(|work| work.abandoned == abandoned);
+            of.map(|work| (work.delivery, work.fence)).collect()
+        };
         let given = async {
             let mut tx = self.store.begin().await?;
-            deliveries::give_back(&mut tx, leases).await?;
+            deliveries::give_back(&mut tx, &leases(false)).await?;
+            deliveries::give_back_abandoned(&mut tx, &leases(true)).await?;
             tx.commit().await
         };
         if let Err(error) = given.await {

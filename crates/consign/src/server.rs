@@ -135,11 +135,15 @@ impl Front {
         let (stopping, stopped) = watch::channel(false);
         let mut stop = pin!(stop);
         loop {
-            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-            let accepted = tokio::select! {
+            // A full house must not keep the program from stopping.
+            let entered = async {
+                let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+                (place, listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
                 biased;
                 () = stop.as_mut() => break,
-                accepted = listener.accept() => accepted,
+                entered = entered => entered,
             };
             match accepted {
                 Ok((stream, peer)) => {

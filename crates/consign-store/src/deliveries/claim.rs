@@ -11,6 +11,9 @@ use crate::row::Row;
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError, skip_locked};
 
+/// A crash takes every leased delivery with it; only from the next one on is a delivery suspected of causing them.
+const CRASHES_BY_CHANCE: i64 = 1;
+
 /// A connector whose queue has work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneWork {
@@ -87,7 +90,7 @@ async fn in_flight(db: &mut Db, now: Timestamp) -> Result<HashMap<ConnectorId, u
 }
 
 /// Leases at most `max` due deliveries of a lane to `by`, the longest due first. A delivery whose last
-/// lease ran out counts one crash more.
+/// lease ran out counts one crash more. Suspects are left for [`claim_suspect`].
 ///
 /// # Errors
 /// When the database cannot be reached.
@@ -95,6 +98,34 @@ pub async fn claim(
     db: &mut Db,
     connector: ConnectorId,
     max: u32,
+    now: Timestamp,
+    lease_until: Timestamp,
+    by: &str,
+) -> Result<Vec<Claimed>, StoreError> {
+    claim_some(db, connector, max, " <= ", now, lease_until, by).await
+}
+
+/// Leases one due delivery that was leased at several crashes. A process leases one of them at a time, so that the
+/// next crash counts against the guilty one alone.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn claim_suspect(
+    db: &mut Db,
+    connector: ConnectorId,
+    now: Timestamp,
+    lease_until: Timestamp,
+    by: &str,
+) -> Result<Option<Claimed>, StoreError> {
+    Ok(claim_some(db, connector, 1, " > ", now, lease_until, by).await?.pop())
+}
+
+/// `suspects` compares the crashes, the one just noticed included, with [`CRASHES_BY_CHANCE`].
+async fn claim_some(
+    db: &mut Db,
+    connector: ConnectorId,
+    max: u32,
+    suspects: &'static str,
     now: Timestamp,
     lease_until: Timestamp,
     by: &str,
@@ -111,6 +142,8 @@ pub async fn claim(
     statement.bind(connector.to_string());
     statement.push(" and d.state = 'pending' and d.due_at <= ").bind(now.millis());
     statement.push(" and coalesce(d.lease_until, 0) <= ").bind(now.millis());
+    statement.push(" and d.crashes + case when d.lease_until is null then 0 else 1 end").push(suspects);
+    statement.bind(CRASHES_BY_CHANCE);
     statement.push(
         " and (d.order_key is null or not exists (
              select 1 from delivery o where o.connector_id = d.connector_id and o.order_key = d.order_key
@@ -184,6 +217,27 @@ pub async fn next_due(db: &mut Db, now: Timestamp) -> Result<Option<Timestamp>, 
         next = next.into_iter().chain(moments.filter(|moment| *moment > now)).min();
     }
     Ok(next)
+}
+
+/// Ends leases of abandoned deliveries that nobody looked at: the attempt that the program did not survive stays
+/// in doubt, and is counted once.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn give_back_abandoned(db: &mut Db, leases: &[(DeliveryId, i64)]) -> Result<(), StoreError> {
+    for chunk in chunks(leases) {
+        // A lease that ran out long ago is what tells the next claim.
+        let mut statement = Statement::new(
+            db,
+            "update delivery set lease_until = 1, crashes = crashes - 1, fence = fence + 1 from (values ",
+        );
+        statement.rows(chunk, |row, (id, fence)| {
+            row.bind(id.to_string()).push(", ").bind(*fence);
+        });
+        statement.push(") as v where delivery.id = v.column1 and delivery.fence = v.column2");
+        statement.execute(db).await?;
+    }
+    Ok(())
 }
 
 /// Ends leases without an attempt: a clean stop, or a limit that is reached. The deliveries stay due.

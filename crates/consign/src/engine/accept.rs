@@ -75,9 +75,10 @@ impl Engine {
         promised.connectors.clear();
         let mut accepted = Vec::with_capacity(stored.len());
         let mut touched: Vec<ConnectorId> = Vec::new();
+        let mut late = Vec::new();
         for (row, fate) in stored {
             for delivery in &row.deliveries {
-                self.place(&row, delivery, matches!(fate, Accepted::New));
+                late.extend(self.place(&row, delivery, matches!(fate, Accepted::New)));
                 if !touched.contains(&delivery.connector) {
                     touched.push(delivery.connector);
                 }
@@ -90,6 +91,7 @@ impl Engine {
                 self.wake.notify_one();
             }
         }
+        self.give_back(&late).await;
         Ok(accepted)
     }
 
@@ -128,17 +130,18 @@ impl Engine {
             .collect()
     }
 
-    fn place(&self, row: &AcceptRow, delivery: &NewDelivery, new: bool) {
+    /// Puts a new delivery into its lane; a stopped engine gets it back.
+    fn place(&self, row: &AcceptRow, delivery: &NewDelivery, new: bool) -> Option<Work> {
         let Some(lease) = &delivery.lease else {
             // Only now is it on disk: a claim that ran meanwhile has not seen it.
             if new {
                 self.lanes.note_behind(delivery.connector);
             }
-            return;
+            return None;
         };
         if !new {
             self.lanes.release(delivery.connector);
-            return;
+            return None;
         }
         self.lanes.fill(Work {
             delivery: delivery.id,
@@ -151,8 +154,9 @@ impl Engine {
             lease_until: lease.until,
             idempotency_key: delivery.idempotency_key,
             created_at: row.event.received_at,
+            alone: None,
             test: row.event.test,
-        });
+        })
     }
 }
 

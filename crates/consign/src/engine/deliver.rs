@@ -16,6 +16,7 @@ use consign_core::event::Event;
 use consign_core::id::{AttemptId, DeliveryId};
 use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
+use consign_store::StoreError;
 use consign_store::attempts::Attempt;
 use consign_store::deliveries::Recording;
 use consign_transport::{Limits, Sent, Timing};
@@ -108,7 +109,7 @@ impl Engine {
         let took = ended.since(started);
         self.note(work, connector, &seen, took, &verdict);
         if seen.outcome == STOPPING {
-            self.give_back(&[(work.delivery, work.fence)]).await;
+            self.give_back(std::slice::from_ref(work)).await;
             return None;
         }
         let recording = recording(work, connector, seen, &verdict, counted, (started, took, ended));
@@ -163,12 +164,13 @@ impl Engine {
             let words = "The program stopped while this was being sent.".to_owned();
             return Seen::nothing(Outcome::Unanswered { reason: NoAnswer::ProgramStopped }, Some(words));
         }
-        // A delivery that was there at several crashes is sent alone, so that only the guilty one is counted further.
-        let _alone = if work.crashes > 1 { self.suspects.acquire().await.ok() } else { None };
         let Some(credential) = credential else { return refused(Refusal::CredentialMissing, None) };
         let (event, payload_key) = match self.content(&work.event, now).await {
             Ok(found) => found,
-            Err(what) => return refused(Refusal::NotRendered(what.clone()), Some(what)),
+            Err(Refusal::NotRendered(what)) => {
+                return refused(Refusal::NotRendered(what.clone()), Some(what));
+            }
+            Err(refusal) => return refused(refusal, None),
         };
         let of = RenderFor {
             delivery: work.delivery,
@@ -197,18 +199,24 @@ impl Engine {
         &self,
         content: &Content,
         now: Timestamp,
-    ) -> Result<(Arc<Event>, Arc<DerivedKey>), String> {
-        let gone = |_| "the payload cannot be opened".to_owned();
+    ) -> Result<(Arc<Event>, Arc<DerivedKey>), Refusal> {
+        let gone = |error: StoreError| match error {
+            StoreError::Damaged(_) => Refusal::NotRendered("the payload cannot be opened".to_owned()),
+            // Ours and passing: it goes back into the queue and costs no attempt.
+            _ => Refusal::Stopping,
+        };
         let (_, today) = self.settings.payloads.current(now).await.map_err(gone)?;
         let stored = match content {
             Content::Here(event) => return Ok((event.clone(), today)),
             Content::Stored(stored) => stored,
         };
-        let removed = || "the payload was removed".to_owned();
+        let removed = || Refusal::NotRendered("the payload was removed".to_owned());
         let sealed = stored.sealed_data.as_ref().ok_or_else(removed)?;
         let key =
             self.settings.payloads.of_day(stored.payload_key).await.map_err(gone)?.ok_or_else(removed)?;
-        let data = key.decrypt(&stored.event.id.to_string(), sealed).map_err(|error| error.to_string())?;
+        let data = key
+            .decrypt(&stored.event.id.to_string(), sealed)
+            .map_err(|error| Refusal::NotRendered(error.to_string()))?;
         Ok((Arc::new(opened(stored, data)), today))
     }
 
@@ -376,6 +384,7 @@ fn recording(
         Next::Fail => (DeliveryState::Failed, None, ended, counted + 1),
     };
     let status = seen.outcome.status();
+    let stopped = seen.outcome == Outcome::Unanswered { reason: NoAnswer::ProgramStopped };
     let wait_ms = match &seen.outcome {
         Outcome::Rejected { wait, .. } => wait.map(millis),
         _ => None,
@@ -396,7 +405,8 @@ fn recording(
             id: AttemptId::new(started),
             delivery: work.delivery,
             connector: connector.id,
-            number: counted + 1,
+            // An attempt that the program did not survive has been counted already.
+            number: counted + u32::from(!stopped),
             started_at: started,
             duration_ms: millis(took),
             outcome: seen.outcome.class().to_owned(),

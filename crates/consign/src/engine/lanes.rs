@@ -44,6 +44,8 @@ struct Table {
     lanes: HashMap<ConnectorId, Lane>,
     gates: HashMap<CredentialId, Gate>,
     under_way: usize,
+    /// A lane had work when every place of the process was taken.
+    starved: bool,
     stopping: bool,
 }
 
@@ -141,12 +143,17 @@ impl Lanes {
         true
     }
 
-    /// The event was stored: its delivery takes the promised place.
-    pub(super) fn fill(&self, work: Work) {
+    /// The event was stored: its delivery takes the promised place, unless the process is stopping.
+    pub(super) fn fill(&self, work: Work) -> Option<Work> {
         let mut table = self.table();
+        let stopping = table.stopping;
         let lane = table.lanes.entry(work.connector).or_default();
         lane.reserved = lane.reserved.saturating_sub(1);
+        if stopping {
+            return Some(work);
+        }
         lane.window.push_back(work);
+        None
     }
 
     /// The event was not stored, or was a repeat.
@@ -181,22 +188,49 @@ impl Lanes {
         room
     }
 
-    /// Takes in what a claim leased; fewer than asked for means that nothing due was left when it looked.
-    pub(super) fn take_in(&self, connector: ConnectorId, claimed: Vec<Work>, asked: u32) {
+    /// Takes in what a claim leased; fewer than asked for means that nothing due was left when it looked. All of it
+    /// comes back when the process is stopping.
+    pub(super) fn take_in(&self, connector: ConnectorId, claimed: Vec<Work>, asked: u32) -> Vec<Work> {
         let mut table = self.table();
+        if table.stopping {
+            return claimed;
+        }
         let lane = table.lanes.entry(connector).or_default();
         lane.behind = lane.noted || claimed.len() >= usize::try_from(asked).unwrap_or(usize::MAX);
         lane.window.extend(claimed);
+        Vec::new()
+    }
+
+    /// Takes a place for a delivery that is sent whatever the state of its lane; `false` when the process is
+    /// stopping.
+    pub(super) fn take_place(&self, work: &Work, credential: CredentialId) -> bool {
+        let mut table = self.table();
+        if table.stopping {
+            return false;
+        }
+        table.under_way += 1;
+        table.gates.entry(credential).or_default().under_way += 1;
+        table.lanes.entry(work.connector).or_default().under_way.insert(work.delivery);
+        true
+    }
+
+    /// Whether a lane found all places of the process taken since this was last asked.
+    pub(super) fn take_starved(&self) -> bool {
+        std::mem::take(&mut self.table().starved)
     }
 
     /// The lane's next delivery, if it may start now.
     pub(super) fn next(&self, rules: &Rules<'_>, now: Timestamp) -> Turn {
         let mut table = self.table();
         let table = &mut *table;
-        if table.stopping || table.under_way >= rules.attempts_max || !is_open(rules.connector, now) {
+        if table.stopping || !is_open(rules.connector, now) {
             return Turn::Nothing;
         }
         let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Turn::Nothing };
+        if table.under_way >= rules.attempts_max {
+            table.starved |= !lane.window.is_empty();
+            return Turn::Nothing;
+        }
         let gate = rules.credential.map(|credential| table.gates.entry(credential.id).or_default());
         let under_way = u32::try_from(lane.under_way.len()).unwrap_or(u32::MAX);
         if lane.window.is_empty() || under_way >= rules.places(lane) {

@@ -29,7 +29,9 @@ impl Engine {
         now: Timestamp,
     ) {
         let lane = self.learn_of_connector(connector, seen, verdict.lane, now).await;
-        let lesson = match (credential, verdict.credential) {
+        // Any answer at all shows that the tool can be reached.
+        let answered = seen.outcome.status().is_some().then_some(CredentialLesson::Answered);
+        let lesson = match (credential, verdict.credential.or(answered)) {
             (Some(credential), Some(lesson)) => self.learn_of_credential(credential, lesson, now).await,
             _ => Ok(false),
         };
@@ -74,11 +76,11 @@ impl Engine {
             }
             Some(LaneChange::Hold(by)) => {
                 let state = ConnectorState::Held(by);
-                connectors::set_state(&mut tx, connector.id, state, &reason, now).await?;
+                connectors::stop_active(&mut tx, connector.id, state, &reason, now).await?;
             }
             Some(LaneChange::Pause) => {
                 let reason = "The tool answered 410: the address is gone.";
-                connectors::set_state(
+                connectors::stop_active(
                     &mut tx,
                     connector.id,
                     ConnectorState::PausedAfterFailures,
@@ -89,7 +91,7 @@ impl Engine {
             }
             None if too_long => {
                 let state = ConnectorState::PausedAfterFailures;
-                connectors::set_state(&mut tx, connector.id, state, "It only failed for 5 days.", now)
+                connectors::stop_active(&mut tx, connector.id, state, "It only failed for 5 days.", now)
                     .await?;
             }
             None => {}
@@ -111,6 +113,10 @@ impl Engine {
                 self.used(credential.id);
                 (StatusCode::Working, String::new(), None)
             }
+            CredentialLesson::Answered if credential.seen.code != StatusCode::CannotReach => {
+                return Ok(false);
+            }
+            CredentialLesson::Answered => (StatusCode::NotTested, String::new(), None),
             CredentialLesson::Refused(status) => {
                 let reason = format!("the tool answered {status}");
                 (StatusCode::SignInRefused, reason, Some(HeldBy::SignInRefused))
@@ -125,12 +131,20 @@ impl Engine {
             }
             CredentialLesson::Unreachable(what) => (StatusCode::CannotReach, words(what).to_owned(), None),
         };
-        if credential.seen.code == code {
+        let same = credential.seen.code == code;
+        if same && held_by.is_none() {
             return Ok(false);
         }
         let mut tx = self.store.begin().await?;
-        let status = Status { code, reason: reason.clone(), since: now };
-        credentials::set_seen(&mut tx, credential.id, &status).await?;
+        let since = if same { credential.seen.since } else { now };
+        let status = Status { code, reason: reason.clone(), since };
+        if !credentials::set_seen(&mut tx, credential.id, credential.revision, &status).await? {
+            // It was saved meanwhile: what the old secret met says nothing about the new one.
+            return Ok(false);
+        }
+        if code == StatusCode::Working {
+            credentials::mark_used(&mut tx, credential.id, now).await?;
+        }
         match held_by {
             Some(by) => {
                 let held = connectors::hold_by_credential(&mut tx, credential.id, by, &reason, now).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::credential::Credential;
 use consign_core::time::Timestamp;
 use consign_store::{StoreError, api_keys, credentials, deliveries};
@@ -13,7 +14,7 @@ use super::{CLAIM_LANES_MAX, Engine, LEASE};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Uses are written down this seldom.
-const FLUSH_EVERY_TICKS: u64 = 30;
+const FLUSH_EVERY_TICKS: u64 = 5;
 /// A refused credential is tried again after these minutes, then hourly.
 const PROBE_MINUTES: [u64; 3] = [1, 5, 15];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -69,7 +70,7 @@ impl Engine {
                 }
                 None => self.lanes.forget(id),
             };
-            back.extend(surplus.iter().map(|work| (work.delivery, work.fence)));
+            back.extend(surplus);
         }
         self.give_back(&back).await;
         for connector in snapshot.connectors() {
@@ -84,7 +85,11 @@ impl Engine {
             let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else {
                 continue;
             };
-            if !credential.seen.code.holds() || !self.probe_is_due(credential, now) {
+            let held = matches!(
+                connector.state,
+                ConnectorState::Held(HeldBy::SignInRefused | HeldBy::CredentialLocked)
+            );
+            if !held || !credential.seen.code.holds() || !self.probe_is_due(credential, now) {
                 continue;
             }
             let mut tx = self.store.begin().await?;
@@ -93,12 +98,12 @@ impl Engine {
             tx.commit().await?;
             if let Some(probe) = claimed.into_iter().next() {
                 self.memory().probed.insert(credential.id, now);
-                let (connector, credential) = (connector.clone(), credential.clone());
-                let engine = self.clone();
-                tokio::spawn(async move {
-                    let work = Work::from(probe);
-                    engine.deliver(&work, &connector, Some(&credential)).await;
-                });
+                let work = Work::from(probe);
+                if self.lanes.take_place(&work, credential.id) {
+                    tokio::spawn(self.clone().run(work, snapshot.clone()));
+                } else {
+                    self.give_back(&[work]).await;
+                }
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use consign_core::id::{ConnectorId, DeliveryId};
 use consign_core::time::Timestamp;
 use consign_store::deliveries::Claimed;
 use consign_store::events::StoredEvent;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A leased delivery and all that is known of it without another query.
 pub(super) struct Work {
@@ -31,6 +32,9 @@ pub(super) struct Work {
     pub idempotency_key: DeliveryId,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Held while a suspect is out: this process sends one of them at a time.
+    #[expect(dead_code, reason = "held until the work is done, never read")]
+    pub(super) alone: Option<OwnedSemaphorePermit>,
     /// A test: one attempt, no retries.
     pub test: bool,
 }
@@ -56,6 +60,7 @@ impl From<Claimed> for Work {
             lease_until: claimed.lease_until,
             idempotency_key: claimed.idempotency_key,
             created_at: claimed.created_at,
+            alone: None,
             test: claimed.test,
         }
     }

@@ -85,14 +85,14 @@ pub(super) async fn accept_test(
     if let Some(data) = sent.get("data").filter(|data| !data.is_null()) {
         event.data = Bytes::from(data.to_string());
     }
-    let mut accepted = app.engine.accept_for(vec![event], connector).await?;
-    let delivery = accepted.pop().and_then(|event| event.deliveries.first().map(|(id, _)| *id));
-    let delivery = delivery.ok_or(OpError::NotFound("webhook"))?;
+    // The audit record first: without it nothing is sent.
     let mut tx = app.store.begin().await?;
     let object = Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() };
-    audit_entry(app, &mut tx, actor, "Sent test event", object, json!({ "delivery": delivery })).await?;
+    audit_entry(app, &mut tx, actor, "Sent test event", object, json!({ "event": event.id })).await?;
     tx.commit().await?;
-    Ok(delivery)
+    let mut accepted = app.engine.accept_for(vec![event], connector).await?;
+    let delivery = accepted.pop().and_then(|event| event.deliveries.first().map(|(id, _)| *id));
+    delivery.ok_or(OpError::NotFound("webhook"))
 }
 
 /// A page of events.
@@ -163,17 +163,22 @@ pub async fn find(app: &App, actor: &Actor, id: EventId) -> Result<Value, OpErro
 /// Without the right, when there is none, or its data was removed.
 pub async fn payload(app: &App, actor: &Actor, id: EventId) -> Result<(String, Bytes), OpError> {
     actor.require(Right::PayloadsRead)?;
-    let event = load(app, id).await?;
-    let mut tx = app.store.begin().await?;
-    let name = event.event_type.clone();
-    let object = Object { kind: "event", id: id.to_string(), name: &name };
-    audit_entry(app, &mut tx, actor, "Opened payload", object, Value::Null).await?;
-    tx.commit().await?;
+    let event = open_for(app, actor, id).await?;
     Ok((event.content_type, event.data))
 }
 
+/// An event with its data, once the audit log says who opened it.
+pub(super) async fn open_for(app: &App, actor: &Actor, id: EventId) -> Result<Event, OpError> {
+    let event = load(app, id).await?;
+    let mut tx = app.store.begin().await?;
+    let object = Object { kind: "event", id: id.to_string(), name: &event.event_type };
+    audit_entry(app, &mut tx, actor, "Opened payload", object, Value::Null).await?;
+    tx.commit().await?;
+    Ok(event)
+}
+
 /// An event with its data.
-pub(super) async fn load(app: &App, id: EventId) -> Result<Event, OpError> {
+async fn load(app: &App, id: EventId) -> Result<Event, OpError> {
     let stored = events::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("event"))?;
     open(app, &stored).await
 }

@@ -101,23 +101,20 @@ impl Default for SignInBrake {
 }
 
 impl SignInBrake {
-    /// How long to wait before the next try.
-    fn wait(&self, who: &str, now: Timestamp) -> Option<Duration> {
-        let tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, last) = tries.get(who)?;
-        let delay = delay(*count)?;
-        let until = last.plus(delay);
-        (until > now).then(|| until.since(now))
-    }
-
-    fn failed(&self, who: &str, now: Timestamp) {
+    /// Counts a try, which [`SignInBrake::passed`] takes back; or says how long to wait before the next one.
+    fn try_once(&self, who: &str, now: Timestamp) -> Option<Duration> {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         if tries.len() >= BRAKED_MAX {
             tries.retain(|_, (_, last)| now.since(*last) < DELAY_MAX);
         }
         let (count, last) = tries.entry(who.to_owned()).or_insert((0, now));
+        let until = last.plus(delay(*count).unwrap_or_default());
+        if until > now {
+            return Some(until.since(now));
+        }
         *count += 1;
         *last = now;
+        None
     }
 
     fn passed(&self, who: &str) {
@@ -268,7 +265,8 @@ pub async fn sign_in(
     let now = app.now();
     let account = format!("account {}", email.trim().to_lowercase());
     let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
-    let wait = app.sign_ins.wait(&account, now).max(app.sign_ins.wait(&address, now));
+    // Counted before the password is looked at, so that many tries at once are many tries.
+    let wait = app.sign_ins.try_once(&account, now).max(app.sign_ins.try_once(&address, now));
     if let Some(wait) = wait {
         metrics::counter!(telemetry::SIGN_INS, "outcome" => "braked").increment(1);
         return Err(SignInError::TooMany { seconds: wait.as_secs() + 1 });
@@ -277,14 +275,13 @@ pub async fn sign_in(
     let user = user.map_err(OpError::from)?;
     let stored = user.as_ref().map(|user| user.password_hash.clone());
     if !password_fits(app, password, stored).await? {
-        app.sign_ins.failed(&account, now);
-        app.sign_ins.failed(&address, now);
         metrics::counter!(telemetry::SIGN_INS, "outcome" => "refused").increment(1);
         record_refusal(app, email, from).await?;
         return Err(SignInError::Wrong);
     }
     let user = user.ok_or(SignInError::Wrong)?;
     app.sign_ins.passed(&account);
+    app.sign_ins.passed(&address);
     metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
     Ok(begin_session(app, &user, from).await?)
 }

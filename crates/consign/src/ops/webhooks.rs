@@ -269,7 +269,7 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
     let event = match event {
         Some(id) => {
             actor.require(Right::PayloadsRead)?;
-            super::events::load(app, id).await?
+            super::events::open_for(app, actor, id).await?
         }
         None => sample(now),
     };

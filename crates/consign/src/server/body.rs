@@ -11,16 +11,19 @@ use tokio::time::Sleep;
 
 /// The longest silence within a body.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The longest that a body may take from its first wait on: a megabyte over a slow line is there by then.
+const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A body that ends with an error when nothing of it comes for a while. A body that is there costs no timer.
 pub(super) struct Patient {
     incoming: Incoming,
     silence: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
     pub(super) fn new(incoming: Incoming) -> Self {
-        Self { incoming, silence: None }
+        Self { incoming, silence: None, deadline: None }
     }
 }
 
@@ -35,6 +38,10 @@ impl Body for Patient {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
             self.silence = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(BODY_TIME_MAX)));
+        if deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err("the client sends too slowly".into())));
         }
         let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE_MAX)));
         match silence.as_mut().poll(context) {

@@ -84,6 +84,7 @@ fn work(connector: &Connector) -> Work {
         lease_until: NOW.plus(Duration::from_secs(120)),
         idempotency_key: delivery,
         created_at: NOW,
+        alone: None,
         test: false,
     }
 }
@@ -366,10 +367,10 @@ fn stopping_hands_back_what_waits_and_starts_nothing_more() {
     // An event whose commit was under way.
     let late = work(&connector);
     let late_id = late.delivery;
-    lanes.fill(late);
+    assert_eq!(lanes.fill(late).map(|work| work.delivery), Some(late_id));
+    assert_eq!(lanes.take_in(connector.id, vec![work(&connector)], 1).len(), 1);
     lanes.finish(ids[0], connector.id, None, Some(false));
     assert!(matches!(lanes.next(&rules, NOW), Turn::Nothing));
-    assert_eq!(lanes.stop().iter().map(|work| work.delivery).collect::<Vec<_>>(), [late_id]);
     assert_eq!((lanes.under_way(), lanes.stop().len()), (0, 0));
 }
 

@@ -6,18 +6,16 @@ use super::*;
 fn guesses_are_slowed_and_forgotten_on_success() {
     let brake = SignInBrake::default();
     let now = Timestamp::from_millis(0);
-    for _ in 0..FREE_TRIES - 1 {
-        brake.failed("account a", now);
+    for _ in 0..FREE_TRIES {
+        assert_eq!(brake.try_once("account a", now), None);
     }
-    assert_eq!(brake.wait("account a", now), None);
-    brake.failed("account a", now);
-    assert_eq!(brake.wait("account a", now), Some(Duration::from_secs(30)));
-    assert_eq!(brake.wait("account b", now), None);
-    assert_eq!(brake.wait("account a", now.plus(Duration::from_secs(30))), None);
-    brake.failed("account a", now);
-    assert_eq!(brake.wait("account a", now), Some(Duration::from_secs(60)));
+    assert_eq!(brake.try_once("account a", now), Some(Duration::from_secs(30)));
+    assert_eq!(brake.try_once("account b", now), None);
+    let later = now.plus(Duration::from_secs(30));
+    assert_eq!(brake.try_once("account a", later), None);
+    assert_eq!(brake.try_once("account a", later), Some(Duration::from_secs(60)));
     brake.passed("account a");
-    assert_eq!(brake.wait("account a", now), None);
+    assert_eq!(brake.try_once("account a", later), None);
     assert_eq!(delay(1_000), Some(DELAY_MAX));
 }
 

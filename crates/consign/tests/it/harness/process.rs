@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use super::cli::PROGRAM;
@@ -63,9 +63,10 @@ impl Process {
         if command.get_program() == PROGRAM {
             command.stdin(Stdio::null()).stdout(file);
         } else {
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
         }
-        let child = command.spawn().expect("the program starts");
+        // A group of its own, so that a shell and what it started end together.
+        let child = command.process_group(0).spawn().expect("the program starts");
         let client = Client::new(address, super::http::Served::default());
         let process = Self { child, client, output };
         eventually("the server to answer", async || {
@@ -87,8 +88,7 @@ impl Process {
 
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(id, Signal::TERM).unwrap();
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
 
     /// Waits for its end.
@@ -113,7 +113,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
 }

@@ -1,11 +1,13 @@
 //! Headless Chromium behind ChromeDriver, with a profile of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use super::free_port;
@@ -27,7 +29,8 @@ impl Browser {
         command.arg(format!("--port={port}")).arg("--allowed-ips=127.0.0.1");
         command.env("TMPDIR", profile.path()).env("HOME", profile.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let driver = command.spawn().expect("ChromeDriver starts");
+        // A group of their own, so that the browser ends with its driver, however a test ends.
+        let driver = command.process_group(0).spawn().expect("ChromeDriver starts");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         eventually("ChromeDriver to listen", async || http::connect(address).await.ok()).await;
         let client = ClientBuilder::new(HttpConnector::new())
@@ -39,11 +42,9 @@ impl Browser {
     }
 
     /// Ends the browser and its driver.
-    pub(crate) async fn close(mut self) {
-        // The driver ends either way.
+    pub(crate) async fn close(self) {
+        // Whatever is left of it ends with the driver.
         let _ = self.client.clone().close().await;
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
     }
 
     pub(crate) async fn goto(&self, address: &str) {
@@ -171,8 +172,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.driver.kill();
+        // They may have ended by themselves.
+        let _ = kill_process_group(Pid::from_child(&self.driver), Signal::KILL);
         let _ = self.driver.wait();
     }
 }
