@@ -158,7 +158,10 @@ async fn a_held_connector_holds_what_waits(Fresh { store, .. }: Fresh) {
     let of = connectors::find(&mut tx, active.id).await.unwrap().unwrap();
     assert_eq!((of.state, of.credential), (ConnectorState::CredentialMissing, None));
     assert_eq!(of.lost_credential.as_deref(), Some("Tool"));
-    assert_eq!(shown(&mut tx, &by_reason(HoldReason::CredentialMissing)).await.len(), 2);
+    assert_eq!(shown(&mut tx, &by_reason(HoldReason::CredentialMissing)).await.len(), 1);
+    assert_eq!(shown(&mut tx, &by_reason(HoldReason::ConnectorPaused)).await.len(), 1, "a pause stays");
+    let missing = ConnectorState::Held(HeldBy::NotAllowed);
+    assert!(!connectors::stop_active(&mut tx, paused.id, missing, "403", now).await.unwrap());
 }
 
 async fn a_deleted_connector_leaves_its_records(Fresh { store, .. }: Fresh) {

@@ -127,12 +127,21 @@ async fn an_abandoned_lease_counts_a_crash(Fresh { store, .. }: Fresh) {
     let connector = add_connector(&store, "One").await;
     let time = now(&store).await;
     accept(&store, "1", &[delivery(connector.id, time)]).await;
-    for crashes in 0..3 {
+    for crashes in 0..2 {
         let claimed = claim_all(&store, "a").await.remove(0);
         assert_eq!((claimed.crashes, claimed.abandoned, claimed.attempts), (crashes, crashes > 0, 0));
         store.advance(2 * MINUTE);
     }
-    let held = recording(&claim_all(&store, "a").await.remove(0), DeliveryState::Held, now(&store).await);
+    assert!(claim_all(&store, "a").await.is_empty(), "a suspect is not claimed with the others");
+    let suspect = claim_suspect(&store, connector.id).await;
+    assert_eq!((suspect.crashes, suspect.abandoned), (2, true));
+    // Given back unsent it stays in doubt, and is not counted twice.
+    let mut tx = store.begin().await.unwrap();
+    deliveries::give_back_abandoned(&mut tx, &[(suspect.id, suspect.fence)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let suspect = claim_suspect(&store, connector.id).await;
+    assert_eq!((suspect.crashes, suspect.abandoned), (2, true));
+    let held = recording(&suspect, DeliveryState::Held, now(&store).await);
     let held = deliveries::Recording { hold_reason: Some(HoldReason::RepeatedCrash), ..held };
     let mut tx = store.begin().await.unwrap();
     deliveries::record(&mut tx, std::slice::from_ref(&held)).await.unwrap();
@@ -144,6 +153,14 @@ async fn an_abandoned_lease_counts_a_crash(Fresh { store, .. }: Fresh) {
     tx.commit().await.unwrap();
     let again = claim_all(&store, "a").await.remove(0);
     assert_eq!((again.crashes, again.abandoned), (0, false));
+}
+
+async fn claim_suspect(store: &Store, connector: ConnectorId) -> deliveries::Claimed {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    let found = deliveries::claim_suspect(&mut tx, connector, now, now.plus(MINUTE), "a").await.unwrap();
+    tx.commit().await.unwrap();
+    found.unwrap()
 }
 
 async fn given_back_and_renewed(Fresh { store, .. }: Fresh) {

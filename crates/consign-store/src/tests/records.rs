@@ -46,8 +46,8 @@ async fn a_credential_comes_back_as_it_was(Fresh { store, .. }: Fresh) {
     let stored = credentials::find(&mut tx, tool.id).await.unwrap().unwrap();
     assert_eq!(stored.secrets.keys().collect::<Vec<_>>(), ["custom_headers/x-site"]);
     let seen = Status { code: StatusCode::SignInRefused, reason: "401".to_owned(), since: now };
-    assert!(!credentials::set_seen(&mut tx, tool.id, tool.revision + 1, &seen).await.unwrap());
-    assert!(credentials::set_seen(&mut tx, tool.id, tool.revision, &seen).await.unwrap());
+    assert!(!credentials::set_seen(&mut tx, tool.id, edited.revision - 1, &seen).await.unwrap());
+    assert!(credentials::set_seen(&mut tx, tool.id, edited.revision, &seen).await.unwrap());
     credentials::mark_used(&mut tx, tool.id, now).await.unwrap();
     credentials::mark_used(&mut tx, tool.id, now.minus(hours(1))).await.unwrap();
     let stored = credentials::find(&mut tx, tool.id).await.unwrap().unwrap();
