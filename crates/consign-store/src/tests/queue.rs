@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_core::id::DeliveryId;
+use consign_core::id::{ConnectorId, DeliveryId};
 
 use super::{Fresh, accept, add_connector, delivery, event, now, on_both, recording};
 use crate::events::{self, NewRow};
