@@ -188,9 +188,11 @@ fn classes_for_records_and_metrics() {
         let rejected = Outcome::Rejected { status, wait: Some(MINUTE) };
         check_class(rejected, class, Some(status), status >= 500);
     }
-    for reason in [NoAnswer::TimedOut, NoAnswer::ConnectionLost, NoAnswer::ProgramStopped] {
+    for reason in [NoAnswer::TimedOut, NoAnswer::ConnectionLost] {
         check_class(Outcome::Unanswered { reason }, "no_answer", None, true);
     }
+    // That this program stopped is no fault of the tool.
+    check_class(Outcome::Unanswered { reason: NoAnswer::ProgramStopped }, "no_answer", None, false);
     for (reason, class) in
         [(Unreached::Name, "dns"), (Unreached::Connect, "connect"), (Unreached::Tls, "tls")]
     {
