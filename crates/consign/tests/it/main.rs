@@ -45,6 +45,7 @@ mod holds;
 mod idempotency;
 mod main_job;
 mod outcomes;
+mod repairs;
 mod replicas;
 mod rights;
 mod starting;
