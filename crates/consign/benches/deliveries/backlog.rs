@@ -46,10 +46,10 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     let memory = line.product.memory()?;
     println!("backlog: {} MiB while they wait, {} at most", number(memory.now), number(memory.peak));
 
-    line.tool = Tool::start(&ground.certificates, &ground.token, &[Port { number: port, hangs: false }])?;
-    line.tool.expect(first_id, waiting)?;
     let back = Instant::now();
     let (cpu, back_ns) = (line.product.cpu_ms()?, crate::sink::now_ns());
+    let ports = [Port { number: port, hangs: false }];
+    line.tool = Tool::expecting(first_id, waiting, &ground.certificates, &ground.token, &ports)?;
     let webhook = line.client.call(Method::GET, &format!("/webhooks/{}", line.webhook), None).await?;
     let resumed = webhook["state"] != "active";
     if resumed {

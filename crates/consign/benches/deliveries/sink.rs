@@ -32,11 +32,11 @@ struct Tool {
     recorder: Mutex<Recorder>,
 }
 
-/// Receives until standard input ends. The words: certificate chain, key, token, and ports; `~` in front of a
-/// port makes it the one that hangs.
+/// Receives until standard input ends. The words: certificate chain, key, token, the first event and how
+/// many are expected, and ports; `~` in front of a port makes it the one that hangs.
 pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
-    let [chain, key, token, ports @ ..] = words else {
-        bail!("certificate, key, token and ports are needed")
+    let [chain, key, token, first_id, count, ports @ ..] = words else {
+        bail!("certificate, key, token, expected events and ports are needed")
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -45,6 +45,7 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
             authorization: format!("Bearer {token}"),
             recorder: Mutex::default(),
         });
+        tool.recorder().expect(first_id.parse()?, count.parse()?);
         for port in ports {
             let hangs = port.starts_with('~');
             let port = port.trim_start_matches('~').parse()?;

@@ -30,9 +30,22 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
+    /// Starts it, expecting nothing yet.
     pub(crate) fn start(certificates: &Certificates, token: &str, ports: &[Port]) -> anyhow::Result<Self> {
+        Self::expecting(0, 0, certificates, token, ports)
+    }
+
+    /// Starts it, expecting so many events from this one on: they may arrive as soon as it listens.
+    pub(crate) fn expecting(
+        first_id: u64,
+        count: u64,
+        certificates: &Certificates,
+        token: &str,
+        ports: &[Port],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(SINK).args([&certificates.chain, &certificates.key]).arg(token);
+        command.args([first_id.to_string(), count.to_string()]);
         command
             .args(ports.iter().map(|port| format!("{}{}", if port.hangs { "~" } else { "" }, port.number)));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
