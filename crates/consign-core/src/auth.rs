@@ -5,19 +5,28 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::catalog::{Absent, Entry, Fault, Field, Fields, Input, Invalid, Protocol};
+use crate::catalog::{
+    Absent, Choice, Entry, Fault, Field, Fields, Input, Invalid, Protocol, Rows, Tokens, Warning,
+};
 use crate::secret::Secret;
 use crate::time::Timestamp;
+use crate::token::{Exchange, Token};
 
+pub use oauth::{Ask, Consent};
+
+mod authorization_code;
 mod basic;
 mod bearer;
+mod client_credentials;
 mod none;
+mod oauth;
 
 /// One way to be let in.
 pub type AuthorizationType = Entry<Box<dyn Authorizer>>;
 
 /// All authorization types, in screen order.
-pub static AUTHORIZATION_TYPES: &[&AuthorizationType] = &[&basic::TYPE, &bearer::TYPE, &none::TYPE];
+pub static AUTHORIZATION_TYPES: &[&AuthorizationType] =
+    &[&basic::TYPE, &bearer::TYPE, &client_credentials::TYPE, &authorization_code::TYPE, &none::TYPE];
 
 /// The type with this stored and public name.
 pub fn find(kind: &str) -> Option<&'static AuthorizationType> {
@@ -26,8 +35,14 @@ pub fn find(kind: &str) -> Option<&'static AuthorizationType> {
 
 /// A credential's way in, with everything it needs at hand.
 pub trait Authorizer: Send + Sync {
-    /// What to do now: never touches the network, so it can be tested as a table of inputs and exact bytes.
-    fn step(&self, now: Timestamp) -> Step;
+    /// What to do now: never touches the network, so it can be tested as a table of inputs and exact bytes. `token`
+    /// is what was fetched before; types without a token request are never given one.
+    fn step(&self, token: Option<&Token>, now: Timestamp) -> Step;
+
+    /// How a person grants access; only where one must.
+    fn consent(&self) -> Option<&Consent> {
+        None
+    }
 }
 
 /// What authorizing asks for next.
@@ -35,6 +50,15 @@ pub trait Authorizer: Send + Sync {
 pub enum Step {
     /// Put this on the request.
     Apply(Proof),
+    /// Fetch a token first.
+    Fetch {
+        /// The token request.
+        exchange: Box<Exchange>,
+        /// The old token, while it still serves.
+        meanwhile: Option<Proof>,
+    },
+    /// A person must grant access first.
+    AskConsent,
 }
 
 /// What lets a request in.

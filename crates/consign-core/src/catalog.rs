@@ -7,8 +7,10 @@ use serde::Serialize;
 use crate::secret::Secret;
 
 pub use reader::Reader;
+pub use rows::{Parameter, Row, Rows, SentIn, row_secret_key, stored_rows};
 
 mod reader;
+mod rows;
 
 /// What is wrong with one value. `code` is stable; `message` is the sentence for form, API and CLI alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,41 @@ pub enum Input {
     Text,
     /// One line, sealed when saved and never shown again.
     Secret,
+    /// An https address with its path; the egress rules judge it when it is saved.
+    Address,
+    /// One of these.
+    Choice(&'static [Choice]),
+    /// Rows of a name and a value.
+    Rows(&'static Rows),
+}
+
+/// One answer to a question with a closed set of them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Stored and public; never renamed.
+    pub kind: &'static str,
+    /// The label on the screen.
+    pub label: &'static str,
+}
+
+/// Where the proof of a type comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// No token: the fields are the proof.
+    None,
+    /// A token request fetches it.
+    Fetched,
+    /// A person grants access first; then token requests renew it.
+    Granted,
+}
+
+/// What is worth saying about a value that is accepted all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The key of the field.
+    pub field: &'static str,
+    /// The sentence.
+    pub message: String,
 }
 
 /// One thing to fill in.
@@ -102,6 +139,19 @@ pub struct Field {
 }
 
 impl Field {
+    /// An optional line of text, for what a field does not say itself.
+    pub const PLAIN: Self = Self {
+        key: "",
+        label: "",
+        hint: "",
+        input: Input::Text,
+        prefill: "",
+        missing: None,
+        binds: false,
+        max_chars: 2_048,
+        rule: |_| Ok(()),
+    };
+
     /// Whether it is sealed.
     pub fn is_secret(&self) -> bool {
         self.input == Input::Secret
@@ -117,6 +167,12 @@ impl Field {
         }
         if self.is_secret() && is_mask(text) {
             return Err(mask(self.label));
+        }
+        if let Input::Choice(choices) = self.input
+            && choices.iter().all(|choice| choice.kind != text)
+        {
+            let kinds: Vec<_> = choices.iter().map(|choice| choice.kind).collect();
+            return Err(Fault::new("unknown", format!("{} must be one of {}", self.label, kinds.join(", "))));
         }
         if text.chars().count() > self.max_chars {
             return Err(too_long(self.label, self.max_chars));
@@ -214,10 +270,16 @@ pub struct Entry<T: 'static> {
     pub protocol: Protocol,
     /// The address may hold a path and query, which together are the secret `url_path`.
     pub address_is_secret: bool,
+    /// Whether the proof is a token, and who has to grant it.
+    pub tokens: Tokens,
+    /// Refusals of a password can lock the account: a refused one is tried again less often.
+    pub refusals_lock: bool,
     /// Form, API schema and what to seal.
     pub fields: &'static [Field],
     /// Rules between fields; secrets that are kept are absent.
     pub check: fn(&Fields) -> Vec<Invalid>,
+    /// What is worth saying about values that are accepted; secrets that are kept are absent.
+    pub warn: fn(&Fields) -> Vec<Warning>,
     /// The usable value, from complete and judged fields.
     ///
     /// # Errors

@@ -66,6 +66,10 @@ pub enum HeldBy {
     CredentialLocked,
     /// The tool refused the sign-in.
     SignInRefused,
+    /// A person never approved access.
+    NotAuthorized,
+    /// A person must approve access again.
+    ReconnectNeeded,
     /// The tool does not allow this request (403).
     NotAllowed,
     /// The destination is blocked by the egress rules.
@@ -78,6 +82,8 @@ impl ConnectorState {
         Self::Active,
         Self::Paused,
         Self::Held(HeldBy::SignInRefused),
+        Self::Held(HeldBy::NotAuthorized),
+        Self::Held(HeldBy::ReconnectNeeded),
         Self::Held(HeldBy::CredentialLocked),
         Self::Held(HeldBy::NotAllowed),
         Self::Held(HeldBy::DestinationBlocked),
@@ -91,6 +97,8 @@ impl ConnectorState {
             Self::Active => "active",
             Self::Paused => "paused",
             Self::Held(HeldBy::SignInRefused) => "held_sign_in_refused",
+            Self::Held(HeldBy::NotAuthorized) => "held_not_authorized",
+            Self::Held(HeldBy::ReconnectNeeded) => "held_reconnect_needed",
             Self::Held(HeldBy::CredentialLocked) => "held_credential_locked",
             Self::Held(HeldBy::NotAllowed) => "held_not_allowed",
             Self::Held(HeldBy::DestinationBlocked) => "held_destination_blocked",
@@ -133,6 +141,8 @@ impl ConnectorState {
             Self::Active => None,
             Self::Paused => Some(HoldReason::ConnectorPaused),
             Self::Held(HeldBy::SignInRefused) => Some(HoldReason::SignInRefused),
+            Self::Held(HeldBy::NotAuthorized) => Some(HoldReason::NotAuthorized),
+            Self::Held(HeldBy::ReconnectNeeded) => Some(HoldReason::ReconnectNeeded),
             Self::Held(HeldBy::CredentialLocked) => Some(HoldReason::CredentialLocked),
             Self::Held(HeldBy::NotAllowed) => Some(HoldReason::NotAllowed),
             Self::Held(HeldBy::DestinationBlocked) => Some(HoldReason::DestinationBlocked),

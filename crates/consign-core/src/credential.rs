@@ -6,12 +6,13 @@ use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::auth::{self, AuthorizationType, Proof};
-use crate::catalog::Fields;
+use crate::catalog::{Fields, Tokens};
 use crate::id::CredentialId;
 use crate::name::Name;
 use crate::secret::Secret;
 use crate::target::{Binding, Origin};
 use crate::time::Timestamp;
+use crate::token::Exchange;
 use crate::vault::{Place, Sealed, Vault};
 
 pub use draft::{Change, Draft, Labels, Mode};
@@ -44,6 +45,8 @@ pub struct Credential {
     pub custom_headers: Vec<CustomHeader>,
     /// Every secret by its key; custom headers as `custom_headers/x-api-key`.
     pub secrets: BTreeMap<String, StoredSecret>,
+    /// A path below the origin that needs the sign-in and changes nothing, for connection tests.
+    pub test_path: Option<String>,
     /// The day (UTC, `2027-02-12`) on which the tool ends the secret.
     pub ends_on: Option<String>,
     /// Free labels.
@@ -193,20 +196,50 @@ impl Access {
     ///
     /// `None` when a custom header cannot be sent as stored; the rules at save time exclude it.
     pub fn join(credential: &Credential, proof: Proof, fields: &Fields) -> Option<Self> {
+        // Without a token request every header goes with the API request.
+        let with_token = credential.authorization_type.tokens != Tokens::None;
+        let except = with_token.then_some(SentWith::TokenRequest);
         let mut headers = proof.headers;
-        for header in &credential.custom_headers {
-            let value = fields.secret(&header.secret_key())?;
-            let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-            headers.push((name, crate::header::sensitive(value)?));
-        }
+        headers.extend(custom_headers(credential, fields, except)?);
         Some(Self { origin: credential.origin.clone(), headers, path: proof.path })
+    }
+
+    /// What a token request goes out with: its own proof and the custom headers that belong to it.
+    ///
+    /// `None` as with [`Access::join`].
+    pub fn join_exchange(credential: &Credential, exchange: &Exchange, fields: &Fields) -> Option<Self> {
+        let mut headers = exchange.headers.clone();
+        headers.extend(custom_headers(credential, fields, Some(SentWith::ApiRequest))?);
+        let path = Some(exchange.to.tail_with(exchange.query.expose()));
+        Some(Self { origin: exchange.to.origin().clone(), headers, path })
     }
 }
 
+/// The custom headers with their values, those for other requests left out.
+fn custom_headers(
+    credential: &Credential,
+    fields: &Fields,
+    except: Option<SentWith>,
+) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let sent = credential.custom_headers.iter().filter(|header| Some(header.sent_with) != except);
+    let sent = sent.map(|header| {
+        let value = fields.secret(&header.secret_key())?;
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        Some((name, crate::header::sensitive(value)?))
+    });
+    sent.collect()
+}
+
 impl Draft {
-    /// Seals what was typed and keeps what was kept: the record to store.
-    pub fn seal(self, vault: &Vault, save: &Save<'_>, current: Option<&Credential>) -> Credential {
-        let id = current.map_or_else(|| CredentialId::new(save.now), |current| current.id);
+    /// Seals what was typed and keeps what was kept: the record to store. `id` is that of a new one.
+    pub fn seal(
+        self,
+        vault: &Vault,
+        save: &Save<'_>,
+        id: CredentialId,
+        current: Option<&Credential>,
+    ) -> Credential {
+        let id = current.map_or(id, |current| current.id);
         let revision = current.map_or(1, |current| current.revision + 1);
         let binding = binding(&self.origin, self.authorization_type, &self.plain);
         let id_text = id.to_string();
@@ -231,8 +264,13 @@ impl Draft {
             }
         }
         let moved = current.is_some_and(|current| current.binding() != binding);
+        let granted = self.authorization_type.tokens == Tokens::Granted;
         let seen = match current {
             Some(current) if !moved && !replaced => current.seen.clone(),
+            // A new client secret is no approval.
+            Some(current) if !moved && current.seen.code.needs_consent() => current.seen.clone(),
+            Some(_) if !moved => Status::not_tested(save.now),
+            _ if granted => Status::not_authorized(save.now),
             _ => Status::not_tested(save.now),
         };
         Credential {
@@ -243,6 +281,7 @@ impl Draft {
             plain: self.plain,
             custom_headers: self.custom_headers,
             secrets,
+            test_path: self.test_path,
             ends_on: self.ends_on,
             labels: self.labels,
             max_concurrency: self.max_concurrency,

@@ -70,6 +70,10 @@ pub enum HoldReason {
     CredentialLocked,
     /// The tool refused the sign-in.
     SignInRefused,
+    /// A person never approved access.
+    NotAuthorized,
+    /// A person must approve access again.
+    ReconnectNeeded,
     /// The tool does not allow this request (403).
     NotAllowed,
     /// The egress rules block the destination.
@@ -92,6 +96,8 @@ impl HoldReason {
         Self::CredentialMissing,
         Self::CredentialLocked,
         Self::SignInRefused,
+        Self::NotAuthorized,
+        Self::ReconnectNeeded,
         Self::NotAllowed,
         Self::DestinationBlocked,
         Self::NotRendered,
@@ -107,6 +113,8 @@ impl HoldReason {
             Self::CredentialMissing => "credential_missing",
             Self::CredentialLocked => "credential_locked",
             Self::SignInRefused => "sign_in_refused",
+            Self::NotAuthorized => "not_authorized",
+            Self::ReconnectNeeded => "reconnect_needed",
             Self::NotAllowed => "not_allowed",
             Self::DestinationBlocked => "destination_blocked",
             Self::NotRendered => "not_rendered",
@@ -123,6 +131,7 @@ impl HoldReason {
             Self::CredentialMissing => "The credential was deleted.",
             Self::CredentialLocked => "The credential cannot be opened.",
             Self::SignInRefused => "The tool refused the sign-in.",
+            Self::NotAuthorized | Self::ReconnectNeeded => "Someone must approve access.",
             Self::NotAllowed => "The tool does not allow this request (403).",
             Self::DestinationBlocked => "This server may not call the address.",
             Self::NotRendered => "The request could not be made.",
@@ -209,6 +218,17 @@ pub enum Refusal {
     DestinationBlocked(String),
     /// The request could not be made of the event; what could not be filled in.
     NotRendered(String),
+    /// The token address gave no token for a passing reason; it is asked again at this time.
+    TokenAway {
+        /// When.
+        until: Timestamp,
+        /// What was seen.
+        reason: String,
+    },
+    /// The token address refused; the credential waits for a person.
+    TokenRefused(String),
+    /// A person must grant access.
+    NoGrant(String),
     /// The attempt was stopped before anything left.
     Stopping,
 }
@@ -234,6 +254,8 @@ impl Outcome {
             Self::Refused { refusal: Refusal::CredentialMissing | Refusal::CredentialLocked } => "credential",
             Self::Refused { refusal: Refusal::DestinationBlocked(_) } => "blocked",
             Self::Refused { refusal: Refusal::NotRendered(_) } => "not_rendered",
+            Self::Refused { refusal: Refusal::TokenAway { .. } } => "token",
+            Self::Refused { refusal: Refusal::TokenRefused(_) | Refusal::NoGrant(_) } => "sign_in",
             Self::Refused { refusal: Refusal::Stopping } => "stopped",
         }
     }
@@ -399,7 +421,13 @@ fn refused(refusal: &Refusal, now: Timestamp) -> Verdict {
     use crate::connector::HeldBy;
     let wait = Next::WaitUntil(now);
     let (next, lane, credential) = match refusal {
-        Refusal::CredentialMissing | Refusal::Stopping => (wait, None, None),
+        // Who fetched the token has drawn the consequences for the credential and all that use it.
+        Refusal::CredentialMissing | Refusal::Stopping | Refusal::TokenRefused(_) | Refusal::NoGrant(_) => {
+            (wait, None, None)
+        }
+        Refusal::TokenAway { until, .. } => {
+            (Next::WaitUntil(*until), Some(LaneChange::ClosedUntil(*until)), None)
+        }
         Refusal::CredentialLocked => {
             (wait, Some(LaneChange::Hold(HeldBy::CredentialLocked)), Some(CredentialLesson::Locked))
         }

@@ -104,6 +104,8 @@ ids! {
     UserId = "usr_";
     /// An API key.
     KeyId = "key_";
+    /// A connection test.
+    TestId = "tst_";
     /// An entry of the audit log.
     AuditId = "aud_";
     /// One request to this server, for its log line and its answer.

@@ -23,7 +23,9 @@ pub mod host;
 pub mod target;
 
 pub mod auth;
+pub mod connection_test;
 pub mod credential;
+pub mod token;
 
 pub mod condition;
 pub mod connector;

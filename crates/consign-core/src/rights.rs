@@ -25,6 +25,8 @@ rights! {
     CredentialsRead = "credentials:read";
     /// Create, edit and delete credentials.
     CredentialsWrite = "credentials:write";
+    /// Test the connection of credentials.
+    CredentialsTest = "credentials:test";
     /// See connectors.
     ConnectorsRead = "connectors:read";
     /// Create, edit and delete connectors.

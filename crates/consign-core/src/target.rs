@@ -126,6 +126,47 @@ impl fmt::Display for Origin {
     }
 }
 
+/// An absolute https address with path and query, such as a token address: where a request goes, without a rest
+/// for someone else to add. Path and query may hold secrets, so `Debug` shows the origin alone.
+pub struct Address {
+    origin: Origin,
+    tail: Secret,
+}
+
+impl Address {
+    /// Reads an address. `label` names the field in the sentences.
+    ///
+    /// # Errors
+    /// The sentence for the field.
+    pub fn parse(label: &str, text: &str) -> Result<Self, Fault> {
+        let (origin, tail) = Origin::parse_whole(label, text)?;
+        Ok(Self { origin, tail: tail.unwrap_or_else(|| Secret::new("/".to_owned())) })
+    }
+
+    /// Where it goes.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Path and query, with more parameters behind.
+    pub fn tail_with(&self, query: &str) -> Secret {
+        let tail = self.tail.expose();
+        let joint = match (query.is_empty(), tail.contains('?')) {
+            (true, _) => "",
+            (false, false) => "?",
+            (false, true) if tail.ends_with(['?', '&']) => "",
+            (false, true) => "&",
+        };
+        Secret::new(format!("{tail}{joint}{query}"))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}•••", self.origin)
+    }
+}
+
 /// Cuts a pasted address to its origin: what to keep, and the path and query to put into the webhook. `None`
 /// when there is nothing to cut or the start is not an address of an origin.
 pub fn cut_to_origin(text: &str) -> Option<(String, String)> {

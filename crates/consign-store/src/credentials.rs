@@ -32,8 +32,8 @@ pub async fn insert(db: &mut Db, credential: &Credential) -> Result<(), StoreErr
     let query = sqlx::query(
         "insert into credential (name, name_key, origin, authorization_type, plain, custom_headers, ends_on,
            labels, max_concurrency, max_per_second, seen_code, seen_reason, seen_since, last_used_at,
-           updated_at, revision, id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+           updated_at, revision, test_path, id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     );
     let query = bind_saved(query, credential);
     query.bind(credential.id.to_string()).bind(credential.created_at.millis()).execute(&mut *db).await?;
@@ -54,8 +54,8 @@ pub async fn update(
         "update credential set name = $1, name_key = $2, origin = $3, authorization_type = $4, plain = $5,
            custom_headers = $6, ends_on = $7, labels = $8, max_concurrency = $9, max_per_second = $10,
            seen_code = $11, seen_reason = $12, seen_since = $13, last_used_at = $14, updated_at = $15,
-           revision = $16
-         where id = $17 and revision = $18",
+           revision = $16, test_path = $17
+         where id = $18 and revision = $19",
     );
     let query = bind_saved(query, credential).bind(credential.id.to_string()).bind(expected_revision);
     if query.execute(&mut *db).await?.rows_affected() == 0 {
@@ -86,6 +86,7 @@ fn bind_saved<'q>(query: Query<'q>, credential: &Credential) -> Query<'q> {
         .bind(millis(credential.last_used_at))
         .bind(credential.updated_at.millis())
         .bind(credential.revision)
+        .bind(credential.test_path.as_deref())
 }
 
 /// Removes a credential and its secrets, and tells whether it was there.
@@ -260,6 +261,7 @@ fn read(row: &AnyRow) -> Result<Credential, StoreError> {
         plain: row.json("plain")?,
         custom_headers: read_headers(row)?,
         secrets: BTreeMap::new(),
+        test_path: row.optional_text("test_path")?,
         ends_on: row.optional_text("ends_on")?,
         labels: row.json("labels")?,
         max_concurrency: row.optional_count("max_concurrency")?,

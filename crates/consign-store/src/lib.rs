@@ -32,7 +32,10 @@ pub mod installation;
 pub mod payload_keys;
 
 pub mod connectors;
+pub mod consents;
+pub mod credential_tests;
 pub mod credentials;
+pub mod tokens;
 
 pub mod attempts;
 pub mod deliveries;

@@ -135,6 +135,7 @@ impl Draft {
         now: Timestamp,
         timing: &mut Timing,
     ) -> Sent {
+        let (start, head_timeout) = (clock(), limits.head_timeout);
         let mut fresh = false;
         loop {
             let mut lease = match network.connect(origin, fresh, deadline, timing).await {
@@ -143,7 +144,8 @@ impl Draft {
             };
             let handed_over = clock();
             let request = self.written_for(lease.is_http2());
-            let answered = timeout_at(deadline.into(), lease.send(request)).await;
+            let head_deadline = head_timeout.map_or(deadline, |limit| (start + limit).min(deadline));
+            let answered = timeout_at(head_deadline.into(), lease.send(request)).await;
             let first_byte = clock().saturating_duration_since(handed_over);
             let bytes = self.bytes;
             match answered {
@@ -168,7 +170,8 @@ impl Draft {
                 },
                 Err(_) => {
                     lease.retire();
-                    let words = format!("{} did not answer within {}.", origin.host(), words(limits.timeout));
+                    let limit = head_timeout.unwrap_or(limits.timeout).min(limits.timeout);
+                    let words = format!("{} did not answer within {}.", origin.host(), words(limit));
                     return unanswered(NoAnswer::TimedOut, words, bytes);
                 }
             }
@@ -262,7 +265,8 @@ impl Reading<'_> {
             Outcome::Rejected { status, wait: retry_after::asked_wait(&head.headers, status, self.now) }
         };
         let detail = self.detail(status, &head.headers, end);
-        let answer = Some(Answer { status, headers: head.headers, body });
+        let whole = matches!(end, End::Complete);
+        let answer = Some(Answer { status, headers: head.headers, body, whole });
         Sent { outcome, answer, timing: Timing::default(), detail, request_bytes }
     }
 

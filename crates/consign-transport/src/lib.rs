@@ -22,12 +22,14 @@ use guard::Guard;
 use pool::{Lease, Pool};
 use tls::Tls;
 
+pub use probe::{Probe, TlsFacts};
 pub use rustls::pki_types::CertificateDer;
 pub use tls::{CaFileFault, TlsMin};
 
 mod guard;
 mod http;
 mod pool;
+mod probe;
 mod tls;
 
 /// What the operator decided about the network.
@@ -52,6 +54,8 @@ pub struct Settings {
 pub struct Limits {
     /// From the start to the end of the answer; what was read of the answer by then counts.
     pub timeout: Duration,
+    /// From the start to the head of the answer, when that is less.
+    pub head_timeout: Option<Duration>,
     /// The most bytes of an answer's body that are read.
     pub answer_bytes_max: usize,
 }
@@ -79,6 +83,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The start of the body, up to the limit that was asked for.
     pub body: Bytes,
+    /// Whether that is all of it.
+    pub whole: bool,
 }
 
 impl fmt::Debug for Answer {
@@ -157,6 +163,11 @@ impl Network {
         now: Timestamp,
     ) -> Sent {
         http::send(self, access, message, body, limits, now).await
+    }
+
+    /// Connects and says what it saw, without a request. For a connection test.
+    pub async fn probe(&self, origin: &Origin) -> Probe {
+        probe::run(self, origin).await
     }
 
     /// How many kept connections wait for a request.

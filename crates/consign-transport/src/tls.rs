@@ -24,7 +24,7 @@ use tokio_rustls::client::TlsStream;
 use crate::{NothingSent, Timing, now, phase, words};
 use verifier::{UnknownIssuer, Verifier};
 
-mod issuer;
+mod certificate;
 mod verifier;
 
 /// Enough for every origin in use; a lost session costs one full handshake.
@@ -186,6 +186,16 @@ impl Tls {
     }
 }
 
+/// The version of TLS that a connection speaks.
+pub(crate) fn protocol_of(stream: &TlsStream<TcpStream>) -> Option<rustls::ProtocolVersion> {
+    stream.get_ref().1.protocol_version()
+}
+
+/// The last day of the certificate that the other side showed.
+pub(crate) fn certificate_ends(stream: &TlsStream<TcpStream>) -> Option<String> {
+    certificate::ends(stream.get_ref().1.peer_certificates()?.first()?)
+}
+
 fn certificate_fault(host: Host, fault: &CertificateError, error: &rustls::Error) -> TlsFault {
     match fault {
         CertificateError::ExpiredContext { not_after, .. } => TlsFault::Ended(host, day(*not_after)),
@@ -205,7 +215,7 @@ fn certificate_fault(host: Host, fault: &CertificateError, error: &rustls::Error
 fn presented_names(presented: &[String]) -> String {
     let name = |text: &String| {
         let inner = text.split_once('(').map_or(text.as_str(), |(_, rest)| rest.trim_end_matches(')'));
-        issuer::printable(inner.trim_matches('"'))
+        certificate::printable(inner.trim_matches('"'))
     };
     let shown: Vec<String> = presented.iter().take(NAMES_SHOWN).map(name).collect();
     if shown.is_empty() { "no host".to_owned() } else { shown.join(", ") }

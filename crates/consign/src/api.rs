@@ -84,6 +84,12 @@ routes! {
     PUT "/credentials/{id}/secrets/{field}" CredentialsWrite [] => credentials::replace_secret;
     GET "/credentials/{id}/usage" CredentialsRead [] => credentials::usage;
     GET "/credentials/{id}/history" CredentialsRead [] => credentials::history;
+    GET "/credentials/{id}/tests" CredentialsRead [] => credentials::tests;
+    POST "/credentials/{id}/tests" CredentialsTest [] => credentials::test;
+    POST "/credential-tests" CredentialsTest [] => credentials::test_values;
+    GET "/credentials/{id}/authorizations" CredentialsRead [] => credentials::authorization;
+    POST "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::authorize;
+    DELETE "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::forget_tokens;
     GET "/authorization-types" CredentialsRead [] => credentials::types;
 
     GET "/connectors" ConnectorsRead ["kind" "q" "state" "credential" "limit" "cursor"] => webhooks::list;

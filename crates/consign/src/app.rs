@@ -13,6 +13,7 @@ use consign_transport::{Network, Settings};
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys};
+use crate::ops::credential_tests::TestBrake;
 use crate::ops::users::SignInBrake;
 
 /// The longest wait for a connection, and again for its TLS handshake.
@@ -36,6 +37,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Slows guesses of passwords.
     pub sign_ins: SignInBrake,
+    /// Slows connection tests.
+    pub tests: TestBrake,
 }
 
 /// Why it does not start.
@@ -87,7 +90,15 @@ impl App {
             },
         };
         let engine = Engine::start(settings, store.clone(), vault.clone(), network).await?;
-        Ok(Arc::new(Self { config, store, vault, audit_key, engine, sign_ins: SignInBrake::default() }))
+        Ok(Arc::new(Self {
+            config,
+            store,
+            vault,
+            audit_key,
+            engine,
+            sign_ins: SignInBrake::default(),
+            tests: TestBrake::default(),
+        }))
     }
 
     /// The time, by the database's clock where that is cheap.

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use accept::AcceptedEvent;
 pub use commit::CommitError;
+pub use consent::{Consented, Departure, Return};
 pub use payload::PayloadKeys;
 pub use retention::Kept;
 pub use snapshot::Snapshot;
@@ -25,18 +26,23 @@ pub use snapshot::Snapshot;
 use commit::Committer;
 use lanes::{Lanes, Rules, Turn};
 use snapshot::Snapshots;
+use tokens::Tokens;
 use work::Work;
 
 mod accept;
 mod authorize;
 mod commit;
+mod consent;
 mod deliver;
 mod lanes;
 mod learn;
 mod payload;
+mod probe;
 mod retention;
 mod schedule;
 mod snapshot;
+mod token_request;
+mod tokens;
 mod work;
 
 /// A delivery is leased for so long; the attempt must end well before.
@@ -70,6 +76,7 @@ pub struct Engine {
     wake: Notify,
     /// Deliveries that were there at several crashes go one at a time.
     suspects: Arc<Semaphore>,
+    tokens: Tokens,
     /// The database's clock minus ours, in milliseconds.
     clock_offset: AtomicI64,
     memory: Mutex<Memory>,
@@ -101,6 +108,7 @@ impl Engine {
             // One process owns this database: whatever is leased or half answered belongs to a run that is over.
             let mut tx = store.begin().await?;
             deliveries::abandon_foreign_leases(&mut tx, &by, now).await?;
+            consign_store::tokens::end_foreign_leases(&mut tx, &by).await?;
             idempotency::forget_running(&mut tx).await?;
             tx.commit().await?;
         }
@@ -116,6 +124,7 @@ impl Engine {
             lanes: Lanes::default(),
             wake: Notify::new(),
             suspects: Arc::new(Semaphore::new(1)),
+            tokens: Tokens::default(),
             clock_offset: AtomicI64::new(0),
             memory: Mutex::default(),
         });
@@ -157,6 +166,7 @@ impl Engine {
 
     /// Something that the snapshot holds was changed and committed: everyone sees it from now on.
     pub async fn changed(&self) {
+        self.tokens.forget_known();
         if let Err(error) = self.snapshots.refresh().await {
             tracing::error!(%error, "the present set-up could not be read; the one before stays");
         }
@@ -186,7 +196,7 @@ impl Engine {
         let waiting = self.lanes.stop();
         self.give_back(&waiting).await;
         let deadline = self.now().plus(grace);
-        while self.lanes.under_way() > 0 && self.now() < deadline {
+        while self.lanes.under_way() + self.tokens.under_way() > 0 && self.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let left = self.lanes.under_way();

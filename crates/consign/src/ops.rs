@@ -17,6 +17,8 @@ use crate::engine::CommitError;
 
 pub mod api_keys;
 pub mod audit;
+pub mod consent;
+pub mod credential_tests;
 pub mod credentials;
 pub mod deliveries;
 pub mod events;
@@ -165,6 +167,12 @@ pub enum OpError {
     /// Not in this state; the sentence says what is.
     #[error("{0}")]
     WrongState(String),
+    /// Too often; after so many seconds it is taken again.
+    #[error("too many requests; try again in {seconds} s")]
+    TooMany {
+        /// The wait.
+        seconds: u64,
+    },
     /// The intake is full.
     #[error("the queue of this server is full")]
     QueueFull,
@@ -255,7 +263,7 @@ fn not_unique(kind: &str, name: &str) -> OpError {
 fn differences(old: &Value, new: &Value) -> Value {
     let empty = Map::new();
     let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
-    const SILENT: &[&str] = &["etag", "updated_at", "status", "used_by_count", "last_used_at"];
+    const SILENT: &[&str] = &["etag", "updated_at", "status", "token", "used_by_count", "last_used_at"];
     let mut changes = Map::new();
     for (key, after) in new.iter().filter(|(key, _)| !SILENT.contains(&key.as_str())) {
         let before = old.get(key).unwrap_or(&Value::Null);

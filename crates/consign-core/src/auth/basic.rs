@@ -12,6 +12,8 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
     label: "Basic",
     protocol: Protocol::Https,
     address_is_secret: false,
+    tokens: Tokens::None,
+    refusals_lock: true,
     fields: &[
         Field {
             key: "username",
@@ -37,6 +39,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
         },
     ],
     check: |_| Vec::new(),
+    warn: beyond_ascii,
     parse: |fields| {
         let password = fields.secret("password").ok_or(Absent("password"))?;
         let pair = Zeroizing::new(format!("{}:{}", fields.text("username"), password.expose()));
@@ -51,6 +54,15 @@ fn username(text: &str) -> Result<(), Fault> {
         return Err(Fault::new("bad_characters", "Username must not include a colon (:)"));
     }
     no_control_characters("Username", text)
+}
+
+/// RFC 7617 section 2.1 lets a tool name its encoding; few do.
+fn beyond_ascii(fields: &Fields) -> Vec<Warning> {
+    let password = fields.secret("password").map_or("", Secret::expose);
+    let typed = [("username", fields.text("username")), ("password", password)];
+    let found = typed.into_iter().find(|(_, text)| !text.is_ascii());
+    let message = "Sent as UTF-8. Some tools expect another encoding.";
+    found.map(|(field, _)| Warning { field, message: message.to_owned() }).into_iter().collect()
 }
 
 fn password(text: &str) -> Result<(), Fault> {
@@ -69,7 +81,7 @@ struct Basic {
 }
 
 impl Authorizer for Basic {
-    fn step(&self, _now: Timestamp) -> Step {
+    fn step(&self, _: Option<&Token>, _: Timestamp) -> Step {
         let value = crate::header::sensitive(&self.header).expect("Base64 is a valid header value");
         Step::Apply(Proof::header(AUTHORIZATION, value))
     }

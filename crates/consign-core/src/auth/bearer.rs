@@ -10,6 +10,8 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
     label: "Bearer token",
     protocol: Protocol::Https,
     address_is_secret: false,
+    tokens: Tokens::None,
+    refusals_lock: false,
     fields: &[
         Field {
             key: "header_prefix",
@@ -35,6 +37,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
         },
     ],
     check: prefix_in_token,
+    warn: |_| Vec::new(),
     parse: |fields| {
         let token = fields.secret("token").ok_or(Absent("token"))?;
         Ok(Box::new(Bearer { header: join(fields.text("header_prefix"), token) }))
@@ -91,7 +94,7 @@ struct Bearer {
 }
 
 impl Authorizer for Bearer {
-    fn step(&self, _now: Timestamp) -> Step {
+    fn step(&self, _: Option<&Token>, _: Timestamp) -> Step {
         let value = crate::header::sensitive(&self.header).expect("prefix and token are visible ASCII");
         Step::Apply(Proof::header(AUTHORIZATION, value))
     }

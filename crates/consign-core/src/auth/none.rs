@@ -8,8 +8,11 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
     label: "No Auth (None)",
     protocol: Protocol::Https,
     address_is_secret: true,
+    tokens: Tokens::None,
+    refusals_lock: false,
     fields: &[],
     check: |_| Vec::new(),
+    warn: |_| Vec::new(),
     parse: |fields| {
         let path = fields.secret("url_path").map(|path| path.expose().to_owned());
         Ok(Box::new(Nothing { path: path.map(Secret::new) }))
@@ -21,7 +24,7 @@ struct Nothing {
 }
 
 impl Authorizer for Nothing {
-    fn step(&self, _now: Timestamp) -> Step {
+    fn step(&self, _: Option<&Token>, _: Timestamp) -> Step {
         let path = self.path.as_ref().map(|path| Secret::new(path.expose().to_owned()));
         Step::Apply(Proof { headers: Vec::new(), path })
     }

@@ -33,7 +33,13 @@ impl Reader {
 
     /// Takes a text; empty when absent or `null`; anything else is refused.
     pub fn text(&mut self, key: &str, label: &str) -> String {
-        match self.take(key) {
+        let value = self.take(key);
+        self.text_of(value, key, label)
+    }
+
+    /// The text in a value that was taken; see [`Reader::text`].
+    pub fn text_of(&mut self, value: Value, key: &str, label: &str) -> String {
+        match value {
             Value::Null => String::new(),
             Value::String(text) => text,
             _ => {

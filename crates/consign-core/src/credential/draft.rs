@@ -6,13 +6,14 @@ use serde_json::{Map, Value};
 
 use super::{Credential, CustomHeader, Rate, URL_PATH, binding, parse_count};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
-use crate::catalog::{Fault, Fields, Invalid, Reader, in_sentence, is_mask, mask, unknown_field};
+use crate::catalog::{Fault, Fields, Input, Invalid, Reader, in_sentence, is_mask, mask, unknown_field};
 use crate::name::Name;
 use crate::secret::Secret;
-use crate::target::Origin;
+use crate::target::{Origin, RemotePath};
 use crate::time::Timestamp;
 
 mod headers;
+mod rows;
 
 /// Free labels of a credential.
 pub type Labels = BTreeMap<String, String>;
@@ -27,6 +28,7 @@ const COMMON: &[&str] = &[
     "url_address",
     "authorization_type",
     "custom_headers",
+    "test_path",
     "ends_on",
     "labels",
     "max_concurrency",
@@ -43,6 +45,8 @@ const READ_ONLY: &[&str] = &[
     "created_at",
     "updated_at",
     "authorization_type_label",
+    "redirect_url",
+    "token",
 ];
 
 /// How what is sent relates to what is stored.
@@ -89,6 +93,8 @@ pub struct Draft {
     pub custom_headers: Vec<CustomHeader>,
     /// What becomes of each secret.
     pub secrets: BTreeMap<String, Change>,
+    /// Where a test asks.
+    pub test_path: Option<String>,
     /// The end date.
     pub ends_on: Option<String>,
     /// Labels.
@@ -125,6 +131,7 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
     whole.insert("protocol".to_owned(), text(current.authorization_type.protocol.kind()));
     whole.insert("url_address".to_owned(), text(&current.origin.to_string()));
     whole.insert("authorization_type".to_owned(), text(current.authorization_type.kind));
+    whole.insert("test_path".to_owned(), current.test_path.as_deref().map_or(Value::Null, text));
     whole.insert("ends_on".to_owned(), current.ends_on.as_deref().map_or(Value::Null, text));
     whole.insert("labels".to_owned(), current.labels.iter().map(|(k, v)| (k.clone(), text(v))).collect());
     whole.insert("max_concurrency".to_owned(), current.max_concurrency.map_or(Value::Null, Value::from));
@@ -138,7 +145,13 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
         .get("authorization_type")
         .is_none_or(|kind| kind.as_str() == Some(current.authorization_type.kind));
     if same_type {
-        whole.extend(current.plain.iter().map(|(key, value)| (key.clone(), text(value))));
+        let fields = current.authorization_type.fields.iter().filter_map(|field| {
+            let stored = current.plain.get(field.key)?;
+            let value =
+                if matches!(field.input, Input::Rows(_)) { rows::shown(stored) } else { text(stored) };
+            Some((field.key.to_owned(), value))
+        });
+        whole.extend(fields);
     }
     // RFC 7396: labels are an object and merge by key; everything else replaces.
     if let (Some(Value::Object(new)), Some(Value::Object(old))) = (sent.get("labels"), whole.get("labels")) {
@@ -177,6 +190,7 @@ impl Reading<'_> {
         let authorization_type = self.authorization_type();
         let secret_address = authorization_type.is_some_and(|entry| entry.address_is_secret);
         let (origin, url_path) = self.address(secret_address);
+        let test_path = self.test_path(origin.as_ref());
         let ends_on = self.ends_on();
         let labels = self.labels();
         let max_concurrency = self.max_concurrency();
@@ -215,6 +229,7 @@ impl Reading<'_> {
             plain: typed.plain,
             custom_headers,
             secrets,
+            test_path,
             ends_on,
             labels,
             max_concurrency,
@@ -294,9 +309,13 @@ impl Reading<'_> {
         secrets: &mut BTreeMap<String, Change>,
     ) {
         for field in entry.fields {
+            if let Input::Rows(rows) = field.input {
+                self.rows(entry, field, rows, typed, secrets);
+                continue;
+            }
             if !field.is_secret() {
                 let absent = !self.reader.has(field.key);
-                let text = self.reader.text(field.key, field.label);
+                let text = self.plain_text(field.key, field.label);
                 let text = if absent { field.prefill.to_owned() } else { text };
                 self.reader.accept(field.key, field.judge(&text));
                 typed.plain.insert(field.key.to_owned(), text);
@@ -321,6 +340,14 @@ impl Reading<'_> {
         }
     }
 
+    /// A plain field: a text, or a number as a program writes it.
+    fn plain_text(&mut self, key: &str, label: &str) -> String {
+        match self.reader.take(key) {
+            Value::Number(number) => number.to_string(),
+            value => self.reader.text_of(value, key, label),
+        }
+    }
+
     fn given(&mut self, key: &str, label: &str) -> Given {
         match self.reader.take_if_sent(key) {
             None => Given::Kept,
@@ -339,6 +366,20 @@ impl Reading<'_> {
                 Given::Refused
             }
         }
+    }
+
+    /// Where a connection test asks: a path that needs the sign-in and changes nothing.
+    fn test_path(&mut self, origin: Option<&Origin>) -> Option<String> {
+        let path = self.reader.text("test_path", "Test path").trim().to_owned();
+        if path.is_empty() {
+            return None;
+        }
+        let host = origin.map(|origin| origin.host().to_string()).unwrap_or_default();
+        let parsed = RemotePath::parse(&path).map_err(|fault| {
+            let fault = fault.at_host(&host);
+            Fault::new(fault.code, format!("Test path{}", fault.message.trim_start_matches("Path")))
+        });
+        self.reader.accept("test_path", parsed).map(|path| path.as_str().to_owned())
     }
 
     fn ends_on(&mut self) -> Option<String> {
@@ -438,12 +479,18 @@ impl Reading<'_> {
             "You changed the authorization type, so the saved one is not used with it".to_owned()
         } else {
             let changed = entry.fields.iter().filter(|field| field.binds);
-            let changed = changed.filter(|field| current.plain.get(field.key) != plain.get(field.key));
-            let label = changed.map(|field| in_sentence(field.label)).next().unwrap_or_default();
-            format!("You changed the {label}, so the saved one is not used with it")
+            let mut changed = changed.filter(|field| current.plain.get(field.key) != plain.get(field.key));
+            let field = changed.next();
+            let label = field.map(|field| in_sentence(field.label)).unwrap_or_default();
+            match field.map(|field| field.input) {
+                Some(Input::Address) => {
+                    format!("You changed the {label}, so saved secrets are not sent to the new one")
+                }
+                _ => format!("You changed the {label}, so the saved one is not used with it"),
+            }
         };
         for key in kept {
-            let (field, what) = name_of_secret(key, entry, headers);
+            let (field, what) = name_of_secret(key, entry, plain, headers);
             let sentence = format!("Enter the {what} again. {reason}");
             self.reader.refuse(&field, Fault::new("secret_needed_for_new_destination", sentence));
         }
@@ -454,10 +501,14 @@ impl Reading<'_> {
 fn name_of_secret(
     key: &str,
     entry: &'static AuthorizationType,
+    plain: &BTreeMap<String, String>,
     headers: &[CustomHeader],
 ) -> (String, String) {
     if let Some(field) = entry.fields.iter().find(|field| field.key == key) {
         return (key.to_owned(), in_sentence(field.label));
+    }
+    if let Some((field, name)) = rows::place_of(key, entry, plain) {
+        return (field, format!("value of {name}"));
     }
     match headers.iter().position(|header| header.secret_key() == key) {
         Some(index) => (format!("custom_headers/{index}/value"), format!("value of {}", headers[index].name)),

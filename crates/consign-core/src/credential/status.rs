@@ -16,6 +16,10 @@ const ENDS_SOON_DAYS: i64 = 30;
 pub enum StatusCode {
     /// The secret does not open with the loaded keys, or its destination was changed behind our back.
     Locked,
+    /// The grant ended, or the token ended and cannot be renewed: a person must approve again.
+    ReconnectNeeded,
+    /// A person never approved.
+    NotAuthorized,
     /// The tool refused the sign-in.
     SignInRefused,
     /// Name, network or TLS failed on the last uses.
@@ -24,6 +28,8 @@ pub enum StatusCode {
     Ended,
     /// The end date is near.
     EndsSoon,
+    /// The tool answered, and nothing proved the sign-in.
+    NotProven,
     /// The last use proved it.
     Working,
     /// Nothing happened yet.
@@ -34,10 +40,13 @@ impl StatusCode {
     /// All, the most pressing first.
     pub const ALL: &'static [Self] = &[
         Self::Locked,
+        Self::ReconnectNeeded,
+        Self::NotAuthorized,
         Self::SignInRefused,
         Self::CannotReach,
         Self::Ended,
         Self::EndsSoon,
+        Self::NotProven,
         Self::Working,
         Self::NotTested,
     ];
@@ -46,10 +55,13 @@ impl StatusCode {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Locked => "locked",
+            Self::ReconnectNeeded => "reconnect_needed",
+            Self::NotAuthorized => "not_authorized",
             Self::SignInRefused => "sign_in_refused",
             Self::CannotReach => "cannot_reach",
             Self::Ended => "ended",
             Self::EndsSoon => "ends_soon",
+            Self::NotProven => "not_proven",
             Self::Working => "working",
             Self::NotTested => "not_tested",
         }
@@ -59,10 +71,13 @@ impl StatusCode {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Locked => "Locked",
+            Self::ReconnectNeeded => "Reconnect needed",
+            Self::NotAuthorized => "Not authorized yet",
             Self::SignInRefused => "Sign-in refused",
             Self::CannotReach => "Cannot reach",
             Self::Ended => "Ended",
             Self::EndsSoon => "Ends soon",
+            Self::NotProven => "Not proven",
             Self::Working => "Working",
             Self::NotTested => "Not tested",
         }
@@ -72,20 +87,28 @@ impl StatusCode {
     pub const fn action(self) -> Option<&'static str> {
         match self {
             Self::Locked => Some("What to do"),
+            Self::ReconnectNeeded => Some("Authorize again"),
+            Self::NotAuthorized => Some("Authorize"),
             Self::SignInRefused | Self::Ended | Self::EndsSoon => Some("Replace secret"),
-            Self::CannotReach => Some("Check the address"),
-            Self::Working | Self::NotTested => None,
+            Self::CannotReach | Self::NotTested => Some("Test connection"),
+            Self::NotProven => Some("Add a test path"),
+            Self::Working => None,
         }
     }
 
     /// Whether deliveries of its connectors wait until it is repaired.
     pub const fn holds(self) -> bool {
-        matches!(self, Self::Locked | Self::SignInRefused)
+        matches!(self, Self::Locked | Self::SignInRefused) || self.needs_consent()
+    }
+
+    /// Whether a person has to grant access.
+    pub const fn needs_consent(self) -> bool {
+        matches!(self, Self::ReconnectNeeded | Self::NotAuthorized)
     }
 
     /// Whether a person should look at it.
     pub const fn needs_attention(self) -> bool {
-        matches!(self, Self::Locked | Self::SignInRefused | Self::CannotReach | Self::Ended | Self::EndsSoon)
+        self.holds() || matches!(self, Self::CannotReach | Self::Ended | Self::EndsSoon)
     }
 
     /// Reads the stored word.
@@ -109,6 +132,11 @@ impl Status {
     /// Nothing happened yet.
     pub fn not_tested(now: Timestamp) -> Self {
         Self { code: StatusCode::NotTested, reason: String::new(), since: now }
+    }
+
+    /// A person has to grant access before the first use.
+    pub fn not_authorized(now: Timestamp) -> Self {
+        Self { code: StatusCode::NotAuthorized, reason: String::new(), since: now }
     }
 
     /// The first true status: an end date outranks *Working*, a failure outranks an end date.

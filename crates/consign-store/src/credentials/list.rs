@@ -105,8 +105,10 @@ fn rank_column(statement: &mut Statement, now: Timestamp) {
 
 /// The status that is shown: a failure outranks an end date, an end date outranks the rest.
 fn status_column(statement: &mut Statement, now: Timestamp) {
-    statement.push("case when seen_code in ('locked', 'sign_in_refused', 'cannot_reach') then seen_code");
-    statement.push(" when ends_on < ").bind(now.day()).push(" then 'ended'");
+    statement.push("case when seen_code in (");
+    let failures = StatusCode::ALL.iter().filter(|code| **code < StatusCode::Ended);
+    statement.list(failures.map(|code| code.kind()));
+    statement.push(") then seen_code when ends_on < ").bind(now.day()).push(" then 'ended'");
     statement
         .push(" when ends_on <= ")
         .bind(now.plus(ENDS_SOON).day())

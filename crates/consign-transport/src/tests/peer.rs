@@ -234,9 +234,11 @@ pub(super) fn message(path: &str) -> Message {
 }
 
 /// Time enough on any machine.
-pub(super) const PATIENT: Limits = Limits { timeout: Duration::from_secs(20), answer_bytes_max: 64 << 10 };
+pub(super) const PATIENT: Limits =
+    Limits { timeout: Duration::from_secs(20), head_timeout: None, answer_bytes_max: 64 << 10 };
 /// For what never comes, on a connection that was [`warm`]ed: a handshake may take longer.
-pub(super) const BRIEF: Limits = Limits { timeout: Duration::from_millis(150), answer_bytes_max: 64 << 10 };
+pub(super) const BRIEF: Limits =
+    Limits { timeout: Duration::from_millis(150), head_timeout: None, answer_bytes_max: 64 << 10 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 

@@ -14,7 +14,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::issuer;
+use super::certificate;
 
 #[derive(Debug)]
 pub(super) struct Verifier(Arc<WebPkiServerVerifier>);
@@ -44,7 +44,7 @@ impl ServerCertVerifier for Verifier {
         let verdict = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verdict.map_err(|error| match error {
             Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                let name = issuer::name(intermediates.last().unwrap_or(end_entity));
+                let name = certificate::issuer(intermediates.last().unwrap_or(end_entity));
                 let named = UnknownIssuer(name.unwrap_or_else(|| "a name that cannot be read".to_owned()));
                 CertificateError::Other(OtherError(Arc::new(named))).into()
             }

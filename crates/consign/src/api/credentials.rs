@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::problem::Problem;
-use crate::ops::{OpError, credentials};
+use crate::ops::{OpError, consent, credential_tests, credentials};
 
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     let status = call.parsed("status", "a status such as sign_in_refused", |text| {
@@ -99,6 +99,38 @@ pub(super) async fn usage(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
     let entries = credentials::history(&call.app, &call.actor, call.place("id")).await?;
     Ok(Answer::items(json!(entries)))
+}
+
+pub(super) async fn tests(call: Call) -> Result<Answer, Problem> {
+    let tests = credential_tests::list(&call.app, &call.actor, call.place("id")).await?;
+    Ok(Answer::items(json!(tests)))
+}
+
+/// A failed test is no error of this request.
+pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
+    let values = if call.body.is_empty() { None } else { Some(call.object()?) };
+    let result = credential_tests::start(&call.app, &call.actor, call.place("id"), values).await?;
+    Ok(Answer::json(Status::CREATED, &result))
+}
+
+pub(super) async fn test_values(call: Call) -> Result<Answer, Problem> {
+    let result = credential_tests::of_values(&call.app, &call.actor, call.object()?).await?;
+    Ok(Answer::json(Status::CREATED, &result))
+}
+
+pub(super) async fn authorization(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&consent::state(&call.app, &call.actor, call.place("id")).await?))
+}
+
+/// The address of the page from which a person goes to the tool.
+pub(super) async fn authorize(call: Call) -> Result<Answer, Problem> {
+    let state = consent::state(&call.app, &call.actor, call.place("id")).await?;
+    Ok(Answer::json(Status::CREATED, &state))
+}
+
+pub(super) async fn forget_tokens(call: Call) -> Result<Answer, Problem> {
+    consent::forget(&call.app, &call.actor, call.place("id")).await?;
+    Ok(Answer::ok(&consent::state(&call.app, &call.actor, call.place("id")).await?))
 }
 
 pub(super) async fn types(_: Call) -> Result<Answer, Problem> {

@@ -146,6 +146,9 @@ impl From<OpError> for Problem {
                 Self::new(&kinds::STILL_USED, detail).with("connectors", json!(connectors))
             }
             OpError::WrongState(sentence) => Self::new(&kinds::WRONG_STATE, sentence),
+            OpError::TooMany { seconds } => {
+                Self::new(&kinds::TOO_MANY_REQUESTS, "Too many requests of this kind.").wait(seconds)
+            }
             OpError::QueueFull => {
                 Self::new(&kinds::QUEUE_FULL, "Too much arrives at once. Nothing was accepted.")
                     .wait(SOON_SECONDS)

@@ -66,6 +66,7 @@ fn meaning(right: Right) -> &'static str {
     match right {
         Right::CredentialsRead => "See credentials, never their secrets",
         Right::CredentialsWrite => "Create, edit and delete credentials",
+        Right::CredentialsTest => "Test the connection of credentials",
         Right::ConnectorsRead => "See webhooks",
         Right::ConnectorsWrite => "Create, edit and delete webhooks",
         Right::EventsWrite => "Send events",

@@ -214,6 +214,11 @@ fn operation(visit: &Visit, error: &OpError) -> Words {
         OpError::Idempotency(_) => {
             words(StatusCode::CONFLICT, "This form was sent already", "Open the list to see what came of it.")
         }
+        OpError::TooMany { seconds } => words(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many tries",
+            format!("Too many tries. Wait {seconds} seconds."),
+        ),
         OpError::QueueFull => words(
             StatusCode::SERVICE_UNAVAILABLE,
             "The queue is full",

@@ -1,12 +1,15 @@
-//! A credential becomes an access: the only place of the program where its secrets are opened.
+//! A credential becomes an access: the only place of the program where its secrets and tokens are opened.
 
-use consign_core::auth::Step;
-use consign_core::catalog::Fields;
+use consign_core::auth::{Authorizer, Proof, Step};
+use consign_core::catalog::{Fields, Tokens};
 use consign_core::credential::{Access, Credential};
 use consign_core::delivery::Refusal;
 use consign_core::redact::Scrubber;
+use consign_core::secret::Secret;
+use consign_core::target::Binding;
 use consign_core::time::Timestamp;
-use consign_core::vault::Vault;
+use consign_core::token::{self, Exchange, SealedToken, StoredToken, Token, Which};
+use consign_core::vault::{Place, Sealed, Vault};
 
 /// What a request may carry, and what its answer must not show.
 pub(super) struct Authorized {
@@ -14,36 +17,136 @@ pub(super) struct Authorized {
     pub access: Access,
     /// Finds the secrets of this credential in what comes back.
     pub scrubber: Scrubber,
+    /// The token that the access is made of, where it is made of one.
+    pub token: Option<UsedToken>,
 }
 
-/// Opens the secrets of a credential and makes the proof of them.
-///
-/// # Errors
-/// When a secret does not open at its place and destination, or the record is not whole.
-pub(super) fn authorize(
-    vault: &Vault,
-    credential: &Credential,
-    now: Timestamp,
-) -> Result<Authorized, Refusal> {
-    let fields = open(vault, credential)?;
-    let authorizer = (credential.authorization_type.parse)(&fields).map_err(|_| Refusal::CredentialLocked)?;
-    let Step::Apply(proof) = authorizer.step(now);
-    let scrubber = Scrubber::new(fields.secrets.values().map(|secret| secret.expose()));
-    let access = Access::join(credential, proof, &fields).ok_or(Refusal::CredentialLocked)?;
-    Ok(Authorized { access, scrubber })
+/// A token that a request was sent with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UsedToken {
+    /// Which.
+    pub generation: i64,
+    /// Its time was over when it was used.
+    pub ended: bool,
 }
 
-fn open(vault: &Vault, credential: &Credential) -> Result<Fields, Refusal> {
-    let binding = credential.binding();
-    let id = credential.id.to_string();
-    let mut fields = Fields { plain: credential.plain.clone(), ..Fields::default() };
-    for (key, stored) in &credential.secrets {
-        let place = Credential::place(&id, key, stored.generation, &binding);
-        let secret = vault.open(&place, &stored.sealed).map_err(|error| {
-            tracing::error!(credential.id = %id, field = key, %error, "a secret does not open");
-            Refusal::CredentialLocked
-        })?;
-        fields.secrets.insert(key.clone(), secret);
+/// A credential with its secrets at hand.
+pub(super) struct Opened<'a> {
+    pub(super) credential: &'a Credential,
+    vault: &'a Vault,
+    id: String,
+    binding: Binding,
+    fields: Fields,
+    authorizer: Box<dyn Authorizer>,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens the secrets of a credential.
+    ///
+    /// # Errors
+    /// When a secret does not open at its place and destination, or the record is not whole.
+    pub(super) fn open(vault: &'a Vault, credential: &'a Credential) -> Result<Self, Refusal> {
+        let (id, binding) = (credential.id.to_string(), credential.binding());
+        let mut fields = Fields { plain: credential.plain.clone(), ..Fields::default() };
+        for (key, stored) in &credential.secrets {
+            let place = Credential::place(&id, key, stored.generation, &binding);
+            fields.secrets.insert(key.clone(), open(vault, &place, &stored.sealed)?);
+        }
+        let authorizer =
+            (credential.authorization_type.parse)(&fields).map_err(|_| Refusal::CredentialLocked)?;
+        Ok(Self { credential, vault, id, binding, fields, authorizer })
     }
-    Ok(fields)
+
+    /// The same credential with another choice in one of its fields, for a test of that choice.
+    pub(super) fn with_choice(mut self, field: &str, choice: &str) -> Result<Self, Refusal> {
+        self.fields.plain.insert(field.to_owned(), choice.to_owned());
+        let parse = self.credential.authorization_type.parse;
+        self.authorizer = parse(&self.fields).map_err(|_| Refusal::CredentialLocked)?;
+        Ok(self)
+    }
+
+    /// How this credential is let in.
+    pub(super) fn authorizer(&self) -> &dyn Authorizer {
+        &*self.authorizer
+    }
+
+    /// Whether it needs a token.
+    pub(super) fn uses_tokens(&self) -> bool {
+        self.credential.authorization_type.tokens != Tokens::None
+    }
+
+    /// Opens stored tokens.
+    ///
+    /// # Errors
+    /// When they do not open for this credential and destination.
+    pub(super) fn token(&self, stored: &StoredToken) -> Result<Token, Refusal> {
+        let opened = |which, token: &Option<SealedToken>| {
+            let token = token.as_ref().map(|token| {
+                let place = token::place(&self.id, which, token.generation, &self.binding);
+                open(self.vault, &place, &token.sealed)
+            });
+            token.transpose()
+        };
+        Ok(Token {
+            access: opened(Which::Access, &stored.access)?,
+            refresh: opened(Which::Refresh, &stored.refresh)?,
+            facts: stored.facts.clone(),
+        })
+    }
+
+    /// Seals new tokens behind `before`, whose refresh token is kept as it is when the new ones have none of their
+    /// own.
+    pub(super) fn seal(&self, token: &Token, before: Option<&StoredToken>, generation: i64) -> StoredToken {
+        let same = |kept: &SealedToken| {
+            let place = token::place(&self.id, Which::Refresh, kept.generation, &self.binding);
+            let old = open(self.vault, &place, &kept.sealed).ok();
+            matches!((old, &token.refresh), (Some(old), Some(new)) if old.expose() == new.expose())
+        };
+        let kept = before.and_then(|before| before.refresh.clone()).filter(same);
+        StoredToken::seal(self.vault, &self.id, &self.binding, generation, (token, kept))
+    }
+
+    /// What a request goes out with.
+    ///
+    /// # Errors
+    /// When a custom header cannot be sent as stored.
+    pub(super) fn enter(
+        &self,
+        proof: Proof,
+        used: Option<(&StoredToken, &Token)>,
+        now: Timestamp,
+    ) -> Result<Authorized, Refusal> {
+        let access = Access::join(self.credential, proof, &self.fields).ok_or(Refusal::CredentialLocked)?;
+        let token = used.and_then(|(stored, token)| {
+            let generation = stored.access.as_ref()?.generation;
+            Some(UsedToken { generation, ended: token.facts.has_ended(now) })
+        });
+        Ok(Authorized { access, scrubber: self.scrubber(used.map(|(_, token)| token)), token })
+    }
+
+    /// What a token request goes out with.
+    ///
+    /// # Errors
+    /// As [`Opened::enter`].
+    pub(super) fn enter_exchange(&self, exchange: &Exchange) -> Result<Access, Refusal> {
+        Access::join_exchange(self.credential, exchange, &self.fields).ok_or(Refusal::CredentialLocked)
+    }
+
+    /// Finds the secrets of this credential, and of a token, in texts.
+    pub(super) fn scrubber(&self, token: Option<&Token>) -> Scrubber {
+        let tokens = token.into_iter().flat_map(|token| [&token.access, &token.refresh]).flatten();
+        Scrubber::new(self.fields.secrets.values().chain(tokens).map(Secret::expose))
+    }
+
+    /// The proof of a credential that needs no token, or whose token still serves.
+    pub(super) fn step(&self, token: Option<&Token>, now: Timestamp) -> Step {
+        self.authorizer.step(token, now)
+    }
+}
+
+fn open(vault: &Vault, place: &Place<'_>, sealed: &Sealed) -> Result<Secret, Refusal> {
+    vault.open(place, sealed).map_err(|error| {
+        tracing::error!(credential.id = place.record, field = place.field, %error, "a secret does not open");
+        Refusal::CredentialLocked
+    })
 }

@@ -22,7 +22,7 @@ use consign_store::deliveries::Recording;
 use consign_transport::{Limits, Sent, Timing};
 use serde_json::{Value, json};
 
-use super::authorize::{Authorized, authorize};
+use super::authorize::Authorized;
 use super::work::{Content, Work, opened};
 use super::{Engine, PayloadKeys};
 use crate::telemetry;
@@ -89,7 +89,7 @@ impl Seen {
 impl Engine {
     /// Makes one attempt of a leased delivery and records it. `Some(true)`: the tool failed.
     pub(super) async fn deliver(
-        &self,
+        self: &Arc<Self>,
         work: &Work,
         connector: &Arc<Connector>,
         credential: Option<&Arc<Credential>>,
@@ -151,7 +151,7 @@ impl Engine {
     }
 
     async fn attempt(
-        &self,
+        self: &Arc<Self>,
         work: &Work,
         connector: &Arc<Connector>,
         credential: Option<&Arc<Credential>>,
@@ -185,12 +185,31 @@ impl Engine {
                 return refused(Refusal::NotRendered(error.to_string()), Some(what));
             }
         };
-        let authorized = match authorize(&self.vault, credential, now) {
+        let authorized = match self.authorize(credential, now).await {
             Ok(authorized) => authorized,
-            Err(refusal) => return refused(refusal, None),
+            Err(refusal) => {
+                let words = words_of(&refusal);
+                return refused(refusal, words);
+            }
         };
-        let limits = Limits { timeout: connector.webhook.timeout, answer_bytes_max: ANSWER_BYTES_MAX };
-        let sent = self.network.send(&authorized.access, &message, body, &limits, now).await;
+        let timeout = connector.webhook.timeout;
+        let limits = Limits { timeout, head_timeout: None, answer_bytes_max: ANSWER_BYTES_MAX };
+        let sent = self.network.send(&authorized.access, &message, body.clone(), &limits, now).await;
+        let again = match authorized.token.filter(|token| asks_for_renewal(&sent.outcome, token.ended)) {
+            Some(refused) => self.authorize_again(credential, refused.generation).await,
+            None => Ok(None),
+        };
+        let (authorized, sent) = match again {
+            Ok(None) => (authorized, sent),
+            Ok(Some(fresh)) => {
+                let sent = self.network.send(&fresh.access, &message, body, &limits, now).await;
+                (fresh, sent)
+            }
+            Err(refusal) => {
+                let words = words_of(&refusal);
+                return refused(refusal, words);
+            }
+        };
         seen(work.delivery, connector, credential, &authorized, &message, sent, &payload_key)
     }
 
@@ -250,6 +269,31 @@ impl Engine {
             let lag = self.now().since(work.created_at);
             metrics::histogram!(telemetry::DELIVERY_LAG, "connector_kind" => kind).record(lag.as_secs_f64());
         }
+    }
+}
+
+/// Whether a new token could help: after 401, and after 403 and 404 when the time of the token was over, which is
+/// how some tools say it.
+fn asks_for_renewal(outcome: &Outcome, ended: bool) -> bool {
+    match outcome {
+        Outcome::Rejected { status: 401, .. } => true,
+        Outcome::Rejected { status: 403, wait: None } | Outcome::Rejected { status: 404, .. } => ended,
+        _ => false,
+    }
+}
+
+/// What a person reads about a request that was not made.
+fn words_of(refusal: &Refusal) -> Option<String> {
+    match refusal {
+        Refusal::TokenAway { reason, .. } => Some(format!("No token: {reason}.")),
+        Refusal::TokenRefused(reason) => Some(format!("The tool gave no token: {reason}.")),
+        Refusal::NoGrant(reason) if reason.is_empty() => Some("Nobody has approved access yet.".to_owned()),
+        Refusal::NoGrant(reason) => Some(format!("Someone must approve access again: {reason}.")),
+        Refusal::CredentialMissing
+        | Refusal::CredentialLocked
+        | Refusal::DestinationBlocked(_)
+        | Refusal::NotRendered(_)
+        | Refusal::Stopping => None,
     }
 }
 
@@ -364,7 +408,8 @@ fn timing(timing: &Timing) -> Value {
     })
 }
 
-fn shown(name: &str) -> bool {
+/// Whether the value of a header may be shown.
+pub(super) fn shown(name: &str) -> bool {
     SHOWN_HEADERS.contains(&name) || SHOWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -15,6 +15,8 @@ use super::{CLAIM_LANES_MAX, Engine, LEASE};
 const TICK: Duration = Duration::from_secs(1);
 /// Uses are written down this seldom.
 const FLUSH_EVERY_TICKS: u64 = 5;
+/// Grants that nobody uses are looked for this seldom.
+const KEEP_ALIVE_EVERY_TICKS: u64 = 60;
 /// A refused credential is tried again after these minutes, then hourly.
 const PROBE_MINUTES: [u64; 3] = [1, 5, 15];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -38,6 +40,7 @@ impl Engine {
             self.clone().set_clock().await?;
         }
         if self.snapshots.refresh_if_changed().await? {
+            self.tokens.forget_known();
             self.wake_all();
         }
         self.put_back_surplus().await;
@@ -52,6 +55,9 @@ impl Engine {
         self.probe_refused(now).await?;
         if count.is_multiple_of(FLUSH_EVERY_TICKS) {
             self.flush_uses().await;
+        }
+        if count.is_multiple_of(KEEP_ALIVE_EVERY_TICKS) {
+            self.keep_grants_alive(now).await?;
         }
         Ok(())
     }
@@ -113,7 +119,7 @@ impl Engine {
         let since = credential.seen.since;
         let probed = self.memory().probed.get(&credential.id).copied().unwrap_or(since).max(since);
         // Refusals of a password can lock the account.
-        let gentle = credential.authorization_type.kind == "basic";
+        let gentle = credential.authorization_type.refusals_lock;
         let early = PROBE_MINUTES.map(|minutes| since.plus(Duration::from_secs(minutes * 60)));
         let next_early = early.into_iter().find(|at| *at > probed).filter(|_| !gentle);
         next_early.unwrap_or_else(|| probed.plus(HOUR)) <= now

@@ -1,20 +1,26 @@
 //! Credentials: create, edit, delete, and what may be shown of them.
 
-use consign_core::auth::AUTHORIZATION_TYPES;
-use consign_core::catalog::{Entry, Protocol};
-use consign_core::credential::{Change, Credential, Draft, Mode, Rate, Save, StoredSecret};
+use consign_core::catalog::{Input, Tokens};
+use consign_core::credential::{Change, Credential, Draft, Mode, Save};
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::secret::Secret;
-use consign_core::target::Origin;
+use consign_core::target::Address;
 use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
-use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials};
+use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, tokens};
 use serde_json::{Map, Value, json};
 
 use super::{Actor, IfMatch, Object, OpError, Sent, Usage, audit_entry, differences, not_unique};
 use crate::App;
+use show::{Beside, show};
+
+pub use show::{catalogue, redirect_url};
+
+pub(in crate::ops) use show::token as shown_token;
+
+mod show;
 
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
 const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
@@ -36,9 +42,12 @@ pub async fn list(
     let found = credentials::list(&mut db, filter, CredentialSort::NeedsAttention, page, now).await?;
     let ids: Vec<_> = found.items.iter().map(|credential| credential.id).collect();
     let used = credentials::usage_counts(&mut db, &ids).await?;
+    let tokens = tokens::of(&mut db, &ids).await?;
+    let public_url = app.public_url();
     Ok(found.map(|credential| {
-        let count = used.get(&credential.id).copied().unwrap_or(0);
-        show(&credential, count, now)
+        let used_by = used.get(&credential.id).copied().unwrap_or(0);
+        let beside = Beside { used_by, token: tokens.get(&credential.id), public_url: &public_url, now };
+        show(&credential, &beside)
     }))
 }
 
@@ -50,7 +59,7 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
     actor.require(Right::CredentialsRead)?;
     let mut db = app.store.read().await?;
     let credential = by_reference(&mut db, reference).await?;
-    shown(&mut db, &credential, app.now()).await
+    shown(&mut db, &credential, &app.public_url(), app.now()).await
 }
 
 /// Creates a credential.
@@ -58,13 +67,22 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
 /// # Errors
 /// Every value that was not accepted.
 pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+    create_as(app, actor, sent, CredentialId::new(app.now())).await
+}
+
+/// Creates a credential under an id that was reserved, so that its redirect URL was known before.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
     let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
-    judge_destination(app, &draft.origin).await?;
+    judge_destinations(app, &draft, None).await?;
     let name = draft.name.clone();
-    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, None);
-    let value = show(&credential, 0, now);
+    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, id, None);
+    let beside = Beside { used_by: 0, token: None, public_url: &app.public_url(), now };
+    let value = show(&credential, &beside);
     let mut tx = app.store.begin().await?;
     if credentials::find_by_name(&mut tx, &name).await?.is_some() {
         return Err(not_unique("credential", name.as_str()));
@@ -162,13 +180,10 @@ async fn save(
         Rest::Kept => Mode::Patch(&seen),
     };
     let draft = Draft::parse(sent, mode, now).map_err(OpError::Invalid)?;
-    if draft.origin != seen.origin {
-        judge_destination(app, &draft.origin).await?;
-    }
+    judge_destinations(app, &draft, Some(&seen)).await?;
     let secrets_replaced = draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
-    let repaired = secrets_replaced || draft.origin != seen.origin;
-    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, Some(&seen));
+    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, seen.id, Some(&seen));
 
     let mut tx = app.store.begin().await?;
     let taken = credentials::find_by_name(&mut tx, &name).await?;
@@ -179,16 +194,39 @@ async fn save(
         let current = credentials::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("credential"))?;
         return Err(OpError::Changed { current: current.revision });
     }
-    if repaired {
+    let moved = seen.binding() != credential.binding();
+    if secrets_replaced || moved {
         connectors::release_by_credential(&mut tx, credential.id, now).await?;
     }
-    let old = shown(&mut tx, &seen, now).await?;
-    let new = shown(&mut tx, &credential, now).await?;
+    let public_url = app.public_url();
+    let old = shown(&mut tx, &seen, &public_url, now).await?;
+    update_tokens(&mut tx, &seen, &credential, (moved, secrets_replaced)).await?;
+    let new = shown(&mut tx, &credential, &public_url, now).await?;
     let action = action(&seen, &credential);
     audit_entry(app, &mut tx, actor, &action, object(&credential), differences(&old, &new)).await?;
     tx.commit().await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// What a save means for the tokens: a new destination takes all of them, a new client secret the access token, and
+/// so does another scope where nobody has to approve it.
+async fn update_tokens(
+    db: &mut Db,
+    old: &Credential,
+    new: &Credential,
+    (moved, secrets_replaced): (bool, bool),
+) -> Result<(), StoreError> {
+    let tokens_kind = new.authorization_type.tokens;
+    let scope = |credential: &Credential| credential.plain.get("scope").cloned();
+    if moved {
+        tokens::forget(db, new.id).await?;
+    } else if secrets_replaced || (tokens_kind == Tokens::Fetched && scope(old) != scope(new)) {
+        tokens::drop_access(db, new.id).await?;
+    } else {
+        tokens::forgive(db, new.id).await?;
+    }
+    Ok(())
 }
 
 /// "Replaced client secret" when that is all; else "Edited credential".
@@ -281,32 +319,6 @@ pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Va
     Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
-/// What a person can choose and fill in.
-pub fn catalogue() -> Value {
-    AUTHORIZATION_TYPES.iter().map(|entry| describe(entry)).collect()
-}
-
-fn describe<T>(entry: &Entry<T>) -> Value {
-    let fields = entry.fields.iter().map(|field| {
-        json!({
-            "key": field.key,
-            "label": field.label,
-            "hint": field.hint,
-            "secret": field.is_secret(),
-            "optional": field.missing.is_none(),
-            "prefill": field.prefill,
-            "max_chars": field.max_chars,
-        })
-    });
-    json!({
-        "kind": entry.kind,
-        "label": entry.label,
-        "protocol": entry.protocol.kind(),
-        "address_is_secret": entry.address_is_secret,
-        "fields": fields.collect::<Vec<_>>(),
-    })
-}
-
 /// Finds a credential by id or name.
 pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Credential, OpError> {
     let found = match reference.parse::<CredentialId>() {
@@ -338,76 +350,51 @@ pub(super) async fn users_of(
     Ok(users.collect())
 }
 
-async fn shown(db: &mut Db, credential: &Credential, now: Timestamp) -> Result<Value, OpError> {
+async fn shown(
+    db: &mut Db,
+    credential: &Credential,
+    public_url: &str,
+    now: Timestamp,
+) -> Result<Value, OpError> {
     let used = credentials::usage_counts(db, &[credential.id]).await?;
-    Ok(show(credential, used.get(&credential.id).copied().unwrap_or(0), now))
+    let token = tokens::find(db, credential.id).await?;
+    let beside = Beside {
+        used_by: used.get(&credential.id).copied().unwrap_or(0),
+        token: token.as_ref(),
+        public_url,
+        now,
+    };
+    Ok(show(credential, &beside))
 }
 
-/// What may be shown of a credential: never a secret, never a mask.
-fn show(credential: &Credential, used_by: u64, now: Timestamp) -> Value {
-    let entry = credential.authorization_type;
-    let text = |time: Timestamp| time.to_string();
-    let mut shown = Map::new();
-    let mut put = |key: &str, value: Value| shown.insert(key.to_owned(), value);
-    put("id", json!(credential.id));
-    put("etag", json!(format!("\"{}\"", credential.revision)));
-    put("name", json!(credential.name));
-    put("protocol", json!(Protocol::Https.kind()));
-    put("url_address", json!(credential.origin.to_string()));
-    if entry.address_is_secret {
-        put("url_path", set(credential.secrets.get("url_path")));
-    }
-    put("authorization_type", json!(entry.kind));
-    put("authorization_type_label", json!(entry.label));
-    for field in entry.fields {
-        let value = if field.is_secret() {
-            set(credential.secrets.get(field.key))
-        } else {
-            json!(credential.plain.get(field.key).map_or("", String::as_str))
-        };
-        put(field.key, value);
-    }
-    let headers = credential.custom_headers.iter().map(|header| {
-        let value = set(credential.secrets.get(&header.secret_key()));
-        json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
-    });
-    put("custom_headers", headers.collect());
-    put("ends_on", json!(credential.ends_on));
-    put("labels", json!(credential.labels));
-    put("max_concurrency", json!(credential.max_concurrency));
-    put("max_per_second", json!(credential.max_per_second.map(Rate::per_second)));
-    let status = credential.status(now);
-    put(
-        "status",
-        json!({
-            "code": status.code.kind(),
-            "label": status.code.label(),
-            "reason": status.reason,
-            "since": text(status.since),
-            "action": status.code.action(),
-            "needs_attention": status.code.needs_attention(),
-        }),
-    );
-    put("last_used_at", json!(credential.last_used_at.map(text)));
-    put("used_by_count", json!(used_by));
-    put("created_at", json!(text(credential.created_at)));
-    put("updated_at", json!(text(credential.updated_at)));
-    Value::Object(shown)
-}
-
-fn set(secret: Option<&StoredSecret>) -> Value {
-    match secret {
-        Some(secret) => {
-            json!({ "set": true, "updated_at": secret.updated_at.to_string(), "updated_by": secret.updated_by })
+/// Where an address may lead is decided at each connection; a save already says what is plain to see. Addresses
+/// that stay as they are were judged before.
+pub(super) async fn judge_destinations(
+    app: &App,
+    draft: &Draft,
+    before: Option<&Credential>,
+) -> Result<(), OpError> {
+    let mut asked = vec![("url_address", "URL address", draft.origin.clone())];
+    for field in draft.authorization_type.fields.iter().filter(|field| field.input == Input::Address) {
+        let text = draft.plain.get(field.key).map_or("", String::as_str);
+        if let Ok(address) = Address::parse(field.label, text) {
+            asked.push((field.key, field.label, address.origin().clone()));
         }
-        None => json!({ "set": false }),
     }
-}
-
-/// Where an address may lead is decided at each connection; a save already says what is plain to see.
-async fn judge_destination(app: &App, origin: &Origin) -> Result<(), OpError> {
-    let judged = app.engine.judge_destination(origin, RESOLVE_MAX).await;
-    judged.map_err(|blocked| OpError::Invalid(vec![blocked.fault("URL address").at("url_address")]))
+    let mut invalid = Vec::new();
+    for (key, label, origin) in asked {
+        let same = before.is_some_and(|before| match key {
+            "url_address" => before.origin == origin,
+            key => before.plain.get(key) == draft.plain.get(key),
+        });
+        if same {
+            continue;
+        }
+        if let Err(blocked) = app.engine.judge_destination(&origin, RESOLVE_MAX).await {
+            invalid.push(blocked.fault(label).at(key));
+        }
+    }
+    if invalid.is_empty() { Ok(()) } else { Err(OpError::Invalid(invalid)) }
 }
 
 fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {
@@ -417,6 +404,6 @@ fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), Op
     }
 }
 
-fn object(credential: &Credential) -> Object<'_> {
+pub(super) fn object(credential: &Credential) -> Object<'_> {
     Object { kind: "credential", id: credential.id.to_string(), name: credential.name.as_str() }
 }

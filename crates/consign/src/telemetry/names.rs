@@ -24,6 +24,10 @@ pub const COMMIT_BATCH_SIZE: &str = "consign_commit_batch_size";
 pub const RETENTION_DELETED_ROWS: &str = "consign_retention_deleted_rows_total";
 /// `outcome`: done, refused, braked.
 pub const SIGN_INS: &str = "consign_signin_total";
+/// `grant`; `outcome`: ok, transient, refused, grant_ended, blocked.
+pub const TOKEN_REQUESTS: &str = "consign_token_requests_total";
+/// `status`.
+pub const CREDENTIALS: &str = "consign_credentials";
 /// `version`, `database`.
 pub const BUILD_INFO: &str = "consign_build_info";
 /// `method`, `route`, `status`.
@@ -41,6 +45,7 @@ pub(super) const COUNTERS: &[(&str, &str)] = &[
     (DELIVERY_ATTEMPTS, "Attempts of deliveries, by what was seen"),
     (EGRESS_BLOCKED, "Requests that the egress rules stopped"),
     (RETENTION_DELETED_ROWS, "Rows deleted because they were old"),
+    (TOKEN_REQUESTS, "Token requests, by what was answered"),
     (SIGN_INS, "Tries to sign in to the console"),
 ];
 
@@ -49,6 +54,7 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
     (DELIVERIES_OPEN, "Deliveries that have not ended"),
     (DELIVERY_OLDEST_OPEN, "Age of the oldest delivery that has not ended"),
     (CONNECTORS, "Connectors, by state"),
+    (CREDENTIALS, "Credentials, by status"),
     (PROCESS_RESIDENT_MEMORY_BYTES, "Memory in use"),
     (PROCESS_CPU_SECONDS, "Processor time used so far"),
     (PROCESS_OPEN_FDS, "Open files and connections"),

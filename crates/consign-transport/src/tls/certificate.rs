@@ -1,5 +1,5 @@
-//! The issuer's name in a certificate (RFC 5280 section 4.1.2.4), for a sentence to people; nothing is
-//! decided by it.
+//! What a certificate says of itself: its issuer's name and its end (RFC 5280 sections 4.1.2.4 and 4.1.2.5), for a
+//! sentence to people; nothing is decided by it.
 
 /// Longer names are cut.
 const CHARACTERS_MAX: usize = 100;
@@ -7,21 +7,47 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 /// `id-at-commonName` and `id-at-organizationName`.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 
 /// The common name of the issuer, else its organization.
-pub(super) fn name(certificate: &[u8]) -> Option<String> {
+pub(super) fn issuer(certificate: &[u8]) -> Option<String> {
+    let (_, issuer, _) = element(from_issuer(certificate)?)?;
+    attribute(issuer, COMMON_NAME).or_else(|| attribute(issuer, ORGANIZATION))
+}
+
+/// The last day (UTC) on which it is good, `2027-02-12`.
+pub(super) fn ends(certificate: &[u8]) -> Option<String> {
+    let after_issuer = element(from_issuer(certificate)?)?.2;
+    let (_, validity, _) = element(after_issuer)?;
+    let after_start = element(validity)?.2;
+    let (tag, time, _) = element(after_start)?;
+    let digits = std::str::from_utf8(time).ok().filter(|text| text.is_ascii())?;
+    let (year, rest) = match tag {
+        // UTCTime: years of two digits are those from 1950 to 2049.
+        UTC_TIME => {
+            let (year, rest) = digits.split_at_checked(2)?;
+            let century = if year < "50" { "20" } else { "19" };
+            (format!("{century}{year}"), rest)
+        }
+        GENERALIZED_TIME => digits.split_at_checked(4).map(|(year, rest)| (year.to_owned(), rest))?,
+        _ => return None,
+    };
+    Some(format!("{year}-{}-{}", rest.get(..2)?, rest.get(2..4)?))
+}
+
+/// What follows the algorithm of the signature: the issuer, the validity, and the rest.
+fn from_issuer(certificate: &[u8]) -> Option<&[u8]> {
     let (_, outer, _) = element(certificate)?;
     let (_, mut rest, _) = element(outer)?;
     if rest.first() == Some(&VERSION) {
         rest = element(rest)?.2;
     }
     let after_serial = element(rest)?.2;
-    let after_algorithm = element(after_serial)?.2;
-    let (_, issuer, _) = element(after_algorithm)?;
-    attribute(issuer, COMMON_NAME).or_else(|| attribute(issuer, ORGANIZATION))
+    Some(element(after_serial)?.2)
 }
 
 /// What can be shown of a text that a stranger wrote.

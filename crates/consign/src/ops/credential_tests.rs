@@ -1,0 +1,225 @@
+//! Connection tests: of a stored credential, or of a complete set of new values.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use consign_core::connection_test::{StepCode, StepState, TestOutcome, TestResult};
+use consign_core::connector::HeldBy;
+use consign_core::credential::{Credential, Draft, Mode, Save, Status, StatusCode};
+use consign_core::id::{CredentialId, TestId};
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use consign_store::credential_tests::{self as kept, FinishedTest};
+use consign_store::{connectors, credentials, installation, tokens};
+use serde_json::{Value, json};
+
+use super::credentials::{by_reference, judge_destinations, object};
+use super::{Actor, Object, OpError, Sent, audit_entry};
+use crate::App;
+
+/// So many tests of one credential, or of new values by one caller, in this time.
+const TESTS_MAX: usize = 10;
+const PER: Duration = Duration::from_secs(60);
+
+/// Keeps tests from being used to try passwords or to scan networks. Each replica counts for itself.
+#[derive(Default)]
+pub struct TestBrake(Mutex<HashMap<String, Vec<Timestamp>>>);
+
+impl TestBrake {
+    fn take(&self, what: String, now: Timestamp) -> Result<(), OpError> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.retain(|_, times| times.iter().any(|at| now.since(*at) < PER));
+        let times = table.entry(what).or_default();
+        times.retain(|at| now.since(*at) < PER);
+        match times.first() {
+            Some(first) if times.len() >= TESTS_MAX => {
+                let seconds = PER.saturating_sub(now.since(*first)).as_secs().max(1);
+                Err(OpError::TooMany { seconds })
+            }
+            _ => {
+                times.push(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Tests a stored credential. With values it is tested as if they were saved; they are not.
+///
+/// # Errors
+/// Without the right, too often, or when a value is not accepted; a changed destination asks for every secret.
+pub async fn start(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    values: Option<Sent>,
+) -> Result<Value, OpError> {
+    actor.require(Right::CredentialsTest)?;
+    let now = app.now();
+    let stored = by_reference(&mut *app.store.read().await?, reference).await?;
+    let (credential, saved) = match values {
+        None => (stored, true),
+        Some(sent) => {
+            let draft = Draft::parse(sent, Mode::Patch(&stored), now).map_err(OpError::Invalid)?;
+            judge_destinations(app, &draft, Some(&stored)).await?;
+            let save = Save { now, by: actor.name() };
+            (draft.seal(&app.vault, &save, stored.id, Some(&stored)), false)
+        }
+    };
+    app.tests.take(credential.id.to_string(), now)?;
+    run(app, actor, &Arc::new(credential), saved).await
+}
+
+/// Tests a complete set of new values. Nothing is stored but the audit entry.
+///
+/// # Errors
+/// Without the right, too often, or when a value is not accepted.
+pub async fn of_values(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+    actor.require(Right::CredentialsTest)?;
+    let now = app.now();
+    let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
+    judge_destinations(app, &draft, None).await?;
+    app.tests.take(actor.caller(), now)?;
+    let save = Save { now, by: actor.name() };
+    let credential = draft.seal(&app.vault, &save, CredentialId::new(now), None);
+    let result = app.engine.test(&Arc::new(credential.clone()), false).await;
+    let mut tx = app.store.begin().await?;
+    let of = Object { kind: "credential", id: String::new(), name: credential.name.as_str() };
+    let changes = json!({ "outcome": result.outcome.kind() });
+    audit_entry(app, &mut tx, actor, "Tested values of a credential", of, changes).await?;
+    tx.commit().await?;
+    Ok(show(None, app.now(), actor.name(), &json!(result)))
+}
+
+/// The last tests of a credential, newest first.
+///
+/// # Errors
+/// Without the right, or when there is no such credential.
+pub async fn list(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    let mut db = app.store.read().await?;
+    let credential = by_reference(&mut db, reference).await?;
+    let tests = kept::list(&mut db, credential.id).await?;
+    let shown = tests.iter().map(|test| {
+        let result = serde_json::from_str(&test.result).unwrap_or(Value::Null);
+        show(Some(test.id), test.at, &test.by, &result)
+    });
+    Ok(shown.collect())
+}
+
+/// Tests a credential that was just saved or approved, while nobody waits.
+pub fn start_in_background(app: &Arc<App>, actor: &Actor, id: CredentialId) {
+    let (app, actor) = (app.clone(), actor.clone());
+    tokio::spawn(async move {
+        if !actor.rights.allow(Right::CredentialsTest) {
+            return;
+        }
+        match start(&app, &actor, &id.to_string(), None).await {
+            Ok(_) | Err(OpError::TooMany { .. } | OpError::NotFound(_)) => {}
+            Err(error) => tracing::warn!(credential.id = %id, %error, "the test after a save was not done"),
+        }
+    });
+}
+
+async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, saved: bool) -> Result<Value, OpError> {
+    let at = app.now();
+    let result = app.engine.test(credential, saved).await;
+    let value = json!(result);
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let id = saved.then(|| TestId::new(at));
+    let mut changed = false;
+    if let Some(id) = id {
+        let test = FinishedTest {
+            id,
+            at,
+            by: actor.name().to_owned(),
+            outcome: result.outcome.kind().to_owned(),
+            result: value.to_string(),
+        };
+        // A credential that was deleted meanwhile keeps nothing.
+        if credentials::find(&mut tx, credential.id).await?.is_none() {
+            return Err(OpError::NotFound("credential"));
+        }
+        kept::insert(&mut tx, credential.id, &test).await?;
+        changed = draw_consequences(&mut tx, credential, &result, now).await?;
+    }
+    let changes =
+        json!({ "outcome": result.outcome.kind(), "values": if saved { "saved" } else { "unsaved" } });
+    audit_entry(app, &mut tx, actor, "Tested credential", object(credential), changes).await?;
+    tx.commit().await?;
+    if changed {
+        app.engine.changed().await;
+    }
+    Ok(show(id, at, actor.name(), &value))
+}
+
+/// A test of what is stored sets the status; one that proved the sign-in is a repair.
+async fn draw_consequences(
+    tx: &mut consign_store::Tx,
+    credential: &Credential,
+    result: &TestResult,
+    now: Timestamp,
+) -> Result<bool, OpError> {
+    let present = credential.seen.code;
+    let failed = result.steps.iter().find(|step| step.state == StepState::Failed).map(|step| step.code);
+    let refused = result.message.contains("(401)") || failed == Some(StepCode::Token);
+    let (code, reason) = match (result.outcome, failed) {
+        (TestOutcome::Working, _) => (StatusCode::Working, String::new()),
+        // What is proven by use stays proven, what is refused stays refused.
+        (TestOutcome::Reached, _) => match present {
+            StatusCode::NotTested | StatusCode::NotProven | StatusCode::CannotReach => {
+                (StatusCode::NotProven, String::new())
+            }
+            _ => return Ok(false),
+        },
+        // The flight of a stored grant has drawn the consequences itself.
+        (TestOutcome::Failed, Some(StepCode::Token)) if present.needs_consent() => return Ok(false),
+        (TestOutcome::Failed, Some(StepCode::Name | StepCode::Connect | StepCode::Tls))
+            if !present.holds() =>
+        {
+            (StatusCode::CannotReach, result.message.clone())
+        }
+        (TestOutcome::Failed, Some(StepCode::Token | StepCode::Request)) if refused => {
+            (StatusCode::SignInRefused, reason_of(result))
+        }
+        (TestOutcome::Failed, _) => return Ok(false),
+    };
+    let since = if present == code { credential.seen.since } else { now };
+    let status = Status { code, reason: reason.clone(), since };
+    if !credentials::set_seen(tx, credential.id, credential.revision, &status).await? {
+        return Ok(false);
+    }
+    match code {
+        StatusCode::Working => {
+            tokens::forgive(tx, credential.id).await?;
+            credentials::mark_used(tx, credential.id, now).await?;
+            connectors::release_by_credential(tx, credential.id, now).await?;
+        }
+        StatusCode::SignInRefused => {
+            connectors::hold_by_credential(tx, credential.id, HeldBy::SignInRefused, &reason, now).await?;
+        }
+        _ => {}
+    }
+    installation::bump(tx).await?;
+    Ok(true)
+}
+
+/// One line for the list: the fact of the failed step, else the whole message.
+fn reason_of(result: &TestResult) -> String {
+    let failed = result.steps.iter().find(|step| step.state == StepState::Failed);
+    let fact = failed.filter(|step| step.code == StepCode::Token).map(|step| step.fact.clone());
+    fact.filter(|fact| !fact.is_empty()).unwrap_or_else(|| result.message.clone())
+}
+
+fn show(id: Option<TestId>, at: Timestamp, by: &str, result: &Value) -> Value {
+    let mut shown = json!({ "id": id, "at": at.to_string(), "by": by });
+    if let (Value::Object(shown), Value::Object(result)) = (&mut shown, result) {
+        shown.extend(result.clone());
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

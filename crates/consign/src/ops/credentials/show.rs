@@ -1,0 +1,174 @@
+//! What may be shown of a credential, and of the types that one can be of.
+
+use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::catalog::{Entry, Field, Input, Protocol, SentIn, Tokens, row_secret_key, stored_rows};
+use consign_core::credential::{Credential, Rate, StoredSecret};
+use consign_core::id::CredentialId;
+use consign_core::time::Timestamp;
+use consign_store::tokens::TokenRow;
+use serde_json::{Map, Value, json};
+
+/// What is shown of a credential and does not stand in its record.
+pub(super) struct Beside<'a> {
+    /// How many connectors use it.
+    pub(super) used_by: u64,
+    /// Its tokens.
+    pub(super) token: Option<&'a TokenRow>,
+    /// Under which this server is reached.
+    pub(super) public_url: &'a str,
+    /// When.
+    pub(super) now: Timestamp,
+}
+
+/// Where a tool sends people back to: each credential has an address of its own (RFC 9700 section 4.4).
+pub fn redirect_url(public_url: &str, id: CredentialId) -> String {
+    format!("{public_url}/oauth/callback/{id}")
+}
+
+/// What may be shown of a credential: never a secret, never a mask.
+pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
+    let entry = credential.authorization_type;
+    let text = |time: Timestamp| time.to_string();
+    let mut shown = Map::new();
+    let mut put = |key: &str, value: Value| shown.insert(key.to_owned(), value);
+    put("id", json!(credential.id));
+    put("etag", json!(format!("\"{}\"", credential.revision)));
+    put("name", json!(credential.name));
+    put("protocol", json!(Protocol::Https.kind()));
+    put("url_address", json!(credential.origin.to_string()));
+    if entry.address_is_secret {
+        put("url_path", set(credential.secrets.get("url_path")));
+    }
+    put("authorization_type", json!(entry.kind));
+    put("authorization_type_label", json!(entry.label));
+    for field in entry.fields {
+        put(field.key, value_of(credential, field));
+    }
+    let headers = credential.custom_headers.iter().map(|header| {
+        let value = set(credential.secrets.get(&header.secret_key()));
+        json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
+    });
+    put("custom_headers", headers.collect());
+    if entry.tokens == Tokens::Granted {
+        put("redirect_url", json!(redirect_url(beside.public_url, credential.id)));
+    }
+    if entry.tokens != Tokens::None {
+        put("token", token(beside.token));
+    }
+    put("test_path", json!(credential.test_path));
+    put("ends_on", json!(credential.ends_on));
+    put("labels", json!(credential.labels));
+    put("max_concurrency", json!(credential.max_concurrency));
+    put("max_per_second", json!(credential.max_per_second.map(Rate::per_second)));
+    let status = credential.status(beside.now);
+    put(
+        "status",
+        json!({
+            "code": status.code.kind(),
+            "label": status.code.label(),
+            "reason": status.reason,
+            "since": text(status.since),
+            "action": status.code.action(),
+            "needs_attention": status.code.needs_attention(),
+        }),
+    );
+    put("last_used_at", json!(credential.last_used_at.map(text)));
+    put("used_by_count", json!(beside.used_by));
+    put("created_at", json!(text(credential.created_at)));
+    put("updated_at", json!(text(credential.updated_at)));
+    Value::Object(shown)
+}
+
+fn value_of(credential: &Credential, field: &Field) -> Value {
+    let plain = || credential.plain.get(field.key).map_or("", String::as_str);
+    match field.input {
+        Input::Secret => set(credential.secrets.get(field.key)),
+        Input::Text | Input::Address | Input::Choice(_) => json!(plain()),
+        Input::Rows(_) => {
+            let rows = stored_rows(plain()).unwrap_or_default();
+            let shown = rows.iter().enumerate().map(|(index, row)| {
+                let value = match &row.value {
+                    Some(value) => json!(value),
+                    None => set(credential.secrets.get(&row_secret_key(field.key, &rows, index))),
+                };
+                json!({ "name": row.name, "value": value, "secret": row.secret, "sent_in": row.sent_in })
+            });
+            shown.collect()
+        }
+    }
+}
+
+/// A token without the token.
+pub(in crate::ops) fn token(row: Option<&TokenRow>) -> Value {
+    let Some(token) = row.and_then(|row| row.token.as_ref()) else { return Value::Null };
+    let text = |time: Timestamp| time.to_string();
+    json!({
+        "type": "Bearer",
+        "obtained_at": text(token.facts.obtained_at),
+        "ends_at": token.facts.ends_at.map(text),
+        "renewable": token.refresh.is_some(),
+        "refresh_ends_at": token.facts.refresh_ends_at.map(text),
+        "scope": token.facts.scope,
+    })
+}
+
+fn set(secret: Option<&StoredSecret>) -> Value {
+    match secret {
+        Some(secret) => {
+            json!({ "set": true, "updated_at": secret.updated_at.to_string(), "updated_by": secret.updated_by })
+        }
+        None => json!({ "set": false }),
+    }
+}
+
+/// What a person can choose and fill in.
+pub fn catalogue() -> Value {
+    AUTHORIZATION_TYPES.iter().map(|entry| describe(entry)).collect()
+}
+
+fn describe<T>(entry: &Entry<T>) -> Value {
+    let fields = entry.fields.iter().map(|field| {
+        json!({
+            "key": field.key,
+            "label": field.label,
+            "hint": field.hint,
+            "input": input(field),
+            "choices": choices(field),
+            "secret": field.is_secret(),
+            "optional": field.missing.is_none(),
+            "prefill": field.prefill,
+            "max_chars": field.max_chars,
+        })
+    });
+    json!({
+        "kind": entry.kind,
+        "label": entry.label,
+        "protocol": entry.protocol.kind(),
+        "address_is_secret": entry.address_is_secret,
+        "needs_approval": entry.tokens == Tokens::Granted,
+        "fields": fields.collect::<Vec<_>>(),
+    })
+}
+
+const fn input(field: &Field) -> &'static str {
+    match field.input {
+        Input::Text => "text",
+        Input::Secret => "secret",
+        Input::Address => "address",
+        Input::Choice(_) => "choice",
+        Input::Rows(_) => "rows",
+    }
+}
+
+/// The choices of a field; of rows, those of where they go.
+fn choices(field: &Field) -> Value {
+    match field.input {
+        Input::Choice(choices) => {
+            choices.iter().map(|choice| json!({ "value": choice.kind, "label": choice.label })).collect()
+        }
+        Input::Rows(rows) if rows.query => {
+            SentIn::ALL.iter().map(|place| json!({ "value": place.kind(), "label": place.label() })).collect()
+        }
+        Input::Text | Input::Secret | Input::Address | Input::Rows(_) => json!([]),
+    }
+}
