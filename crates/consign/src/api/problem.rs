@@ -147,7 +147,8 @@ impl From<OpError> for Problem {
             }
             OpError::WrongState(sentence) => Self::new(&kinds::WRONG_STATE, sentence),
             OpError::TooMany { seconds } => {
-                Self::new(&kinds::TOO_MANY_REQUESTS, "Too many requests of this kind.").wait(seconds)
+                Self::new(&kinds::TOO_MANY_REQUESTS, "Too many requests of this kind.")
+                    .wait(u16::try_from(seconds).unwrap_or(u16::MAX))
             }
             OpError::QueueFull => {
                 Self::new(&kinds::QUEUE_FULL, "Too much arrives at once. Nothing was accepted.")
