@@ -23,7 +23,7 @@ const TOKEN_PATH = '/token';
 const stored = new Map();
 /** Grants that oidc-provider revoked by itself, because a refresh token or a code came twice. */
 const revokedByReuse = new Set();
-/** Every token request, in the order of its answers. */
+/** Every token request, in the order in which they were done. */
 const log = [];
 /** What the token endpoint does to every request. */
 const weather = { down: false, delay_ms: 0, lose: false };
@@ -166,10 +166,6 @@ async function watched(ctx, next) {
   } else {
     await next();
   }
-  // What was asked for was done: a client that hangs up now does not learn of it.
-  if (weather.delay_ms > 0) {
-    await new Promise((resolve) => { setTimeout(resolve, weather.delay_ms); });
-  }
   const params = ctx.oidc?.params ?? {};
   log.push({
     at_ms,
@@ -181,6 +177,10 @@ async function watched(ctx, next) {
     error: ctx.body?.error ?? null,
     error_description: ctx.body?.error_description ?? null,
   });
+  // It is done and in the log: a client that ends now does not learn of it.
+  if (weather.delay_ms > 0) {
+    await new Promise((resolve) => { setTimeout(resolve, weather.delay_ms); });
+  }
   if (weather.lose) {
     ctx.respond = false;
     ctx.req.socket.destroy();
