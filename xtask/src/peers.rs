@@ -26,9 +26,24 @@ const CHROMIUM: Peer =
     Peer { name: "Chromium", packages: &["chromium"], find: || program(&["chromium", "chromium-browser"]) };
 const CHROMEDRIVER: Peer =
     Peer { name: "ChromeDriver", packages: &["chromium-driver"], find: || program(&["chromedriver"]) };
-const NPM: Peer = Peer { name: "npm", packages: &["nodejs", "npm"], find: || program(&["npm"]) };
+const NODE: Peer = Peer { name: "Node.js", packages: &["nodejs"], find: || program(&["node", "nodejs"]) };
+const NPM: Peer = Peer { name: "npm", packages: &["npm"], find: || program(&["npm"]) };
 
-const PEERS: [&Peer; 5] = [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NPM];
+const PEERS: [&Peer; 6] = [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NODE, &NPM];
+
+/// A package of npm's; `package.json` names its version.
+struct NpmPackage {
+    name: &'static str,
+    /// The file that tests use.
+    file: &'static str,
+}
+
+/// A page loads its one file.
+const AXE: NpmPackage = NpmPackage { name: "axe-core", file: "axe.min.js" };
+/// `authorization-server.mjs` is written with it.
+const OIDC_PROVIDER: NpmPackage = NpmPackage { name: "oidc-provider", file: "lib/index.js" };
+
+const NPM_PACKAGES: [&NpmPackage; 2] = [&AXE, &OIDC_PROVIDER];
 
 /// Where daemons lie, which an ordinary user's PATH leaves out.
 const MORE_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -40,8 +55,7 @@ pub(crate) struct Peers {
     nginx: PathBuf,
     chromium: PathBuf,
     chromedriver: PathBuf,
-    /// The one file of axe-core that a page loads.
-    axe: PathBuf,
+    node: PathBuf,
 }
 
 impl Peers {
@@ -52,8 +66,9 @@ impl Peers {
         if !missing.is_empty() {
             return Err(format!("{}\n{advice}", absent(&missing)));
         }
-        if !axe_is_current()? {
-            return Err(format!("missing: axe-core\n{advice}"));
+        let old = not_current()?;
+        if !old.is_empty() {
+            return Err(format!("missing, or not as package.json wants them: {}\n{advice}", old.join(", ")));
         }
         let found = |peer: &Peer| (peer.find)().ok_or_else(|| absent(&[peer]));
         Ok(Self {
@@ -61,7 +76,7 @@ impl Peers {
             nginx: found(&NGINX)?,
             chromium: found(&CHROMIUM)?,
             chromedriver: found(&CHROMEDRIVER)?,
-            axe: npm_folder().join("node_modules/axe-core/axe.min.js"),
+            node: found(&NODE)?,
         })
     }
 
@@ -75,7 +90,9 @@ impl Peers {
         tests.env("CONSIGN_TEST_NGINX", &self.nginx);
         tests.env("CONSIGN_TEST_CHROMIUM", &self.chromium);
         tests.env("CONSIGN_TEST_CHROMEDRIVER", &self.chromedriver);
-        tests.env("CONSIGN_TEST_AXE", &self.axe);
+        tests.env("CONSIGN_TEST_AXE", AXE.path());
+        tests.env("CONSIGN_TEST_NODE", &self.node);
+        tests.env("CONSIGN_TEST_AUTHORIZATION_SERVER", npm_folder().join("authorization-server.mjs"));
     }
 
     pub(crate) fn postgres_version(&self) -> String {
@@ -88,11 +105,11 @@ impl fmt::Display for Peers {
         write!(f, "PostgreSQL {}, nginx {}", self.postgres_version(), version(&self.nginx, "-v"))?;
         let (chromium, driver) =
             (version(&self.chromium, "--version"), version(&self.chromedriver, "--version"));
-        write!(
-            f,
-            ", Chromium {chromium}, ChromeDriver {driver}, axe-core {}",
-            axe_wanted().unwrap_or_default()
-        )
+        let node = version(&self.node, "--version");
+        write!(f, ", Chromium {chromium}, ChromeDriver {driver}, Node.js {node}")?;
+        NPM_PACKAGES
+            .iter()
+            .try_for_each(|package| write!(f, ", {} {}", package.name, package.wanted().unwrap_or_default()))
     }
 }
 
@@ -108,12 +125,14 @@ pub(crate) fn install() -> Result<(), String> {
     if !missing_peers.is_empty() {
         install_packages(&missing_peers)?;
     }
-    if !axe_is_current()? {
-        println!("xtask: installing axe-core");
+    let old = not_current()?;
+    if !old.is_empty() {
+        println!("xtask: installing {}", old.join(" "));
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
-        if !succeeds(npm.current_dir(npm_folder()))? || !axe_is_current()? {
-            return Err(format!("cannot install axe-core; by hand: `npm ci` in {}", npm_folder().display()));
+        if !succeeds(npm.current_dir(npm_folder()))? || !not_current()?.is_empty() {
+            let (names, folder) = (old.join(", "), npm_folder());
+            return Err(format!("cannot install {names}; by hand: `npm ci` in {}", folder.display()));
         }
     }
     Ok(())
@@ -127,7 +146,7 @@ fn install_packages(missing_peers: &[&Peer]) -> Result<(), String> {
     if program(&["apt-get"]).is_none() {
         return Err(format!(
             "{}\nThis system has no apt-get: install them with its own package manager, so that \
-             `initdb`, `nginx`, `chromium`, `chromedriver` and `npm` are in PATH.",
+             `initdb`, `nginx`, `chromium`, `chromedriver`, `node` and `npm` are in PATH.",
             absent(missing_peers)
         ));
     }
@@ -184,25 +203,52 @@ fn version(program: &Path, option: &str) -> String {
     let said = Command::new(program).arg(option).output();
     let text = said.map(|said| [said.stdout, said.stderr].concat()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let numbers = text.split([' ', '/', '\n']).find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    numbers.unwrap_or("(no version)").to_owned()
+    version_in(&text).unwrap_or("(no version)").to_owned()
+}
+
+fn version_in(text: &str) -> Option<&str> {
+    // Node.js says `v20.1.0`.
+    let mut words = text.split([' ', '/', '\n']).map(|word| word.strip_prefix('v').unwrap_or(word));
+    words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn npm_folder() -> PathBuf {
     root().join("crates/consign/tests/peers")
 }
 
-/// The version of axe-core that `package.json` names.
-fn axe_wanted() -> Result<String, String> {
-    let file = npm_folder().join("package.json");
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-    string_after(&text, "\"axe-core\":").ok_or_else(|| format!("{} names no axe-core", file.display()))
+/// The packages of npm's that are missing here, or of another version than `package.json` names.
+fn not_current() -> Result<Vec<&'static str>, String> {
+    let mut old = Vec::new();
+    for package in NPM_PACKAGES {
+        if !package.is_current()? {
+            old.push(package.name);
+        }
+    }
+    Ok(old)
 }
 
-fn axe_is_current() -> Result<bool, String> {
-    let folder = npm_folder().join("node_modules/axe-core");
-    let text = std::fs::read_to_string(folder.join("package.json")).unwrap_or_default();
-    Ok(string_after(&text, "\"version\":") == Some(axe_wanted()?) && folder.join("axe.min.js").is_file())
+impl NpmPackage {
+    fn folder(&self) -> PathBuf {
+        npm_folder().join("node_modules").join(self.name)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder().join(self.file)
+    }
+
+    /// The version that `package.json` names.
+    fn wanted(&self) -> Result<String, String> {
+        let file = npm_folder().join("package.json");
+        let text =
+            std::fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+        let version = string_after(&text, &format!("\"{}\":", self.name));
+        version.ok_or_else(|| format!("{} names no {}", file.display(), self.name))
+    }
+
+    fn is_current(&self) -> Result<bool, String> {
+        let text = std::fs::read_to_string(self.folder().join("package.json")).unwrap_or_default();
+        Ok(string_after(&text, "\"version\":") == Some(self.wanted()?) && self.path().is_file())
+    }
 }
 
 /// The JSON string that follows a key.

@@ -9,6 +9,18 @@ fn programs_are_found_by_their_first_known_name() {
 }
 
 #[test]
+fn versions_are_read_from_what_programs_say() {
+    for (said, version) in [
+        ("nginx version: nginx/1.26.3\n", Some("1.26.3")),
+        ("ChromeDriver 140.0.1 (abc)\n", Some("140.0.1")),
+        ("v20.19.2\n", Some("20.19.2")),
+        ("nothing\n", None),
+    ] {
+        assert_eq!(version_in(said), version, "{said}");
+    }
+}
+
+#[test]
 fn strings_are_read_after_their_key() {
     let text = r#"{ "name": "a", "axe-core": "4.1.2" }"#;
     assert_eq!(string_after(text, "\"axe-core\":").as_deref(), Some("4.1.2"));
@@ -18,7 +30,19 @@ fn strings_are_read_after_their_key() {
 #[test]
 fn what_is_missing_is_named() {
     let text = absent(&PEERS);
-    for name in ["PostgreSQL", "nginx", "Chromium", "ChromeDriver", "npm"] {
+    for name in ["PostgreSQL", "nginx", "Chromium", "ChromeDriver", "Node.js", "npm"] {
         assert!(text.contains(name), "{name} is not in: {text}");
     }
+}
+
+#[test]
+fn packages_of_npm_have_one_exact_version_and_the_same_in_the_lock() {
+    let lock = std::fs::read_to_string(npm_folder().join("package-lock.json")).unwrap();
+    for package in NPM_PACKAGES {
+        let wanted = package.wanted().unwrap();
+        assert!(wanted.starts_with(|c: char| c.is_ascii_digit()), "{}: {wanted}", package.name);
+        let (_, locked) = lock.split_once(&format!("\"node_modules/{}\": {{", package.name)).unwrap();
+        assert_eq!(string_after(locked, "\"version\":"), Some(wanted), "{}", package.name);
+    }
+    assert!(!lock.contains("\"resolved\":"), "where packages come from is the business of each machine");
 }

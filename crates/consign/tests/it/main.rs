@@ -34,6 +34,7 @@ macro_rules! on_both_databases {
 
 mod addresses;
 mod api;
+mod authorization_server;
 mod browser;
 mod cli;
 mod console;
@@ -50,4 +51,5 @@ mod replicas;
 mod rights;
 mod starting;
 mod throttling;
+mod token_endpoint;
 mod wire;

@@ -10,7 +10,10 @@ use hyper::client::conn::http1;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::peers;
 
 /// Longer than any answer that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -99,17 +102,24 @@ pub(crate) type Served = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
+    /// Over TLS, to a peer with a certificate of the authority.
+    secure: bool,
     served: Served,
 }
 
 impl Client {
     pub(crate) fn new(address: SocketAddr, served: Served) -> Self {
-        Self { address, served }
+        Self { address, secure: false, served }
+    }
+
+    /// Speaks to a peer as others do, over TLS.
+    pub(crate) fn secure(address: SocketAddr) -> Self {
+        Self { address, secure: true, served: Served::default() }
     }
 
     /// The same memory, another address.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
-        Self { address, served: self.served.clone() }
+        Self { address, secure: self.secure, served: self.served.clone() }
     }
 
     /// One request on a connection of its own.
@@ -146,10 +156,6 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Reply, String> {
-        let stream = connect(self.address).await.map_err(|error| error.to_string())?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let connection = tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request = request.header("host", self.address.to_string());
@@ -158,17 +164,29 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-        connection.abort();
-        Ok(Reply {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body,
-            asked: format!("{method} {path}"),
-        })
+        let stream = connect(self.address).await.map_err(|error| error.to_string())?;
+        if self.secure {
+            let stream = peers::secured(stream).await.map_err(|error| error.to_string())?;
+            converse(stream, request).await
+        } else {
+            converse(stream, request).await
+        }
     }
+}
+
+async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let asked = format!("{} {}", request.method(), request.uri());
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+    connection.abort();
+    Ok(Reply { status: head.status.as_u16(), headers: head.headers, body, asked })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the client of the tests dials the product, not a third party")]

@@ -198,6 +198,8 @@ fn capabilities(profile: &Folder, scripts: bool) -> Capabilities {
         options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
     }
     let mut capabilities = Capabilities::new();
+    // Peers show certificates of the tests' own authority.
+    capabilities.insert("acceptInsecureCerts".to_owned(), json!(true));
     capabilities.insert("goog:chromeOptions".to_owned(), options);
     capabilities
 }

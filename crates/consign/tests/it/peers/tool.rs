@@ -13,10 +13,11 @@ use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::authority;
+use super::{Identity, authority};
 
 /// What the tool does with a request.
 #[derive(Clone, Debug)]
@@ -35,6 +36,12 @@ pub(crate) enum Answer {
     Gibibyte,
     /// The body is cut in its middle.
     Cut,
+    /// These bytes as they are, then hangs up.
+    Bytes(Vec<u8>),
+    /// These bytes as they are, then nothing more, until the other side gives up.
+    Stall(Vec<u8>),
+    /// These bytes one by one, with a pause before each.
+    Drip(Duration, Vec<u8>),
     /// All headers and the body come back in the answer.
     Echo(u16),
     /// Not HTTP.
@@ -109,6 +116,7 @@ pub(crate) struct Tool {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
     connections: Arc<AtomicUsize>,
+    listening: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Tool {
@@ -119,27 +127,55 @@ impl Tool {
             address: listener.local_addr().unwrap(),
             script: Arc::default(),
             connections: Arc::default(),
+            listening: Arc::default(),
         };
-        let acceptor = TlsAcceptor::from(Arc::new(tls()));
-        let serving = tool.clone();
-        tokio::spawn(async move {
+        tool.listen(listener, &authority().identity());
+        tool
+    }
+
+    /// Hangs up on everybody and goes on at the same address, with this certificate.
+    pub(crate) async fn open_as(&self, identity: &Identity) {
+        self.close().await;
+        self.listen(TcpListener::bind(self.address).await.unwrap(), identity);
+    }
+
+    /// Hangs up on everybody and listens no more.
+    pub(crate) async fn close(&self) {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listening) = listening {
+            listening.abort();
+            // Its end is the end of its connections.
+            let _ = listening.await;
+        }
+    }
+
+    fn listen(&self, listener: TcpListener, identity: &Identity) {
+        let acceptor = TlsAcceptor::from(Arc::new(tls(identity)));
+        let serving = self.clone();
+        let task = tokio::spawn(async move {
+            let mut served = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 serving.connections.fetch_add(1, Ordering::SeqCst);
                 let (acceptor, tool) = (acceptor.clone(), serving.clone());
-                tokio::spawn(async move {
+                // What became of a connection is the business of its other side.
+                while served.try_join_next().is_some() {}
+                served.spawn(async move {
                     stream.set_nodelay(true)?;
-                    let mut stream = acceptor.accept(stream).await?;
-                    while let Some(asked) = read(&mut stream).await? {
-                        let answer = tool.note(asked.clone());
-                        if !give(&mut stream, &asked, answer).await? {
-                            break;
-                        }
-                    }
-                    stream.shutdown().await
+                    tool.serve(acceptor.accept(stream).await?).await
                 });
             }
         });
-        tool
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    async fn serve(&self, mut stream: TlsStream<TcpStream>) -> io::Result<()> {
+        while let Some(asked) = read(&mut stream).await? {
+            let answer = self.note(asked.clone());
+            if !give(&mut stream, &asked, answer).await? {
+                break;
+            }
+        }
+        stream.shutdown().await
     }
 
     /// The address as people type it.
@@ -159,6 +195,13 @@ impl Tool {
     /// Once, before anything else.
     pub(crate) fn answer_next(&self, answer: Answer) {
         self.script().next.push_back(answer);
+    }
+
+    /// From now on one after the other, and the last one for good.
+    pub(crate) fn answer_each(&self, answers: Vec<Answer>) {
+        let mut script = self.script();
+        script.next = answers.into();
+        script.always = script.next.pop_back();
     }
 
     /// From now on, at one path.
@@ -204,8 +247,7 @@ impl Tool {
     }
 }
 
-fn tls() -> ServerConfig {
-    let identity = authority().identity();
+fn tls(identity: &Identity) -> ServerConfig {
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
     ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -266,11 +308,7 @@ async fn give(stream: &mut TlsStream<TcpStream>, asked: &Asked, answer: Answer) 
                 [headers, vec![("content-type".to_owned(), "application/json".to_owned())]].concat();
             reply(stream, status, &headers, body.to_string().as_bytes()).await
         }
-        Answer::Silence => {
-            // Ends when the other side hangs up.
-            while stream.read_u8().await.is_ok() {}
-            Ok(false)
-        }
+        Answer::Silence => silence(stream).await,
         Answer::HangUp => Ok(false),
         Answer::Noise => {
             stream.write_all(b"220 mail.example.org ESMTP\r\n").await?;
@@ -280,6 +318,24 @@ async fn give(stream: &mut TlsStream<TcpStream>, asked: &Asked, answer: Answer) 
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf").await?;
             stream.flush().await?;
             Ok(false)
+        }
+        Answer::Bytes(bytes) => {
+            stream.write_all(&bytes).await?;
+            stream.flush().await?;
+            Ok(false)
+        }
+        Answer::Stall(bytes) => {
+            stream.write_all(&bytes).await?;
+            stream.flush().await?;
+            silence(stream).await
+        }
+        Answer::Drip(pause, bytes) => {
+            for byte in bytes {
+                tokio::time::sleep(pause).await;
+                stream.write_all(&[byte]).await?;
+                stream.flush().await?;
+            }
+            Ok(true)
         }
         Answer::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
@@ -299,6 +355,12 @@ async fn give(stream: &mut TlsStream<TcpStream>, asked: &Asked, answer: Answer) 
         }
         Answer::Late(..) => unreachable!("waited for above"),
     }
+}
+
+/// Ends when the other side hangs up.
+async fn silence(stream: &mut TlsStream<TcpStream>) -> io::Result<bool> {
+    while stream.read_u8().await.is_ok() {}
+    Ok(false)
 }
 
 async fn reply(
