@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use consign_core::audit::AuditEntry;
+use consign_core::audit::{AuditEntry, Table};
 use consign_core::catalog::{Fault, Invalid};
 use consign_core::id::{AuditId, KeyId, RequestId, UserId};
 use consign_core::rights::{Right, Rights};
@@ -121,7 +121,22 @@ async fn audit_entry(
     object: Object<'_>,
     changes: Value,
 ) -> Result<(), OpError> {
+    audit_rows(app, tx, actor, action, object, changes, &[]).await
+}
+
+/// The same for a change of rows that decide where secrets go or who may say so: the entry holds what they look like
+/// now, and they must look like that from now on.
+async fn audit_rows(
+    app: &App,
+    tx: &mut Tx,
+    actor: &Actor,
+    action: &str,
+    object: Object<'_>,
+    changes: Value,
+    rows: &[(Table, String)],
+) -> Result<(), OpError> {
     let now = tx.now();
+    let rows = app.records.changed(tx, rows).await?;
     let entry = AuditEntry {
         id: AuditId::new(now),
         at: now,
@@ -136,9 +151,28 @@ async fn audit_entry(
         from: actor.from.map(|address| address.to_string()).unwrap_or_default(),
         request_id: actor.request_id.to_string(),
         result: "done",
+        rows,
     };
     audit_log::append(tx, &entry, &app.audit_key).await?;
     Ok(())
+}
+
+/// Makes a change durable, and then tells the anchor outside the database how far the audit log has come.
+async fn commit(app: &App, mut tx: Tx) -> Result<(), OpError> {
+    let (sequence, link) = audit_log::head(&mut tx).await?;
+    tx.commit().await?;
+    app.records.reached(sequence, &link).await;
+    Ok(())
+}
+
+/// Nothing is built on a row that was changed behind our back.
+async fn require_as_saved(app: &App, tx: &mut Tx, (table, id): &(Table, String)) -> Result<(), OpError> {
+    if app.records.fits(tx, *table, id).await? {
+        return Ok(());
+    }
+    let sentence = "This is not as it was saved last: the database was changed outside Consign. \
+                    Save it whole, with every secret entered again, or delete it";
+    Err(OpError::WrongState(sentence.to_owned()))
 }
 
 /// Why an operation was not done. Nothing was changed.

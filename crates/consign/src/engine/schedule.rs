@@ -38,6 +38,7 @@ impl Engine {
             self.clone().set_clock().await?;
         }
         if self.snapshots.refresh_if_changed().await? {
+            self.mark_misfits().await?;
             self.wake_all();
         }
         self.put_back_surplus().await;

@@ -1,5 +1,6 @@
 //! Credentials: create, edit, delete, and what may be shown of them.
 
+use consign_core::audit::Table;
 use consign_core::auth::AUTHORIZATION_TYPES;
 use consign_core::catalog::{Entry, Protocol};
 use consign_core::credential::{Change, Credential, Draft, Mode, Rate, Save, StoredSecret};
@@ -13,7 +14,10 @@ use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials};
 use serde_json::{Map, Value, json};
 
-use super::{Actor, IfMatch, Object, OpError, Sent, Usage, audit_entry, differences, not_unique};
+use super::{
+    Actor, IfMatch, Object, OpError, Sent, Usage, audit_rows, commit, differences, not_unique,
+    require_as_saved,
+};
 use crate::App;
 
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
@@ -71,8 +75,9 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     }
     insert_unique(credentials::insert(&mut tx, &credential).await, &name)?;
     let object = object(&credential);
-    audit_entry(app, &mut tx, actor, "Created credential", object, differences(&Value::Null, &value)).await?;
-    tx.commit().await?;
+    let changes = differences(&Value::Null, &value);
+    audit_rows(app, &mut tx, actor, "Created credential", object, changes, &[row(&credential)]).await?;
+    commit(app, tx).await?;
     Ok(value)
 }
 
@@ -166,11 +171,17 @@ async fn save(
         judge_destination(app, &draft.origin).await?;
     }
     let secrets_replaced = draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
+    // What is sent whole, every secret included, keeps nothing of the row that is there.
+    let whole = matches!(rest, Rest::Dropped)
+        && draft.secrets.values().all(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
     let repaired = secrets_replaced || draft.origin != seen.origin;
     let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, Some(&seen));
 
     let mut tx = app.store.begin().await?;
+    if !whole {
+        require_as_saved(app, &mut tx, &row(&seen)).await?;
+    }
     let taken = credentials::find_by_name(&mut tx, &name).await?;
     if taken.is_some_and(|other| other.id != credential.id) {
         return Err(not_unique("credential", name.as_str()));
@@ -185,8 +196,9 @@ async fn save(
     let old = shown(&mut tx, &seen, now).await?;
     let new = shown(&mut tx, &credential, now).await?;
     let action = action(&seen, &credential);
-    audit_entry(app, &mut tx, actor, &action, object(&credential), differences(&old, &new)).await?;
-    tx.commit().await?;
+    let changes = differences(&old, &new);
+    audit_rows(app, &mut tx, actor, &action, object(&credential), changes, &[row(&credential)]).await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
 }
@@ -246,12 +258,19 @@ pub async fn delete(
     if !users.is_empty() && !hold_linked {
         return Err(OpError::StillUsed(users));
     }
+    let mut rows = vec![row(&credential)];
+    for user in &users {
+        // One that was changed behind our back stays known as such.
+        if app.records.fits(&mut tx, Table::Connector, &user.id).await? {
+            rows.push((Table::Connector, user.id.clone()));
+        }
+    }
     connectors::lose_credential(&mut tx, credential.id, &credential.name, now).await?;
     credentials::delete(&mut tx, credential.id).await?;
     let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
     let changes = json!({ "connectors": names });
-    audit_entry(app, &mut tx, actor, "Deleted credential", object(&credential), changes).await?;
-    tx.commit().await?;
+    audit_rows(app, &mut tx, actor, "Deleted credential", object(&credential), changes, &rows).await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(Deleted { name: credential.name.to_string(), connectors: users })
 }
@@ -419,4 +438,8 @@ fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), Op
 
 fn object(credential: &Credential) -> Object<'_> {
     Object { kind: "credential", id: credential.id.to_string(), name: credential.name.as_str() }
+}
+
+fn row(credential: &Credential) -> (Table, String) {
+    (Table::Credential, credential.id.to_string())
 }

@@ -13,7 +13,7 @@ use consign_store::{Db, Listed, Page, attempts, credentials, deliveries, events}
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Actor, Object, OpError, audit_entry};
+use super::{Actor, Object, OpError, audit_entry, commit};
 use crate::App;
 
 /// A page of deliveries, newest first.
@@ -93,7 +93,7 @@ pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, O
     deliveries::insert(&mut tx, &new, old.event, now).await?;
     let object = object(&line);
     audit_entry(app, &mut tx, actor, "Replayed delivery", object, json!({ "delivery": new.id })).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     app.engine.wake_all();
     find_unchecked(app, new.id).await
 }
@@ -169,7 +169,7 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
         return Err(OpError::WrongState(sentence.to_owned()));
     }
     audit_entry(app, &mut tx, actor, action, object(&line), Value::Null).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     app.engine.wake_all();
     find_unchecked(app, id).await
 }
@@ -359,6 +359,9 @@ fn repair(delivery: &Delivery) -> &'static str {
         Some(HoldReason::SignInRefused) => "Replace the secret of the credential, and it continues.",
         Some(HoldReason::NotAllowed) => "Check the role of the account, then resume the webhook.",
         Some(HoldReason::DestinationBlocked) => "The operator of this server can allow it with egress.allow.",
+        Some(HoldReason::NotAsSaved) => {
+            "Look at the settings of the webhook and save them, or put the database right."
+        }
         Some(HoldReason::NotRendered) => "Edit the webhook, and it continues.",
         Some(HoldReason::RepeatedCrash | HoldReason::NoAnswer) => {
             "Decide: send it again, mark it as delivered, or cancel it."

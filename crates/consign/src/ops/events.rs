@@ -10,7 +10,7 @@ use consign_store::events::{EventFilter, StoredEvent};
 use consign_store::{Listed, Page, deliveries, events};
 use serde_json::{Value, json};
 
-use super::{Actor, Object, OpError, Sent, audit_entry, invalid};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, invalid};
 use crate::App;
 use crate::engine::AcceptedEvent;
 use crate::telemetry;
@@ -89,7 +89,7 @@ pub(super) async fn accept_test(
     let mut tx = app.store.begin().await?;
     let object = Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() };
     audit_entry(app, &mut tx, actor, "Sent test event", object, json!({ "event": event.id })).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     let mut accepted = app.engine.accept_for(vec![event], connector).await?;
     let delivery = accepted.pop().and_then(|event| event.deliveries.first().map(|(id, _)| *id));
     delivery.ok_or(OpError::NotFound("webhook"))
@@ -173,7 +173,7 @@ pub(super) async fn open_for(app: &App, actor: &Actor, id: EventId) -> Result<Ev
     let mut tx = app.store.begin().await?;
     let object = Object { kind: "event", id: id.to_string(), name: &event.event_type };
     audit_entry(app, &mut tx, actor, "Opened payload", object, Value::Null).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     Ok(event)
 }
 

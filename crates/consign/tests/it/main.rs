@@ -48,6 +48,7 @@ mod outcomes;
 mod repairs;
 mod replicas;
 mod rights;
+mod rollback;
 mod starting;
 mod throttling;
 mod wire;
