@@ -2,6 +2,7 @@
 //! CLI; reads may go straight to the store.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use consign_core::audit::{AuditEntry, Table};
 use consign_core::catalog::{Fault, Invalid};
@@ -38,6 +39,8 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     /// The request it acts in.
     pub request_id: RequestId,
+    /// What is kept with a change, when the request is one that is done once.
+    pub asked: OnceLock<idempotency::Asked>,
 }
 
 /// A person, a program, or Consign itself.
@@ -64,7 +67,12 @@ pub enum ActorKind {
 impl Actor {
     /// Consign itself.
     pub fn system(now: Timestamp) -> Self {
-        Self { kind: ActorKind::System, rights: Rights::all(), from: None, request_id: RequestId::new(now) }
+        Self::new(ActorKind::System, Rights::all(), None, RequestId::new(now))
+    }
+
+    /// Somebody who acts in one request.
+    pub fn new(kind: ActorKind, rights: Rights, from: Option<IpAddr>, request_id: RequestId) -> Self {
+        Self { kind, rights, from, request_id, asked: OnceLock::new() }
     }
 
     /// The one policy question: deny unless the right is there.
@@ -163,6 +171,12 @@ async fn commit(app: &App, mut tx: Tx) -> Result<(), OpError> {
     tx.commit().await?;
     app.records.reached(sequence, &link).await;
     Ok(())
+}
+
+/// The same, and with it is kept what a repeat of the request is answered.
+async fn commit_answered(app: &App, actor: &Actor, mut tx: Tx, made: &Value) -> Result<(), OpError> {
+    idempotency::keep(app, actor, &mut tx, made).await?;
+    commit(app, tx).await
 }
 
 /// Nothing is built on a row that was changed behind our back.

@@ -12,7 +12,7 @@ use consign_core::time::Timestamp;
 use consign_store::{PAGE_ITEMS_MAX as KEYS_SHOWN_MAX, Page, api_keys};
 use serde_json::{Value, json};
 
-use super::{Actor, ActorKind, Object, OpError, Sent, audit_rows, commit};
+use super::{Actor, ActorKind, Object, OpError, Sent, audit_rows, commit, commit_answered};
 use crate::App;
 
 const NAME_CHARS_MAX: usize = 80;
@@ -49,7 +49,7 @@ pub fn authenticate(
         return Err(KeyRefused::Ended);
     }
     app.engine.key_used(id);
-    Ok(Actor { kind: ActorKind::Key { id, name: key.name.clone() }, rights: key.rights, from, request_id })
+    Ok(Actor::new(ActorKind::Key { id, name: key.name.clone() }, key.rights, from, request_id))
 }
 
 /// All API keys, newest first.
@@ -82,9 +82,12 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<(Value, Secr
     api_keys::insert(&mut tx, &key).await?;
     let changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });
     audit_rows(app, &mut tx, actor, "Created API key", object(&key), changes, &[row(&key)]).await?;
-    commit(app, tx).await?;
+    let shown = show(&key, now);
+    let mut made = shown.clone();
+    made["text"] = json!(text.expose());
+    commit_answered(app, actor, tx, &made).await?;
     app.engine.changed().await;
-    Ok((show(&key, now), text))
+    Ok((shown, text))
 }
 
 fn read(sent: Sent, now: Timestamp) -> Result<(String, Rights, Option<Timestamp>), OpError> {

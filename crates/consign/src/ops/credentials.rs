@@ -15,8 +15,8 @@ use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors
 use serde_json::{Map, Value, json};
 
 use super::{
-    Actor, IfMatch, Object, OpError, Sent, Usage, audit_rows, commit, differences, not_unique,
-    require_as_saved,
+    Actor, IfMatch, Object, OpError, Sent, Usage, audit_rows, commit, commit_answered, differences,
+    not_unique, require_as_saved,
 };
 use crate::App;
 
@@ -77,7 +77,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     let object = object(&credential);
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created credential", object, changes, &[row(&credential)]).await?;
-    commit(app, tx).await?;
+    commit_answered(app, actor, tx, &value).await?;
     Ok(value)
 }
 

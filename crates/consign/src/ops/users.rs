@@ -68,7 +68,7 @@ impl SignedIn {
     /// The person as an actor. Everyone who signs in is an administrator so far.
     pub fn actor(&self, from: Option<IpAddr>, request_id: RequestId) -> Actor {
         let kind = ActorKind::User { id: self.id, name: self.name.clone() };
-        Actor { kind, rights: Rights::all(), from, request_id }
+        Actor::new(kind, Rights::all(), from, request_id)
     }
 }
 
@@ -238,7 +238,7 @@ async fn is_as_saved(app: &App, db: &mut Db, user: &User) -> Result<bool, OpErro
 
 fn acting(user: &User, from: Option<IpAddr>, now: Timestamp) -> Actor {
     let kind = ActorKind::User { id: user.id, name: user.name.clone() };
-    Actor { kind, rights: Rights::all(), from, request_id: RequestId::new(now) }
+    Actor::new(kind, Rights::all(), from, RequestId::new(now))
 }
 
 fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, String), OpError> {

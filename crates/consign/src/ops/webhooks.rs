@@ -14,8 +14,8 @@ use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliv
 use serde_json::{Map, Value, json};
 
 use super::{
-    Actor, IfMatch, Object, OpError, Sent, audit_entry, audit_rows, commit, differences, invalid, not_unique,
-    require_as_saved,
+    Actor, IfMatch, Object, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, differences,
+    invalid, not_unique, require_as_saved,
 };
 use crate::App;
 
@@ -90,7 +90,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
         .await?;
-    commit(app, tx).await?;
+    commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
 }
@@ -272,7 +272,7 @@ async fn set_state(
     audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
     let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
     let value = shown(&mut tx, &connector, now).await?;
-    commit(app, tx).await?;
+    commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
 }
