@@ -1,6 +1,9 @@
-//! The audit record, and the chain that shows when one was changed, removed or reordered.
+//! The audit record, the chain that shows when one was changed, removed or reordered, and what the records say the
+//! protected rows look like: a row that looks otherwise was changed, added or put back behind our back.
 
-use serde::Serialize;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::AuditId;
@@ -36,6 +39,57 @@ pub struct AuditEntry {
     pub request_id: String,
     /// `done` or `refused`.
     pub result: &'static str,
+    /// The protected rows as this left them.
+    pub rows: Rows,
+}
+
+/// The tables whose rows decide where secrets go and who may say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// Credentials with their sealed secrets.
+    Credential,
+    /// Webhooks.
+    Connector,
+    /// People who sign in.
+    User,
+    /// API keys.
+    ApiKey,
+}
+
+impl Table {
+    /// All.
+    pub const ALL: &'static [Self] = &[Self::Credential, Self::Connector, Self::User, Self::ApiKey];
+}
+
+/// A protected row as a change left it: a keyed hash, or `None` when the change removed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imprint(pub Table, pub String, pub Option<String>);
+
+impl Imprint {
+    /// Of a row in its canonical text; `None`: there is no such row.
+    pub fn of(key: &DerivedKey, table: Table, id: &str, row: Option<&str>) -> Self {
+        let hash = row.map(|row| {
+            let framed = serde_json::json!(["row", table, id, row]).to_string();
+            key.authenticate(framed.as_bytes())
+        });
+        Self(table, id.to_owned(), hash)
+    }
+}
+
+/// What a record says about protected rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rows {
+    /// These are like this from now on; of the others it says nothing.
+    Changed(Vec<Imprint>),
+    /// These are all there are: whoever runs this server took them as they were found.
+    Accepted(Vec<Imprint>),
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::Changed(Vec::new())
+    }
 }
 
 impl AuditEntry {
@@ -60,6 +114,7 @@ impl AuditEntry {
             self.from,
             self.request_id,
             self.result,
+            self.rows,
         ])
         .to_string()
     }
@@ -68,6 +123,126 @@ impl AuditEntry {
 /// The keyed hash that links a stored record to the one before it.
 pub fn chain(key: &DerivedKey, sequence: i64, before: &str, stored: &str) -> String {
     key.authenticate(format!("{sequence}\n{before}\n{stored}").as_bytes())
+}
+
+/// What the audit records say, as far as they were read: where the chain stands, whether it is whole, and how each
+/// protected row must look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    sequence: i64,
+    link: String,
+    broken: Option<i64>,
+    rows: HashMap<(Table, String), String>,
+}
+
+impl Ledger {
+    /// Reads the next record; `None` for what is not one. It counts only when it follows on the one before.
+    pub fn follow(
+        &mut self,
+        key: &DerivedKey,
+        sequence: i64,
+        stored: &str,
+        link: String,
+        rows: Option<Rows>,
+    ) {
+        let place = self.sequence + 1;
+        let whole = sequence == place && chain(key, sequence, &self.link, stored) == link;
+        match rows.filter(|_| whole) {
+            Some(Rows::Changed(imprints)) => self.take(imprints),
+            Some(Rows::Accepted(imprints)) => {
+                self.broken = None;
+                self.rows.clear();
+                self.take(imprints);
+            }
+            None => self.broken = self.broken.or(Some(place)),
+        }
+        (self.sequence, self.link) = (sequence, link);
+    }
+
+    /// Compares with the newest record that there should be.
+    pub fn end_at(&mut self, sequence: i64, link: &str) {
+        let place = match self.sequence {
+            ours if ours > sequence => sequence + 1,
+            ours if ours < sequence => ours + 1,
+            _ if self.link != link => sequence,
+            _ => return,
+        };
+        self.broken = self.broken.or(Some(place));
+    }
+
+    /// The place of the newest record that was read.
+    pub fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
+    /// Its link.
+    pub fn link(&self) -> &str {
+        &self.link
+    }
+
+    /// The first place at which a record was changed, removed, added or moved.
+    pub fn broken(&self) -> Option<i64> {
+        self.broken
+    }
+
+    /// Whether a row looks as the records say. A row that no record knows does not.
+    pub fn knows(&self, row: &Imprint) -> bool {
+        let Imprint(table, id, hash) = row;
+        self.rows.get(&(*table, id.clone())) == hash.as_ref()
+    }
+
+    /// The rows of a table that there must be.
+    pub fn ids(&self, table: Table) -> impl Iterator<Item = &str> {
+        self.rows.keys().filter(move |(of, _)| *of == table).map(|(_, id)| id.as_str())
+    }
+
+    fn take(&mut self, imprints: Vec<Imprint>) {
+        for Imprint(table, id, hash) in imprints {
+            match hash {
+                Some(hash) => self.rows.insert((table, id), hash),
+                None => self.rows.remove(&(table, id)),
+            };
+        }
+    }
+}
+
+/// What is kept outside the database: the newest record that this process has seen on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Which installation.
+    pub installation: String,
+    /// Its place in the chain.
+    pub sequence: i64,
+    /// Its link.
+    pub link: String,
+}
+
+impl Anchor {
+    /// The lines of the file.
+    pub fn text(&self) -> String {
+        format!("consign audit anchor 1\n{}\n{}\n{}\n", self.installation, self.sequence, self.link)
+    }
+
+    /// Reads the lines of the file; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let parts = (lines.next()?, lines.next()?, lines.next()?.parse().ok()?, lines.next()?, lines.next());
+        match parts {
+            ("consign audit anchor 1", installation, sequence, link, None) if sequence >= 0 => {
+                Some(Self { installation: installation.to_owned(), sequence, link: link.to_owned() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a log goes on from here: it holds this record, at this place. `link_there` is the link that the log
+    /// has at the place of this anchor.
+    pub fn is_kept(&self, ledger: &Ledger, link_there: Option<&str>) -> bool {
+        match self.sequence {
+            0 => true,
+            place => place <= ledger.sequence() && link_there == Some(self.link.as_str()),
+        }
+    }
 }
 
 #[cfg(test)]

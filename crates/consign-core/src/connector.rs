@@ -74,6 +74,8 @@ pub enum HeldBy {
     NotAllowed,
     /// The destination is blocked by the egress rules.
     DestinationBlocked,
+    /// It is not as it was saved last.
+    NotAsSaved,
 }
 
 impl ConnectorState {
@@ -87,6 +89,7 @@ impl ConnectorState {
         Self::Held(HeldBy::CredentialLocked),
         Self::Held(HeldBy::NotAllowed),
         Self::Held(HeldBy::DestinationBlocked),
+        Self::Held(HeldBy::NotAsSaved),
         Self::PausedAfterFailures,
         Self::CredentialMissing,
     ];
@@ -102,6 +105,7 @@ impl ConnectorState {
             Self::Held(HeldBy::CredentialLocked) => "held_credential_locked",
             Self::Held(HeldBy::NotAllowed) => "held_not_allowed",
             Self::Held(HeldBy::DestinationBlocked) => "held_destination_blocked",
+            Self::Held(HeldBy::NotAsSaved) => "held_not_as_saved",
             Self::PausedAfterFailures => "paused_after_failures",
             Self::CredentialMissing => "credential_missing",
         }
@@ -146,6 +150,7 @@ impl ConnectorState {
             Self::Held(HeldBy::CredentialLocked) => Some(HoldReason::CredentialLocked),
             Self::Held(HeldBy::NotAllowed) => Some(HoldReason::NotAllowed),
             Self::Held(HeldBy::DestinationBlocked) => Some(HoldReason::DestinationBlocked),
+            Self::Held(HeldBy::NotAsSaved) => Some(HoldReason::NotAsSaved),
             Self::PausedAfterFailures => Some(HoldReason::PausedAfterFailures),
             Self::CredentialMissing => Some(HoldReason::CredentialMissing),
         }

@@ -78,6 +78,8 @@ pub enum HoldReason {
     NotAllowed,
     /// The egress rules block the destination.
     DestinationBlocked,
+    /// The connector was changed behind our back.
+    NotAsSaved,
     /// The request could not be made.
     NotRendered,
     /// Sending it stopped the program five times.
@@ -100,6 +102,7 @@ impl HoldReason {
         Self::ReconnectNeeded,
         Self::NotAllowed,
         Self::DestinationBlocked,
+        Self::NotAsSaved,
         Self::NotRendered,
         Self::RepeatedCrash,
         Self::NoAnswer,
@@ -117,6 +120,7 @@ impl HoldReason {
             Self::ReconnectNeeded => "reconnect_needed",
             Self::NotAllowed => "not_allowed",
             Self::DestinationBlocked => "destination_blocked",
+            Self::NotAsSaved => "not_as_saved",
             Self::NotRendered => "not_rendered",
             Self::RepeatedCrash => "repeated_crash",
             Self::NoAnswer => "no_answer",
@@ -134,6 +138,7 @@ impl HoldReason {
             Self::NotAuthorized | Self::ReconnectNeeded => "Someone must approve access.",
             Self::NotAllowed => "The tool does not allow this request (403).",
             Self::DestinationBlocked => "This server may not call the address.",
+            Self::NotAsSaved => "The connector was changed outside Consign.",
             Self::NotRendered => "The request could not be made.",
             Self::RepeatedCrash => "Sending it stopped the program five times.",
             Self::NoAnswer => "No answer came. It may have been processed.",
@@ -216,6 +221,8 @@ pub enum Refusal {
     CredentialLocked,
     /// The egress rules block the address; the rule or range in words.
     DestinationBlocked(String),
+    /// The connector is not as it was saved last.
+    NotAsSaved,
     /// The request could not be made of the event; what could not be filled in.
     NotRendered(String),
     /// The token address gave no token for a passing reason; it is asked again at this time.
@@ -252,6 +259,7 @@ impl Outcome {
             Self::Unreachable { reason: Unreached::Connect } => "connect",
             Self::Unreachable { reason: Unreached::Tls } => "tls",
             Self::Refused { refusal: Refusal::CredentialMissing | Refusal::CredentialLocked } => "credential",
+            Self::Refused { refusal: Refusal::NotAsSaved } => "not_as_saved",
             Self::Refused { refusal: Refusal::DestinationBlocked(_) } => "blocked",
             Self::Refused { refusal: Refusal::NotRendered(_) } => "not_rendered",
             Self::Refused { refusal: Refusal::TokenAway { .. } } => "token",
@@ -432,6 +440,7 @@ fn refused(refusal: &Refusal, now: Timestamp) -> Verdict {
             (wait, Some(LaneChange::Hold(HeldBy::CredentialLocked)), Some(CredentialLesson::Locked))
         }
         Refusal::DestinationBlocked(_) => (wait, Some(LaneChange::Hold(HeldBy::DestinationBlocked)), None),
+        Refusal::NotAsSaved => (wait, Some(LaneChange::Hold(HeldBy::NotAsSaved)), None),
         Refusal::NotRendered(_) => (Next::Hold(HoldReason::NotRendered), None, None),
     };
     Verdict { next, lane, credential }

@@ -37,6 +37,11 @@ impl Sealed {
         &self.0
     }
 
+    /// What stays when only the data key is wrapped anew; the whole text if it has not the form of a sealed value.
+    pub fn ciphertext(&self) -> &str {
+        self.0.rsplit('.').next().unwrap_or(&self.0)
+    }
+
     /// The key that sealed it, if the text has the form of a sealed value.
     pub fn key_id(&self) -> Option<&str> {
         self.0.strip_prefix("v1.")?.split('.').next()

@@ -1,7 +1,7 @@
 //! The audit log: appended in the transaction of the change, never updated, never deleted, chained by a
 //! keyed hash.
 
-use consign_core::audit::{AuditEntry, chain};
+use consign_core::audit::{AuditEntry, Ledger, Rows};
 use consign_core::id::AuditId;
 use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
@@ -139,28 +139,56 @@ pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<List
 /// When the database cannot be read. A broken chain is a value.
 pub async fn verify(db: &mut Db, key: &DerivedKey) -> Result<Result<Verified, BrokenAt>, StoreError> {
     let (head_sequence, head_link) = head(db).await?;
-    let (mut sequence, mut link) = (0, String::new());
+    let mut ledger = Ledger::default();
+    follow(db, key, &mut ledger).await?;
+    ledger.end_at(head_sequence, &head_link);
+    Ok(match ledger.broken() {
+        Some(place) => Err(BrokenAt(place)),
+        None => Ok(Verified { entries: head_sequence, head: head_link }),
+    })
+}
+
+/// Reads the entries that a ledger has not seen. Never call it in a transaction that has appended one: what is not
+/// committed may never have been.
+///
+/// # Errors
+/// When the database cannot be read. A broken chain is noted in the ledger.
+pub async fn follow(db: &mut Db, key: &DerivedKey, ledger: &mut Ledger) -> Result<(), StoreError> {
     loop {
         let query = sqlx::query("select * from audit where sequence > $1 order by sequence limit $2");
-        let rows = query.bind(sequence).bind(VERIFY_ROWS).fetch_all(&mut *db).await?;
+        let rows = query.bind(ledger.sequence()).bind(VERIFY_ROWS).fetch_all(&mut *db).await?;
         for row in &rows {
-            sequence += 1;
-            match next_link(row, key, sequence, &link)? {
-                Some(next) if sequence <= head_sequence => link = next,
-                _ => return Ok(Err(BrokenAt(sequence))),
-            }
+            let columns = Row(row);
+            let (stored, link) = (columns.text("stored")?, columns.text("link")?);
+            ledger.follow(key, columns.number("sequence")?, &stored, link, agreeing(row)?);
         }
-        if rows.is_empty() {
-            break;
+        if rows.len() < usize::try_from(VERIFY_ROWS).unwrap_or(usize::MAX) {
+            return Ok(());
         }
     }
-    if sequence != head_sequence {
-        return Ok(Err(BrokenAt(sequence + 1)));
-    }
-    if link != head_link {
-        return Ok(Err(BrokenAt(sequence)));
-    }
-    Ok(Ok(Verified { entries: sequence, head: link }))
+}
+
+/// Lets the log go on behind its last entry, where the head says something else.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn mend_head(db: &mut Db) -> Result<(), StoreError> {
+    sqlx::query(
+        "update audit_head set sequence = coalesce((select max(sequence) from audit), 0),
+           link = coalesce((select link from audit order by sequence desc limit 1), '') where one = 1",
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The link of one entry.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn link_at(db: &mut Db, sequence: i64) -> Result<Option<String>, StoreError> {
+    let query = sqlx::query("select link from audit where sequence = $1").bind(sequence);
+    query.fetch_optional(db).await?.map(|row| Row(&row).text("link")).transpose()
 }
 
 /// The sequence and link of the newest entry: to be kept outside the database too, because whoever rolls
@@ -173,27 +201,38 @@ pub async fn head(db: &mut Db) -> Result<(i64, String), StoreError> {
     Ok((Row(&row).number("sequence")?, Row(&row).text("link")?))
 }
 
-/// The link of an entry; `None` when it does not follow on the one before.
-fn next_link(
-    row: &AnyRow,
-    key: &DerivedKey,
-    sequence: i64,
-    before: &str,
-) -> Result<Option<String>, StoreError> {
+/// What an entry says of protected rows; `None` when it is no entry, or the columns beside it say something else.
+fn agreeing(row: &AnyRow) -> Result<Option<Rows>, StoreError> {
     let columns = Row(row);
-    let (stored, link) = (columns.text("stored")?, columns.text("link")?);
-    let whole = columns.number("sequence")? == sequence && chain(key, sequence, before, &stored) == link;
-    let Ok(record) = read(row) else { return Ok(None) };
+    let Ok((record, rows)) = read_all(row) else { return Ok(None) };
     let agrees = record.object_id == columns.text("object_id")?
         && record.actor_id == columns.text("actor_id")?
         && record.at == columns.time("at")?;
-    Ok((whole && agrees).then_some(link))
+    Ok(agrees.then_some(rows))
 }
 
 /// An entry is what its link authenticates, not the columns beside it.
 fn read(row: &AnyRow) -> Result<AuditRecord, StoreError> {
-    type Parts =
-        (String, i64, String, String, String, String, String, String, String, Value, String, String, String);
+    Ok(read_all(row)?.0)
+}
+
+fn read_all(row: &AnyRow) -> Result<(AuditRecord, Rows), StoreError> {
+    type Parts = (
+        String,
+        i64,
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+        Value,
+        String,
+        String,
+        String,
+        Rows,
+    );
     let row = Row(row);
     let (
         id,
@@ -209,8 +248,9 @@ fn read(row: &AnyRow) -> Result<AuditRecord, StoreError> {
         from,
         request_id,
         result,
+        rows,
     ): Parts = row.json("stored")?;
-    Ok(AuditRecord {
+    let record = AuditRecord {
         sequence: row.number("sequence")?,
         id: id.parse().map_err(|_| damaged("audit.stored"))?,
         at: Timestamp::from_millis(at),
@@ -225,5 +265,6 @@ fn read(row: &AnyRow) -> Result<AuditRecord, StoreError> {
         from,
         request_id,
         result,
-    })
+    };
+    Ok((record, rows))
 }

@@ -66,14 +66,24 @@ pub async fn reserve(
     }
 }
 
-/// Keeps the answer: its status and its sealed body.
+/// Keeps the answer: its status and its sealed body. `false`, and no change, when the key is no longer ours: it was
+/// given free, and somebody else may be at it.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn finish(db: &mut Db, key: &str, caller: &str, status: u16, body: &str) -> Result<(), StoreError> {
-    let query = sqlx::query("update idempotency set status = $1, body = $2 where caller = $3 and key = $4");
-    query.bind(i64::from(status)).bind(body).bind(caller).bind(key).execute(db).await?;
-    Ok(())
+pub async fn finish(
+    db: &mut Db,
+    key: &str,
+    caller: &str,
+    fingerprint: &str,
+    (status, body): (u16, &str),
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "update idempotency set status = $1, body = $2
+         where caller = $3 and key = $4 and fingerprint = $5 and status is null",
+    );
+    let query = query.bind(i64::from(status)).bind(body).bind(caller).bind(key).bind(fingerprint);
+    Ok(query.execute(db).await?.rows_affected() == 1)
 }
 
 /// Gives a key free whose request came to nothing.

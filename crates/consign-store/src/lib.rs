@@ -44,6 +44,7 @@ pub mod events;
 pub mod api_keys;
 pub mod audit;
 pub mod idempotency;
+pub mod protected;
 pub mod sessions;
 pub mod users;
 
@@ -78,6 +79,16 @@ impl Store {
     /// When the database cannot be reached, is newer than the program, belongs to another process, or
     /// refuses a setting that keeps the data safe.
     pub async fn open(url: &DatabaseUrl, max_connections: u32) -> Result<Self, StoreError> {
+        let store = Self::connect(url, max_connections).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Connects, and changes nothing: the key ring is judged before [`Store::migrate`].
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn connect(url: &DatabaseUrl, max_connections: u32) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let store = match url.sqlite_path() {
             Some(path) => {
@@ -89,8 +100,16 @@ impl Store {
                 Self::of(pool.clone(), pool, None)
             }
         };
-        migrate::run(&store).await?;
+        migrate::judge(&store).await?;
         Ok(store)
+    }
+
+    /// Brings the database to the version of this program.
+    ///
+    /// # Errors
+    /// When a migration fails; those before it stay.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migrate::run(self).await
     }
 
     fn of(writing: AnyPool, reading: AnyPool, lock: Option<sqlite::FileLock>) -> Self {
@@ -128,6 +147,21 @@ impl Store {
         Ok(Reader { inner, now })
     }
 
+    /// A view of the database as it is at its first query: what is read through it fits together.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn view(&self) -> Result<Tx, StoreError> {
+        let begin = if self.is_postgres() {
+            "begin isolation level repeatable read read only"
+        } else {
+            "begin deferred"
+        };
+        let mut inner = self.0.reading.begin_with(begin).await?;
+        let now = self.now_on(&mut inner).await?;
+        Ok(Tx { inner, now })
+    }
+
     /// The clock of the database: on SQLite that of this host, without a query.
     ///
     /// # Errors
@@ -152,7 +186,12 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn installation(&self, key: &str) -> Result<Option<String>, StoreError> {
-        installation::get(&mut *self.read().await?, key).await
+        let mut db = self.read().await?;
+        if migrate::has_table(&mut db, "installation").await? {
+            installation::get(&mut db, key).await
+        } else {
+            Ok(None)
+        }
     }
 
     /// Whether several replicas may share this database.

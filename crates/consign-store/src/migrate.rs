@@ -21,22 +21,38 @@ pub(crate) async fn run(store: &Store) -> Result<(), StoreError> {
         }
         tries += 1;
     }
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful of migrations");
-    let found = version(&mut *store.read().await?).await?;
-    if found > known {
-        return Err(StoreError::NewerDatabase { found, known });
-    }
+    judge(store).await?;
     for (version, text) in (1..).zip(MIGRATIONS) {
         apply(store, version, text).await?;
     }
     Ok(())
 }
 
-/// The newest migration that the database has.
+/// Refuses a database that a newer program changed.
+pub(crate) async fn judge(store: &Store) -> Result<(), StoreError> {
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful of migrations");
+    let found = version(&mut *store.read().await?).await?;
+    if found > known { Err(StoreError::NewerDatabase { found, known }) } else { Ok(()) }
+}
+
+/// The newest migration that the database has; 0 for one without tables.
 pub(crate) async fn version(db: &mut Db) -> Result<i64, StoreError> {
+    if !has_table(db, "schema_version").await? {
+        return Ok(0);
+    }
     let row =
         sqlx::query("select coalesce(max(version), 0) as version from schema_version").fetch_one(db).await?;
     Ok(row.try_get("version")?)
+}
+
+/// Whether the database has a table.
+pub(crate) async fn has_table(db: &mut Db, name: &str) -> Result<bool, StoreError> {
+    let text = if is_postgres(db) {
+        "select count(*) from pg_tables where schemaname = current_schema() and tablename = $1"
+    } else {
+        "select count(*) from sqlite_master where type = 'table' and name = $1"
+    };
+    Ok(sqlx::query(text).bind(name).fetch_one(db).await?.try_get::<i64, _>(0)? > 0)
 }
 
 async fn create_version_table(store: &Store) -> Result<(), StoreError> {

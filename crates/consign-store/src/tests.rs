@@ -25,6 +25,7 @@ mod audit;
 mod decisions;
 mod events_of;
 mod open;
+mod protected;
 mod queue;
 mod records;
 mod retention;

@@ -8,11 +8,11 @@ use consign_core::secret::Secret;
 use consign_core::target::Binding;
 use consign_core::time::Timestamp;
 use consign_core::vault::{DerivedKey, KeyRing, OpenError, Place, Sealed, Vault};
-use consign_store::{Store, StoreError, installation};
+use consign_store::{Db, Store, StoreError, installation};
 use consign_transport::{Network, Settings};
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys};
+use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::users::SignInBrake;
 
@@ -32,7 +32,9 @@ pub struct App {
     /// What seals and opens.
     pub vault: Arc<Vault>,
     /// The key of the audit chain.
-    pub audit_key: DerivedKey,
+    pub audit_key: Arc<DerivedKey>,
+    /// What the audit log says about the rows that must not be changed behind our back.
+    pub records: Arc<Records>,
     /// Accepts, delivers.
     pub engine: Arc<Engine>,
     /// Slows guesses of passwords.
@@ -58,6 +60,9 @@ pub enum StartError {
     /// Something in the database was changed or damaged.
     #[error("the installation record does not open")]
     Damaged(#[source] OpenError),
+    /// The audit log says that the database is not what it should be.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// An option does not fit.
     #[error("{0}")]
     Config(String),
@@ -69,8 +74,25 @@ impl App {
     /// # Errors
     /// When the key ring does not fit, or the database cannot be used.
     pub async fn start(config: Config, ring: KeyRing, store: Store) -> Result<Arc<Self>, StartError> {
-        let (vault, audit_key) = unlock(&store, &ring).await?;
-        let vault = Arc::new(vault);
+        Self::start_on(config, ring, store, false).await
+    }
+
+    /// Starts; with `accept_rollback` even when the database is older than it was or was changed behind our back.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_on(
+        config: Config,
+        ring: KeyRing,
+        store: Store,
+        accept_rollback: bool,
+    ) -> Result<Arc<Self>, StartError> {
+        let own = unlock(&store, &ring).await?;
+        let (vault, audit_key) = (Arc::new(own.vault), Arc::new(own.audit_key));
+        let folder = &config.data.dir;
+        let records =
+            Records::open(&store, audit_key.clone(), folder, &own.installation, accept_rollback).await?;
+        let records = Arc::new(records);
         let extra_roots = config.extra_roots().map_err(StartError::Config)?;
         let network = Network::new(Settings {
             egress: config.egress().map_err(StartError::Config)?,
@@ -89,16 +111,29 @@ impl App {
                 deliveries: days(config.retention.delivery_days),
             },
         };
-        let engine = Engine::start(settings, store.clone(), vault.clone(), network).await?;
+        let engine = Engine::start(settings, store.clone(), vault.clone(), network, records.clone()).await?;
         Ok(Arc::new(Self {
             config,
             store,
             vault,
             audit_key,
+            records,
             engine,
             sign_ins: SignInBrake::default(),
             tests: TestBrake::default(),
         }))
+    }
+
+    /// Whether the ring opens what the database holds; an empty one fits every ring. Nothing is changed, so this can
+    /// be asked before a newer program migrates.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn judge_key(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
+        match store.installation(INSTALLATION).await? {
+            Some(id) => open_own(&mut *store.read().await?, ring, id).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The time, by the database's clock where that is cheap.
@@ -127,28 +162,40 @@ fn place<'a>(field: &'a str, binding: &'a Binding) -> Place<'a> {
     Place { table: "installation", record: "own", field, generation: 1, binding }
 }
 
+/// What the program keeps for itself in the database.
+struct Own {
+    installation: String,
+    vault: Vault,
+    audit_key: DerivedKey,
+}
+
 /// Opens the check row with the ring, or creates it in an empty database.
-async fn unlock(store: &Store, ring: &KeyRing) -> Result<(Vault, DerivedKey), StartError> {
-    let own = Binding::of(&[]);
+async fn unlock(store: &Store, ring: &KeyRing) -> Result<Own, StartError> {
     let mut tx = store.begin().await?;
-    let Some(id) = installation::get(&mut tx, INSTALLATION).await? else {
-        let id = RequestId::new(tx.now()).to_string();
-        let vault = Vault::new(ring, &id);
-        let check = vault.seal(&place(CHECK, &own), &Secret::new(CHECK_TEXT.to_owned()));
-        let (audit_key, sealed) = vault.create_key(&place(AUDIT_KEY, &own));
-        installation::put(&mut tx, INSTALLATION, &id).await?;
-        installation::put(&mut tx, CHECK, check.as_stored()).await?;
-        installation::put(&mut tx, AUDIT_KEY, sealed.as_stored()).await?;
-        tx.commit().await?;
-        return Ok((vault, audit_key));
-    };
+    if let Some(id) = installation::get(&mut tx, INSTALLATION).await? {
+        return open_own(&mut tx, ring, id).await;
+    }
+    let own = Binding::of(&[]);
+    let id = RequestId::new(tx.now()).to_string();
     let vault = Vault::new(ring, &id);
-    let stored = async |tx: &mut consign_store::Tx, key| {
-        let text = installation::get(tx, key).await?.unwrap_or_default();
+    let check = vault.seal(&place(CHECK, &own), &Secret::new(CHECK_TEXT.to_owned()));
+    let (audit_key, sealed) = vault.create_key(&place(AUDIT_KEY, &own));
+    installation::put(&mut tx, INSTALLATION, &id).await?;
+    installation::put(&mut tx, CHECK, check.as_stored()).await?;
+    installation::put(&mut tx, AUDIT_KEY, sealed.as_stored()).await?;
+    tx.commit().await?;
+    Ok(Own { installation: id, vault, audit_key })
+}
+
+async fn open_own(db: &mut Db, ring: &KeyRing, id: String) -> Result<Own, StartError> {
+    let own = Binding::of(&[]);
+    let vault = Vault::new(ring, &id);
+    let stored = async |db: &mut Db, key| {
+        let text = installation::get(db, key).await?.unwrap_or_default();
         Ok::<_, StoreError>(Sealed::from_stored(text))
     };
-    let check = stored(&mut tx, CHECK).await?;
-    let sealed = stored(&mut tx, AUDIT_KEY).await?;
+    let check = stored(db, CHECK).await?;
+    let sealed = stored(db, AUDIT_KEY).await?;
     let wrong = |error| match error {
         OpenError::NoKey(sealed_with) => {
             StartError::WrongKey { sealed_with, loaded: ring.sealing().id().to_owned() }
@@ -157,5 +204,5 @@ async fn unlock(store: &Store, ring: &KeyRing) -> Result<(Vault, DerivedKey), St
     };
     vault.verify(&place(CHECK, &own), &check).map_err(wrong)?;
     let audit_key = vault.open_key(&place(AUDIT_KEY, &own), &sealed).map_err(wrong)?;
-    Ok((vault, audit_key))
+    Ok(Own { installation: id, vault, audit_key })
 }

@@ -20,6 +20,7 @@ pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
 pub use payload::PayloadKeys;
+pub use records::{Records, RecordsError};
 pub use retention::Kept;
 pub use snapshot::Snapshot;
 
@@ -38,6 +39,7 @@ mod lanes;
 mod learn;
 mod payload;
 mod probe;
+mod records;
 mod retention;
 mod schedule;
 mod snapshot;
@@ -101,6 +103,7 @@ impl Engine {
         store: Store,
         vault: Arc<Vault>,
         network: Network,
+        records: Arc<Records>,
     ) -> Result<Arc<Self>, StoreError> {
         let now = store.now().await?;
         let by: Arc<str> = RequestId::new(now).to_string().into();
@@ -114,7 +117,7 @@ impl Engine {
         }
         try_blocked_again(&store, now).await?;
         let engine = Arc::new(Self {
-            snapshots: Snapshots::load(store.clone()).await?,
+            snapshots: Snapshots::load(store.clone(), records).await?,
             commit: Committer::start(&store),
             settings,
             store,
@@ -129,6 +132,7 @@ impl Engine {
             memory: Mutex::default(),
         });
         engine.clone().set_clock().await?;
+        engine.mark_misfits().await?;
         tokio::spawn(engine.clone().claim_loop());
         tokio::spawn(engine.clone().tick_loop());
         tokio::spawn(engine.clone().retention_loop());
@@ -167,7 +171,11 @@ impl Engine {
     /// Something that the snapshot holds was changed and committed: everyone sees it from now on.
     pub async fn changed(&self) {
         self.tokens.forget_known();
-        if let Err(error) = self.snapshots.refresh().await {
+        let seen = async {
+            self.snapshots.refresh().await?;
+            self.mark_misfits().await
+        };
+        if let Err(error) = seen.await {
             tracing::error!(%error, "the present set-up could not be read; the one before stays");
         }
         self.wake_all();

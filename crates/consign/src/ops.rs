@@ -2,8 +2,9 @@
 //! CLI; reads may go straight to the store.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
-use consign_core::audit::AuditEntry;
+use consign_core::audit::{AuditEntry, Table};
 use consign_core::catalog::{Fault, Invalid};
 use consign_core::id::{AuditId, KeyId, RequestId, UserId};
 use consign_core::rights::{Right, Rights};
@@ -40,6 +41,8 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     /// The request it acts in.
     pub request_id: RequestId,
+    /// What is kept with a change, when the request is one that is done once.
+    pub asked: OnceLock<idempotency::Asked>,
 }
 
 /// A person, a program, or Consign itself.
@@ -66,7 +69,12 @@ pub enum ActorKind {
 impl Actor {
     /// Consign itself.
     pub fn system(now: Timestamp) -> Self {
-        Self { kind: ActorKind::System, rights: Rights::all(), from: None, request_id: RequestId::new(now) }
+        Self::new(ActorKind::System, Rights::all(), None, RequestId::new(now))
+    }
+
+    /// Somebody who acts in one request.
+    pub fn new(kind: ActorKind, rights: Rights, from: Option<IpAddr>, request_id: RequestId) -> Self {
+        Self { kind, rights, from, request_id, asked: OnceLock::new() }
     }
 
     /// The one policy question: deny unless the right is there.
@@ -123,7 +131,22 @@ async fn audit_entry(
     object: Object<'_>,
     changes: Value,
 ) -> Result<(), OpError> {
+    audit_rows(app, tx, actor, action, object, changes, &[]).await
+}
+
+/// The same for a change of rows that decide where secrets go or who may say so: the entry holds what they look like
+/// now, and they must look like that from now on.
+async fn audit_rows(
+    app: &App,
+    tx: &mut Tx,
+    actor: &Actor,
+    action: &str,
+    object: Object<'_>,
+    changes: Value,
+    rows: &[(Table, String)],
+) -> Result<(), OpError> {
     let now = tx.now();
+    let rows = app.records.changed(tx, rows).await?;
     let entry = AuditEntry {
         id: AuditId::new(now),
         at: now,
@@ -138,9 +161,34 @@ async fn audit_entry(
         from: actor.from.map(|address| address.to_string()).unwrap_or_default(),
         request_id: actor.request_id.to_string(),
         result: "done",
+        rows,
     };
     audit_log::append(tx, &entry, &app.audit_key).await?;
     Ok(())
+}
+
+/// Makes a change durable, and then tells the anchor outside the database how far the audit log has come.
+async fn commit(app: &App, mut tx: Tx) -> Result<(), OpError> {
+    let (sequence, link) = audit_log::head(&mut tx).await?;
+    tx.commit().await?;
+    app.records.reached(sequence, &link).await;
+    Ok(())
+}
+
+/// The same, and with it is kept what a repeat of the request is answered.
+async fn commit_answered(app: &App, actor: &Actor, mut tx: Tx, made: &Value) -> Result<(), OpError> {
+    idempotency::keep(app, actor, &mut tx, made).await?;
+    commit(app, tx).await
+}
+
+/// Nothing is built on a row that was changed behind our back.
+async fn require_as_saved(app: &App, tx: &mut Tx, (table, id): &(Table, String)) -> Result<(), OpError> {
+    if app.records.fits(tx, *table, id).await? {
+        return Ok(());
+    }
+    let sentence = "This is not as it was saved last: the database was changed outside Consign. \
+                    Save it whole, with every secret entered again, or delete it";
+    Err(OpError::WrongState(sentence.to_owned()))
 }
 
 /// Why an operation was not done. Nothing was changed.

@@ -2,13 +2,16 @@ use super::*;
 use crate::target::Binding;
 use crate::vault::{KeyRing, Place, Vault};
 
-#[test]
-fn every_part_of_a_record_is_in_its_link() {
-    let vault = Vault::new(&KeyRing::generate(), "i");
+fn key() -> DerivedKey {
     let binding = Binding::of(&[]);
     let place =
         Place { table: "installation", record: "1", field: "audit", generation: 1, binding: &binding };
-    let (key, _) = vault.create_key(&place);
+    Vault::new(&KeyRing::generate(), "i").create_key(&place).0
+}
+
+#[test]
+fn every_part_of_a_record_is_in_its_link() {
+    let key = key();
     let entry = AuditEntry {
         id: AuditId::new(Timestamp::from_millis(1)),
         at: Timestamp::from_millis(1),
@@ -23,6 +26,7 @@ fn every_part_of_a_record_is_in_its_link() {
         from: "127.0.0.1".to_owned(),
         request_id: "req_1".to_owned(),
         result: "done",
+        rows: Rows::default(),
     };
     let link = entry.link(&key, 1, "before");
     assert_eq!(link, entry.link(&key, 1, "before"));
@@ -30,6 +34,153 @@ fn every_part_of_a_record_is_in_its_link() {
     assert_ne!(link, entry.link(&key, 1, "other"));
     let changed = AuditEntry { action: "Deleted credential".to_owned(), ..entry.clone() };
     assert_ne!(link, changed.link(&key, 1, "before"));
+    let rows = Rows::Changed(vec![Imprint::of(&key, Table::Credential, "crd_1", Some("a"))]);
+    let other = AuditEntry { rows, ..entry.clone() };
+    assert_ne!(link, other.link(&key, 1, "before"));
     let shifted = AuditEntry { actor: "Ana".to_owned(), actor_id: "usr_1 Silva".to_owned(), ..entry };
     assert_ne!(link, shifted.link(&key, 1, "before"));
+}
+
+#[test]
+fn an_imprint_tells_every_part_of_a_row() {
+    let key = key();
+    let of = |table, id, row| Imprint::of(&key, table, id, row);
+    let one = of(Table::Credential, "crd_1", Some("a"));
+    assert_eq!(one, of(Table::Credential, "crd_1", Some("a")));
+    for other in [
+        of(Table::Connector, "crd_1", Some("a")),
+        of(Table::Credential, "crd_2", Some("a")),
+        of(Table::Credential, "crd_1", Some("b")),
+        of(Table::Credential, "crd_1", None),
+        Imprint::of(&self::key(), Table::Credential, "crd_1", Some("a")),
+    ] {
+        assert_ne!(one.2, other.2, "{other:?}");
+    }
+}
+
+/// A log of records about one row each: "old", then "new", then of another table.
+fn log(key: &DerivedKey) -> Vec<(i64, String, String, Rows)> {
+    let rows = [
+        Rows::Changed(vec![Imprint::of(key, Table::Credential, "crd_1", Some("old"))]),
+        Rows::Changed(vec![Imprint::of(key, Table::Credential, "crd_1", Some("new"))]),
+        Rows::Changed(vec![Imprint::of(key, Table::User, "usr_1", Some("user"))]),
+        Rows::default(),
+        Rows::Changed(vec![Imprint::of(key, Table::User, "usr_1", None)]),
+    ];
+    let mut link = String::new();
+    let records = (1..).zip(rows).map(|(sequence, rows)| {
+        let stored = format!("record {sequence}");
+        link = chain(key, sequence, &link, &stored);
+        (sequence, stored, link.clone(), rows)
+    });
+    records.collect()
+}
+
+fn read(key: &DerivedKey, log: &[(i64, String, String, Rows)]) -> Ledger {
+    let mut ledger = Ledger::default();
+    for (sequence, stored, link, rows) in log {
+        ledger.follow(key, *sequence, stored, link.clone(), Some(rows.clone()));
+    }
+    ledger
+}
+
+#[test]
+fn a_row_must_look_as_its_newest_record_says() {
+    let key = key();
+    let log = log(&key);
+    let credential = |text: Option<&str>| Imprint::of(&key, Table::Credential, "crd_1", text);
+    let user = |text: Option<&str>| Imprint::of(&key, Table::User, "usr_1", text);
+    let check = |records: usize, row: &Imprint, known: bool| {
+        let ledger = read(&key, &log[..records]);
+        assert_eq!(ledger.knows(row), known, "{records}: {row:?}");
+        assert_eq!((ledger.broken(), ledger.sequence()), (None, i64::try_from(records).unwrap()));
+    };
+    check(0, &credential(Some("old")), false);
+    check(0, &credential(None), true);
+    check(1, &credential(Some("old")), true);
+    check(2, &credential(Some("old")), false);
+    check(2, &credential(Some("new")), true);
+    check(2, &credential(None), false);
+    check(3, &user(Some("user")), true);
+    check(4, &user(Some("other")), false);
+    check(5, &user(Some("user")), false);
+    check(5, &user(None), true);
+    assert_eq!(read(&key, &log).ids(Table::Credential).collect::<Vec<_>>(), ["crd_1"]);
+    assert_eq!(read(&key, &log).ids(Table::User).count(), 0);
+}
+
+#[test]
+fn a_log_that_is_not_whole_is_noticed_and_says_nothing_where_it_is_not() {
+    let key = key();
+    let whole = log(&key);
+    let new = Imprint::of(&key, Table::Credential, "crd_1", Some("new"));
+    let check = |log: Vec<(i64, String, String, Rows)>, broken: i64, known: bool| {
+        let mut ledger = read(&key, &log);
+        ledger.end_at(5, &whole[4].2);
+        assert_eq!((ledger.broken(), ledger.knows(&new)), (Some(broken), known));
+    };
+    let without = |at: usize| {
+        let mut log = whole.clone();
+        log.remove(at);
+        log
+    };
+    check(without(1), 2, false);
+    check(without(4), 5, true);
+    check(without(0), 1, false);
+    let mut changed = whole.clone();
+    changed[1].1.push('x');
+    check(changed, 2, false);
+    let mut swapped = whole.clone();
+    swapped.swap(1, 2);
+    check(swapped, 2, false);
+    let mut forged = whole.clone();
+    forged[4].2 = "00".to_owned();
+    check(forged, 5, true);
+    let mut longer = read(&key, &whole);
+    longer.end_at(4, &whole[3].2);
+    assert_eq!(longer.broken(), Some(5));
+    let mut other_key = read(&self::key(), &whole);
+    other_key.end_at(5, &whole[4].2);
+    assert_eq!(other_key.broken(), Some(1));
+
+    // What the operator accepts is what there is from then on.
+    let mut ledger = read(&key, &without(1));
+    let (sequence, stored) = (6, "accepted");
+    let link = chain(&key, sequence, ledger.link(), stored);
+    ledger.follow(&key, sequence, stored, link, Some(Rows::Accepted(vec![new.clone()])));
+    assert_eq!((ledger.broken(), ledger.knows(&new)), (None, true));
+    let user = Imprint::of(&key, Table::User, "usr_1", Some("user"));
+    assert!(!ledger.knows(&user));
+}
+
+#[test]
+fn an_anchor_holds_where_the_log_was() {
+    let key = key();
+    let log = log(&key);
+    let at = |sequence: i64, link: &str| Anchor {
+        installation: "req_1".to_owned(),
+        sequence,
+        link: link.to_owned(),
+    };
+    let check = |anchor: Anchor, records: usize, kept: bool| {
+        let ledger = read(&key, &log[..records]);
+        let there = log[..records].iter().find(|record| record.0 == anchor.sequence);
+        assert_eq!(anchor.is_kept(&ledger, there.map(|record| record.2.as_str())), kept, "{anchor:?}");
+    };
+    check(at(0, ""), 0, true);
+    check(at(3, &log[2].2), 3, true);
+    // The program ended between the commit and the anchor, or another replica wrote.
+    check(at(3, &log[2].2), 5, true);
+    // An older database, one that went another way, and none.
+    check(at(3, &log[2].2), 2, false);
+    check(at(3, "00"), 5, false);
+    check(at(3, &log[2].2), 0, false);
+
+    let anchor = at(7, "0f");
+    assert_eq!(Anchor::parse(&anchor.text()), Some(anchor.clone()));
+    for bad in ["", "consign audit anchor 1\nreq_1\n7\n", "consign audit anchor 2\nreq_1\n7\n0f\n"] {
+        assert_eq!(Anchor::parse(bad), None, "{bad:?}");
+    }
+    assert_eq!(Anchor::parse(&format!("{}more\n", anchor.text())), None);
+    assert_eq!(Anchor::parse(&at(-1, "0f").text()), None);
 }

@@ -1,6 +1,6 @@
 //! The audit log: appended with the change or not at all, and every tampering is found.
 
-use consign_core::audit::AuditEntry;
+use consign_core::audit::{AuditEntry, Rows};
 use consign_core::id::AuditId;
 use consign_core::target::Binding;
 use consign_core::time::Timestamp;
@@ -41,6 +41,7 @@ fn entry(object: &str, now: Timestamp) -> AuditEntry {
         from: "192.0.2.1".to_owned(),
         request_id: "req_1".to_owned(),
         result: "done",
+        rows: Rows::default(),
     }
 }
 

@@ -294,7 +294,12 @@ async fn keys_of_requests(Fresh { store, .. }: Fresh) {
     assert_eq!(reserve(&mut tx, "key_2", "f").await, Reserved::New);
     assert_eq!(reserve(&mut tx, "key_1", "f").await, Reserved::Running);
     assert_eq!(reserve(&mut tx, "key_1", "g").await, Reserved::Mismatch);
-    idempotency::finish(&mut tx, "k", "key_1", 201, "v1.body").await.unwrap();
+    let finish = async |db: &mut Db, fingerprint: &str| {
+        idempotency::finish(db, "k", "key_1", fingerprint, (201, "v1.body")).await.unwrap()
+    };
+    assert!(!finish(&mut tx, "other").await, "the key is somebody else's by now");
+    assert!(finish(&mut tx, "f").await);
+    assert!(!finish(&mut tx, "f").await, "once");
     let replay = Reserved::Replay { status: 201, body: "v1.body".to_owned() };
     assert_eq!(reserve(&mut tx, "key_1", "f").await, replay);
     assert_eq!(reserve(&mut tx, "key_1", "g").await, Reserved::Mismatch);

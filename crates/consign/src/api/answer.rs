@@ -160,25 +160,28 @@ impl Call {
         Ok(Some(Idempotency::new(&self.app, text.to_owned(), self.method.as_str(), &self.path, &self.body)))
     }
 
-    /// Acts once for each `Idempotency-Key`: a repeat gets the answer that was kept.
+    /// Acts once for each `Idempotency-Key`: a repeat gets the answer that was kept. `status` is that of the answer when
+    /// it works.
     pub(super) async fn once(
         &self,
+        status: StatusCode,
         act: impl Future<Output = Result<Answer, Problem>>,
     ) -> Result<Answer, Problem> {
         let Some(key) = self.idempotency()? else { return act.await };
-        if let Begun::Replay { status, body } = idempotency::begin(&self.app, &self.actor, &key).await? {
+        let begun =
+            idempotency::begin(&self.app, &self.actor, key, status.as_u16(), Value::to_string).await?;
+        if let Begun::Replay { status, body } = begun {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             let value = serde_json::from_str(body.expose()).unwrap_or(Value::Null);
             return Ok(Answer::json(status, &value).header(IDEMPOTENCY_REPLAYED, "true"));
         }
         match act.await {
             Ok(answer) => {
-                let status = answer.status.as_u16();
-                idempotency::finish(&self.app, &self.actor, &key, status, &answer.body).await?;
+                idempotency::finish(&self.app, &self.actor, &answer.body).await?;
                 Ok(answer)
             }
             Err(problem) => {
-                idempotency::forget(&self.app, &self.actor, &key).await?;
+                idempotency::forget(&self.app, &self.actor).await?;
                 Err(problem)
             }
         }

@@ -19,7 +19,7 @@ pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
         key["text"] = Value::from(text.expose());
         Ok(Answer::json(StatusCode::CREATED, &key))
     };
-    call.once(create).await
+    call.once(StatusCode::CREATED, create).await
 }
 
 pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {

@@ -38,7 +38,7 @@ pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
         let value = credentials::create(&call.app, &call.actor, call.object()?).await?;
         Ok(Answer::json(Status::CREATED, &value))
     };
-    call.once(create).await
+    call.once(Status::CREATED, create).await
 }
 
 pub(super) async fn find(call: Call) -> Result<Answer, Problem> {

@@ -70,7 +70,7 @@ pub(super) async fn resolve(call: Call) -> Result<Answer, Problem> {
         }
         Ok(Answer::ok(&deliveries::resolve(&call.app, &call.actor, id, resolution).await?))
     };
-    call.once(resolve).await
+    call.once(StatusCode::OK, resolve).await
 }
 
 pub(super) async fn payload(call: Call) -> Result<Answer, Problem> {
@@ -90,5 +90,5 @@ async fn act_without_body(
         call.nothing()?;
         Ok(Answer::json(status, &act.await?))
     };
-    call.once(act).await
+    call.once(status, act).await
 }

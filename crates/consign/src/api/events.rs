@@ -43,7 +43,7 @@ pub(super) async fn send(call: Call) -> Result<Answer, Problem> {
             "A batch needs the header Idempotency-Key, so that sending it again makes no second copy.";
         return Err(Problem::new(&kinds::IDEMPOTENCY_KEY_NEEDED, detail));
     }
-    call.once(accept).await
+    call.once(StatusCode::ACCEPTED, accept).await
 }
 
 /// JSON in one of three forms; a binary CloudEvent may be anything.

@@ -27,7 +27,7 @@ pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
         let value = webhooks::create(&call.app, &call.actor, call.object()?).await?;
         Ok(Answer::json(StatusCode::CREATED, &value))
     };
-    call.once(create).await
+    call.once(StatusCode::CREATED, create).await
 }
 
 pub(super) async fn preview(call: Call) -> Result<Answer, Problem> {
@@ -78,7 +78,7 @@ pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
         let value = webhooks::send_test(&call.app, &call.actor, call.place("id"), Some(sample)).await?;
         Ok(Answer::json(StatusCode::CREATED, &value))
     };
-    call.once(test).await
+    call.once(StatusCode::CREATED, test).await
 }
 
 pub(super) async fn pause(call: Call) -> Result<Answer, Problem> {
@@ -86,7 +86,7 @@ pub(super) async fn pause(call: Call) -> Result<Answer, Problem> {
         call.nothing()?;
         Ok(Answer::ok(&webhooks::pause(&call.app, &call.actor, call.place("id")).await?))
     };
-    call.once(pause).await
+    call.once(StatusCode::OK, pause).await
 }
 
 pub(super) async fn resume(call: Call) -> Result<Answer, Problem> {

@@ -19,6 +19,7 @@ use super::ConfigFile;
 use super::failure::{Code, Failure};
 use super::output::Output;
 use crate::config::Config;
+use crate::engine::RecordsError;
 use crate::keys::{self, KeysError, Place};
 use crate::locked::{self, Locked};
 use crate::ops::users;
@@ -38,6 +39,10 @@ pub(crate) struct Serve {
     /// End at once, instead of serving a page about it, when the encryption key does not fit
     #[arg(long)]
     strict_key: bool,
+    /// Start although the database is older than this server has seen it, or was changed outside Consign; the audit
+    /// log says so
+    #[arg(long)]
+    accept_rollback: bool,
 }
 
 /// An opened database, with the key that fits or without.
@@ -69,7 +74,7 @@ pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, F
     keys::quiet_panics();
     raise_open_files();
     let (listen, metrics_listen) = (config.server.listen, config.server.metrics_listen);
-    let opened = open(config).await?;
+    let opened = open(config, arguments.accept_rollback).await?;
     if let Opened::Locked { why, .. } = &opened
         && arguments.strict_key
     {
@@ -139,7 +144,7 @@ async fn serve(
 }
 
 /// Opens the database and starts the product with the key ring that fits.
-pub(crate) async fn open(config: Config) -> Result<Opened, Failure> {
+pub(crate) async fn open(config: Config, accept_rollback: bool) -> Result<Opened, Failure> {
     let wrong =
         |error: &dyn std::error::Error| Failure::caused(Code::Failed, "The database cannot be used", error);
     let url = DatabaseUrl::parse(&config.database_url()).map_err(|error| wrong(&error))?;
@@ -150,7 +155,7 @@ pub(crate) async fn open(config: Config) -> Result<Opened, Failure> {
             &error,
         )
     })?;
-    let store = Store::open(&url, config.database.max_connections).await.map_err(|error| match error {
+    let store = Store::connect(&url, config.database.max_connections).await.map_err(|error| match error {
         StoreError::Locked => held_by_another(&config),
         other => wrong(&other),
     })?;
@@ -161,43 +166,44 @@ pub(crate) async fn open(config: Config) -> Result<Opened, Failure> {
     let found = match keys::load(&config, is_empty) {
         Ok(found) => found,
         Err(KeysError::Missing(path)) if !is_empty => {
-            let sealed_with = sealed_with(&config, &store).await?;
+            let sealed_with = sealed_with(&store).await?;
             let why = Locked { sealed_with, loaded: None, place: path.display().to_string() };
             return Ok(Opened::Locked { why, config: Box::new(config), store });
         }
         Err(error) => return Err(Failure::caused(Code::Failed, "The key ring cannot be used", &error)),
     };
     let place = found.place;
-    // Starting takes the options over; the page about a wrong key needs those of the file again.
-    let options = locked_options(&config);
-    match App::start(config, found.ring, store.clone()).await {
-        Ok(app) => Ok(Opened::Ready { app, place }),
-        Err(StartError::WrongKey { sealed_with, loaded, .. }) => {
+    // The key is judged before anything is changed: under a wrong one the database stays as it is.
+    match App::judge_key(&store, &found.ring).await {
+        Ok(()) => {}
+        Err(StartError::WrongKey { sealed_with, loaded }) => {
             let why = Locked { sealed_with, loaded: Some(loaded), place: place.to_string() };
-            Ok(Opened::Locked { why, config: Box::new(options), store })
+            return Ok(Opened::Locked { why, config: Box::new(config), store });
         }
-        Err(error) => Err(Failure::caused(Code::Failed, "Consign cannot start", &error)),
+        Err(error) => return Err(not_started(&error)),
+    }
+    store.migrate().await.map_err(|error| wrong(&error))?;
+    let started = App::start_on(config, found.ring, store, accept_rollback).await;
+    started.map(|app| Opened::Ready { app, place }).map_err(|error| not_started(&error))
+}
+
+fn not_started(error: &StartError) -> Failure {
+    let failure = Failure::caused(Code::Failed, "Consign cannot start", error);
+    match error {
+        StartError::Records(RecordsError::RolledBack { .. } | RecordsError::Broken(_)) => failure.and(
+            "Somebody put an older copy of the database in place, or changed it. If that was you, start once with:\n  \
+             consign serve --accept-rollback",
+        ),
+        _ => failure,
     }
 }
 
-/// The options that the locked page needs.
-fn locked_options(config: &Config) -> Config {
-    let mut options = Config::default();
-    options.data.dir.clone_from(&config.data.dir);
-    options.server.listen = config.server.listen;
-    options.server.public_url.clone_from(&config.server.public_url);
-    options.server.tls_cert_file.clone_from(&config.server.tls_cert_file);
-    options.server.tls_key_file.clone_from(&config.server.tls_key_file);
-    options.server.trusted_proxies.clone_from(&config.server.trusted_proxies);
-    options
-}
-
 /// The key that the database asks for, told by a ring that cannot be the right one.
-async fn sealed_with(config: &Config, store: &Store) -> Result<String, Failure> {
-    match App::start(locked_options(config), KeyRing::generate(), store.clone()).await {
+async fn sealed_with(store: &Store) -> Result<String, Failure> {
+    match App::judge_key(store, &KeyRing::generate()).await {
         Err(StartError::WrongKey { sealed_with, .. }) => Ok(sealed_with),
-        Err(error) => Err(Failure::caused(Code::Failed, "Consign cannot start", &error)),
-        Ok(_) => Err(Failure::new(Code::Failed, "The database does not tell which key it was sealed with")),
+        Err(error) => Err(not_started(&error)),
+        Ok(()) => Err(Failure::new(Code::Failed, "The database does not tell which key it was sealed with")),
     }
 }
 

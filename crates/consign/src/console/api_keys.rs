@@ -86,9 +86,9 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     let ends_on = if form.has("never") { Value::Null } else { json!(form.text("ends_on")) };
     sent.insert("ends_on".to_owned(), ends_on);
     let mut made = None;
-    let once = visit.once(async {
+    let once = visit.once(|_| LIST.to_owned(), async {
         made = Some(api_keys::create(visit.app(), &visit.actor, sent).await?);
-        Ok(LIST.to_owned())
+        Ok(Value::Null)
     });
     match once.await {
         Ok(_) => {}

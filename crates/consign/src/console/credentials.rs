@@ -114,10 +114,8 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
     let sent = form.sent(&kept, None);
-    let made = visit.once(async {
-        let made = credentials::create(visit.app(), &visit.actor, sent).await?;
-        Ok(made["id"].as_str().unwrap_or_default().to_owned())
-    });
+    let id = |made: &Value| made["id"].as_str().unwrap_or_default().to_owned();
+    let made = visit.once(id, credentials::create(visit.app(), &visit.actor, sent));
     match made.await {
         Ok(id) => {
             let message = saved(&form, &kept);

@@ -156,11 +156,8 @@ async fn confirm_replay(visit: Signed, Path(id): Path<String>) -> Result<Respons
 
 async fn replay(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let id = parse(&id)?;
-    let made = visit.once(async {
-        let made = deliveries::replay(visit.app(), &visit.actor, id).await?;
-        Ok(format!("{LIST}/{}", made["id"].as_str().unwrap_or_default()))
-    });
-    match made.await {
+    let address = |made: &Value| format!("{LIST}/{}", made["id"].as_str().unwrap_or_default());
+    match visit.once(address, deliveries::replay(visit.app(), &visit.actor, id)).await {
         Ok(address) => Ok(visit.go_and_say(&address, Message::done("Replayed. This is the new delivery."))),
         Err(OpError::WrongState(sentence)) => Ok(say(&visit, id, Message::refused(format!("{sentence}.")))),
         Err(other) => Err(other.into()),

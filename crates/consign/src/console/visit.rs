@@ -256,21 +256,22 @@ impl std::ops::Deref for Signed {
 }
 
 impl Signed {
-    /// Does what a form asks for, once: a second click gets what the first one made. `work` answers with the
-    /// address of what it made.
+    /// Does what a form asks for, once: a second click gets what the first one made. `address` is where that is.
     pub(super) async fn once(
         &self,
-        work: impl Future<Output = Result<String, OpError>>,
+        address: fn(&Value) -> String,
+        work: impl Future<Output = Result<Value, OpError>>,
     ) -> Result<String, OpError> {
         let token = self.form.text("once");
         if token.is_empty() {
-            return work.await;
+            return work.await.map(|made| address(&made));
         }
         let (app, actor) = (self.app(), &self.actor);
         let asked = Idempotency::new(app, token.to_owned(), "POST", &self.address, b"");
         let deadline = app.now().plus(SECOND_CLICK_MAX);
         loop {
-            match idempotency::begin(app, actor, &asked).await {
+            let status = StatusCode::SEE_OTHER.as_u16();
+            match idempotency::begin(app, actor, asked.clone(), status, address).await {
                 Ok(Begun::New) => break,
                 Ok(Begun::Replay { body, .. }) => return Ok(body.expose().to_owned()),
                 Err(OpError::Idempotency(IdempotencyFault::Running)) if app.now() < deadline => {
@@ -279,12 +280,10 @@ impl Signed {
                 Err(other) => return Err(other),
             }
         }
-        let made = work.await;
+        let made = work.await.map(|made| address(&made));
         match &made {
-            Ok(address) => {
-                idempotency::finish(app, actor, &asked, StatusCode::SEE_OTHER.as_u16(), address).await?;
-            }
-            Err(_) => idempotency::forget(app, actor, &asked).await?,
+            Ok(address) => idempotency::finish(app, actor, address).await?,
+            Err(_) => idempotency::forget(app, actor).await?,
         }
         made
     }

@@ -162,10 +162,8 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
         return new_fields(visit).await;
     }
     let form = WebhookForm::typed(&visit.form);
-    let made = visit.once(async {
-        let made = webhooks::create(visit.app(), &visit.actor, form.sent()).await?;
-        Ok(format!("{LIST}/{}", made["id"].as_str().unwrap_or_default()))
-    });
+    let address = |made: &Value| format!("{LIST}/{}", made["id"].as_str().unwrap_or_default());
+    let made = visit.once(address, webhooks::create(visit.app(), &visit.actor, form.sent()));
     match made.await {
         Ok(address) => {
             Ok(visit.go_and_say(&address, Message::done("Saved. Send a test event to see that it arrives.")))
@@ -230,10 +228,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
 
 /// Sends a test event and shows what came of it.
 async fn test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let sent = visit.once(async {
-        let delivery = webhooks::send_test(visit.app(), &visit.actor, &id, None).await?;
-        Ok(format!("/deliveries/{}", delivery["id"].as_str().unwrap_or_default()))
-    });
+    let address = |made: &Value| format!("/deliveries/{}", made["id"].as_str().unwrap_or_default());
+    let sent = visit.once(address, webhooks::send_test(visit.app(), &visit.actor, &id, None));
     match sent.await {
         Ok(address) => Ok(visit.go(&address)),
         Err(OpError::WrongState(sentence)) => {

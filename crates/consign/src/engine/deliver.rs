@@ -165,6 +165,13 @@ impl Engine {
             return Seen::nothing(Outcome::Unanswered { reason: NoAnswer::ProgramStopped }, Some(words));
         }
         let Some(credential) = credential else { return refused(Refusal::CredentialMissing, None) };
+        let snapshot = self.snapshot();
+        if !snapshot.fits(connector.id) {
+            return refused(Refusal::NotAsSaved, None);
+        }
+        if !snapshot.fits(credential.id) {
+            return refused(Refusal::CredentialLocked, None);
+        }
         let (event, payload_key) = match self.content(&work.event, now).await {
             Ok(found) => found,
             Err(Refusal::NotRendered(what)) => {
@@ -291,6 +298,7 @@ fn words_of(refusal: &Refusal) -> Option<String> {
         Refusal::NoGrant(reason) => Some(format!("Someone must approve access again: {reason}.")),
         Refusal::CredentialMissing
         | Refusal::CredentialLocked
+        | Refusal::NotAsSaved
         | Refusal::DestinationBlocked(_)
         | Refusal::NotRendered(_)
         | Refusal::Stopping => None,

@@ -123,7 +123,9 @@ impl Engine {
             }
             CredentialLesson::Locked => {
                 let reason = "a secret does not open with the loaded keys, or its destination was changed";
-                (StatusCode::Locked, reason.to_owned(), Some(HeldBy::CredentialLocked))
+                let known = Some(&credential.seen).filter(|seen| seen.code == StatusCode::Locked);
+                let reason = known.map_or_else(|| reason.to_owned(), |seen| seen.reason.clone());
+                (StatusCode::Locked, reason, Some(HeldBy::CredentialLocked))
             }
             // A refusal stands until the tool lets us in again, whether it can be reached or not.
             CredentialLesson::Unreachable(_) if unreached < UNREACHED_MAX || credential.seen.code.holds() => {

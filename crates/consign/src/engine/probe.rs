@@ -394,6 +394,7 @@ fn refused(refusal: &Refusal) -> End {
         Refusal::CredentialLocked => {
             "A secret does not open with the loaded keys, or its destination was changed.".to_owned()
         }
+        Refusal::NotAsSaved => "The credential was changed in the database, outside Consign.".to_owned(),
         Refusal::CredentialMissing => "There is no credential.".to_owned(),
         Refusal::DestinationBlocked(words) | Refusal::NotRendered(words) => format!("{words}."),
         Refusal::TokenAway { reason, .. } => format!("The tool gave no token: {reason}."),
@@ -413,6 +414,7 @@ fn reason_of(refusal: &Refusal) -> String {
             reason.clone()
         }
         Refusal::CredentialLocked
+        | Refusal::NotAsSaved
         | Refusal::CredentialMissing
         | Refusal::DestinationBlocked(_)
         | Refusal::NotRendered(_)

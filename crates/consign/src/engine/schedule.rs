@@ -41,6 +41,7 @@ impl Engine {
         }
         if self.snapshots.refresh_if_changed().await? {
             self.tokens.forget_known();
+            self.mark_misfits().await?;
             self.wake_all();
         }
         self.put_back_surplus().await;

@@ -1,14 +1,17 @@
 //! What every accept and every attempt asks, in memory: connectors, their credentials (sealed) and API keys, as of
 //! one revision of the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use consign_core::api_key::ApiKey;
+use consign_core::audit::Table;
 use consign_core::connector::{Connector, ConnectorState};
 use consign_core::credential::Credential;
 use consign_core::id::{ConnectorId, CredentialId, KeyId};
 use consign_store::{Store, StoreError, api_keys, connectors, credentials, installation};
+
+use super::records::Records;
 
 /// One consistent view; never changed, only replaced.
 #[derive(Default)]
@@ -18,6 +21,26 @@ pub struct Snapshot {
     by_id: HashMap<ConnectorId, Arc<Connector>>,
     credentials: HashMap<CredentialId, Arc<Credential>>,
     keys: HashMap<KeyId, ApiKey>,
+    misfits: HashSet<Misfit>,
+}
+
+/// A row that is not as it was saved last. Nothing is sent with it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Misfit {
+    Credential(CredentialId),
+    Connector(ConnectorId),
+}
+
+impl From<CredentialId> for Misfit {
+    fn from(id: CredentialId) -> Self {
+        Self::Credential(id)
+    }
+}
+
+impl From<ConnectorId> for Misfit {
+    fn from(id: ConnectorId) -> Self {
+        Self::Connector(id)
+    }
 }
 
 impl Snapshot {
@@ -36,34 +59,49 @@ impl Snapshot {
         self.credentials.get(&id)
     }
 
+    /// All credentials.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.credentials.values()
+    }
+
+    /// Whether a credential or connector is as it was saved last.
+    pub(super) fn fits(&self, row: impl Into<Misfit>) -> bool {
+        !self.misfits.contains(&row.into())
+    }
+
     /// An API key.
     pub fn key(&self, id: KeyId) -> Option<&ApiKey> {
         self.keys.get(&id)
     }
 
-    async fn load(store: &Store) -> Result<Self, StoreError> {
-        let mut db = store.read().await?;
-        // The revision first: a change that slips in between is seen as a newer revision and loaded again.
+    async fn load(store: &Store, records: &Records) -> Result<Self, StoreError> {
+        let (mut db, found) = records.view(store).await?;
         let revision = installation::revision(&mut db).await?;
         let connectors: Vec<_> = connectors::all(&mut db).await?.into_iter().map(Arc::new).collect();
-        let mut held: HashMap<CredentialId, Arc<Credential>> = HashMap::new();
-        for id in connectors.iter().filter_map(|connector| connector.credential) {
-            if held.contains_key(&id) {
-                continue;
-            }
-            if let Some(credential) = credentials::find(&mut db, id).await? {
-                held.insert(id, Arc::new(credential));
+        let credentials = credentials::all(&mut db).await?.into_iter();
+        let credentials = credentials.map(|credential| (credential.id, Arc::new(credential))).collect();
+        let mut keys: HashMap<_, _> =
+            api_keys::all(&mut db).await?.into_iter().map(|key| (key.id, key)).collect();
+        let by_id = connectors.iter().map(|connector| (connector.id, connector.clone())).collect();
+        let mut misfits = HashSet::new();
+        for (table, id) in found {
+            tracing::error!(?table, id, "a row is not as it was saved last: it was changed outside Consign");
+            match table {
+                Table::Credential => misfits.extend(id.parse().map(Misfit::Credential)),
+                Table::Connector => misfits.extend(id.parse().map(Misfit::Connector)),
+                Table::ApiKey => drop(id.parse().map(|id: KeyId| keys.remove(&id))),
+                // Asked anew with every request of theirs.
+                Table::User => {}
             }
         }
-        let keys = api_keys::all(&mut db).await?.into_iter().map(|key| (key.id, key)).collect();
-        let by_id = connectors.iter().map(|connector| (connector.id, connector.clone())).collect();
-        Ok(Self { revision, connectors, by_id, credentials: held, keys })
+        Ok(Self { revision, connectors, by_id, credentials, keys, misfits })
     }
 }
 
 /// The present snapshot.
 pub(super) struct Snapshots {
     store: Store,
+    records: Arc<Records>,
     present: RwLock<Arc<Snapshot>>,
 }
 
@@ -72,9 +110,9 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub(super) async fn load(store: Store) -> Result<Self, StoreError> {
-        let first = Snapshot::load(&store).await?;
-        Ok(Self { store, present: RwLock::new(Arc::new(first)) })
+    pub(super) async fn load(store: Store, records: Arc<Records>) -> Result<Self, StoreError> {
+        let first = Snapshot::load(&store, &records).await?;
+        Ok(Self { store, records, present: RwLock::new(Arc::new(first)) })
     }
 
     /// The present one.
@@ -87,7 +125,7 @@ impl Snapshots {
     /// # Errors
     /// When the database cannot be read; the old one stays.
     pub(super) async fn refresh(&self) -> Result<(), StoreError> {
-        let new = Snapshot::load(&self.store).await?;
+        let new = Snapshot::load(&self.store, &self.records).await?;
         let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
         if new.revision >= present.revision {
             *present = Arc::new(new);

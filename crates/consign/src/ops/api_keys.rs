@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use consign_core::api_key::{self, ApiKey, NotAKey};
+use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Reader};
 use consign_core::id::{KeyId, RequestId};
 use consign_core::rights::{Right, Rights};
@@ -11,7 +12,7 @@ use consign_core::time::Timestamp;
 use consign_store::{PAGE_ITEMS_MAX as KEYS_SHOWN_MAX, Page, api_keys};
 use serde_json::{Value, json};
 
-use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry};
+use super::{Actor, ActorKind, Object, OpError, Sent, audit_rows, commit, commit_answered};
 use crate::App;
 
 const NAME_CHARS_MAX: usize = 80;
@@ -48,7 +49,7 @@ pub fn authenticate(
         return Err(KeyRefused::Ended);
     }
     app.engine.key_used(id);
-    Ok(Actor { kind: ActorKind::Key { id, name: key.name.clone() }, rights: key.rights, from, request_id })
+    Ok(Actor::new(ActorKind::Key { id, name: key.name.clone() }, key.rights, from, request_id))
 }
 
 /// All API keys, newest first.
@@ -80,10 +81,13 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<(Value, Secr
     let mut tx = app.store.begin().await?;
     api_keys::insert(&mut tx, &key).await?;
     let changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });
-    audit_entry(app, &mut tx, actor, "Created API key", object(&key), changes).await?;
-    tx.commit().await?;
+    audit_rows(app, &mut tx, actor, "Created API key", object(&key), changes, &[row(&key)]).await?;
+    let shown = show(&key, now);
+    let mut made = shown.clone();
+    made["text"] = json!(text.expose());
+    commit_answered(app, actor, tx, &made).await?;
     app.engine.changed().await;
-    Ok((show(&key, now), text))
+    Ok((shown, text))
 }
 
 fn read(sent: Sent, now: Timestamp) -> Result<(String, Rights, Option<Timestamp>), OpError> {
@@ -138,8 +142,8 @@ pub async fn delete(app: &App, actor: &Actor, id: &str) -> Result<String, OpErro
     let mut tx = app.store.begin().await?;
     let key = api_keys::find(&mut tx, id).await?.ok_or(OpError::NotFound("API key"))?;
     api_keys::delete(&mut tx, id).await?;
-    audit_entry(app, &mut tx, actor, "Revoked API key", object(&key), Value::Null).await?;
-    tx.commit().await?;
+    audit_rows(app, &mut tx, actor, "Revoked API key", object(&key), Value::Null, &[row(&key)]).await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(key.name)
 }
@@ -159,4 +163,8 @@ fn show(key: &ApiKey, now: Timestamp) -> Value {
 
 fn object(key: &ApiKey) -> Object<'_> {
     Object { kind: "api_key", id: key.id.to_string(), name: &key.name }
+}
+
+fn row(key: &ApiKey) -> (Table, String) {
+    (Table::ApiKey, key.id.to_string())
 }

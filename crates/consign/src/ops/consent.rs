@@ -11,8 +11,8 @@ use consign_core::token::OAuthError;
 use consign_store::{credentials, tokens};
 use serde_json::{Value, json};
 
-use super::credentials::{by_reference, object, redirect_url};
-use super::{Actor, OpError, audit_entry, credential_tests};
+use super::credentials::{by_reference, object, redirect_url, row};
+use super::{Actor, OpError, audit_entry, commit, credential_tests, require_as_saved};
 use crate::App;
 use crate::engine::{Consented, Departure, Return};
 
@@ -53,7 +53,10 @@ pub async fn depart(
     session_hash: &str,
 ) -> Result<(Credential, Departure), OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let credential = by_reference(&mut *app.store.read().await?, reference).await?;
+    let mut tx = app.store.begin().await?;
+    let credential = by_reference(&mut tx, reference).await?;
+    require_as_saved(app, &mut tx, &row(&credential)).await?;
+    drop(tx);
     needs_approval(&credential)?;
     let back = redirect_url(&app.public_url(), credential.id);
     match app.engine.depart(&credential, back, session_hash).await? {
@@ -92,7 +95,10 @@ pub async fn arrive(
     arrival: Arrival<'_>,
 ) -> Result<(Credential, Consented), OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let credential = Arc::new(by_reference(&mut *app.store.read().await?, reference).await?);
+    let mut tx = app.store.begin().await?;
+    let credential = Arc::new(by_reference(&mut tx, reference).await?);
+    require_as_saved(app, &mut tx, &row(&credential)).await?;
+    drop(tx);
     let error = (!arrival.error.is_empty()).then(|| {
         let odd = || OAuthError { code: "error".to_owned(), description: String::new() };
         OAuthError::of(arrival.error, arrival.error_description).unwrap_or_else(odd)
@@ -105,7 +111,7 @@ pub async fn arrive(
     let mut tx = app.store.begin().await?;
     let changes = json!({ "outcome": ended.kind() });
     audit_entry(app, &mut tx, actor, action, object(&credential), changes).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     if connected {
         credential_tests::start_in_background(app, actor, credential.id);
     }
@@ -126,7 +132,7 @@ pub async fn forget(app: &App, actor: &Actor, reference: &str) -> Result<(), OpE
     credentials::set_seen(&mut tx, credential.id, credential.revision, &Status::not_authorized(now)).await?;
     consign_store::installation::bump(&mut tx).await?;
     audit_entry(app, &mut tx, actor, "Forgot tokens of credential", object(&credential), json!({})).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(())
 }

@@ -14,8 +14,8 @@ use consign_store::credential_tests::{self as kept, FinishedTest};
 use consign_store::{connectors, credentials, installation, tokens};
 use serde_json::{Value, json};
 
-use super::credentials::{by_reference, judge_destinations, object};
-use super::{Actor, Object, OpError, Sent, audit_entry};
+use super::credentials::{by_reference, judge_destinations, object, row};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, require_as_saved};
 use crate::App;
 
 /// So many tests of one credential, or of new values by one caller, in this time.
@@ -57,7 +57,10 @@ pub async fn start(
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
-    let stored = by_reference(&mut *app.store.read().await?, reference).await?;
+    let mut tx = app.store.begin().await?;
+    let stored = by_reference(&mut tx, reference).await?;
+    require_as_saved(app, &mut tx, &row(&stored)).await?;
+    drop(tx);
     let (credential, saved) = match values {
         None => (stored, true),
         Some(sent) => {
@@ -88,7 +91,7 @@ pub async fn of_values(app: &App, actor: &Actor, sent: Sent) -> Result<Value, Op
     let of = Object { kind: "credential", id: String::new(), name: credential.name.as_str() };
     let changes = json!({ "outcome": result.outcome.kind() });
     audit_entry(app, &mut tx, actor, "Tested values of a credential", of, changes).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     Ok(show(None, app.now(), actor.name(), &json!(result)))
 }
 
@@ -148,7 +151,7 @@ async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, saved: bool
     let changes =
         json!({ "outcome": result.outcome.kind(), "values": if saved { "saved" } else { "unsaved" } });
     audit_entry(app, &mut tx, actor, "Tested credential", object(credential), changes).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     if changed {
         app.engine.changed().await;
     }

@@ -1,5 +1,6 @@
 //! Credentials: create, edit, delete, and what may be shown of them.
 
+use consign_core::audit::Table;
 use consign_core::catalog::{Input, Tokens};
 use consign_core::credential::{Change, Credential, Draft, Mode, Save};
 use consign_core::id::CredentialId;
@@ -12,7 +13,10 @@ use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, tokens};
 use serde_json::{Map, Value, json};
 
-use super::{Actor, IfMatch, Object, OpError, Sent, Usage, audit_entry, differences, not_unique};
+use super::{
+    Actor, IfMatch, Object, OpError, Sent, Usage, audit_rows, commit, commit_answered, differences,
+    not_unique, require_as_saved,
+};
 use crate::App;
 use show::{Beside, show};
 
@@ -89,8 +93,9 @@ pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -
     }
     insert_unique(credentials::insert(&mut tx, &credential).await, &name)?;
     let object = object(&credential);
-    audit_entry(app, &mut tx, actor, "Created credential", object, differences(&Value::Null, &value)).await?;
-    tx.commit().await?;
+    let changes = differences(&Value::Null, &value);
+    audit_rows(app, &mut tx, actor, "Created credential", object, changes, &[row(&credential)]).await?;
+    commit_answered(app, actor, tx, &value).await?;
     Ok(value)
 }
 
@@ -182,10 +187,16 @@ async fn save(
     let draft = Draft::parse(sent, mode, now).map_err(OpError::Invalid)?;
     judge_destinations(app, &draft, Some(&seen)).await?;
     let secrets_replaced = draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
+    // What is sent whole, every secret included, keeps nothing of the row that is there.
+    let whole = matches!(rest, Rest::Dropped)
+        && draft.secrets.values().all(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
     let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, seen.id, Some(&seen));
 
     let mut tx = app.store.begin().await?;
+    if !whole {
+        require_as_saved(app, &mut tx, &row(&seen)).await?;
+    }
     let taken = credentials::find_by_name(&mut tx, &name).await?;
     if taken.is_some_and(|other| other.id != credential.id) {
         return Err(not_unique("credential", name.as_str()));
@@ -203,8 +214,9 @@ async fn save(
     update_tokens(&mut tx, &seen, &credential, (moved, secrets_replaced)).await?;
     let new = shown(&mut tx, &credential, &public_url, now).await?;
     let action = action(&seen, &credential);
-    audit_entry(app, &mut tx, actor, &action, object(&credential), differences(&old, &new)).await?;
-    tx.commit().await?;
+    let changes = differences(&old, &new);
+    audit_rows(app, &mut tx, actor, &action, object(&credential), changes, &[row(&credential)]).await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
 }
@@ -284,12 +296,19 @@ pub async fn delete(
     if !users.is_empty() && !hold_linked {
         return Err(OpError::StillUsed(users));
     }
+    let mut rows = vec![row(&credential)];
+    for user in &users {
+        // One that was changed behind our back stays known as such.
+        if app.records.fits(&mut tx, Table::Connector, &user.id).await? {
+            rows.push((Table::Connector, user.id.clone()));
+        }
+    }
     connectors::lose_credential(&mut tx, credential.id, &credential.name, now).await?;
     credentials::delete(&mut tx, credential.id).await?;
     let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
     let changes = json!({ "connectors": names });
-    audit_entry(app, &mut tx, actor, "Deleted credential", object(&credential), changes).await?;
-    tx.commit().await?;
+    audit_rows(app, &mut tx, actor, "Deleted credential", object(&credential), changes, &rows).await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(Deleted { name: credential.name.to_string(), connectors: users })
 }
@@ -406,4 +425,8 @@ fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), Op
 
 pub(super) fn object(credential: &Credential) -> Object<'_> {
     Object { kind: "credential", id: credential.id.to_string(), name: credential.name.as_str() }
+}
+
+pub(super) fn row(credential: &Credential) -> (Table, String) {
+    (Table::Credential, credential.id.to_string())
 }

@@ -13,7 +13,7 @@ use consign_store::{Db, Listed, Page, attempts, credentials, deliveries, events}
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Actor, Object, OpError, audit_entry};
+use super::{Actor, Object, OpError, audit_entry, commit_answered};
 use crate::App;
 
 /// A page of deliveries, newest first.
@@ -93,9 +93,10 @@ pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, O
     deliveries::insert(&mut tx, &new, old.event, now).await?;
     let object = object(&line);
     audit_entry(app, &mut tx, actor, "Replayed delivery", object, json!({ "delivery": new.id })).await?;
-    tx.commit().await?;
+    let made = show(app, &find_line(&mut tx, new.id).await?);
+    commit_answered(app, actor, tx, &made).await?;
     app.engine.wake_all();
-    find_unchecked(app, new.id).await
+    Ok(made)
 }
 
 /// Stops a delivery that has not ended.
@@ -169,9 +170,10 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
         return Err(OpError::WrongState(sentence.to_owned()));
     }
     audit_entry(app, &mut tx, actor, action, object(&line), Value::Null).await?;
-    tx.commit().await?;
+    let made = show(app, &find_line(&mut tx, id).await?);
+    commit_answered(app, actor, tx, &made).await?;
     app.engine.wake_all();
-    find_unchecked(app, id).await
+    Ok(made)
 }
 
 /// The payload of a delivery's event as text; the opening is audited.
@@ -232,10 +234,6 @@ async fn find_line(db: &mut Db, id: DeliveryId) -> Result<Line, OpError> {
     let delivery = deliveries::find(db, id).await?.ok_or(OpError::NotFound("delivery"))?;
     let stored = events::find(db, delivery.event).await?.ok_or(OpError::NotFound("event"))?;
     Ok(Line { delivery, event_type: stored.event.event_type, subject: stored.event.subject })
-}
-
-async fn find_unchecked(app: &App, id: DeliveryId) -> Result<Value, OpError> {
-    Ok(show(app, &load(app, id).await?))
 }
 
 fn object(line: &Line) -> Object<'_> {
@@ -361,6 +359,9 @@ fn repair(delivery: &Delivery) -> &'static str {
         Some(HoldReason::ReconnectNeeded) => "Authorize the credential again, and it continues.",
         Some(HoldReason::NotAllowed) => "Check the role of the account, then resume the webhook.",
         Some(HoldReason::DestinationBlocked) => "The operator of this server can allow it with egress.allow.",
+        Some(HoldReason::NotAsSaved) => {
+            "Look at the settings of the webhook and save them, or put the database right."
+        }
         Some(HoldReason::NotRendered) => "Edit the webhook, and it continues.",
         Some(HoldReason::RepeatedCrash | HoldReason::NoAnswer) => {
             "Decide: send it again, mark it as delivered, or cancel it."

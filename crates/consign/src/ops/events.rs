@@ -10,7 +10,7 @@ use consign_store::events::{EventFilter, StoredEvent};
 use consign_store::{Listed, Page, deliveries, events};
 use serde_json::{Value, json};
 
-use super::{Actor, Object, OpError, Sent, audit_entry, invalid};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, idempotency, invalid};
 use crate::App;
 use crate::engine::AcceptedEvent;
 use crate::telemetry;
@@ -76,6 +76,10 @@ pub(super) async fn accept_test(
     let now = app.now();
     let mut event = super::webhooks::sample(now);
     event.received_from = actor.caller();
+    if let Some(source_id) = idempotency::source_id(app, actor) {
+        // The same request again is the same event, also when the answer to the first one was lost in a crash.
+        event.source_id = source_id;
+    }
     if let Some(kind) = sent.get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty()) {
         if !consign_core::event::is_type(kind) {
             return Err(invalid("type", "bad_form", format!("“{kind}” is not an event type")));
@@ -89,9 +93,15 @@ pub(super) async fn accept_test(
     let mut tx = app.store.begin().await?;
     let object = Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() };
     audit_entry(app, &mut tx, actor, "Sent test event", object, json!({ "event": event.id })).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     let mut accepted = app.engine.accept_for(vec![event], connector).await?;
-    let delivery = accepted.pop().and_then(|event| event.deliveries.first().map(|(id, _)| *id));
+    let event = accepted.pop().ok_or(OpError::NotFound("webhook"))?;
+    let delivery = match event.deliveries.first() {
+        Some((id, _)) => Some(*id),
+        None => {
+            deliveries::of_event(&mut *app.store.read().await?, event.id).await?.first().map(|known| known.id)
+        }
+    };
     delivery.ok_or(OpError::NotFound("webhook"))
 }
 
@@ -173,7 +183,7 @@ pub(super) async fn open_for(app: &App, actor: &Actor, id: EventId) -> Result<Ev
     let mut tx = app.store.begin().await?;
     let object = Object { kind: "event", id: id.to_string(), name: &event.event_type };
     audit_entry(app, &mut tx, actor, "Opened payload", object, Value::Null).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     Ok(event)
 }
 

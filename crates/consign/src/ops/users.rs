@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use consign_core::api_key::hash;
+use consign_core::audit::Table;
 use consign_core::id::{RequestId, UserId};
 use consign_core::rights::Rights;
 use consign_core::secret::Secret;
@@ -15,11 +16,11 @@ use consign_core::time::Timestamp;
 use consign_core::vault::{Place, Sealed};
 use consign_store::sessions::Session;
 use consign_store::users::User;
-use consign_store::{installation, sessions, users};
+use consign_store::{Db, installation, sessions, users};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{Actor, ActorKind, Object, OpError, audit_entry};
+use super::{Actor, ActorKind, Object, OpError, audit_entry, audit_rows, commit};
 use crate::App;
 use crate::telemetry;
 
@@ -67,7 +68,7 @@ impl SignedIn {
     /// The person as an actor. Everyone who signs in is an administrator so far.
     pub fn actor(&self, from: Option<IpAddr>, request_id: RequestId) -> Actor {
         let kind = ActorKind::User { id: self.id, name: self.name.clone() };
-        Actor { kind, rights: Rights::all(), from, request_id }
+        Actor::new(kind, Rights::all(), from, request_id)
     }
 }
 
@@ -184,8 +185,8 @@ pub async fn setup(
     sessions::insert(&mut tx, &session).await?;
     let actor = acting(&user, from, now);
     let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-    audit_entry(app, &mut tx, &actor, "Set up Consign", object, Value::Null).await?;
-    tx.commit().await?;
+    audit_rows(app, &mut tx, &actor, "Set up Consign", object, Value::Null, &[row(&user)]).await?;
+    commit(app, tx).await?;
     Ok(begun)
 }
 
@@ -204,9 +205,9 @@ pub async fn setup_unattended(app: &App, email: &str, password: &Secret) -> Resu
     let user = person(now, name, email, password_hash);
     users::insert(&mut tx, &user).await?;
     let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-    audit_entry(app, &mut tx, &Actor::system(now), "Created first administrator", object, Value::Null)
-        .await?;
-    tx.commit().await?;
+    let (actor, action) = (Actor::system(now), "Created first administrator");
+    audit_rows(app, &mut tx, &actor, action, object, Value::Null, &[row(&user)]).await?;
+    commit(app, tx).await?;
     Ok(())
 }
 
@@ -222,9 +223,22 @@ fn person(now: Timestamp, name: String, email: String, password_hash: String) ->
     }
 }
 
+fn row(user: &User) -> (Table, String) {
+    (Table::User, user.id.to_string())
+}
+
+/// Whoever changes the rows of people in the database lets nobody in.
+async fn is_as_saved(app: &App, db: &mut Db, user: &User) -> Result<bool, OpError> {
+    let fits = app.records.fits(db, Table::User, &user.id.to_string()).await?;
+    if !fits {
+        tracing::error!(user.id = %user.id, "an account is not as it was saved last: it was changed outside Consign");
+    }
+    Ok(fits)
+}
+
 fn acting(user: &User, from: Option<IpAddr>, now: Timestamp) -> Actor {
     let kind = ActorKind::User { id: user.id, name: user.name.clone() };
-    Actor { kind, rights: Rights::all(), from, request_id: RequestId::new(now) }
+    Actor::new(kind, Rights::all(), from, RequestId::new(now))
 }
 
 fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, String), OpError> {
@@ -271,8 +285,14 @@ pub async fn sign_in(
         metrics::counter!(telemetry::SIGN_INS, "outcome" => "braked").increment(1);
         return Err(SignInError::TooMany { seconds: wait.as_secs() + 1 });
     }
-    let user = users::find_by_email(&mut *app.store.read().await.map_err(OpError::from)?, email.trim()).await;
-    let user = user.map_err(OpError::from)?;
+    let mut db = app.store.read().await.map_err(OpError::from)?;
+    let mut user = users::find_by_email(&mut db, email.trim()).await.map_err(OpError::from)?;
+    if let Some(found) = &user
+        && !is_as_saved(app, &mut db, found).await?
+    {
+        user = None;
+    }
+    drop(db);
     let stored = user.as_ref().map(|user| user.password_hash.clone());
     if !password_fits(app, password, stored).await? {
         metrics::counter!(telemetry::SIGN_INS, "outcome" => "refused").increment(1);
@@ -295,7 +315,7 @@ async fn begin_session(app: &App, user: &User, from: Option<IpAddr>) -> Result<B
     sessions::delete_old(&mut tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
     let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
     audit_entry(app, &mut tx, &acting(user, from, now), "Signed in", object, Value::Null).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     Ok(begun)
 }
 
@@ -305,7 +325,7 @@ async fn record_refusal(app: &App, email: &str, from: Option<IpAddr>) -> Result<
     let shown: String = email.chars().filter(|c| !c.is_control()).take(80).collect();
     let object = Object { kind: "user", id: String::new(), name: &shown };
     audit_entry(app, &mut tx, &actor, "Refused sign-in", object, Value::Null).await?;
-    tx.commit().await?;
+    commit(app, tx).await?;
     Ok(())
 }
 
@@ -344,6 +364,9 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
         return Ok(None);
     }
     let Some(user) = users::find(&mut db, session.user).await? else { return Ok(None) };
+    if !is_as_saved(app, &mut db, &user).await? {
+        return Ok(None);
+    }
     drop(db);
     if !quiet && now.since(session.seen_at) > TOUCH_EVERY {
         let mut tx = app.store.begin().await?;
@@ -404,10 +427,13 @@ pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -
             // No password opens this account: the stored text is no hash.
             let user = person(now, "Demo".to_owned(), email.to_owned(), String::new());
             users::insert(&mut tx, &user).await?;
+            let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
+            let (actor, action) = (Actor::system(now), "Created demo account");
+            audit_rows(app, &mut tx, &actor, action, object, Value::Null, &[row(&user)]).await?;
             user
         }
     };
-    tx.commit().await?;
+    commit(app, tx).await?;
     begin_session(app, &user, from).await
 }
 

@@ -1,5 +1,6 @@
 //! Webhooks: create, edit, pause, test, delete.
 
+use consign_core::audit::Table;
 use consign_core::connector::webhook::RenderFor;
 use consign_core::connector::{Connector, ConnectorState, Webhook, WebhookDraft};
 use consign_core::credential::Credential;
@@ -12,7 +13,10 @@ use consign_store::connectors::ConnectorFilter;
 use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries};
 use serde_json::{Map, Value, json};
 
-use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, differences, invalid, not_unique};
+use super::{
+    Actor, IfMatch, Object, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, differences,
+    invalid, not_unique, require_as_saved,
+};
 use crate::App;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
@@ -84,8 +88,9 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
     let value = shown(&mut tx, &connector, now).await?;
     let changes = differences(&Value::Null, &value);
-    audit_entry(app, &mut tx, actor, "Created webhook", object(&connector), changes).await?;
-    tx.commit().await?;
+    audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
+        .await?;
+    commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
 }
@@ -101,7 +106,7 @@ pub async fn replace(
     sent: Sent,
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
-    save(app, actor, reference, if_match, |_| sent).await
+    save(app, actor, reference, if_match, Rest::Dropped, |_| sent).await
 }
 
 /// Changes what is sent and leaves the rest (RFC 7396).
@@ -115,7 +120,7 @@ pub async fn patch(
     sent: Sent,
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
-    save(app, actor, reference, if_match, |current| {
+    save(app, actor, reference, if_match, Rest::Kept, |current| {
         let mut whole = settings(current);
         whole.extend(sent);
         whole
@@ -123,11 +128,19 @@ pub async fn patch(
     .await
 }
 
+/// What becomes of what was not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Dropped,
+    Kept,
+}
+
 async fn save(
     app: &App,
     actor: &Actor,
     reference: &str,
     if_match: IfMatch,
+    rest: Rest,
     complete: impl FnOnce(&Connector) -> Sent,
 ) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
@@ -135,6 +148,9 @@ async fn save(
     let now = tx.now();
     let seen = by_reference(&mut tx, reference).await?;
     if_match.judge(seen.revision)?;
+    if rest == Rest::Kept {
+        require_as_saved(app, &mut tx, &row(&seen)).await?;
+    }
     let sent = complete(&seen);
     let credential = named_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
@@ -170,8 +186,10 @@ async fn save(
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
     let old = shown(&mut tx, &seen, now).await?;
     let new = shown(&mut tx, &connector, now).await?;
-    audit_entry(app, &mut tx, actor, "Edited webhook", object(&connector), differences(&old, &new)).await?;
-    tx.commit().await?;
+    let changes = differences(&old, &new);
+    audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
+        .await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
 }
@@ -203,8 +221,9 @@ pub async fn delete(
     let cancelled = deliveries::cancel_of_connector(&mut tx, connector.id, now).await?;
     connectors::delete(&mut tx, connector.id).await?;
     let changes = json!({ "cancelled_deliveries": cancelled });
-    audit_entry(app, &mut tx, actor, "Deleted webhook", object(&connector), changes).await?;
-    tx.commit().await?;
+    audit_rows(app, &mut tx, actor, "Deleted webhook", object(&connector), changes, &[row(&connector)])
+        .await?;
+    commit(app, tx).await?;
     app.engine.changed().await;
     Ok(Deleted { name: connector.name.to_string(), cancelled })
 }
@@ -243,6 +262,9 @@ async fn set_state(
     let connector = by_reference(&mut tx, reference).await?;
     let credential = credential_of(&mut tx, &connector).await?;
     let state = state(credential.as_ref());
+    if state == ConnectorState::Active {
+        require_as_saved(app, &mut tx, &row(&connector)).await?;
+    }
     connectors::set_state(&mut tx, connector.id, state, "", now).await?;
     if state == ConnectorState::Active {
         connectors::reopen(&mut tx, connector.id).await?;
@@ -250,7 +272,7 @@ async fn set_state(
     audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
     let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
     let value = shown(&mut tx, &connector, now).await?;
-    tx.commit().await?;
+    commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
 }
@@ -452,4 +474,8 @@ fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), Op
 
 fn object(connector: &Connector) -> Object<'_> {
     Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() }
+}
+
+fn row(connector: &Connector) -> (Table, String) {
+    (Table::Connector, connector.id.to_string())
 }

@@ -242,13 +242,14 @@ async fn a_secret_edited_behind_the_back_of_the_program_does_not_open() {
     assert_eq!(delivery["hold_reason"], "credential_locked", "{delivery}");
     assert_eq!(consign.get("/credentials/itsm").await.json()["status"]["code"], "locked");
     assert_eq!((tool.count(), elsewhere.connections()), (0, 0), "nothing was sent anywhere");
-    // Entered again, it is sealed to where it goes now.
+    // Nothing is built on it; saved whole and entered again, it is sealed to where it goes now.
     let token = consign.canary("token");
+    let any = [("if-match", "*")];
     let body = json!({ "value": token });
-    consign
-        .call("PUT", "/credentials/itsm/secrets/token", &[("if-match", "*")], Some(&body))
-        .await
-        .expect(200);
+    let refused = consign.call("PUT", "/credentials/itsm/secrets/token", &any, Some(&body)).await.expect(409);
+    assert!(refused.text().contains("changed outside Consign"), "{}", refused.text());
+    let body = bearer("itsm", &origin, &token);
+    consign.call("PUT", "/credentials/itsm", &any, Some(&body)).await.expect(200);
     consign.until(sent.delivery(), "delivered").await;
     assert_eq!(elsewhere.asked()[0].header("authorization"), format!("Bearer {token}"));
     let shown = consign.get(&format!("/webhooks/{webhook}")).await.json();

@@ -2,11 +2,109 @@
 
 use serde_json::json;
 
-use crate::harness::{TestConsign, basic};
-use crate::peers::Tool;
+use crate::harness::{Kind, TestConsign, basic};
+use crate::peers::{Answer, Tool};
 
 on_both_databases! {
     the_same_request_is_done_once_and_answered_alike
+    nothing_is_done_whose_answer_is_not_kept_with_it
+    a_test_event_whose_answer_was_lost_is_sent_once
+}
+
+/// What a crash would do between a change and its answer: the one is written, the other is not.
+async fn refuse_answers(consign: &TestConsign) {
+    let sql = match consign.database.kind {
+        Kind::Sqlite => {
+            "create trigger no_answers before update on idempotency begin select raise(abort, 'no'); end"
+        }
+        Kind::PostgreSql => {
+            "create function no_answers() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+             create trigger no_answers before update on idempotency for each row execute function no_answers()"
+        }
+    };
+    consign.database.execute(sql).await;
+}
+
+async fn accept_answers(consign: &TestConsign) {
+    let on = if consign.database.kind == Kind::Sqlite { "" } else { " on idempotency" };
+    consign.database.execute(&format!("drop trigger no_answers{on}")).await;
+}
+
+async fn nothing_is_done_whose_answer_is_not_kept_with_it(consign: TestConsign) {
+    let tool = Tool::start().await;
+    tool.answer(Answer::status(400));
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let failed = consign.event("a", &json!(1)).await;
+    consign.until(failed.delivery(), "failed").await;
+    tool.answer(Answer::status(200));
+    let path = format!("/webhooks/{webhook}");
+    consign.act(&format!("{path}/pauses")).await.expect(200);
+    let open = consign.event("b", &json!(1)).await;
+    consign.call("DELETE", &format!("{path}/pauses"), &[], None).await.expect(200);
+    consign.until(open.delivery(), "delivered").await;
+    let credential = basic("new", "https://tool.example.org/", "consign", &consign.canary("password"));
+    let hook = json!({ "name": "new", "credential": "itsm", "path": "/x", "event_types": ["b"] });
+    let asked = [
+        ("/credentials".to_owned(), Some(credential), 201),
+        ("/webhooks".to_owned(), Some(hook), 201),
+        ("/api-keys".to_owned(), Some(json!({ "name": "new", "scopes": ["events:write"] })), 201),
+        (format!("/deliveries/{}/replays", failed.delivery()), None, 201),
+        (format!("{path}/pauses"), None, 200),
+    ];
+    let numbers = async || {
+        let rows =
+            "select (select count(*) from credential) * 1000000 + (select count(*) from connector) * 10000
+           + (select count(*) from api_key) * 100 + (select count(*) from delivery) as n";
+        let paused = "select count(*) from connector where state = 'paused'";
+        let audit = "select count(*) from audit";
+        (
+            consign.database.number(rows).await,
+            consign.database.number(paused).await,
+            consign.database.number(audit).await,
+        )
+    };
+    refuse_answers(&consign).await;
+    let before = numbers().await;
+    for (index, (path, body, _)) in asked.iter().enumerate() {
+        let key = format!("once-{index}");
+        let refused = consign.call("POST", path, &[("idempotency-key", &key)], body.as_ref()).await;
+        refused.expect(500);
+        assert_eq!(numbers().await, before, "{path}: nothing is done");
+    }
+    accept_answers(&consign).await;
+    for (index, (path, body, status)) in asked.iter().enumerate() {
+        let key = format!("once-{index}");
+        let headers = [("idempotency-key", key.as_str())];
+        let first = consign.call("POST", path, &headers, body.as_ref()).await.expect(*status);
+        let again = consign.call("POST", path, &headers, body.as_ref()).await.expect(*status);
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{path}");
+        assert_eq!(again.json(), first.json(), "{path}");
+        for reply in [&first, &again].into_iter().filter(|_| path == "/api-keys") {
+            let text = reply.json()["text"].as_str().unwrap().to_owned();
+            consign.canaries.shown_once("an API key", text.rsplit('_').next().unwrap());
+        }
+    }
+    let after = numbers().await;
+    assert_eq!((after.0 - before.0, after.1 - before.1), (1_010_101, 1), "each once");
+    consign.call("DELETE", &format!("{path}/pauses"), &[], None).await.expect(200);
+    consign.until_idle().await;
+    consign.finish().await;
+}
+
+async fn a_test_event_whose_answer_was_lost_is_sent_once(consign: TestConsign) {
+    let tool = Tool::start().await;
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let path = format!("/webhooks/{webhook}/tests");
+    let send = async |key: &str| {
+        consign.call("POST", &path, &[("idempotency-key", key)], None).await.expect(201).json()
+    };
+    let first = send("test-1").await;
+    consign.database.execute("delete from idempotency").await;
+    let again = send("test-1").await;
+    assert_eq!((&again["id"], tool.count()), (&first["id"], 1), "the same delivery");
+    assert_ne!(send("test-2").await["id"], first["id"]);
+    assert_eq!(tool.count(), 2);
+    consign.finish().await;
 }
 
 async fn the_same_request_is_done_once_and_answered_alike(consign: TestConsign) {

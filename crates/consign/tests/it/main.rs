@@ -49,6 +49,7 @@ mod outcomes;
 mod repairs;
 mod replicas;
 mod rights;
+mod rollback;
 mod starting;
 mod throttling;
 mod token_endpoint;

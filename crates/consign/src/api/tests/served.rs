@@ -49,6 +49,7 @@ impl Served {
         let url = DatabaseUrl::parse(&format!("sqlite:{}", folder.join("consign.db").display())).unwrap();
         let store = Store::open(&url, 4).await.unwrap();
         let mut config = Config::default();
+        config.data.dir.clone_from(&folder);
         config.egress.allow = vec!["tool.example:443".to_owned()];
         let app = App::start(config, KeyRing::generate(), store).await.unwrap();
         Self { router: router(app.clone()), app, folder }

@@ -1,0 +1,120 @@
+//! The texts of protected rows: every column is in them, or is meant not to be.
+
+use consign_core::api_key::ApiKey;
+use consign_core::audit::Table;
+use consign_core::id::{KeyId, UserId};
+use consign_core::rights::Rights;
+use sqlx::{AssertSqlSafe, Column as _, Row as _};
+
+use super::{Fresh, connector, credential, on_both};
+use crate::users::{self, User};
+use crate::{Db, api_keys, connectors, credentials, protected};
+
+on_both!(each_column_is_protected_or_changes_without_a_record, a_moved_secret_keeps_its_text);
+
+/// What changes without an audit record.
+const VOLATILE: &[(&str, &str)] = &[
+    ("credential", "seen_code"),
+    ("credential", "seen_reason"),
+    ("credential", "seen_since"),
+    ("credential", "last_used_at"),
+    ("connector", "state"),
+    ("connector", "state_reason"),
+    ("connector", "state_since"),
+    ("connector", "closed_until"),
+    ("connector", "failing_since"),
+    ("users", "theme"),
+    ("users", "last_seen_at"),
+    ("api_key", "last_used_at"),
+];
+
+/// Those of them that are numbers, and the numbers of secrets.
+const VOLATILE_NUMBERS: &[&str] = &[
+    "seen_since",
+    "last_used_at",
+    "state_since",
+    "closed_until",
+    "failing_since",
+    "last_seen_at",
+    "generation",
+    "updated_at",
+];
+
+async fn one_of_each(db: &mut Db, now: consign_core::time::Timestamp) {
+    let tool = credential("Tool", now);
+    credentials::insert(db, &tool).await.unwrap();
+    connectors::insert(db, &connector("Hook", Some(tool.id), now)).await.unwrap();
+    let user = User {
+        id: UserId::new(now),
+        name: "Ada".to_owned(),
+        email: "ada@acme.example".to_owned(),
+        password_hash: "hash".to_owned(),
+        theme: String::new(),
+        created_at: now,
+        last_seen_at: None,
+    };
+    users::insert(db, &user).await.unwrap();
+    let (id, name, hash) = (KeyId::new(now), "key".to_owned(), "hash".to_owned());
+    let key =
+        ApiKey { id, name, rights: Rights::all(), hash, ends_at: None, last_used_at: None, created_at: now };
+    api_keys::insert(db, &key).await.unwrap();
+}
+
+async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    one_of_each(&mut tx, now).await;
+    tx.commit().await.unwrap();
+    let tables = [
+        (Table::Credential, "credential"),
+        (Table::Credential, "credential_secret"),
+        (Table::Connector, "connector"),
+        (Table::User, "users"),
+        (Table::ApiKey, "api_key"),
+    ];
+    let mut checked = 0;
+    for (table, name) in tables {
+        let mut db = store.read().await.unwrap();
+        let all = protected::all(&mut db, table).await.unwrap();
+        let [(id, before)] = all.as_slice() else { panic!("one row of each: {all:?}") };
+        assert_eq!(protected::find(&mut db, table, id).await.unwrap().as_ref(), Some(before));
+        assert_eq!(protected::find(&mut db, table, "none").await.unwrap(), None);
+        let row = sqlx::query(AssertSqlSafe(format!("select * from {name} limit 1")));
+        let row = row.fetch_one(&mut *db).await.unwrap();
+        drop(db);
+        for column in row.columns().iter().map(|column| column.name()) {
+            if column == "id" || (name, column) == ("credential_secret", "credential_id") {
+                // The row itself; another one has another text.
+                continue;
+            }
+            let number = protected::columns(table).1.contains(&column) || VOLATILE_NUMBERS.contains(&column);
+            let other = if number { "coalesce({}, 0) + 1" } else { "coalesce({}, '') || 'x'" };
+            let sql = format!("update {name} set {column} = {}", other.replace("{}", column));
+            let mut tx = store.begin().await.unwrap();
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await.unwrap();
+            let after = protected::find(&mut tx, table, id).await.unwrap();
+            let volatile = VOLATILE.contains(&(name, column));
+            assert_eq!(after.as_ref() == Some(before), volatile, "{name}.{column}");
+            checked += 1;
+        }
+    }
+    assert!(checked > VOLATILE.len() * 3, "{checked}");
+}
+
+async fn a_moved_secret_keeps_its_text(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    one_of_each(&mut tx, now).await;
+    let before = protected::all(&mut tx, Table::Credential).await.unwrap();
+    let moved = "update credential_secret set sealed = 'v1.k-2.another.' || 'cc'";
+    sqlx::query(moved).execute(&mut *tx).await.unwrap();
+    assert_eq!(
+        protected::all(&mut tx, Table::Credential).await.unwrap(),
+        before,
+        "wrapped under another key"
+    );
+    sqlx::query("update credential_secret set sealed = 'v1.k-2.another.dd'").execute(&mut *tx).await.unwrap();
+    assert_ne!(protected::all(&mut tx, Table::Credential).await.unwrap(), before, "another secret");
+    sqlx::query("delete from credential_secret").execute(&mut *tx).await.unwrap();
+    assert_ne!(protected::all(&mut tx, Table::Credential).await.unwrap(), before, "no secrets");
+}

@@ -1,0 +1,319 @@
+//! What the audit log says about the rows that decide where secrets go, and the anchor outside the database that says
+//! how far the log had come. Together they show a row, or a whole database, that was put back to an older state.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use consign_core::audit::{Anchor, AuditEntry, Imprint, Ledger, Rows, Table};
+use consign_core::connector::{ConnectorState, HeldBy};
+use consign_core::credential::{Status, StatusCode};
+use consign_core::id::{AuditId, RequestId};
+use consign_core::vault::DerivedKey;
+use consign_store::{Db, Store, StoreError, audit, connectors, credentials, installation, protected};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use super::Engine;
+
+/// In the data folder.
+const ANCHOR_FILE: &str = "audit-anchor";
+/// A row that another replica saves between two looks is looked at again so often.
+const LOOKS_MAX: u32 = 3;
+/// Why a credential is locked whose row is not the one that was saved last.
+const NOT_AS_SAVED: &str = "it is not as it was saved last: the database was changed outside Consign";
+
+/// Why the audit log is not trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    /// The database is older than what this server has seen of it.
+    #[error(
+        "the database is older than this server has seen it: entry {seen} of its audit log is missing or another \
+         one, the newest entry is {newest}"
+    )]
+    RolledBack {
+        /// The newest entry that was on disk.
+        seen: i64,
+        /// The newest entry that is there.
+        newest: i64,
+    },
+    /// The log itself was changed.
+    #[error("the audit log does not fit at entry {0}: entries were changed or removed outside Consign")]
+    Broken(i64),
+    /// The anchor cannot be read.
+    #[error("the anchor of the audit log, {}, cannot be read", path.display())]
+    Anchor {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database cannot be used.
+    #[error("the database cannot be used")]
+    Store(#[from] StoreError),
+}
+
+/// The records of the audit log, as far as they were read.
+pub struct Records {
+    key: Arc<DerivedKey>,
+    ledger: Mutex<Ledger>,
+    anchor: AnchorFile,
+}
+
+impl Records {
+    /// Reads the whole log, and holds it against the anchor. With `accept` whatever does not fit is taken as it is
+    /// from now on, and the log says so.
+    ///
+    /// # Errors
+    /// When the log is not whole or not as new as the anchor, unless that is accepted.
+    pub async fn open(
+        store: &Store,
+        key: Arc<DerivedKey>,
+        folder: &Path,
+        installation: &str,
+        accept: bool,
+    ) -> Result<Self, RecordsError> {
+        let anchor = AnchorFile::of(folder, installation);
+        let mut ledger = Ledger::default();
+        let mut view = store.view().await?;
+        audit::follow(&mut view, &key, &mut ledger).await?;
+        let (newest, link) = audit::head(&mut view).await?;
+        ledger.end_at(newest, &link);
+        let kept = anchor.read()?;
+        let link_there = match &kept {
+            Some(kept) => audit::link_at(&mut view, kept.sequence).await?,
+            None => None,
+        };
+        drop(view);
+        if kept.is_none() && newest > 0 {
+            tracing::warn!("there is no anchor of the audit log in the data folder; this start makes one");
+        }
+        let rolled_back = kept.filter(|kept| !kept.is_kept(&ledger, link_there.as_deref()));
+        let fault = match (rolled_back, ledger.broken()) {
+            (Some(kept), _) => Some(RecordsError::RolledBack { seen: kept.sequence, newest }),
+            (None, Some(place)) => Some(RecordsError::Broken(place)),
+            (None, None) => None,
+        };
+        let records = Self { key, ledger: Mutex::new(ledger), anchor };
+        match fault {
+            Some(fault) if !accept => return Err(fault),
+            fault if accept => records.accept(store, fault).await?,
+            _ => {}
+        }
+        let ledger = records.ledger.lock().await;
+        records.anchor.write(ledger.sequence(), ledger.link()).await;
+        drop(ledger);
+        Ok(records)
+    }
+
+    /// Takes the database as it is, if anything in it is not as it should be.
+    async fn accept(&self, store: &Store, fault: Option<RecordsError>) -> Result<(), StoreError> {
+        let misfits = !self.view(store).await?.1.is_empty();
+        if fault.is_none() && !misfits {
+            return Ok(());
+        }
+        let mut tx = store.begin().await?;
+        let now = tx.now();
+        audit::mend_head(&mut tx).await?;
+        let mut rows = Vec::new();
+        for table in Table::ALL.iter().copied() {
+            for (id, text) in protected::all(&mut tx, table).await? {
+                rows.push(Imprint::of(&self.key, table, &id, Some(&text)));
+            }
+        }
+        let why =
+            fault.map_or_else(|| "rows were changed outside Consign".to_owned(), |fault| fault.to_string());
+        tracing::warn!(why, "the database is accepted as it is");
+        let entry = AuditEntry {
+            id: AuditId::new(now),
+            at: now,
+            actor_kind: "system",
+            actor_id: "system".to_owned(),
+            actor: "Consign".to_owned(),
+            action: "Accepted the database as it is".to_owned(),
+            object_kind: "installation",
+            object_id: String::new(),
+            object: String::new(),
+            changes: json!({ "why": why }),
+            from: String::new(),
+            request_id: RequestId::new(now).to_string(),
+            result: "done",
+            rows: Rows::Accepted(rows),
+        };
+        audit::append(&mut tx, &entry, &self.key).await?;
+        tx.commit().await?;
+        audit::follow(&mut *store.read().await?, &self.key, &mut *self.ledger.lock().await).await
+    }
+
+    /// A view of the database, and the rows in it that are not as their newest record says.
+    pub(super) async fn view(
+        &self,
+        store: &Store,
+    ) -> Result<(consign_store::Tx, HashSet<(Table, String)>), StoreError> {
+        // Locked first: a ledger that has read further than the view would find fault with good rows.
+        let mut ledger = self.ledger.lock().await;
+        let mut view = store.view().await?;
+        audit::follow(&mut view, &self.key, &mut ledger).await?;
+        let mut misfits = HashSet::new();
+        for table in Table::ALL.iter().copied() {
+            let mut missing: HashSet<&str> = ledger.ids(table).collect();
+            for (id, text) in protected::all(&mut view, table).await? {
+                missing.remove(id.as_str());
+                if !ledger.knows(&Imprint::of(&self.key, table, &id, Some(&text))) {
+                    misfits.insert((table, id));
+                }
+            }
+            misfits.extend(missing.into_iter().map(|id| (table, id.to_owned())));
+        }
+        Ok((view, misfits))
+    }
+
+    /// Whether a row is as its newest record says. Never ask in a transaction that has appended an entry.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn fits(&self, db: &mut Db, table: Table, id: &str) -> Result<bool, StoreError> {
+        let mut ledger = self.ledger.lock().await;
+        for _ in 0..LOOKS_MAX {
+            audit::follow(db, &self.key, &mut ledger).await?;
+            let row = protected::find(db, table, id).await?;
+            if ledger.knows(&Imprint::of(&self.key, table, id, row.as_deref())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What an entry says about the rows that its transaction changed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn changed(&self, db: &mut Db, rows: &[(Table, String)]) -> Result<Rows, StoreError> {
+        let mut imprints = Vec::with_capacity(rows.len());
+        for (table, id) in rows {
+            let row = protected::find(db, *table, id).await?;
+            imprints.push(Imprint::of(&self.key, *table, id, row.as_deref()));
+        }
+        Ok(Rows::Changed(imprints))
+    }
+
+    /// The log has come this far, and that is on disk.
+    pub async fn reached(&self, sequence: i64, link: &str) {
+        self.anchor.write(sequence, link).await;
+    }
+}
+
+/// The file outside the database that holds the newest record.
+struct AnchorFile {
+    path: PathBuf,
+    installation: String,
+    written: Arc<Mutex<i64>>,
+}
+
+impl AnchorFile {
+    fn of(folder: &Path, installation: &str) -> Self {
+        Self {
+            path: folder.join(ANCHOR_FILE),
+            installation: installation.to_owned(),
+            written: Arc::new(Mutex::new(0)),
+        }
+    }
+
+    /// The anchor of this installation; that of another one says nothing about it.
+    fn read(&self) -> Result<Option<Anchor>, RecordsError> {
+        let failed = |source| RecordsError::Anchor { path: self.path.clone(), source };
+        let text = match std::fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let anchor = Anchor::parse(&text)
+            .ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidData, "it is not an anchor")))?;
+        Ok(Some(anchor).filter(|anchor| anchor.installation == self.installation))
+    }
+
+    /// Moves forward, never back. An anchor that lags behind is as good as it can be: the change is on disk.
+    async fn write(&self, sequence: i64, link: &str) {
+        let mut written = self.written.lock().await;
+        if sequence <= *written {
+            return;
+        }
+        let anchor = Anchor { installation: self.installation.clone(), sequence, link: link.to_owned() };
+        let path = self.path.clone();
+        let replaced = tokio::task::spawn_blocking(move || replace(&path, anchor.text().as_bytes())).await;
+        match replaced {
+            Ok(Ok(())) => *written = sequence,
+            Ok(Err(error)) => tracing::error!(%error, "the anchor of the audit log was not written"),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The old text or the new one, whatever happens in between.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    crate::keys::create_folder(folder)?;
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    File::open(folder)?.sync_all()
+}
+
+impl Engine {
+    /// Marks what is not as it was saved last, so that lists and pages show it, and takes the mark from what is again.
+    pub(super) async fn mark_misfits(&self) -> Result<(), StoreError> {
+        let snapshot = self.snapshot();
+        let now = self.now();
+        let mut changed = false;
+        for credential in snapshot.credentials() {
+            let misfit = !snapshot.fits(credential.id);
+            let marked = credential.seen.code == StatusCode::Locked && credential.seen.reason == NOT_AS_SAVED;
+            let sending = snapshot.connectors().iter().any(|connector| {
+                connector.credential == Some(credential.id) && connector.state == ConnectorState::Active
+            });
+            if misfit == marked && !(misfit && sending) {
+                continue;
+            }
+            let mut tx = self.store.begin().await?;
+            let status = match misfit {
+                true => Status { code: StatusCode::Locked, reason: NOT_AS_SAVED.to_owned(), since: now },
+                false => Status::not_tested(now),
+            };
+            credentials::set_seen(&mut tx, credential.id, credential.revision, &status).await?;
+            if misfit {
+                tracing::error!(credential.id = %credential.id, "locked: {NOT_AS_SAVED}");
+                let by = HeldBy::CredentialLocked;
+                connectors::hold_by_credential(&mut tx, credential.id, by, NOT_AS_SAVED, now).await?;
+            } else {
+                connectors::release_by_credential(&mut tx, credential.id, now).await?;
+            }
+            installation::bump(&mut tx).await?;
+            tx.commit().await?;
+            changed = true;
+        }
+        for connector in snapshot.connectors() {
+            let held = ConnectorState::Held(HeldBy::NotAsSaved);
+            let (state, reason) = match (snapshot.fits(connector.id), connector.state) {
+                (false, ConnectorState::Active) => (held, NOT_AS_SAVED),
+                (true, state) if state == held => (ConnectorState::Active, ""),
+                _ => continue,
+            };
+            if state == held {
+                tracing::error!(connector.id = %connector.id, "held: {NOT_AS_SAVED}");
+            }
+            let mut tx = self.store.begin().await?;
+            connectors::set_state(&mut tx, connector.id, state, reason, now).await?;
+            tx.commit().await?;
+            changed = true;
+        }
+        if changed { self.snapshots.refresh().await } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
