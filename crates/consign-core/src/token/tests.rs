@@ -88,6 +88,7 @@ fn every_answer_is_one_of_four() {
         ("a trillion", 200, with("expires_in", json!(1e12)), "works"),
         ("no life", 200, without("expires_in"), "works"),
         ("life is null", 200, with("expires_in", Value::Null), "works"),
+        ("below zero as text", 200, with("expires_in", json!("-1")), "refused"),
         ("life in words", 200, with("expires_in", json!("soon")), "refused"),
         ("life is a list", 200, with("expires_in", json!([1])), "refused"),
         ("no token", 200, without("access_token"), "refused"),
@@ -196,7 +197,7 @@ fn lives_are_read_and_clamped() {
     assert_eq!(life(&none, None, None), Some(300));
     assert_eq!(life(&with("expires_in", json!(40 * 86_400)), None, None), Some(30 * 86_400));
     assert_eq!(life(&with("expires_in", json!(1e300)), None, None), Some(30 * 86_400));
-    assert_eq!(life(&with("expires_in", json!("-5")), None, None), Some(0));
+    assert_eq!(life(&with("expires_in", json!(-5)), None, None), Some(0));
     let mut until_refused = exchange(Grant::AuthorizationCode);
     until_refused.life.otherwise = None;
     let token = until_refused.read(answer(200, &none), None, None, NOW).unwrap();

@@ -54,4 +54,5 @@ mod rollback;
 mod starting;
 mod throttling;
 mod token_endpoint;
+mod token_replies;
 mod wire;
