@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{TestConsign, eventually};
 use crate::peers::Tool;
-use crate::peers::token_endpoint::{EVIL_PATH, Expected, MARKER, Reply, TokenEndpoint, hostile_replies};
+use crate::peers::token_endpoint::{EVIL_PATH, Expected, MARKER, TokenEndpoint, hostile_replies};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_of_a_token_address_lands_in_its_class() {
@@ -13,14 +13,20 @@ async fn every_answer_of_a_token_address_lands_in_its_class() {
     consign.canaries.never_shown("what the token address answers", MARKER);
     consign.allow_open();
     let tool = Tool::start().await;
-    let rows: Vec<_> = hostile_replies().into_iter().enumerate().collect();
+    // All of them listen before anything is sent: a port that is closed for a moment could be taken meanwhile.
+    let mut rows = Vec::new();
+    for (name, reply, expected) in hostile_replies() {
+        let mut endpoint = TokenEndpoint::start().await;
+        endpoint.reply(&reply).await;
+        rows.push((name, endpoint, expected));
+    }
     // Some take twenty seconds to be given up on; they are tried side by side.
-    let tried = rows.iter().map(|(number, (name, reply, expected))| {
+    let tried = rows.iter().enumerate().map(|(number, (name, endpoint, expected))| {
         let (consign, tool) = (&consign, &tool);
         // Client credentials know no refresh token (RFC 6749 section 4.4.3): one that comes is not looked at.
         let ignored = name.starts_with("refresh token");
         let expected = if ignored { Expected::Works } else { *expected };
-        async move { (*name, expected, row(consign, tool, *number, reply, expected).await) }
+        async move { (*name, expected, row(consign, tool, number, endpoint, expected).await) }
     });
     let mut wrong = Vec::new();
     for (name, expected, found) in futures_of(tried).await {
@@ -37,11 +43,9 @@ async fn row(
     consign: &TestConsign,
     tool: &Tool,
     number: usize,
-    reply: &Reply,
+    endpoint: &TokenEndpoint,
     expected: Expected,
 ) -> Result<(), Value> {
-    let mut endpoint = TokenEndpoint::start().await;
-    endpoint.reply(reply).await;
     let name = format!("row.{number}");
     let credential = json!({
         "name": name, "protocol": "https", "url_address": tool.origin(),
