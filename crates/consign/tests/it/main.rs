@@ -45,6 +45,7 @@ mod forms;
 mod holds;
 mod idempotency;
 mod main_job;
+mod oauth;
 mod outcomes;
 mod repairs;
 mod replicas;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use consign_core::connector::{ConnectorState, WebhookDraft};
 use consign_core::credential::{Draft, Mode, Save};
 use consign_core::event::Event;
-use consign_core::id::EventId;
+use consign_core::id::{CredentialId, EventId};
 use consign_core::vault::{KeyRing, Vault};
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,12 @@ fn credential(limits: &Value) -> Credential {
         "authorization_type": "bearer", "token": "abc",
     });
     let draft = Draft::parse(with(sent, limits), Mode::Create, NOW).unwrap();
-    draft.seal(&Vault::new(&KeyRing::generate(), "i"), &Save { now: NOW, by: "Ana" }, None)
+    draft.seal(
+        &Vault::new(&KeyRing::generate(), "i"),
+        &Save { now: NOW, by: "Ana" },
+        CredentialId::new(NOW),
+        None,
+    )
 }
 
 fn connector(settings: &Value) -> Connector {
