@@ -37,6 +37,7 @@ mod api;
 mod authorization_server;
 mod browser;
 mod cli;
+mod connection_tests;
 mod console;
 mod credentials;
 mod demo;
