@@ -4,7 +4,7 @@ use bytes::Bytes;
 use consign_core::connector::{ConnectorState, WebhookDraft};
 use consign_core::credential::{Draft, Mode, Save};
 use consign_core::event::Event;
-use consign_core::id::EventId;
+use consign_core::id::{CredentialId, EventId};
 use consign_core::vault::{KeyRing, Vault};
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,8 @@ fn credential(limits: &Value) -> Credential {
         "authorization_type": "bearer", "token": "abc",
     });
     let draft = Draft::parse(with(sent, limits), Mode::Create, NOW).unwrap();
-    draft.seal(&Vault::new(&KeyRing::generate(), "i"), &Save { now: NOW, by: "Ana" }, None)
+    let save = Save { now: NOW, by: "Ana" };
+    draft.seal(&Vault::new(&KeyRing::generate(), "i"), &save, CredentialId::new(NOW), None)
 }
 
 fn connector(settings: &Value) -> Connector {
