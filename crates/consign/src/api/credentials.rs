@@ -108,7 +108,8 @@ pub(super) async fn tests(call: Call) -> Result<Answer, Problem> {
 
 /// A failed test is no error of this request.
 pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
-    let values = if call.body.is_empty() { None } else { Some(call.object()?) };
+    let values = call.object_if_sent()?;
+    let values = (!values.is_empty()).then_some(values);
     let result = credential_tests::start(&call.app, &call.actor, call.place("id"), values).await?;
     Ok(Answer::json(Status::CREATED, &result))
 }
@@ -124,6 +125,7 @@ pub(super) async fn authorization(call: Call) -> Result<Answer, Problem> {
 
 /// The address of the page from which a person goes to the tool.
 pub(super) async fn authorize(call: Call) -> Result<Answer, Problem> {
+    call.nothing()?;
     let state = consent::state(&call.app, &call.actor, call.place("id")).await?;
     Ok(Answer::json(Status::CREATED, &state))
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use consign_core::api_key;
 use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
-use consign_core::catalog::Field;
+use consign_core::catalog::{Field, Input, Rows, SentIn};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -130,28 +130,70 @@ fn schema(entry: &AuthorizationType, usage: Use) -> Value {
 }
 
 fn property(field: &Field, usage: Use) -> Value {
-    let mut text = json!({ "type": "string", "title": field.label, "maxLength": field.max_chars });
+    let mut shown = match field.input {
+        Input::Text | Input::Secret => json!({ "type": "string", "maxLength": field.max_chars }),
+        Input::Address => json!({ "type": "string", "format": "uri", "maxLength": field.max_chars }),
+        Input::Choice(choices) => {
+            json!({ "type": "string", "enum": choices.iter().map(|choice| choice.kind).collect::<Vec<_>>() })
+        }
+        Input::Rows(rules) => rows(rules, usage),
+    };
+    shown["title"] = Value::from(field.label);
     if !field.hint.is_empty() {
-        text["description"] = Value::from(field.hint);
+        shown["description"] = Value::from(field.hint);
     }
     if !field.prefill.is_empty() {
-        text["default"] = Value::from(field.prefill);
+        shown["default"] = Value::from(field.prefill);
     }
-    if field.missing.is_some() && usage != Use::Read {
-        text["minLength"] = Value::from(1);
+    if field.missing.is_some() && usage != Use::Read && shown.get("maxLength").is_some() {
+        shown["minLength"] = Value::from(1);
     }
     if !field.is_secret() {
-        return text;
+        return shown;
     }
-    text["writeOnly"] = Value::Bool(true);
+    shown["writeOnly"] = Value::Bool(true);
     match usage {
-        Use::New => text,
+        Use::New => shown,
         Use::Read => reference("SecretState"),
         Use::Replace => json!({
             "description": "Left out, or as it was read: the stored one is kept.",
-            "oneOf": [text, reference("SecretState")],
+            "oneOf": [shown, reference("SecretState")],
         }),
     }
+}
+
+/// Rows of a name and a value. One that is marked as a secret is read as set or not set.
+fn rows(rules: &Rows, usage: Use) -> Value {
+    let text = json!({ "type": "string", "maxLength": rules.value_chars_max });
+    let value = match usage {
+        _ if !rules.secrets => text,
+        Use::New => text,
+        Use::Replace | Use::Read => json!({ "oneOf": [text, reference("SecretState")] }),
+    };
+    let places: Vec<_> = SentIn::ALL
+        .iter()
+        .filter(|place| rules.query || **place == SentIn::Body)
+        .map(|place| place.kind())
+        .collect();
+    let mut properties = json!({
+        "name": { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9._~-]+$" },
+        "value": value,
+        "secret": { "type": "boolean", "default": false, "description": "Seals the value; it is never shown again." },
+        "sent_in": { "enum": places, "default": SentIn::Body.kind() },
+    });
+    if !rules.secrets {
+        properties["secret"] = json!({ "const": false });
+    }
+    json!({
+        "type": if usage == Use::Read { json!("array") } else { json!(["array", "null"]) },
+        "maxItems": rules.rows_max,
+        "items": {
+            "type": "object",
+            "required": if usage == Use::Read { json!(["name", "value", "secret", "sent_in"]) } else { json!(["name"]) },
+            "additionalProperties": false,
+            "properties": properties,
+        },
+    })
 }
 
 /// Every member of every type, none of them needed.

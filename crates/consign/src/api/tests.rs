@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::to_bytes;
 use consign_core::auth::AUTHORIZATION_TYPES;
-use consign_core::catalog::Fault;
+use consign_core::catalog::{Fault, Input};
 use consign_core::connector::ConnectorState;
 use consign_core::credential::{Draft, Mode, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason};
@@ -160,7 +160,16 @@ fn each_authorization_type_has_its_schemas() {
         }
         for field in entry.fields {
             let new = &of("CredentialNew")["properties"][field.key];
-            assert_eq!(new["maxLength"], field.max_chars, "{}", field.key);
+            match field.input {
+                Input::Text | Input::Secret | Input::Address => {
+                    assert_eq!(new["maxLength"], field.max_chars, "{}", field.key);
+                }
+                Input::Choice(choices) => {
+                    let kinds: Vec<_> = choices.iter().map(|choice| choice.kind).collect();
+                    assert_eq!(new["enum"], json!(kinds), "{}", field.key);
+                }
+                Input::Rows(rules) => assert_eq!(new["maxItems"], rules.rows_max, "{}", field.key),
+            }
             assert_eq!(new["writeOnly"] == true, field.is_secret(), "{}", field.key);
             let required = of("CredentialNew")["required"].as_array().unwrap().contains(&json!(field.key));
             assert_eq!(required, field.missing.is_some(), "{}", field.key);
@@ -236,6 +245,7 @@ async fn errors_of_operations_become_problems() {
     check(OpError::Changed { current: 7 }, 412, "changed_by_someone_else").await;
     check(OpError::StillUsed(Vec::new()), 409, "still_used").await;
     check(OpError::WrongState("It has ended".to_owned()), 409, "wrong_state").await;
+    check(OpError::TooMany { seconds: 7 }, 429, "too_many_requests").await;
     check(OpError::QueueFull, 503, "queue_full").await;
     check(OpError::StorageFull, 507, "storage_full").await;
     check(OpError::Draining, 503, "draining").await;

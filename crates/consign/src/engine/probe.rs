@@ -293,6 +293,7 @@ impl Test<'_> {
         None
     }
 
+    #[expect(clippy::result_large_err, reason = "tests are rare, and their end is what is wanted")]
     fn enter(&self, opened: &Opened<'_>, token: &Token) -> Result<Authorized, End> {
         let now = self.engine.now();
         let proof = match opened.step(Some(token), now) {

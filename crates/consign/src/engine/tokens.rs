@@ -536,7 +536,7 @@ async fn set_status(
 /// A failure that passes by itself: asked again after growing waits, or when the tool says.
 fn passing_failure(reason: String, wait: Option<Duration>, count: u32, now: Timestamp) -> TokenFailure {
     let place = usize::try_from(count - 1).unwrap_or(usize::MAX).min(BACK_OFF_SECONDS.len() - 1);
-    let wait = wait.unwrap_or(Duration::from_secs(BACK_OFF_SECONDS[place]));
+    let wait = wait.unwrap_or_else(|| Duration::from_secs(BACK_OFF_SECONDS[place]));
     TokenFailure { kind: FailureKind::Transient, reason, count, retry_at: now.plus(wait) }
 }
 

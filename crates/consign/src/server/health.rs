@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use consign_core::connector::ConnectorState;
+use consign_core::credential::StatusCode as CredentialStatus;
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_store::{deliveries, installation};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::App;
-use crate::telemetry::{self, BUILD_INFO, CONNECTORS, DELIVERIES_OPEN};
+use crate::telemetry::{self, BUILD_INFO, CONNECTORS, CREDENTIALS, DELIVERIES_OPEN};
 
 /// A database that takes longer is as good as away.
 const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -140,5 +141,11 @@ async fn measure(app: &App) {
         let count =
             snapshot.connectors().iter().filter(|connector| connector.state.kind() == state.kind()).count();
         gauge!(CONNECTORS, "kind" => "webhook", "state" => state.kind()).set(count as f64);
+    }
+    let now = app.now();
+    let statuses: Vec<_> = snapshot.credentials().map(|credential| credential.status(now).code).collect();
+    for status in CredentialStatus::ALL {
+        let count = statuses.iter().filter(|code| *code == status).count();
+        gauge!(CREDENTIALS, "status" => status.kind()).set(count as f64);
     }
 }

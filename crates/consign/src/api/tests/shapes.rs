@@ -58,6 +58,7 @@ async fn answers_have_the_members_that_are_described() {
     let other = r#"{"name":"Hook","protocol":"https","url_address":"https://tool.example/a?b",
         "authorization_type":"none"}"#;
     check(&whole, "Credential_none", &ask("POST /credentials", other).await);
+    check_oauth(&whole, &ask).await;
     check(&whole, "AuthorizationType", &ask("GET /authorization-types", "").await["items"][0]);
 
     let webhook = r#"{"name":"Tickets","credential":"Tool","path":"/tickets","event_types":["*"]}"#;
@@ -89,4 +90,43 @@ async fn answers_have_the_members_that_are_described() {
     let problem = served.send(&key, "GET /events/evt_1", &[], "").await;
     check(&whole, "Problem", &problem.body);
     served.app.stop().await;
+}
+
+async fn check_oauth(whole: &Value, ask: &impl AsyncFn(&str, &str) -> Value) {
+    let client = r#"{"name":"Machine","protocol":"https","url_address":"https://tool.example/",
+        "authorization_type":"oauth2_client_credentials","client_id":"consign","client_secret":"canary-3",
+        "access_token_url":"https://tool.example/token","authentication_information":"header",
+        "oauth_token_requests":[{"name":"resource","value":"a"},{"name":"key","value":"canary-4","secret":true}]}"#;
+    let made = ask("POST /credentials", client).await;
+    check(whole, "Credential_oauth2_client_credentials", &made);
+    assert_eq!(made["token"], Value::Null);
+    assert!(made.get("redirect_url").is_none());
+    let rows = &made["oauth_token_requests"];
+    assert_eq!((&rows[0]["value"], &rows[1]["value"]["set"]), (&json!("a"), &json!(true)));
+    assert!(!made.to_string().contains("canary"));
+
+    let person = r#"{"name":"Person","protocol":"https","url_address":"https://tool.example/",
+        "authorization_type":"oauth2_authorization_code","client_id":"consign","client_secret":"canary-3",
+        "authorization_code_url":"https://tool.example/auth","access_token_url":"https://tool.example/token",
+        "authentication_information":"header","pkce":"s256","token_lifetime_seconds":3600}"#;
+    let made = ask("POST /credentials", person).await;
+    check(whole, "Credential_oauth2_authorization_code", &made);
+    assert_eq!(made["status"]["code"], "not_authorized");
+    let id = made["id"].as_str().unwrap();
+    let state = ask(&format!("GET /credentials/{id}/authorizations"), "").await;
+    check(whole, "Authorization", &state);
+    assert_eq!(state["redirect_url"], made["redirect_url"]);
+    let started = ask(&format!("POST /credentials/{id}/authorizations"), "").await;
+    assert_eq!(started, state);
+    check(whole, "Authorization", &ask(&format!("DELETE /credentials/{id}/authorizations"), "").await);
+
+    let tested = ask(&format!("POST /credentials/{id}/tests"), "").await;
+    check(whole, "TestResult", &tested);
+    assert_eq!(tested["outcome"], "failed", "the name leads nowhere: {tested}");
+    check(whole, "TestStep", &tested["steps"][0]);
+    let kept = ask(&format!("GET /credentials/{id}/tests"), "").await;
+    assert_eq!(kept["items"][0], tested);
+    let unsaved = ask(&format!("POST /credentials/{id}/tests"), r#"{"scope":"read"}"#).await;
+    assert_eq!(unsaved["id"], Value::Null);
+    check(whole, "TestResult", &ask("POST /credential-tests", &client.replace("Machine", "Other")).await);
 }

@@ -29,12 +29,8 @@ fn credential(limits: &Value) -> Credential {
         "authorization_type": "bearer", "token": "abc",
     });
     let draft = Draft::parse(with(sent, limits), Mode::Create, NOW).unwrap();
-    draft.seal(
-        &Vault::new(&KeyRing::generate(), "i"),
-        &Save { now: NOW, by: "Ana" },
-        CredentialId::new(NOW),
-        None,
-    )
+    let save = Save { now: NOW, by: "Ana" };
+    draft.seal(&Vault::new(&KeyRing::generate(), "i"), &save, CredentialId::new(NOW), None)
 }
 
 fn connector(settings: &Value) -> Connector {
