@@ -15,6 +15,7 @@ use crate::{Store, attempts, connectors, deliveries};
 on_both!(
     four_workers_take_each_delivery_once,
     a_lost_lease_changes_nothing_but_keeps_its_attempt,
+    an_outcome_is_counted_from_its_first_in_a_row,
     an_abandoned_lease_counts_a_crash,
     given_back_and_renewed,
     lanes_have_room_and_are_open,
@@ -121,6 +122,27 @@ async fn a_lost_lease_changes_nothing_but_keeps_its_attempt(Fresh { store, .. }:
     assert_eq!((stored.lease_until, stored.ended_at), (None, Some(now)));
     assert_eq!(stored.reference.as_deref(), Some("INC0001"));
     assert_eq!(attempts::of_delivery(&mut db, old.id).await.unwrap().len(), 2);
+}
+
+async fn an_outcome_is_counted_from_its_first_in_a_row(Fresh { store, .. }: Fresh) {
+    let connector = add_connector(&store, "One").await;
+    let time = now(&store).await;
+    accept(&store, "1", &[delivery(connector.id, time)]).await;
+    let mut since = Vec::new();
+    for outcome in ["throttled", "no_answer", "throttled", "throttled"] {
+        store.advance(MINUTE);
+        let claimed = claim_all(&store, "a").await.remove(0);
+        let mut tx = store.begin().await.unwrap();
+        let now = tx.now();
+        let mut seen = recording(&claimed, DeliveryState::Pending, now);
+        seen.attempt.outcome = outcome.to_owned();
+        assert_eq!(deliveries::record(&mut tx, &[seen]).await.unwrap(), [true]);
+        let found = attempts::outcome_since(&mut tx, claimed.id, "throttled").await.unwrap();
+        since.push(found.map(|found| now.since(found)));
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(since[..3], [Some(std::time::Duration::ZERO), None, Some(std::time::Duration::ZERO)]);
+    assert!(since[3] >= Some(MINUTE) && since[3] < Some(2 * MINUTE), "{since:?}");
 }
 
 async fn an_abandoned_lease_counts_a_crash(Fresh { store, .. }: Fresh) {
