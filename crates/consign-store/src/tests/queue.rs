@@ -141,7 +141,7 @@ async fn an_outcome_is_counted_from_its_first_in_a_row(Fresh { store, .. }: Fres
         since.push(found.map(|found| now.since(found)));
         tx.commit().await.unwrap();
     }
-    assert_eq!(since[..3], [Some(std::time::Duration::ZERO), None, Some(std::time::Duration::ZERO)]);
+    assert_eq!(since[..3], [Some(Duration::ZERO), None, Some(Duration::ZERO)]);
     assert!(since[3] >= Some(MINUTE) && since[3] < Some(2 * MINUTE), "{since:?}");
 }
 
