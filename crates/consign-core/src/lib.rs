@@ -28,6 +28,7 @@ pub mod credential;
 pub mod condition;
 pub mod connector;
 pub mod event;
+pub mod json;
 pub mod template;
 
 pub mod answer;
