@@ -14,6 +14,7 @@ pub mod redact;
 pub mod secret;
 pub mod vault;
 
+pub mod allowance;
 pub mod catalog;
 pub mod name;
 

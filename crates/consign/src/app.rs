@@ -13,6 +13,7 @@ use consign_transport::{Network, Settings};
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
+use crate::ops::api_keys::Allowances;
 use crate::ops::users::SignInBrake;
 
 /// The longest wait for a connection, and again for its TLS handshake.
@@ -38,6 +39,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Slows guesses of passwords.
     pub sign_ins: SignInBrake,
+    /// Slows API keys that ask too often.
+    pub allowances: Allowances,
 }
 
 /// Why it does not start.
@@ -109,8 +112,8 @@ impl App {
             },
         };
         let engine = Engine::start(settings, store.clone(), vault.clone(), network, records.clone()).await?;
-        let sign_ins = SignInBrake::default();
-        Ok(Arc::new(Self { config, store, vault, audit_key, records, engine, sign_ins }))
+        let (sign_ins, allowances) = (SignInBrake::default(), Allowances::default());
+        Ok(Arc::new(Self { config, store, vault, audit_key, records, engine, sign_ins, allowances }))
     }
 
     /// Whether the ring opens what the database holds; an empty one fits every ring. Nothing is changed, so this can

@@ -119,6 +119,10 @@ kinds! {
         "If-Match is needed",
         "Changes need the ETag of the object as you know it, so that nobody overwrites another's work.",
         "Read the object, then send its ETag in If-Match. If-Match: * changes it whatever it is.";
+    TOO_MANY_REQUESTS = 429 "too_many_requests",
+        "Too many requests",
+        "This API key has made more requests in a second than one key may. Nothing of this one was done.",
+        "Wait for the time in Retry-After. The operator can raise limits.requests_per_second.";
     INTERNAL = 500 "internal",
         "Something went wrong on this server",
         "The cause is in the log of the server, under the id of the request.",
