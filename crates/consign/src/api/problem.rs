@@ -60,6 +60,19 @@ impl Problem {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// Why something was not done; after someone else's change with the object as it is now, for those who may read it.
+    pub(super) async fn with_current(
+        error: OpError,
+        current: impl Future<Output = Result<Value, OpError>>,
+    ) -> Self {
+        if matches!(error, OpError::Changed { .. })
+            && let Ok(current) = current.await
+        {
+            return Self::changed(current);
+        }
+        error.into()
+    }
+
     /// One API key asks too often.
     pub(super) fn too_many(limit: u32, wait: Duration) -> Self {
         let seconds = u16::try_from(wait.as_secs() + 1).unwrap_or(u16::MAX);
