@@ -43,6 +43,7 @@ mod credentials;
 mod demo;
 mod events;
 mod forms;
+mod grants;
 mod holds;
 mod idempotency;
 mod main_job;
