@@ -366,7 +366,7 @@ async fn killed_between_rotation_and_storing_it_is_honest_about_it() {
     let reason = "refresh token was refused (invalid_grant); the program stopped while it was being replaced";
     assert_eq!(granted.status(&consign).await["reason"], reason);
     consign.advance(LIFE);
-    consign.page("/credentials").await.expect(303);
+    granted.until_status(&consign, "reconnect_needed").await;
     assert_eq!(granted.renewals().await, 2, "never a loop");
     consign.abandon().await;
 }
