@@ -157,6 +157,17 @@ async fn client_credentials_with_rows_are_created_and_edited_without_scripts() {
     assert_eq!(asked.target, "/token");
     assert!(body.contains(&format!("api_key={hidden}")) && body.contains("client_secret="), "{body}");
 
+    // Someone else was faster: the page of the choice shows no typed secret, and "mine" still has it.
+    let replaced = consign.canary("another-row");
+    let stale = consign.form(&page, "etag").await.set("oauth_token_requests.value", &replaced);
+    consign.patch(&page, &json!({ "labels": { "team": "network" } })).await.expect(200);
+    let conflict = consign.send_form(&stale).await.expect(409).text();
+    consign.save_credential(&form_with(&conflict, &page, "etag")).await;
+    let sent = consign.event("a", &json!(3)).await;
+    consign.until(sent.delivery(), "delivered").await;
+    let body = String::from_utf8(tokens.asked().pop().unwrap().body).unwrap();
+    assert!(body.contains(&format!("api_key={replaced}")), "{body}");
+
     // Another name for a secret row is another row: its value is asked for.
     let edit = consign.form(&page, "etag").await.set("oauth_token_requests.name", "other_key");
     let refused = unescape(&consign.send_form(&edit).await.expect(422).text());
@@ -217,6 +228,69 @@ async fn what_is_typed_is_tested_and_what_would_work_is_offered() {
     };
     let shown = eventually("the brake", braked).await;
     assert!(shown.contains("Too many tests. Wait"), "{shown}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_and_offers_are_worked_with_scripts() {
+    let consign = TestConsign::start().await;
+    let secret = consign.canary("secret");
+    let machine = Registered::machine("machine", &secret).by_body();
+    let server = AuthorizationServer::start(&Setup::with(vec![machine])).await;
+    let tool = Tool::start().await;
+    let browser = Browser::start(true).await;
+    // By another name than the one that tools send people to.
+    browser.goto(&format!("http://localhost:{}/credentials/new", consign.address().port())).await;
+    browser.until_at("/sign-in").await;
+    browser.fill("email", EMAIL).await;
+    browser.fill("password", &consign.password).await;
+    browser.press_words("Sign in").await;
+    browser.until_at("/credentials/new").await;
+    browser.choose("authorization_type", CLIENT).await;
+    browser.until_there("#f-client_secret").await;
+    browser.fill("name", "itsm").await;
+    browser.press("#tool [data-rows-add]").await;
+    browser.fill("oauth_token_requests.name", "resource").await;
+    browser.fill("oauth_token_requests.value", "shown").await;
+    browser.press("#tool [data-rows-add]").await;
+    let hidden = consign.canary("hidden row");
+    let type_last = "const rows = document.querySelectorAll('#tool .row'); const row = rows[rows.length - 1];
+        row.querySelector('[name$=\".name\"]').value = 'api_key';
+        row.querySelector('[type=checkbox]').click();
+        const value = row.querySelector('[name$=\".value\"]'); value.value = arguments[0]; return value.type";
+    assert_eq!(browser.run(type_last, vec![json!(hidden)]).await, json!("password"));
+    // Another type and back: what was typed is there, but for the secret, which was not even sent.
+    browser.choose("authorization_type", CODE).await;
+    browser.until_there("#f-redirect_url").await;
+    browser.until_shows("You opened this page at http://localhost:").await;
+    browser.choose("authorization_type", CLIENT).await;
+    eventually("the fields of the first type", async || {
+        let gone = browser.run("return !document.getElementById('f-redirect_url')", vec![]).await;
+        (gone == json!(true)).then_some(())
+    })
+    .await;
+    let values =
+        "return [...document.querySelectorAll('#tool .row [name$=\".value\"]')].map((one) => one.value)";
+    assert_eq!(browser.run(values, vec![]).await, json!(["shown", ""]));
+    browser.press("#tool .row:last-child [data-rows-remove]").await;
+    browser.press("#tool .row:last-child [data-rows-remove]").await;
+    browser.fill("url_address", &tool.origin()).await;
+    browser.fill("client_id", "machine").await;
+    browser.fill("client_secret", &secret).await;
+    browser.fill("access_token_url", &server.token_url()).await;
+    browser.press_words("Test connection").await;
+    browser.until_shows("Failed at Access token received").await;
+    browser.press_words("Use Body").await;
+    let chosen = "return document.querySelector('[name=authentication_information]:checked').value";
+    assert_eq!(browser.run(chosen, vec![]).await, json!("body"));
+    browser.press_words("Test connection").await;
+    browser.until_shows("Reached, sign-in not proven").await;
+    browser.press_words("Save").await;
+    browser.until_at("/credentials/crd_").await;
+    browser.until_shows("Not proven").await;
+    browser.press_words("Test connection").await;
+    browser.until_shows("Last test").await;
+    browser.close().await;
     consign.finish().await;
 }
 
