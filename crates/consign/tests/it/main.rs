@@ -34,6 +34,7 @@ macro_rules! on_both_databases {
 
 mod addresses;
 mod api;
+mod approvals;
 mod authorization_server;
 mod browser;
 mod cli;
