@@ -37,6 +37,7 @@ mod api;
 mod authorization_server;
 mod browser;
 mod cli;
+mod cli_oauth;
 mod console;
 mod credentials;
 mod demo;
