@@ -19,6 +19,7 @@ use type_fields::{RemovedRows, TypeFields, merged_rows};
 
 mod approval;
 mod connection;
+mod preset;
 mod type_fields;
 
 const CREDENTIALS: &str = "credentials";
@@ -57,6 +58,8 @@ pub(crate) enum Verb {
     Delete(DeleteFlags),
     /// The authorization types with their fields
     AuthorizationTypes,
+    /// The tools whose usual values are known
+    Presets,
 }
 
 #[derive(Args)]
@@ -128,6 +131,9 @@ pub(crate) struct CreateFlags {
     /// The protocol
     #[arg(long)]
     protocol: Option<String>,
+    /// Start from the usual values for a tool; see: consign credential presets
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Test the connection once it is created
     #[arg(long)]
     test: bool,
@@ -213,6 +219,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         }
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
         Verb::AuthorizationTypes => types(&client, output).await?,
+        Verb::Presets => presets(&client, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -249,6 +256,9 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
     }
     for (key, rows) in flags.fields.of_type.rows(&mut secrets)? {
         body.insert(key.to_owned(), rows.into());
+    }
+    if let Some(kind) = &flags.preset {
+        preset::fill(client, output, kind, &mut body).await?;
     }
     let answer = client.send(Call::post(&[CREDENTIALS]).json(&Value::Object(body))).await?;
     let written = show_written(output, &answer, "Created", "credential")?;
@@ -369,6 +379,15 @@ async fn types(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
             keys.collect::<Vec<_>>().join(", ")
         };
         vec![cell(row, "kind"), cell(row, "label"), keys(false), keys(true)]
+    })
+}
+
+async fn presets(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&["presets"])).await?;
+    show(output, &answer, &["preset", "label", "authorization types"], "There are none.", |row| {
+        let types = row["types"].as_array().into_iter().flatten();
+        let types: Vec<_> = types.map(|filling| text(filling, "authorization_type")).collect();
+        vec![cell(row, "kind"), cell(row, "label"), types.join(", ")]
     })
 }
 

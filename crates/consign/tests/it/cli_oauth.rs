@@ -87,7 +87,11 @@ async fn client_credentials_are_created_tested_and_used_by_commands() {
     assert!(shown.contains("flavour=sweet") && !shown.contains("key="), "{shown}");
 
     let tested = consign.run(&["credential", "test", "Desk", "--json"]).await.expect(0).json();
-    assert_eq!(tested, consign.all("/credentials/Desk/tests").await[0], "--json prints the body of the API");
+    assert_eq!(
+        tested,
+        consign.get("/credentials/Desk/tests").await.expect(200).json()["items"][0],
+        "--json prints the body of the API"
+    );
     assert!(tool.asked().last().is_some_and(|asked| asked.target == "/you"));
     consign.finish().await;
 }
@@ -172,6 +176,36 @@ async fn the_way_to_an_approval_is_shown_and_waited_for_no_longer_than_asked() {
     consign.credential(&basic).await;
     consign.run(&["credential", "authorize", "Plain", "--no-wait"]).await.expect(6);
     consign.run(&["credential", "forget-tokens", "Plain", "--yes"]).await.expect(6);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preset_fills_in_what_was_not_given() {
+    let consign = TestConsign::start().await;
+    let (secret, token) = (consign.canary("client secret"), consign.canary("token"));
+    let tool = Tool::start().await;
+    let granted =
+        json!({ "access_token": token, "token_type": "Bearer", "expires_in": 1799, "scope": "useraccount" });
+    tool.answer_at("/oauth_token.do", Answer::json(200, &granted));
+    let origin = tool.origin();
+    let mut words =
+        vec!["credential", "create", "--name", "Now", "--preset", "servicenow", "--client-id", "consign"];
+    words.extend(["--secret", "client_secret=env:SECRET", "--test"]);
+    let ran = consign.run_as(consign.cli(&words).env("SECRET", &secret)).await.expect(2);
+    assert!(ran.stderr.contains("Say --url-address"), "{}", ran.stderr);
+    words.extend(["--url-address", &origin]);
+    let ran = consign.run_as(consign.cli(&words).env("SECRET", &secret)).await.expect(0);
+    assert!(ran.stderr.contains("glide.oauth.inbound.client.credential"), "the hint: {}", ran.stderr);
+    let asked = tool.asked();
+    let targets: Vec<_> = asked.iter().map(|asked| (asked.method.as_str(), asked.target.as_str())).collect();
+    let test_path = "/api/now/table/sys_user?sysparm_limit=1";
+    assert_eq!(targets, [("POST", "/oauth_token.do"), ("GET", test_path)]);
+    let listed = consign.run(&["credential", "presets"]).await.expect(0).stdout;
+    for words in ["servicenow", "Jira Service Desk", "4me / Xurrent"] {
+        assert!(listed.contains(words), "{words}\n{listed}");
+    }
+    let unknown = ["credential", "create", "--name", "x", "--preset", "nobody"];
+    assert!(consign.run(&unknown).await.expect(2).stderr.contains("servicenow, jira, 4me"));
     consign.finish().await;
 }
 
