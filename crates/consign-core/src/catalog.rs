@@ -200,8 +200,12 @@ pub fn too_long(label: &str, max_chars: usize) -> Fault {
     Fault::new("too_long", format!("{label} must be {} characters or fewer", with_commas(max_chars)))
 }
 
-/// A label inside a sentence: "Client secret" becomes "client secret", "SSH key" and "API key" stay.
+/// A label inside a sentence: "Client secret" becomes "client secret", "SSH key" and "API key" stay, and so do the
+/// names of OAuth such as "Access Token URL".
 pub fn in_sentence(label: &str) -> String {
+    if label.ends_with("URL") {
+        return label.to_owned();
+    }
     let mut characters = label.chars();
     match (characters.next(), characters.next()) {
         (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {

@@ -12,7 +12,7 @@ pub const DEFAULT_SCHEDULE_SECONDS: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36
 /// Without a stated wait, 429 waits at least this long.
 const THROTTLED_WAIT_MIN: Duration = Duration::from_secs(30);
 /// A delivery that met nothing but throttling for this long fails.
-const THROTTLED_LIFE_MAX: Duration = Duration::from_secs(72 * 3_600);
+pub const THROTTLED_LIFE_MAX: Duration = Duration::from_secs(72 * 3_600);
 /// Each wait of the schedule is this much longer or shorter.
 const JITTER: f64 = 0.2;
 /// A wait that the tool asked for is up to this much longer, never shorter.
@@ -246,7 +246,7 @@ impl Outcome {
         match self {
             Self::Accepted { .. } => "ok",
             Self::Rejected { status: 429, .. } | Self::Rejected { status: 403 | 503, wait: Some(_) } => {
-                "throttled"
+                Self::THROTTLED
             }
             Self::Rejected { status: 300..=399, .. } => "http_3xx",
             Self::Rejected { status: 401, .. } => "sign_in",
@@ -267,6 +267,9 @@ impl Outcome {
             Self::Refused { refusal: Refusal::Stopping } => "stopped",
         }
     }
+
+    /// The word of [`Outcome::class`] for a tool that asks to wait.
+    pub const THROTTLED: &'static str = "throttled";
 
     /// The status of the answer, if one came.
     pub const fn status(&self) -> Option<u16> {
@@ -344,8 +347,8 @@ pub struct Verdict {
 pub struct Progress {
     /// The number of this attempt among those that count, from 1.
     pub attempt: u32,
-    /// How long ago the event was accepted.
-    pub age: Duration,
+    /// How long it has met nothing but throttling; zero when it met something else last.
+    pub throttled_for: Duration,
 }
 
 /// How a connector tries again.
@@ -421,7 +424,7 @@ impl Retry {
 /// A throttled answer slows the connector and uses up no attempt.
 fn throttled(progress: Progress, wait: Duration, now: Timestamp, jitter: f64) -> Verdict {
     let until = now.plus(wait.mul_f64(1.0 + ASKED_JITTER * jitter.clamp(-1.0, 1.0).abs()));
-    let next = if progress.age > THROTTLED_LIFE_MAX { Next::Fail } else { Next::WaitUntil(until) };
+    let next = if progress.throttled_for > THROTTLED_LIFE_MAX { Next::Fail } else { Next::WaitUntil(until) };
     Verdict { next, lane: Some(LaneChange::ClosedUntil(until)), credential: None }
 }
 

@@ -14,6 +14,7 @@ pub mod redact;
 pub mod secret;
 pub mod vault;
 
+pub mod allowance;
 pub mod catalog;
 pub mod name;
 
@@ -31,6 +32,7 @@ pub mod token;
 pub mod condition;
 pub mod connector;
 pub mod event;
+pub mod json;
 pub mod template;
 
 pub mod answer;

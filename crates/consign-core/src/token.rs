@@ -376,13 +376,14 @@ fn is_token(text: &str) -> bool {
     (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
 }
 
-/// Seconds as a number or a text of digits; nothing below zero counts.
+/// Seconds as a number or a text of digits; a number below zero is none.
 fn span(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::Number(number) => number.as_f64()?,
-        Value::String(text) if !text.is_empty() && text.len() <= 18 => {
-            let digits = text.strip_prefix('-').unwrap_or(text);
-            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<f64>().ok())??
+        Value::String(text)
+            if (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            text.parse().ok()?
         }
         _ => return None,
     };

@@ -84,6 +84,23 @@ pub async fn of_delivery(db: &mut Db, delivery: DeliveryId) -> Result<Vec<Attemp
     query.bind(delivery.to_string()).fetch_all(db).await?.iter().map(read).collect()
 }
 
+/// Since when the attempts of a delivery have had this outcome and no other; `None` when the last one had another.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn outcome_since(
+    db: &mut Db,
+    delivery: DeliveryId,
+    outcome: &str,
+) -> Result<Option<Timestamp>, StoreError> {
+    let query = sqlx::query(
+        "select min(started_at) as since from attempt where delivery_id = $1 and outcome = $2
+           and id > (select coalesce(max(id), '') from attempt where delivery_id = $1 and outcome <> $2)",
+    );
+    let row = query.bind(delivery.to_string()).bind(outcome).fetch_one(db).await?;
+    Row(&row).optional_time("since")
+}
+
 fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

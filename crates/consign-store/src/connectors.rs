@@ -179,43 +179,25 @@ pub async fn list(
     Ok(turn.listed(connectors, |connector| vec![connector.name.key(), connector.id.to_string()]))
 }
 
-/// Sets the state with its reason, only when it is another one, and tells whether it was.
+/// Sets the state with its reason, only when it is another one, and tells whether it was. With `from` only a connector
+/// in that state is changed: a pause by a person stays one.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn set_state(
     db: &mut Db,
     id: ConnectorId,
-    state: ConnectorState,
+    from: Option<ConnectorState>,
+    to: ConnectorState,
     reason: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let query = sqlx::query(
-        "update connector set state = $1, state_reason = $2, state_since = $3 where id = $4 and state <> $1",
+        "update connector set state = $1, state_reason = $2, state_since = $3
+         where id = $4 and state <> $1 and state = coalesce($5, state)",
     );
-    let query = query.bind(state.stored()).bind(reason).bind(now.millis()).bind(id.to_string());
-    let changed = query.execute(&mut *db).await?.rows_affected() == 1;
-    if changed {
-        installation::bump(db).await?;
-    }
-    Ok(changed)
-}
-
-/// Stops an active connector with a reason, and tells whether it was active: a pause by a person stays one.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn stop_active(
-    db: &mut Db,
-    id: ConnectorId,
-    state: ConnectorState,
-    reason: &str,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let query = sqlx::query(
-        "update connector set state = $1, state_reason = $2, state_since = $3 where id = $4 and state = 'active'",
-    );
-    let query = query.bind(state.stored()).bind(reason).bind(now.millis()).bind(id.to_string());
+    let query = query.bind(to.stored()).bind(reason).bind(now.millis()).bind(id.to_string());
+    let query = query.bind(from.map(ConnectorState::stored));
     let changed = query.execute(&mut *db).await?.rows_affected() == 1;
     if changed {
         installation::bump(db).await?;

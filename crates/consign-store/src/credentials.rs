@@ -158,15 +158,6 @@ pub async fn all(db: &mut Db) -> Result<Vec<Credential>, StoreError> {
     with_secrets(db, rows).await
 }
 
-/// Ids and names of all credentials by name, for choices.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn all_ids_names(db: &mut Db) -> Result<Vec<(CredentialId, Name)>, StoreError> {
-    let rows = sqlx::query("select id, name from credential order by name_key, id").fetch_all(db).await?;
-    rows.iter().map(|row| Ok((Row(row).id("id")?, Name::from_stored(Row(row).text("name")?)))).collect()
-}
-
 /// Keeps what was seen of a credential. Not a save: its revision stays. `false`, and no change, when it was saved
 /// since that revision was used: what was seen then says nothing about it now.
 ///

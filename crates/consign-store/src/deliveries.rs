@@ -13,7 +13,6 @@ use crate::{Db, StoreError};
 pub use crate::events::{Lease, NewDelivery};
 pub use claim::{
     Claimed, LaneWork, abandon_foreign_leases, claim, claim_suspect, give_back, give_back_abandoned, lanes,
-    next_due, renew,
 };
 pub use decide::{cancel, cancel_of_connector, release, release_not_rendered, resolve_delivered, try_now};
 pub use list::{ATTENTION_COUNT_MAX, DeliveryFilter, Line, attention_count, list, oldest_open, open_counts};

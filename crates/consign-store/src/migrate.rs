@@ -6,7 +6,7 @@ use crate::statement::run_script;
 use crate::{Db, Store, StoreError, is_postgres};
 
 /// The migrations in order; the first has version 1. A published one is never changed.
-const MIGRATIONS: &[&str] =
+pub(crate) const MIGRATIONS: &[&str] =
     &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_tokens.sql")];
 
 /// Two replicas that create the table of versions at the same moment can make one of them fail.

@@ -29,6 +29,7 @@ mod protected;
 mod queue;
 mod records;
 mod retention;
+mod tokens;
 
 /// A store of a test's own.
 struct Fresh {
@@ -130,6 +131,7 @@ fn credential(name: &str, now: Timestamp) -> Credential {
         custom_headers: vec![CustomHeader { name: "X-Site".to_owned(), sent_with: SentWith::ApiRequest }],
         secrets: [("password".to_owned(), secret("aa")), ("custom_headers/x-site".to_owned(), secret("bb"))]
             .into(),
+        test_path: Some("/ping".to_owned()),
         ends_on: None,
         labels: [("team".to_owned(), "it \"ops\"".to_owned())].into(),
         max_concurrency: Some(3),

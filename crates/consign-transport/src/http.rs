@@ -161,11 +161,13 @@ impl Draft {
                     }
                     Some(_) => return nothing_sent(closed_at_once(origin.host())),
                     None => {
-                        return unanswered(
-                            NoAnswer::ConnectionLost,
-                            lost_words(origin.host(), &lost.into_error()),
-                            bytes,
-                        );
+                        let error = lost.into_error();
+                        if was_not_processed(&error) {
+                            lease.retire();
+                            return nothing_sent(refused_stream(origin.host()));
+                        }
+                        let words = lost_words(origin.host(), &error);
+                        return unanswered(NoAnswer::ConnectionLost, words, bytes);
                     }
                 },
                 Err(_) => {
@@ -352,6 +354,23 @@ fn idle_max(headers: &HeaderMap) -> Option<Duration> {
 fn closed_at_once(host: &Host) -> NothingSent {
     let outcome = Outcome::Unreachable { reason: Unreached::Connect };
     NothingSent { outcome, detail: format!("{host} closed the connection before the request.") }
+}
+
+fn refused_stream(host: &Host) -> NothingSent {
+    let outcome = Outcome::Unreachable { reason: Unreached::Connect };
+    NothingSent { outcome, detail: format!("{host} refused the request before processing any of it.") }
+}
+
+/// Whether the server says that nothing of the request was processed, so that it is safe to send again: the stream
+/// was refused, or it lies beyond the last one of a GOAWAY (RFC 9113 sections 8.7 and 6.8). Streams below that one
+/// never end with the error of a GOAWAY that was received.
+fn was_not_processed(error: &hyper::Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let mut ends = causes.filter_map(|cause| cause.downcast_ref::<h2::Error>());
+    ends.any(|end| {
+        let refused = end.is_reset() && end.reason() == Some(h2::Reason::REFUSED_STREAM);
+        end.is_remote() && (refused || end.is_go_away())
+    })
 }
 
 fn lost_words(host: &Host, error: &hyper::Error) -> String {

@@ -13,6 +13,7 @@ use consign_transport::{Network, Settings};
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
+use crate::ops::api_keys::Allowances;
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::users::SignInBrake;
 
@@ -41,6 +42,8 @@ pub struct App {
     pub sign_ins: SignInBrake,
     /// Slows connection tests.
     pub tests: TestBrake,
+    /// Slows API keys that ask too often.
+    pub allowances: Allowances,
 }
 
 /// Why it does not start.
@@ -121,6 +124,7 @@ impl App {
             engine,
             sign_ins: SignInBrake::default(),
             tests: TestBrake::default(),
+            allowances: Allowances::default(),
         }))
     }
 

@@ -23,6 +23,7 @@ mod failure;
 mod healthcheck;
 mod key;
 mod listing;
+mod object;
 mod output;
 mod secret;
 mod serve;

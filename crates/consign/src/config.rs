@@ -148,6 +148,10 @@ pub struct RetentionOptions {
 pub struct LimitOptions {
     /// The largest request with events.
     pub event_bytes: usize,
+    /// The requests of one API key in a second, events apart; 0: as many as come.
+    pub requests_per_second: u32,
+    /// Its requests with events in a second; 0: as many as come.
+    pub event_requests_per_second: u32,
 }
 
 /// `log.*`
@@ -194,7 +198,11 @@ impl Default for Config {
                 retry_schedule_seconds: DEFAULT_SCHEDULE_SECONDS.to_vec(),
             },
             retention: RetentionOptions { payload_days: 14, delivery_days: 90 },
-            limits: LimitOptions { event_bytes: 1 << 20 },
+            limits: LimitOptions {
+                event_bytes: 1 << 20,
+                requests_per_second: 500,
+                event_requests_per_second: 0,
+            },
             log: LogOptions { format: LogFormat::Auto, level: "info".to_owned() },
         }
     }

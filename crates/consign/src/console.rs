@@ -18,6 +18,8 @@ use visit::Visit;
 
 mod api_keys;
 mod conflict;
+mod connection_test;
+mod consent;
 mod credentials;
 mod deliveries;
 mod errors;
@@ -52,6 +54,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(session::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
+        .merge(consent::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())
         .merge(events::routes())

@@ -449,9 +449,8 @@ impl Drop for TakenPlace {
 async fn try_blocked_again(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     for connector in connectors::all(&mut tx).await? {
-        if connector.state == ConnectorState::Held(HeldBy::DestinationBlocked) {
-            connectors::set_state(&mut tx, connector.id, ConnectorState::Active, "", now).await?;
-        }
+        let blocked = Some(ConnectorState::Held(HeldBy::DestinationBlocked));
+        connectors::set_state(&mut tx, connector.id, blocked, ConnectorState::Active, "", now).await?;
     }
     tx.commit().await
 }

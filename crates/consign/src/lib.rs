@@ -12,6 +12,7 @@ pub mod keys;
 pub mod locked;
 pub mod ops;
 pub mod server;
+pub mod service;
 pub mod telemetry;
 
 mod app;

@@ -280,6 +280,15 @@ impl IfMatch {
     }
 }
 
+/// What becomes of what was not sent; secrets are kept in either case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// PUT: it is no more.
+    Dropped,
+    /// PATCH: it stays.
+    Kept,
+}
+
 /// A connector that uses a credential.
 #[derive(Clone, Debug, Serialize)]
 pub struct Usage {

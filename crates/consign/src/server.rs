@@ -24,13 +24,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use crate::App;
 use crate::config::{Config, Subnet};
 use crate::telemetry::HTTP_SERVER_DURATION;
 use body::Patient;
+use tls::Tls;
 
 pub use health::{health, metrics};
 
@@ -98,7 +98,7 @@ pub async fn serve(
 /// # Errors
 /// When they cannot be used.
 pub fn check_tls(config: &Config) -> io::Result<()> {
-    tls::acceptor(&config.server).map(drop)
+    Tls::new(&config.server, clock()).map(drop)
 }
 
 /// A router behind the limits of this server.
@@ -106,7 +106,7 @@ pub struct Front {
     router: Router,
     store: Store,
     trusted_proxies: Vec<Subnet>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     /// Whether browsers are told to come by TLS only.
     tls_only: bool,
 }
@@ -117,7 +117,7 @@ impl Front {
     /// # Errors
     /// When the certificate or key of built-in TLS cannot be used.
     pub fn new(config: &Config, store: Store, router: Router) -> io::Result<Self> {
-        let tls = tls::acceptor(&config.server)?;
+        let tls = Tls::new(&config.server, clock())?;
         let tls_only = config.public_url().starts_with("https://");
         let trusted_proxies = config.server.trusted_proxies.clone();
         Ok(Self { router, store, trusted_proxies, tls, tls_only })
@@ -178,7 +178,7 @@ impl Front {
             tracing::debug!(%error, "a connection ended at its start");
             return;
         }
-        let Some(acceptor) = self.tls.clone() else {
+        let Some(acceptor) = self.tls.as_ref().map(|tls| tls.acceptor(clock())) else {
             return self.requests(stream, peer, stopped).await;
         };
         match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {

@@ -106,6 +106,3 @@ impl Authorizer for AuthorizationCode {
         Some(&self.consent)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -50,6 +50,3 @@ impl ClientCredentials {
         self.client.exchange(Grant::ClientCredentials, form, Some(LIFE))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,13 @@ use super::*;
 #[test]
 fn kinds_and_labels_are_as_published() {
     let listed: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| (entry.kind, entry.label)).collect();
-    let published = [("basic", "Basic"), ("bearer", "Bearer token"), ("none", "No Auth (None)")];
+    let published = [
+        ("basic", "Basic"),
+        ("bearer", "Bearer token"),
+        ("oauth2_client_credentials", "OAuth 2.0 - Client credentials"),
+        ("oauth2_authorization_code", "OAuth 2.0 - Authorization code"),
+        ("none", "No Auth (None)"),
+    ];
     assert_eq!(listed, published);
     assert!(find("basic").is_some() && find("Basic").is_none());
 }

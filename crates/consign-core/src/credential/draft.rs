@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{Credential, CustomHeader, Rate, URL_PATH, binding, parse_count};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
-use crate::catalog::{Fault, Fields, Input, Invalid, Reader, in_sentence, is_mask, mask, unknown_field};
+use crate::catalog::{
+    Fault, Fields, Input, Invalid, Reader, Tokens, in_sentence, is_mask, mask, unknown_field,
+};
 use crate::name::Name;
 use crate::secret::Secret;
 use crate::target::{Origin, RemotePath};
@@ -45,9 +47,10 @@ const READ_ONLY: &[&str] = &[
     "created_at",
     "updated_at",
     "authorization_type_label",
-    "redirect_url",
-    "token",
 ];
+
+/// The same, for types whose proof is a token.
+const READ_ONLY_OF_TOKENS: &[&str] = &["redirect_url", "token"];
 
 /// How what is sent relates to what is stored.
 #[derive(Clone, Copy)]
@@ -445,8 +448,10 @@ impl Reading<'_> {
             .copied()
             .chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key))
             .collect();
-        let left: Vec<String> =
-            self.reader.left().filter(|key| !READ_ONLY.contains(key)).map(str::to_owned).collect();
+        let with_token = entry.is_some_and(|entry| entry.tokens != Tokens::None);
+        let read_only =
+            |key: &str| READ_ONLY.contains(&key) || with_token && READ_ONLY_OF_TOKENS.contains(&key);
+        let left: Vec<String> = self.reader.left().filter(|key| !read_only(key)).map(str::to_owned).collect();
         for key in left {
             let owner = AUTHORIZATION_TYPES.iter().find(|e| e.fields.iter().any(|field| field.key == key));
             let invalid = match (owner, entry) {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::catalog::Invalid;
+use crate::catalog::{Input, Invalid, Tokens, row_secret_key, stored_rows};
 use crate::vault::{KeyRing, OpenError};
 
 static VAULT: LazyLock<Vault> = LazyLock::new(|| Vault::new(&KeyRing::generate(), "installation"));
@@ -35,6 +35,20 @@ pub(super) fn typed(kind: &str) -> Value {
     let own = match kind {
         "basic" => json!({ "username": "ana", "password": "open sesame" }),
         "bearer" => json!({ "header_prefix": "Token", "token": "abc" }),
+        "oauth2_client_credentials" => json!({
+            "client_id": "client", "client_secret": "client secret 1",
+            "access_token_url": "https://login.example/token", "scope": "read",
+            "oauth_token_requests": [
+                { "name": "resource", "value": "https://a.example" },
+                { "name": "resource", "value": "row secret 1", "secret": true, "sent_in": "query" },
+            ],
+        }),
+        "oauth2_authorization_code" => json!({
+            "client_id": "client", "client_secret": "client secret 1",
+            "authorization_code_url": "https://login.example/authorize",
+            "access_token_url": "https://login.example/token",
+            "authorization_parameters": [{ "name": "prompt", "value": "consent" }],
+        }),
         _ => json!({ "url_address": "https://acme.example/services/T0?k=1" }),
     };
     with(&common, &own)
@@ -47,11 +61,11 @@ pub(super) fn parse(sent: Value, mode: Mode<'_>) -> Result<Draft, Vec<Invalid>> 
 
 pub(super) fn stored(kind: &str) -> Credential {
     let draft = parse(typed(kind), Mode::Create).unwrap();
-    draft.seal(&VAULT, &Save { now: now(), by: "Ana Silva" }, None)
+    draft.seal(&VAULT, &Save { now: now(), by: "Ana Silva" }, CredentialId::new(now()), None)
 }
 
 fn seal_again(draft: Draft, current: &Credential) -> Credential {
-    draft.seal(&VAULT, &Save { now: later(), by: "ci" }, Some(current))
+    draft.seal(&VAULT, &Save { now: later(), by: "ci" }, current.id, Some(current))
 }
 
 /// What a read shows; a saved secret is an object that says so.
@@ -73,8 +87,22 @@ pub(super) fn shown(credential: &Credential) -> Value {
         })).collect::<Vec<_>>(),
     });
     for field in credential.authorization_type.fields {
-        value[field.key] =
-            if field.is_secret() { saved(field.key) } else { json!(credential.plain.get(field.key)) };
+        let text = credential.plain.get(field.key);
+        value[field.key] = match field.input {
+            Input::Secret => saved(field.key),
+            Input::Rows(_) => {
+                let rows = stored_rows(text.map_or("", String::as_str)).unwrap();
+                let shown = rows.iter().enumerate().map(|(index, row)| {
+                    let value = row.value.as_ref().map_or_else(
+                        || saved(&row_secret_key(field.key, &rows, index)),
+                        |value| json!(value),
+                    );
+                    json!({ "name": row.name, "value": value, "secret": row.secret, "sent_in": row.sent_in })
+                });
+                shown.collect()
+            }
+            Input::Text | Input::Address | Input::Choice(_) => json!(text),
+        };
     }
     if credential.authorization_type.address_is_secret {
         value[URL_PATH] = saved(URL_PATH);
@@ -95,7 +123,8 @@ fn what_was_read_can_be_sent_back_and_keeps_every_secret() {
             "ends_on": "2027-02-12", "labels": { "env": "prod" }, "max_concurrency": 2, "max_per_second": 0.7,
         });
         let draft = parse(with(&typed(entry.kind), &extra), Mode::Create).unwrap();
-        let current = draft.seal(&VAULT, &Save { now: now(), by: "Ana Silva" }, None);
+        let current =
+            draft.seal(&VAULT, &Save { now: now(), by: "Ana Silva" }, CredentialId::new(now()), None);
         let edited = with(&shown(&current), &json!({ "name": "Renamed" }));
         for mode in [Mode::Replace(&current), Mode::Patch(&current)] {
             let saved = seal_again(parse(edited.clone(), mode).unwrap(), &current);
@@ -107,7 +136,7 @@ fn what_was_read_can_be_sent_back_and_keeps_every_secret() {
                 "{}",
                 entry.kind
             );
-            assert_eq!(saved.secrets.len(), 2);
+            assert_eq!(saved.secrets.len(), current.secrets.len());
             for (key, secret) in &saved.secrets {
                 assert_eq!(secret.sealed.as_stored(), current.secrets[key].sealed.as_stored(), "{key}");
                 assert_eq!((secret.generation, secret.updated_by.as_str()), (1, "Ana Silva"));
@@ -181,6 +210,207 @@ fn a_new_username_asks_for_every_secret() {
     let expected = [("custom_headers/0/value", header.as_str()), ("password", password.as_str())];
     check_move("basic", json!({ "username": "bob" }), json!({ "password": "new" }), &expected);
     check_move("basic", json!({ "username": "Ana" }), json!({ "password": "new" }), &expected);
+}
+
+#[test]
+fn a_new_token_address_asks_for_every_secret() {
+    let saved_ones =
+        |label: &str| format!("You changed the {label}, so saved secrets are not sent to the new one");
+    for (kind, key, label) in [
+        ("oauth2_client_credentials", "access_token_url", "Access Token URL"),
+        ("oauth2_authorization_code", "access_token_url", "Access token URL"),
+        ("oauth2_authorization_code", "authorization_code_url", "Authorization code URL"),
+    ] {
+        let current = stored(kind);
+        let why = saved_ones(label);
+        let mut expected = vec![
+            ("client_secret".to_owned(), MOVED, format!("Enter the client secret again. {why}")),
+            (
+                "custom_headers/0/value".to_owned(),
+                MOVED,
+                format!("Enter the value of X-Api-Key again. {why}"),
+            ),
+        ];
+        if kind == "oauth2_client_credentials" {
+            let row = format!("Enter the value of resource again. {why}");
+            expected.push(("oauth_token_requests/1/value".to_owned(), MOVED, row));
+        }
+        // Not only the host counts: another path on the same one may be somebody else's.
+        for address in
+            ["https://evil.example/token", "https://login.example/other", "https://login.example/token?x=1"]
+        {
+            let change = json!({ key: address });
+            assert_eq!(refused(change.clone(), Mode::Patch(&current)), expected, "{kind} {address}");
+            let whole = with(&typed(kind), &change);
+            let moved = seal_again(parse(whole, Mode::Replace(&current)).unwrap(), &current);
+            assert!(moved.secrets.keys().all(|key| open(&moved, key).is_ok()));
+            let granted = current.authorization_type.tokens == Tokens::Granted;
+            let status = if granted { Status::not_authorized(later()) } else { Status::not_tested(later()) };
+            assert_eq!(moved.seen, status);
+        }
+    }
+}
+
+#[test]
+fn rows_keep_their_secrets_by_name_and_order() {
+    let current = stored("oauth2_client_credentials");
+    assert_eq!(open(&current, "oauth_token_requests/resource/1").unwrap().expose(), "row secret 1");
+    let kept = json!({ "set": true });
+    let more = json!({ "oauth_token_requests": [
+        { "name": "company", "value": "ACME" },
+        { "name": "resource", "value": "https://b.example" },
+        { "name": "resource", "value": kept, "secret": true, "sent_in": "query" },
+    ] });
+    let saved = seal_again(parse(more, Mode::Patch(&current)).unwrap(), &current);
+    assert_eq!(open(&saved, "oauth_token_requests/resource/1").unwrap().expose(), "row secret 1");
+    assert_eq!(saved.secrets["oauth_token_requests/resource/1"].generation, 1);
+    let first = json!({ "oauth_token_requests": [{ "name": "resource", "value": kept, "secret": true }] });
+    let found = refused(first, Mode::Patch(&current));
+    let sentence = "Enter a value for resource".to_owned();
+    assert_eq!(found, [("oauth_token_requests/0/value".to_owned(), "missing", sentence)]);
+    let none =
+        seal_again(parse(json!({ "oauth_token_requests": [] }), Mode::Patch(&current)).unwrap(), &current);
+    assert!(none.secrets.keys().all(|key| !key.starts_with("oauth_token_requests")));
+}
+
+#[test]
+fn rows_have_rules_and_sentences() {
+    let row = |row: Value| {
+        let sent = with(&typed("oauth2_client_credentials"), &json!({ "oauth_token_requests": [row] }));
+        match parse(sent, Mode::Create) {
+            Ok(_) => Vec::new(),
+            Err(invalid) => invalid.into_iter().map(|one| (one.field, one.code, one.message)).collect(),
+        }
+    };
+    let at = |part: &str, code: &'static str, message: &str| {
+        vec![(format!("oauth_token_requests/0/{part}"), code, message.to_owned())]
+    };
+    assert_eq!(row(json!({ "name": "a.b_c~d-e", "value": "" })), []);
+    let nameless = "Enter a name for row 1 or remove it";
+    assert_eq!(row(json!({ "value": "x" })), at("name", "missing", nameless));
+    for name in ["grant_type", "client_secret", "code_verifier", "client_id", "scope"] {
+        let sentence = format!("“{name}” is set automatically");
+        assert_eq!(row(json!({ "name": name, "value": "x" })), at("name", "reserved", &sentence));
+    }
+    let odd = "“a b” must use letters, digits and . _ ~ - only";
+    assert_eq!(row(json!({ "name": "a b", "value": "x" })), at("name", "bad_characters", odd));
+    let mask = "This looks like a mask, not a value of a. Leave it out to keep the saved one";
+    assert_eq!(row(json!({ "name": "a", "value": "****", "secret": true })), at("value", "mask_value", mask));
+    assert_eq!(row(json!({ "name": "a", "value": "****" })), [], "it is no secret");
+    let long = "The value of a must be 2,048 characters or fewer";
+    assert_eq!(row(json!({ "name": "a", "value": "x".repeat(2_049) })), at("value", "too_long", long));
+    let control = "The value of a must not include control characters";
+    assert_eq!(row(json!({ "name": "a", "value": "x\ny" })), at("value", "bad_characters", control));
+    let place = "Sent in must be body or query";
+    assert_eq!(row(json!({ "name": "a", "value": "x", "sent_in": "head" })), at("sent_in", "unknown", place));
+    let many: Vec<_> = (0..21).map(|n| json!({ "name": format!("p{n}"), "value": "x" })).collect();
+    let sent = with(&typed("oauth2_client_credentials"), &json!({ "oauth_token_requests": many }));
+    assert_eq!(refused(sent, Mode::Create)[0].2, "Add 20 rows or fewer");
+}
+
+#[test]
+fn fields_of_a_client_have_rules_and_sentences() {
+    let check = |changes: Value, field: &str, code: &str, message: &str| {
+        let found = refused(with(&typed("oauth2_authorization_code"), &changes), Mode::Create);
+        let found: Vec<_> = found.iter().map(|(f, c, m)| (f.as_str(), *c, m.as_str())).collect();
+        assert_eq!(found, [(field, code, message)]);
+    };
+    check(json!({ "client_id": "" }), "client_id", "missing", "Enter the client ID");
+    check(json!({ "client_id": "é" }), "client_id", "bad_characters", "Client ID must use plain characters");
+    check(json!({ "client_secret": null }), "client_secret", "missing", "Enter the client secret");
+    let copied = "Client secret must use plain characters. Check for a line break copied with it";
+    check(json!({ "client_secret": "a\n" }), "client_secret", "bad_characters", copied);
+    check(json!({ "access_token_url": "" }), "access_token_url", "missing", "Enter the Access Token URL");
+    let code_url = "Enter the Authorization code URL";
+    check(json!({ "authorization_code_url": "" }), "authorization_code_url", "missing", code_url);
+    let secure = "Access Token URL must start with https://";
+    check(json!({ "access_token_url": "http://a.example/t" }), "access_token_url", "https_needed", secure);
+    let fragment = "Access Token URL must not include #";
+    check(
+        json!({ "access_token_url": "https://a.example/t#" }),
+        "access_token_url",
+        "fragment_given",
+        fragment,
+    );
+    let own = "Replace “{tenant}” in the Access Token URL with your own value";
+    check(
+        json!({ "access_token_url": "https://a.example/{tenant}/t" }),
+        "access_token_url",
+        "placeholder_left",
+        own,
+    );
+    let quoted = "Scope must not include quotation marks or backslashes";
+    check(json!({ "scope": "a\"b" }), "scope", "bad_characters", quoted);
+    check(
+        json!({ "authentication_information": "" }),
+        "authentication_information",
+        "missing",
+        "Select Header or Body",
+    );
+    check(
+        json!({ "authentication_information": "cookie" }),
+        "authentication_information",
+        "unknown",
+        "Authentication information must be one of header, body, header_raw",
+    );
+    check(
+        json!({ "authentication_information": "header_raw", "client_id": "a:b" }),
+        "client_id",
+        "bad_characters",
+        "Client ID must not include a colon (:)",
+    );
+    for life in [json!("0"), json!("31536001"), json!("+5"), json!("x"), json!(-1), json!(1.5)] {
+        let sentence = "Enter a number of seconds";
+        check(json!({ "token_lifetime_seconds": life }), "token_lifetime_seconds", "out_of_range", sentence);
+    }
+    let number = with(&typed("oauth2_authorization_code"), &json!({ "token_lifetime_seconds": 600 }));
+    assert_eq!(parse(number, Mode::Create).unwrap().plain["token_lifetime_seconds"], "600");
+    check(json!({ "test_path": "api" }), "test_path", "slash_needed", "Test path must start with /");
+    check(
+        json!({ "test_path": "//evil.example" }),
+        "test_path",
+        "other_host",
+        "Test path must stay on acme.example",
+    );
+}
+
+#[test]
+fn a_new_client_secret_is_no_approval() {
+    let current = stored("oauth2_authorization_code");
+    assert_eq!(current.seen.code, StatusCode::NotAuthorized);
+    let secret = json!({ "client_secret": "client secret 2" });
+    let saved = seal_again(parse(secret, Mode::Patch(&current)).unwrap(), &current);
+    assert_eq!(saved.seen, current.seen);
+}
+
+#[test]
+fn each_request_gets_the_headers_meant_for_it() {
+    let rows = json!({ "custom_headers": [
+        { "name": "X-Both", "value": "1" },
+        { "name": "X-Token", "value": "2", "sent_with": "token_request" },
+        { "name": "X-Api", "value": "3", "sent_with": "api_request" },
+    ] });
+    for (kind, api, token) in [
+        ("oauth2_client_credentials", vec!["x-both", "x-api"], vec!["authorization", "x-both", "x-token"]),
+        ("bearer", vec!["x-both", "x-token", "x-api"], vec![]),
+    ] {
+        let draft = parse(with(&typed(kind), &rows), Mode::Create).unwrap();
+        let current = draft.seal(&VAULT, &Save { now: now(), by: "Ana" }, CredentialId::new(now()), None);
+        let mut fields = Fields { plain: current.plain.clone(), ..Fields::default() };
+        for key in current.secrets.keys() {
+            fields.secrets.insert(key.clone(), open(&current, key).unwrap());
+        }
+        let names =
+            |access: Access| access.headers.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(Access::join(&current, Proof::default(), &fields).unwrap()), api, "{kind}");
+        let step = (current.authorization_type.parse)(&fields).unwrap().step(None, now());
+        if let auth::Step::Fetch { exchange, .. } = step {
+            let access = Access::join_exchange(&current, &exchange, &fields).unwrap();
+            assert_eq!(access.origin.to_string(), "https://login.example/");
+            assert_eq!(access.path.as_ref().unwrap().expose(), "/token?resource=row+secret+1");
+            assert_eq!(names(access), token, "{kind}");
+        }
+    }
 }
 
 #[test]
@@ -273,7 +503,8 @@ fn access_joins_the_proof_with_the_custom_headers() {
     for key in current.secrets.keys() {
         fields.secrets.insert(key.clone(), open(&current, key).unwrap());
     }
-    let auth::Step::Apply(proof) = (current.authorization_type.parse)(&fields).unwrap().step(now());
+    let step = (current.authorization_type.parse)(&fields).unwrap().step(None, now());
+    let auth::Step::Apply(proof) = step else { panic!("no proof") };
     let access = Access::join(&current, proof, &fields).unwrap();
     let headers: Vec<_> = access.headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
     assert_eq!(headers, [("authorization", "Token abc"), ("x-api-key", "header 1")]);

@@ -16,7 +16,7 @@ fn retry() -> Retry {
 
 /// The first attempt of a fresh delivery, without jitter.
 fn first(retry: &Retry, outcome: &Outcome) -> Verdict {
-    retry.next(Progress { attempt: 1, age: Duration::ZERO }, outcome, NOW, 0.0)
+    retry.next(Progress { attempt: 1, throttled_for: Duration::ZERO }, outcome, NOW, 0.0)
 }
 
 fn only(next: Next) -> Verdict {
@@ -102,7 +102,7 @@ fn ten_attempts_in_about_three_days() {
     let outcome = Outcome::Rejected { status: 500, wait: None };
     let mut waits = Vec::new();
     for attempt in 1.. {
-        let progress = Progress { attempt, age: Duration::ZERO };
+        let progress = Progress { attempt, throttled_for: Duration::ZERO };
         match retry().next(progress, &outcome, NOW, 0.0).next {
             Next::RetryAt(at) => waits.push(at.since(NOW)),
             next => {
@@ -134,7 +134,7 @@ fn a_webhooks_own_schedule_is_used_to_its_end() {
     let next = |schedule: &[u64], attempt| {
         let own =
             Retry { schedule: schedule.iter().map(|wait| Duration::from_secs(*wait)).collect(), ..retry() };
-        own.next(Progress { attempt, age: Duration::ZERO }, &outcome, NOW, 0.0).next
+        own.next(Progress { attempt, throttled_for: Duration::ZERO }, &outcome, NOW, 0.0).next
     };
     assert_eq!(next(&[], 1), Next::Fail);
     assert_eq!(next(&[3, 604_800], 2), Next::RetryAt(in_seconds(604_800)));
@@ -145,19 +145,19 @@ fn a_webhooks_own_schedule_is_used_to_its_end() {
 #[test]
 fn throttling_uses_up_no_attempt_and_ends_after_three_days() {
     let outcome = Outcome::Rejected { status: 429, wait: Some(Duration::from_secs(60)) };
-    for (attempt, age, next) in [
+    for (attempt, throttled_for, next) in [
         (1, Duration::ZERO, Next::WaitUntil(in_seconds(60))),
         (10, Duration::ZERO, Next::WaitUntil(in_seconds(60))),
         (1, 72 * HOUR, Next::WaitUntil(in_seconds(60))),
         (1, 72 * HOUR + Duration::from_millis(1), Next::Fail),
     ] {
-        let verdict = retry().next(Progress { attempt, age }, &outcome, NOW, 0.0);
+        let verdict = retry().next(Progress { attempt, throttled_for }, &outcome, NOW, 0.0);
         assert_eq!((verdict.next, verdict.lane), (next, Some(LaneChange::ClosedUntil(in_seconds(60)))));
         assert_eq!(verdict.credential, None);
     }
-    // Age alone ends nothing else: the schedule does.
+    // Nothing else ends by it: the schedule does that.
     let outcome = Outcome::Rejected { status: 500, wait: None };
-    let old = retry().next(Progress { attempt: 2, age: 100 * HOUR }, &outcome, NOW, 0.0);
+    let old = retry().next(Progress { attempt: 2, throttled_for: 100 * HOUR }, &outcome, NOW, 0.0);
     assert_eq!(old.next, Next::RetryAt(in_seconds(300)));
 }
 
@@ -203,6 +203,9 @@ fn classes_for_records_and_metrics() {
         (Refusal::CredentialLocked, "credential"),
         (Refusal::DestinationBlocked("x".to_owned()), "blocked"),
         (Refusal::NotRendered("x".to_owned()), "not_rendered"),
+        (Refusal::TokenAway { until: NOW, reason: "x".to_owned() }, "token"),
+        (Refusal::TokenRefused("x".to_owned()), "sign_in"),
+        (Refusal::NoGrant("x".to_owned()), "sign_in"),
         (Refusal::Stopping, "stopped"),
     ] {
         check_class(Outcome::Refused { refusal }, class, None, false);
@@ -227,9 +230,11 @@ fn words_are_stable_and_read_back() {
         assert!(reason.text().ends_with('.'), "{}", reason.kind());
     }
     assert_eq!((DeliveryState::find("lost"), HoldReason::find("")), (None, None));
+    // For the first approval and for another one a person reads the same.
+    assert_eq!(HoldReason::NotAuthorized.text(), HoldReason::ReconnectNeeded.text());
     assert_eq!(
         HoldReason::ALL.iter().map(|reason| reason.text()).collect::<HashSet<_>>().len(),
-        HoldReason::ALL.len()
+        HoldReason::ALL.len() - 1
     );
 }
 
@@ -250,7 +255,7 @@ proptest! {
     #[test]
     fn a_wait_is_a_fifth_longer_or_shorter_at_most(attempt in 1_u32..=9, jitter in -2.0..2.0_f64) {
         let outcome = Outcome::Unanswered { reason: NoAnswer::ConnectionLost };
-        let Next::RetryAt(at) = retry().next(Progress { attempt, age: Duration::ZERO }, &outcome, NOW, jitter).next else {
+        let Next::RetryAt(at) = retry().next(Progress { attempt, throttled_for: Duration::ZERO }, &outcome, NOW, jitter).next else {
             return Err(TestCaseError::fail("no retry"));
         };
         let wait = Duration::from_secs(DEFAULT_SCHEDULE_SECONDS[attempt as usize - 1]);
@@ -266,7 +271,7 @@ proptest! {
     ) {
         let wait = Duration::from_secs(seconds);
         let outcome = Outcome::Rejected { status, wait: Some(wait) };
-        let verdict = retry().next(Progress { attempt, age: Duration::ZERO }, &outcome, NOW, jitter);
+        let verdict = retry().next(Progress { attempt, throttled_for: Duration::ZERO }, &outcome, NOW, jitter);
         let Next::WaitUntil(until) = verdict.next else { return Err(TestCaseError::fail("not throttled")) };
         prop_assert_eq!(verdict.lane, Some(LaneChange::ClosedUntil(until)));
         prop_assert!(until >= NOW.plus(wait) && until <= NOW.plus(wait.mul_f64(1.1)));

@@ -2,15 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use http::HeaderMap;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{JSON, is_json, is_type};
 use crate::catalog::{Fault, Invalid, unknown_field};
+use crate::json::twice;
 use crate::time::Timestamp;
 
 /// The most events in one request.
@@ -53,6 +57,33 @@ pub enum EventFault {
 
 type Keys<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
+/// The members of an object, in their order, each as often as it stands there.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
 /// Reads the body of a request by its media type: one event, or a list of them.
 ///
 /// # Errors
@@ -94,8 +125,20 @@ pub fn read_batch(headers: &HeaderMap, body: &Bytes) -> Result<(Vec<NewEvent>, b
 /// # Errors
 /// As [`read_batch`].
 pub fn read_one(body: &[u8], cloud: bool) -> Result<NewEvent, EventFault> {
-    let keys: Keys<'_> = serde_json::from_slice(body).map_err(|error| not_readable(&error))?;
+    let Members(members) = serde_json::from_slice(body).map_err(|error| not_readable(&error))?;
     let mut invalid = Vec::new();
+    let mut keys = Keys::new();
+    for (key, value) in members {
+        match keys.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(value);
+            }
+            Entry::Occupied(taken) => {
+                let name: &str = taken.key();
+                invalid.push(Fault::new("duplicate", twice(name)).at(name));
+            }
+        }
+    }
     let event = if cloud { read_cloud(&keys, &mut invalid) } else { read_plain(&keys, &mut invalid) };
     if invalid.is_empty() { Ok(event) } else { Err(EventFault::Invalid(invalid)) }
 }
@@ -186,6 +229,13 @@ fn cloud_data(keys: &Keys<'_>, content_type: &str, invalid: &mut Vec<Invalid>) -
 /// CloudEvents 1.0, HTTP binding, binary mode: attributes in `ce-` headers, the body is the data.
 fn read_binary(headers: &HeaderMap, body: &Bytes) -> Result<NewEvent, Vec<Invalid>> {
     let mut invalid = Vec::new();
+    let attributes = headers.keys().filter_map(|name| Some((name, name.as_str().strip_prefix("ce-")?)));
+    for (name, attribute) in attributes {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            let sentence = format!("The header {name} was sent twice. Send it once");
+            invalid.push(Fault::new("duplicate", sentence).at(attribute));
+        }
+    }
     let attribute = |name: &str| {
         headers.get(format!("ce-{name}")).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };

@@ -36,6 +36,20 @@ fn the_plain_form_keeps_the_bytes_of_the_data() {
     assert_eq!((events[0].source.as_ref(), events[0].time), (None, None));
 }
 
+#[test]
+fn an_attribute_that_is_sent_twice_is_refused() {
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [("ce-specversion", "1.0"), ("ce-type", "a"), ("ce-source", "s"), ("ce-id", "1")] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    read_batch(&headers, &Bytes::from_static(b"1")).unwrap();
+    headers.append("ce-type", HeaderValue::from_static("b"));
+    let Err(EventFault::Invalid(invalid)) = read_batch(&headers, &Bytes::from_static(b"1")) else {
+        panic!("accepted")
+    };
+    assert_eq!((invalid[0].field.as_str(), invalid[0].code), ("type", "duplicate"));
+}
+
 #[track_caller]
 fn check_fault(content_type: &'static str, body: &str, field: &str, code: &str) {
     let Err(EventFault::Invalid(invalid)) = read(content_type, body) else { panic!("accepted: {body}") };
@@ -49,6 +63,13 @@ fn what_is_wrong_is_named() {
     check_fault("application/json", r#"{"type":"a","tpye":1}"#, "tpye", "unknown_field");
     check_fault("application/json", r#"{"type":"a","time":"noon"}"#, "time", "bad_form");
     check_fault("application/json", r#"[{"type":"a"},{"type":""}]"#, "1/type", "missing");
+    check_fault("application/json", r#"{"type":"a","data":1,"type":"b"}"#, "type", "duplicate");
+    check_fault(
+        "application/json",
+        r#"[{"type":"a"},{"type":"a","dat\u0061":1,"data":2}]"#,
+        "1/data",
+        "duplicate",
+    );
     check_fault("application/json", "[]", "", "out_of_range");
     let deep = format!(r#"{{"type":"a","data":{}{}}}"#, "[".repeat(101), "]".repeat(101));
     check_fault("application/json", &deep, "data", "too_deep");

@@ -1,4 +1,9 @@
-//! The ways in which one character can stand in a text: raw, `%XX` and `+`, JSON escapes, XML references.
+//! The ways in which one character can stand in a text: raw, `%XX` and `+`, JSON escapes (also of JSON that is text in
+//! JSON, where each level escapes the backslashes of the one within), XML references.
+
+/// The backslashes in front of a character in JSON within JSON within JSON: 2³ − 1 before a quotation mark, 2³ for a
+/// backslash.
+const BACKSLASHES_MAX: u32 = 8;
 
 /// Adds every position behind an occurrence of `wanted` at `from`. True when the text ends before that can be
 /// told. In Base64 both alphabets are one, and a line end is passed over.
@@ -29,7 +34,7 @@ fn read_forms(rest: &[u8], from: usize, wanted: char, next: &mut Vec<usize>) -> 
         b'%' if wanted == '%' && rest.len() < 3 => add(Read::Cut),
         b'%' if wanted == '%' => add(Read::Bytes(1)),
         b'+' if wanted == ' ' => add(Read::Bytes(1)),
-        b'\\' => add(json(rest, wanted)),
+        b'\\' => json(rest, wanted, &mut add),
         b'&' => add(xml(rest, wanted)),
         b'\r' if wanted == '\n' && rest.get(1) == Some(&b'\n') => add(Read::Bytes(2)),
         _ => {}
@@ -63,9 +68,45 @@ fn utf8(rest: &[u8], wanted: char) -> Read {
     Read::Bytes(at)
 }
 
-/// `\"`, `\/`, `\n`, and `\u0041` in either case, in pairs beyond the first plane.
-fn json(rest: &[u8], wanted: char) -> Read {
-    let short = match rest.get(1) {
+/// `\"`, `\/`, `\n`, and `\u0041` in either case, in pairs beyond the first plane; and each of them behind the
+/// backslashes of further levels. How many there are is not judged: too much is hidden rather than too little.
+fn json(rest: &[u8], wanted: char, add: &mut impl FnMut(Read)) {
+    let mut at = 0;
+    for count in 1..=BACKSLASHES_MAX {
+        match backslash(&rest[at..]) {
+            Read::Bytes(length) => at += length,
+            Read::Cut => return add(Read::Cut),
+            Read::Other => return,
+        }
+        if wanted == '\\' {
+            if count.is_power_of_two() {
+                add(Read::Bytes(at));
+            }
+            if let Read::Bytes(length) = json_units(&rest[at..], wanted) {
+                add(Read::Bytes(at + length));
+            }
+        } else if let read @ (Read::Bytes(_) | Read::Cut) = escaped(&rest[at..], wanted) {
+            return add(match read {
+                Read::Bytes(length) => Read::Bytes(at + length),
+                other => other,
+            });
+        }
+    }
+}
+
+/// A backslash, raw or as `\u005c`.
+fn backslash(rest: &[u8]) -> Read {
+    match rest {
+        [] => Read::Cut,
+        [b'\\', b'u', digits @ ..] if digits.len() >= 4 && hex(&digits[..4]) == Some(0x5c) => Read::Bytes(6),
+        [b'\\', ..] => Read::Bytes(1),
+        _ => Read::Other,
+    }
+}
+
+/// What stands behind a backslash.
+fn escaped(rest: &[u8], wanted: char) -> Read {
+    let short = match rest.first() {
         None => return Read::Cut,
         Some(b'b') => '\u{8}',
         Some(b'f') => '\u{c}',
@@ -76,17 +117,27 @@ fn json(rest: &[u8], wanted: char) -> Read {
         Some(byte) => char::from(*byte),
     };
     let escaped = short == wanted && !wanted.is_ascii_alphanumeric();
-    if escaped { Read::Bytes(2) } else { Read::Other }
+    if escaped { Read::Bytes(1) } else { Read::Other }
 }
 
+/// `u0041`; of a pair the second half has its own backslashes.
 fn json_units(rest: &[u8], wanted: char) -> Read {
     let mut at = 0;
-    for unit in wanted.encode_utf16(&mut [0; 2]) {
-        let Some(escape) = rest.get(at..at + 6) else { return Read::Cut };
-        if !escape.starts_with(b"\\u") || hex(&escape[2..]) != Some(u32::from(*unit)) {
+    for (index, unit) in wanted.encode_utf16(&mut [0; 2]).iter().enumerate() {
+        if index > 0 {
+            let start = at;
+            while let Read::Bytes(length) = backslash(&rest[at..]) {
+                at += length;
+            }
+            if at == start && at < rest.len() {
+                return Read::Other;
+            }
+        }
+        let Some(escape) = rest.get(at..at + 5) else { return Read::Cut };
+        if escape[0] != b'u' || hex(&escape[1..]) != Some(u32::from(*unit)) {
             return Read::Other;
         }
-        at += 6;
+        at += 5;
     }
     Read::Bytes(at)
 }
@@ -111,9 +162,9 @@ fn xml(rest: &[u8], wanted: char) -> Read {
     if code == Some(u32::from(wanted)) { Read::Bytes(end + 1) } else { Read::Other }
 }
 
-/// The length of a line end, raw or escaped as JSON.
+/// The length of a line end, raw or escaped as JSON, once or twice.
 fn line_end(rest: &[u8]) -> usize {
-    [&b"\r\n"[..], b"\n", b"\\r\\n", b"\\n"]
+    [&b"\r\n"[..], b"\n", b"\\r\\n", b"\\n", b"\\\\r\\\\n", b"\\\\n"]
         .into_iter()
         .find(|end| rest.starts_with(end))
         .map_or(0, <[u8]>::len)

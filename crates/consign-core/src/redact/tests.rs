@@ -25,6 +25,48 @@ fn raw_and_encoded() {
     check(&["%25%25%25%25"], &"%25".repeat(9), "[hidden]");
 }
 
+/// As .NET and others write it: what is not a letter or digit by its number.
+fn json_by_number(text: &str) -> String {
+    let units = text.encode_utf16().map(|unit| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("\\u{unit:04x}"),
+    });
+    units.collect()
+}
+
+#[test]
+fn json_within_json() {
+    for secret in ["p\"w/d\\x\n\u{1}ö𝄞", "\\\\\\\\", "\"\"\"\"", "tail\\", "a/b/c"] {
+        let slashes = |text: &str| json(text).replace('/', "\\/");
+        let encoders: [&dyn Fn(&str) -> String; 3] = [&json, &slashes, &json_by_number];
+        for first in encoders {
+            let once = first(secret);
+            for second in encoders {
+                let twice = second(&once);
+                let thrice = json(&twice);
+                for text in [&once, &twice, &thrice] {
+                    check(&[secret], &format!("<{text}>"), "<[hidden]>");
+                }
+            }
+        }
+    }
+    // The tool's own error holds its log line, which holds the request.
+    let request = serde_json::json!({ "password": "p\"w/ö\\x" }).to_string();
+    let line = serde_json::json!({ "request": request }).to_string();
+    let answer = serde_json::json!({ "error": line }).to_string();
+    let scrubbed = Scrubber::new(["p\"w/ö\\x"].into_iter()).scrub(&answer).into_owned();
+    assert!(scrubbed.contains(r#"\\\"[hidden]\\\""#), "{scrubbed}");
+    // Base64 with its slashes and line ends escaped twice.
+    check(&["??>>??>>??>>"], &json(&STANDARD.encode("??>>??>>??>>").replace('/', "\\/")), "[hidden]");
+    let broken = STANDARD.encode("abcdefghijkl");
+    check(&["abcdefghijkl"], &json(&json(&format!("{}\r\n{}", &broken[..7], &broken[7..]))), "[hidden]");
+    // A text of backslashes alone is read in no more than linear time, and nothing is found in it.
+    let many = "\\".repeat(1 << 16);
+    check(&["p\"wö-secret"], &format!("{many}x"), &format!("{many}x"));
+    // What only looks alike stays.
+    check(&["p\"wx"], r#"p\\q"wx p\"w"#, r#"p\\q"wx p\"w"#);
+}
+
 #[test]
 fn base64_in_every_alignment() {
     for user in ["", "a", "an", "ana", "ana.silva@example.org"] {
@@ -129,6 +171,10 @@ fn forms(secret: &str, user: &str) -> Vec<String> {
         json(secret).replace('/', "\\/"),
         json_ascii(secret),
         json_ascii(secret).to_uppercase().replace("\\U", "\\u"),
+        json(&json(secret)),
+        json(&json_ascii(secret)),
+        json(&json(secret).replace('/', "\\/")).replace('/', "\\/"),
+        json(&json(&json(secret))),
         xml(secret),
         secret.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
         percent(secret, true, "-._~"),

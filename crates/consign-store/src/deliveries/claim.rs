@@ -194,31 +194,6 @@ fn read(row: &AnyRow, lease_until: Timestamp) -> Result<Claimed, StoreError> {
     })
 }
 
-/// When a connector that sends has something to do next that it has not now: a delivery becomes due, a wait
-/// that the tool asked for ends, or a lease runs out.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn next_due(db: &mut Db, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-    let query = sqlx::query(
-        "select c.closed_until,
-           (select min(d.due_at) from delivery d where d.connector_id = c.id and d.state = 'pending'
-              and d.lease_until is null) as due_at,
-           (select min(l.lease_until) from delivery l where l.connector_id = c.id
-              and l.lease_until is not null) as lease_until
-         from connector c where c.state = 'active'",
-    );
-    let mut next: Option<Timestamp> = None;
-    for row in query.fetch_all(db).await? {
-        let row = Row(&row);
-        let opens = row.optional_time("closed_until")?;
-        let moments = [row.optional_time("due_at")?, row.optional_time("lease_until")?];
-        let moments = moments.into_iter().flatten().map(|due| opens.map_or(due, |opens| due.max(opens)));
-        next = next.into_iter().chain(moments.filter(|moment| *moment > now)).min();
-    }
-    Ok(next)
-}
-
 /// Ends leases of abandoned deliveries that nobody looked at: the attempt that the program did not survive stays
 /// in doubt, and is counted once.
 ///
@@ -257,34 +232,6 @@ pub async fn give_back(db: &mut Db, leases: &[(DeliveryId, i64)]) -> Result<(), 
         statement.execute(db).await?;
     }
     Ok(())
-}
-
-/// Moves the end of leases, and tells which of them still held.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn renew(
-    db: &mut Db,
-    leases: &[(DeliveryId, i64)],
-    until: Timestamp,
-) -> Result<Vec<DeliveryId>, StoreError> {
-    let mut kept = Vec::with_capacity(leases.len());
-    for chunk in chunks(leases) {
-        let mut statement = Statement::new(db, "update delivery set lease_until = ");
-        statement.bind(until.millis()).push(" from (values ");
-        statement.rows(chunk, |row, (id, fence)| {
-            row.bind(id.to_string()).push(", ").bind(*fence);
-        });
-        statement.push(
-            ") as v
-             where delivery.id = v.column1 and delivery.fence = v.column2 and delivery.lease_until is not null
-             returning id",
-        );
-        for row in statement.all(db).await? {
-            kept.push(Row(&row).id("id")?);
-        }
-    }
-    Ok(kept)
 }
 
 /// Ends the leases of other runs now, and tells how many: for a program that knows it is alone, as on

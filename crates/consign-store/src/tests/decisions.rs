@@ -130,8 +130,10 @@ async fn a_held_connector_holds_what_waits(Fresh { store, .. }: Fresh) {
     let (active, paused) = (connector("A", Some(tool.id), time), connector("B", Some(tool.id), time));
     connectors::insert(&mut tx, &active).await.unwrap();
     connectors::insert(&mut tx, &paused).await.unwrap();
-    assert!(connectors::set_state(&mut tx, paused.id, ConnectorState::Paused, "", time).await.unwrap());
-    assert!(!connectors::set_state(&mut tx, paused.id, ConnectorState::Paused, "", time).await.unwrap());
+    assert!(connectors::set_state(&mut tx, paused.id, None, ConnectorState::Paused, "", time).await.unwrap());
+    assert!(
+        !connectors::set_state(&mut tx, paused.id, None, ConnectorState::Paused, "", time).await.unwrap()
+    );
     tx.commit().await.unwrap();
     accept(&store, "1", &[delivery(active.id, time), delivery(paused.id, time)]).await;
     let mut tx = store.begin().await.unwrap();
@@ -161,7 +163,10 @@ async fn a_held_connector_holds_what_waits(Fresh { store, .. }: Fresh) {
     assert_eq!(shown(&mut tx, &by_reason(HoldReason::CredentialMissing)).await.len(), 1);
     assert_eq!(shown(&mut tx, &by_reason(HoldReason::ConnectorPaused)).await.len(), 1, "a pause stays");
     let missing = ConnectorState::Held(HeldBy::NotAllowed);
-    assert!(!connectors::stop_active(&mut tx, paused.id, missing, "403", now).await.unwrap());
+    let active = Some(ConnectorState::Active);
+    assert!(!connectors::set_state(&mut tx, paused.id, active, missing, "403", now).await.unwrap());
+    let paused_by_hand = Some(ConnectorState::Paused);
+    assert!(connectors::set_state(&mut tx, paused.id, paused_by_hand, missing, "403", now).await.unwrap());
 }
 
 async fn a_deleted_connector_leaves_its_records(Fresh { store, .. }: Fresh) {

@@ -15,11 +15,11 @@ use crate::{Store, attempts, connectors, deliveries};
 on_both!(
     four_workers_take_each_delivery_once,
     a_lost_lease_changes_nothing_but_keeps_its_attempt,
+    an_outcome_is_counted_from_its_first_in_a_row,
     an_abandoned_lease_counts_a_crash,
-    given_back_and_renewed,
+    given_back_and_run_out,
     lanes_have_room_and_are_open,
     order_keys_keep_their_order,
-    next_due_is_the_nearest_moment_to_come,
     foreign_leases_end_at_the_start,
     many_results_at_once,
 );
@@ -123,6 +123,27 @@ async fn a_lost_lease_changes_nothing_but_keeps_its_attempt(Fresh { store, .. }:
     assert_eq!(attempts::of_delivery(&mut db, old.id).await.unwrap().len(), 2);
 }
 
+async fn an_outcome_is_counted_from_its_first_in_a_row(Fresh { store, .. }: Fresh) {
+    let connector = add_connector(&store, "One").await;
+    let time = now(&store).await;
+    accept(&store, "1", &[delivery(connector.id, time)]).await;
+    let mut since = Vec::new();
+    for outcome in ["throttled", "no_answer", "throttled", "throttled"] {
+        store.advance(MINUTE);
+        let claimed = claim_all(&store, "a").await.remove(0);
+        let mut tx = store.begin().await.unwrap();
+        let now = tx.now();
+        let mut seen = recording(&claimed, DeliveryState::Pending, now);
+        seen.attempt.outcome = outcome.to_owned();
+        assert_eq!(deliveries::record(&mut tx, &[seen]).await.unwrap(), [true]);
+        let found = attempts::outcome_since(&mut tx, claimed.id, "throttled").await.unwrap();
+        since.push(found.map(|found| now.since(found)));
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(since[..3], [Some(Duration::ZERO), None, Some(Duration::ZERO)]);
+    assert!(since[3] >= Some(MINUTE) && since[3] < Some(2 * MINUTE), "{since:?}");
+}
+
 async fn an_abandoned_lease_counts_a_crash(Fresh { store, .. }: Fresh) {
     let connector = add_connector(&store, "One").await;
     let time = now(&store).await;
@@ -163,26 +184,19 @@ async fn claim_suspect(store: &Store, connector: ConnectorId) -> deliveries::Cla
     found.unwrap()
 }
 
-async fn given_back_and_renewed(Fresh { store, .. }: Fresh) {
+async fn given_back_and_run_out(Fresh { store, .. }: Fresh) {
     let connector = add_connector(&store, "One").await;
     let time = now(&store).await;
     accept(&store, "1", &[delivery(connector.id, time)]).await;
     let first = claim_all(&store, "a").await.remove(0);
     let mut tx = store.begin().await.unwrap();
     deliveries::give_back(&mut tx, &[(first.id, first.fence)]).await.unwrap();
-    assert_eq!(deliveries::renew(&mut tx, &[(first.id, first.fence)], time).await.unwrap(), []);
     tx.commit().await.unwrap();
     let second = claim_all(&store, "a").await.remove(0);
     assert_eq!((second.crashes, second.abandoned), (0, false));
     assert!(second.fence > first.fence);
-    let mut tx = store.begin().await.unwrap();
-    let until = tx.now().plus(10 * MINUTE);
-    let leases = [(second.id, second.fence), (DeliveryId::new(time), 1)];
-    assert_eq!(deliveries::renew(&mut tx, &leases, until).await.unwrap(), [second.id]);
-    tx.commit().await.unwrap();
-    store.advance(5 * MINUTE);
     assert!(claim_all(&store, "b").await.is_empty());
-    store.advance(6 * MINUTE);
+    store.advance(2 * MINUTE);
     assert!(claim_all(&store, "b").await.remove(0).abandoned);
 }
 
@@ -204,7 +218,7 @@ async fn lanes_have_room_and_are_open(Fresh { store, .. }: Fresh) {
     connectors::close_until(&mut tx, narrow.id, now.plus(MINUTE)).await.unwrap();
     assert_eq!(deliveries::lanes(&mut tx, now, 64).await.unwrap(), [], "a closed lane");
     assert_eq!(deliveries::lanes(&mut tx, now.plus(MINUTE), 64).await.unwrap().len(), 1);
-    connectors::set_state(&mut tx, narrow.id, ConnectorState::Held(HeldBy::NotAllowed), "403", now)
+    connectors::set_state(&mut tx, narrow.id, None, ConnectorState::Held(HeldBy::NotAllowed), "403", now)
         .await
         .unwrap();
     assert_eq!(deliveries::lanes(&mut tx, now.plus(MINUTE), 64).await.unwrap(), [], "a held lane");
@@ -228,32 +242,6 @@ async fn order_keys_keep_their_order(Fresh { store, .. }: Fresh) {
         deliveries::record(&mut tx, &[recording(&claimed[0], DeliveryState::Delivered, now)]).await.unwrap();
         tx.commit().await.unwrap();
     }
-}
-
-async fn next_due_is_the_nearest_moment_to_come(Fresh { store, .. }: Fresh) {
-    let connector = add_connector(&store, "One").await;
-    let time = now(&store).await;
-    let mut db = store.read().await.unwrap();
-    assert_eq!(deliveries::next_due(&mut db, time).await.unwrap(), None);
-    drop(db);
-    let later = events::NewDelivery { due_at: time.plus(10 * MINUTE), ..delivery(connector.id, time) };
-    accept(&store, "1", &[later, delivery(connector.id, time)]).await;
-    let mut tx = store.begin().await.unwrap();
-    let now = tx.now();
-    let claimed = deliveries::claim(&mut tx, connector.id, 9, now, now.plus(MINUTE), "a").await.unwrap();
-    assert_eq!(claimed.len(), 1);
-    assert_eq!(deliveries::next_due(&mut tx, now).await.unwrap(), Some(now.plus(MINUTE)), "the lease");
-    let done = recording(&claimed[0], DeliveryState::Delivered, now);
-    deliveries::record(&mut tx, &[done]).await.unwrap();
-    assert_eq!(
-        deliveries::next_due(&mut tx, now).await.unwrap(),
-        Some(time.plus(10 * MINUTE)),
-        "the delivery"
-    );
-    connectors::close_until(&mut tx, connector.id, now.plus(20 * MINUTE)).await.unwrap();
-    assert_eq!(deliveries::next_due(&mut tx, now).await.unwrap(), Some(now.plus(20 * MINUTE)), "the wait");
-    connectors::set_state(&mut tx, connector.id, ConnectorState::Paused, "", now).await.unwrap();
-    assert_eq!(deliveries::next_due(&mut tx, now).await.unwrap(), None, "paused");
 }
 
 async fn foreign_leases_end_at_the_start(Fresh { store, .. }: Fresh) {

@@ -287,6 +287,62 @@ async fn http2_without_an_answer_in_time_gives_up_its_connection() {
     assert!(network.pool.lane(&peer.origin()).take(now()).is_none());
 }
 
+/// A frame of HTTP/2 (RFC 9113 section 4.1) without flags.
+fn frame(kind: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, u8::try_from(payload.len()).unwrap(), kind, 0, 0, 0, 0, stream];
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Answers the first request with these frames, and ends the connection.
+async fn http2_ending_with(frames: Vec<u8>) -> Peer {
+    let mut config = good();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Peer::start(config, move |mut stream, _| {
+        let frames = frames.clone();
+        async move {
+            let settings = frame(4, 0, &[]);
+            stream.write_all(&settings).await?;
+            let mut read = Vec::new();
+            // The body is the last that comes.
+            while !read.ends_with(b"{\"n\":1}") {
+                if stream.read_buf(&mut read).await? == 0 {
+                    return Ok(());
+                }
+            }
+            stream.write_all(&frames).await?;
+            stream.shutdown().await
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn http2_a_refused_stream_was_not_sent() {
+    let reset = |reason: u8| frame(3, 1, &[0, 0, 0, reason]);
+    let go_away = |last: u8, reason: u8| frame(7, 0, &[0, 0, 0, last, 0, 0, 0, reason]);
+    let (refused_stream, cancel, enhance_your_calm) = (7, 8, 11);
+    let not_sent = Outcome::Unreachable { reason: consign_core::delivery::Unreached::Connect };
+    let lost = Outcome::Unanswered { reason: NoAnswer::ConnectionLost };
+    for (name, frames, outcome) in [
+        ("refused", reset(refused_stream), &not_sent),
+        ("beyond the last stream", go_away(0, 0), &not_sent),
+        ("beyond the last stream of an error", go_away(0, enhance_your_calm), &not_sent),
+        // These may have been processed.
+        ("cancelled", reset(cancel), &lost),
+        ("the last stream itself", go_away(1, 0), &lost),
+        ("the last stream itself, of an error", go_away(1, enhance_your_calm), &lost),
+        ("refused after a GOAWAY", [go_away(1, 0), reset(refused_stream)].concat(), &not_sent),
+        ("the connection ends", Vec::new(), &lost),
+    ] {
+        let peer = http2_ending_with(frames).await;
+        let network = peer.network();
+        let sent = send(&network, &peer.access(), &PATIENT).await;
+        assert_eq!(&sent.outcome, outcome, "{name}: {}", sent.detail);
+        assert_eq!((sent.request_bytes == 0, peer.accepted()), (outcome == &not_sent, 1), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_before_the_end_of_the_request_ends_the_connection() {
     let peer = Peer::start(good(), |mut stream, _| async move {

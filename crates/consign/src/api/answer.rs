@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::BASE;
 use super::call::{AFTER, BEFORE, Call};
 use super::problem::{Problem, kinds};
+use crate::ops::OpError;
 use crate::ops::idempotency::{self, Begun, Idempotency};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -97,6 +98,17 @@ fn location(value: &Value) -> Option<String> {
         _ => return None,
     };
     Some(format!("{BASE}/{place}/{id}"))
+}
+
+/// What came of a change: the object as it is now, also for whoever came second.
+pub(super) async fn saved_or_changed(
+    saved: Result<Value, OpError>,
+    current: impl Future<Output = Result<Value, OpError>>,
+) -> Result<Answer, Problem> {
+    match saved {
+        Ok(value) => Ok(Answer::ok(&value)),
+        Err(error) => Err(Problem::with_current(error, current).await),
+    }
 }
 
 impl Call {

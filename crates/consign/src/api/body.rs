@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use consign_core::catalog::unknown_field;
+use consign_core::json::{duplicate_member, twice};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -66,7 +67,10 @@ impl Call {
         }
         // A value first: its errors name a place and never a part of the text, which may hold a secret.
         match serde_json::from_slice(&self.body) {
-            Ok(Value::Object(object)) => Ok(object),
+            Ok(Value::Object(object)) => match duplicate_member(&self.body) {
+                None => Ok(object),
+                Some(name) => Err(Problem::new(&kinds::NOT_READABLE, format!("{}.", twice(&name)))),
+            },
             Ok(_) => Err(Problem::new(&kinds::NOT_READABLE, "The body must be a JSON object.")),
             Err(error) => Err(Problem::new(&kinds::NOT_READABLE, format!("The body is not JSON: {error}."))),
         }

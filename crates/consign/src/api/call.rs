@@ -57,6 +57,12 @@ impl Call {
         request_id: RequestId,
     ) -> Result<Self, Problem> {
         let actor = sign_in::actor(&app, &parts, request_id).await?;
+        let limits = &app.config.limits;
+        let takes_events = route.path == events::PATH && route.method == Method::POST;
+        let limit = if takes_events { limits.event_requests_per_second } else { limits.requests_per_second };
+        app.allowances
+            .take(&actor, takes_events, limit, app.now())
+            .map_err(|wait| Problem::too_many(limit, wait))?;
         if let Some(right) = route.right {
             actor.require(right)?;
         }

@@ -7,7 +7,7 @@ use consign_store::credentials::CredentialFilter;
 use http::StatusCode as Status;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
 use crate::ops::{OpError, consent, credential_tests, credentials, presets};
@@ -49,13 +49,13 @@ pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn replace(call: Call) -> Result<Answer, Problem> {
     let (if_match, sent) = (call.if_match()?, call.object()?);
     let saved = credentials::replace(&call.app, &call.actor, call.place("id"), sent, if_match).await;
-    saved_or_changed(&call, saved).await
+    saved_or_changed(saved, current(&call)).await
 }
 
 pub(super) async fn patch(call: Call) -> Result<Answer, Problem> {
     let (if_match, sent) = (call.if_match()?, call.object()?);
     let saved = credentials::patch(&call.app, &call.actor, call.place("id"), sent, if_match).await;
-    saved_or_changed(&call, saved).await
+    saved_or_changed(saved, current(&call)).await
 }
 
 pub(super) async fn replace_secret(call: Call) -> Result<Answer, Problem> {
@@ -79,7 +79,7 @@ pub(super) async fn replace_secret(call: Call) -> Result<Answer, Problem> {
     }
     let (id, field) = (call.place("id"), call.place("field"));
     let saved = credentials::replace_secret(&call.app, &call.actor, id, field, value, if_match).await;
-    saved_or_changed(&call, saved).await
+    saved_or_changed(saved, current(&call)).await
 }
 
 pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {
@@ -87,7 +87,7 @@ pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {
     let hold = call.parsed("linked", "hold", |text| (text == "hold").then_some(()))?.is_some();
     match credentials::delete(&call.app, &call.actor, call.place("id"), if_match, hold).await {
         Ok(deleted) => Ok(Answer::ok(&json!({ "name": deleted.name, "connectors": deleted.connectors }))),
-        Err(error) => Err(with_current(&call, error).await),
+        Err(error) => Err(Problem::with_current(error, current(&call)).await),
     }
 }
 
@@ -143,19 +143,7 @@ pub(super) async fn presets(_: Call) -> Result<Answer, Problem> {
     Ok(Answer::items(presets::list()))
 }
 
-async fn saved_or_changed(call: &Call, saved: Result<Value, OpError>) -> Result<Answer, Problem> {
-    match saved {
-        Ok(value) => Ok(Answer::ok(&value)),
-        Err(error) => Err(with_current(call, error).await),
-    }
-}
-
-/// Who came second sees the object as it is now, as far as they may read it.
-async fn with_current(call: &Call, error: OpError) -> Problem {
-    if matches!(error, OpError::Changed { .. })
-        && let Ok(current) = credentials::find(&call.app, &call.actor, call.place("id")).await
-    {
-        return Problem::changed(current);
-    }
-    error.into()
+/// As it is now, for whoever came second and may read it.
+async fn current(call: &Call) -> Result<Value, OpError> {
+    credentials::find(&call.app, &call.actor, call.place("id")).await
 }

@@ -1,5 +1,7 @@
 //! Problems: RFC 9457. One list of their kinds, from which answers and the pages about them are made.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use consign_core::catalog::{Invalid, with_commas};
@@ -56,6 +58,26 @@ impl Problem {
 
     fn wait(self, seconds: u16) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Why something was not done; after someone else's change with the object as it is now, for those who may read it.
+    pub(super) async fn with_current(
+        error: OpError,
+        current: impl Future<Output = Result<Value, OpError>>,
+    ) -> Self {
+        if matches!(error, OpError::Changed { .. })
+            && let Ok(current) = current.await
+        {
+            return Self::changed(current);
+        }
+        error.into()
+    }
+
+    /// One API key asks too often.
+    pub(super) fn too_many(limit: u32, wait: Duration) -> Self {
+        let seconds = u16::try_from(wait.as_secs() + 1).unwrap_or(u16::MAX);
+        let detail = format!("One API key may make {limit} requests a second here.");
+        Self::new(&kinds::TOO_MANY_REQUESTS, detail).wait(seconds)
     }
 
     /// A query parameter whose value does not fit.

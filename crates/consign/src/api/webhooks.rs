@@ -6,7 +6,7 @@ use consign_store::connectors::ConnectorFilter;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
 use crate::ops::{OpError, webhooks};
@@ -50,19 +50,19 @@ pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn replace(call: Call) -> Result<Answer, Problem> {
     let (if_match, sent) = (call.if_match()?, call.object()?);
     let saved = webhooks::replace(&call.app, &call.actor, call.place("id"), sent, if_match).await;
-    saved_or_changed(&call, saved).await
+    saved_or_changed(saved, current(&call)).await
 }
 
 pub(super) async fn patch(call: Call) -> Result<Answer, Problem> {
     let (if_match, sent) = (call.if_match()?, call.object()?);
     let saved = webhooks::patch(&call.app, &call.actor, call.place("id"), sent, if_match).await;
-    saved_or_changed(&call, saved).await
+    saved_or_changed(saved, current(&call)).await
 }
 
 pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {
     match webhooks::delete(&call.app, &call.actor, call.place("id"), call.if_match()?).await {
         Ok(deleted) => Ok(Answer::ok(&json!({ "name": deleted.name, "cancelled": deleted.cancelled }))),
-        Err(error) => Err(with_current(&call, error).await),
+        Err(error) => Err(Problem::with_current(error, current(&call)).await),
     }
 }
 
@@ -93,19 +93,7 @@ pub(super) async fn resume(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::ok(&webhooks::resume(&call.app, &call.actor, call.place("id")).await?))
 }
 
-async fn saved_or_changed(call: &Call, saved: Result<Value, OpError>) -> Result<Answer, Problem> {
-    match saved {
-        Ok(value) => Ok(Answer::ok(&value)),
-        Err(error) => Err(with_current(call, error).await),
-    }
-}
-
-/// Who came second sees the object as it is now, as far as they may read it.
-async fn with_current(call: &Call, error: OpError) -> Problem {
-    if matches!(error, OpError::Changed { .. })
-        && let Ok(current) = webhooks::find(&call.app, &call.actor, call.place("id")).await
-    {
-        return Problem::changed(current);
-    }
-    error.into()
+/// As it is now, for whoever came second and may read it.
+async fn current(call: &Call) -> Result<Value, OpError> {
+    webhooks::find(&call.app, &call.actor, call.place("id")).await
 }

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::client::Call;
 use super::context;
-use super::credential::put;
 use super::failure::Failure;
 use super::listing::{PageFlags, cell, show, text};
+use super::object::put;
 use super::output::{Form, Output};
 
 const API_KEYS: &str = "api-keys";

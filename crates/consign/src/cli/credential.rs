@@ -7,9 +7,10 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::client::{Answer, Call, Client};
-use super::failure::{Code, Failure};
+use super::client::{Call, Client};
+use super::failure::Failure;
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
+use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::Output;
 use super::secret::{Secrets, from_input};
 use super::{context, output};
@@ -300,13 +301,7 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
         let present = found.json()?[key].as_array().cloned().unwrap_or_default();
         patch.insert(key.to_owned(), merged_rows(present, rows, gone(key)).into());
     }
-    if patch.is_empty() {
-        return Err(Failure::usage("Say what to change; see: consign credential edit --help"));
-    }
-    let call = Call::new(Method::PATCH, &[CREDENTIALS, &flags.name]).if_match(&etag);
-    let body = Value::Object(patch).to_string().into_bytes();
-    let answer = client.send(call.body("application/merge-patch+json", body)).await?;
-    show_written(output, &answer, "Saved", "credential").map(drop)
+    save(client, output, &[CREDENTIALS, &flags.name], &etag, patch, "credential").await
 }
 
 async fn set_secret(client: &Client<'_>, output: &Output, flags: &SetSecretFlags) -> Result<(), Failure> {
@@ -360,12 +355,7 @@ async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Re
         Some("hold")
     };
     let call = Call::new(Method::DELETE, &[CREDENTIALS, &flags.name]).query("linked", linked).if_match(&etag);
-    let answer = client.send(call).await?;
-    if output.form == output::Form::Json && !answer.body.is_empty() {
-        output.text(&answer.text());
-    }
-    output.done(&format!("Deleted credential “{name}”"));
-    Ok(())
+    delete_object(client, output, call, &format!("credential “{name}”")).await
 }
 
 async fn types(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
@@ -449,35 +439,6 @@ fn merged_headers(present: Vec<Value>, fresh: Vec<Value>, removed: &[String]) ->
         }
     }
     rows
-}
-
-/// The tag to send back: the one asked for, else the one just read.
-pub(super) fn etag(asked: Option<String>, found: &Answer) -> Result<String, Failure> {
-    let etag = asked.or_else(|| found.etag.clone());
-    etag.ok_or_else(|| Failure::new(Code::Failed, "The server's answer has no ETag. Is it a Consign server?"))
-}
-
-/// A JSON object from a file; `-` is standard input.
-pub(super) fn read_object(path: &str) -> Result<Map<String, Value>, Failure> {
-    let text = if path == "-" {
-        from_input()?
-    } else {
-        let text = std::fs::read_to_string(path);
-        let unreadable = |error| Failure::caused(Code::Usage, &format!("{path} cannot be read"), &error);
-        consign_core::secret::Secret::new(text.map_err(unreadable)?)
-    };
-    // What the reader met is not repeated: the file may hold secrets.
-    serde_json::from_str(text.expose()).map_err(|error| {
-        Failure::usage(&format!(
-            "{path} is not a JSON object: line {}, column {}",
-            error.line(),
-            error.column()
-        ))
-    })
-}
-
-pub(super) fn put(body: &mut Map<String, Value>, key: &str, value: Option<String>) {
-    body.extend(value.map(|value| (key.to_owned(), Value::String(value))));
 }
 
 fn nested<'a>(body: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {

@@ -24,7 +24,7 @@ use crate::keys::{self, KeysError, Place};
 use crate::locked::{self, Locked};
 use crate::ops::users;
 use crate::server::{self, Front};
-use crate::{App, StartError, telemetry};
+use crate::{App, StartError, service, telemetry};
 
 /// Set in a database from its first start on.
 const INSTALLATION: &str = "id";
@@ -96,6 +96,7 @@ pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, F
                 why.sentence(),
                 config.public_url()
             ));
+            service::tell(&format!("{}\nSTATUS=Locked: the encryption key does not fit", service::READY));
             let front = Front::new(&config, store.clone(), locked::router(why.clone()));
             let health = metrics.map(|listener| {
                 let front = Front::plain(store.clone(), locked::router(why));
@@ -132,6 +133,7 @@ async fn serve(
         tokio::spawn(front.serve(listener, told(stop.clone())))
     });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = app.public_url(), "serving");
+    service::tell(service::READY);
     front.serve(listener, told(stop)).await;
     tracing::info!("stopping: running attempts end, the others go back to the queue");
     app.stop().await;
@@ -268,6 +270,7 @@ fn stop_signal() -> io::Result<watch::Receiver<bool>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        service::tell(service::STOPPING);
         tell.send_replace(true);
         interrupt.recv().await;
         std::process::exit(Code::Stopped as i32);

@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::client::{Call, Client};
 use super::context;
-use super::credential::{etag, put, read_object};
 use super::delivery::show_attempts;
 use super::event::json_argument;
 use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
+use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
 const WEBHOOKS: &str = "webhooks";
@@ -232,13 +232,7 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
     let etag = etag(flags.if_match, &found)?;
     let mut patch = flags.fields.body()?;
     put(&mut patch, "name", flags.new_name);
-    if patch.is_empty() {
-        return Err(Failure::usage("Say what to change; see: consign webhook edit --help"));
-    }
-    let call = Call::new(Method::PATCH, &[WEBHOOKS, &flags.name]).if_match(&etag);
-    let body = Value::Object(patch).to_string().into_bytes();
-    let answer = client.send(call.body("application/merge-patch+json", body)).await?;
-    show_written(output, &answer, "Saved", "webhook").map(drop)
+    save(client, output, &[WEBHOOKS, &flags.name], &etag, patch, "webhook").await
 }
 
 async fn test(client: &Client<'_>, output: &Output, flags: &TestFlags) -> Result<ExitCode, Failure> {
@@ -277,12 +271,8 @@ async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Re
         some => format!("Delete webhook “{name}” and cancel {some} waiting deliveries?"),
     };
     output.confirm(&question, flags.yes)?;
-    let answer = client.send(Call::new(Method::DELETE, &[WEBHOOKS, &flags.name]).if_match(&etag)).await?;
-    if output.form == Form::Json && !answer.body.is_empty() {
-        output.text(&answer.text());
-    }
-    output.done(&format!("Deleted webhook “{name}”"));
-    Ok(())
+    let call = Call::new(Method::DELETE, &[WEBHOOKS, &flags.name]).if_match(&etag);
+    delete_object(client, output, call, &format!("webhook “{name}”")).await
 }
 
 impl Fields {

@@ -282,6 +282,23 @@ fn keeping() -> Vec<Entry> {
             |config| Some(config.limits.event_bytes.to_string()),
         ),
         open(
+            "limits.requests_per_second",
+            |config, given| {
+                config.limits.requests_per_second = u32::try_from(given.number(0, 1_000_000)?).unwrap_or(0);
+                Ok(())
+            },
+            |config| Some(config.limits.requests_per_second.to_string()),
+        ),
+        open(
+            "limits.event_requests_per_second",
+            |config, given| {
+                let requests = given.number(0, 1_000_000)?;
+                config.limits.event_requests_per_second = u32::try_from(requests).unwrap_or(0);
+                Ok(())
+            },
+            |config| Some(config.limits.event_requests_per_second.to_string()),
+        ),
+        open(
             "log.format",
             |config, given| {
                 config.log.format = match given.word(&["auto", "text", "json"])? {

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::form::without_row_secrets;
 use super::visit::Signed;
 
 /// A save that came too late.
@@ -19,7 +20,7 @@ pub(super) struct Conflict<'a> {
 }
 
 /// What a form sends about itself, and what was typed as a secret: neither is put into the page.
-const NOT_CARRIED: &[&str] = &["csrf", "etag", "seen_at", "once", "custom_header_value"];
+const NOT_CARRIED: &[&str] = &["csrf", "etag", "seen_at", "once"];
 
 impl Conflict<'_> {
     /// The page of the choice. `mine` is what was to be saved, `last` the newest entry of the history.
@@ -32,11 +33,10 @@ impl Conflict<'_> {
         let secret = |name: &str| {
             self.is_secret(name) || (name == "url_address" && self.theirs.get("url_path").is_some())
         };
-        let carried = visit.form.pairs().filter(|(name, _)| !NOT_CARRIED.contains(name) && !secret(name));
-        // The values of repeated rows stay in step; typed ones are in the session.
-        let values = visit.form.all("custom_header_value").len();
-        let empty = (0..values).map(|_| ("custom_header_value", ""));
-        let hidden = carried.chain(empty).map(|(name, value)| json!({ "name": name, "value": value }));
+        // Typed secrets are in the session.
+        let carried = without_row_secrets(&visit.form).into_iter();
+        let carried = carried.filter(|(name, _)| !NOT_CARRIED.contains(name) && !secret(name));
+        let hidden = carried.map(|(name, value)| json!({ "name": name, "value": value }));
         let context = json!({
             "what": self.what,
             "address": self.address,
@@ -64,7 +64,7 @@ impl Conflict<'_> {
         let mut rows = Vec::new();
         for (key, mine) in mine {
             let theirs = &self.theirs[key.as_str()];
-            if self.is_secret(key) || theirs.get("set").is_some() || key == "custom_headers" {
+            if self.is_secret(key) || theirs.get("set").is_some() {
                 continue;
             }
             let (theirs, mine) = (words(theirs), words(mine));
@@ -94,6 +94,15 @@ fn words(value: &Value) -> String {
         Value::Bool(flag) => if *flag { "on" } else { "off" }.to_owned(),
         Value::Number(number) => number.to_string(),
         Value::Array(rows) => rows.iter().map(words).collect::<Vec<_>>().join(", "),
+        // A row: its value is shown when it is said to be no secret.
+        Value::Object(row) if row.contains_key("name") => {
+            let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+            if row.get("secret") == Some(&Value::Bool(false)) {
+                format!("{}={}", text("name"), text("value"))
+            } else {
+                text("name").to_owned()
+            }
+        }
         Value::Object(shown) => match shown.get("id").and_then(Value::as_str) {
             Some(id) => id.to_owned(),
             None => shown

@@ -11,16 +11,19 @@ use axum::routing::{get, post};
 use consign_core::auth::{self, AUTHORIZATION_TYPES};
 use consign_core::catalog::{Fault, Invalid};
 use consign_core::credential::StatusCode as CredentialStatus;
+use consign_core::id::CredentialId;
+use consign_core::rights::Right;
 use consign_store::credentials::CredentialFilter;
 use serde_json::{Value, json};
 
 use super::Console;
 use super::conflict::Conflict;
+use super::connection_test::{panel, running};
 use super::errors::Failure;
 use super::form::{CredentialForm, Kept, asked, errors, page, pages};
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::credentials::{self, Deleted};
-use crate::ops::{IfMatch, OpError, Usage};
+use crate::ops::{IfMatch, OpError, Sent, Usage, credential_tests};
 
 const PLACE: &str = "credentials";
 const LIST: &str = "/credentials";
@@ -72,26 +75,55 @@ fn back(visit: &Signed) -> &str {
     if is_own_path(back) { back } else { "" }
 }
 
-async fn new(visit: Signed) -> Result<Response, Failure> {
-    let kept = Kept::take(&visit).await?;
-    Ok(new_page(&visit, StatusCode::OK, &CredentialForm::empty(), &kept, &[]).await)
+/// A form with what is said about it.
+struct Page<'a> {
+    status: StatusCode,
+    form: &'a CredentialForm,
+    kept: &'a Kept,
+    invalid: &'a [Invalid],
+    /// The result of a test of what was typed.
+    test: Value,
 }
 
-async fn new_page(
-    visit: &Signed,
-    status: StatusCode,
-    form: &CredentialForm,
-    kept: &Kept,
-    invalid: &[Invalid],
-) -> Response {
+impl<'a> Page<'a> {
+    fn new(form: &'a CredentialForm, kept: &'a Kept) -> Self {
+        Self { status: StatusCode::OK, form, kept, invalid: &[], test: Value::Null }
+    }
+
+    fn refused(form: &'a CredentialForm, kept: &'a Kept, invalid: &'a [Invalid]) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, invalid, ..Self::new(form, kept) }
+    }
+}
+
+async fn new(visit: Signed) -> Result<Response, Failure> {
+    let kept = Kept::take(&visit).await?;
+    Ok(new_page(&visit, Page::new(&CredentialForm::empty(), &kept)).await)
+}
+
+/// The id that a new credential will have: reserved when its form opens, so that its redirect URL can be registered
+/// before it is saved.
+fn reserved(visit: &Signed) -> CredentialId {
+    visit.form.text("reserved").parse().unwrap_or_else(|_| CredentialId::new(visit.app().now()))
+}
+
+async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
+    let id = reserved(visit);
+    let public_url = visit.app().public_url();
     let context = json!({
-        "errors": errors(invalid),
-        "fields": form.fields(kept, None, invalid, "/credentials/new/fields"),
-        "draft": kept.draft(),
+        "errors": errors(page.invalid),
+        "fields": page.form.fields(page.kept, None, page.invalid, "/credentials/new/fields"),
+        "draft": page.kept.draft(),
+        "reserved": id,
+        "redirect_url": credentials::redirect_url(&public_url, id),
+        "public_url": public_url,
+        "other_origin": visit.other_origin(),
         "back": back(visit),
         "current": null,
+        "test": page.test,
+        "fresh": !page.test.is_null(),
+        "testing": "",
     });
-    visit.page(status, "credential.html", (PLACE, "New credential"), context).await
+    visit.page(page.status, "credential.html", (PLACE, "New credential"), context).await
 }
 
 /// The same page with the fields of another choice.
@@ -99,85 +131,161 @@ async fn new_fields(visit: Signed) -> Result<Response, Failure> {
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
     kept.keep(&visit).await?;
-    Ok(new_page(&visit, StatusCode::OK, &form, &kept, &[]).await)
+    Ok(new_page(&visit, Page::new(&form, &kept)).await)
 }
 
 /// Whether a button asks for other fields or rows, not for a save. Without the script the form itself asks.
 fn asks_for_fields(visit: &Signed) -> bool {
-    ["show_fields", "add_custom_header", "remove_custom_header"].iter().any(|name| visit.form.has(name))
+    ["show_fields", "add_row", "remove_row", "use_offer"].iter().any(|name| visit.form.has(name))
+}
+
+/// What a test of a form found, with its status; the inner error are sentences for its fields.
+async fn tested(
+    work: impl Future<Output = Result<Value, OpError>>,
+    what: &str,
+) -> Result<Result<(StatusCode, Value), Vec<Invalid>>, Failure> {
+    match work.await {
+        Ok(test) => Ok(Ok((StatusCode::OK, panel(&test, what)))),
+        Err(OpError::Invalid(invalid)) => Ok(Err(invalid)),
+        Err(OpError::TooMany { seconds }) => {
+            let sentence = format!("Too many tests. Wait {seconds} seconds.");
+            Ok(Ok((StatusCode::TOO_MANY_REQUESTS, json!({ "refused": sentence }))))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn new_test(visit: Signed) -> Result<Response, Failure> {
+    let mut kept = Kept::take(&visit).await?;
+    let form = CredentialForm::typed(&visit.form, &mut kept);
+    kept.keep(&visit).await?;
+    let work = credential_tests::of_values(visit.app(), &visit.actor, form.sent(&kept, None));
+    Ok(match tested(work, form.type_label()).await? {
+        Ok((status, test)) => new_page(&visit, Page { status, test, ..Page::new(&form, &kept) }).await,
+        Err(invalid) => new_page(&visit, Page::refused(&form, &kept, &invalid)).await,
+    })
 }
 
 async fn create(visit: Signed) -> Result<Response, Failure> {
     if asks_for_fields(&visit) {
         return new_fields(visit).await;
     }
+    if visit.form.has("test") {
+        return new_test(visit).await;
+    }
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
     let sent = form.sent(&kept, None);
     let id = |made: &Value| made["id"].as_str().unwrap_or_default().to_owned();
-    let made = visit.once(id, credentials::create(visit.app(), &visit.actor, sent));
-    match made.await {
+    let work = async {
+        let made = credentials::create_as(visit.app(), &visit.actor, sent, reserved(&visit)).await?;
+        test_saved(&visit, &id(&made));
+        Ok(made)
+    };
+    match visit.once(id, work).await {
         Ok(id) => {
-            let message = saved(&form, &kept);
-            Ok(match back(&visit) {
-                "" => {
-                    let message =
-                        message.with_action(format!("/webhooks/new?credential={id}"), "Create a webhook");
-                    visit.go_and_say(&format!("{LIST}/{id}"), message)
-                }
-                back => visit.go_and_say(&format!("{back}?credential={id}"), message),
-            })
+            let back = back(&visit);
+            if visit.form.has("authorize") {
+                return Ok(visit.go_and_say(&authorize_page(&id), Message::done("Saved.")));
+            }
+            if !back.is_empty() {
+                let message = said(&form.warnings(&kept), "Saved.");
+                return Ok(visit.go_and_say(&format!("{back}?credential={id}"), message));
+            }
+            let current = credentials::find(visit.app(), &visit.actor, &id).await?;
+            let message = saved(&visit, &form, &kept, &current);
+            let message = message.with_action(format!("/webhooks/new?credential={id}"), "Create a webhook");
+            Ok(visit.go_and_say(&saved_page(&visit, &id), message))
         }
         Err(OpError::Invalid(invalid)) => {
             kept.keep(&visit).await?;
-            Ok(new_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &kept, &invalid).await)
+            Ok(new_page(&visit, Page::refused(&form, &kept, &invalid)).await)
         }
         Err(other) => Err(other.into()),
     }
 }
 
-/// "Saved.", and what else is worth saying.
-fn saved(form: &CredentialForm, kept: &Kept) -> Message {
-    let warnings = form.warnings(kept);
+fn authorize_page(id: &str) -> String {
+    format!("{LIST}/{id}/authorize")
+}
+
+/// The page of a credential that was just saved.
+fn saved_page(visit: &Signed, id: &str) -> String {
+    if visit.actor.rights.allow(Right::CredentialsTest) {
+        format!("{LIST}/{id}?testing=1")
+    } else {
+        format!("{LIST}/{id}")
+    }
+}
+
+/// Starts the test after a save. Whoever goes on to authorize is tested when they come back.
+fn test_saved(visit: &Signed, id: &str) {
+    if let (Ok(id), false) = (id.parse(), visit.form.has("authorize")) {
+        credential_tests::start_in_background(&visit.console.app, &visit.actor, id);
+    }
+}
+
+/// What is said after a save: what the page itself will not say.
+fn saved(visit: &Signed, form: &CredentialForm, kept: &Kept, now: &Value) -> Message {
+    let (stored, nothing) = (CredentialForm::stored(now), Kept::default());
+    let shown = stored.warnings(&nothing);
+    let passing: Vec<_> =
+        form.warnings(kept).into_iter().filter(|warning| !shown.contains(warning)).collect();
+    let tested = visit.actor.rights.allow(Right::CredentialsTest);
+    said(&passing, if tested { "Saved. Testing the connection…" } else { "Saved." })
+}
+
+fn said(warnings: &[(&str, String)], first: &str) -> Message {
     if warnings.is_empty() {
-        return Message::done("Saved.");
+        return Message::done(first);
     }
     let sentences: Vec<_> = warnings.iter().map(|(_, sentence)| sentence.as_str()).collect();
-    Message { kind: "warning", text: format!("Saved. {}", sentences.join(" ")), action: None }
+    Message { kind: "warning", text: format!("{first} {}", sentences.join(" ")), action: None }
 }
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = credentials::find(visit.app(), &visit.actor, &id).await?;
     let kept = Kept::take(&visit).await?;
-    edit_page(&visit, StatusCode::OK, &CredentialForm::stored(&current), &kept, (&current, &[])).await
+    edit_page(&visit, Page::new(&CredentialForm::stored(&current), &kept), &current).await
 }
 
-async fn edit_page(
-    visit: &Signed,
-    status: StatusCode,
-    form: &CredentialForm,
-    kept: &Kept,
-    (current, invalid): (&Value, &[Invalid]),
-) -> Result<Response, Failure> {
+async fn edit_page(visit: &Signed, page: Page<'_>, current: &Value) -> Result<Response, Failure> {
     let id = current["id"].as_str().unwrap_or_default();
     let users = credentials::usage(visit.app(), &visit.actor, id).await?;
     let history = credentials::history(visit.app(), &visit.actor, id).await?;
+    let tests = credential_tests::list(visit.app(), &visit.actor, id).await?;
     // A page shown again keeps the version that its reader began with, so that a stale save is noticed.
     let typed = visit.form.text("etag");
     let stored = |key: &str| current[key].as_str().unwrap_or_default();
+    let waits = visit.form.has("testing") && running(tests.first(), stored("updated_at"), visit.app().now());
+    let address = format!("{LIST}/{id}?testing=1");
+    let fresh = !page.test.is_null();
+    let test = if fresh {
+        page.test
+    } else {
+        tests.first().map_or(Value::Null, |test| panel(test, stored("authorization_type_label")))
+    };
+    let public_url = visit.app().public_url();
+    let id: CredentialId = id.parse().unwrap_or_else(|_| CredentialId::new(visit.app().now()));
     let context = json!({
-        "errors": errors(invalid),
-        "fields": form.fields(kept, Some(current), invalid, &format!("{LIST}/{id}/fields")),
-        "draft": kept.draft(),
+        "errors": errors(page.invalid),
+        "fields": page.form.fields(page.kept, Some(current), page.invalid, &format!("{LIST}/{id}/fields")),
+        "draft": page.kept.draft(),
+        "redirect_url": credentials::redirect_url(&public_url, id),
+        "public_url": public_url,
+        "other_origin": visit.other_origin(),
         "back": "",
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "users": users,
         "history": history,
+        "test": test,
+        "fresh": fresh,
+        "testing": if waits { address.as_str() } else { "" },
     });
     let name = current["name"].as_str().unwrap_or_default();
-    Ok(visit.page(status, "credential.html", (PLACE, name), context).await)
+    Ok(visit.page(page.status, "credential.html", (PLACE, name), context).await)
 }
 
 async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -185,22 +293,65 @@ async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, 
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
     kept.keep(&visit).await?;
-    edit_page(&visit, StatusCode::OK, &form, &kept, (&current, &[])).await
+    edit_page(&visit, Page::new(&form, &kept), &current).await
+}
+
+/// Tests what stands in the form: as it is stored when nothing was typed, else as if it were saved.
+async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let mut current = credentials::find(visit.app(), &visit.actor, &id).await?;
+    let mut kept = Kept::take(&visit).await?;
+    let form = CredentialForm::typed(&visit.form, &mut kept);
+    kept.keep(&visit).await?;
+    let values = values_of(&form, &kept, &current);
+    let work = credential_tests::start(visit.app(), &visit.actor, &id, values);
+    match tested(work, form.type_label()).await? {
+        Ok((status, test)) => {
+            if test["saved"] == json!(true) {
+                current = credentials::find(visit.app(), &visit.actor, &id).await?;
+            }
+            edit_page(&visit, Page { status, test, ..Page::new(&form, &kept) }, &current).await
+        }
+        Err(invalid) => edit_page(&visit, Page::refused(&form, &kept, &invalid), &current).await,
+    }
+}
+
+/// What is in the form and not stored; `None` when that is nothing.
+fn values_of(form: &CredentialForm, kept: &Kept, current: &Value) -> Option<Sent> {
+    let sent = form.sent(kept, Some(current));
+    let stored = CredentialForm::stored(current).sent(&Kept::default(), Some(current));
+    (sent != stored).then_some(sent)
 }
 
 async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     if asks_for_fields(&visit) {
         return edit_fields(visit, Path(id)).await;
     }
+    if visit.form.has("test") {
+        return edit_test(visit, Path(id)).await;
+    }
     let current = credentials::find(visit.app(), &visit.actor, &id).await?;
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
     let sent = form.sent(&kept, Some(&current));
     match credentials::replace(visit.app(), &visit.actor, &id, sent.clone(), visit.form.if_match()).await {
-        Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), saved(&form, &kept))),
+        Ok(new) => {
+            let id = new["id"].as_str().unwrap_or_default();
+            test_saved(&visit, id);
+            if visit.form.has("authorize") {
+                return Ok(visit.go_and_say(&authorize_page(id), Message::done("Saved.")));
+            }
+            let mut message = saved(&visit, &form, &kept, &new);
+            // What was granted stays as it is until someone approves the new scope.
+            if form.is_granted() && !new["token"].is_null() && current["scope"] != new["scope"] {
+                message.kind = "warning";
+                message.text.push_str(" Authorize again to use the new scope.");
+                message = message.with_action(authorize_page(id), "Authorize again");
+            }
+            Ok(visit.go_and_say(&saved_page(&visit, id), message))
+        }
         Err(OpError::Invalid(invalid)) => {
             kept.keep(&visit).await?;
-            edit_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &kept, (&current, &invalid)).await
+            edit_page(&visit, Page::refused(&form, &kept, &invalid), &current).await
         }
         Err(OpError::Changed { .. }) => {
             kept.keep(&visit).await?;

@@ -13,10 +13,12 @@ use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
 pub(super) use kept::Kept;
+pub(super) use rows::without_row_secrets;
 pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
 mod kept;
+mod rows;
 mod webhook;
 
 /// Names and values in the order of the page; names may repeat.

@@ -44,6 +44,8 @@ pub(super) struct Visit {
     local: bool,
     /// The browser showed that it came by TLS or from this machine: it would keep a session's cookie.
     trusted_way: bool,
+    /// Scheme, host and port as the browser sees them, as far as can be told.
+    origin: String,
     message: Option<Value>,
 }
 
@@ -88,6 +90,7 @@ impl Visit {
             request_id: parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(now)),
             local,
             trusted_way: local || came_by_tls(&console.app, &parts.headers),
+            origin: origin(&parts.headers),
             message,
             console,
         };
@@ -148,6 +151,17 @@ impl Visit {
         &self.console.app
     }
 
+    /// Where the browser is, when that is not where tools send people to.
+    pub(super) fn other_origin(&self) -> Option<&str> {
+        let other = !self.origin.is_empty() && self.origin != self.app().public_url();
+        other.then_some(self.origin.as_str())
+    }
+
+    /// Where the page is, for what comes back to it. The way back from a tool holds a code, which no page shows.
+    fn path(&self) -> &str {
+        if self.address.starts_with(super::consent::CALLBACK) { "/" } else { &self.address }
+    }
+
     /// What the frame of a page needs: navigation, user, messages.
     async fn frame(&self, place: &str, title: &str) -> Value {
         let attention = deliveries::attention(self.app()).await.unwrap_or_default();
@@ -163,7 +177,7 @@ impl Visit {
             "flash": self.message,
             "instance": "",
             "docs": "/help",
-            "path": self.address,
+            "path": self.path(),
             "once": self.request_id,
             "now": self.app().now(),
             "signed_in": person.is_some(),
@@ -335,6 +349,15 @@ fn came_by_tls(app: &App, headers: &HeaderMap) -> bool {
     app.public_url().starts_with("https://")
         || headers.contains_key("sec-fetch-site")
         || origin.starts_with("https://")
+}
+
+/// Where a browser is. Other machines reach a page that is marked `Sec-Fetch-Site` by https only.
+fn origin(headers: &HeaderMap) -> String {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
+        return String::new();
+    };
+    let scheme = if headers.contains_key("sec-fetch-site") && !is_loopback(host) { "https" } else { "http" };
+    format!("{scheme}://{host}")
 }
 
 /// Whether the host of a `Host` header, with or without a port, is this machine itself.

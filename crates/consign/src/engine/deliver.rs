@@ -10,14 +10,14 @@ use consign_core::connector::{Connector, Message, Success};
 use consign_core::credential::Credential;
 use consign_core::delivery::{
     CRASHES_MAX, DeliveryState, EXCERPT_BYTES_MAX, HoldReason, Next, NoAnswer, Outcome, Progress, Refusal,
-    Retry, Verdict,
+    Retry, THROTTLED_LIFE_MAX, Verdict,
 };
 use consign_core::event::Event;
 use consign_core::id::{AttemptId, DeliveryId};
 use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
 use consign_store::StoreError;
-use consign_store::attempts::Attempt;
+use consign_store::attempts::{self, Attempt};
 use consign_store::deliveries::Recording;
 use consign_transport::{Limits, Sent, Timing};
 use serde_json::{Value, json};
@@ -99,7 +99,8 @@ impl Engine {
         let seen = self.attempt(work, connector, credential, started).await;
         let ended = self.now();
         let counted = work.attempts + u32::from(work.abandoned);
-        let progress = Progress { attempt: counted + 1, age: ended.since(work.created_at) };
+        let throttled_for = self.throttled_for(work, &seen.outcome, ended).await;
+        let progress = Progress { attempt: counted + 1, throttled_for };
         let verdict = self.judge(work, &retry, progress, &seen.outcome, ended);
         let failed = match &seen.outcome {
             Outcome::Refused { .. } => None,
@@ -126,6 +127,25 @@ impl Engine {
             self.due_at(connector.id, at);
         }
         failed
+    }
+
+    /// How long a delivery has met nothing but throttling. Asked only where it can matter.
+    async fn throttled_for(&self, work: &Work, outcome: &Outcome, now: Timestamp) -> Duration {
+        let young = now.since(work.created_at) <= THROTTLED_LIFE_MAX;
+        if young || outcome.class() != Outcome::THROTTLED {
+            return Duration::ZERO;
+        }
+        let since = async {
+            let mut db = self.store.read().await?;
+            attempts::outcome_since(&mut db, work.delivery, Outcome::THROTTLED).await
+        };
+        match since.await {
+            Ok(since) => since.map(|since| now.since(since)).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(delivery.id = %work.delivery, %error, "its attempts cannot be read; it waits on");
+                Duration::ZERO
+            }
+        }
     }
 
     fn judge(

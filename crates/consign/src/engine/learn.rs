@@ -67,6 +67,7 @@ impl Engine {
         if let Some(since) = failing_since {
             connectors::set_failing_since(&mut tx, connector.id, since).await?;
         }
+        let mut stop = None;
         match change {
             Some(LaneChange::ClosedUntil(until)) => {
                 connectors::close_until(&mut tx, connector.id, until).await?;
@@ -74,27 +75,21 @@ impl Engine {
             Some(LaneChange::Hold(HeldBy::SignInRefused | HeldBy::CredentialLocked)) => {
                 // Held with its credential, below: all connectors of it at once.
             }
-            Some(LaneChange::Hold(by)) => {
-                let state = ConnectorState::Held(by);
-                connectors::stop_active(&mut tx, connector.id, state, &reason, now).await?;
-            }
+            Some(LaneChange::Hold(by)) => stop = Some((ConnectorState::Held(by), reason.as_str())),
             Some(LaneChange::Pause) => {
-                let reason = "The tool answered 410: the address is gone.";
-                connectors::stop_active(
-                    &mut tx,
-                    connector.id,
+                stop = Some((
                     ConnectorState::PausedAfterFailures,
-                    reason,
-                    now,
-                )
-                .await?;
+                    "The tool answered 410: the address is gone.",
+                ));
             }
             None if too_long => {
-                let state = ConnectorState::PausedAfterFailures;
-                connectors::stop_active(&mut tx, connector.id, state, "It only failed for 5 days.", now)
-                    .await?;
+                stop = Some((ConnectorState::PausedAfterFailures, "It only failed for 5 days."));
             }
             None => {}
+        }
+        if let Some((state, reason)) = stop {
+            let active = Some(ConnectorState::Active);
+            connectors::set_state(&mut tx, connector.id, active, state, reason, now).await?;
         }
         installation::bump(&mut tx).await?;
         tx.commit().await?;

@@ -307,7 +307,7 @@ impl Engine {
                 tracing::error!(connector.id = %connector.id, "held: {NOT_AS_SAVED}");
             }
             let mut tx = self.store.begin().await?;
-            connectors::set_state(&mut tx, connector.id, state, reason, now).await?;
+            connectors::set_state(&mut tx, connector.id, Some(connector.state), state, reason, now).await?;
             tx.commit().await?;
             changed = true;
         }

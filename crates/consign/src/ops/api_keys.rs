@@ -1,7 +1,11 @@
 //! API keys: made, shown once, checked on every call, revoked at once.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use consign_core::allowance::Allowance;
 use consign_core::api_key::{self, ApiKey, NotAKey};
 use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Reader};
@@ -16,7 +20,7 @@ use super::{Actor, ActorKind, Object, OpError, Sent, audit_rows, commit, commit_
 use crate::App;
 
 const NAME_CHARS_MAX: usize = 80;
-const DEFAULT_LIFE: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
+const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Why a key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +54,31 @@ pub fn authenticate(
     }
     app.engine.key_used(id);
     Ok(Actor::new(ActorKind::Key { id, name: key.name.clone() }, key.rights, from, request_id))
+}
+
+/// What each API key has left, in memory: one count for events, one for the rest.
+#[derive(Default)]
+pub struct Allowances(Mutex<HashMap<(KeyId, bool), Allowance>>);
+
+/// From so many keys on those that were quiet are forgotten.
+const COUNTED_MAX: usize = 10_000;
+
+impl Allowances {
+    /// Counts a request of whoever acts; people and limits of 0 are not counted.
+    ///
+    /// # Errors
+    /// The wait for the next one.
+    pub fn take(&self, actor: &Actor, events: bool, limit: u32, now: Timestamp) -> Result<(), Duration> {
+        let ActorKind::Key { id, .. } = actor.kind else { return Ok(()) };
+        if limit == 0 {
+            return Ok(());
+        }
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= COUNTED_MAX {
+            counted.retain(|_, allowance| !allowance.is_full(limit, now));
+        }
+        counted.entry((id, events)).or_insert_with(|| Allowance::full(limit, now)).take(limit, now)
+    }
 }
 
 /// All API keys, newest first.

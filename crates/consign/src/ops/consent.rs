@@ -63,7 +63,7 @@ pub async fn depart(
         Ok(Some(departure)) => Ok((credential, departure)),
         Ok(None) => Err(not_needed(&credential)),
         Err(_) => {
-            Err(OpError::WrongState("The credential cannot be opened. Enter its secrets again.".to_owned()))
+            Err(OpError::WrongState("The credential cannot be opened. Enter its secrets again".to_owned()))
         }
     }
 }
@@ -142,5 +142,5 @@ fn needs_approval(credential: &Credential) -> Result<(), OpError> {
 }
 
 fn not_needed(credential: &Credential) -> OpError {
-    OpError::WrongState(format!("{} needs no approval.", credential.authorization_type.label))
+    OpError::WrongState(format!("{} needs no approval", credential.authorization_type.label))
 }

@@ -14,7 +14,7 @@ use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors
 use serde_json::{Map, Value, json};
 
 use super::{
-    Actor, IfMatch, Object, OpError, Sent, Usage, audit_rows, commit, commit_answered, differences,
+    Actor, IfMatch, Object, OpError, Rest, Sent, Usage, audit_rows, commit, commit_answered, differences,
     not_unique, require_as_saved,
 };
 use crate::App;
@@ -159,13 +159,6 @@ pub async fn replace_secret(
         return Err(OpError::NotFound("secret"));
     }
     save(app, actor, reference, sent, if_match, Rest::Kept).await
-}
-
-/// What becomes of what was not sent; secrets are kept in either case.
-#[derive(Clone, Copy)]
-enum Rest {
-    Dropped,
-    Kept,
 }
 
 async fn save(

@@ -14,8 +14,8 @@ use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliv
 use serde_json::{Map, Value, json};
 
 use super::{
-    Actor, IfMatch, Object, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, differences,
-    invalid, not_unique, require_as_saved,
+    Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
+    differences, invalid, not_unique, require_as_saved,
 };
 use crate::App;
 
@@ -126,13 +126,6 @@ pub async fn patch(
         whole
     })
     .await
-}
-
-/// What becomes of what was not sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    Dropped,
-    Kept,
 }
 
 async fn save(
@@ -265,7 +258,7 @@ async fn set_state(
     if state == ConnectorState::Active {
         require_as_saved(app, &mut tx, &row(&connector)).await?;
     }
-    connectors::set_state(&mut tx, connector.id, state, "", now).await?;
+    connectors::set_state(&mut tx, connector.id, None, state, "", now).await?;
     if state == ConnectorState::Active {
         connectors::reopen(&mut tx, connector.id).await?;
     }

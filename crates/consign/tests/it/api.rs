@@ -2,8 +2,40 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestConsign, bearer, id_of};
+use crate::harness::{Kind, TestConsign, bearer, id_of};
 use crate::peers::Tool;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_asks_too_often_waits_and_the_others_do_not() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        config.limits.requests_per_second = 50;
+        config.limits.event_requests_per_second = 20;
+    })
+    .await;
+    let key = consign.make_key(&["events:write"]).await;
+    let check = async |method: &str, path: &str, body: &str, good: u16, limit: usize| {
+        let send = || consign.call_as(&key, method, path, &[], body.to_owned());
+        let mut through = 0;
+        let refused = loop {
+            let reply = send().await;
+            if reply.status == 429 {
+                break reply;
+            }
+            reply.expect(good);
+            through += 1;
+            assert!(through < 5_000, "{path}: nothing was refused");
+        };
+        assert!(through >= 2 * limit, "{path}: {through} at once");
+        assert_eq!(refused.code(), "too_many_requests");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        consign.get("/me").await.expect(200);
+        consign.advance(std::time::Duration::from_secs(1));
+        send().await.expect(good);
+    };
+    check("GET", "/me", "", 200, 50).await;
+    check("POST", "/events", r#"{"type":"a"}"#, 202, 20).await;
+    consign.finish().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_writers_one_wins_and_the_other_is_told() {

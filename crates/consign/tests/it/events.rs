@@ -192,6 +192,24 @@ async fn events_that_do_not_fit_are_refused_whole() {
     let unreadable =
         consign.call_as(&consign.key, "POST", "/events", &[("content-type", "application/json")], "{").await;
     assert_eq!(unreadable.expect(400).code(), "not_readable");
+    // Programs differ in which of two members they read.
+    let json = [("content-type", "application/json")];
+    let twice = r#"{"type":"a","type":"b"}"#;
+    let reply = consign.call_as(&consign.key, "POST", "/events", &json, twice).await.expect(422);
+    let faults = reply.faults();
+    assert_eq!((faults[0].0.as_str(), faults[0].1.as_str()), ("/type", "duplicate"), "{faults:?}");
+    for (path, body, name) in [
+        (
+            "/credentials",
+            r#"{"name":"a","url_address":"https://a.example","url_address":"https://b.example"}"#,
+            "url_address",
+        ),
+        ("/webhooks", r#"{"name":"a","headers":[{"name":"X","name":"Y"}]}"#, "name"),
+    ] {
+        let reply = consign.call_as(&consign.key, "POST", path, &json, body).await.expect(400);
+        assert_eq!(reply.code(), "not_readable");
+        assert!(reply.text().contains(&format!("“{name}” stands twice in one object")), "{}", reply.text());
+    }
     let text =
         consign.call_as(&consign.key, "POST", "/events", &[("content-type", "text/plain")], "hello").await;
     assert_eq!(text.expect(415).code(), "media_type_not_accepted");

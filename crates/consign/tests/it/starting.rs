@@ -76,6 +76,34 @@ async fn the_first_start_makes_a_key_and_a_link_that_works_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_manager_is_told_of_start_and_stop() {
+    let folder = Folder::new("notify");
+    let path = folder.join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let told = || {
+        let mut buffer = [0; 256];
+        let length = manager.recv(&mut buffer).expect("it is told within the time");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let address = free_address();
+    let start = || {
+        let mut command = Command::new(PROGRAM);
+        command.arg("serve").env_clear().envs(options(&folder, address)).env("NOTIFY_SOCKET", &path);
+        command
+    };
+    let process = Process::spawn(start(), address, folder.path()).await;
+    assert_eq!(told(), "READY=1");
+    process.terminate();
+    assert_eq!(told(), "STOPPING=1");
+    assert!(process.stop().await.success());
+    folder.write("data/keys", &run(&folder, &["key", "new"]).await.expect(0).stdout);
+    let locked = Process::spawn(start(), address, folder.path()).await;
+    assert!(told().starts_with("READY=1\nSTATUS=Locked"), "it serves the page about it");
+    assert!(locked.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_another_key_it_starts_locked_and_touches_nothing() {
     let folder = Folder::new("locked");
     let tool = Tool::start().await;

@@ -84,6 +84,28 @@ async fn absolute_times_of_rate_limits_are_understood() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_days_of_throttling_are_counted_from_the_first_answer_that_asked_to_wait() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    tool.answer(Answer::with(429, &[("retry-after", "79200")]));
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let pauses = format!("/webhooks/{webhook}/pauses");
+    consign.act(&pauses).await.expect(200);
+    let sent = consign.event("a", &json!(1)).await;
+    // Older than three days before the tool is asked at all.
+    consign.advance(Duration::from_secs(100 * 3_600));
+    consign.call("DELETE", &pauses, &[], None).await.expect(200);
+    for count in 1..=3 {
+        consign.until_attempted(sent.delivery(), count).await;
+        assert_eq!(consign.until(sent.delivery(), "retrying").await["attempts"], 0, "after {count}");
+        consign.advance(Duration::from_secs(if count == 3 { 30 } else { 24 } * 3_600));
+    }
+    let failed = consign.until(sent.delivery(), "failed").await;
+    assert_eq!(failed["last_status"], 429, "{failed}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connector_keeps_its_own_limits() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;

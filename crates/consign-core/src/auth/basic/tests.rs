@@ -10,7 +10,7 @@ fn fields(username: &str, password: &str) -> Fields {
 #[track_caller]
 fn check(username: &str, password: &str, header: &str) {
     let authorizer = (TYPE.parse)(&fields(username, password)).unwrap();
-    let Step::Apply(proof) = authorizer.step(Timestamp::from_millis(0));
+    let Step::Apply(proof) = authorizer.step(None, Timestamp::from_millis(0)) else { panic!("no proof") };
     let (name, value) = &proof.headers[0];
     assert_eq!((name, value.to_str().unwrap()), (&AUTHORIZATION, header));
     assert!(value.is_sensitive() && proof.headers.len() == 1 && proof.path.is_none());

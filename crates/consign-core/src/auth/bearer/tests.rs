@@ -10,7 +10,7 @@ fn fields(prefix: &str, token: &str) -> Fields {
 #[track_caller]
 fn check(prefix: &str, header: &str) {
     let authorizer = (TYPE.parse)(&fields(prefix, "abc")).unwrap();
-    let Step::Apply(proof) = authorizer.step(Timestamp::from_millis(0));
+    let Step::Apply(proof) = authorizer.step(None, Timestamp::from_millis(0)) else { panic!("no proof") };
     assert_eq!(proof.headers[0].1.to_str().unwrap(), header);
     assert!(proof.headers[0].1.is_sensitive());
 }

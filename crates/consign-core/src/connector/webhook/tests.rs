@@ -31,7 +31,12 @@ fn credential(kind: &str) -> Credential {
         "name": "Tool", "protocol": "https", "url_address": "https://acme.example/", "authorization_type": kind,
     });
     let draft = Draft::parse(with(common, own), Mode::Create, NOW).unwrap();
-    draft.seal(&Vault::new(&KeyRing::generate(), "i"), &Save { now: NOW, by: "Ana" }, None)
+    draft.seal(
+        &Vault::new(&KeyRing::generate(), "i"),
+        &Save { now: NOW, by: "Ana" },
+        crate::id::CredentialId::new(NOW),
+        None,
+    )
 }
 
 fn typed() -> Value {

@@ -121,8 +121,8 @@ kinds! {
         "Read the object, then send its ETag in If-Match. If-Match: * changes it whatever it is.";
     TOO_MANY_REQUESTS = 429 "too_many_requests",
         "Too many requests",
-        "More was asked for than is allowed in this time.",
-        "Wait as long as Retry-After says, then ask again.";
+        "This API key has made more requests in a second, or more connection tests in a minute, than is allowed. Nothing of this one was done.",
+        "Wait for the time in Retry-After. The operator can raise limits.requests_per_second.";
     INTERNAL = 500 "internal",
         "Something went wrong on this server",
         "The cause is in the log of the server, under the id of the request.",

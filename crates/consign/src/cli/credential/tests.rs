@@ -1,5 +1,6 @@
 use clap::Parser;
 
+use super::super::failure::Code;
 use super::super::output::Output;
 use super::*;
 

@@ -7,6 +7,8 @@
   const SECOND_SUBMIT_MS = 1000;
   const POLL_MS = 5000;
   const COPIED_MS = 2000;
+  const TEST_POLL_MS = 1500;
+  const TEST_POLLS_MAX = 40;
   const CHORD_MS = 1500;
   const FOCUSABLE = 'input:not([type=hidden]):not(.default-submit), select, textarea';
 
@@ -33,19 +35,27 @@
   const settle = (within = document) => {
     all('[data-blank]', within).forEach((row) => row.remove());
   };
+  // What the server cannot know: where this page is seen at.
+  const ready = (within = document) => {
+    settle(within);
+    all('[data-unless-at]', within).forEach((note) => { note.hidden = note.dataset.unlessAt === location.origin; });
+  };
 
   // Drop-downs that change fields. Secrets are not sent.
   const refresh = async (select) => {
     const form = select.form;
-    const secrets = new Set(all('[data-secret]', form).map((input) => input.name));
-    // An empty value in its place: repeated names stay in step.
-    const values = new URLSearchParams([...new FormData(form)].map(([name, value]) => [name, secrets.has(name) ? '' : value]));
+    const values = new URLSearchParams();
+    for (const field of form.elements) {
+      if (!field.name || field.type === 'submit' || (/^(checkbox|radio)$/.test(field.type) && !field.checked)) continue;
+      // An empty value in its place: repeated names stay in step.
+      values.append(field.name, 'secret' in field.dataset ? '' : field.value);
+    }
     try {
       const fresh = await page(select.dataset.refreshUrl, { method: 'POST', body: values });
       const target = byId(select.dataset.refreshTarget);
       const part = fresh.getElementById(select.dataset.refreshTarget);
       const inside = target.contains(select);
-      settle(part);
+      ready(part);
       target.replaceWith(document.adoptNode(part));
       if (inside) byId(select.id)?.focus();
       say(`Fields for ${select.selectedOptions[0].text} are shown.`);
@@ -85,7 +95,7 @@
   let rowsMade = 0;
   const addRow = (box) => {
     const fresh = one('template', box).content.cloneNode(true);
-    const name = `new-${++rowsMade}`;
+    const name = `new-${Date.now()}-${++rowsMade}`;
     for (const node of all('*', fresh)) {
       for (const attribute of [...node.attributes]) {
         if (attribute.value.includes('__row__')) node.setAttribute(attribute.name, attribute.value.replaceAll('__row__', name));
@@ -105,6 +115,61 @@
     ((next && one(FOCUSABLE, next)) || one('[data-rows-add]', box)).focus();
     typed = true;
     say('Removed.');
+  };
+
+  // A value that is marked as a secret is typed as one.
+  const mark = (box) => {
+    const input = byId(box.dataset.rowSecret);
+    if (!input || input.closest('details')) return;
+    input.type = box.checked ? 'password' : 'text';
+    if (box.checked) input.dataset.secret = ''; else delete input.dataset.secret;
+  };
+
+  // Tests of the connection: the result takes its place, what was typed stays.
+  const showTest = (fresh) => {
+    for (const id of ['tested', 'status', 'status-reason']) {
+      const [old, part] = [byId(id), fresh.getElementById(id)];
+      if (old && part) old.replaceWith(document.adoptNode(part));
+    }
+    const box = byId('tested');
+    say(one('.note', box)?.textContent.trim() || '');
+    return box;
+  };
+  const test = async (button) => {
+    const form = button.form;
+    if (button.ariaBusy === 'true') return;
+    button.ariaBusy = 'true';
+    say('Testing the connection…');
+    try {
+      const values = new URLSearchParams(new FormData(form));
+      values.set('test', '1');
+      const fresh = await page(form.action, { method: 'POST', body: values });
+      if (one('.problem', fresh) || !fresh.getElementById('tested')) throw new Error('not a result');
+      showTest(fresh).scrollIntoView({ block: 'nearest' });
+    } catch {
+      form.requestSubmit(button);
+    }
+    button.ariaBusy = 'false';
+  };
+  const awaitTest = (rounds) => {
+    const url = byId('tested')?.dataset.testing;
+    if (!url || rounds === 0) return;
+    setTimeout(async () => {
+      try {
+        const fresh = await page(url);
+        if (!fresh.getElementById('tested')?.dataset.testing) showTest(fresh);
+      } catch { /* The next round asks again. */ }
+      awaitTest(rounds - 1);
+    }, TEST_POLL_MS);
+  };
+  const use = (button) => {
+    const name = button.dataset.use;
+    const fields = button.form.elements[name];
+    fields.value = button.value.slice(name.length + 1);
+    (fields.focus ? fields : [...fields].find((field) => field.checked))?.focus();
+    button.hidden = true;
+    typed = true;
+    say(`${button.textContent}: chosen, not saved yet.`);
   };
 
   // A page's fragment as a dialog. Its form goes to the server as from the page itself.
@@ -197,7 +262,7 @@
   };
 
   document.addEventListener('click', (event) => {
-    const at = event.target.closest('[data-copy], [data-show], [data-rows-add], [data-rows-remove], [data-dialog], [data-dialog-close], [data-keys], [data-leave]');
+    const at = event.target.closest('[data-copy], [data-show], [data-rows-add], [data-rows-remove], [data-test], [data-use], [data-dialog], [data-dialog-close], [data-keys], [data-leave]');
     if (!at || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const asked = at.dataset;
     const dialog = at.closest('dialog');
@@ -214,6 +279,12 @@
     } else if ('rowsRemove' in asked) {
       event.preventDefault();
       removeRow(at);
+    } else if ('test' in asked) {
+      event.preventDefault();
+      test(at);
+    } else if ('use' in asked) {
+      event.preventDefault();
+      use(at);
     } else if ('copy' in asked) {
       copy(at);
     } else if ('show' in asked) {
@@ -225,6 +296,7 @@
 
   document.addEventListener('change', (event) => {
     if (event.target.matches('select[data-refresh]')) refresh(event.target);
+    if (event.target.matches('[data-row-secret]')) mark(event.target);
     if (event.target.matches('[data-single-keys]')) single.on = event.target.checked;
   });
 
@@ -269,7 +341,8 @@
   });
 
   document.addEventListener('DOMContentLoaded', () => {
-    settle();
+    ready();
+    awaitTest(TEST_POLLS_MAX);
     all('[data-live]').forEach(watch);
     one('.problem')?.focus();
   });

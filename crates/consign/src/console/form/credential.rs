@@ -1,19 +1,18 @@
-//! The form of a credential. Its fields come from the catalogue of authorization types; nothing here names a
-//! type, except for a warning that is about bytes on the wire.
+//! The form of a credential. Its fields come from the catalogue of authorization types; nothing here names a type.
 
 use std::collections::BTreeMap;
 
 use consign_core::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
-use consign_core::catalog::{Field, Invalid, Protocol, in_sentence};
+use consign_core::catalog::{Field, Fields, Input, Invalid, Protocol, Tokens, in_sentence};
+use consign_core::secret::Secret;
 use consign_core::target::cut_to_origin;
 use serde_json::{Map, Value, json};
 
+use super::rows::{CUSTOM_HEADERS, Row, RowKind};
 use super::{Form, Kept, field, message_at, saved, with};
 
-/// Rows that are there to be filled in; the script takes them away.
-const BLANK_ROWS: usize = 3;
-/// In front of the id of a row that is stored; the name of its header follows.
-const STORED: &str = "stored:";
+/// More choices than that are a drop-down.
+const RADIOS_MAX: usize = 3;
 
 /// A credential as it stands in the form. Secrets are not in it.
 #[derive(Debug, Default)]
@@ -21,22 +20,23 @@ pub(in crate::console) struct CredentialForm {
     texts: BTreeMap<&'static str, String>,
     /// Plain fields of all types, so that a changed mind loses nothing.
     plain: BTreeMap<&'static str, String>,
-    rows: Vec<Row>,
+    /// The rows of all types, and the custom headers, by field.
+    rows: BTreeMap<&'static str, Vec<Row>>,
     /// What was repaired while reading, by field.
     notes: Vec<(&'static str, String)>,
 }
 
-/// A custom header as it stands in the form.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Row {
-    id: String,
-    name: String,
-    sent_with: String,
-}
-
 /// The fields of every credential but the address.
-const TEXTS: &[&str] =
-    &["name", "protocol", "authorization_type", "ends_on", "labels", "max_concurrency", "max_per_second"];
+const TEXTS: &[&str] = &[
+    "name",
+    "protocol",
+    "authorization_type",
+    "test_path",
+    "ends_on",
+    "labels",
+    "max_concurrency",
+    "max_per_second",
+];
 
 fn type_of(kind: &str) -> Option<&'static AuthorizationType> {
     auth::find(kind)
@@ -66,11 +66,7 @@ impl CredentialForm {
         let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
         texts.insert("labels", labels.collect::<Vec<_>>().join("\n"));
         let plain = all_fields().filter(|field| !field.is_secret() && credential[field.key].is_string());
-        let rows = credential["custom_headers"].as_array().into_iter().flatten().map(|header| {
-            let name = header["name"].as_str().unwrap_or_default().to_owned();
-            let sent_with = header["sent_with"].as_str().unwrap_or_default().to_owned();
-            Row { id: format!("{STORED}{name}"), name, sent_with }
-        });
+        let rows = RowKind::all().into_iter().map(|kind| (kind.key, kind.stored(credential)));
         Self {
             texts,
             plain: plain.map(|field| (field.key, text(field.key))).collect(),
@@ -83,15 +79,24 @@ impl CredentialForm {
     pub(in crate::console) fn typed(form: &Form, kept: &mut Kept) -> Self {
         let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, form.lines(key))).collect();
         let plain = all_fields().filter(|field| !field.is_secret() && form.has(field.key));
-        let plain = plain.map(|field| (field.key, form.text(field.key).to_owned())).collect();
+        let mut plain: BTreeMap<_, _> =
+            plain.map(|field| (field.key, form.text(field.key).to_owned())).collect();
+        plain.extend(offered(form));
         for field in all_fields().filter(|field| field.is_secret()) {
             kept.put(field.key, form.text(field.key));
         }
-        let rows = rows(form, kept);
+        let kinds = RowKind::all();
+        let rows: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.key, kind.typed(form, kept))).collect();
         let entry = type_of(form.text("authorization_type"));
         let mut notes = Vec::new();
         texts.insert("url_address", address(form, entry, kept, &mut notes));
-        let row_keys: Vec<_> = rows.iter().map(|row| secret_key(&row.id)).collect();
+        let asked = kinds.iter().filter(|kind| {
+            kind.key == CUSTOM_HEADERS
+                || entry.is_some_and(|entry| entry.fields.iter().any(|field| field.key == kind.key))
+        });
+        let row_keys: Vec<_> = asked
+            .flat_map(|kind| rows[kind.key].iter().filter(|row| row.secret).map(|row| kind.kept_key(row)))
+            .collect();
         kept.retain(|key| {
             let of_type = entry.is_some_and(|entry| entry.fields.iter().any(|field| field.key == key));
             let address = key == "url_address" && entry.is_some_and(|entry| entry.address_is_secret);
@@ -106,6 +111,20 @@ impl CredentialForm {
 
     fn entry(&self) -> Option<&'static AuthorizationType> {
         type_of(self.text("authorization_type"))
+    }
+
+    fn rows_of(&self, key: &str) -> &[Row] {
+        self.rows.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a person has to grant access to a credential of the chosen type.
+    pub(in crate::console) fn is_granted(&self) -> bool {
+        self.entry().is_some_and(|entry| entry.tokens == Tokens::Granted)
+    }
+
+    /// The chosen type as the page calls it.
+    pub(in crate::console) fn type_label(&self) -> &'static str {
+        self.entry().map_or("", |entry| entry.label)
     }
 
     /// The body of a request to the API that says the same.
@@ -124,7 +143,13 @@ impl CredentialForm {
             self.text("url_address")
         };
         sent.insert("url_address".to_owned(), json!(address));
+        let of_type = self.stored_of_type(current);
         for field in self.entry().iter().flat_map(|entry| entry.fields) {
+            if let Some(kind) = RowKind::of(field) {
+                let rows = kind.sent(self.rows_of(field.key), kept, of_type, true);
+                sent.insert(field.key.to_owned(), rows);
+                continue;
+            }
             let value = if field.is_secret() {
                 kept.text(field.key)
             } else {
@@ -134,8 +159,17 @@ impl CredentialForm {
                 sent.insert(field.key.to_owned(), json!(value));
             }
         }
-        sent.insert("custom_headers".to_owned(), self.rows.iter().map(|row| row.sent(kept)).collect());
+        let with_tokens = self.entry().is_some_and(|entry| entry.tokens != Tokens::None);
+        let headers =
+            RowKind::custom_headers().sent(self.rows_of(CUSTOM_HEADERS), kept, current, with_tokens);
+        sent.insert(CUSTOM_HEADERS.to_owned(), headers);
         sent
+    }
+
+    /// The stored credential, if it is of the chosen type: secrets of another one are not those of this one, even
+    /// under the same key.
+    fn stored_of_type<'a>(&self, current: Option<&'a Value>) -> Option<&'a Value> {
+        current.filter(|current| current["authorization_type"] == self.text("authorization_type"))
     }
 
     /// What is worth saying, and no error: by field.
@@ -151,14 +185,21 @@ impl CredentialForm {
                 warnings.push((field.key, sentence));
             }
         }
-        if entry.kind == "basic" {
-            let plain = self.plain.iter().map(|(key, text)| (*key, text.as_str()));
-            let typed = plain.chain(kept.iter().map(|(key, secret)| (key, secret.expose())));
-            let of_type = |key: &str| entry.fields.iter().find(|field| field.key == key);
-            let other = typed.filter(|(_, text)| !text.is_ascii()).find_map(|(key, _)| of_type(key));
-            let sentence = "Sent as UTF-8. Some tools expect another encoding.";
-            warnings.extend(other.map(|field| (field.key, sentence.to_owned())));
-        }
+        let known = |key: &str| entry.fields.iter().any(|field| field.key == key);
+        let typed = Fields {
+            plain: entry
+                .fields
+                .iter()
+                .filter(|field| !field.is_secret())
+                .map(|field| (field.key.to_owned(), self.plain_or_prefill(field)))
+                .collect(),
+            secrets: kept
+                .iter()
+                .filter(|(key, _)| known(key))
+                .map(|(key, secret)| (key.to_owned(), Secret::new(secret.expose().to_owned())))
+                .collect(),
+        };
+        warnings.extend((entry.warn)(&typed).into_iter().map(|warning| (warning.field, warning.message)));
         warnings
     }
 
@@ -171,9 +212,7 @@ impl CredentialForm {
         refresh: &str,
     ) -> Value {
         let warnings = self.warnings(kept);
-        let warn = |key: &str| {
-            warnings.iter().find(|(other, _)| *other == key).map_or("", |(_, text)| text.as_str())
-        };
+        let warn = |key: &str| joined(&warnings, key);
         let text = |key: &str, label: &str, hint: &str| {
             with(field(key, label, hint, self.text(key), invalid), json!({ "warning": warn(key) }))
         };
@@ -188,16 +227,18 @@ impl CredentialForm {
             .map(|entry| json!({ "value": entry.kind, "label": entry.label }))
             .collect();
         let of_type = self.entry().map(|entry| self.type_fields(entry, kept, current, invalid, &warnings));
-        let more = ["ends_on", "labels", "max_concurrency", "max_per_second"];
+        let more = ["test_path", "ends_on", "labels", "max_concurrency", "max_per_second"];
         let recognise = "Something you will recognise in a list, such as the tool and the environment.";
         let account = "Some tools allow one request at a time for an account.";
         let ends = "If the tool gave the password, token or secret an end date, the list says so \
                     from 30 days before.";
+        let harmless = "A path that needs sign-in and changes nothing. \
+                        Example: /api/now/table/sys_user?sysparm_limit=1";
         let filled = |key: &&str| !message_at(invalid, key).is_empty() || !self.text(key).is_empty();
         json!({
             "name": text("name", "Name", recognise),
             "protocol": with(text("protocol", "Protocol", changes), json!({ "options": protocols })),
-            "url_address": self.address_field(kept, current, invalid, warn("url_address")),
+            "url_address": self.address_field(kept, current, invalid, &warn("url_address")),
             "authorization_type": with(text("authorization_type", "Authorization type", changes), json!({
                 "options": types,
                 "choose": "Select an authorization type",
@@ -205,7 +246,16 @@ impl CredentialForm {
             })),
             "of_type": of_type.unwrap_or_default(),
             "others": self.others(),
-            "custom_headers": self.header_rows(kept, current, invalid),
+            "tokens": self.entry().is_some_and(|entry| entry.tokens != Tokens::None),
+            "granted": self.is_granted(),
+            "custom_headers": with(
+                field(CUSTOM_HEADERS, "Headers added to each request", "", Value::Null, invalid),
+                with(
+                    RowKind::custom_headers().fields(self.rows_of(CUSTOM_HEADERS), kept, current, invalid),
+                    json!({ "optional": true }),
+                ),
+            ),
+            "test_path": with(optional("test_path", "Test path", harmless), json!({ "mono": true })),
             "ends_on": with(optional("ends_on", "Ends on", ends), json!({ "type": "date" })),
             "max_concurrency": optional("max_concurrency", "At most N at a time", account),
             "max_per_second": optional("max_per_second", "At most N per second", ""),
@@ -255,26 +305,37 @@ impl CredentialForm {
         invalid: &[Invalid],
         warnings: &[(&str, String)],
     ) -> Value {
-        // Secrets of another type are not those of this one, even under the same key.
-        let stored = current.filter(|current| current["authorization_type"] == entry.kind);
+        let stored = self.stored_of_type(current);
         let fields = entry.fields.iter().map(|of| {
             let value = self.plain.get(of.key).map_or(Value::Null, |text| json!(text));
-            let warning = warnings.iter().find(|(key, _)| *key == of.key).map(|(_, text)| text.as_str());
-            with(
-                field(of.key, of.label, of.hint, value, invalid),
-                json!({
-                    "secret": of.is_secret(),
-                    "mono": false,
-                    "optional": of.missing.is_none(),
-                    "prefill": of.prefill,
-                    "warning": warning.unwrap_or_default(),
+            let parts = json!({
+                "input": input(of),
+                "optional": of.missing.is_none(),
+                "prefill": of.prefill,
+                "warning": joined(warnings, of.key),
+            });
+            let own = match of.input {
+                Input::Text => json!({ "mono": false }),
+                Input::Address => json!({ "mono": true }),
+                Input::Secret => json!({
                     "set": stored.map_or(Value::Null, |stored| saved(&stored[of.key])),
                     "entered": kept.has(of.key),
-                    "preview": if of.is_secret() { self.preview(entry) } else { Value::Null },
+                    "preview": self.preview(entry),
                 }),
-            )
+                Input::Choice(choices) => {
+                    let options = choices.iter().map(|one| json!({ "value": one.kind, "label": one.label }));
+                    json!({ "options": options.collect::<Vec<_>>(), "inline": true })
+                }
+                Input::Rows(_) => RowKind::of(of)
+                    .map_or(Value::Null, |kind| kind.fields(self.rows_of(of.key), kept, stored, invalid)),
+            };
+            with(with(field(of.key, of.label, of.hint, value, invalid), parts), own)
         });
         Value::Array(fields.collect())
+    }
+
+    fn plain_or_prefill(&self, field: &Field) -> String {
+        self.plain.get(field.key).map_or(field.prefill, String::as_str).to_owned()
     }
 
     /// The header that a prefix and a secret make together. The dots are a fixed text, not a length.
@@ -282,7 +343,7 @@ impl CredentialForm {
         let Some(prefix) = entry.fields.iter().find(|field| field.key == "header_prefix") else {
             return Value::Null;
         };
-        let typed = self.plain.get(prefix.key).map_or(prefix.prefill, String::as_str);
+        let typed = self.plain_or_prefill(prefix);
         let separator = if typed.is_empty() || typed.ends_with('=') { "" } else { " " };
         json!(format!("Authorization: {typed}{separator}••••••"))
     }
@@ -292,78 +353,35 @@ impl CredentialForm {
         let shown =
             |key: &str| self.entry().is_some_and(|entry| entry.fields.iter().any(|field| field.key == key));
         let others = self.plain.iter().filter(|(key, text)| !text.is_empty() && !shown(key));
-        Value::Array(others.map(|(key, text)| json!({ "name": key, "value": text })).collect())
-    }
-
-    fn header_rows(&self, kept: &Kept, current: Option<&Value>, invalid: &[Invalid]) -> Value {
-        let rows = self.rows.iter().enumerate().map(|(index, row)| {
-            let at = |part: &str| message_at(invalid, &format!("custom_headers/{index}/{part}"));
-            let underscore = row.name.contains('_');
-            json!({
-                "id": row.id,
-                "name": row.name,
-                "set": row.saved(current),
-                "entered": kept.has(&secret_key(&row.id)),
-                "sent_with": row.sent_with,
-                "name_error": at("name"),
-                "value_error": at("value"),
-                "warning": if underscore { "Some proxies drop header names with an underscore." } else { "" },
-            })
-        });
-        let rows: Vec<_> = rows.chain((0..BLANK_ROWS).map(|_| json!({}))).collect();
-        let labelled = field("custom_headers", "Headers added to each request", "", Value::Null, invalid);
-        with(labelled, json!({ "optional": true, "rows": rows }))
+        let others = others.map(|(key, text)| json!({ "name": key, "value": text }));
+        let rows = RowKind::all().into_iter().filter(|kind| kind.key != CUSTOM_HEADERS && !shown(kind.key));
+        others.chain(rows.flat_map(|kind| kind.hidden(self.rows_of(kind.key)))).collect()
     }
 }
 
-impl Row {
-    fn sent(&self, kept: &Kept) -> Value {
-        let mut sent = json!({ "name": self.name });
-        if !self.sent_with.is_empty() {
-            sent["sent_with"] = json!(self.sent_with);
-        }
-        if let Some(value) = kept.text(&secret_key(&self.id)) {
-            sent["value"] = json!(value);
-        } else if self.id.starts_with(STORED) {
-            sent["value"] = json!({ "set": true });
-        }
-        sent
-    }
-
-    fn saved(&self, current: Option<&Value>) -> Value {
-        let Some(name) = self.id.strip_prefix(STORED) else { return Value::Null };
-        let headers = current.and_then(|current| current["custom_headers"].as_array()).into_iter().flatten();
-        let stored = headers.into_iter().find(|header| header["name"] == name);
-        stored.map_or(Value::Null, |stored| saved(&stored["value"]))
+/// How a field is asked for.
+fn input(field: &Field) -> &'static str {
+    match field.input {
+        Input::Text | Input::Address => "text",
+        Input::Secret => "secret",
+        Input::Choice(choices) if choices.len() <= RADIOS_MAX => "radio",
+        Input::Choice(_) => "select",
+        Input::Rows(_) => "rows",
     }
 }
 
-/// The key under which the typed value of a row is kept.
-fn secret_key(id: &str) -> String {
-    format!("custom_headers/{id}")
+/// All that is worth saying about a field.
+fn joined(warnings: &[(&str, String)], key: &str) -> String {
+    let own = warnings.iter().filter(|(other, _)| *other == key).map(|(_, text)| text.as_str());
+    own.collect::<Vec<_>>().join(" ")
 }
 
-/// The rows that hold something. A row that came without an id gets one, so that its value can be kept.
-fn rows(form: &Form, kept: &mut Kept) -> Vec<Row> {
-    let (ids, names) = (form.all("custom_header_id"), form.all("custom_header_name"));
-    let (values, sent_with) = (form.all("custom_header_value"), form.all("custom_header_sent_with"));
-    let removed: Option<usize> = form.text("remove_custom_header").parse().ok();
-    let mut rows = Vec::new();
-    for (index, name) in names.iter().enumerate().filter(|(index, _)| Some(*index) != removed) {
-        let at = |list: &[&str]| list.get(index).copied().unwrap_or_default().to_owned();
-        let (mut id, value) = (at(&ids), at(&values));
-        if id.is_empty() && name.is_empty() && value.is_empty() {
-            continue;
-        }
-        if id.is_empty() {
-            let free =
-                |id: &String| !ids.contains(&id.as_str()) && rows.iter().all(|row: &Row| row.id != *id);
-            id = (1..).map(|number| format!("new:{number}")).find(free).unwrap_or_default();
-        }
-        kept.put(&secret_key(&id), &value);
-        rows.push(Row { id, name: (*name).to_owned(), sent_with: at(&sent_with) });
-    }
-    rows
+/// The choice that a test found to work, taken by its button.
+fn offered(form: &Form) -> Option<(&'static str, String)> {
+    let (key, value) = form.text("use_offer").split_once('=')?;
+    let field = all_fields().find(|field| field.key == key)?;
+    let Input::Choice(choices) = field.input else { return None };
+    choices.iter().any(|choice| choice.kind == value).then(|| (field.key, value.to_owned()))
 }
 
 /// The address as typed. Spaces around it go, and a full address is cut to its start; both are said.

@@ -157,7 +157,9 @@ fn the_form_of_a_credential_renders_for_every_type() {
     let new = |form: &CredentialForm, invalid: &[_]| {
         json!({
             "errors": errors(invalid), "fields": form.fields(&kept, None, invalid, "/x"), "draft": "d",
-            "back": "", "current": null,
+            "back": "", "current": null, "reserved": "crd_1", "redirect_url": "https://c.example/oauth/callback/crd_1",
+            "public_url": "https://c.example", "other_origin": "http://localhost", "test": null, "fresh": false,
+            "testing": "",
         })
     };
     check("credential.html", new(&CredentialForm::empty(), &[]));
@@ -165,10 +167,15 @@ fn the_form_of_a_credential_renders_for_every_type() {
     for kind in consign_core::auth::AUTHORIZATION_TYPES.iter().map(|entry| entry.kind) {
         let mut stored = credential();
         stored["authorization_type"] = json!(kind);
+        stored["token"] = json!({
+            "type": "Bearer", "obtained_at": NOW, "ends_at": NOW, "renewable": true, "refresh_ends_at": NOW,
+            "scope": "read write",
+        });
         let form = CredentialForm::stored(&stored);
         let current = json!({
             "errors": errors(&invalid), "fields": form.fields(&kept, Some(&stored), &invalid, "/x"),
-            "draft": "d", "back": "",
+            "draft": "d", "back": "", "redirect_url": "https://c.example/oauth/callback/crd_1",
+            "public_url": "https://c.example", "other_origin": null, "test": test(), "fresh": true, "testing": "",
             "current": stored, "etag": "\"7\"", "seen_at": NOW,
             "users": [
                 {
@@ -180,7 +187,62 @@ fn the_form_of_a_credential_renders_for_every_type() {
         });
         let page = check("credential.html", current);
         assert!(page.contains("/credentials/crd_1/delete"));
+        assert!(page.contains("Failed at Signed-in request") && page.contains("Copy for support"));
+        let granted = kind == "oauth2_authorization_code";
+        assert_eq!(page.contains("Add this address in the other tool before you authorize."), granted);
+        assert_eq!(page.contains("/credentials/crd_1/forget-tokens"), granted);
     }
+}
+
+fn test() -> serde_json::Value {
+    let test = json!({
+        "id": "tst_1", "at": NOW, "by": "Ana", "outcome": "failed", "message": "The tool refused the sign-in (401).",
+        "steps": [{ "code": "request", "label": "Signed-in request", "state": "failed", "fact": "<b>" }],
+        "details": "<script>", "warnings": ["apart"], "offer": null,
+    });
+    crate::console::connection_test::panel(&test, "Basic")
+}
+
+#[test]
+fn pages_of_an_approval_render_for_every_outcome() {
+    let mut current = credential();
+    current["redirect_url"] = json!("https://c.example/oauth/callback/crd_1");
+    current["token"] = json!({ "ends_at": NOW, "renewable": true });
+    for signed_in in [true, false] {
+        for outcome in [
+            "connected",
+            "connected_will_stop",
+            "access_denied",
+            "redirect_mismatch",
+            "link_used_or_old",
+            "other_session",
+            "code_refused",
+        ] {
+            for ends_at in [json!(NOW), json!(null)] {
+                current["token"]["ends_at"] = ends_at;
+                let page = check(
+                    "consented.html",
+                    json!({
+                        "outcome": outcome, "said": "invalid_grant: <b>", "current": current, "reference": "req_1",
+                        "signed_in": signed_in,
+                    }),
+                );
+                assert_eq!(page.matches("<h1").count(), 1, "{outcome}");
+                assert_eq!(page.contains("invalid_grant: &lt;b&gt;"), outcome == "code_refused");
+                assert!(page.contains("req_1"));
+            }
+        }
+    }
+    for scopes in [json!([]), json!(["read", "write"])] {
+        let url = "https://login.example/authorize?state=x&scope=a";
+        let page =
+            check("authorize.html", json!({ "id": "crd_1", "name": "Tool", "url": url, "scopes": scopes }));
+        assert!(
+            page.contains("rel=\"noreferrer\"")
+                && page.contains("You will approve as whoever is signed in there.")
+        );
+    }
+    check("credential_forget.html", json!({ "current": credential(), "users": [] }));
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn stored() -> Value {
     json!({
         "id": "crd_1", "etag": "\"7\"", "name": "Tool", "protocol": "https",
         "url_address": "https://tool.example/",
-        "authorization_type": "basic", "username": "ana", "password": secret, "ends_on": null,
+        "authorization_type": "basic", "username": "ana", "password": secret, "test_path": "/me",
+        "ends_on": null,
         "labels": { "team": "itsm" }, "max_concurrency": 2, "max_per_second": null,
         "custom_headers": [{ "name": "X-Api-Key", "sent_with": "both", "value": secret }],
     })
@@ -39,7 +40,12 @@ fn a_form_says_the_same_as_a_body_of_the_api() {
         pairs.push(("authorization_type", kind));
         for field in type_of(kind).unwrap().fields {
             if !pairs.iter().any(|(key, _)| *key == field.key) {
-                pairs.push((field.key, "value"));
+                match field.input {
+                    Input::Text | Input::Secret => pairs.push((field.key, "5")),
+                    Input::Address => pairs.push((field.key, "https://login.example/token")),
+                    Input::Choice(choices) => pairs.push((field.key, choices[0].kind)),
+                    Input::Rows(_) => {}
+                }
             }
         }
         let (form, kept) = read(&pairs);
@@ -102,16 +108,14 @@ fn an_untouched_edit_keeps_every_secret() {
     let form = CredentialForm::stored(&current);
     let sent = form.sent(&Kept::default(), Some(&current));
     assert!(!sent.contains_key("password"));
-    assert_eq!(
-        sent["custom_headers"],
-        json!([{ "name": "X-Api-Key", "sent_with": "both", "value": { "set": true } }])
-    );
+    assert_eq!(sent["custom_headers"], json!([{ "name": "X-Api-Key", "value": { "set": true } }]));
     assert_eq!(sent["labels"], json!({ "team": "itsm" }));
     assert_eq!(sent["max_concurrency"], "2");
+    assert_eq!(sent["test_path"], "/me");
     let fields = form.fields(&Kept::default(), Some(&current), &[], "/x");
     assert_eq!(fields["of_type"][1]["set"]["by"], "Ana Silva");
     assert_eq!(fields["custom_headers"]["rows"][0]["set"]["by"], "Ana Silva");
-    assert_eq!(fields["custom_headers"]["rows"].as_array().unwrap().len(), 1 + BLANK_ROWS);
+    assert_eq!(fields["custom_headers"]["rows"].as_array().unwrap().len(), 1 + 3);
 }
 
 #[test]
@@ -154,48 +158,106 @@ fn an_address_that_is_a_secret_is_treated_as_one() {
     assert_eq!(fields["url_address"]["preview"], "https://hooks.example/•••");
 }
 
+const CLIENT: &[(&str, &str)] = &[
+    ("name", "Tool"),
+    ("protocol", "https"),
+    ("url_address", "https://tool.example/"),
+    ("authorization_type", "oauth2_client_credentials"),
+    ("client_id", "id"),
+    ("client_secret", "s/1"),
+    ("access_token_url", "https://login.example/token"),
+    ("authentication_information", "header"),
+    ("custom_headers.id", "new:1"),
+    ("custom_headers.name", "X-Tenant"),
+    ("custom_headers.value", "one"),
+    ("custom_headers.sent_with", "token_request"),
+    ("oauth_token_requests.id", "new:1"),
+    ("oauth_token_requests.name", "resource"),
+    ("oauth_token_requests.value", "shown"),
+    ("oauth_token_requests.sent_in", "query"),
+    ("oauth_token_requests.id", "new:2"),
+    ("oauth_token_requests.name", "api_key"),
+    ("oauth_token_requests.value", "hidden"),
+    ("oauth_token_requests.sent_in", "body"),
+    ("oauth_token_requests.secret", "new:2"),
+];
+
 #[test]
-fn rows_keep_their_values_while_others_come_and_go() {
-    let pairs = [
-        ("authorization_type", "basic"),
-        ("custom_header_id", "stored:X-Old"),
-        ("custom_header_name", "X-Old"),
-        ("custom_header_value", ""),
-        ("custom_header_id", ""),
-        ("custom_header_name", "X-New"),
-        ("custom_header_value", "one"),
-        ("custom_header_id", ""),
-        ("custom_header_name", ""),
-        ("custom_header_value", ""),
-        ("custom_header_id", ""),
-        ("custom_header_name", ""),
-        ("custom_header_value", "two"),
-    ];
-    let (form, mut kept) = read(&pairs);
-    let ids: Vec<_> = form.rows.iter().map(|row| row.id.as_str()).collect();
-    assert_eq!(ids, ["stored:X-Old", "new:1", "new:2"]);
+fn rows_of_a_type_go_where_they_belong_and_secret_ones_are_never_in_the_fields() {
+    let (form, kept) = read(CLIENT);
+    let sent = form.sent(&kept, None);
     assert_eq!(
-        form.sent(&kept, None)["custom_headers"],
+        sent["oauth_token_requests"],
         json!([
-            { "name": "X-Old", "value": { "set": true } },
-            { "name": "X-New", "value": "one" },
-            { "name": "", "value": "two" },
+            { "name": "resource", "value": "shown", "secret": false, "sent_in": "query" },
+            { "name": "api_key", "value": "hidden", "secret": true, "sent_in": "body" },
         ])
     );
-    // The page comes back with the ids and without the values; the first row is removed.
-    let again = [
-        ("authorization_type", "basic"),
-        ("remove_custom_header", "0"),
-        ("custom_header_id", "stored:X-Old"),
-        ("custom_header_name", "X-Old"),
-        ("custom_header_value", ""),
-        ("custom_header_id", "new:1"),
-        ("custom_header_name", "X-New"),
-        ("custom_header_value", ""),
-    ];
-    let form = CredentialForm::typed(&Form::from(&again[..]), &mut kept);
-    assert_eq!(form.sent(&kept, None)["custom_headers"], json!([{ "name": "X-New", "value": "one" }]));
-    assert!(!kept.has("custom_headers/new:2"));
+    assert_eq!(
+        sent["custom_headers"],
+        json!([{ "name": "X-Tenant", "sent_with": "token_request", "value": "one" }])
+    );
+    let draft = Draft::parse(sent, Mode::Create, NOW).unwrap();
+    assert_eq!(draft.secrets.len(), 3, "{:?}", draft.secrets.keys());
+    let fields = form.fields(&kept, None, &[], "/x").to_string();
+    assert!(fields.contains("shown") && !fields.contains("hidden") && !fields.contains("s/1"));
+
+    // Another type and back: what is no secret is still there.
+    let fields = |kind: &'static str| {
+        let mut pairs: Vec<_> = CLIENT.to_vec();
+        pairs.retain(|(key, _)| *key != "authorization_type");
+        pairs.push(("authorization_type", kind));
+        let (form, kept) = read(&pairs);
+        form.fields(&kept, None, &[], "/x")
+    };
+    let others = fields("bearer")["others"].to_string();
+    assert!(others.contains("oauth_token_requests.name") && others.contains("resource"));
+    assert!(others.contains("shown") && !others.contains("hidden"), "{others}");
+    assert_eq!(fields("bearer")["tokens"], false);
+    assert_eq!(fields("oauth2_client_credentials")["tokens"], true);
+    assert_eq!(fields("oauth2_client_credentials")["granted"], false);
+    assert_eq!(fields("oauth2_authorization_code")["granted"], true);
+}
+
+#[test]
+fn where_headers_go_is_only_said_for_types_with_a_token_request() {
+    let mut pairs: Vec<_> = CLIENT.to_vec();
+    pairs.retain(|(key, _)| *key != "authorization_type");
+    pairs.push(("authorization_type", "bearer"));
+    let (form, kept) = read(&pairs);
+    assert_eq!(form.sent(&kept, None)["custom_headers"], json!([{ "name": "X-Tenant", "value": "one" }]));
+}
+
+#[test]
+fn every_input_is_asked_for_in_its_way() {
+    let (form, kept) = read(CLIENT);
+    let fields = form.fields(&kept, None, &[], "/x");
+    let of = |key: &str| {
+        let found = fields["of_type"].as_array().unwrap().iter().find(|field| field["key"] == key);
+        found.unwrap_or_else(|| panic!("no {key}")).clone()
+    };
+    assert_eq!(of("client_id")["input"], "text");
+    assert_eq!(of("client_secret")["input"], "secret");
+    assert_eq!(
+        (&of("access_token_url")["input"], &of("access_token_url")["mono"]),
+        (&json!("text"), &json!(true))
+    );
+    assert_eq!(of("authentication_information")["input"], "radio");
+    assert_eq!(of("authentication_information")["options"][1], json!({ "value": "body", "label": "Body" }));
+    assert_eq!(of("oauth_token_requests")["input"], "rows");
+}
+
+#[test]
+fn the_choice_that_a_test_offers_is_taken_and_no_other() {
+    let choice = |offer: &'static str| {
+        let mut pairs = CLIENT.to_vec();
+        pairs.push(("use_offer", offer));
+        let (form, kept) = read(&pairs);
+        form.sent(&kept, None)["authentication_information"].clone()
+    };
+    assert_eq!(choice("authentication_information=body"), "body");
+    assert_eq!(choice("authentication_information=nowhere"), "header");
+    assert_eq!(choice("client_id=other"), "header");
 }
 
 #[test]
@@ -215,6 +277,13 @@ fn what_is_worth_saying_is_said() {
         &["Sent as UTF-8. Some tools expect another encoding."],
     );
     check(&[("authorization_type", "bearer"), ("token", "ä")], &[]);
+    check(
+        CLIENT,
+        &[
+            "The client secret has special characters (/). In the header they are URL-encoded, as the OAuth standard \
+           asks. If the tool answers 400 or 401, test with Body.",
+        ],
+    );
 }
 
 #[test]

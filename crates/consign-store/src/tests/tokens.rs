@@ -1,0 +1,293 @@
+//! Tokens: one asks at a time, an overtaken one changes nothing, and what was granted is not lost on the way.
+
+use std::time::Duration;
+
+use consign_core::credential::Credential;
+use consign_core::id::TestId;
+use consign_core::time::Timestamp;
+use consign_core::token::{SealedToken, StoredToken, TokenFacts};
+use consign_core::vault::Sealed;
+
+use super::{Fresh, credential, hours, on_both};
+use crate::consents::{self, PendingConsent};
+use crate::credential_tests::{self, FinishedTest};
+use crate::tokens::{self, FailureKind, TokenFailure, TokenLease};
+use crate::{Store, credentials};
+
+on_both!(
+    one_asks_at_a_time,
+    an_overtaken_answer_changes_nothing,
+    tokens_come_back_as_they_were,
+    failures_are_kept_and_forgiven,
+    an_intent_survives_its_program,
+    a_new_secret_drops_the_access_token_alone,
+    unused_grants_are_found,
+    tokens_go_with_their_credential,
+    a_consent_is_good_once,
+    the_last_tests_are_kept,
+);
+
+const LEASE: Duration = Duration::from_secs(60);
+
+async fn add(store: &Store) -> Credential {
+    let mut tx = store.begin().await.unwrap();
+    let tool = credential("Tool", tx.now());
+    credentials::insert(&mut tx, &tool).await.unwrap();
+    tx.commit().await.unwrap();
+    tool
+}
+
+async fn lease(store: &Store, tool: &Credential, by: &str) -> Option<(TokenLease, tokens::TokenRow)> {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    let leased = tokens::lease(&mut tx, tool.id, by, now, now.plus(LEASE)).await.unwrap();
+    tx.commit().await.unwrap();
+    leased
+}
+
+fn sealed(text: &str, generation: i64) -> Option<SealedToken> {
+    Some(SealedToken { sealed: Sealed::from_stored(format!("v1.k-1.{text}.cc")), generation })
+}
+
+fn token(generation: i64, now: Timestamp) -> StoredToken {
+    StoredToken {
+        generation,
+        access: sealed("aa", generation),
+        refresh: sealed("bb", 1),
+        facts: TokenFacts {
+            obtained_at: now,
+            ends_at: Some(now.plus(hours(1))),
+            scope: Some("read \"all\"".to_owned()),
+            refresh_ends_at: Some(now.plus(hours(24))),
+        },
+        issuer: Some("https://login.example".to_owned()),
+        life: Some(hours(1)),
+    }
+}
+
+async fn keep(store: &Store, lease: &TokenLease, token: &StoredToken) -> bool {
+    let mut tx = store.begin().await.unwrap();
+    let kept = tokens::store(&mut tx, lease, token).await.unwrap();
+    tx.commit().await.unwrap();
+    kept
+}
+
+async fn row(store: &Store, tool: &Credential) -> tokens::TokenRow {
+    tokens::find(&mut store.read().await.unwrap(), tool.id).await.unwrap().unwrap()
+}
+
+async fn one_asks_at_a_time(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    assert!(tokens::find(&mut store.read().await.unwrap(), tool.id).await.unwrap().is_none());
+    let (first, row) = lease(&store, &tool, "a").await.unwrap();
+    assert_eq!((row.generation, row.token, row.failure), (0, None, None));
+    assert!(lease(&store, &tool, "b").await.is_none());
+    assert!(lease(&store, &tool, "a").await.is_none(), "not even the same process");
+    let mut tx = store.begin().await.unwrap();
+    tokens::release(&mut tx, &first).await.unwrap();
+    tx.commit().await.unwrap();
+    let (second, _) = lease(&store, &tool, "b").await.unwrap();
+    assert!(second.fence > first.fence);
+    store.advance(LEASE);
+    let (third, _) = lease(&store, &tool, "c").await.unwrap();
+    assert!(third.fence > second.fence, "a lease runs out");
+    let mut tx = store.begin().await.unwrap();
+    tokens::end_foreign_leases(&mut tx, "d").await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(lease(&store, &tool, "d").await.is_some());
+}
+
+async fn an_overtaken_answer_changes_nothing(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let (slow, _) = lease(&store, &tool, "a").await.unwrap();
+    store.advance(LEASE);
+    let (fast, _) = lease(&store, &tool, "b").await.unwrap();
+    let now = store.now().await.unwrap();
+    assert!(keep(&store, &fast, &token(1, now)).await);
+    assert!(!keep(&store, &slow, &token(7, now)).await);
+    let failure =
+        TokenFailure { kind: FailureKind::GrantEnded, reason: "late".to_owned(), count: 1, retry_at: now };
+    let mut tx = store.begin().await.unwrap();
+    assert!(!tokens::fail(&mut tx, &slow, &failure, true).await.unwrap());
+    assert!(!tokens::note_intent(&mut tx, &slow, Some(1), None).await.unwrap());
+    tx.commit().await.unwrap();
+    let row = row(&store, &tool).await;
+    assert_eq!((row.generation, row.failure), (1, None));
+    assert!(row.token.unwrap().refresh.is_some());
+}
+
+async fn tokens_come_back_as_they_were(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let now = store.now().await.unwrap();
+    let (held, _) = lease(&store, &tool, "a").await.unwrap();
+    let first = token(1, now);
+    assert!(keep(&store, &held, &first).await);
+    let found = row(&store, &tool).await;
+    assert_eq!(found.token.as_ref(), Some(&first));
+    assert_eq!((found.access_generation(), found.refresh_generation()), (Some(1), Some(1)));
+    assert_eq!(found.life, Some(hours(1)));
+    let several = tokens::of(&mut store.read().await.unwrap(), &[tool.id]).await.unwrap();
+    assert_eq!(several[&tool.id].token.as_ref(), Some(&first));
+    // What an answer does not say again stays: who granted it, and how long its tokens live.
+    let (held, _) = lease(&store, &tool, "a").await.unwrap();
+    let next = StoredToken {
+        issuer: None,
+        life: None,
+        facts: TokenFacts { ends_at: None, ..first.facts.clone() },
+        ..token(2, now)
+    };
+    assert!(keep(&store, &held, &next).await);
+    let found = row(&store, &tool).await;
+    assert_eq!(found.life, Some(hours(1)));
+    assert_eq!(found.token.unwrap().issuer, first.issuer);
+}
+
+async fn failures_are_kept_and_forgiven(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let now = store.now().await.unwrap();
+    let (held, _) = lease(&store, &tool, "a").await.unwrap();
+    assert!(keep(&store, &held, &token(1, now)).await);
+    let failed =
+        |kind, count| TokenFailure { kind, reason: "away".to_owned(), count, retry_at: now.plus(LEASE) };
+    let fail = async |failure: &TokenFailure, refused| {
+        let (held, _) = lease(&store, &tool, "a").await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert!(tokens::fail(&mut tx, &held, failure, refused).await.unwrap());
+        tx.commit().await.unwrap();
+        row(&store, &tool).await
+    };
+    let transient = failed(FailureKind::Transient, 2);
+    let found = fail(&transient, false).await;
+    assert_eq!(found.failure.as_ref(), Some(&transient));
+    assert_eq!(
+        (found.access_generation(), found.refresh_generation()),
+        (Some(1), Some(1)),
+        "nothing is lost"
+    );
+    let found = fail(&transient, true).await;
+    assert_eq!(
+        (found.access_generation(), found.refresh_generation()),
+        (None, Some(1)),
+        "the tool refused it"
+    );
+    let found = fail(&failed(FailureKind::GrantEnded, 3), false).await;
+    assert_eq!(found.refresh_generation(), None);
+    let mut tx = store.begin().await.unwrap();
+    tokens::forgive(&mut tx, tool.id).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(row(&store, &tool).await.failure, None);
+}
+
+async fn an_intent_survives_its_program(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let (held, _) = lease(&store, &tool, "a").await.unwrap();
+    let now = store.now().await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    assert!(tokens::note_intent(&mut tx, &held, Some(4), Some(now)).await.unwrap());
+    tokens::end_foreign_leases(&mut tx, "b").await.unwrap();
+    tx.commit().await.unwrap();
+    let (held, found) = lease(&store, &tool, "b").await.unwrap();
+    assert_eq!((found.spending, found.forced_at), (Some(4), Some(now)));
+    assert!(keep(&store, &held, &token(1, now)).await);
+    assert_eq!(row(&store, &tool).await.spending, None);
+}
+
+async fn a_new_secret_drops_the_access_token_alone(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let now = store.now().await.unwrap();
+    let (held, _) = lease(&store, &tool, "a").await.unwrap();
+    assert!(keep(&store, &held, &token(1, now)).await);
+    let mut tx = store.begin().await.unwrap();
+    tokens::drop_access(&mut tx, tool.id).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = row(&store, &tool).await;
+    assert_eq!((found.access_generation(), found.refresh_generation()), (None, Some(1)));
+}
+
+async fn unused_grants_are_found(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let now = store.now().await.unwrap();
+    let (held, _) = lease(&store, &tool, "a").await.unwrap();
+    assert!(keep(&store, &held, &token(1, now)).await);
+    let find = async |before: Timestamp| {
+        let mut db = store.read().await.unwrap();
+        tokens::unused_since(&mut db, before, now, 16).await.unwrap()
+    };
+    assert_eq!(find(now).await, []);
+    assert_eq!(find(now.plus(hours(1))).await, [tool.id]);
+}
+
+async fn tokens_go_with_their_credential(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let now = store.now().await.unwrap();
+    let (held, _) = lease(&store, &tool, "a").await.unwrap();
+    assert!(keep(&store, &held, &token(1, now)).await);
+    let mut tx = store.begin().await.unwrap();
+    consents::insert(&mut tx, &pending(&tool, now)).await.unwrap();
+    credential_tests::insert(&mut tx, tool.id, &finished(now)).await.unwrap();
+    assert!(credentials::delete(&mut tx, tool.id).await.unwrap());
+    assert!(tokens::find(&mut tx, tool.id).await.unwrap().is_none());
+    assert!(consents::take(&mut tx, "hash").await.unwrap().is_none());
+    assert!(credential_tests::list(&mut tx, tool.id).await.unwrap().is_empty());
+    assert!(!tokens::store(&mut tx, &held, &token(2, now)).await.unwrap(), "an answer comes too late");
+    tx.commit().await.unwrap();
+}
+
+fn pending(tool: &Credential, now: Timestamp) -> PendingConsent {
+    PendingConsent {
+        state_hash: "hash".to_owned(),
+        credential: tool.id,
+        revision: 3,
+        session_hash: "session".to_owned(),
+        redirect_url: "https://consign.example/oauth/callback/crd".to_owned(),
+        sealed_verifier: "sealed".to_owned(),
+        created_at: now,
+    }
+}
+
+async fn a_consent_is_good_once(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let now = store.now().await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    consents::insert(&mut tx, &pending(&tool, now)).await.unwrap();
+    tx.commit().await.unwrap();
+    let take = async || {
+        let mut tx = store.begin().await.unwrap();
+        let taken = consents::take(&mut tx, "hash").await.unwrap();
+        tx.commit().await.unwrap();
+        taken
+    };
+    let (one, other) = tokio::join!(take(), take());
+    assert!(one.is_some() != other.is_some(), "two that come at once");
+    let taken = one.or(other).unwrap();
+    assert_eq!((taken.credential, taken.revision, taken.created_at), (tool.id, 3, now));
+    let mut tx = store.begin().await.unwrap();
+    consents::insert(&mut tx, &pending(&tool, now)).await.unwrap();
+    assert_eq!(consents::delete_before(&mut tx, now).await.unwrap(), 0);
+    assert_eq!(consents::delete_before(&mut tx, now.plus(LEASE)).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+}
+
+fn finished(now: Timestamp) -> FinishedTest {
+    FinishedTest {
+        id: TestId::new(now),
+        at: now,
+        by: "Ada".to_owned(),
+        outcome: "working".to_owned(),
+        result: "{}".to_owned(),
+    }
+}
+
+async fn the_last_tests_are_kept(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let now = store.now().await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    for second in 0..22 {
+        let test = finished(now.plus(Duration::from_secs(second)));
+        credential_tests::insert(&mut tx, tool.id, &test).await.unwrap();
+    }
+    let kept = credential_tests::list(&mut tx, tool.id).await.unwrap();
+    assert_eq!(kept.len(), 20);
+    assert_eq!(kept[0].at, now.plus(Duration::from_secs(21)), "newest first");
+    tx.commit().await.unwrap();
+}

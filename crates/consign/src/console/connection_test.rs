@@ -1,0 +1,89 @@
+//! The result of a connection test as the page shows it: steps, what they mean, and what would work instead.
+
+use consign_core::time::Timestamp;
+use serde_json::{Value, json};
+
+/// A test that was to start after a save and has not come by then will not come.
+const EXPECTED_MILLIS: i64 = 90_000;
+
+/// One result. `what` is what was tested, for the text that goes to somebody else.
+pub(super) fn panel(test: &Value, what: &str) -> Value {
+    let text = |key: &str| test[key].as_str().unwrap_or_default();
+    let failed = array(&test["steps"]).iter().find(|step| step["state"] == "failed");
+    let (kind, title) = match (text("outcome"), failed) {
+        ("working", _) => ("success", "Working".to_owned()),
+        ("reached", _) => ("info", "Reached, sign-in not proven".to_owned()),
+        (_, Some(step)) => ("danger", format!("Failed at {}", step["label"].as_str().unwrap_or_default())),
+        (_, None) => ("danger", "Failed".to_owned()),
+    };
+    // The headline has said it.
+    let message = text("message");
+    let short = ["Working. ", "Reached. "].iter().find_map(|said| message.strip_prefix(said));
+    json!({
+        "kind": kind,
+        "title": title,
+        "message": short.unwrap_or(message),
+        "steps": array(&test["steps"]).iter().map(step).collect::<Vec<_>>(),
+        "warnings": test["warnings"],
+        "offer": test["offer"],
+        "at": test["at"],
+        "saved": test["id"].is_string(),
+        "report": report(test, what),
+    })
+}
+
+/// What stands there while the test after a save runs: nothing newer than the save came yet.
+pub(super) fn running(latest: Option<&Value>, saved_at: &str, now: Timestamp) -> bool {
+    let Some(saved) = Timestamp::parse_rfc3339(saved_at) else { return false };
+    let tested = latest.and_then(|test| test["at"].as_str()).and_then(Timestamp::parse_rfc3339);
+    tested.is_none_or(|at| at < saved) && now.millis() - saved.millis() < EXPECTED_MILLIS
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn step(step: &Value) -> Value {
+    let (kind, word) = match step["state"].as_str() {
+        Some("done") => ("success", "done"),
+        Some("failed") => ("danger", "failed"),
+        _ => ("neutral", "skipped"),
+    };
+    let label = step["label"].as_str().unwrap_or_default();
+    let name = match step["host"].as_str() {
+        Some(host) => format!("{label} · {host}"),
+        None => label.to_owned(),
+    };
+    json!({
+        "kind": kind,
+        "word": word,
+        "name": name,
+        "fact": step["fact"],
+        "ms": step["duration_ms"],
+    })
+}
+
+/// The whole result as text. What a tool said in it was scrubbed before it was stored.
+fn report(test: &Value, what: &str) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines = vec![
+        format!("Connection test of {what}, {}", text(&test["at"])),
+        text(&test["message"]),
+        String::new(),
+    ];
+    for one in array(&test["steps"]) {
+        let host = one["host"].as_str().map(|host| format!(" ({host})")).unwrap_or_default();
+        let took = one["duration_ms"].as_u64().map(|ms| format!(", {ms} ms")).unwrap_or_default();
+        let fact = text(&one["fact"]);
+        let fact = if fact.is_empty() { fact } else { format!(": {fact}") };
+        lines.push(format!("{}{host} – {}{took}{fact}", text(&one["label"]), text(&one["state"])));
+    }
+    lines.extend(array(&test["warnings"]).iter().map(text));
+    if let Some(details) = test["details"].as_str() {
+        lines.extend([String::new(), details.to_owned()]);
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests;
