@@ -26,6 +26,7 @@ pub mod target;
 pub mod auth;
 pub mod connection_test;
 pub mod credential;
+pub mod preset;
 pub mod token;
 
 pub mod condition;

@@ -91,6 +91,7 @@ routes! {
     POST "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::authorize;
     DELETE "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::forget_tokens;
     GET "/authorization-types" CredentialsRead [] => credentials::types;
+    GET "/presets" CredentialsRead [] => credentials::presets;
 
     GET "/connectors" ConnectorsRead ["kind" "q" "state" "credential" "limit" "cursor"] => webhooks::list;
     GET "/webhooks" ConnectorsRead ["q" "state" "credential" "limit" "cursor"] => webhooks::list;

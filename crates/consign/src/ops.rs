@@ -24,6 +24,7 @@ pub mod credentials;
 pub mod deliveries;
 pub mod events;
 pub mod idempotency;
+pub mod presets;
 pub mod users;
 pub mod webhooks;
 

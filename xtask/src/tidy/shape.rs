@@ -64,6 +64,7 @@ const MANIFESTS: &[(&str, Limit)] = &[
             "aws-lc-rs",
             "base64",
             "bytes",
+            "form_urlencoded",
             "http",
             "httpdate",
             "idna",

@@ -1,4 +1,4 @@
-//! `/credentials` and `/authorization-types`.
+//! `/credentials`, `/authorization-types` and `/presets`.
 
 use consign_core::catalog::{Fault, Reader};
 use consign_core::credential::StatusCode;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
-use crate::ops::{OpError, consent, credential_tests, credentials};
+use crate::ops::{OpError, consent, credential_tests, credentials, presets};
 
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     let status = call.parsed("status", "a status such as sign_in_refused", |text| {
@@ -137,6 +137,10 @@ pub(super) async fn forget_tokens(call: Call) -> Result<Answer, Problem> {
 
 pub(super) async fn types(_: Call) -> Result<Answer, Problem> {
     Ok(Answer::items(credentials::catalogue()))
+}
+
+pub(super) async fn presets(_: Call) -> Result<Answer, Problem> {
+    Ok(Answer::items(presets::list()))
 }
 
 /// As it is now, for whoever came second and may read it.

@@ -15,6 +15,14 @@ use super::output::Output;
 use super::secret::{Secrets, from_input};
 use super::{context, output};
 
+use approval::{AuthorizeFlags, ForgetFlags};
+use type_fields::{RemovedRows, TypeFields, merged_rows};
+
+mod approval;
+mod connection;
+mod preset;
+mod type_fields;
+
 const CREDENTIALS: &str = "credentials";
 
 /// What can be done with credentials.
@@ -33,6 +41,15 @@ pub(crate) enum Verb {
     Edit(Box<EditFlags>),
     /// Replace secrets
     SetSecret(SetSecretFlags),
+    /// Test the connection: sign in at the tool and change nothing there
+    Test {
+        /// Name or id
+        name: String,
+    },
+    /// Have a person approve access in the tool, and wait for it
+    Authorize(AuthorizeFlags),
+    /// Forget the tokens that were granted
+    ForgetTokens(ForgetFlags),
     /// What uses it
     Usage {
         /// Name or id
@@ -42,6 +59,8 @@ pub(crate) enum Verb {
     Delete(DeleteFlags),
     /// The authorization types with their fields
     AuthorizationTypes,
+    /// The tools whose usual values are known
+    Presets,
 }
 
 #[derive(Args)]
@@ -74,15 +93,17 @@ pub(crate) struct Fields {
     /// How we are let in; see: consign credential authorization-types
     #[arg(long, value_name = "TYPE")]
     authorization_type: Option<String>,
-    /// The user name
-    #[arg(long)]
-    username: Option<String>,
-    /// The word in front of a token
-    #[arg(long, value_name = "WORD")]
-    header_prefix: Option<String>,
-    /// A header sent with every request, its value from a file or variable; repeatable
+    #[command(flatten)]
+    of_type: TypeFields,
+    /// A header, its value from a file or variable; repeatable
     #[arg(long, value_name = "NAME=@FILE|env:VAR")]
     custom_header: Vec<String>,
+    /// Which requests carry the headers of this command [default: both]
+    #[arg(long, value_name = "token_request|api_request|both", requires = "custom_header")]
+    sent_with: Option<String>,
+    /// A path that needs the sign-in and changes nothing: where a test asks
+    #[arg(long, value_name = "PATH")]
+    test_path: Option<String>,
     /// The day on which it ends
     #[arg(long, value_name = "DATE")]
     ends_on: Option<String>,
@@ -111,6 +132,12 @@ pub(crate) struct CreateFlags {
     /// The protocol
     #[arg(long)]
     protocol: Option<String>,
+    /// Start from the usual values for a tool; see: consign credential presets
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Test the connection once it is created
+    #[arg(long)]
+    test: bool,
     #[command(flatten)]
     fields: Fields,
 }
@@ -125,6 +152,8 @@ pub(crate) struct EditFlags {
     /// Remove a header; repeatable
     #[arg(long, value_name = "NAME")]
     remove_custom_header: Vec<String>,
+    #[command(flatten)]
+    remove_rows: RemovedRows,
     /// Remove a label; repeatable
     #[arg(long, value_name = "KEY")]
     remove_label: Vec<String>,
@@ -171,9 +200,12 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
     match verb {
         Verb::List(flags) => list(&client, output, &flags).await?,
         Verb::Get { name } => show_one(output, &client.send(Call::get(&[CREDENTIALS, &name])).await?)?,
-        Verb::Create(flags) => create(&client, output, *flags).await?,
+        Verb::Create(flags) => return create(&client, output, *flags).await,
         Verb::Edit(flags) => edit(&client, output, *flags).await?,
         Verb::SetSecret(flags) => set_secret(&client, output, &flags).await?,
+        Verb::Test { name } => return connection::test(&client, output, &name).await,
+        Verb::Authorize(flags) => return approval::authorize(&client, output, &flags).await,
+        Verb::ForgetTokens(flags) => approval::forget(&client, output, &flags).await?,
         Verb::Usage { name } => {
             let answer = client.send(Call::get(&[CREDENTIALS, &name, "usage"])).await?;
             show(
@@ -188,6 +220,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         }
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
         Verb::AuthorizationTypes => types(&client, output).await?,
+        Verb::Presets => presets(&client, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -212,7 +245,7 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
     })
 }
 
-async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Result<(), Failure> {
+async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Result<ExitCode, Failure> {
     let mut secrets = Secrets::new(output);
     let mut body = flags.fields.body(&mut secrets)?;
     put(&mut body, "name", flags.name);
@@ -222,10 +255,26 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
     if !rows.is_empty() {
         body.insert("custom_headers".to_owned(), rows.into());
     }
+    for (key, rows) in flags.fields.of_type.rows(&mut secrets)? {
+        body.insert(key.to_owned(), rows.into());
+    }
+    if let Some(kind) = &flags.preset {
+        preset::fill(client, output, kind, &mut body).await?;
+    }
     let answer = client.send(Call::post(&[CREDENTIALS]).json(&Value::Object(body))).await?;
     let written = show_written(output, &answer, "Created", "credential")?;
-    output.next(&format!("consign webhook create --credential \"{}\" …", text(&written, "name")));
-    Ok(())
+    let (id, name) = (text(&written, "id"), text(&written, "name"));
+    let redirect_url = text(&written, "redirect_url");
+    if !redirect_url.is_empty() {
+        output.note(&format!("Redirect URL, to be added in the tool: {redirect_url}"));
+    }
+    let ended = if flags.test { connection::test(client, output, &id).await } else { Ok(ExitCode::SUCCESS) };
+    if text(&written, "status.code") == "not_authorized" {
+        output.next(&format!("consign credential authorize \"{name}\""));
+    } else if ended.is_ok() {
+        output.next(&format!("consign webhook create --credential \"{name}\" …"));
+    }
+    ended
 }
 
 async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<(), Failure> {
@@ -242,6 +291,15 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
         let present = found.json()?["custom_headers"].as_array().cloned().unwrap_or_default();
         let rows = merged_headers(present, fresh, &flags.remove_custom_header);
         patch.insert("custom_headers".to_owned(), rows.into());
+    }
+    let mut fresh = flags.fields.of_type.rows(&mut secrets)?;
+    let gone =
+        |key: &str| flags.remove_rows.named().find(|(of, _)| *of == key).map_or(&[][..], |(_, names)| names);
+    let only_gone = flags.remove_rows.named().filter(|(key, _)| fresh.iter().all(|(of, _)| of != key));
+    fresh.extend(only_gone.map(|(key, _)| (key, Vec::new())).collect::<Vec<_>>());
+    for (key, rows) in fresh {
+        let present = found.json()?[key].as_array().cloned().unwrap_or_default();
+        patch.insert(key.to_owned(), merged_rows(present, rows, gone(key)).into());
     }
     save(client, output, &[CREDENTIALS, &flags.name], &etag, patch, "credential").await
 }
@@ -314,14 +372,26 @@ async fn types(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
     })
 }
 
+async fn presets(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&["presets"])).await?;
+    show(output, &answer, &["preset", "label", "authorization types"], "There are none.", |row| {
+        let types = row["types"].as_array().into_iter().flatten();
+        let types: Vec<_> = types.map(|filling| text(filling, "authorization_type")).collect();
+        vec![cell(row, "kind"), cell(row, "label"), types.join(", ")]
+    })
+}
+
 impl Fields {
     /// The keys of the API that these flags give, custom headers apart.
     fn body(&self, secrets: &mut Secrets<'_>) -> Result<Map<String, Value>, Failure> {
         let mut body = self.from_file.as_deref().map(read_object).transpose()?.unwrap_or_default();
         put(&mut body, "url_address", self.url_address.clone());
         put(&mut body, "authorization_type", self.authorization_type.clone());
-        put(&mut body, "username", self.username.clone());
-        put(&mut body, "header_prefix", self.header_prefix.clone());
+        self.of_type.put_plain(&mut body);
+        if let Some(path) = &self.test_path {
+            let value = if path.is_empty() { Value::Null } else { path.as_str().into() };
+            body.insert("test_path".to_owned(), value);
+        }
         if let Some(day) = &self.ends_on {
             let value = if day.is_empty() { Value::Null } else { day.as_str().into() };
             body.insert("ends_on".to_owned(), value);
@@ -342,7 +412,11 @@ impl Fields {
     fn header_rows(&self, secrets: &mut Secrets<'_>) -> Result<Vec<Value>, Failure> {
         let rows = self.custom_header.iter().map(|argument| {
             let (name, value) = secrets.named(argument)?;
-            Ok(json!({ "name": name, "value": value.expose(), "sent_with": "api_request" }))
+            let mut row = json!({ "name": name, "value": value.expose() });
+            if let Some(sent_with) = &self.sent_with {
+                row["sent_with"] = sent_with.replace('-', "_").into();
+            }
+            Ok(row)
         });
         rows.collect()
     }
@@ -353,9 +427,14 @@ fn merged_headers(present: Vec<Value>, fresh: Vec<Value>, removed: &[String]) ->
     let same = |row: &Value, name: &str| text(row, "name").eq_ignore_ascii_case(name);
     let gone = |row: &Value| removed.iter().any(|name| same(row, name));
     let mut rows: Vec<Value> = present.into_iter().filter(|row| !gone(row)).collect();
-    for row in fresh {
+    for mut row in fresh {
         match rows.iter_mut().find(|other| same(other, &text(&row, "name"))) {
-            Some(place) => *place = row,
+            Some(place) => {
+                if row["sent_with"].is_null() {
+                    row["sent_with"] = place["sent_with"].take();
+                }
+                *place = row;
+            }
             None => rows.push(row),
         }
     }

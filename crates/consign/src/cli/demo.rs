@@ -1,4 +1,5 @@
-//! `consign demo`: the product on loopback with throw-away data and a stand-in tool, delivering real events.
+//! `consign demo`: the product on loopback with throw-away data, a stand-in tool and a stand-in authorization server,
+//! delivering real events.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
+use consign_core::catalog::Tokens;
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
 use consign_core::vault::KeyRing;
@@ -22,10 +24,15 @@ use crate::App;
 use crate::config::Config;
 use crate::ops::{self, Actor, Sent};
 
+use authorization_server::AuthorizationServer;
+
+mod authorization_server;
+mod https;
 mod tool;
 
 const PORT: u16 = 8_420;
 const TOOL_PORT: u16 = 8_421;
+const AUTHORIZATION_PORT: u16 = 8_422;
 /// Each type gets so many events.
 const EVENTS_PER_TYPE: usize = 3;
 /// Everything arrives within this time, or the demo has failed.
@@ -40,21 +47,25 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
     let version = env!("CARGO_PKG_VERSION");
     output.line(&format!("consign {version} · demo · loopback only · throw-away data, removed at the end"));
     let folder = Folder::create()?;
-    let tool = tool::start(listen(Some(TOOL_PORT)).await?).await?;
+    let identity = https::Identity::create()?;
+    let tokens = AuthorizationServer::start(listen(Some(AUTHORIZATION_PORT)).await?, &identity)?;
+    let tool = tool::start(listen(Some(TOOL_PORT)).await?, &identity, &tokens)?;
     output.done(&format!(
-        "Stand-in tool        {}    (own certificate, trusted by this demo only)",
+        "Stand-in tool         {}    (own certificate, trusted by this demo only)",
         tool.address()
     ));
+    output.done(&format!("Authorization server  {}/    (tokens live for a minute)", tokens.issuer()));
 
     let listener = listen(port.or(Some(PORT))).await?;
-    let app = start(&folder, &tool, listener.local_addr()?).await?;
+    let ports = [tool.port(), tokens.port()];
+    let app = start(&folder, ports, identity.ca_pem(), listener.local_addr()?).await?;
     let router = crate::server::router(app.clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(crate::server::serve(app.clone(), listener, router, async {
         let _ = stopped.await;
     }));
 
-    let shown = show(output, &app, &tool, once).await;
+    let shown = show(output, &app, &tool, &tokens, once).await;
     if let Ok(shown) = shown
         && !once
     {
@@ -71,8 +82,15 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
 }
 
 /// Sets up one credential and one webhook per authorization type, sends events, and shows what arrives.
-async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) -> anyhow::Result<usize> {
+async fn show(
+    output: &Output,
+    app: &Arc<App>,
+    tool: &tool::Tool,
+    tokens: &AuthorizationServer,
+    once: bool,
+) -> anyhow::Result<usize> {
     let actor = Actor::system(app.now());
+    let mut waiting = None;
     for entry in AUTHORIZATION_TYPES {
         let lock = tool
             .lock(entry.kind)
@@ -82,7 +100,11 @@ async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) ->
         let created = ops::credentials::create(app, &actor, credential).await.map_err(explain)?;
         let webhook = object(lock.webhook(&name, &created["id"], entry.kind));
         ops::webhooks::create(app, &actor, webhook).await.map_err(explain)?;
-        output.done(&format!("Credential, webhook  “{name}”"));
+        if let Some(redirect_url) = created["redirect_url"].as_str() {
+            tokens.register(redirect_url);
+            waiting = created["id"].as_str().map(|id| format!("/credentials/{id}/authorize"));
+        }
+        output.done(&format!("Credential, webhook   “{name}”"));
     }
     let key =
         object(json!({ "name": "demo", "scopes": ["events:write", "deliveries:read"], "ends_on": null }));
@@ -95,19 +117,18 @@ async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) ->
         time_max: PATIENCE,
         output,
     };
-    for _ in 0..EVENTS_PER_TYPE {
-        for entry in AUTHORIZATION_TYPES {
-            let event = json!({ "type": format!("demo.{}", entry.kind), "data": { "device": "LT-0231", "score": 2.1 } });
-            client.send(Call::post(&["events"]).json(&event)).await.map_err(said)?;
-        }
-    }
+    let (alone, approved): (Vec<_>, Vec<_>) =
+        AUTHORIZATION_TYPES.iter().copied().partition(|entry| entry.tokens != Tokens::Granted);
+    send(&client, &alone).await?;
     output.line("");
-    output.line("ARRIVED   AUTHORIZATION         STATUS  AFTER   REFERENCE");
-    let shown = watch(output, tool, EVENTS_PER_TYPE * AUTHORIZATION_TYPES.len()).await?;
+    output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER   REFERENCE");
+    let shown = watch(output, tool, EVENTS_PER_TYPE * alone.len()).await?;
     if once {
         output.line(&format!("All {shown} events arrived, each with the right sign-in."));
         return Ok(shown);
     }
+    // These wait until somebody approves.
+    send(&client, &approved).await?;
     let link = ops::users::new_sign_in_link(app).await?;
     output.line("");
     output.line(&format!(
@@ -115,6 +136,12 @@ async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) ->
         app.public_url(),
         link.expose()
     ));
+    if let Some(page) = waiting {
+        output.line(&format!("Approve       {}{page}", app.public_url()));
+        output.line(&format!(
+            "              {EVENTS_PER_TYPE} events wait for it. Sign in first. Your browser warns of the demo's own certificate."
+        ));
+    }
     output.line("Send another event:");
     output.line(&format!(
         "  curl -sS {events} -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \\\n    --data '{{\"type\":\"demo.basic\",\"data\":{{\"device\":\"LT-0007\"}}}}'",
@@ -122,6 +149,17 @@ async fn show(output: &Output, app: &Arc<App>, tool: &tool::Tool, once: bool) ->
     ));
     output.line("Ctrl-C ends the demo and deletes its data.");
     Ok(shown)
+}
+
+/// Sends events for these types, in turns.
+async fn send(client: &Client<'_>, types: &[&AuthorizationType]) -> anyhow::Result<()> {
+    for _ in 0..EVENTS_PER_TYPE {
+        for entry in types {
+            let event = json!({ "type": format!("demo.{}", entry.kind), "data": { "device": "LT-0231", "score": 2.1 } });
+            client.send(Call::post(&["events"]).json(&event)).await.map_err(said)?;
+        }
+    }
+    Ok(())
 }
 
 /// Prints what arrives until `expected` events did.
@@ -157,7 +195,7 @@ fn print_from(output: &Output, tool: &tool::Tool, shown: usize) -> usize {
             .map_or("?", |entry| entry.label);
         let clock = arrival.at.to_string();
         output.line(&format!(
-            "{}  {label:<20}  {:<6}  {:>4} ms {}",
+            "{}  {label:<30}  {:<6}  {:>4} ms {}",
             clock.get(11..19).unwrap_or_default(),
             arrival.status,
             arrival.after_ms,
@@ -167,15 +205,20 @@ fn print_from(output: &Output, tool: &tool::Tool, shown: usize) -> usize {
     shown + arrivals.len()
 }
 
-async fn start(folder: &Folder, tool: &tool::Tool, listen: SocketAddr) -> anyhow::Result<Arc<App>> {
+async fn start(
+    folder: &Folder,
+    ports: [u16; 2],
+    ca_pem: &str,
+    listen: SocketAddr,
+) -> anyhow::Result<Arc<App>> {
     let mut config = Config::default();
     config.server.listen = listen;
     config.server.metrics_listen = None;
     config.data.dir = folder.0.clone();
-    config.egress.allow = vec![format!("127.0.0.1:{}", tool.port())];
+    config.egress.allow = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     config.egress.allow_loopback = true;
     let ca = folder.0.join("tool-ca.pem");
-    std::fs::write(&ca, tool.ca_pem())?;
+    std::fs::write(&ca, ca_pem)?;
     config.egress.ca_file = Some(ca);
     let url = DatabaseUrl::parse(&config.database_url())?;
     let store = Store::open(&url, config.database.max_connections).await?;

@@ -10,7 +10,7 @@ use axum::routing::get;
 use consign_core::connector::ConnectorState;
 use consign_core::credential::StatusCode as CredentialStatus;
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_store::{deliveries, installation};
+use consign_store::{credentials, deliveries, installation};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use metrics::gauge;
@@ -114,10 +114,11 @@ async fn measure(app: &App) {
         let mut reader = app.store.read().await?;
         let open = deliveries::open_counts(&mut reader).await?;
         let oldest = deliveries::oldest_open(&mut reader).await?;
-        Ok::<_, consign_store::StoreError>((open, oldest))
+        let credentials = credentials::all(&mut reader).await?;
+        Ok::<_, consign_store::StoreError>((open, oldest, credentials))
     };
     match counted.await {
-        Ok((open, oldest)) => {
+        Ok((open, oldest, credentials)) => {
             // Without an open delivery the figures go back to nothing, not to what they were.
             for state in [DeliveryState::Pending, DeliveryState::Held] {
                 for reason in std::iter::once(None).chain(HoldReason::ALL.iter().copied().map(Some)) {
@@ -131,9 +132,14 @@ async fn measure(app: &App) {
             }
             let age = oldest.map_or(Duration::ZERO, |oldest| app.now().since(oldest));
             gauge!(telemetry::DELIVERY_OLDEST_OPEN).set(age.as_secs_f64());
+            let codes: Vec<_> = credentials.iter().map(|one| one.status(app.now()).code).collect();
+            for status in CredentialStatus::ALL {
+                let count = codes.iter().filter(|code| *code == status).count();
+                gauge!(CREDENTIALS, "status" => status.kind()).set(count as f64);
+            }
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "deliveries could not be counted")
+            tracing::warn!(error = &error as &dyn std::error::Error, "what is open could not be counted")
         }
     }
     let snapshot = app.engine.snapshot();
@@ -141,11 +147,5 @@ async fn measure(app: &App) {
         let count =
             snapshot.connectors().iter().filter(|connector| connector.state.kind() == state.kind()).count();
         gauge!(CONNECTORS, "kind" => "webhook", "state" => state.kind()).set(count as f64);
-    }
-    let now = app.now();
-    let statuses: Vec<_> = snapshot.credentials().map(|credential| credential.status(now).code).collect();
-    for status in CredentialStatus::ALL {
-        let count = statuses.iter().filter(|code| *code == status).count();
-        gauge!(CREDENTIALS, "status" => status.kind()).set(count as f64);
     }
 }

@@ -334,6 +334,12 @@ impl TestConsign {
         self.client.send("POST", path, &headers, form(&all)).await
     }
 
+    /// What is counted, in the text that is scraped.
+    pub(crate) async fn metrics(&self) -> String {
+        let metrics = self.client.at(self.replica().metrics).send("GET", "/metrics", &[], "").await;
+        metrics.expect(200).text()
+    }
+
     /// The command line, signed in to this server.
     pub(crate) fn cli(&self, words: &[&str]) -> Cli {
         let server = format!("http://{}", self.client.address);
@@ -390,8 +396,7 @@ impl TestConsign {
                 }
             }
         }
-        let metrics = self.client.at(self.replica().metrics).send("GET", "/metrics", &[], "").await;
-        assert!(metrics.expect(200).text().contains("consign_build_info"));
+        assert!(self.metrics().await.contains("consign_build_info"));
         let mut places = self.stored("while it ran").await;
         self.stop().await;
         places.extend(self.stored("after it stopped").await);

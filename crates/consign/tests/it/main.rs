@@ -38,6 +38,7 @@ mod approvals;
 mod authorization_server;
 mod browser;
 mod cli;
+mod cli_oauth;
 mod connection_tests;
 mod console;
 mod credentials;

@@ -60,6 +60,9 @@ async fn answers_have_the_members_that_are_described() {
     check(&whole, "Credential_none", &ask("POST /credentials", other).await);
     check_oauth(&whole, &ask).await;
     check(&whole, "AuthorizationType", &ask("GET /authorization-types", "").await["items"][0]);
+    let preset = &ask("GET /presets", "").await["items"][0];
+    check(&whole, "Preset", preset);
+    check(&whole, "PresetType", &preset["types"][0]);
 
     let webhook = r#"{"name":"Tickets","credential":"Tool","path":"/tickets","event_types":["*"]}"#;
     check(&whole, "Preview", &ask("POST /webhooks/preview", webhook).await);

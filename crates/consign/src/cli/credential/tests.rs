@@ -47,7 +47,7 @@ fn flags_become_keys_of_the_api() {
     let expected = json!({
         "url_address": "https://tool.example/", "authorization_type": "basic", "username": "ana",
         "labels": { "team": "itsm" }, "max_concurrency": 1, "password": "two words ",
-        "custom_headers": [ { "name": "X-Key", "value": "two words ", "sent_with": "api_request" } ],
+        "custom_headers": [ { "name": "X-Key", "value": "two words " } ],
     });
     assert_eq!(body(&line).unwrap(), expected);
     std::fs::remove_file(path).unwrap();

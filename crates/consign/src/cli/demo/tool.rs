@@ -1,25 +1,19 @@
-//! The stand-in tool of the demo: its own HTTPS server with a certificate of its own, which judges the sign-in itself.
+//! The stand-in tool of the demo: its own HTTPS server, which judges the sign-in itself.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
-use aws_lc_rs::rand;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
-use consign_core::id::RequestId;
 use consign_core::time::Timestamp;
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+
+use super::authorization_server::AuthorizationServer;
+use super::https::{Identity, random};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Arrivals kept for the table.
@@ -29,20 +23,33 @@ const ARRIVALS_MAX: usize = 10_000;
 pub(super) struct Lock {
     kind: &'static str,
     path: String,
-    header: Option<String>,
+    opens: Opens,
     settings: Value,
+}
+
+/// What opens a door.
+enum Opens {
+    /// This `Authorization` header.
+    Header(String),
+    /// Knowing the path.
+    Path,
+    /// An access token of the authorization server, of a person or not.
+    Token { of_person: bool },
 }
 
 impl Lock {
     /// The body that creates the credential for this door.
     pub(super) fn credential(&self, name: &str, address: &str) -> Value {
-        let whole = self.header.is_none();
+        let whole = matches!(self.opens, Opens::Path);
         let mut sent = json!({
             "name": name,
             "protocol": "https",
             "url_address": if whole { format!("{}{}", address.trim_end_matches('/'), self.path) } else { address.to_owned() },
             "authorization_type": self.kind,
         });
+        if !whole {
+            sent["test_path"] = self.path.as_str().into();
+        }
         if let (Some(sent), Some(settings)) = (sent.as_object_mut(), self.settings.as_object()) {
             sent.extend(settings.clone());
         }
@@ -51,7 +58,7 @@ impl Lock {
 
     /// The body that creates the webhook for this door.
     pub(super) fn webhook(&self, name: &str, credential: &Value, kind: &str) -> Value {
-        let path = if self.header.is_some() { self.path.as_str() } else { "" };
+        let path = if matches!(self.opens, Opens::Path) { "" } else { self.path.as_str() };
         json!({ "name": name, "credential": credential, "path": path, "event_types": [format!("demo.{kind}")] })
     }
 }
@@ -72,7 +79,7 @@ pub(super) struct Tool(Arc<Inner>);
 
 struct Inner {
     address: SocketAddr,
-    ca_pem: String,
+    tokens: AuthorizationServer,
     locks: Vec<Lock>,
     arrivals: Mutex<Vec<Arrival>>,
 }
@@ -86,10 +93,6 @@ impl Tool {
         self.0.address.port()
     }
 
-    pub(super) fn ca_pem(&self) -> &str {
-        &self.0.ca_pem
-    }
-
     pub(super) fn lock(&self, kind: &str) -> Option<&Lock> {
         self.0.locks.iter().find(|lock| lock.kind == kind)
     }
@@ -100,13 +103,27 @@ impl Tool {
         arrivals.get(known..).unwrap_or_default().to_vec()
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    /// Whether this `Authorization` header opens a door.
+    fn lets_in(&self, lock: &Lock, given: Option<&str>) -> bool {
+        match &lock.opens {
+            Opens::Header(header) => given == Some(header),
+            Opens::Path => given.is_none(),
+            Opens::Token { of_person } => given
+                .and_then(|header| header.strip_prefix("Bearer "))
+                .is_some_and(|token| self.0.tokens.accepts(token, *of_person)),
+        }
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let Some(lock) = self.0.locks.iter().find(|lock| lock.path == head.uri.path()) else {
-            return Ok(reply(StatusCode::NOT_FOUND, &json!({ "error": { "message": "no such table" } })));
+            return reply(StatusCode::NOT_FOUND, &json!({ "error": { "message": "no such table" } }));
         };
         let given = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let let_in = given == lock.header.as_deref();
+        let let_in = self.lets_in(lock, given);
+        if head.method == Method::GET && let_in {
+            return reply(StatusCode::OK, &json!({ "result": [] }));
+        }
         let whole = Limited::new(body, BODY_BYTES_MAX).collect().await.is_ok();
         let at = consign_store::local_now();
         let event = head.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
@@ -117,7 +134,7 @@ impl Tool {
             (true, false) => StatusCode::PAYLOAD_TOO_LARGE,
         };
         let reference = format!("INC{:07}", 10_001 + arrivals.len());
-        if arrivals.len() < ARRIVALS_MAX {
+        if head.method != Method::GET && arrivals.len() < ARRIVALS_MAX {
             arrivals.push(Arrival {
                 kind: lock.kind,
                 status: status.as_u16(),
@@ -131,7 +148,7 @@ impl Tool {
         } else {
             json!({ "error": { "message": "User Not Authenticated" }, "status": "failure" })
         };
-        Ok(reply(status, &body))
+        reply(status, &body)
     }
 }
 
@@ -154,72 +171,47 @@ fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
 }
 
 /// Starts the tool on a listener.
-pub(super) async fn start(listener: TcpListener) -> anyhow::Result<Tool> {
-    let (acceptor, ca_pem) = certificate()?;
-    let address = listener.local_addr()?;
-    let tool = Tool(Arc::new(Inner { address, ca_pem, locks: locks()?, arrivals: Mutex::default() }));
+pub(super) fn start(
+    listener: TcpListener,
+    identity: &Identity,
+    tokens: &AuthorizationServer,
+) -> anyhow::Result<Tool> {
+    let (address, locks) = (listener.local_addr()?, locks(tokens)?);
+    let tool = Tool(Arc::new(Inner { address, tokens: tokens.clone(), locks, arrivals: Mutex::default() }));
     let serving = tool.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, tool) = (acceptor.clone(), serving.clone());
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = service_fn(move |request| tool.clone().answer(request));
-                // A client that goes away ends its connection and nothing else.
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
-    });
+    identity.serve(listener, move |request| serving.clone().answer(request));
     Ok(tool)
 }
 
 /// One door per authorization type, each with a secret made for this run.
-fn locks() -> anyhow::Result<Vec<Lock>> {
+fn locks(tokens: &AuthorizationServer) -> anyhow::Result<Vec<Lock>> {
     let (password, token, path) = (random()?, random()?, random()?);
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("demo:{password}")));
     Ok(vec![
         Lock {
             kind: "basic",
             path: "/api/now/table/incident".to_owned(),
-            header: Some(basic),
+            opens: Opens::Header(basic),
             settings: json!({ "username": "demo", "password": password }),
         },
         Lock {
             kind: "bearer",
             path: "/v1/requests".to_owned(),
-            header: Some(format!("Bearer {token}")),
+            opens: Opens::Header(format!("Bearer {token}")),
             settings: json!({ "header_prefix": "Bearer", "token": token }),
         },
-        Lock { kind: "none", path: format!("/hooks/{path}"), header: None, settings: json!({}) },
+        Lock {
+            kind: "oauth2_client_credentials",
+            path: "/api/v2/tickets".to_owned(),
+            opens: Opens::Token { of_person: false },
+            settings: tokens.of_machine(),
+        },
+        Lock {
+            kind: "oauth2_authorization_code",
+            path: "/rest/servicedeskapi/request".to_owned(),
+            opens: Opens::Token { of_person: true },
+            settings: tokens.of_person(),
+        },
+        Lock { kind: "none", path: format!("/hooks/{path}"), opens: Opens::Path, settings: json!({}) },
     ])
-}
-
-fn random() -> anyhow::Result<String> {
-    let mut bytes = [0_u8; 16];
-    rand::fill(&mut bytes).ok().context("the system has no randomness")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// An authority of its own, and a certificate for loopback signed by it.
-fn certificate() -> anyhow::Result<(TlsAcceptor, String)> {
-    let mut authority = CertificateParams::new(Vec::new())?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, format!("Consign demo {}", RequestId::new(consign_store::local_now())));
-    let authority_key = KeyPair::generate()?;
-    let authority_certificate = authority.self_signed(&authority_key)?;
-    let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate()?;
-    let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    let leaf = params.signed_by(&key, &issuer)?;
-    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], private)?;
-    Ok((TlsAcceptor::from(Arc::new(config)), authority_certificate.pem()))
 }

@@ -46,6 +46,16 @@ fn object_text(output: &Output, object: &Map<String, Value>) -> String {
         return clean(&reason.map_or_else(|| label.to_owned(), |reason| format!("{label} ({reason})")));
     }
     let name = object.get("name").and_then(Value::as_str);
+    if let (Some(name), Some(place), Some(value)) =
+        (name, object.get("sent_in").and_then(Value::as_str), object.get("value"))
+    {
+        let value = value.as_str().unwrap_or("(secret)");
+        let place = if place == "body" { String::new() } else { format!(" ({place})") };
+        return clean(&format!("{name}={value}{place}"));
+    }
+    if object.contains_key("renewable") {
+        return token_text(output, object);
+    }
     if let (Some(name), Some(Value::Object(_))) = (name, object.get("value")) {
         let sent_with = object.get("sent_with").and_then(Value::as_str).unwrap_or_default();
         return clean(&format!("{name} ({sent_with})"));
@@ -70,4 +80,25 @@ fn secret_text(output: &Output, set: bool, object: &Map<String, Value>) -> Strin
         (Some(at), None) => format!("set, saved {}", output.when(at)),
         (None, _) => "set".to_owned(),
     }
+}
+
+/// What is known of a token; the token itself is nowhere.
+fn token_text(output: &Output, token: &Map<String, Value>) -> String {
+    let text = |key: &str| token.get(key).and_then(Value::as_str).unwrap_or_default();
+    let time = |key: &str| output.when(token.get(key).unwrap_or(&Value::Null));
+    let mut parts = vec![text("type").to_owned(), format!("obtained {}", time("obtained_at"))];
+    parts.push(match text("ends_at") {
+        "" => "used until it is refused".to_owned(),
+        _ => format!("ends {}", time("ends_at")),
+    });
+    if token.get("renewable").and_then(Value::as_bool) == Some(true) {
+        parts.push("refresh token stored".to_owned());
+    }
+    if !text("refresh_ends_at").is_empty() {
+        parts.push(format!("which ends {}", time("refresh_ends_at")));
+    }
+    if !text("scope").is_empty() {
+        parts.push(format!("scope {}", text("scope")));
+    }
+    clean(&parts.join(", "))
 }

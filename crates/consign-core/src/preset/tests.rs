@@ -1,0 +1,68 @@
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::auth;
+use crate::catalog::Input;
+use crate::credential::{Draft, Mode};
+use crate::target::RemotePath;
+use crate::time::Timestamp;
+
+/// What a person replaces.
+fn filled(text: &str) -> String {
+    text.replace("{instance}", "acme").replace("{site}", "acme").replace("{cloudId}", "1324a887")
+}
+
+#[test]
+fn every_filling_is_accepted_once_secrets_and_braces_are_filled_in() {
+    for (preset, filling) in
+        PRESETS.iter().flat_map(|preset| preset.types.iter().map(move |one| (preset, one)))
+    {
+        let at = format!("{} {}", preset.kind, filling.authorization_type);
+        let entry = auth::find(filling.authorization_type).unwrap_or_else(|| panic!("{at} is no type"));
+        let mut sent = Map::new();
+        let mut put =
+            |key: &str, value: Value| assert!(sent.insert(key.to_owned(), value).is_none(), "{at} {key}");
+        put("name", preset.label.into());
+        put("protocol", "https".into());
+        put("authorization_type", entry.kind.into());
+        put("url_address", filled(filling.url_address).into());
+        put("test_path", filled(filling.test_path).into());
+        for (key, value) in filling.values {
+            put(key, filled(value).into());
+        }
+        for (key, rows) in filling.rows {
+            put(key, rows.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect());
+        }
+        let headers = filling.custom_headers.iter().map(|(name, _)| json!({ "name": name, "value": "x" }));
+        put("custom_headers", headers.collect());
+        for field in entry.fields {
+            let typed = field.input == Input::Secret || field.key == "username" || field.key == "client_id";
+            if typed {
+                put(field.key, "typed".into());
+            }
+        }
+        let draft = Draft::parse(sent, Mode::Create, Timestamp::from_millis(1_795_000_000_000));
+        assert!(draft.is_ok(), "{at}: {draft:?}");
+        for (key, hint) in filling.hints {
+            assert!(entry.fields.iter().any(|field| field.key == *key) && hint.ends_with('.'), "{at} {key}");
+        }
+        assert!(RemotePath::parse(&filled(filling.webhook_path)).is_ok(), "{at}");
+        assert_eq!(filling.webhook_method, "POST");
+    }
+}
+
+#[test]
+fn presets_and_their_types_are_told_apart() {
+    for (place, preset) in PRESETS.iter().enumerate() {
+        assert!(PRESETS[..place].iter().all(|other| other.kind != preset.kind), "{}", preset.kind);
+        for (place, filling) in preset.types.iter().enumerate() {
+            let twice = |other: &Filling| other.authorization_type == filling.authorization_type;
+            assert!(
+                !preset.types[..place].iter().any(twice),
+                "{} {}",
+                preset.kind,
+                filling.authorization_type
+            );
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `consign credential test`: each step of a connection test, what it means, and what to do.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::super::client::{Answer, Call, Client};
+use super::super::failure::{Code, Failure};
+use super::super::listing::text;
+use super::super::output::{Form, Output, Table, clean};
+use super::CREDENTIALS;
+
+/// Tests a stored credential.
+pub(super) async fn test(client: &Client<'_>, output: &Output, name: &str) -> Result<ExitCode, Failure> {
+    let answer = client.send(Call::post(&[CREDENTIALS, name, "tests"])).await?;
+    // Whoever may test may still not be allowed to look.
+    let status = match client.send(Call::get(&[CREDENTIALS, name])).await {
+        Ok(found) => text(&found.json()?, "status.code"),
+        Err(_) => String::new(),
+    };
+    show(output, &answer, name, &status)
+}
+
+/// Prints a result. A test that failed is a failure of the command, with its own code.
+fn show(output: &Output, answer: &Answer, name: &str, status: &str) -> Result<ExitCode, Failure> {
+    let result = answer.json()?;
+    let steps = result["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match output.form {
+        Form::Json => output.text(&answer.text()),
+        Form::Plain => output.table(&table(steps)),
+        Form::People => lines(steps).iter().for_each(|line| output.line(line)),
+    }
+    let message = text(&result, "message");
+    for warning in result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        output.warn(warning);
+    }
+    if let Some(details) = result["details"].as_str() {
+        output.detail(&details.lines().map(clean).collect::<Vec<_>>().join("\n"));
+    }
+    let next = next(&result, name, status);
+    if text(&result, "outcome") == "failed" {
+        let failure = Failure::new(Code::SaidNo, &message);
+        return Err(match next {
+            Some(next) => failure.and(&format!("Next: {next}")),
+            None => failure,
+        });
+    }
+    output.done(&message);
+    if let Some(next) = next {
+        output.next(&next);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command that helps, where one does.
+fn next(result: &Value, name: &str, status: &str) -> Option<String> {
+    if result["offer"].is_object() {
+        let flag = text(result, "offer.field").replace('_', "-");
+        return Some(format!("consign credential edit \"{name}\" --{flag} {}", text(result, "offer.value")));
+    }
+    match status {
+        "not_authorized" | "reconnect_needed" => Some(format!("consign credential authorize \"{name}\"")),
+        "not_proven" => Some(format!("consign credential edit \"{name}\" --test-path /…")),
+        _ => None,
+    }
+}
+
+fn table(steps: &[Value]) -> Table {
+    let mut table = Table::new(&["step", "state", "host", "ms", "fact"]);
+    for step in steps {
+        table.row(["code", "state", "host", "duration_ms", "fact"].map(|key| text(step, key)));
+    }
+    table
+}
+
+/// A line for each step that was taken: mark, name, fact, time.
+fn lines(steps: &[Value]) -> Vec<String> {
+    let shown: Vec<[String; 4]> = steps
+        .iter()
+        .map(|step| {
+            let mark = match text(step, "state").as_str() {
+                "done" => "✓",
+                "failed" => "✕",
+                _ => "–",
+            };
+            let (fact, host) = (text(step, "fact"), text(step, "host"));
+            let fact = if host.is_empty() { fact } else { format!("{host}: {fact}") };
+            let time = step["duration_ms"].as_u64().map(|ms| format!("{ms} ms")).unwrap_or_default();
+            [mark.to_owned(), text(step, "label"), clean(fact.trim_end_matches(": ")), time]
+        })
+        .collect();
+    let width = |part: usize| shown.iter().map(|step| step[part].chars().count()).max().unwrap_or(0);
+    let (labels, facts) = (width(1), width(2));
+    let line = |[mark, label, fact, time]: &[String; 4]| {
+        let line = format!("  {mark} {label:labels$}  {fact:facts$}  {time:>8}");
+        line.trim_end().to_owned()
+    };
+    shown.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn a_line_for_each_step_in_columns() {
+    let steps = [
+        json!({ "code": "name", "label": "Name found", "state": "done", "duration_ms": 12, "fact": "192.0.2.1" }),
+        json!({ "code": "token", "label": "Access token received", "state": "failed", "host": "auth.example",
+            "duration_ms": 240, "fact": "invalid_client" }),
+        json!({ "code": "request", "label": "Signed-in request", "state": "skipped", "fact": "" }),
+    ];
+    let expected = [
+        "  ✓ Name found             192.0.2.1                        12 ms",
+        "  ✕ Access token received  auth.example: invalid_client    240 ms",
+        "  – Signed-in request",
+    ];
+    assert_eq!(lines(&steps), expected);
+}
+
+#[test]
+fn the_next_command_is_the_one_that_helps() {
+    let check = |result: Value, status: &str, expected: Option<&str>| {
+        assert_eq!(next(&result, "Desk", status).as_deref(), expected, "{result} {status}");
+    };
+    let offer =
+        json!({ "offer": { "field": "authentication_information", "value": "body", "label": "Body" } });
+    let edit = "consign credential edit \"Desk\" --authentication-information body";
+    check(offer, "sign_in_refused", Some(edit));
+    check(json!({}), "reconnect_needed", Some("consign credential authorize \"Desk\""));
+    check(json!({}), "not_authorized", Some("consign credential authorize \"Desk\""));
+    check(json!({}), "not_proven", Some("consign credential edit \"Desk\" --test-path /…"));
+    check(json!({}), "working", None);
+}
