@@ -7,8 +7,8 @@ use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::{Row, damaged};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
@@ -82,13 +82,13 @@ pub struct BrokenAt(pub i64);
 /// When it cannot be written: then the change must not be made either.
 pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result<i64, StoreError> {
     // The update locks the head, so that replicas append one after the other.
-    let query = sqlx::query(
+    let head = query(
         "update audit_head set sequence = sequence + 1 where one = 1 returning sequence, link as before",
     );
-    let row = query.fetch_one(&mut *db).await?;
-    let (sequence, before) = (Row(&row).number("sequence")?, Row(&row).text("before")?);
+    let row = head.one(db).await?;
+    let (sequence, before) = (row.number("sequence")?, row.text("before")?);
     let link = entry.link(key, sequence, &before);
-    sqlx::query(
+    query(
         "insert into audit (sequence, object_id, actor_id, at, stored, link) values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(sequence)
@@ -97,9 +97,9 @@ pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result
     .bind(entry.at.millis())
     .bind(entry.stored())
     .bind(link.as_str())
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    sqlx::query("update audit_head set link = $1 where one = 1").bind(link).execute(db).await?;
+    query("update audit_head set link = $1 where one = 1").bind(link).execute(db).await?;
     Ok(sequence)
 }
 
@@ -141,8 +141,8 @@ pub async fn verify(db: &mut Db, key: &DerivedKey) -> Result<Result<Verified, Br
     let (head_sequence, head_link) = head(db).await?;
     let (mut sequence, mut link) = (0, String::new());
     loop {
-        let query = sqlx::query("select * from audit where sequence > $1 order by sequence limit $2");
-        let rows = query.bind(sequence).bind(VERIFY_ROWS).fetch_all(&mut *db).await?;
+        let query = query("select * from audit where sequence > $1 order by sequence limit $2");
+        let rows = query.bind(sequence).bind(VERIFY_ROWS).all(db).await?;
         for row in &rows {
             sequence += 1;
             match next_link(row, key, sequence, &link)? {
@@ -169,18 +169,13 @@ pub async fn verify(db: &mut Db, key: &DerivedKey) -> Result<Result<Verified, Br
 /// # Errors
 /// When the database cannot be read.
 pub async fn head(db: &mut Db) -> Result<(i64, String), StoreError> {
-    let row = sqlx::query("select sequence, link from audit_head where one = 1").fetch_one(db).await?;
-    Ok((Row(&row).number("sequence")?, Row(&row).text("link")?))
+    let row = query("select sequence, link from audit_head where one = 1").one(db).await?;
+    Ok((row.number("sequence")?, row.text("link")?))
 }
 
 /// The link of an entry; `None` when it does not follow on the one before.
-fn next_link(
-    row: &AnyRow,
-    key: &DerivedKey,
-    sequence: i64,
-    before: &str,
-) -> Result<Option<String>, StoreError> {
-    let columns = Row(row);
+fn next_link(row: &Row, key: &DerivedKey, sequence: i64, before: &str) -> Result<Option<String>, StoreError> {
+    let columns = row;
     let (stored, link) = (columns.text("stored")?, columns.text("link")?);
     let whole = columns.number("sequence")? == sequence && chain(key, sequence, before, &stored) == link;
     let Ok(record) = read(row) else { return Ok(None) };
@@ -191,10 +186,9 @@ fn next_link(
 }
 
 /// An entry is what its link authenticates, not the columns beside it.
-fn read(row: &AnyRow) -> Result<AuditRecord, StoreError> {
+fn read(row: &Row) -> Result<AuditRecord, StoreError> {
     type Parts =
         (String, i64, String, String, String, String, String, String, String, Value, String, String, String);
-    let row = Row(row);
     let (
         id,
         at,
