@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use aws_lc_rs::rand;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
+use consign_core::hex::hex;
 use consign_core::id::RequestId;
 use consign_core::time::Timestamp;
 use http::{Request, Response, StatusCode, header};
@@ -199,7 +200,7 @@ fn locks() -> anyhow::Result<Vec<Lock>> {
 fn random() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 16];
     rand::fill(&mut bytes).ok().context("the system has no randomness")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// An authority of its own, and a certificate for loopback signed by it.
