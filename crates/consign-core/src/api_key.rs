@@ -2,6 +2,7 @@
 
 use aws_lc_rs::{digest, rand};
 
+use crate::hex::hex;
 use crate::id::KeyId;
 use crate::rights::Rights;
 use crate::secret::Secret;
@@ -41,7 +42,7 @@ impl ApiKey {
 pub fn generate(id: KeyId) -> Secret {
     let mut bytes = [0_u8; 32];
     rand::fill(&mut bytes).expect("the system has randomness");
-    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = hex(&bytes);
     let body = format!("{PREFIX}{}_{secret}", short(id));
     let checksum = checksum(&body);
     Secret::new(format!("{body}{checksum}"))
@@ -87,11 +88,7 @@ pub fn parse(text: &str) -> Result<(KeyId, String), NotAKey> {
 
 /// SHA-256 in hex: what is stored of a key or a session token of 256 random bits.
 pub fn hash(text: &str) -> String {
-    digest::digest(&digest::SHA256, text.as_bytes())
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
 fn checksum(body: &str) -> String {

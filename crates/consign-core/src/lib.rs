@@ -7,6 +7,7 @@
 //!
 //! Modules stand in reading order.
 
+pub mod hex;
 pub mod id;
 pub mod time;
 

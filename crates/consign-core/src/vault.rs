@@ -12,6 +12,7 @@ use aws_lc_rs::{digest, hmac, rand};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use zeroize::Zeroizing;
 
+use crate::hex::hex;
 use crate::secret::Secret;
 use crate::target::Binding;
 
@@ -289,7 +290,7 @@ impl DerivedKey {
 
     /// HMAC-SHA256 over bytes, as lower-case hex.
     pub fn authenticate(&self, bytes: &[u8]) -> String {
-        hmac::sign(&self.authenticate, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(hmac::sign(&self.authenticate, bytes).as_ref())
     }
 }
 

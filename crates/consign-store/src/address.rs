@@ -3,10 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use sqlx::any::AnyConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 
-/// Enough for every statement of this program, so that each is prepared once per connection.
-const STATEMENTS_PREPARED_MAX: &str = "256";
+use crate::StoreError;
 
 /// Where the rows are. `Display` and `Debug` hide the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,8 +38,9 @@ impl DatabaseUrl {
             return Ok(Self::sqlite(Path::new(path)));
         }
         let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let options: AnyConnectOptions = text.parse().map_err(|_| BadAddress)?;
-        if !is_postgres || options.database_url.host_str().is_none_or(str::is_empty) {
+        let (_, host, _) = parts(text);
+        let readable = text.parse::<PgConnectOptions>().is_ok();
+        if !is_postgres || !readable || host.is_empty() || host.starts_with(':') {
             return Err(BadAddress);
         }
         Ok(Self(Kind::Postgres(text.to_owned())))
@@ -59,16 +59,22 @@ impl DatabaseUrl {
         }
     }
 
-    /// The address for the driver, with room for all prepared statements.
-    pub(crate) fn postgres_address(&self) -> String {
+    /// The address for the driver of PostgreSQL.
+    pub(crate) fn postgres_options(&self) -> Result<PgConnectOptions, StoreError> {
         match &self.0 {
-            Kind::Sqlite(_) => String::new(),
-            Kind::Postgres(text) => {
-                let joint = if text.contains('?') { '&' } else { '?' };
-                format!("{text}{joint}statement-cache-capacity={STATEMENTS_PREPARED_MAX}")
-            }
+            Kind::Sqlite(_) => Ok(PgConnectOptions::new()),
+            Kind::Postgres(text) => Ok(text.parse()?),
         }
     }
+}
+
+/// The user, the host with its port, and the path of an address of PostgreSQL: all that may be shown of it.
+fn parts(text: &str) -> (&str, &str, &str) {
+    let text = text.split_once("://").map_or("", |(_, rest)| rest);
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+    let (sign_in, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    (sign_in.split(':').next().unwrap_or_default(), host, path)
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -76,12 +82,9 @@ impl fmt::Display for DatabaseUrl {
         match &self.0 {
             Kind::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Kind::Postgres(text) => {
-                let Ok(options) = text.parse::<AnyConnectOptions>() else { return f.write_str("postgres:") };
-                let url = options.database_url;
-                let user =
-                    if url.username().is_empty() { String::new() } else { format!("{}@", url.username()) };
-                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-                write!(f, "postgres://{user}{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+                let (user, host, path) = parts(text);
+                let at = if user.is_empty() { "" } else { "@" };
+                write!(f, "postgres://{user}{at}{host}{path}")
             }
         }
     }

@@ -4,8 +4,8 @@ use consign_core::api_key::ApiKey;
 use consign_core::id::KeyId;
 use consign_core::rights::Rights;
 use consign_core::time::Timestamp;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::{Row, millis};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError, installation};
@@ -15,7 +15,7 @@ use crate::{Db, Listed, Page, StoreError, installation};
 /// # Errors
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, key: &ApiKey) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into api_key (id, name, rights, hash, ends_at, last_used_at, created_at)
          values ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -26,7 +26,7 @@ pub async fn insert(db: &mut Db, key: &ApiKey) -> Result<(), StoreError> {
     .bind(millis(key.ends_at))
     .bind(millis(key.last_used_at))
     .bind(key.created_at.millis())
-    .execute(&mut *db)
+    .execute(db)
     .await?;
     installation::bump(db).await
 }
@@ -36,8 +36,8 @@ pub async fn insert(db: &mut Db, key: &ApiKey) -> Result<(), StoreError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn find(db: &mut Db, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
-    let query = sqlx::query("select * from api_key where id = $1").bind(id.to_string());
-    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    let query = query("select * from api_key where id = $1").bind(id.to_string());
+    query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// Every key, for checking requests.
@@ -45,7 +45,7 @@ pub async fn find(db: &mut Db, id: KeyId) -> Result<Option<ApiKey>, StoreError> 
 /// # Errors
 /// When the database cannot be read.
 pub async fn all(db: &mut Db) -> Result<Vec<ApiKey>, StoreError> {
-    sqlx::query("select * from api_key order by id").fetch_all(db).await?.iter().map(read).collect()
+    query("select * from api_key order by id").all(db).await?.iter().map(read).collect()
 }
 
 /// A page of keys, newest first.
@@ -65,8 +65,8 @@ pub async fn list(db: &mut Db, page: &Page) -> Result<Listed<ApiKey>, StoreError
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete(db: &mut Db, id: KeyId) -> Result<bool, StoreError> {
-    let query = sqlx::query("delete from api_key where id = $1").bind(id.to_string());
-    let deleted = query.execute(&mut *db).await?.rows_affected() == 1;
+    let query = query("delete from api_key where id = $1").bind(id.to_string());
+    let deleted = query.execute(db).await? == 1;
     installation::bump(db).await?;
     Ok(deleted)
 }
@@ -76,13 +76,12 @@ pub async fn delete(db: &mut Db, id: KeyId) -> Result<bool, StoreError> {
 /// # Errors
 /// When the database cannot be written.
 pub async fn mark_used(db: &mut Db, id: KeyId, now: Timestamp) -> Result<(), StoreError> {
-    let query = sqlx::query("update api_key set last_used_at = $1 where id = $2");
+    let query = query("update api_key set last_used_at = $1 where id = $2");
     query.bind(now.millis()).bind(id.to_string()).execute(db).await?;
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<ApiKey, StoreError> {
-    let row = Row(row);
+fn read(row: &Row) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: row.id("id")?,
         name: row.text("name")?,

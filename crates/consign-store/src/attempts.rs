@@ -2,8 +2,8 @@
 
 use consign_core::id::{AttemptId, ConnectorId, DeliveryId};
 use consign_core::time::Timestamp;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::Row;
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
@@ -80,8 +80,8 @@ pub(crate) async fn insert(db: &mut Db, attempts: &[&Attempt]) -> Result<(), Sto
 /// # Errors
 /// When the database cannot be read.
 pub async fn of_delivery(db: &mut Db, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
-    let query = sqlx::query("select * from attempt where delivery_id = $1 order by id");
-    query.bind(delivery.to_string()).fetch_all(db).await?.iter().map(read).collect()
+    let query = query("select * from attempt where delivery_id = $1 order by id");
+    query.bind(delivery.to_string()).all(db).await?.iter().map(read).collect()
 }
 
 /// Since when the attempts of a delivery have had this outcome and no other; `None` when the last one had another.
@@ -93,20 +93,19 @@ pub async fn outcome_since(
     delivery: DeliveryId,
     outcome: &str,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "select min(started_at) as since from attempt where delivery_id = $1 and outcome = $2
            and id > (select coalesce(max(id), '') from attempt where delivery_id = $1 and outcome <> $2)",
     );
-    let row = query.bind(delivery.to_string()).bind(outcome).fetch_one(db).await?;
-    Row(&row).optional_time("since")
+    let row = query.bind(delivery.to_string()).bind(outcome).one(db).await?;
+    row.optional_time("since")
 }
 
 fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn read(row: &AnyRow) -> Result<Attempt, StoreError> {
-    let row = Row(row);
+fn read(row: &Row) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         id: row.id("id")?,
         delivery: row.id("delivery_id")?,

@@ -7,8 +7,8 @@ use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::{Row, damaged};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
@@ -82,13 +82,13 @@ pub struct BrokenAt(pub i64);
 /// When it cannot be written: then the change must not be made either.
 pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result<i64, StoreError> {
     // The update locks the head, so that replicas append one after the other.
-    let query = sqlx::query(
+    let next = query(
         "update audit_head set sequence = sequence + 1 where one = 1 returning sequence, link as before",
     );
-    let row = query.fetch_one(&mut *db).await?;
-    let (sequence, before) = (Row(&row).number("sequence")?, Row(&row).text("before")?);
+    let row = next.one(db).await?;
+    let (sequence, before) = (row.number("sequence")?, row.text("before")?);
     let link = entry.link(key, sequence, &before);
-    sqlx::query(
+    query(
         "insert into audit (sequence, object_id, actor_id, at, stored, link) values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(sequence)
@@ -97,9 +97,9 @@ pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result
     .bind(entry.at.millis())
     .bind(entry.stored())
     .bind(link.as_str())
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    sqlx::query("update audit_head set link = $1 where one = 1").bind(link).execute(db).await?;
+    query("update audit_head set link = $1 where one = 1").bind(link).execute(db).await?;
     Ok(sequence)
 }
 
@@ -155,10 +155,10 @@ pub async fn verify(db: &mut Db, key: &DerivedKey) -> Result<Result<Verified, Br
 /// When the database cannot be read. A broken chain is noted in the ledger.
 pub async fn follow(db: &mut Db, key: &DerivedKey, ledger: &mut Ledger) -> Result<(), StoreError> {
     loop {
-        let query = sqlx::query("select * from audit where sequence > $1 order by sequence limit $2");
-        let rows = query.bind(ledger.sequence()).bind(VERIFY_ROWS).fetch_all(&mut *db).await?;
+        let query = query("select * from audit where sequence > $1 order by sequence limit $2");
+        let rows = query.bind(ledger.sequence()).bind(VERIFY_ROWS).all(db).await?;
         for row in &rows {
-            let columns = Row(row);
+            let columns = row;
             let (stored, link) = (columns.text("stored")?, columns.text("link")?);
             ledger.follow(key, columns.number("sequence")?, &stored, link, agreeing(row)?);
         }
@@ -173,7 +173,7 @@ pub async fn follow(db: &mut Db, key: &DerivedKey, ledger: &mut Ledger) -> Resul
 /// # Errors
 /// When the database cannot be written.
 pub async fn mend_head(db: &mut Db) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "update audit_head set sequence = coalesce((select max(sequence) from audit), 0),
            link = coalesce((select link from audit order by sequence desc limit 1), '') where one = 1",
     )
@@ -187,8 +187,8 @@ pub async fn mend_head(db: &mut Db) -> Result<(), StoreError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn link_at(db: &mut Db, sequence: i64) -> Result<Option<String>, StoreError> {
-    let query = sqlx::query("select link from audit where sequence = $1").bind(sequence);
-    query.fetch_optional(db).await?.map(|row| Row(&row).text("link")).transpose()
+    let query = query("select link from audit where sequence = $1").bind(sequence);
+    query.optional(db).await?.map(|row| row.text("link")).transpose()
 }
 
 /// The sequence and link of the newest entry: to be kept outside the database too, because whoever rolls
@@ -197,13 +197,13 @@ pub async fn link_at(db: &mut Db, sequence: i64) -> Result<Option<String>, Store
 /// # Errors
 /// When the database cannot be read.
 pub async fn head(db: &mut Db) -> Result<(i64, String), StoreError> {
-    let row = sqlx::query("select sequence, link from audit_head where one = 1").fetch_one(db).await?;
-    Ok((Row(&row).number("sequence")?, Row(&row).text("link")?))
+    let row = query("select sequence, link from audit_head where one = 1").one(db).await?;
+    Ok((row.number("sequence")?, row.text("link")?))
 }
 
 /// What an entry says of protected rows; `None` when it is no entry, or the columns beside it say something else.
-fn agreeing(row: &AnyRow) -> Result<Option<Rows>, StoreError> {
-    let columns = Row(row);
+fn agreeing(row: &Row) -> Result<Option<Rows>, StoreError> {
+    let columns = row;
     let Ok((record, rows)) = read_all(row) else { return Ok(None) };
     let agrees = record.object_id == columns.text("object_id")?
         && record.actor_id == columns.text("actor_id")?
@@ -212,11 +212,11 @@ fn agreeing(row: &AnyRow) -> Result<Option<Rows>, StoreError> {
 }
 
 /// An entry is what its link authenticates, not the columns beside it.
-fn read(row: &AnyRow) -> Result<AuditRecord, StoreError> {
+fn read(row: &Row) -> Result<AuditRecord, StoreError> {
     Ok(read_all(row)?.0)
 }
 
-fn read_all(row: &AnyRow) -> Result<(AuditRecord, Rows), StoreError> {
+fn read_all(row: &Row) -> Result<(AuditRecord, Rows), StoreError> {
     type Parts = (
         String,
         i64,
@@ -233,7 +233,6 @@ fn read_all(row: &AnyRow) -> Result<(AuditRecord, Rows), StoreError> {
         String,
         Rows,
     );
-    let row = Row(row);
     let (
         id,
         at,

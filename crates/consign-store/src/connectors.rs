@@ -7,9 +7,9 @@ use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::name::Name;
 use consign_core::time::Timestamp;
 use serde_json::Value;
-use sqlx::any::AnyRow;
 
-use crate::row::{Query, Row, anywhere, damaged, millis};
+use crate::db::{Query, query};
+use crate::row::{Row, anywhere, damaged, millis};
 use crate::statement::{Statement, chunks};
 use crate::{Db, Listed, Page, StoreError, installation};
 
@@ -45,14 +45,14 @@ pub struct Counts {
 /// # Errors
 /// `NotUnique` when its name is taken.
 pub async fn insert(db: &mut Db, connector: &Connector) -> Result<(), StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "insert into connector (name, name_key, description, kind, credential_id, lost_credential, settings,
            in_flight_max, state, state_reason, state_since, closed_until, failing_since, updated_at, revision,
            id, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     );
     let query = bind_saved(query, connector);
-    query.bind(connector.id.to_string()).bind(connector.created_at.millis()).execute(&mut *db).await?;
+    query.bind(connector.id.to_string()).bind(connector.created_at.millis()).execute(db).await?;
     installation::bump(db).await
 }
 
@@ -61,14 +61,14 @@ pub async fn insert(db: &mut Db, connector: &Connector) -> Result<(), StoreError
 /// # Errors
 /// `NotUnique` when its name is taken.
 pub async fn update(db: &mut Db, connector: &Connector, expected_revision: i64) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update connector set name = $1, name_key = $2, description = $3, kind = $4, credential_id = $5,
            lost_credential = $6, settings = $7, in_flight_max = $8, state = $9, state_reason = $10,
            state_since = $11, closed_until = $12, failing_since = $13, updated_at = $14, revision = $15
          where id = $16 and revision = $17",
     );
     let query = bind_saved(query, connector).bind(connector.id.to_string()).bind(expected_revision);
-    let updated = query.execute(&mut *db).await?.rows_affected() == 1;
+    let updated = query.execute(db).await? == 1;
     if updated {
         installation::bump(db).await?;
     }
@@ -76,7 +76,7 @@ pub async fn update(db: &mut Db, connector: &Connector, expected_revision: i64) 
 }
 
 /// The columns that a save writes, in the order of both statements above.
-fn bind_saved<'q>(query: Query<'q>, connector: &Connector) -> Query<'q> {
+fn bind_saved(query: Query<&'static str>, connector: &Connector) -> Query<&'static str> {
     query
         .bind(connector.name.as_str())
         .bind(connector.name.key())
@@ -100,8 +100,8 @@ fn bind_saved<'q>(query: Query<'q>, connector: &Connector) -> Query<'q> {
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete(db: &mut Db, id: ConnectorId) -> Result<bool, StoreError> {
-    let query = sqlx::query("delete from connector where id = $1").bind(id.to_string());
-    let deleted = query.execute(&mut *db).await?.rows_affected() == 1;
+    let query = query("delete from connector where id = $1").bind(id.to_string());
+    let deleted = query.execute(db).await? == 1;
     installation::bump(db).await?;
     Ok(deleted)
 }
@@ -111,8 +111,8 @@ pub async fn delete(db: &mut Db, id: ConnectorId) -> Result<bool, StoreError> {
 /// # Errors
 /// `Damaged` when a newer program stored a setting that this one does not know.
 pub async fn find(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, StoreError> {
-    let query = sqlx::query("select * from connector where id = $1").bind(id.to_string());
-    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    let query = query("select * from connector where id = $1").bind(id.to_string());
+    query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// A connector by its name, without regard to case.
@@ -120,8 +120,8 @@ pub async fn find(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, Sto
 /// # Errors
 /// As [`find`].
 pub async fn find_by_name(db: &mut Db, name: &Name) -> Result<Option<Connector>, StoreError> {
-    let query = sqlx::query("select * from connector where name_key = $1").bind(name.key());
-    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    let query = query("select * from connector where name_key = $1").bind(name.key());
+    query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// Every connector, for matching events.
@@ -129,7 +129,7 @@ pub async fn find_by_name(db: &mut Db, name: &Name) -> Result<Option<Connector>,
 /// # Errors
 /// As [`find`].
 pub async fn all(db: &mut Db) -> Result<Vec<Connector>, StoreError> {
-    let rows = sqlx::query("select * from connector order by id").fetch_all(db).await?;
+    let rows = query("select * from connector order by id").all(db).await?;
     rows.iter().map(read).collect()
 }
 
@@ -138,8 +138,8 @@ pub async fn all(db: &mut Db) -> Result<Vec<Connector>, StoreError> {
 /// # Errors
 /// As [`find`].
 pub async fn by_credential(db: &mut Db, credential: CredentialId) -> Result<Vec<Connector>, StoreError> {
-    let query = sqlx::query("select * from connector where credential_id = $1 order by name_key, id");
-    query.bind(credential.to_string()).fetch_all(db).await?.iter().map(read).collect()
+    let query = query("select * from connector where credential_id = $1 order by name_key, id");
+    query.bind(credential.to_string()).all(db).await?.iter().map(read).collect()
 }
 
 /// A page of connectors, by name.
@@ -192,13 +192,13 @@ pub async fn set_state(
     reason: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update connector set state = $1, state_reason = $2, state_since = $3
          where id = $4 and state <> $1 and state = coalesce($5, state)",
     );
     let query = query.bind(to.stored()).bind(reason).bind(now.millis()).bind(id.to_string());
     let query = query.bind(from.map(ConnectorState::stored));
-    let changed = query.execute(&mut *db).await?.rows_affected() == 1;
+    let changed = query.execute(db).await? == 1;
     if changed {
         installation::bump(db).await?;
     }
@@ -216,12 +216,12 @@ pub async fn hold_by_credential(
     reason: &str,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update connector set state = $1, state_reason = $2, state_since = $3
          where credential_id = $4 and state = 'active'",
     );
     let query = query.bind(ConnectorState::Held(held_by).stored()).bind(reason).bind(now.millis());
-    let held = query.bind(credential.to_string()).execute(&mut *db).await?.rows_affected();
+    let held = query.bind(credential.to_string()).execute(db).await?;
     if held > 0 {
         installation::bump(db).await?;
     }
@@ -237,14 +237,14 @@ pub async fn release_by_credential(
     credential: CredentialId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update connector set state = 'active', state_reason = '', state_since = $1
          where credential_id = $2
            and state in ('held_sign_in_refused', 'held_not_authorized', 'held_reconnect_needed',
              'held_credential_locked', 'held_destination_blocked')",
     );
     let query = query.bind(now.millis()).bind(credential.to_string());
-    let released = query.execute(&mut *db).await?.rows_affected();
+    let released = query.execute(db).await?;
     if released > 0 {
         installation::bump(db).await?;
     }
@@ -262,15 +262,15 @@ pub async fn lose_credential(
     name: &Name,
     now: Timestamp,
 ) -> Result<Vec<(ConnectorId, String)>, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update connector set credential_id = null, lost_credential = $1, state_reason = '', state_since = $2,
            state = case when state = 'paused' then state else 'credential_missing' end
          where credential_id = $3 returning id, name",
     );
     let query = query.bind(name.as_str()).bind(now.millis()).bind(credential.to_string());
-    let rows = query.fetch_all(&mut *db).await?;
+    let rows = query.all(db).await?;
     installation::bump(db).await?;
-    rows.iter().map(|row| Ok((Row(row).id("id")?, Row(row).text("name")?))).collect()
+    rows.iter().map(|row| Ok((row.id("id")?, row.text("name")?))).collect()
 }
 
 /// Sends nothing before a time; an earlier time than the one that is set changes nothing.
@@ -278,7 +278,7 @@ pub async fn lose_credential(
 /// # Errors
 /// When the database cannot be written.
 pub async fn close_until(db: &mut Db, id: ConnectorId, until: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("update connector set closed_until = $1 where id = $2 and coalesce(closed_until, 0) < $1")
+    query("update connector set closed_until = $1 where id = $2 and coalesce(closed_until, 0) < $1")
         .bind(until.millis())
         .bind(id.to_string())
         .execute(db)
@@ -291,8 +291,8 @@ pub async fn close_until(db: &mut Db, id: ConnectorId, until: Timestamp) -> Resu
 /// # Errors
 /// When the database cannot be written.
 pub async fn reopen(db: &mut Db, id: ConnectorId) -> Result<(), StoreError> {
-    let query = sqlx::query("update connector set closed_until = null, failing_since = null where id = $1");
-    query.bind(id.to_string()).execute(&mut *db).await?;
+    let query = query("update connector set closed_until = null, failing_since = null where id = $1");
+    query.bind(id.to_string()).execute(db).await?;
     installation::bump(db).await
 }
 
@@ -305,7 +305,7 @@ pub async fn set_failing_since(
     id: ConnectorId,
     since: Option<Timestamp>,
 ) -> Result<(), StoreError> {
-    let query = sqlx::query("update connector set failing_since = $1 where id = $2");
+    let query = query("update connector set failing_since = $1 where id = $2");
     query.bind(millis(since)).bind(id.to_string()).execute(db).await?;
     Ok(())
 }
@@ -340,7 +340,6 @@ pub async fn counts_24h(
         });
         statement.push(") as v");
         for row in statement.all(db).await? {
-            let row = Row(&row);
             let found = Counts {
                 delivered: row.count("delivered")?,
                 failed: row.count("failed")?,
@@ -355,16 +354,15 @@ pub async fn counts_24h(
 
 /// What is held on its own account, by connector: few, so that they are counted in one go.
 async fn held_counts(db: &mut Db) -> Result<HashMap<ConnectorId, u64>, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "select connector_id, count(*) as held from delivery
          where state = 'held' and state <> 'delivered' group by connector_id",
     );
-    let rows = query.fetch_all(db).await?;
-    rows.iter().map(|row| Ok((Row(row).id("connector_id")?, Row(row).count("held")?))).collect()
+    let rows = query.all(db).await?;
+    rows.iter().map(|row| Ok((row.id("connector_id")?, row.count("held")?))).collect()
 }
 
-fn read(row: &AnyRow) -> Result<Connector, StoreError> {
-    let row = Row(row);
+fn read(row: &Row) -> Result<Connector, StoreError> {
     Ok(Connector {
         id: row.id("id")?,
         name: Name::from_stored(row.text("name")?),
@@ -383,7 +381,7 @@ fn read(row: &AnyRow) -> Result<Connector, StoreError> {
     })
 }
 
-fn read_webhook(row: Row<'_>) -> Result<Webhook, StoreError> {
+fn read_webhook(row: &Row) -> Result<Webhook, StoreError> {
     let kind = row.text("kind")?;
     if kind != WEBHOOK {
         return Err(StoreError::Damaged(format!("unknown connector kind {kind}")));

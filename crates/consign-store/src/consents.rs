@@ -3,7 +3,7 @@
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
 
-use crate::row::Row;
+use crate::db::query;
 use crate::{Db, StoreError};
 
 /// Someone on the way to a tool and back. Each is good for one return.
@@ -36,7 +36,7 @@ impl std::fmt::Debug for PendingConsent {
 /// # Errors
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, pending: &PendingConsent) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into consent (state_hash, credential_id, credential_revision, session_hash, redirect_url,
            sealed_verifier, created_at)
          values ($1, $2, $3, $4, $5, $6, $7)",
@@ -58,9 +58,8 @@ pub async fn insert(db: &mut Db, pending: &PendingConsent) -> Result<(), StoreEr
 /// # Errors
 /// When the database cannot be written.
 pub async fn take(db: &mut Db, state_hash: &str) -> Result<Option<PendingConsent>, StoreError> {
-    let query = sqlx::query("delete from consent where state_hash = $1 returning *").bind(state_hash);
-    let Some(row) = query.fetch_optional(db).await? else { return Ok(None) };
-    let row = Row(&row);
+    let query = query("delete from consent where state_hash = $1 returning *").bind(state_hash);
+    let Some(row) = query.optional(db).await? else { return Ok(None) };
     Ok(Some(PendingConsent {
         state_hash: row.text("state_hash")?,
         credential: row.id("credential_id")?,
@@ -77,6 +76,6 @@ pub async fn take(db: &mut Db, state_hash: &str) -> Result<Option<PendingConsent
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_before(db: &mut Db, time: Timestamp) -> Result<u64, StoreError> {
-    let query = sqlx::query("delete from consent where created_at < $1").bind(time.millis());
-    Ok(query.execute(db).await?.rows_affected())
+    let query = query("delete from consent where created_at < $1").bind(time.millis());
+    query.execute(db).await
 }

@@ -3,6 +3,7 @@
 use consign_core::id::{CredentialId, TestId};
 use consign_core::time::Timestamp;
 
+use crate::db::query;
 use crate::row::Row;
 use crate::{Db, StoreError};
 
@@ -29,7 +30,7 @@ pub struct FinishedTest {
 /// # Errors
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, credential: CredentialId, test: &FinishedTest) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into credential_test (id, credential_id, at, tested_by, outcome, result)
          values ($1, $2, $3, $4, $5, $6)",
     )
@@ -39,9 +40,9 @@ pub async fn insert(db: &mut Db, credential: CredentialId, test: &FinishedTest) 
     .bind(test.by.as_str())
     .bind(test.outcome.as_str())
     .bind(test.result.as_str())
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    sqlx::query(
+    query(
         "delete from credential_test where credential_id = $1 and id not in (
            select id from credential_test where credential_id = $1 order by id desc limit $2)",
     )
@@ -57,12 +58,11 @@ pub async fn insert(db: &mut Db, credential: CredentialId, test: &FinishedTest) 
 /// # Errors
 /// When the database cannot be read.
 pub async fn list(db: &mut Db, credential: CredentialId) -> Result<Vec<FinishedTest>, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "select id, at, tested_by, outcome, result from credential_test where credential_id = $1 order by id desc",
     );
-    let rows = query.bind(credential.to_string()).fetch_all(db).await?;
-    let test = |row| {
-        let row = Row(row);
+    let rows = query.bind(credential.to_string()).all(db).await?;
+    let test = |row: &Row| {
         Ok(FinishedTest {
             id: row.id("id")?,
             at: row.time("at")?,

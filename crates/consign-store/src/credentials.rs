@@ -11,9 +11,9 @@ use consign_core::name::Name;
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Sealed;
-use sqlx::any::AnyRow;
 
-use crate::row::{Query, Row, damaged, json_text, millis};
+use crate::db::{Query, query};
+use crate::row::{Row, damaged, json_text, millis};
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError, installation};
 
@@ -29,14 +29,14 @@ const ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
 /// # Errors
 /// `NotUnique` when its name is taken.
 pub async fn insert(db: &mut Db, credential: &Credential) -> Result<(), StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "insert into credential (name, name_key, origin, authorization_type, plain, custom_headers, ends_on,
            labels, max_concurrency, max_per_second, seen_code, seen_reason, seen_since, last_used_at,
            updated_at, revision, test_path, id, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     );
     let query = bind_saved(query, credential);
-    query.bind(credential.id.to_string()).bind(credential.created_at.millis()).execute(&mut *db).await?;
+    query.bind(credential.id.to_string()).bind(credential.created_at.millis()).execute(db).await?;
     insert_secrets(db, credential).await?;
     installation::bump(db).await
 }
@@ -50,7 +50,7 @@ pub async fn update(
     credential: &Credential,
     expected_revision: i64,
 ) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update credential set name = $1, name_key = $2, origin = $3, authorization_type = $4, plain = $5,
            custom_headers = $6, ends_on = $7, labels = $8, max_concurrency = $9, max_per_second = $10,
            seen_code = $11, seen_reason = $12, seen_since = $13, last_used_at = $14, updated_at = $15,
@@ -58,7 +58,7 @@ pub async fn update(
          where id = $18 and revision = $19",
     );
     let query = bind_saved(query, credential).bind(credential.id.to_string()).bind(expected_revision);
-    if query.execute(&mut *db).await?.rows_affected() == 0 {
+    if query.execute(db).await? == 0 {
         return Ok(false);
     }
     delete_secrets(db, credential.id).await?;
@@ -68,7 +68,7 @@ pub async fn update(
 }
 
 /// The columns that a save writes, in the order of both statements above.
-fn bind_saved<'q>(query: Query<'q>, credential: &Credential) -> Query<'q> {
+fn bind_saved(query: Query<&'static str>, credential: &Credential) -> Query<&'static str> {
     query
         .bind(credential.name.as_str())
         .bind(credential.name.key())
@@ -95,14 +95,14 @@ fn bind_saved<'q>(query: Query<'q>, credential: &Credential) -> Query<'q> {
 /// When the database cannot be written.
 pub async fn delete(db: &mut Db, id: CredentialId) -> Result<bool, StoreError> {
     delete_secrets(db, id).await?;
-    let query = sqlx::query("delete from credential where id = $1").bind(id.to_string());
-    let deleted = query.execute(&mut *db).await?.rows_affected() == 1;
+    let query = query("delete from credential where id = $1").bind(id.to_string());
+    let deleted = query.execute(db).await? == 1;
     installation::bump(db).await?;
     Ok(deleted)
 }
 
 async fn delete_secrets(db: &mut Db, id: CredentialId) -> Result<(), StoreError> {
-    let query = sqlx::query("delete from credential_secret where credential_id = $1").bind(id.to_string());
+    let query = query("delete from credential_secret where credential_id = $1").bind(id.to_string());
     query.execute(db).await?;
     Ok(())
 }
@@ -130,8 +130,8 @@ async fn insert_secrets(db: &mut Db, credential: &Credential) -> Result<(), Stor
 /// # Errors
 /// `Damaged` when a newer program stored a word that this one does not know.
 pub async fn find(db: &mut Db, id: CredentialId) -> Result<Option<Credential>, StoreError> {
-    let query = sqlx::query("select * from credential where id = $1").bind(id.to_string());
-    match query.fetch_optional(&mut *db).await? {
+    let query = query("select * from credential where id = $1").bind(id.to_string());
+    match query.optional(db).await? {
         Some(row) => Ok(with_secrets(db, vec![row]).await?.pop()),
         None => Ok(None),
     }
@@ -142,8 +142,8 @@ pub async fn find(db: &mut Db, id: CredentialId) -> Result<Option<Credential>, S
 /// # Errors
 /// As [`find`].
 pub async fn find_by_name(db: &mut Db, name: &Name) -> Result<Option<Credential>, StoreError> {
-    let query = sqlx::query("select * from credential where name_key = $1").bind(name.key());
-    match query.fetch_optional(&mut *db).await? {
+    let query = query("select * from credential where name_key = $1").bind(name.key());
+    match query.optional(db).await? {
         Some(row) => Ok(with_secrets(db, vec![row]).await?.pop()),
         None => Ok(None),
     }
@@ -154,7 +154,7 @@ pub async fn find_by_name(db: &mut Db, name: &Name) -> Result<Option<Credential>
 /// # Errors
 /// As [`find`].
 pub async fn all(db: &mut Db) -> Result<Vec<Credential>, StoreError> {
-    let rows = sqlx::query("select * from credential order by id").fetch_all(&mut *db).await?;
+    let rows = query("select * from credential order by id").all(db).await?;
     with_secrets(db, rows).await
 }
 
@@ -169,12 +169,11 @@ pub async fn set_seen(
     revision: i64,
     seen: &Status,
 ) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update credential set seen_code = $1, seen_reason = $2, seen_since = $3 where id = $4 and revision = $5",
     );
     let query = query.bind(seen.code.kind()).bind(seen.reason.as_str()).bind(seen.since.millis());
-    let done = query.bind(id.to_string()).bind(revision).execute(db).await?;
-    Ok(done.rows_affected() == 1)
+    Ok(query.bind(id.to_string()).bind(revision).execute(db).await? == 1)
 }
 
 /// Keeps the time of the last request that the tool let in.
@@ -182,7 +181,7 @@ pub async fn set_seen(
 /// # Errors
 /// When the database cannot be written.
 pub async fn mark_used(db: &mut Db, id: CredentialId, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("update credential set last_used_at = $1 where id = $2 and coalesce(last_used_at, 0) < $1")
+    query("update credential set last_used_at = $1 where id = $2 and coalesce(last_used_at, 0) < $1")
         .bind(now.millis())
         .bind(id.to_string())
         .execute(db)
@@ -207,13 +206,13 @@ pub async fn usage_counts(
         statement.list(chunk.iter().map(ToString::to_string));
         statement.push(") group by credential_id");
         for row in statement.all(db).await? {
-            counts.insert(Row(&row).id("credential_id")?, Row(&row).count("used_by")?);
+            counts.insert(row.id("credential_id")?, row.count("used_by")?);
         }
     }
     Ok(counts)
 }
 
-async fn with_secrets(db: &mut Db, rows: Vec<AnyRow>) -> Result<Vec<Credential>, StoreError> {
+async fn with_secrets(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Credential>, StoreError> {
     let mut credentials = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let mut places: HashMap<String, usize> = HashMap::new();
     let ids: Vec<String> = credentials.iter().map(|credential| credential.id.to_string()).collect();
@@ -223,7 +222,6 @@ async fn with_secrets(db: &mut Db, rows: Vec<AnyRow>) -> Result<Vec<Credential>,
         statement.list(chunk.iter().map(String::as_str));
         statement.push(")");
         for row in statement.all(db).await? {
-            let row = Row(&row);
             let secret = StoredSecret {
                 sealed: Sealed::from_stored(row.text("sealed")?),
                 generation: row.number("generation")?,
@@ -237,8 +235,7 @@ async fn with_secrets(db: &mut Db, rows: Vec<AnyRow>) -> Result<Vec<Credential>,
     Ok(credentials)
 }
 
-fn read(row: &AnyRow) -> Result<Credential, StoreError> {
-    let row = Row(row);
+fn read(row: &Row) -> Result<Credential, StoreError> {
     let authorization_type = stored_type(&row.text("authorization_type")?)
         .map_err(|word| StoreError::Damaged(format!("unknown authorization type {word}")))?;
     let origin =
@@ -276,7 +273,7 @@ fn headers_text(headers: &[CustomHeader]) -> String {
     json_text(&pairs)
 }
 
-fn read_headers(row: Row<'_>) -> Result<Vec<CustomHeader>, StoreError> {
+fn read_headers(row: &Row) -> Result<Vec<CustomHeader>, StoreError> {
     let pairs: Vec<(String, String)> = row.json("custom_headers")?;
     let header = |(name, word): (String, String)| {
         let sent_with = SentWith::find(&word).ok_or_else(|| damaged("custom_headers"))?;

@@ -4,8 +4,8 @@ use consign_core::connector::ConnectorState;
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::time::Timestamp;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::Row;
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
@@ -155,7 +155,7 @@ pub async fn find(db: &mut Db, id: DeliveryId) -> Result<Option<Delivery>, Store
         delivery_columns!(),
         " from delivery d left join connector c on c.id = d.connector_id where d.id = $1"
     );
-    sqlx::query(text).bind(id.to_string()).fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    query(text).bind(id.to_string()).optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// All deliveries of an event, oldest first.
@@ -168,11 +168,10 @@ pub async fn of_event(db: &mut Db, event: EventId) -> Result<Vec<Delivery>, Stor
         delivery_columns!(),
         " from delivery d left join connector c on c.id = d.connector_id where d.event_id = $1 order by d.id"
     );
-    sqlx::query(text).bind(event.to_string()).fetch_all(db).await?.iter().map(read).collect()
+    query(text).bind(event.to_string()).all(db).await?.iter().map(read).collect()
 }
 
-fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
-    let row = Row(row);
+fn read(row: &Row) -> Result<Delivery, StoreError> {
     Ok(Delivery {
         id: row.id("id")?,
         event: row.id("event_id")?,

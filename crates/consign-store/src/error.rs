@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 use sqlx::error::{DatabaseError, ErrorKind};
 
 /// Unique constraints: the name of the index, its columns as SQLite lists them, and what is unique in words.
@@ -56,8 +57,8 @@ pub enum StoreError {
     #[error("not a cursor of this list")]
     BadCursor,
     /// The database refused a statement.
-    #[error("the database refused a statement: {}", Shown(.0))]
-    Database(sqlx::Error),
+    #[error("the database refused a statement: {0}")]
+    Database(String),
 }
 
 impl fmt::Debug for StoreError {
@@ -66,45 +67,59 @@ impl fmt::Debug for StoreError {
     }
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let Some(code) = error.sqlite_error().map(|refusal| refusal.extended_code) else {
+            return Self::Database("the driver failed".to_owned());
+        };
+        // SQLite's own words name tables and columns, never values.
+        let words = error.to_string();
+        if matches!(code, SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY) {
+            let taken = UNIQUE.iter().find(|(_, columns, _)| words.ends_with(columns));
+            return taken.map_or(Self::Database(words), |(_, _, what)| Self::NotUnique(what));
+        }
+        sqlite(code).unwrap_or_else(|| Self::Database(format!("code {code}, {words}")))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(refusal) => classify(refusal.as_ref()).unwrap_or(Self::Database(error)),
+            sqlx::Error::Database(refusal) => refused(refusal.as_ref()),
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Unreachable,
             sqlx::Error::ColumnDecode { index, .. } => Self::Damaged(format!("column {index}")),
-            _ => Self::Database(error),
+            sqlx::Error::Configuration(_) => {
+                Self::Database("the address of the database is not usable".to_owned())
+            }
+            _ => Self::Database("the driver failed".to_owned()),
         }
     }
 }
 
-fn classify(refusal: &dyn DatabaseError) -> Option<StoreError> {
+fn refused(refusal: &dyn DatabaseError) -> StoreError {
     if refusal.kind() == ErrorKind::UniqueViolation {
-        return not_unique(refusal).map(StoreError::NotUnique);
+        let taken = UNIQUE.iter().find(|(index, _, _)| refusal.constraint() == Some(index));
+        if let Some((_, _, what)) = taken {
+            return StoreError::NotUnique(what);
+        }
     }
-    let code = refusal.code()?;
-    match code.parse::<u32>() {
-        Ok(number) if code.len() < 5 => sqlite(number),
-        _ => postgres(&code),
-    }
-}
-
-fn not_unique(refusal: &dyn DatabaseError) -> Option<&'static str> {
-    let found = UNIQUE.iter().find(|(index, columns, _)| match refusal.constraint() {
-        Some(constraint) => constraint == *index,
-        None => refusal.message().ends_with(columns),
-    });
-    found.map(|(_, _, what)| *what)
+    let code = refusal.code().unwrap_or_default();
+    postgres(&code).unwrap_or_else(|| {
+        // Class 22, data exceptions, repeat the value.
+        let words = if code.starts_with("22") { "" } else { refusal.message() };
+        StoreError::Database(format!("code {code} {words}"))
+    })
 }
 
 /// Result codes, <https://www.sqlite.org/rescode.html>. The low byte is the primary code.
-fn sqlite(code: u32) -> Option<StoreError> {
-    const FSYNC: u32 = 1034;
-    const DIR_FSYNC: u32 = 1290;
-    const SHM_SIZE: u32 = 4874;
+fn sqlite(code: i32) -> Option<StoreError> {
+    const FSYNC: i32 = 1034;
+    const DIR_FSYNC: i32 = 1290;
+    const SHM_SIZE: i32 = 4874;
     match (code, code & 0xff) {
         (FSYNC | DIR_FSYNC, _) => Some(StoreError::SyncFailed),
         // The index of the write-ahead log could not grow: no space, reported as an I/O error.
@@ -125,25 +140,5 @@ fn postgres(code: &str) -> Option<StoreError> {
         "XX001" | "XX002" => Some(StoreError::Damaged("the database reports corrupted data".to_owned())),
         _ if code.starts_with("08") => Some(StoreError::Unreachable),
         _ => None,
-    }
-}
-
-/// An error of the driver without row values.
-struct Shown<'a>(&'a sqlx::Error);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            sqlx::Error::Database(refusal) => match refusal.code() {
-                // Class 22, data exceptions, repeat the value.
-                Some(code) if code.len() == 5 && code.starts_with("22") => write!(f, "code {code}"),
-                Some(code) => write!(f, "code {code}, {}", refusal.message()),
-                None => f.write_str(refusal.message()),
-            },
-            sqlx::Error::RowNotFound => f.write_str("a row that must exist is missing"),
-            sqlx::Error::ColumnNotFound(column) => write!(f, "no column {column}"),
-            sqlx::Error::Configuration(_) => f.write_str("the address of the database is not usable"),
-            _ => f.write_str("the driver failed"),
-        }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use consign_core::event::Event;
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::time::Timestamp;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::{Row, anywhere, json_text};
 use crate::statement::{Statement, chunks};
 use crate::{Db, Listed, Page, StoreError, deliveries};
@@ -175,7 +175,7 @@ async fn insert_events(
     });
     statement.push(" on conflict (source, source_id) do nothing returning id");
     for row in statement.all(db).await? {
-        stored.insert(Row(&row).id("id")?);
+        stored.insert(row.id("id")?);
     }
     Ok(())
 }
@@ -198,7 +198,6 @@ async fn first_events(
         });
         statement.push(") as v");
         for row in statement.all(db).await? {
-            let row = Row(&row);
             first.insert((row.text("source")?, row.text("source_id")?), row.id("id")?);
         }
     }
@@ -211,7 +210,7 @@ async fn first_events(
 /// When the database cannot be read.
 pub async fn find(db: &mut Db, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
     let text = concat!("select ", event_columns!(), " from event e where e.id = $1");
-    sqlx::query(text).bind(id.to_string()).fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    query(text).bind(id.to_string()).optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// A page of events, newest first.
@@ -251,8 +250,7 @@ pub async fn list(
     Ok(turn.listed(summaries, |event| vec![event.id.to_string()]))
 }
 
-fn summary(row: &AnyRow) -> Result<EventSummary, StoreError> {
-    let row = Row(row);
+fn summary(row: &Row) -> Result<EventSummary, StoreError> {
     Ok(EventSummary {
         id: row.id("id")?,
         event_type: row.text("event_type")?,
@@ -268,8 +266,7 @@ fn summary(row: &AnyRow) -> Result<EventSummary, StoreError> {
 }
 
 /// Reads the columns of `event_columns`.
-pub(crate) fn read(row: &AnyRow) -> Result<StoredEvent, StoreError> {
-    let row = Row(row);
+pub(crate) fn read(row: &Row) -> Result<StoredEvent, StoreError> {
     let extensions =
         if row.optional_text("extensions")?.is_some() { row.json("extensions")? } else { Vec::new() };
     let event = Event {

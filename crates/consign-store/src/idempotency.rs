@@ -2,7 +2,7 @@
 
 use consign_core::time::Timestamp;
 
-use crate::row::Row;
+use crate::db::query;
 use crate::{Db, StoreError};
 
 /// What is known of a key.
@@ -38,25 +38,23 @@ pub async fn reserve(
     now: Timestamp,
 ) -> Result<Reserved, StoreError> {
     // Nothing runs this long: whoever took it is gone without an answer.
-    let dead = sqlx::query(
+    let dead = query(
         "delete from idempotency where caller = $1 and key = $2 and status is null and created_at < $3",
     );
-    dead.bind(caller).bind(key).bind(now.minus(RUNNING_MAX).millis()).execute(&mut *db).await?;
-    let query = sqlx::query(
+    dead.bind(caller).bind(key).bind(now.minus(RUNNING_MAX).millis()).execute(db).await?;
+    let new = query(
         "insert into idempotency (caller, key, fingerprint, created_at) values ($1, $2, $3, $4)
          on conflict (caller, key) do nothing",
     );
-    let query = query.bind(caller).bind(key).bind(fingerprint).bind(now.millis());
-    if query.execute(&mut *db).await?.rows_affected() == 1 {
+    let new = new.bind(caller).bind(key).bind(fingerprint).bind(now.millis());
+    if new.execute(db).await? == 1 {
         return Ok(Reserved::New);
     }
-    let query =
-        sqlx::query("select fingerprint, status, body from idempotency where caller = $1 and key = $2");
+    let query = query("select fingerprint, status, body from idempotency where caller = $1 and key = $2");
     // Removed between the two statements: the caller comes again and finds it free.
-    let Some(row) = query.bind(caller).bind(key).fetch_optional(db).await? else {
+    let Some(row) = query.bind(caller).bind(key).optional(db).await? else {
         return Ok(Reserved::Running);
     };
-    let row = Row(&row);
     if row.text("fingerprint")? != fingerprint {
         return Ok(Reserved::Mismatch);
     }
@@ -78,12 +76,12 @@ pub async fn finish(
     fingerprint: &str,
     (status, body): (u16, &str),
 ) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update idempotency set status = $1, body = $2
          where caller = $3 and key = $4 and fingerprint = $5 and status is null",
     );
     let query = query.bind(i64::from(status)).bind(body).bind(caller).bind(key).bind(fingerprint);
-    Ok(query.execute(db).await?.rows_affected() == 1)
+    Ok(query.execute(db).await? == 1)
 }
 
 /// Gives a key free whose request came to nothing.
@@ -91,7 +89,7 @@ pub async fn finish(
 /// # Errors
 /// When the database cannot be written.
 pub async fn forget(db: &mut Db, key: &str, caller: &str) -> Result<(), StoreError> {
-    let query = sqlx::query("delete from idempotency where caller = $1 and key = $2 and status is null");
+    let query = query("delete from idempotency where caller = $1 and key = $2 and status is null");
     query.bind(caller).bind(key).execute(db).await?;
     Ok(())
 }
@@ -101,8 +99,8 @@ pub async fn forget(db: &mut Db, key: &str, caller: &str) -> Result<(), StoreErr
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_old(db: &mut Db, before: Timestamp) -> Result<u64, StoreError> {
-    let query = sqlx::query("delete from idempotency where created_at < $1").bind(before.millis());
-    Ok(query.execute(db).await?.rows_affected())
+    let query = query("delete from idempotency where created_at < $1").bind(before.millis());
+    query.execute(db).await
 }
 
 /// Gives free the keys of requests that never ended, and tells how many: for a program that knows it is
@@ -111,5 +109,5 @@ pub async fn delete_old(db: &mut Db, before: Timestamp) -> Result<u64, StoreErro
 /// # Errors
 /// When the database cannot be written.
 pub async fn forget_running(db: &mut Db) -> Result<u64, StoreError> {
-    Ok(sqlx::query("delete from idempotency where status is null").execute(db).await?.rows_affected())
+    query("delete from idempotency where status is null").execute(db).await
 }

@@ -1,8 +1,6 @@
 //! What belongs to the installation as a whole: named values, and the revision of its configuration.
 
-use sqlx::Row as _;
-
-use crate::row::Row;
+use crate::db::query;
 use crate::{Db, StoreError};
 
 /// A value.
@@ -10,8 +8,8 @@ use crate::{Db, StoreError};
 /// # Errors
 /// When the database cannot be read.
 pub async fn get(db: &mut Db, key: &str) -> Result<Option<String>, StoreError> {
-    let query = sqlx::query("select value from installation where key = $1").bind(key);
-    query.fetch_optional(db).await?.map(|row| Row(&row).text("value")).transpose()
+    let query = query("select value from installation where key = $1").bind(key);
+    query.optional(db).await?.map(|row| row.text("value")).transpose()
 }
 
 /// Sets a value.
@@ -19,7 +17,7 @@ pub async fn get(db: &mut Db, key: &str) -> Result<Option<String>, StoreError> {
 /// # Errors
 /// When the database cannot be written.
 pub async fn put(db: &mut Db, key: &str, value: &str) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into installation (key, value) values ($1, $2)
          on conflict (key) do update set value = excluded.value",
     )
@@ -35,9 +33,8 @@ pub async fn put(db: &mut Db, key: &str, value: &str) -> Result<(), StoreError> 
 /// # Errors
 /// When the database cannot be written.
 pub async fn put_if_absent(db: &mut Db, key: &str, value: &str) -> Result<bool, StoreError> {
-    let query =
-        sqlx::query("insert into installation (key, value) values ($1, $2) on conflict (key) do nothing");
-    Ok(query.bind(key).bind(value).execute(db).await?.rows_affected() == 1)
+    let query = query("insert into installation (key, value) values ($1, $2) on conflict (key) do nothing");
+    Ok(query.bind(key).bind(value).execute(db).await? == 1)
 }
 
 /// Removes a value, and tells whether it was there.
@@ -45,8 +42,8 @@ pub async fn put_if_absent(db: &mut Db, key: &str, value: &str) -> Result<bool, 
 /// # Errors
 /// When the database cannot be written.
 pub async fn remove(db: &mut Db, key: &str) -> Result<bool, StoreError> {
-    let query = sqlx::query("delete from installation where key = $1").bind(key);
-    Ok(query.execute(db).await?.rows_affected() == 1)
+    let query = query("delete from installation where key = $1").bind(key);
+    Ok(query.execute(db).await? == 1)
 }
 
 /// Rises with every change of a connector, a credential or an API key: what was read at a lower one is out
@@ -55,7 +52,7 @@ pub async fn remove(db: &mut Db, key: &str) -> Result<bool, StoreError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn revision(db: &mut Db) -> Result<i64, StoreError> {
-    Ok(sqlx::query("select number from revision where one = 1").fetch_one(db).await?.try_get(0)?)
+    query("select number from revision where one = 1").one(db).await?.number("number")
 }
 
 /// Raises the revision. The functions that change connectors, credentials and API keys do it themselves.
@@ -63,6 +60,6 @@ pub async fn revision(db: &mut Db) -> Result<i64, StoreError> {
 /// # Errors
 /// When the database cannot be written.
 pub async fn bump(db: &mut Db) -> Result<(), StoreError> {
-    sqlx::query("update revision set number = number + 1 where one = 1").execute(db).await?;
+    query("update revision set number = number + 1 where one = 1").execute(db).await?;
     Ok(())
 }

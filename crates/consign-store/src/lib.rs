@@ -2,7 +2,7 @@
 //!
 //! Every query is a function over a connection, `&mut Db`, so that queries compose in one transaction:
 //! begin with [`Store::begin`], call what belongs together, [`Tx::commit`]. What differs between the two
-//! databases is in this file, in `sqlite`, in `migrate` and in `statement`, and nowhere else. Times that a
+//! databases is in this file, in `sqlite`, `postgres`, `migrate` and `statement`, and nowhere else. Times that a
 //! query needs are arguments, taken from [`Tx::now`] or [`Reader::now`]: the clock of the database, not of
 //! a replica.
 
@@ -12,18 +12,21 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use consign_core::time::Timestamp;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Row as _, Transaction};
+use sqlx::PgPool;
 
 pub use address::{BadAddress, DatabaseUrl};
+pub use db::Db;
 pub use error::StoreError;
 pub use page::{Listed, PAGE_ITEMS_MAX, Page};
 
+use db::{Kind, query};
+
 mod address;
+mod db;
 mod error;
 mod migrate;
 mod page;
+mod postgres;
 mod row;
 mod sqlite;
 mod statement;
@@ -50,9 +53,6 @@ pub mod users;
 
 pub mod retention;
 
-/// A connection: what every query function works on.
-pub type Db = sqlx::AnyConnection;
-
 /// How long a request waits for a free connection before the database counts as unreachable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,14 +61,14 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    /// The connections that write; on SQLite there is one, because it writes serially anyway.
-    writing: AnyPool,
-    /// The connections that read; on PostgreSQL the same ones.
-    reading: AnyPool,
-    /// SQLite: kept locked so that a second process is refused.
-    lock: Option<sqlite::FileLock>,
+    rows: Rows,
     /// Milliseconds by which tests moved the clock.
     offset: AtomicI64,
+}
+
+enum Rows {
+    Sqlite(sqlite::Files),
+    Postgres(PgPool),
 }
 
 impl Store {
@@ -89,17 +89,11 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn connect(url: &DatabaseUrl, max_connections: u32) -> Result<Self, StoreError> {
-        sqlx::any::install_default_drivers();
-        let store = match url.sqlite_path() {
-            Some(path) => {
-                let (lock, writing, reading) = sqlite::open(path).await?;
-                Self::of(writing, reading, Some(lock))
-            }
-            None => {
-                let pool = open_postgres(url, max_connections).await?;
-                Self::of(pool.clone(), pool, None)
-            }
+        let rows = match url.sqlite_path() {
+            Some(path) => Rows::Sqlite(sqlite::Files::open(path)?),
+            None => Rows::Postgres(postgres::open(url, max_connections).await?),
         };
+        let store = Self(Arc::new(Inner { rows, offset: AtomicI64::new(0) }));
         migrate::judge(&store).await?;
         Ok(store)
     }
@@ -112,29 +106,35 @@ impl Store {
         migrate::run(self).await
     }
 
-    fn of(writing: AnyPool, reading: AnyPool, lock: Option<sqlite::FileLock>) -> Self {
-        Self(Arc::new(Inner { writing, reading, lock, offset: AtomicI64::new(0) }))
-    }
-
     /// Begins a transaction. Dropped without a commit it changes nothing.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        // Immediate: on SQLite a transaction that turns from reading to writing can fail at once.
-        let begin = if self.is_postgres() { "begin" } else { "begin immediate" };
-        let begun: Result<Transaction<'static, Any>, _> = self.0.writing.begin_with(begin).await;
-        let mut inner = match begun {
-            // A full disk makes SQLite roll back by itself. The driver still counts that transaction as open and would
-            // let no other one begin on this connection, so a fresh one takes its place.
-            Err(sqlx::Error::InvalidSavePointStatement) => {
-                self.0.writing.acquire().await?.close().await?;
-                self.0.writing.begin_with(begin).await?
+        self.begin_on(false).await
+    }
+
+    /// As [`Store::begin`], for a thread that may wait: statements of SQLite run on it, without the way to another.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin_on_this_thread(&self) -> Result<Tx, StoreError> {
+        self.begin_on(true).await
+    }
+
+    async fn begin_on(&self, this_thread: bool) -> Result<Tx, StoreError> {
+        let kind = match &self.0.rows {
+            Rows::Sqlite(files) => {
+                let mut lent = files.writing.take(this_thread).await?;
+                // Immediate: a transaction that turns from reading to writing can fail at once.
+                lent.script("begin immediate").await?;
+                Kind::Sqlite(lent)
             }
-            begun => begun?,
+            Rows::Postgres(pool) => Kind::PostgresTransaction(pool.begin().await?),
         };
-        let now = self.now_on(&mut inner).await?;
-        Ok(Tx { inner, now })
+        let mut db = Db(kind);
+        let now = self.now_on(&mut db).await?;
+        Ok(Tx { db, now })
     }
 
     /// A connection for reading, so that a slow page never delays a write.
@@ -142,9 +142,12 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn read(&self) -> Result<Reader, StoreError> {
-        let mut inner: PoolConnection<Any> = self.0.reading.acquire().await?;
-        let now = self.now_on(&mut inner).await?;
-        Ok(Reader { inner, now })
+        let mut db = Db(match &self.0.rows {
+            Rows::Sqlite(files) => Kind::Sqlite(files.reading.take(false).await?),
+            Rows::Postgres(pool) => Kind::Postgres(pool.acquire().await?),
+        });
+        let now = self.now_on(&mut db).await?;
+        Ok(Reader { db, now })
     }
 
     /// A view of the database as it is at its first query: what is read through it fits together.
@@ -152,14 +155,20 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn view(&self) -> Result<Tx, StoreError> {
-        let begin = if self.is_postgres() {
-            "begin isolation level repeatable read read only"
-        } else {
-            "begin deferred"
+        let kind = match &self.0.rows {
+            Rows::Sqlite(files) => {
+                let mut lent = files.reading.take(false).await?;
+                lent.script("begin deferred").await?;
+                Kind::Sqlite(lent)
+            }
+            Rows::Postgres(pool) => {
+                let begin = "begin isolation level repeatable read read only";
+                Kind::PostgresTransaction(pool.begin_with(begin).await?)
+            }
         };
-        let mut inner = self.0.reading.begin_with(begin).await?;
-        let now = self.now_on(&mut inner).await?;
-        Ok(Tx { inner, now })
+        let mut db = Db(kind);
+        let now = self.now_on(&mut db).await?;
+        Ok(Tx { db, now })
     }
 
     /// The clock of the database: on SQLite that of this host, without a query.
@@ -196,18 +205,14 @@ impl Store {
 
     /// Whether several replicas may share this database.
     pub fn is_postgres(&self) -> bool {
-        self.0.lock.is_none()
+        matches!(self.0.rows, Rows::Postgres(_))
     }
 
     /// Waits for running queries and closes all connections; on SQLite the write-ahead log is written back.
     pub async fn close(&self) {
-        if let Some(lock) = &self.0.lock {
-            self.0.reading.close().await;
-            sqlite::write_back(&self.0.writing).await;
-            self.0.writing.close().await;
-            lock.release();
-        } else {
-            self.0.writing.close().await;
+        match &self.0.rows {
+            Rows::Sqlite(files) => files.close().await,
+            Rows::Postgres(pool) => pool.close().await,
         }
     }
 
@@ -230,7 +235,7 @@ impl std::fmt::Debug for Store {
 /// A transaction.
 #[derive(Debug)]
 pub struct Tx {
-    inner: Transaction<'static, Any>,
+    db: Db,
     now: Timestamp,
 }
 
@@ -245,7 +250,7 @@ impl Tx {
     /// # Errors
     /// When they may not be. After [`StoreError::Unreachable`] it is unknown.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        self.db.commit().await
     }
 }
 
@@ -253,20 +258,20 @@ impl Deref for Tx {
     type Target = Db;
 
     fn deref(&self) -> &Db {
-        &self.inner
+        &self.db
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Db {
-        &mut self.inner
+        &mut self.db
     }
 }
 
 /// A connection for reading.
 #[derive(Debug)]
 pub struct Reader {
-    inner: PoolConnection<Any>,
+    db: Db,
     now: Timestamp,
 }
 
@@ -281,25 +286,20 @@ impl Deref for Reader {
     type Target = Db;
 
     fn deref(&self) -> &Db {
-        &self.inner
+        &self.db
     }
 }
 
 impl DerefMut for Reader {
     fn deref_mut(&mut self) -> &mut Db {
-        &mut self.inner
+        &mut self.db
     }
-}
-
-/// Whether a connection speaks to PostgreSQL.
-fn is_postgres(db: &Db) -> bool {
-    db.backend_name() == "PostgreSQL"
 }
 
 /// Locks the rows of a query and passes over rows that another replica holds. SQLite has one writer and
 /// needs no word.
 fn skip_locked(db: &Db, of: &'static str) -> &'static str {
-    match (is_postgres(db), of) {
+    match (db.is_postgres(), of) {
         (false, _) => "",
         (true, "c") => " for update of c skip locked",
         (true, _) => " for update of d skip locked",
@@ -314,39 +314,9 @@ pub fn local_now() -> Timestamp {
 }
 
 async fn postgres_clock(db: &mut Db) -> Result<Timestamp, StoreError> {
-    let clock = sqlx::query("select cast(floor(extract(epoch from clock_timestamp()) * 1000) as bigint)");
-    Ok(Timestamp::from_millis(clock.fetch_one(db).await?.try_get(0)?))
-}
-
-/// Statements are not logged: the text is in this program, and the values are nobody's business.
-fn options(address: &str) -> Result<AnyConnectOptions, StoreError> {
-    let options: AnyConnectOptions = address.parse()?;
-    Ok(options.disable_statement_logging())
-}
-
-async fn open_postgres(url: &DatabaseUrl, max_connections: u32) -> Result<AnyPool, StoreError> {
-    let options = options(&url.postgres_address())?;
-    // A pool tries again and again; the first connection is made without one, so that its error is seen.
-    let mut first = options.connect().await?;
-    let row = sqlx::query("show synchronous_commit").fetch_one(&mut first).await?;
-    if row.try_get::<String, _>(0)? == "off" {
-        tracing::warn!(
-            "PostgreSQL has synchronous_commit off: accepted events can be lost when the server stops"
-        );
-    }
-    first.close().await?;
-    let pool = AnyPoolOptions::new()
-        .max_connections(max_connections.max(2))
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|db, _| {
-            Box::pin(async move {
-                sqlx::query("set default_transaction_isolation = 'read committed'").execute(db).await?;
-                Ok(())
-            })
-        })
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+    let clock =
+        query("select cast(floor(extract(epoch from clock_timestamp()) * 1000) as bigint) as clock_ms");
+    clock.one(db).await?.time("clock_ms")
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Brings the database to the version of this program: what is missing, in order, each in a transaction.
 
-use sqlx::Row as _;
-
-use crate::statement::run_script;
-use crate::{Db, Store, StoreError, is_postgres};
+use crate::db::query;
+use crate::{Db, Store, StoreError};
 
 /// The migrations in order; the first has version 1. A published one is never changed.
 pub(crate) const MIGRATIONS: &[&str] =
@@ -40,27 +38,26 @@ pub(crate) async fn version(db: &mut Db) -> Result<i64, StoreError> {
     if !has_table(db, "schema_version").await? {
         return Ok(0);
     }
-    let row =
-        sqlx::query("select coalesce(max(version), 0) as version from schema_version").fetch_one(db).await?;
-    Ok(row.try_get("version")?)
+    let row = query("select coalesce(max(version), 0) as version from schema_version").one(db).await?;
+    row.number("version")
 }
 
 /// Whether the database has a table.
 pub(crate) async fn has_table(db: &mut Db, name: &str) -> Result<bool, StoreError> {
-    let text = if is_postgres(db) {
-        "select count(*) from pg_tables where schemaname = current_schema() and tablename = $1"
+    let text = if db.is_postgres() {
+        "select count(*) as found from pg_tables where schemaname = current_schema() and tablename = $1"
     } else {
-        "select count(*) from sqlite_master where type = 'table' and name = $1"
+        "select count(*) as found from sqlite_master where type = 'table' and name = $1"
     };
-    Ok(sqlx::query(text).bind(name).fetch_one(db).await?.try_get::<i64, _>(0)? > 0)
+    Ok(query(text).bind(name).one(db).await?.number("found")? > 0)
 }
 
 async fn create_version_table(store: &Store) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    sqlx::query(
+    query(
         "create table if not exists schema_version (version bigint primary key, applied_at bigint not null)",
     )
-    .execute(&mut *tx)
+    .execute(&mut tx)
     .await?;
     tx.commit().await
 }
@@ -69,20 +66,20 @@ async fn apply(store: &Store, version: i64, text: &str) -> Result<(), StoreError
     let mut tx = store.begin().await?;
     let now = tx.now();
     // The version row comes first: a second replica waits here for the first one, and then has nothing to do.
-    let mine = sqlx::query(
+    let mine = query(
         "insert into schema_version (version, applied_at) values ($1, $2) on conflict (version) do nothing",
     )
     .bind(version)
     .bind(now.millis())
-    .execute(&mut *tx)
+    .execute(&mut tx)
     .await?;
-    if mine.rows_affected() == 0 {
+    if mine == 0 {
         return Ok(());
     }
-    let postgres = is_postgres(&tx);
-    run_script(&mut tx, translated(text, postgres)).await?;
+    let postgres = tx.is_postgres();
+    tx.script(translated(text, postgres)).await?;
     if version == 1 {
-        run_script(&mut tx, audit_triggers(postgres).to_owned()).await?;
+        tx.script(audit_triggers(postgres).to_owned()).await?;
     }
     tx.commit().await
 }

@@ -1,7 +1,7 @@
 //! Pages of lists: cursors name the row beside which a page begins, so that a page never shifts while rows
 //! come and go.
 
-use std::fmt::Write as _;
+use consign_core::hex::hex;
 
 use crate::StoreError;
 use crate::statement::Statement;
@@ -112,11 +112,7 @@ impl Turn {
 
 /// Opaque to callers: hexadecimal of a JSON list, so that it needs no escaping in an address.
 fn encode(parts: &[String]) -> String {
-    let json = crate::row::json_text(&parts);
-    json.bytes().fold(String::with_capacity(json.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(crate::row::json_text(&parts).as_bytes())
 }
 
 fn decode(cursor: &str) -> Option<Vec<String>> {

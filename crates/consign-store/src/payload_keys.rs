@@ -3,7 +3,7 @@
 use consign_core::time::Timestamp;
 use consign_core::vault::Sealed;
 
-use crate::row::Row;
+use crate::db::query;
 use crate::{Db, StoreError};
 
 /// The sealed key of a day, counted since 1970.
@@ -11,8 +11,8 @@ use crate::{Db, StoreError};
 /// # Errors
 /// When the database cannot be read.
 pub async fn find(db: &mut Db, id: i64) -> Result<Option<Sealed>, StoreError> {
-    let query = sqlx::query("select sealed from payload_key where id = $1").bind(id);
-    query.fetch_optional(db).await?.map(|row| Row(&row).text("sealed").map(Sealed::from_stored)).transpose()
+    let query = query("select sealed from payload_key where id = $1").bind(id);
+    query.optional(db).await?.map(|row| row.text("sealed").map(Sealed::from_stored)).transpose()
 }
 
 /// Keeps the key of a day. When another replica was faster its key is the one to use: the answer is the key
@@ -26,13 +26,11 @@ pub async fn insert_if_absent(
     sealed: &Sealed,
     now: Timestamp,
 ) -> Result<Sealed, StoreError> {
-    sqlx::query(
-        "insert into payload_key (id, sealed, created_at) values ($1, $2, $3) on conflict (id) do nothing",
-    )
-    .bind(id)
-    .bind(sealed.as_stored())
-    .bind(now.millis())
-    .execute(&mut *db)
-    .await?;
+    query("insert into payload_key (id, sealed, created_at) values ($1, $2, $3) on conflict (id) do nothing")
+        .bind(id)
+        .bind(sealed.as_stored())
+        .bind(now.millis())
+        .execute(db)
+        .await?;
     find(db, id).await?.ok_or_else(|| StoreError::Damaged("payload_key".to_owned()))
 }

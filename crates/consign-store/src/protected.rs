@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use consign_core::audit::Table;
 use consign_core::vault::Sealed;
 use serde_json::{Value, json};
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::Row;
 use crate::{Db, StoreError};
 
@@ -25,11 +25,11 @@ pub async fn find(db: &mut Db, table: Table, id: &str) -> Result<Option<String>,
         Table::User => "select * from users where id = $1",
         Table::ApiKey => "select * from api_key where id = $1",
     };
-    let Some(row) = sqlx::query(one).bind(id).fetch_optional(&mut *db).await? else { return Ok(None) };
+    let Some(row) = query(one).bind(id).optional(db).await? else { return Ok(None) };
     let mut secrets = HashMap::new();
     if table == Table::Credential {
-        let query = sqlx::query("select * from credential_secret where credential_id = $1").bind(id);
-        secrets = by_credential(&query.fetch_all(db).await?)?;
+        let query = query("select * from credential_secret where credential_id = $1").bind(id);
+        secrets = by_credential(&query.all(db).await?)?;
     }
     Ok(Some(text(table, &row, &mut secrets)?.1))
 }
@@ -45,10 +45,10 @@ pub async fn all(db: &mut Db, table: Table) -> Result<Vec<Text>, StoreError> {
         Table::User => "select * from users",
         Table::ApiKey => "select * from api_key",
     };
-    let rows = sqlx::query(all).fetch_all(&mut *db).await?;
+    let rows = query(all).all(db).await?;
     let mut secrets = HashMap::new();
     if table == Table::Credential {
-        secrets = by_credential(&sqlx::query("select * from credential_secret").fetch_all(db).await?)?;
+        secrets = by_credential(&query("select * from credential_secret").all(db).await?)?;
     }
     rows.iter().map(|row| text(table, row, &mut secrets)).collect()
 }
@@ -89,8 +89,7 @@ pub(crate) fn columns(table: Table) -> (&'static [&'static str], &'static [&'sta
     }
 }
 
-fn text(table: Table, row: &AnyRow, secrets: &mut HashMap<String, Vec<Value>>) -> Result<Text, StoreError> {
-    let row = Row(row);
+fn text(table: Table, row: &Row, secrets: &mut HashMap<String, Vec<Value>>) -> Result<Text, StoreError> {
     let (texts, numbers) = columns(table);
     let id = row.text("id")?;
     let texts = texts.iter().map(|name| row.optional_text(name)).collect::<Result<Vec<_>, _>>()?;
@@ -100,10 +99,9 @@ fn text(table: Table, row: &AnyRow, secrets: &mut HashMap<String, Vec<Value>>) -
 }
 
 /// Of a sealed value the ciphertext counts: moving to another key of the ring wraps its data key anew and no more.
-fn by_credential(rows: &[AnyRow]) -> Result<HashMap<String, Vec<Value>>, StoreError> {
+fn by_credential(rows: &[Row]) -> Result<HashMap<String, Vec<Value>>, StoreError> {
     let mut found: HashMap<String, Vec<Value>> = HashMap::new();
     for row in rows {
-        let row = Row(row);
         let sealed = Sealed::from_stored(row.text("sealed")?);
         let secret = json!([
             row.text("field")?,

@@ -7,7 +7,7 @@
 use consign_core::id::{DeliveryId, EventId};
 use consign_core::time::Timestamp;
 
-use crate::row::Row;
+use crate::db::query;
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
 
@@ -19,7 +19,7 @@ const DAY_MS: i64 = 86_400_000;
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "select e.id from event e
          where e.sealed_data is not null and e.payload_key <= $3 and e.received_at < $1
            and not exists (select 1 from delivery d
@@ -28,8 +28,8 @@ pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Resu
     );
     // The key tells the day, so that younger payloads are not looked at.
     let day = before.millis().div_euclid(DAY_MS);
-    let rows = query.bind(before.millis()).bind(i64::from(limit)).bind(day).fetch_all(&mut *db).await?;
-    let events = rows.iter().map(|row| Row(row).text("id")).collect::<Result<Vec<_>, _>>()?;
+    let rows = query.bind(before.millis()).bind(i64::from(limit)).bind(day).all(db).await?;
+    let events = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
     for events in chunks(&events) {
         let mut excerpts = Statement::new(
             db,
@@ -50,10 +50,10 @@ pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Resu
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_deliveries(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    let query = sqlx::query("select id from delivery where id < $1 and ended_at < $2 order by id limit $3");
+    let query = query("select id from delivery where id < $1 and ended_at < $2 order by id limit $3");
     let query = query.bind(DeliveryId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
-    let rows = query.fetch_all(&mut *db).await?;
-    let deliveries = rows.iter().map(|row| Row(row).text("id")).collect::<Result<Vec<_>, _>>()?;
+    let rows = query.all(db).await?;
+    let deliveries = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
     for deliveries in chunks(&deliveries) {
         let mut attempts = Statement::new(db, "delete from attempt where delivery_id in (");
         attempts.list(deliveries.iter().map(String::as_str)).push(")");
@@ -71,14 +71,14 @@ pub async fn delete_deliveries(db: &mut Db, before: Timestamp, limit: u32) -> Re
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "delete from event where id in (
            select e.id from event e where e.id < $1 and e.received_at < $2
              and not exists (select 1 from delivery d where d.event_id = e.id)
            order by e.id limit $3)",
     );
     let query = query.bind(EventId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
-    Ok(query.execute(db).await?.rows_affected())
+    query.execute(db).await
 }
 
 /// Removes the payload keys of days before one, counted since 1970, that no payload needs any more, and
@@ -87,9 +87,9 @@ pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_payload_keys(db: &mut Db, before_day: i64) -> Result<u64, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "delete from payload_key where id < $1
            and id < coalesce((select min(payload_key) from event where sealed_data is not null), $1)",
     );
-    Ok(query.bind(before_day).execute(db).await?.rows_affected())
+    query.bind(before_day).execute(db).await
 }

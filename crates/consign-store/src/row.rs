@@ -1,87 +1,118 @@
 //! Reading columns. What cannot be read is damage, named by its column, never by its value.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use consign_core::time::Timestamp;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
 use crate::StoreError;
+use crate::db::Value;
 
 /// A row of an answer.
-#[derive(Clone, Copy)]
-pub(crate) struct Row<'a>(pub(crate) &'a AnyRow);
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    columns: Arc<[Box<str>]>,
+    values: Vec<Value>,
+}
 
-impl Row<'_> {
+impl Row {
+    /// The values of these columns.
+    pub(crate) fn new(columns: Arc<[Box<str>]>, values: Vec<Value>) -> Self {
+        Self { columns, values }
+    }
+
+    /// The names of its columns.
+    #[cfg(test)]
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(AsRef::as_ref)
+    }
+
     /// A text.
-    pub(crate) fn text(self, column: &str) -> Result<String, StoreError> {
-        Ok(self.0.try_get(column)?)
+    pub(crate) fn text(&self, column: &str) -> Result<String, StoreError> {
+        self.optional_text(column)?.ok_or_else(|| damaged(column))
     }
 
     /// A text that may be absent.
-    pub(crate) fn optional_text(self, column: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.0.try_get(column)?)
+    pub(crate) fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        match self.value(column)? {
+            Value::Text(text) => Ok(text.clone()),
+            Value::Number(None) | Value::Bytes(None) => Ok(None),
+            Value::Number(Some(_)) | Value::Bytes(Some(_)) => Err(damaged(column)),
+        }
     }
 
     /// A whole number.
-    pub(crate) fn number(self, column: &str) -> Result<i64, StoreError> {
-        Ok(self.0.try_get(column)?)
+    pub(crate) fn number(&self, column: &str) -> Result<i64, StoreError> {
+        self.optional_number(column)?.ok_or_else(|| damaged(column))
     }
 
     /// A whole number that may be absent.
-    pub(crate) fn optional_number(self, column: &str) -> Result<Option<i64>, StoreError> {
-        Ok(self.0.try_get(column)?)
+    pub(crate) fn optional_number(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        match self.value(column)? {
+            Value::Number(number) => Ok(*number),
+            Value::Text(None) | Value::Bytes(None) => Ok(None),
+            Value::Text(Some(_)) | Value::Bytes(Some(_)) => Err(damaged(column)),
+        }
+    }
+
+    /// Bytes that may be absent.
+    pub(crate) fn optional_bytes(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.value(column)? {
+            Value::Bytes(bytes) => Ok(bytes.clone()),
+            Value::Number(None) | Value::Text(None) => Ok(None),
+            Value::Number(Some(_)) | Value::Text(Some(_)) => Err(damaged(column)),
+        }
+    }
+
+    fn value(&self, column: &str) -> Result<&Value, StoreError> {
+        let place = self.columns.iter().position(|name| **name == *column);
+        place.and_then(|place| self.values.get(place)).ok_or_else(|| damaged(column))
     }
 
     /// A number of things.
-    pub(crate) fn count<T: TryFrom<i64>>(self, column: &str) -> Result<T, StoreError> {
+    pub(crate) fn count<T: TryFrom<i64>>(&self, column: &str) -> Result<T, StoreError> {
         T::try_from(self.number(column)?).map_err(|_| damaged(column))
     }
 
     /// A number of things that may be absent.
-    pub(crate) fn optional_count<T: TryFrom<i64>>(self, column: &str) -> Result<Option<T>, StoreError> {
+    pub(crate) fn optional_count<T: TryFrom<i64>>(&self, column: &str) -> Result<Option<T>, StoreError> {
         let number = self.optional_number(column)?;
         number.map(|number| T::try_from(number).map_err(|_| damaged(column))).transpose()
     }
 
     /// Yes or no.
-    pub(crate) fn flag(self, column: &str) -> Result<bool, StoreError> {
+    pub(crate) fn flag(&self, column: &str) -> Result<bool, StoreError> {
         Ok(self.number(column)? != 0)
     }
 
     /// A time.
-    pub(crate) fn time(self, column: &str) -> Result<Timestamp, StoreError> {
+    pub(crate) fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
         Ok(Timestamp::from_millis(self.number(column)?))
     }
 
     /// A time that may be absent.
-    pub(crate) fn optional_time(self, column: &str) -> Result<Option<Timestamp>, StoreError> {
+    pub(crate) fn optional_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.optional_number(column)?.map(Timestamp::from_millis))
     }
 
-    /// Bytes that may be absent.
-    pub(crate) fn optional_bytes(self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.try_get(column)?)
-    }
-
     /// An id.
-    pub(crate) fn id<T: FromStr>(self, column: &str) -> Result<T, StoreError> {
+    pub(crate) fn id<T: FromStr>(&self, column: &str) -> Result<T, StoreError> {
         self.text(column)?.parse().map_err(|_| damaged(column))
     }
 
     /// An id that may be absent.
-    pub(crate) fn optional_id<T: FromStr>(self, column: &str) -> Result<Option<T>, StoreError> {
+    pub(crate) fn optional_id<T: FromStr>(&self, column: &str) -> Result<Option<T>, StoreError> {
         self.optional_text(column)?.map(|text| text.parse().map_err(|_| damaged(column))).transpose()
     }
 
     /// A word of a closed set.
-    pub(crate) fn word<T>(self, column: &str, find: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+    pub(crate) fn word<T>(&self, column: &str, find: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
         find(&self.text(column)?).ok_or_else(|| damaged(column))
     }
 
     /// A word of a closed set that may be absent.
     pub(crate) fn optional_word<T>(
-        self,
+        &self,
         column: &str,
         find: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, StoreError> {
@@ -89,7 +120,7 @@ impl Row<'_> {
     }
 
     /// JSON text.
-    pub(crate) fn json<T: serde::de::DeserializeOwned>(self, column: &str) -> Result<T, StoreError> {
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
         serde_json::from_str(&self.text(column)?).map_err(|_| damaged(column))
     }
 }
@@ -122,6 +153,3 @@ pub(crate) fn anywhere(text: &str) -> String {
     pattern.push('%');
     pattern
 }
-
-/// A statement with a fixed text.
-pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;

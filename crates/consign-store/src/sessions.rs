@@ -3,7 +3,7 @@
 use consign_core::id::UserId;
 use consign_core::time::Timestamp;
 
-use crate::row::Row;
+use crate::db::query;
 use crate::{Db, StoreError};
 
 /// A session.
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Session {
 /// # Errors
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, session: &Session) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into session (hash, user_id, csrf, created_at, seen_at, pending)
          values ($1, $2, $3, $4, $5, $6)",
     )
@@ -54,9 +54,8 @@ pub async fn insert(db: &mut Db, session: &Session) -> Result<(), StoreError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn find(db: &mut Db, hash: &str) -> Result<Option<Session>, StoreError> {
-    let query = sqlx::query("select * from session where hash = $1").bind(hash);
-    let Some(row) = query.fetch_optional(db).await? else { return Ok(None) };
-    let row = Row(&row);
+    let query = query("select * from session where hash = $1").bind(hash);
+    let Some(row) = query.optional(db).await? else { return Ok(None) };
     Ok(Some(Session {
         hash: row.text("hash")?,
         user: row.id("user_id")?,
@@ -72,7 +71,7 @@ pub async fn find(db: &mut Db, hash: &str) -> Result<Option<Session>, StoreError
 /// # Errors
 /// When the database cannot be written.
 pub async fn touch(db: &mut Db, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("update session set seen_at = $1 where hash = $2")
+    query("update session set seen_at = $1 where hash = $2")
         .bind(now.millis())
         .bind(hash)
         .execute(db)
@@ -85,11 +84,7 @@ pub async fn touch(db: &mut Db, hash: &str, now: Timestamp) -> Result<(), StoreE
 /// # Errors
 /// When the database cannot be written.
 pub async fn set_pending(db: &mut Db, hash: &str, pending: Option<&str>) -> Result<(), StoreError> {
-    sqlx::query("update session set pending = $1 where hash = $2")
-        .bind(pending)
-        .bind(hash)
-        .execute(db)
-        .await?;
+    query("update session set pending = $1 where hash = $2").bind(pending).bind(hash).execute(db).await?;
     Ok(())
 }
 
@@ -98,8 +93,8 @@ pub async fn set_pending(db: &mut Db, hash: &str, pending: Option<&str>) -> Resu
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete(db: &mut Db, hash: &str) -> Result<bool, StoreError> {
-    let query = sqlx::query("delete from session where hash = $1").bind(hash);
-    Ok(query.execute(db).await?.rows_affected() == 1)
+    let query = query("delete from session where hash = $1").bind(hash);
+    Ok(query.execute(db).await? == 1)
 }
 
 /// Ends the sessions that began before one time or were last seen before another, and tells how many.
@@ -111,6 +106,6 @@ pub async fn delete_old(
     before_created: Timestamp,
     before_seen: Timestamp,
 ) -> Result<u64, StoreError> {
-    let query = sqlx::query("delete from session where created_at < $1 or seen_at < $2");
-    Ok(query.bind(before_created.millis()).bind(before_seen.millis()).execute(db).await?.rows_affected())
+    let query = query("delete from session where created_at < $1 or seen_at < $2");
+    query.bind(before_created.millis()).bind(before_seen.millis()).execute(db).await
 }

@@ -1,21 +1,29 @@
 //! SQLite: settings that make a commit durable, one connection that writes, and a lock against a second
 //! process.
+//!
+//! A statement goes to a thread that may wait for the disk, and its rows come back together. Whoever has such a
+//! thread to himself, as group commit has, spares the way.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Row as _};
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, Statement};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::statement::run_script;
-use crate::{ACQUIRE_TIMEOUT, Db, StoreError, options};
+use crate::db::{Text, Value};
+use crate::row::{Row, damaged};
+use crate::{ACQUIRE_TIMEOUT, StoreError};
 
 /// Lists and pages are read over so many connections.
-const READERS: u32 = 3;
+const READERS: usize = 3;
 /// Only the owner of the process reads the database.
 const FILE_MODE: u32 = 0o600;
+/// Enough for every statement of this program, so that each is prepared once per connection.
+const STATEMENTS_PREPARED_MAX: usize = 256;
 
 /// Settings without which an answer of 202 would be a lie or deleted secrets would stay in free pages: the
 /// text, the name to read back, and the value it must have.
@@ -33,8 +41,49 @@ const WRITER: &str = "pragma wal_autocheckpoint = 4000; pragma journal_size_limi
     pragma cache_size = -16384; pragma temp_store = memory; pragma busy_timeout = 5000;";
 const READER: &str = "pragma query_only = on; pragma temp_store = memory; pragma busy_timeout = 5000;";
 
+/// The database file, open.
+pub(crate) struct Files {
+    /// The connection that writes: one, because SQLite writes serially anyway.
+    pub(crate) writing: Arc<Pool>,
+    /// The connections that read.
+    pub(crate) reading: Arc<Pool>,
+    /// Kept locked so that a second process is refused.
+    lock: FileLock,
+}
+
+impl Files {
+    /// Locks and opens the file, and proves its protection.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |error: std::io::Error| StoreError::File { path: path.to_owned(), kind: error.kind() };
+        let path = std::path::absolute(path).map_err(failed)?;
+        let lock = FileLock::take(&path)?;
+        drop(create_private(&path)?);
+        let writing = Pool::of(&path, Role::Writer, 1);
+        let reading = Pool::of(&path, Role::Reader, READERS);
+        // The first one is made at once, so that its error is seen.
+        let writer = writing.connect()?;
+        read_back(&writer)?;
+        writing.free().push(writer);
+        Ok(Self { writing, reading, lock })
+    }
+
+    /// Waits for running queries, closes all connections and lets another process open the file. The log is
+    /// written back into the database file, so that a copy of that file alone is complete.
+    pub(crate) async fn close(&self) {
+        self.reading.close().await;
+        // Without it nothing is lost: the log is read at the next start.
+        let written =
+            async { self.writing.take(false).await?.script("pragma wal_checkpoint(truncate)").await };
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "the write-ahead log was not written back");
+        }
+        self.writing.close().await;
+        self.lock.release();
+    }
+}
+
 /// Held while the store is open.
-pub(crate) struct FileLock(File);
+struct FileLock(File);
 
 impl FileLock {
     fn take(database: &Path) -> Result<Self, StoreError> {
@@ -51,90 +100,199 @@ impl FileLock {
         }
     }
 
-    /// Lets another process open the database.
-    pub(crate) fn release(&self) {
+    fn release(&self) {
         // It ends with the process in any case.
         let _ = self.0.unlock();
     }
 }
 
-/// The lock, the pool that writes and the pool that reads.
-pub(crate) async fn open(path: &Path) -> Result<(FileLock, AnyPool, AnyPool), StoreError> {
-    let failed = |error: std::io::Error| StoreError::File { path: path.to_owned(), kind: error.kind() };
-    let path = std::path::absolute(path).map_err(failed)?;
-    let lock = FileLock::take(&path)?;
-    drop(create_private(&path)?);
-    let (read_write, read_only) = (options(&address(&path, "rw"))?, options(&address(&path, "ro"))?);
-    prove(&read_write).await?;
-    let writing = AnyPoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|db, _| {
-            Box::pin(async move {
-                protect(&mut *db).await?;
-                sqlx::raw_sql(WRITER).execute(db).await?;
-                Ok(())
-            })
-        })
-        .connect_with(read_write)
-        .await?;
-    let reading = AnyPoolOptions::new()
-        .max_connections(READERS)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|db, _| {
-            Box::pin(async move {
-                sqlx::raw_sql(READER).execute(db).await?;
-                Ok(())
-            })
-        })
-        .connect_lazy_with(read_only);
-    Ok((lock, writing, reading))
+#[derive(Clone, Copy)]
+enum Role {
+    Writer,
+    Reader,
 }
 
-/// Writes the log back into the database file, so that a copy of that file alone is complete.
-pub(crate) async fn write_back(writing: &AnyPool) {
-    let Ok(mut db) = writing.acquire().await else { return };
-    // Without it nothing is lost: the log is read at the next start.
-    if let Err(error) = run_script(&mut db, "pragma wal_checkpoint(truncate)".to_owned()).await {
-        tracing::warn!(%error, "the write-ahead log was not written back");
+/// Connections that are lent out one by one and opened when they are first needed.
+pub(crate) struct Pool {
+    path: PathBuf,
+    role: Role,
+    size: u32,
+    places: Arc<Semaphore>,
+    free: Mutex<Vec<Connection>>,
+}
+
+impl Pool {
+    fn of(path: &Path, role: Role, size: usize) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(size));
+        let size = u32::try_from(size).expect("a handful of connections");
+        Arc::new(Self { path: path.to_owned(), role, size, places, free: Mutex::default() })
+    }
+
+    /// A connection, as soon as one is free. `here`: this thread may wait for the disk.
+    pub(crate) async fn take(self: &Arc<Self>, here: bool) -> Result<Lent, StoreError> {
+        let place = match self.places.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => tokio::time::timeout(ACQUIRE_TIMEOUT, self.places.clone().acquire_owned())
+                .await
+                .map_err(|_| StoreError::Unreachable)?
+                .map_err(|_| StoreError::Unreachable)?,
+        };
+        let free = self.free().pop();
+        let connection = free.map_or_else(|| self.connect(), Ok)?;
+        let held = Held { connection, _place: place };
+        Ok(Lent { held: Some(held), pool: self.clone(), here })
+    }
+
+    fn connect(&self) -> Result<Connection, StoreError> {
+        let access = match self.role {
+            Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+        let db = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS_PREPARED_MAX);
+        match self.role {
+            Role::Writer => {
+                for (text, _, _) in PROTECTION {
+                    db.execute_batch(text)?;
+                }
+                db.execute_batch(WRITER)?;
+            }
+            Role::Reader => db.execute_batch(READER)?,
+        }
+        Ok(db)
+    }
+
+    async fn close(&self) {
+        let _all = self.places.acquire_many(self.size).await;
+        self.places.close();
+        self.free().clear();
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A pool tries again and again; the first connection is made without one, so that its error is seen.
-async fn prove(options: &AnyConnectOptions) -> Result<(), StoreError> {
-    let mut db = options.connect().await?;
-    protect(&mut db).await?;
-    read_back(&mut db).await?;
-    Ok(db.close().await?)
+/// A connection until it is dropped. A transaction that was not committed changes nothing.
+pub(crate) struct Lent {
+    /// Away while a statement runs; gone when its caller did not wait for the end.
+    held: Option<Held>,
+    pool: Arc<Pool>,
+    /// Statements run on the thread that asks.
+    here: bool,
 }
 
-async fn protect(db: &mut Db) -> Result<(), sqlx::Error> {
-    for (text, _, _) in PROTECTION {
-        sqlx::query(*text).execute(&mut *db).await?;
+struct Held {
+    connection: Connection,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// Runs a text of several statements.
+    pub(crate) async fn script(&mut self, text: impl Text) -> Result<(), StoreError> {
+        self.run(move |db| Ok(db.execute_batch(text.as_ref())?)).await
+    }
+
+    /// Runs a statement and tells how many rows it changed.
+    pub(crate) async fn execute(&mut self, text: impl Text, values: Vec<Value>) -> Result<u64, StoreError> {
+        self.run(move |db| {
+            let mut statement = db.prepare_cached(text.as_ref())?;
+            bind(&mut statement, &values)?;
+            let mut rows = statement.raw_query();
+            while rows.next()?.is_some() {}
+            Ok(db.changes())
+        })
+        .await
+    }
+
+    /// Runs a statement and gives its rows.
+    pub(crate) async fn all(&mut self, text: impl Text, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.run(move |db| {
+            let mut statement = db.prepare_cached(text.as_ref())?;
+            let columns: Arc<[Box<str>]> = statement.column_names().map(Into::into).collect();
+            bind(&mut statement, &values)?;
+            let mut rows = statement.raw_query();
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let named = columns.iter().enumerate();
+                let values = named.map(|(place, name)| read(row.get_ref(place)?, name));
+                found.push(Row::new(columns.clone(), values.collect::<Result<_, StoreError>>()?));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let held = self.held.take().ok_or(StoreError::Unreachable)?;
+        let on_it = move || {
+            let done = work(&held.connection);
+            (held, done)
+        };
+        let (held, done) = if self.here {
+            on_it()
+        } else {
+            tokio::task::spawn_blocking(on_it).await.map_err(|_| StoreError::Unreachable)?
+        };
+        self.held = Some(held);
+        done
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(Held { connection, _place }) = self.held.take() else { return };
+        // A full disk makes SQLite roll back by itself. A connection that cannot is closed, and the next one is new.
+        if connection.is_autocommit() || connection.execute_batch("rollback").is_ok() {
+            self.pool.free().push(connection);
+        }
+    }
+}
+
+/// To SQLite `$2` is a name, and its place is where it first stands.
+fn bind(statement: &mut Statement<'_>, values: &[Value]) -> Result<(), StoreError> {
+    for place in 1..=statement.parameter_count() {
+        let number = statement.parameter_name(place).map_or(Some(place), |name| name[1..].parse().ok());
+        let value = number.and_then(|number| values.get(number.checked_sub(1)?));
+        statement.raw_bind_parameter(place, value.expect("a statement binds what it names"))?;
     }
     Ok(())
 }
 
-async fn read_back(db: &mut Db) -> Result<(), StoreError> {
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Number(Some(number)) => ValueRef::Integer(*number),
+            Self::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(Some(bytes)) => ValueRef::Blob(bytes),
+            Self::Number(None) | Self::Text(None) | Self::Bytes(None) => ValueRef::Null,
+        }))
+    }
+}
+
+fn read(value: ValueRef<'_>, column: &str) -> Result<Value, StoreError> {
+    Ok(match value {
+        ValueRef::Null => Value::Text(None),
+        ValueRef::Integer(number) => Value::Number(Some(number)),
+        ValueRef::Text(text) => {
+            Value::Text(Some(str::from_utf8(text).map_err(|_| damaged(column))?.to_owned()))
+        }
+        ValueRef::Blob(bytes) => Value::Bytes(Some(bytes.to_vec())),
+        ValueRef::Real(_) => return Err(damaged(column)),
+    })
+}
+
+fn read_back(db: &Connection) -> Result<(), StoreError> {
     for (_, name, expected) in PROTECTION {
-        let question = match *name {
-            "journal_mode" => "pragma journal_mode",
-            "synchronous" => "pragma synchronous",
-            "foreign_keys" => "pragma foreign_keys",
-            _ => "pragma secure_delete",
-        };
-        let row = sqlx::query(question).fetch_one(&mut *db).await?;
-        let found = match row.try_get::<String, _>(0) {
-            Ok(word) => word,
-            Err(_) => row.try_get::<i64, _>(0)?.to_string(),
-        };
+        let found = db.pragma_query_value(None, name, |row| {
+            Ok(match row.get_ref(0)? {
+                ValueRef::Integer(number) => number.to_string(),
+                word => word.as_str()?.to_owned(),
+            })
+        })?;
         if found != *expected {
             return Err(StoreError::Setting(name));
         }
@@ -150,20 +308,4 @@ fn create_private(path: &Path) -> Result<File, StoreError> {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full,
         kind => StoreError::File { path: path.to_owned(), kind },
     })
-}
-
-/// The address for the driver, which decodes percent signs.
-fn address(path: &Path, mode: &str) -> String {
-    use std::fmt::Write as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut address = String::from("sqlite://");
-    for &byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
-            address.push(char::from(byte));
-        } else {
-            let _ = write!(address, "%{byte:02X}");
-        }
-    }
-    let _ = write!(address, "?mode={mode}");
-    address
 }

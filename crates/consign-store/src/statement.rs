@@ -1,12 +1,11 @@
 //! SQL whose length depends on its input: many rows in one statement, lists with filters.
 //!
 //! The text is put together from pieces of this program's own source and from placeholders; a value can
-//! only be bound. This is the one place where the driver is told that such a text is safe.
+//! only be bound.
 
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, Arguments as _, AssertSqlSafe, Encode, Type};
-
-use crate::{Db, StoreError, is_postgres};
+use crate::db::{Query, Value};
+use crate::row::Row;
+use crate::{Db, StoreError};
 
 /// More rows make a statement hardly cheaper and its text long.
 const CHUNK_ROWS_MAX: usize = 64;
@@ -14,16 +13,14 @@ const CHUNK_ROWS_MAX: usize = 64;
 /// A statement under construction.
 pub(crate) struct Statement {
     text: String,
-    arguments: AnyArguments,
-    bound: usize,
+    values: Vec<Value>,
     numbered: bool,
 }
 
 impl Statement {
     /// Begins a statement for this database.
     pub(crate) fn new(db: &Db, text: &'static str) -> Self {
-        let arguments = AnyArguments::default();
-        Self { text: text.to_owned(), arguments, bound: 0, numbered: is_postgres(db) }
+        Self { text: text.to_owned(), values: Vec::new(), numbered: db.is_postgres() }
     }
 
     /// Adds a piece of text.
@@ -33,17 +30,16 @@ impl Statement {
     }
 
     /// Adds a placeholder and its value.
-    pub(crate) fn bind<'v, T: Encode<'v, Any> + Type<Any>>(&mut self, value: T) -> &mut Self {
-        self.bound += 1;
+    pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
         if self.numbered {
             use std::fmt::Write as _;
-            let _ = write!(self.text, "${}", self.bound);
+            let _ = write!(self.text, "${}", self.values.len());
         } else {
             // SQLite looks up numbered placeholders one by one: a thousand of them would cost more than the
             // rows.
             self.text.push('?');
         }
-        self.arguments.add(value).expect("text, numbers and bytes always encode");
         self
     }
 
@@ -62,11 +58,7 @@ impl Statement {
     }
 
     /// Adds values between commas.
-    pub(crate) fn list<'v, T, I>(&mut self, items: I) -> &mut Self
-    where
-        T: Encode<'v, Any> + Type<Any>,
-        I: IntoIterator<Item = T>,
-    {
+    pub(crate) fn list<T: Into<Value>>(&mut self, items: impl IntoIterator<Item = T>) -> &mut Self {
         for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
                 self.push(", ");
@@ -78,21 +70,22 @@ impl Statement {
 
     /// Runs it and tells how many rows it changed.
     pub(crate) async fn execute(self, db: &mut Db) -> Result<u64, StoreError> {
-        let query = sqlx::query_with(AssertSqlSafe(self.text), self.arguments);
-        Ok(query.execute(db).await?.rows_affected())
+        self.query().execute(db).await
+    }
+
+    /// Runs it and gives its one row.
+    pub(crate) async fn one(self, db: &mut Db) -> Result<Row, StoreError> {
+        self.query().one(db).await
     }
 
     /// Runs it and gives its rows.
-    pub(crate) async fn all(self, db: &mut Db) -> Result<Vec<AnyRow>, StoreError> {
-        let query = sqlx::query_with(AssertSqlSafe(self.text), self.arguments);
-        Ok(query.fetch_all(db).await?)
+    pub(crate) async fn all(self, db: &mut Db) -> Result<Vec<Row>, StoreError> {
+        self.query().all(db).await
     }
-}
 
-/// Runs a text of several statements that is part of this program, such as a migration.
-pub(crate) async fn run_script(db: &mut Db, text: String) -> Result<(), StoreError> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(db).await?;
-    Ok(())
+    fn query(self) -> Query<String> {
+        Query::built(self.text, self.values)
+    }
 }
 
 /// Cuts rows into chunks of 64, 32, 16, 8, 4, 2 and 1: few sizes, so that prepared statements are used again.

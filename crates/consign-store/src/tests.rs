@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::attempts::Attempt;
 use crate::deliveries::{Claimed, Recording};
 use crate::events::{Accepted, NewDelivery, NewRow};
-use crate::{DatabaseUrl, Db, Store, connectors, events};
+use crate::{DatabaseUrl, Store, connectors, events};
 
 mod audit;
 mod decisions;
@@ -73,7 +73,6 @@ async fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Fresh) -> F) {
 }
 
 async fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Fresh) -> F) {
-    sqlx::any::install_default_drivers();
     let server = postgres_server();
     let name = format!("consign_{}", unique());
     administer(&server, format!("create database {name}")).await;
@@ -95,7 +94,7 @@ fn postgres_server() -> String {
 }
 
 async fn administer(server: &str, text: String) {
-    let mut db = Db::connect(&format!("{server}/postgres")).await.unwrap();
+    let mut db = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut db).await.unwrap();
     db.close().await.unwrap();
 }

@@ -10,8 +10,8 @@ use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
 use consign_core::token::{SealedToken, StoredToken, TokenFacts};
 use consign_core::vault::Sealed;
-use sqlx::any::AnyRow;
 
+use crate::db::{Query, query};
 use crate::row::{Row, millis};
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
@@ -99,8 +99,8 @@ pub struct TokenLease {
 /// # Errors
 /// When the database cannot be read.
 pub async fn find(db: &mut Db, credential: CredentialId) -> Result<Option<TokenRow>, StoreError> {
-    let query = sqlx::query("select * from token where credential_id = $1").bind(credential.to_string());
-    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    let query = query("select * from token where credential_id = $1").bind(credential.to_string());
+    query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// The rows of credentials; those without one are absent.
@@ -117,7 +117,7 @@ pub async fn of(
         statement.list(chunk.iter().map(ToString::to_string));
         statement.push(")");
         for row in statement.all(db).await? {
-            rows.insert(Row(&row).id("credential_id")?, read(&row)?);
+            rows.insert(row.id("credential_id")?, read(&row)?);
         }
     }
     Ok(rows)
@@ -134,7 +134,7 @@ pub async fn lease(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<(TokenLease, TokenRow)>, StoreError> {
-    let row = sqlx::query(
+    let row = query(
         "insert into token (credential_id, generation, fence, failures, lease_until, lease_by)
          values ($1, 0, 1, 0, $2, $3)
          on conflict (credential_id) do update set fence = token.fence + 1, lease_until = excluded.lease_until,
@@ -146,10 +146,10 @@ pub async fn lease(
     .bind(until.millis())
     .bind(by)
     .bind(now.millis())
-    .fetch_optional(db)
+    .optional(db)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let fence = Row(&row).number("fence")?;
+    let fence = row.number("fence")?;
     Ok(Some((TokenLease { credential, fence }, read(&row)?)))
 }
 
@@ -164,12 +164,12 @@ pub async fn note_intent(
     spending: Option<i64>,
     forced_at: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update token set spending = $1, forced_at = coalesce($2, forced_at)
          where credential_id = $3 and fence = $4",
     );
     let query = query.bind(spending).bind(millis(forced_at)).bind(lease.credential.to_string());
-    Ok(query.bind(lease.fence).execute(db).await?.rows_affected() == 1)
+    Ok(query.bind(lease.fence).execute(db).await? == 1)
 }
 
 /// Stores new tokens and ends the lease. `false`, and no change, when it was lost.
@@ -177,7 +177,7 @@ pub async fn note_intent(
 /// # Errors
 /// When the database cannot be written.
 pub async fn store(db: &mut Db, lease: &TokenLease, new: &StoredToken) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update token set generation = $1, sealed_access = $2, access_generation = $3, sealed_refresh = $4,
            refresh_generation = $5, obtained_at = $6, ends_at = $7, refresh_ends_at = $8, scope = $9,
            issuer = coalesce($10, issuer), life_ms = coalesce($11, life_ms), lease_until = null,
@@ -197,7 +197,7 @@ pub async fn store(db: &mut Db, lease: &TokenLease, new: &StoredToken) -> Result
         .bind(life)
         .bind(lease.credential.to_string())
         .bind(lease.fence);
-    Ok(query.execute(db).await?.rows_affected() == 1)
+    Ok(query.execute(db).await? == 1)
 }
 
 /// Keeps why no token came, and ends the lease. A grant that ended takes its refresh token with it, a token that the
@@ -213,7 +213,7 @@ pub async fn fail(
 ) -> Result<bool, StoreError> {
     let ended = i64::from(failure.kind == FailureKind::GrantEnded);
     let refused = i64::from(access_refused);
-    let query = sqlx::query(
+    let query = query(
         "update token set failure = $1, failure_reason = $2, failures = $3, retry_at = $4, lease_until = null,
            lease_by = null, spending = null,
            sealed_refresh = case when $5 = 1 then null else sealed_refresh end,
@@ -229,7 +229,7 @@ pub async fn fail(
         .bind(refused)
         .bind(lease.credential.to_string())
         .bind(lease.fence);
-    Ok(query.execute(db).await?.rows_affected() == 1)
+    Ok(query.execute(db).await? == 1)
 }
 
 /// Gives the lease back: nothing was asked.
@@ -237,7 +237,7 @@ pub async fn fail(
 /// # Errors
 /// When the database cannot be written.
 pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update token set lease_until = null, lease_by = null, spending = null
          where credential_id = $1 and fence = $2",
     );
@@ -250,7 +250,7 @@ pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> 
 /// # Errors
 /// When the database cannot be written.
 pub async fn drop_access(db: &mut Db, credential: CredentialId) -> Result<(), StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update token set sealed_access = null, forced_at = null,
            failure = null, failure_reason = null, failures = 0, retry_at = null
          where credential_id = $1",
@@ -264,7 +264,7 @@ pub async fn drop_access(db: &mut Db, credential: CredentialId) -> Result<(), St
 /// # Errors
 /// When the database cannot be written.
 pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<(), StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update token set failure = null, failure_reason = null, failures = 0, retry_at = null
          where credential_id = $1 and failure is not null",
     );
@@ -277,8 +277,8 @@ pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<(), StoreE
 /// # Errors
 /// When the database cannot be written.
 pub async fn forget(db: &mut Db, credential: CredentialId) -> Result<bool, StoreError> {
-    let query = sqlx::query("delete from token where credential_id = $1").bind(credential.to_string());
-    Ok(query.execute(db).await?.rows_affected() == 1)
+    let query = query("delete from token where credential_id = $1").bind(credential.to_string());
+    Ok(query.execute(db).await? == 1)
 }
 
 /// Ends the leases of other runs, on a database that only this process uses.
@@ -286,7 +286,7 @@ pub async fn forget(db: &mut Db, credential: CredentialId) -> Result<bool, Store
 /// # Errors
 /// When the database cannot be written.
 pub async fn end_foreign_leases(db: &mut Db, by: &str) -> Result<(), StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update token set lease_until = null, lease_by = null where lease_by is not null and lease_by <> $1",
     );
     query.bind(by).execute(db).await?;
@@ -303,23 +303,22 @@ pub async fn unused_since(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<CredentialId>, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "select credential_id from token where sealed_refresh is not null and obtained_at < $1
            and coalesce(retry_at, 0) <= $2
          order by obtained_at limit $3",
     );
-    let rows = query.bind(before.millis()).bind(now.millis()).bind(i64::from(limit)).fetch_all(db).await?;
-    rows.iter().map(|row| Row(row).id("credential_id")).collect()
+    let rows = query.bind(before.millis()).bind(now.millis()).bind(i64::from(limit)).all(db).await?;
+    rows.iter().map(|row| row.id("credential_id")).collect()
 }
 
-fn bind_sealed<'q>(query: crate::row::Query<'q>, token: Option<&SealedToken>) -> crate::row::Query<'q> {
+fn bind_sealed(query: Query<&'static str>, token: Option<&SealedToken>) -> Query<&'static str> {
     query
         .bind(token.map(|token| token.sealed.as_stored().to_owned()))
         .bind(token.map(|token| token.generation))
 }
 
-fn read(row: &AnyRow) -> Result<TokenRow, StoreError> {
-    let row = Row(row);
+fn read(row: &Row) -> Result<TokenRow, StoreError> {
     let generation = row.number("generation")?;
     let life = row.optional_count("life_ms")?.map(Duration::from_millis);
     let sealed = |text: &str, of: &str| -> Result<Option<SealedToken>, StoreError> {

@@ -2,9 +2,8 @@
 
 use consign_core::id::UserId;
 use consign_core::time::Timestamp;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::row::{Row, millis};
 use crate::{Db, StoreError};
 
@@ -38,7 +37,7 @@ impl std::fmt::Debug for User {
 /// # Errors
 /// `NotUnique` when the address is taken.
 pub async fn insert(db: &mut Db, user: &User) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into users (id, name, email, email_key, password_hash, theme, created_at, last_seen_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -60,8 +59,8 @@ pub async fn insert(db: &mut Db, user: &User) -> Result<(), StoreError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn find_by_email(db: &mut Db, email: &str) -> Result<Option<User>, StoreError> {
-    let query = sqlx::query("select * from users where email_key = $1").bind(key(email));
-    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    let query = query("select * from users where email_key = $1").bind(key(email));
+    query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// A person by their id.
@@ -69,8 +68,8 @@ pub async fn find_by_email(db: &mut Db, email: &str) -> Result<Option<User>, Sto
 /// # Errors
 /// When the database cannot be read.
 pub async fn find(db: &mut Db, id: UserId) -> Result<Option<User>, StoreError> {
-    let query = sqlx::query("select * from users where id = $1").bind(id.to_string());
-    query.fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    let query = query("select * from users where id = $1").bind(id.to_string());
+    query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// How many people there are.
@@ -78,7 +77,7 @@ pub async fn find(db: &mut Db, id: UserId) -> Result<Option<User>, StoreError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn count(db: &mut Db) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query("select count(*) from users").fetch_one(db).await?.try_get(0)?;
+    let count = query("select count(*) as users from users").one(db).await?.number("users")?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
@@ -87,11 +86,7 @@ pub async fn count(db: &mut Db) -> Result<u64, StoreError> {
 /// # Errors
 /// When the database cannot be written.
 pub async fn set_theme(db: &mut Db, id: UserId, theme: &str) -> Result<(), StoreError> {
-    sqlx::query("update users set theme = $1 where id = $2")
-        .bind(theme)
-        .bind(id.to_string())
-        .execute(db)
-        .await?;
+    query("update users set theme = $1 where id = $2").bind(theme).bind(id.to_string()).execute(db).await?;
     Ok(())
 }
 
@@ -100,7 +95,7 @@ pub async fn set_theme(db: &mut Db, id: UserId, theme: &str) -> Result<(), Store
 /// # Errors
 /// When the database cannot be written.
 pub async fn set_seen(db: &mut Db, id: UserId, now: Timestamp) -> Result<(), StoreError> {
-    let query = sqlx::query("update users set last_seen_at = $1 where id = $2");
+    let query = query("update users set last_seen_at = $1 where id = $2");
     query.bind(now.millis()).bind(id.to_string()).execute(db).await?;
     Ok(())
 }
@@ -109,8 +104,7 @@ fn key(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
-fn read(row: &AnyRow) -> Result<User, StoreError> {
-    let row = Row(row);
+fn read(row: &Row) -> Result<User, StoreError> {
     Ok(User {
         id: row.id("id")?,
         name: row.text("name")?,

@@ -24,7 +24,7 @@ pub use records::{Records, RecordsError};
 pub use retention::Kept;
 pub use snapshot::Snapshot;
 
-use commit::Committer;
+use commit::{Committer, Wanted};
 use lanes::{Lanes, Rules, Turn};
 use snapshot::Snapshots;
 use tokens::Tokens;
@@ -358,8 +358,8 @@ impl Engine {
         }
     }
 
-    /// Claims for every lane that is behind and has room, in one short transaction. `true`: there may be more.
-    async fn claim_round(self: &Arc<Self>) -> Result<bool, StoreError> {
+    /// Claims for every lane that is behind and has room, in one transaction. `true`: there may be more.
+    async fn claim_round(self: &Arc<Self>) -> Result<bool, CommitError> {
         let snapshot = self.snapshot();
         let now = self.now();
         let mut wanted = Vec::new();
@@ -374,25 +374,17 @@ impl Engine {
             return Ok(false);
         }
         let more = wanted.len() > CLAIM_LANES_MAX as usize;
+        wanted.truncate(CLAIM_LANES_MAX as usize);
         let alone = self.suspects.clone().try_acquire_owned().ok();
-        let mut tx = self.store.begin().await?;
-        let lease_until = tx.now().plus(LEASE);
-        let mut claimed = Vec::new();
-        let mut suspect = None;
-        for (connector, room) in wanted.into_iter().take(CLAIM_LANES_MAX as usize) {
-            let found = deliveries::claim(&mut tx, connector, room, now, lease_until, &self.by).await?;
-            if alone.is_some() && suspect.is_none() && found.len() < room as usize {
-                suspect = deliveries::claim_suspect(&mut tx, connector, now, lease_until, &self.by).await?;
-            }
-            claimed.push((connector, room, found));
-        }
-        tx.commit().await?;
+        let suspect = alone.is_some();
+        let claims =
+            self.commit.claim(Wanted { lanes: wanted.clone(), suspect, by: self.by.clone() }).await?;
         let mut late = Vec::new();
-        for (connector, room, found) in claimed {
+        for ((connector, room), found) in wanted.into_iter().zip(claims.lanes) {
             late.extend(self.lanes.take_in(connector, found.into_iter().map(Work::from).collect(), room));
             self.pump(connector);
         }
-        if let Some(suspect) = suspect {
+        if let Some(suspect) = claims.suspect {
             let work = Work { alone, ..Work::from(suspect) };
             let connector = work.connector;
             late.extend(self.lanes.take_in(connector, vec![work], 1));

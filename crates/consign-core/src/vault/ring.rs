@@ -7,6 +7,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use zeroize::Zeroizing;
 
 use super::{KEY_BYTES, random_key};
+use crate::hex::hex;
 
 const PREFIX: &str = "csgkey1_";
 const CHECKSUM_CHARS: usize = 8;
@@ -38,7 +39,7 @@ impl RingKey {
     /// A new key with a random id such as `k-7f3a91bc`.
     pub fn generate() -> Self {
         let bytes = random_key();
-        let id = random_key()[..4].iter().fold("k-".to_owned(), |id, byte| format!("{id}{byte:02x}"));
+        let id = format!("k-{}", hex(&random_key()[..4]));
         Self { id, bytes }
     }
 
@@ -80,8 +81,7 @@ impl fmt::Debug for RingKey {
 
 fn checksum(id: &str, secret: &str) -> String {
     let hash = digest::digest(&digest::SHA256, format!("{id}_{secret}").as_bytes());
-    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    hex[..CHECKSUM_CHARS].to_owned()
+    hex(hash.as_ref())[..CHECKSUM_CHARS].to_owned()
 }
 
 /// The keys at hand; never empty.

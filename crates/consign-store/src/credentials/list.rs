@@ -2,7 +2,6 @@
 
 use consign_core::credential::{Credential, StatusCode};
 use consign_core::time::Timestamp;
-use sqlx::Row as _;
 
 use super::{ENDS_SOON, with_secrets};
 use crate::row::{anywhere, json_text};
@@ -87,12 +86,10 @@ pub async fn list(
 /// # Errors
 /// When the database cannot be read.
 pub async fn attention_count(db: &mut Db, now: Timestamp) -> Result<u64, StoreError> {
-    let mut statement = Statement::new(db, "select count(*) from credential where ");
+    let mut statement = Statement::new(db, "select count(*) as pressing from credential where ");
     rank_column(&mut statement, now);
     statement.push(" = '0'");
-    let rows = statement.all(db).await?;
-    let count: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-    Ok(u64::try_from(count).unwrap_or(0))
+    statement.one(db).await?.count("pressing")
 }
 
 /// `'0'` for what needs a person: [`StatusCode::needs_attention`] of the status that is shown.

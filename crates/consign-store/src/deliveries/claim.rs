@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use consign_core::id::{ConnectorId, DeliveryId};
 use consign_core::time::Timestamp;
-use sqlx::any::AnyRow;
 
+use crate::db::query;
 use crate::events::{self, StoredEvent, event_columns};
 use crate::row::Row;
 use crate::statement::{Statement, chunks};
@@ -73,20 +73,20 @@ pub async fn lanes(db: &mut Db, now: Timestamp, limit: u32) -> Result<Vec<LaneWo
     }
     // A statement of its own, so that it sees what the lock waited for.
     let in_flight = in_flight(db, now).await?;
-    let lane = |row: &AnyRow| {
-        let connector = Row(row).id("id")?;
+    let lane = |row: &Row| {
+        let connector = row.id("id")?;
         Ok(LaneWork { connector, in_flight: in_flight.get(&connector).copied().unwrap_or(0) })
     };
     lanes.iter().map(lane).collect()
 }
 
 async fn in_flight(db: &mut Db, now: Timestamp) -> Result<HashMap<ConnectorId, u32>, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "select connector_id, count(*) as in_flight from delivery
          where lease_until is not null and lease_until > $1 group by connector_id",
     );
-    let rows = query.bind(now.millis()).fetch_all(db).await?;
-    rows.iter().map(|row| Ok((Row(row).id("connector_id")?, Row(row).count("in_flight")?))).collect()
+    let rows = query.bind(now.millis()).all(db).await?;
+    rows.iter().map(|row| Ok((row.id("connector_id")?, row.count("in_flight")?))).collect()
 }
 
 /// Leases at most `max` due deliveries of a lane to `by`, the longest due first. A delivery whose last
@@ -175,9 +175,8 @@ async fn lease(db: &mut Db, rows: &[Claimed], until: Timestamp, by: &str) -> Res
     Ok(())
 }
 
-fn read(row: &AnyRow, lease_until: Timestamp) -> Result<Claimed, StoreError> {
+fn read(row: &Row, lease_until: Timestamp) -> Result<Claimed, StoreError> {
     let event = events::read(row)?;
-    let row = Row(row);
     let abandoned = row.optional_time("lease_until")?.is_some();
     Ok(Claimed {
         id: row.id("id")?,
@@ -240,9 +239,9 @@ pub async fn give_back(db: &mut Db, leases: &[(DeliveryId, i64)]) -> Result<(), 
 /// # Errors
 /// When the database cannot be written.
 pub async fn abandon_foreign_leases(db: &mut Db, by: &str, now: Timestamp) -> Result<u64, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "update delivery set lease_until = $1
          where lease_until is not null and lease_until > $1 and lease_by <> $2",
     );
-    Ok(query.bind(now.millis()).bind(by).execute(db).await?.rows_affected())
+    query.bind(now.millis()).bind(by).execute(db).await
 }

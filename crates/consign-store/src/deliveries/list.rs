@@ -4,10 +4,9 @@ use consign_core::connector::ConnectorState;
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::ConnectorId;
 use consign_core::time::Timestamp;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
 use super::{Delivery, read};
+use crate::db::query;
 use crate::row::{Row, anywhere};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
@@ -73,13 +72,9 @@ pub async fn list(db: &mut Db, filter: &DeliveryFilter, page: &Page) -> Result<L
     );
     restrict(&mut statement, filter);
     turn.newest_first(&mut statement, "d.id")?;
-    let line = |row: &AnyRow| {
-        let event_type = Row(row).text("event_type")?;
-        Ok::<_, StoreError>(Line {
-            delivery: read(row)?,
-            event_type,
-            subject: Row(row).optional_text("subject")?,
-        })
+    let line = |row: &Row| {
+        let event_type = row.text("event_type")?;
+        Ok::<_, StoreError>(Line { delivery: read(row)?, event_type, subject: row.optional_text("subject")? })
     };
     let lines = statement.all(db).await?.iter().map(line).collect::<Result<Vec<_>, _>>()?;
     Ok(turn.listed(lines, |line| vec![line.delivery.id.to_string()]))
@@ -147,7 +142,7 @@ pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
     let mut statement = Statement::new(
         db,
         concat!(
-            "select count(*) from (select d.id from delivery d where d.state <> 'delivered' and ",
+            "select count(*) as pressing from (select d.id from delivery d where d.state <> 'delivered' and ",
             failed_for_good!(),
             " union all select d.id from delivery d where d.state <> 'delivered' and d.state = 'held' \
              union all select d.id from connector c cross join delivery d where d.connector_id = c.id \
@@ -155,9 +150,7 @@ pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
         ),
     );
     statement.bind(i64::try_from(ATTENTION_COUNT_MAX).unwrap_or(i64::MAX)).push(") as counted");
-    let rows = statement.all(db).await?;
-    let count: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-    Ok(u64::try_from(count).unwrap_or(0))
+    statement.one(db).await?.count("pressing")
 }
 
 /// How many deliveries are pending and held, for each reason, as they are shown.
@@ -173,23 +166,21 @@ pub async fn open_counts(db: &mut Db) -> Result<Vec<(DeliveryState, Option<HoldR
         Some((_, _, count)) => *count += more,
         None => counts.push((state, reason, more)),
     };
-    let pending = sqlx::query(
+    let pending = query(
         "select p.waiting, c.state from (select connector_id, count(*) as waiting from delivery
            where state = 'pending' group by connector_id) as p
          left join connector c on c.id = p.connector_id",
     );
-    for row in pending.fetch_all(&mut *db).await? {
-        let row = Row(&row);
+    for row in pending.all(db).await? {
         let reason = row.optional_word("state", ConnectorState::find)?.and_then(ConnectorState::hold_reason);
         let state = if reason.is_some() { DeliveryState::Held } else { DeliveryState::Pending };
         add(state, reason, row.count("waiting")?);
     }
-    let held = sqlx::query(
+    let held = query(
         "select hold_reason, count(*) as waiting from delivery
          where state <> 'delivered' and state = 'held' group by hold_reason order by hold_reason",
     );
-    for row in held.fetch_all(db).await? {
-        let row = Row(&row);
+    for row in held.all(db).await? {
         add(DeliveryState::Held, row.optional_word("hold_reason", HoldReason::find)?, row.count("waiting")?);
     }
     Ok(counts)
@@ -200,11 +191,11 @@ pub async fn open_counts(db: &mut Db) -> Result<Vec<(DeliveryState, Option<HoldR
 /// # Errors
 /// When the database cannot be read.
 pub async fn oldest_open(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
-    let query = sqlx::query(
+    let query = query(
         "select min(created_at) as created_at from delivery where id in (
            (select min(id) from delivery where state <> 'delivered' and state = 'pending'),
            (select min(id) from delivery where state <> 'delivered' and state = 'held'))",
     );
-    let row = query.fetch_one(db).await?;
-    Row(&row).optional_time("created_at")
+    let row = query.one(db).await?;
+    row.optional_time("created_at")
 }

@@ -7,7 +7,7 @@ use consign_core::id::DeliveryId;
 use consign_core::time::Timestamp;
 
 use crate::attempts::{self, Attempt};
-use crate::row::{Row, millis};
+use crate::row::millis;
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
 
@@ -45,7 +45,7 @@ pub struct Recording {
 ///
 /// # Errors
 /// When nothing was recorded; the transaction is to be dropped.
-pub async fn record(db: &mut Db, recordings: &[Recording]) -> Result<Vec<bool>, StoreError> {
+pub async fn record(db: &mut Db, recordings: &[&Recording]) -> Result<Vec<bool>, StoreError> {
     let mut moved: HashSet<DeliveryId> = HashSet::with_capacity(recordings.len());
     for chunk in chunks(recordings) {
         let mut statement = Statement::new(
@@ -70,7 +70,7 @@ pub async fn record(db: &mut Db, recordings: &[Recording]) -> Result<Vec<bool>, 
         });
         statement.push(") as v where delivery.id = v.column1 and delivery.fence = v.column2 returning id");
         for row in statement.all(db).await? {
-            moved.insert(Row(&row).id("id")?);
+            moved.insert(row.id("id")?);
         }
     }
     let attempts: Vec<&Attempt> = recordings.iter().map(|recording| &recording.attempt).collect();

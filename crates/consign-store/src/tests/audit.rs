@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{Fresh, on_both};
 use crate::audit::{self, AuditFilter, BrokenAt, Verified};
-use crate::{Db, Page, Store, StoreError, installation};
+use crate::db::query;
+use crate::{Db, Page, Store, installation};
 
 on_both!(
     entries_are_chained_and_listed,
@@ -101,7 +102,7 @@ async fn the_database_refuses_to_change_entries(Fresh { store, .. }: Fresh) {
     fill(&store, &key(), 2).await;
     for text in ["update audit set stored = ''", "delete from audit", "delete from audit_head"] {
         let mut tx = store.begin().await.unwrap();
-        let refused = sqlx::query(text).execute(&mut *tx).await.map_err(StoreError::from).unwrap_err();
+        let refused = query(text).execute(&mut tx).await.unwrap_err();
         assert!(refused.to_string().contains("the audit log is append only"), "{text}: {refused}");
     }
 }
@@ -110,12 +111,12 @@ async fn the_database_refuses_to_change_entries(Fresh { store, .. }: Fresh) {
 async fn disarm(db: &mut Db) {
     let triggers = ["audit_no_update", "audit_no_delete"];
     for trigger in triggers {
-        let text = if crate::is_postgres(db) {
+        let text = if db.is_postgres() {
             format!("drop trigger {trigger} on audit")
         } else {
             format!("drop trigger {trigger}")
         };
-        crate::statement::run_script(db, text).await.unwrap();
+        db.script(text).await.unwrap();
     }
 }
 
@@ -127,7 +128,7 @@ async fn tampering_is_found(Fresh { store, .. }: Fresh) {
         let mut tx = store.begin().await.unwrap();
         disarm(&mut tx).await;
         for text in tamper {
-            sqlx::query(*text).execute(&mut *tx).await.unwrap();
+            query(text).execute(&mut tx).await.unwrap();
         }
         assert_eq!(audit::verify(&mut tx, &key).await.unwrap(), Err(BrokenAt(broken)), "{tamper:?}");
     };
@@ -155,7 +156,7 @@ async fn tampering_is_found(Fresh { store, .. }: Fresh) {
         "update audit_head set sequence = 4, link = (select link from audit where sequence = 4)",
         "delete from audit where sequence = 5",
     ] {
-        sqlx::query(text).execute(&mut *tx).await.unwrap();
+        query(text).execute(&mut tx).await.unwrap();
     }
     let verified = audit::verify(&mut tx, &key).await.unwrap().unwrap();
     assert_ne!((verified.entries, verified.head), head);

@@ -32,7 +32,7 @@ async fn settle(
     let claimed =
         deliveries::claim(&mut tx, connector, 1, now, now.plus(super::hours(1)), "a").await.unwrap();
     let result = Recording { hold_reason: reason, ..recording(&claimed[0], state, now) };
-    deliveries::record(&mut tx, &[result]).await.unwrap();
+    deliveries::record(&mut tx, &[&result]).await.unwrap();
     tx.commit().await.unwrap();
     claimed[0].id
 }
@@ -94,7 +94,7 @@ async fn a_cancelled_delivery_ignores_its_late_result(Fresh { store, .. }: Fresh
     assert!(!deliveries::try_now(&mut tx, claimed[0].id, now).await.unwrap(), "it is under way");
     assert!(deliveries::cancel(&mut tx, claimed[0].id, now).await.unwrap());
     let late = recording(&claimed[0], DeliveryState::Delivered, now);
-    assert_eq!(deliveries::record(&mut tx, &[late]).await.unwrap(), [false]);
+    assert_eq!(deliveries::record(&mut tx, &[&late]).await.unwrap(), [false]);
     let stored = deliveries::find(&mut tx, claimed[0].id).await.unwrap().unwrap();
     assert_eq!(stored.shown_state(), (DeliveryState::Cancelled, None));
 }

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use consign_core::time::Timestamp;
-use sqlx::Row as _;
 
 use super::{Fresh, accept, event, folder, now, on_both};
+use crate::db::{Query, query};
 use crate::events::{self, NewRow};
 use crate::{DatabaseUrl, Store, StoreError, installation, migrate, payload_keys};
 
@@ -38,10 +38,7 @@ fn newest() -> i64 {
 
 async fn a_newer_database_is_refused(Fresh { store, url }: Fresh) {
     let mut tx = store.begin().await.unwrap();
-    sqlx::query("insert into schema_version (version, applied_at) values (99, 0)")
-        .execute(&mut *tx)
-        .await
-        .unwrap();
+    query("insert into schema_version (version, applied_at) values (99, 0)").execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     store.close().await;
     let refused = Store::open(&url, 2).await;
@@ -56,8 +53,8 @@ async fn two_replicas_migrate_at_once(Fresh { store, url }: Fresh) {
         return;
     }
     let mut tx = store.begin().await.unwrap();
-    sqlx::query("drop schema public cascade").execute(&mut *tx).await.unwrap();
-    sqlx::query("create schema public").execute(&mut *tx).await.unwrap();
+    query("drop schema public cascade").execute(&mut tx).await.unwrap();
+    query("create schema public").execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     let opened =
         tokio::join!(Store::open(&url, 2), Store::open(&url, 2), Store::open(&url, 2), Store::open(&url, 2));
@@ -123,14 +120,14 @@ async fn sqlite_files_are_private_and_the_settings_hold() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     let mut tx = store.begin().await.unwrap();
-    let check = async |tx: &mut crate::Tx, text: &'static str, expected: i64| {
-        let row = sqlx::query(text).fetch_one(&mut **tx).await.unwrap();
-        assert_eq!(row.get::<i64, _>(0), expected, "{text}");
+    let check = async |tx: &mut crate::Tx, name: &'static str, expected: i64| {
+        let row = Query::built(format!("pragma {name}"), Vec::new()).one(tx).await.unwrap();
+        assert_eq!(row.number(name).unwrap(), expected, "{name}");
     };
-    check(&mut tx, "pragma synchronous", 2).await;
-    check(&mut tx, "pragma foreign_keys", 1).await;
-    check(&mut tx, "pragma secure_delete", 1).await;
-    check(&mut tx, "pragma journal_size_limit", 67_108_864).await;
+    check(&mut tx, "synchronous", 2).await;
+    check(&mut tx, "foreign_keys", 1).await;
+    check(&mut tx, "secure_delete", 1).await;
+    check(&mut tx, "journal_size_limit", 67_108_864).await;
     drop(tx);
     let mut reader = store.read().await.unwrap();
     let refused = installation::put(&mut reader, "k", "v").await;
@@ -146,9 +143,9 @@ async fn a_full_disk_is_told_apart_and_passes() {
     let folder = folder();
     let store = Store::open(&DatabaseUrl::sqlite(&folder.join("consign.db")), 1).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    let pages = sqlx::query("pragma page_count").fetch_one(&mut *tx).await.unwrap().get::<i64, _>(0);
-    let limit = |pages: i64| sqlx::AssertSqlSafe(format!("pragma max_page_count = {pages}"));
-    sqlx::query(limit(pages + 8)).execute(&mut *tx).await.unwrap();
+    let pages = query("pragma page_count").one(&mut tx).await.unwrap().number("page_count").unwrap();
+    let limit = |pages: i64| Query::built(format!("pragma max_page_count = {pages}"), Vec::new());
+    limit(pages + 8).execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = store.begin().await.unwrap();
     let event = event("big", tx.now());
@@ -159,7 +156,7 @@ async fn a_full_disk_is_told_apart_and_passes() {
     drop(tx);
     let mut tx = store.begin().await.unwrap();
     assert!(events::find(&mut tx, event.id).await.unwrap().is_none());
-    sqlx::query(limit(1 << 20)).execute(&mut *tx).await.unwrap();
+    limit(1 << 20).execute(&mut tx).await.unwrap();
     events::accept(&mut tx, &[row]).await.unwrap();
     tx.commit().await.unwrap();
     store.close().await;

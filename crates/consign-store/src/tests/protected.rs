@@ -4,9 +4,9 @@ use consign_core::api_key::ApiKey;
 use consign_core::audit::Table;
 use consign_core::id::{KeyId, UserId};
 use consign_core::rights::Rights;
-use sqlx::{AssertSqlSafe, Column as _, Row as _};
 
 use super::{Fresh, connector, credential, on_both};
+use crate::db::{Query, query};
 use crate::users::{self, User};
 use crate::{Db, api_keys, connectors, credentials, protected};
 
@@ -79,10 +79,10 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
         let [(id, before)] = all.as_slice() else { panic!("one row of each: {all:?}") };
         assert_eq!(protected::find(&mut db, table, id).await.unwrap().as_ref(), Some(before));
         assert_eq!(protected::find(&mut db, table, "none").await.unwrap(), None);
-        let row = sqlx::query(AssertSqlSafe(format!("select * from {name} limit 1")));
-        let row = row.fetch_one(&mut *db).await.unwrap();
+        let row = Query::built(format!("select * from {name} limit 1"), Vec::new());
+        let row = row.one(&mut db).await.unwrap();
         drop(db);
-        for column in row.columns().iter().map(|column| column.name()) {
+        for column in row.columns() {
             if column == "id" || (name, column) == ("credential_secret", "credential_id") {
                 // The row itself; another one has another text.
                 continue;
@@ -91,7 +91,7 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
             let other = if number { "coalesce({}, 0) + 1" } else { "coalesce({}, '') || 'x'" };
             let sql = format!("update {name} set {column} = {}", other.replace("{}", column));
             let mut tx = store.begin().await.unwrap();
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await.unwrap();
+            Query::built(sql, Vec::new()).execute(&mut tx).await.unwrap();
             let after = protected::find(&mut tx, table, id).await.unwrap();
             let volatile = VOLATILE.contains(&(name, column));
             assert_eq!(after.as_ref() == Some(before), volatile, "{name}.{column}");
@@ -107,14 +107,14 @@ async fn a_moved_secret_keeps_its_text(Fresh { store, .. }: Fresh) {
     one_of_each(&mut tx, now).await;
     let before = protected::all(&mut tx, Table::Credential).await.unwrap();
     let moved = "update credential_secret set sealed = 'v1.k-2.another.' || 'cc'";
-    sqlx::query(moved).execute(&mut *tx).await.unwrap();
+    query(moved).execute(&mut tx).await.unwrap();
     assert_eq!(
         protected::all(&mut tx, Table::Credential).await.unwrap(),
         before,
         "wrapped under another key"
     );
-    sqlx::query("update credential_secret set sealed = 'v1.k-2.another.dd'").execute(&mut *tx).await.unwrap();
+    query("update credential_secret set sealed = 'v1.k-2.another.dd'").execute(&mut tx).await.unwrap();
     assert_ne!(protected::all(&mut tx, Table::Credential).await.unwrap(), before, "another secret");
-    sqlx::query("delete from credential_secret").execute(&mut *tx).await.unwrap();
+    query("delete from credential_secret").execute(&mut tx).await.unwrap();
     assert_ne!(protected::all(&mut tx, Table::Credential).await.unwrap(), before, "no secrets");
 }

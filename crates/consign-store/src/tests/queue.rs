@@ -9,6 +9,7 @@ use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::{ConnectorId, DeliveryId};
 
 use super::{Fresh, accept, add_connector, delivery, event, now, on_both, recording};
+use crate::db::query;
 use crate::events::{self, NewRow};
 use crate::{Store, attempts, connectors, deliveries};
 
@@ -68,7 +69,13 @@ async fn four_workers_take_each_delivery_once(Fresh { store, .. }: Fresh) {
                 let results: Vec<_> =
                     mine.iter().map(|claimed| recording(claimed, DeliveryState::Delivered, now)).collect();
                 let mut tx = store.begin().await.unwrap();
-                assert!(deliveries::record(&mut tx, &results).await.unwrap().iter().all(|held| *held));
+                assert!(
+                    deliveries::record(&mut tx, &results.iter().collect::<Vec<_>>())
+                        .await
+                        .unwrap()
+                        .iter()
+                        .all(|held| *held)
+                );
                 tx.commit().await.unwrap();
                 tokio::task::yield_now().await;
             }
@@ -111,9 +118,9 @@ async fn a_lost_lease_changes_nothing_but_keeps_its_attempt(Fresh { store, .. }:
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
     let late = recording(&old, DeliveryState::Failed, now);
-    assert_eq!(deliveries::record(&mut tx, &[late]).await.unwrap(), [false]);
+    assert_eq!(deliveries::record(&mut tx, &[&late]).await.unwrap(), [false]);
     let good = recording(&new, DeliveryState::Delivered, now);
-    assert_eq!(deliveries::record(&mut tx, &[good]).await.unwrap(), [true]);
+    assert_eq!(deliveries::record(&mut tx, &[&good]).await.unwrap(), [true]);
     tx.commit().await.unwrap();
     let mut db = store.read().await.unwrap();
     let stored = deliveries::find(&mut db, old.id).await.unwrap().unwrap();
@@ -135,7 +142,7 @@ async fn an_outcome_is_counted_from_its_first_in_a_row(Fresh { store, .. }: Fres
         let now = tx.now();
         let mut seen = recording(&claimed, DeliveryState::Pending, now);
         seen.attempt.outcome = outcome.to_owned();
-        assert_eq!(deliveries::record(&mut tx, &[seen]).await.unwrap(), [true]);
+        assert_eq!(deliveries::record(&mut tx, &[&seen]).await.unwrap(), [true]);
         let found = attempts::outcome_since(&mut tx, claimed.id, "throttled").await.unwrap();
         since.push(found.map(|found| now.since(found)));
         tx.commit().await.unwrap();
@@ -165,7 +172,7 @@ async fn an_abandoned_lease_counts_a_crash(Fresh { store, .. }: Fresh) {
     let held = recording(&suspect, DeliveryState::Held, now(&store).await);
     let held = deliveries::Recording { hold_reason: Some(HoldReason::RepeatedCrash), ..held };
     let mut tx = store.begin().await.unwrap();
-    deliveries::record(&mut tx, std::slice::from_ref(&held)).await.unwrap();
+    deliveries::record(&mut tx, &[&held]).await.unwrap();
     let stored = deliveries::find(&mut tx, held.delivery).await.unwrap().unwrap();
     assert_eq!(stored.shown_state(), (DeliveryState::Held, Some(HoldReason::RepeatedCrash)));
     let now = tx.now();
@@ -231,7 +238,7 @@ async fn order_keys_keep_their_order(Fresh { store, .. }: Fresh) {
     store.advance(MINUTE);
     accept(&store, "1", &made).await;
     let mut tx = store.begin().await.unwrap();
-    sqlx::query("update delivery set order_key = 'run'").execute(&mut *tx).await.unwrap();
+    query("update delivery set order_key = 'run'").execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     for expected in &made {
         let claimed = claim_all(&store, "a").await;
@@ -239,7 +246,7 @@ async fn order_keys_keep_their_order(Fresh { store, .. }: Fresh) {
         assert!(claim_all(&store, "a").await.is_empty());
         let mut tx = store.begin().await.unwrap();
         let now = tx.now();
-        deliveries::record(&mut tx, &[recording(&claimed[0], DeliveryState::Delivered, now)]).await.unwrap();
+        deliveries::record(&mut tx, &[&recording(&claimed[0], DeliveryState::Delivered, now)]).await.unwrap();
         tx.commit().await.unwrap();
     }
 }
@@ -268,7 +275,7 @@ async fn many_results_at_once(Fresh { store, .. }: Fresh) {
         claimed.iter().map(|claimed| recording(claimed, DeliveryState::Delivered, now)).collect();
     results[3].fence += 1;
     results[17].fence -= 1;
-    let held = deliveries::record(&mut tx, &results).await.unwrap();
+    let held = deliveries::record(&mut tx, &results.iter().collect::<Vec<_>>()).await.unwrap();
     let lost: Vec<_> = (0..50).filter(|index| !held[*index]).collect();
     assert_eq!(lost, [3, 17]);
     let counts = connectors::counts_24h(&mut tx, &[lane.connector], now).await.unwrap()[&lane.connector];

@@ -10,6 +10,7 @@ use consign_core::rights::{Right, Rights};
 use super::{Fresh, connector, credential, hours, on_both};
 use crate::connectors::{self, ConnectorFilter};
 use crate::credentials::{self, CredentialFilter, CredentialSort};
+use crate::db::query;
 use crate::idempotency::{self, Reserved};
 use crate::sessions::{self, Session};
 use crate::users::{self, User};
@@ -54,7 +55,7 @@ async fn a_credential_comes_back_as_it_was(Fresh { store, .. }: Fresh) {
     assert_eq!((stored.seen, stored.last_used_at, stored.revision), (seen, Some(now), 2));
     assert!(credentials::delete(&mut tx, tool.id).await.unwrap());
     assert!(!credentials::delete(&mut tx, tool.id).await.unwrap());
-    let left = sqlx::query("select field from credential_secret").fetch_all(&mut *tx).await.unwrap();
+    let left = query("select field from credential_secret").all(&mut tx).await.unwrap();
     assert!(left.is_empty(), "sealed secrets were left");
 }
 
@@ -99,8 +100,8 @@ async fn unknown_words_are_damage(Fresh { store, .. }: Fresh) {
     let (tool, hook) = (credential("Tool", now), connector("Hook", None, now));
     credentials::insert(&mut tx, &tool).await.unwrap();
     connectors::insert(&mut tx, &hook).await.unwrap();
-    sqlx::query("update credential set authorization_type = 'psychic'").execute(&mut *tx).await.unwrap();
-    sqlx::query("update connector set state = 'sulking'").execute(&mut *tx).await.unwrap();
+    query("update credential set authorization_type = 'psychic'").execute(&mut tx).await.unwrap();
+    query("update connector set state = 'sulking'").execute(&mut tx).await.unwrap();
     let damage = credentials::find(&mut tx, tool.id).await.unwrap_err();
     assert_eq!(damage.to_string(), "the database is damaged: unknown authorization type psychic");
     let damage = connectors::all(&mut tx).await.unwrap_err();

@@ -28,7 +28,7 @@ async fn payloads_go_before_records_and_waiting_ones_stay(Fresh { store, .. }: F
         };
         let reason = (state == DeliveryState::Held).then_some(HoldReason::NoAnswer);
         let result = Recording { hold_reason: reason, ..recording(claimed, state, now) };
-        assert_eq!(deliveries::record(&mut tx, &[result]).await.unwrap(), [true]);
+        assert_eq!(deliveries::record(&mut tx, &[&result]).await.unwrap(), [true]);
     }
     payload_keys::insert_if_absent(&mut tx, 7, &Sealed::from_stored("v1.k".to_owned()), now).await.unwrap();
     tx.commit().await.unwrap();

@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consign_core::catalog::with_commas;
+use consign_core::hex::hex;
 use consign_core::time::Timestamp;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBehavior, Value};
@@ -109,7 +110,7 @@ fn find(files: &'static [File], name: &str) -> Option<&'static File> {
 /// The first 64 bits of the hash of its text: enough to tell versions of a file apart.
 fn hash(text: &str) -> String {
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.as_ref()[..8])
 }
 
 fn asset_url(name: &str) -> Result<String, Error> {

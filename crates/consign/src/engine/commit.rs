@@ -1,15 +1,18 @@
-//! Group commit: accepted events and results of attempts that wait at the same time share one transaction.
+//! Group commit: accepted events, results of attempts and claims that wait at the same time share one transaction.
 //!
 //! There is no timer. While one batch syncs to disk the next gathers, and a lone request waits for nobody.
 
 use std::sync::Arc;
 
 use consign_core::event::Event;
-use consign_store::deliveries::{self, Recording};
+use consign_core::id::ConnectorId;
+use consign_store::deliveries::{self, Claimed, Recording};
 use consign_store::events::{self, Accepted, NewDelivery, NewRow};
-use consign_store::{Store, StoreError};
+use consign_store::{Store, StoreError, Tx};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::LEASE;
 use crate::telemetry;
 
 /// The most jobs and bytes in one transaction.
@@ -30,10 +33,43 @@ pub(super) struct AcceptRow {
     pub deliveries: Vec<NewDelivery>,
 }
 
-enum Job {
-    Accept { rows: Vec<AcceptRow>, reply: oneshot::Sender<Result<Accepting, StoreError>> },
-    Record { recording: Box<Recording>, reply: oneshot::Sender<Result<bool, StoreError>> },
+impl AcceptRow {
+    fn as_new(&self) -> NewRow<'_> {
+        NewRow {
+            event: &self.event,
+            sealed_data: &self.sealed_data,
+            payload_key: self.payload_key,
+            deliveries: &self.deliveries,
+        }
+    }
 }
+
+/// Due deliveries that are wanted from the queue.
+pub(super) struct Wanted {
+    /// From which lanes, and how many at most.
+    pub lanes: Vec<(ConnectorId, u32)>,
+    /// One that was leased at several crashes may be among them.
+    pub suspect: bool,
+    /// The run of the program that will have them.
+    pub by: Arc<str>,
+}
+
+/// Deliveries that are leased to this process now.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// In the order of the lanes that were asked for.
+    pub lanes: Vec<Vec<Claimed>>,
+    /// One that was leased at several crashes.
+    pub suspect: Option<Claimed>,
+}
+
+enum Job {
+    Accept { rows: Vec<AcceptRow>, reply: Reply<Accepting> },
+    Record { recording: Box<Recording>, reply: Reply<bool> },
+    Claim { wanted: Wanted, reply: Reply<Claims> },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// The rows come back with what became of each.
 pub(super) type Accepting = Vec<(AcceptRow, Accepted)>;
@@ -45,6 +81,15 @@ impl Job {
             Self::Record { recording, .. } => {
                 recording.attempt.answer_excerpt.as_ref().map_or(0, Vec::len) + 1_024
             }
+            Self::Claim { .. } => 0,
+        }
+    }
+
+    fn refuse(self, why: StoreError) {
+        match self {
+            Self::Accept { reply, .. } => drop(reply.send(Err(why))),
+            Self::Record { reply, .. } => drop(reply.send(Err(why))),
+            Self::Claim { reply, .. } => drop(reply.send(Err(why))),
         }
     }
 }
@@ -70,13 +115,18 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Starts the tasks that commit: one on SQLite, which owns the writing connection, two on PostgreSQL.
+    /// Starts what commits: two tasks on PostgreSQL. On SQLite it is one with
+    /// a thread to itself, which may wait for the disk: a batch costs no change of threads.
     pub(super) fn start(store: &Store) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
         let queue = Arc::new(Mutex::new(queue));
-        let tasks = if store.is_postgres() { 2 } else { 1 };
-        for _ in 0..tasks {
-            tokio::spawn(run(store.clone(), queue.clone()));
+        if store.is_postgres() {
+            for _ in 0..2 {
+                tokio::spawn(run(store.clone(), queue.clone()));
+            }
+        } else {
+            let committing = run(store.clone(), queue);
+            tokio::task::spawn_blocking(|| Handle::current().block_on(committing));
         }
         Self { jobs }
     }
@@ -104,6 +154,16 @@ impl Committer {
         self.jobs.send(job).await.map_err(|_| CommitError::Stopping)?;
         Ok(answer.await.map_err(|_| CommitError::Stopping)??)
     }
+
+    /// Leases due deliveries to this process. Returns when the leases are on disk.
+    ///
+    /// # Errors
+    /// When the database did not take them; then nothing is leased.
+    pub(super) async fn claim(&self, wanted: Wanted) -> Result<Claims, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Claim { wanted, reply }).await.map_err(|_| CommitError::Stopping)?;
+        Ok(answer.await.map_err(|_| CommitError::Stopping)??)
+    }
 }
 
 async fn run(store: Store, queue: Arc<Mutex<mpsc::Receiver<Job>>>) {
@@ -124,39 +184,21 @@ async fn run(store: Store, queue: Arc<Mutex<mpsc::Receiver<Job>>>) {
     }
 }
 
-async fn commit(store: &Store, batch: Vec<Job>) {
-    let mut accepts = Vec::new();
-    let mut recordings = Vec::new();
-    let mut waiting = Vec::new();
-    for job in batch {
-        match job {
-            Job::Accept { rows, reply } => accepts.push((rows, reply)),
-            Job::Record { recording, reply } => {
-                recordings.push(*recording);
-                waiting.push(reply);
-            }
-        }
-    }
-    let jobs = u32::try_from(accepts.len() + waiting.len()).unwrap_or(u32::MAX);
-    metrics::histogram!(telemetry::COMMIT_BATCH_SIZE).record(f64::from(jobs));
-    let tried = write(store, accepts.iter().flat_map(|(rows, _)| rows), &recordings).await;
-    match tried {
-        Ok((accepted, kept)) => {
-            let mut accepted = accepted.into_iter();
-            for (rows, reply) in accepts {
-                // A client that hung up undoes nothing: its event stays accepted.
-                let _ = reply.send(Ok(rows.into_iter().zip(accepted.by_ref()).collect()));
-            }
-            for (reply, kept) in waiting.into_iter().zip(kept) {
-                let _ = reply.send(Ok(kept));
-            }
-        }
+async fn commit(store: &Store, mut batch: Vec<Job>) {
+    metrics::histogram!(telemetry::COMMIT_BATCH_SIZE).record(batch.len() as f64);
+    match write(store, &batch).await {
+        Ok(written) => written.answer(batch),
         Err(StoreError::SyncFailed) => stop_the_program(),
         // These concern every job alike.
-        Err(StoreError::Full) => refuse_all(accepts, waiting, || StoreError::Full),
-        Err(StoreError::Unreachable) => refuse_all(accepts, waiting, || StoreError::Unreachable),
+        Err(StoreError::Full) => batch.into_iter().for_each(|job| job.refuse(StoreError::Full)),
+        Err(StoreError::Unreachable) => batch.into_iter().for_each(|job| job.refuse(StoreError::Unreachable)),
+        Err(error) if batch.len() == 1 => batch.remove(0).refuse(error),
         // One bad row must fail alone.
-        Err(_) => one_by_one(store, accepts, recordings.into_iter().zip(waiting).collect()).await,
+        Err(_) => {
+            for job in batch {
+                Box::pin(commit(store, vec![job])).await;
+            }
+        }
     }
 }
 
@@ -168,49 +210,60 @@ fn stop_the_program() -> ! {
     std::process::abort()
 }
 
-type Waiting<T, R> = Vec<(T, oneshot::Sender<Result<R, StoreError>>)>;
-
-fn refuse_all(
-    accepts: Waiting<Vec<AcceptRow>, Accepting>,
-    records: Vec<oneshot::Sender<Result<bool, StoreError>>>,
-    why: impl Fn() -> StoreError,
-) {
-    accepts.into_iter().for_each(|(_, reply)| drop(reply.send(Err(why()))));
-    records.into_iter().for_each(|reply| drop(reply.send(Err(why()))));
+/// What became of the jobs of a batch, in their order.
+struct Written {
+    accepted: Vec<Accepted>,
+    kept: Vec<bool>,
+    claims: Vec<Claims>,
 }
 
-async fn one_by_one(
-    store: &Store,
-    accepts: Waiting<Vec<AcceptRow>, Accepting>,
-    records: Waiting<Recording, bool>,
-) {
-    for (rows, reply) in accepts {
-        let tried = write(store, rows.iter(), &[]).await;
-        let _ = reply.send(tried.map(|(accepted, _)| rows.into_iter().zip(accepted).collect()));
-    }
-    for (recording, reply) in records {
-        let tried = write(store, std::iter::empty(), &[recording]).await;
-        let _ = reply.send(tried.map(|(_, kept)| kept.first().copied().unwrap_or(false)));
+impl Written {
+    fn answer(self, batch: Vec<Job>) {
+        let mut accepted = self.accepted.into_iter();
+        let (mut kept, mut claims) = (self.kept.into_iter(), self.claims.into_iter());
+        for job in batch {
+            // A client that hung up undoes nothing: its event stays accepted.
+            match job {
+                Job::Accept { rows, reply } => {
+                    drop(reply.send(Ok(rows.into_iter().zip(accepted.by_ref()).collect())));
+                }
+                Job::Record { reply, .. } => drop(reply.send(Ok(kept.next().unwrap_or(false)))),
+                Job::Claim { reply, .. } => drop(reply.send(Ok(claims.next().unwrap_or_default()))),
+            }
+        }
     }
 }
 
-async fn write(
-    store: &Store,
-    rows: impl Iterator<Item = &AcceptRow>,
-    recordings: &[Recording],
-) -> Result<(Vec<Accepted>, Vec<bool>), StoreError> {
-    let rows: Vec<_> = rows
-        .map(|row| NewRow {
-            event: &row.event,
-            sealed_data: &row.sealed_data,
-            payload_key: row.payload_key,
-            deliveries: &row.deliveries,
-        })
-        .collect();
-    let mut tx = store.begin().await?;
+async fn write(store: &Store, batch: &[Job]) -> Result<Written, StoreError> {
+    let (mut rows, mut recordings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for job in batch {
+        match job {
+            Job::Accept { rows: more, .. } => rows.extend(more.iter().map(AcceptRow::as_new)),
+            Job::Record { recording, .. } => recordings.push(&**recording),
+            Job::Claim { wanted: more, .. } => wanted.push(more),
+        }
+    }
+    let mut tx = store.begin_on_this_thread().await?;
     let accepted = if rows.is_empty() { Vec::new() } else { events::accept(&mut tx, &rows).await? };
     let kept =
-        if recordings.is_empty() { Vec::new() } else { deliveries::record(&mut tx, recordings).await? };
+        if recordings.is_empty() { Vec::new() } else { deliveries::record(&mut tx, &recordings).await? };
+    let mut claims = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        claims.push(claim(&mut tx, wanted).await?);
+    }
     tx.commit().await?;
-    Ok((accepted, kept))
+    Ok(Written { accepted, kept, claims })
+}
+
+async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<Claims, StoreError> {
+    let (now, until) = (tx.now(), tx.now().plus(LEASE));
+    let mut claims = Claims::default();
+    for &(connector, room) in &wanted.lanes {
+        let found = deliveries::claim(tx, connector, room, now, until, &wanted.by).await?;
+        if wanted.suspect && claims.suspect.is_none() && found.len() < room as usize {
+            claims.suspect = deliveries::claim_suspect(tx, connector, now, until, &wanted.by).await?;
+        }
+        claims.lanes.push(found);
+    }
+    Ok(claims)
 }

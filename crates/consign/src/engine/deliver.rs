@@ -1,5 +1,6 @@
 //! One attempt, from the leased delivery to the recorded result.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use consign_store::StoreError;
 use consign_store::attempts::{self, Attempt};
 use consign_store::deliveries::Recording;
 use consign_transport::{Limits, Sent, Timing};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::authorize::Authorized;
 use super::work::{Content, Work, opened};
@@ -341,7 +343,7 @@ fn seen(
     let request_headers = own
         .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("hidden"), shown(name.as_str())))
         .chain(secret_names.iter().map(|name| (name.as_str(), "hidden", false)))
-        .map(|(name, value, shown)| json!({ "name": name, "value": if shown { value } else { "hidden" } }))
+        .map(|(name, value, shown)| KeptHeader { name, value: (if shown { value } else { "hidden" }).into() })
         .collect::<Vec<_>>();
     let path = if authorized.access.path.is_some() {
         "•••"
@@ -351,7 +353,7 @@ fn seen(
     let mut seen = Seen {
         outcome: outcome.clone(),
         request_line: format!("{} {}{path}", message.method, credential.origin),
-        request_headers: Value::from(request_headers).to_string(),
+        request_headers: json_text(&request_headers),
         request_bytes: sent.request_bytes,
         answer_headers: "[]".to_owned(),
         answer_bytes: 0,
@@ -360,7 +362,7 @@ fn seen(
         message: (!sent.detail.is_empty() && (sent.answer.is_none() || outcome.class() == "http_3xx"))
             .then(|| authorized.scrubber.scrub(&sent.detail).into_owned()),
         reference: None,
-        timing: timing(&sent.timing).to_string(),
+        timing: json_text(&KeptTiming::of(&sent.timing)),
     };
     let Some(reply) = sent.answer else { return seen };
     let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
@@ -377,10 +379,11 @@ fn seen(
         .iter()
         .map(|(name, value)| {
             let value = value.to_str().ok().filter(|_| shown(name.as_str()));
-            json!({ "name": name.as_str(), "value": value.map_or_else(|| "hidden".into(), |value| authorized.scrubber.scrub(value)) })
+            let value = value.map_or(Cow::Borrowed("hidden"), |value| authorized.scrubber.scrub(value));
+            KeptHeader { name: name.as_str(), value }
         })
         .collect::<Vec<_>>();
-    seen.answer_headers = Value::from(answer_headers).to_string();
+    seen.answer_headers = json_text(&answer_headers);
     seen.answer_bytes = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
     if accepted {
         seen.reference = reference(connector, &reply.body, header("location"))
@@ -422,18 +425,42 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A header as it is kept with an attempt.
+#[derive(Serialize)]
+struct KeptHeader<'a> {
+    name: &'a str,
+    value: Cow<'a, str>,
+}
+
 /// The parts of the duration, in milliseconds with three places.
-fn timing(timing: &Timing) -> Value {
-    let ms = |part: Option<Duration>| part.map(|part| (part.as_secs_f64() * 1e6).round() / 1e3);
-    json!({
-        "dns": ms(timing.dns),
-        "connect": ms(timing.connect),
-        "tls": ms(timing.tls),
-        "first_byte": ms(timing.first_byte),
-        "body": ms(timing.body),
-        "total": ms(Some(timing.total)),
-        "reused": timing.reused,
-    })
+#[derive(Serialize)]
+struct KeptTiming {
+    dns: Option<f64>,
+    connect: Option<f64>,
+    tls: Option<f64>,
+    first_byte: Option<f64>,
+    body: Option<f64>,
+    total: f64,
+    reused: bool,
+}
+
+impl KeptTiming {
+    fn of(timing: &Timing) -> Self {
+        let ms = |part: Duration| (part.as_secs_f64() * 1e6).round() / 1e3;
+        Self {
+            dns: timing.dns.map(ms),
+            connect: timing.connect.map(ms),
+            tls: timing.tls.map(ms),
+            first_byte: timing.first_byte.map(ms),
+            body: timing.body.map(ms),
+            total: ms(timing.total),
+            reused: timing.reused,
+        }
+    }
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("lists and structures of texts and numbers are JSON")
 }
 
 /// Whether the value of a header may be shown.

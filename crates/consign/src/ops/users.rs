@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use consign_core::api_key::hash;
 use consign_core::audit::Table;
+use consign_core::hex::hex;
 use consign_core::id::{RequestId, UserId};
 use consign_core::rights::Rights;
 use consign_core::secret::Secret;
@@ -494,7 +495,7 @@ fn link_fits(stored: Option<&str>, token: &str, now: Timestamp) -> bool {
 fn random_text() -> Secret {
     let mut bytes = [0_u8; 32];
     rand::fill(&mut bytes).expect("the system has randomness");
-    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Secret::new(hex(&bytes))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use serde_json::{Map, Value};
+use serde::Serializer as _;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -49,16 +50,17 @@ where
 #[derive(Default)]
 pub(super) struct Fields {
     message: String,
-    fields: Map<String, Value>,
+    fields: Vec<(&'static str, Value)>,
 }
 
 impl Fields {
     pub(super) fn json(self, time: &str, level: &str, target: &str) -> String {
         let head = [("ts", time), ("level", level), ("msg", &self.message), ("target", target)];
-        let mut line: Map<String, Value> = Map::with_capacity(head.len() + self.fields.len());
-        line.extend(head.map(|(key, value)| (key.to_owned(), Value::String(value.to_owned()))));
-        line.extend(self.fields);
-        Value::Object(line).to_string()
+        let head = head.map(|(key, text)| (key, Value::from(text)));
+        let mut line = Vec::with_capacity(256);
+        let written = serde_json::Serializer::new(&mut line).collect_map(head.into_iter().chain(self.fields));
+        written.expect("texts and numbers are JSON");
+        String::from_utf8(line).expect("JSON is text")
     }
 
     /// Line breaks and control characters are escaped: one event is one line.
@@ -119,7 +121,7 @@ impl Fields {
         match value {
             Value::String(text) if field.name() == "message" => self.message = text,
             value => {
-                self.fields.insert(field.name().to_owned(), value);
+                self.fields.push((field.name(), value));
             }
         }
     }

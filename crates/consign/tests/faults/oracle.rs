@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use sqlx::{AnyConnection, Connection as _, Row as _};
-
 use crate::driver::{self, Posted};
 use crate::sink::Arrival;
 
@@ -67,14 +65,8 @@ fn is_known(id: &str, posted: &Posted) -> bool {
 
 /// What SQLite says about its file.
 pub(crate) fn integrity(database: &Path) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        sqlx::any::install_default_drivers();
-        let mut db =
-            AnyConnection::connect(&format!("sqlite://{}?mode=rw", database.display())).await.unwrap();
-        let row = sqlx::query("pragma integrity_check").fetch_one(&mut db).await.unwrap();
-        row.try_get(0).unwrap()
-    })
+    let db = rusqlite::Connection::open(database).unwrap();
+    db.pragma_query_value(None, "integrity_check", |row| row.get(0)).unwrap()
 }
 
 /// The oracle must notice: a check of the check.

@@ -2,7 +2,7 @@
 
 use consign_core::id::RequestId;
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::variable;
 
@@ -42,21 +42,25 @@ impl Database {
 
     /// Changes rows behind the back of the program.
     pub(crate) async fn execute(&self, sql: &str) {
-        on(&self.address(), sql).await;
+        match self.sqlite_file() {
+            Some(file) => rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap(),
+            None => on(&self.url, sql).await,
+        }
     }
 
     /// A number from the database.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
-        let mut db = open(&self.address()).await;
+        if let Some(file) = self.sqlite_file() {
+            let db = rusqlite::Connection::open(file).unwrap();
+            return db.query_row(sql, [], |row| row.get(0)).unwrap();
+        }
+        let mut db = open(&self.url).await;
         let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut db).await.unwrap();
         row.try_get(0).unwrap()
     }
 
-    fn address(&self) -> String {
-        match self.kind {
-            Kind::Sqlite => format!("{}?mode=rw", self.url.replacen("sqlite:", "sqlite://", 1)),
-            Kind::PostgreSql => self.url.clone(),
-        }
+    fn sqlite_file(&self) -> Option<&str> {
+        self.url.strip_prefix("sqlite:")
     }
 
     /// Every column of every row as text: what someone sees who steals the database. SQLite's is read from its files.
@@ -64,7 +68,7 @@ impl Database {
         if self.kind == Kind::Sqlite {
             return Vec::new();
         }
-        let mut db = open(&self.address()).await;
+        let mut db = open(&self.url).await;
         let tables = sqlx::query("select cast(tablename as text) from pg_tables where schemaname = 'public'");
         let tables = tables.fetch_all(&mut db).await.unwrap();
         let mut found = Vec::new();
@@ -90,9 +94,8 @@ impl Database {
     }
 }
 
-async fn open(address: &str) -> AnyConnection {
-    sqlx::any::install_default_drivers();
-    AnyConnection::connect(address).await.expect("the test's database is there")
+async fn open(address: &str) -> PgConnection {
+    PgConnection::connect(address).await.expect("the test's database is there")
 }
 
 async fn on(address: &str, sql: &str) {
