@@ -155,10 +155,23 @@ async fn tested(
     }
 }
 
-async fn new_test(visit: Signed) -> Result<Response, Failure> {
-    let mut kept = Kept::take(&visit).await?;
+/// What stands in a form that is to be tested. The script leaves it in its fields, where it can still be taken back;
+/// a page that comes anew has its secrets kept.
+async fn to_test(visit: &Signed) -> Result<(CredentialForm, Kept), OpError> {
+    let stays = visit.form.text("test") == "script";
+    let mut kept = Kept::take(visit).await?;
+    if stays {
+        kept.keep(visit).await?;
+    }
     let form = CredentialForm::typed(&visit.form, &mut kept);
-    kept.keep(&visit).await?;
+    if !stays {
+        kept.keep(visit).await?;
+    }
+    Ok((form, kept))
+}
+
+async fn new_test(visit: Signed) -> Result<Response, Failure> {
+    let (form, kept) = to_test(&visit).await?;
     let work = credential_tests::of_values(visit.app(), &visit.actor, form.sent(&kept, None));
     Ok(match tested(work, form.type_label()).await? {
         Ok((status, test)) => new_page(&visit, Page { status, test, ..Page::new(&form, &kept) }).await,
@@ -313,9 +326,7 @@ async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, 
 /// Tests what stands in the form: as it is stored when nothing was typed, else as if it were saved.
 async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let mut stored = Stored::read(&visit, &id).await?;
-    let mut kept = Kept::take(&visit).await?;
-    let form = CredentialForm::typed(&visit.form, &mut kept);
-    kept.keep(&visit).await?;
+    let (form, kept) = to_test(&visit).await?;
     let values = values_of(&form, &kept, &stored.current);
     let work = credential_tests::start(visit.app(), &visit.actor, &id, values);
     match tested(work, form.type_label()).await? {

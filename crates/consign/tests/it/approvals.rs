@@ -288,8 +288,17 @@ async fn rows_and_offers_are_worked_with_scripts() {
     browser.press_words("Save").await;
     browser.until_at("/credentials/crd_").await;
     browser.until_shows("Not proven").await;
+    // A secret that was typed, tested and taken back is not the one that is saved.
+    browser.press("details.secret summary").await;
+    browser.fill("client_secret", &consign.canary("wrong secret")).await;
     browser.press_words("Test connection").await;
+    browser.until_shows("Test of what is typed").await;
+    browser.until_shows("Failed at Access token received").await;
+    browser.press("details.secret summary").await;
+    browser.press_words("Save").await;
+    browser.until_shows("Saved.").await;
     browser.until_shows("Last test").await;
+    browser.until_shows("Reached, sign-in not proven").await;
     browser.close().await;
     consign.finish().await;
 }

@@ -240,7 +240,8 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
     let consign = TestConsign::start().await;
     let browser = Browser::start(true).await;
     let base = format!("http://{}", consign.address());
-    let mut faults = faults_of(&browser, &base, &["/sign-in".to_owned()]).await;
+    let nobody = "/oauth/callback/crd_00000000000000000000000000?state=unknown&code=1";
+    let mut faults = faults_of(&browser, &base, &["/sign-in".to_owned(), nobody.to_owned()]).await;
     // The checker sees what is wrong, when something is.
     browser
         .run("document.querySelector('main').innerHTML += '<img src=\"data:,\" width=\"900\">'", vec![])

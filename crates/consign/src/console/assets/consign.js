@@ -144,7 +144,7 @@
     say('Testing the connection…');
     try {
       const values = new URLSearchParams(new FormData(form));
-      values.set('test', '1');
+      values.set('test', 'script');
       const fresh = await page(form.action, { method: 'POST', body: values });
       if (one('.problem', fresh) || !fresh.getElementById('tested')) throw new Error('not a result');
       showTest(fresh).scrollIntoView({ block: 'nearest' });
