@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use failure::{Code, Failure};
 use output::Output;
@@ -133,6 +133,11 @@ enum Command {
     Admin(admin::Verb),
     /// Whether a server is ready: for containers without curl
     Healthcheck(healthcheck::Healthcheck),
+    /// Print what makes a shell complete commands and options
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// The version of this program
     Version,
 }
@@ -190,6 +195,12 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),
         Command::Healthcheck(arguments) => on_one_core(healthcheck::run(arguments, &global, output)),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "consign", &mut script);
+            output.line(String::from_utf8_lossy(&script).trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
             match output.form {

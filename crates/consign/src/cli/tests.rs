@@ -40,3 +40,15 @@ fn a_secret_on_the_command_line_is_taken_as_text_so_that_no_message_repeats_it()
     let line = "consign credential create --name x --secret token=canary";
     assert!(Arguments::try_parse_from(line.split(' ')).is_ok());
 }
+
+#[test]
+fn shells_complete_every_command() {
+    for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "consign", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for word in ["set-secret", "healthcheck", "accept-rollback", "retry-schedule-seconds"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}

@@ -243,27 +243,41 @@ fn said(warnings: &[(&str, String)], first: &str) -> Message {
     Message { kind: "warning", text: format!("{first} {}", sentences.join(" ")), action: None }
 }
 
-async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let current = credentials::find(visit.app(), &visit.actor, &id).await?;
-    let kept = Kept::take(&visit).await?;
-    edit_page(&visit, Page::new(&CredentialForm::stored(&current), &kept), &current).await
+/// A credential as it is stored, and its last test.
+struct Stored {
+    current: Value,
+    test: Option<Value>,
 }
 
-async fn edit_page(visit: &Signed, page: Page<'_>, current: &Value) -> Result<Response, Failure> {
+impl Stored {
+    /// The test comes first: one that ends in between is waited for, and not shown beside the status before it.
+    async fn read(visit: &Signed, id: &str) -> Result<Self, Failure> {
+        let test = credential_tests::list(visit.app(), &visit.actor, id).await?.into_iter().next();
+        Ok(Self { current: credentials::find(visit.app(), &visit.actor, id).await?, test })
+    }
+}
+
+async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let stored = Stored::read(&visit, &id).await?;
+    let kept = Kept::take(&visit).await?;
+    edit_page(&visit, Page::new(&CredentialForm::stored(&stored.current), &kept), &stored).await
+}
+
+async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Response, Failure> {
+    let Stored { current, test } = stored;
     let id = current["id"].as_str().unwrap_or_default();
     let users = credentials::usage(visit.app(), &visit.actor, id).await?;
     let history = credentials::history(visit.app(), &visit.actor, id).await?;
-    let tests = credential_tests::list(visit.app(), &visit.actor, id).await?;
     // A page shown again keeps the version that its reader began with, so that a stale save is noticed.
     let typed = visit.form.text("etag");
     let stored = |key: &str| current[key].as_str().unwrap_or_default();
-    let waits = visit.form.has("testing") && running(tests.first(), stored("updated_at"), visit.app().now());
+    let waits = visit.form.has("testing") && running(test.as_ref(), stored("updated_at"), visit.app().now());
     let address = format!("{LIST}/{id}?testing=1");
     let fresh = !page.test.is_null();
     let test = if fresh {
         page.test
     } else {
-        tests.first().map_or(Value::Null, |test| panel(test, stored("authorization_type_label")))
+        test.as_ref().map_or(Value::Null, |test| panel(test, stored("authorization_type_label")))
     };
     let public_url = visit.app().public_url();
     let id: CredentialId = id.parse().unwrap_or_else(|_| CredentialId::new(visit.app().now()));
@@ -289,29 +303,29 @@ async fn edit_page(visit: &Signed, page: Page<'_>, current: &Value) -> Result<Re
 }
 
 async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let current = credentials::find(visit.app(), &visit.actor, &id).await?;
+    let stored = Stored::read(&visit, &id).await?;
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
     kept.keep(&visit).await?;
-    edit_page(&visit, Page::new(&form, &kept), &current).await
+    edit_page(&visit, Page::new(&form, &kept), &stored).await
 }
 
 /// Tests what stands in the form: as it is stored when nothing was typed, else as if it were saved.
 async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let mut current = credentials::find(visit.app(), &visit.actor, &id).await?;
+    let mut stored = Stored::read(&visit, &id).await?;
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
     kept.keep(&visit).await?;
-    let values = values_of(&form, &kept, &current);
+    let values = values_of(&form, &kept, &stored.current);
     let work = credential_tests::start(visit.app(), &visit.actor, &id, values);
     match tested(work, form.type_label()).await? {
         Ok((status, test)) => {
             if test["saved"] == json!(true) {
-                current = credentials::find(visit.app(), &visit.actor, &id).await?;
+                stored = Stored::read(&visit, &id).await?;
             }
-            edit_page(&visit, Page { status, test, ..Page::new(&form, &kept) }, &current).await
+            edit_page(&visit, Page { status, test, ..Page::new(&form, &kept) }, &stored).await
         }
-        Err(invalid) => edit_page(&visit, Page::refused(&form, &kept, &invalid), &current).await,
+        Err(invalid) => edit_page(&visit, Page::refused(&form, &kept, &invalid), &stored).await,
     }
 }
 
@@ -329,10 +343,11 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if visit.form.has("test") {
         return edit_test(visit, Path(id)).await;
     }
-    let current = credentials::find(visit.app(), &visit.actor, &id).await?;
+    let stored = Stored::read(&visit, &id).await?;
+    let current = &stored.current;
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
-    let sent = form.sent(&kept, Some(&current));
+    let sent = form.sent(&kept, Some(current));
     match credentials::replace(visit.app(), &visit.actor, &id, sent.clone(), visit.form.if_match()).await {
         Ok(new) => {
             let id = new["id"].as_str().unwrap_or_default();
@@ -351,7 +366,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Invalid(invalid)) => {
             kept.keep(&visit).await?;
-            edit_page(&visit, Page::refused(&form, &kept, &invalid), &current).await
+            edit_page(&visit, Page::refused(&form, &kept, &invalid), &stored).await
         }
         Err(OpError::Changed { .. }) => {
             kept.keep(&visit).await?;
@@ -360,7 +375,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
                 what: "credential",
                 place: PLACE,
                 address: format!("{LIST}/{id}"),
-                theirs: &current,
+                theirs: current,
             };
             Ok(conflict.page(&visit, &sent, history.first()).await)
         }

@@ -452,6 +452,8 @@ fn recording(
     let (state, hold_reason, due_at, attempts) = match verdict.next {
         Next::Deliver => (DeliveryState::Delivered, None, ended, counted + 1),
         Next::RetryAt(at) => (DeliveryState::Pending, None, at, counted + 1),
+        // Due at once, when what holds it is repaired: at its old place, so that the oldest goes first.
+        Next::WaitUntil(at) if at <= ended => (DeliveryState::Pending, None, work.created_at, counted),
         Next::WaitUntil(at) => (DeliveryState::Pending, None, at, counted),
         Next::Hold(reason) => (DeliveryState::Held, Some(reason), ended, counted),
         Next::Fail => (DeliveryState::Failed, None, ended, counted + 1),

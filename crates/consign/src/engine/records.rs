@@ -7,9 +7,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use consign_core::audit::{Anchor, AuditEntry, Imprint, Ledger, Rows, Table};
-use consign_core::connector::{ConnectorState, HeldBy};
+use consign_core::connector::{Connector, ConnectorState, HeldBy};
 use consign_core::credential::{Status, StatusCode};
 use consign_core::id::{AuditId, RequestId};
 use consign_core::vault::DerivedKey;
@@ -210,15 +211,21 @@ impl Records {
 struct AnchorFile {
     path: PathBuf,
     installation: String,
-    written: Arc<Mutex<i64>>,
+    /// Tells those of one process apart.
+    number: u64,
+    written: Mutex<i64>,
 }
+
+/// How many anchors this process has opened.
+static OPENED: AtomicU64 = AtomicU64::new(0);
 
 impl AnchorFile {
     fn of(folder: &Path, installation: &str) -> Self {
         Self {
             path: folder.join(ANCHOR_FILE),
             installation: installation.to_owned(),
-            written: Arc::new(Mutex::new(0)),
+            number: OPENED.fetch_add(1, Ordering::Relaxed),
+            written: Mutex::new(0),
         }
     }
 
@@ -243,7 +250,10 @@ impl AnchorFile {
         }
         let anchor = Anchor { installation: self.installation.clone(), sequence, link: link.to_owned() };
         let path = self.path.clone();
-        let replaced = tokio::task::spawn_blocking(move || replace(&path, anchor.text().as_bytes())).await;
+        // Replicas that share a folder must not write into each other's half.
+        let new = path.with_extension(format!("{}-{}.new", std::process::id(), self.number));
+        let replaced =
+            tokio::task::spawn_blocking(move || replace(&path, &new, anchor.text().as_bytes())).await;
         match replaced {
             Ok(Ok(())) => *written = sequence,
             Ok(Err(error)) => tracing::error!(%error, "the anchor of the audit log was not written"),
@@ -253,14 +263,13 @@ impl AnchorFile {
 }
 
 /// The old text or the new one, whatever happens in between.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, new: &Path, text: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     crate::keys::create_folder(folder)?;
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
     file.write_all(text)?;
     file.sync_all()?;
-    std::fs::rename(&new, path)?;
+    std::fs::rename(new, path)?;
     File::open(folder)?.sync_all()
 }
 
@@ -273,10 +282,10 @@ impl Engine {
         for credential in snapshot.credentials() {
             let misfit = !snapshot.fits(credential.id);
             let marked = credential.seen.code == StatusCode::Locked && credential.seen.reason == NOT_AS_SAVED;
-            let sending = snapshot.connectors().iter().any(|connector| {
+            let sends = |connector: &Arc<Connector>| {
                 connector.credential == Some(credential.id) && connector.state == ConnectorState::Active
-            });
-            if misfit == marked && !(misfit && sending) {
+            };
+            if misfit == marked && !(misfit && snapshot.connectors().iter().any(sends)) {
                 continue;
             }
             let mut tx = self.store.begin().await?;

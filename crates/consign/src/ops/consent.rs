@@ -87,7 +87,7 @@ pub struct Arrival<'a> {
 /// A person came back from the tool: the end of an approval, whatever it is.
 ///
 /// # Errors
-/// Without the right, or when there is no such credential.
+/// Without the right, or when there is no such credential or it needs nobody's approval.
 pub async fn arrive(
     app: &Arc<App>,
     actor: &Actor,
@@ -99,6 +99,7 @@ pub async fn arrive(
     let credential = Arc::new(by_reference(&mut tx, reference).await?);
     require_as_saved(app, &mut tx, &row(&credential)).await?;
     drop(tx);
+    needs_approval(&credential)?;
     let error = (!arrival.error.is_empty()).then(|| {
         let odd = || OAuthError { code: "error".to_owned(), description: String::new() };
         OAuthError::of(arrival.error, arrival.error_description).unwrap_or_else(odd)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use consign_core::catalog::Tokens;
 use consign_core::connection_test::{StepCode, StepState, TestOutcome, TestResult};
 use consign_core::connector::HeldBy;
 use consign_core::credential::{Credential, Draft, Mode, Save, Status, StatusCode};
@@ -166,6 +167,7 @@ async fn draw_consequences(
     now: Timestamp,
 ) -> Result<bool, OpError> {
     let present = credential.seen.code;
+    let granted = credential.authorization_type.tokens == Tokens::Granted;
     let failed = result.steps.iter().find(|step| step.state == StepState::Failed).map(|step| step.code);
     let refused = result.message.contains("(401)") || failed == Some(StepCode::Token);
     let (code, reason) = match (result.outcome, failed) {
@@ -178,7 +180,7 @@ async fn draw_consequences(
             _ => return Ok(false),
         },
         // The flight of a stored grant has drawn the consequences itself.
-        (TestOutcome::Failed, Some(StepCode::Token)) if present.needs_consent() => return Ok(false),
+        (TestOutcome::Failed, Some(StepCode::Token)) if granted => return Ok(false),
         (TestOutcome::Failed, Some(StepCode::Name | StepCode::Connect | StepCode::Tls))
             if !present.holds() =>
         {

@@ -51,11 +51,20 @@ async fn walk(consign: &TestConsign, browser: &Browser, scripts: bool) {
     if scripts {
         browser.press("[data-rows-add]").await;
     }
-    browser.fill("custom_header_name", "X-Key").await;
-    browser.fill("custom_header_value", &header).await;
+    browser.fill("custom_headers.name", "X-Key").await;
+    browser.fill("custom_headers.value", &header).await;
     browser.press_words("Save").await;
     let credential = browser.until_at("/credentials/crd_").await;
     browser.until_shows("It cannot be shown.").await;
+    if scripts {
+        // The page asks for the result by itself.
+        browser.until_shows("Reached, sign-in not proven").await;
+    } else {
+        let id = credential.rsplit('/').next().unwrap();
+        consign.until_shows(&format!("/credentials/{id}"), "/status/code", "not_proven").await;
+        browser.goto(&format!("{base}{credential}")).await;
+        browser.until_shows("Reached, sign-in not proven").await;
+    }
     let source = browser.client.source().await.unwrap();
     consign.shown_elsewhere("the page of the credential", source);
 
@@ -84,7 +93,7 @@ async fn walk(consign: &TestConsign, browser: &Browser, scripts: bool) {
     press_in_confirmation(browser, "Replay delivery").await;
     let replay = browser.until_elsewhere("/deliveries/dlv_", failed.delivery()).await;
     consign.until(replay.rsplit('/').next().unwrap(), "delivered").await;
-    tool.until_asked(3).await;
+    tool.until_asked(4).await;
     browser.goto(&format!("{base}{replay}")).await;
     browser.until_shows("Delivered").await;
 
@@ -141,6 +150,26 @@ async fn found_by_checker(browser: &Browser, checker: &str) -> Vec<String> {
     found.as_array().expect("a list").iter().map(line).collect()
 }
 
+/// A credential with every kind of field, and the result of a test that failed.
+async fn to_approve(consign: &TestConsign, tool: &Tool) -> String {
+    let body = json!({
+        "name": "Service desk", "protocol": "https", "url_address": tool.origin(),
+        "authorization_type": "oauth2_authorization_code", "client_id": "client",
+        "client_secret": consign.canary("client secret"),
+        "authorization_code_url": format!("{}authorize", tool.origin()),
+        "access_token_url": format!("{}token", tool.origin()),
+        "authentication_information": "body", "pkce": "off", "scope": "read,write offline_access",
+        "oauth_token_requests": [
+            { "name": "resource", "value": "https://api.example/", "sent_in": "query" },
+            { "name": "api_key", "value": consign.canary("row"), "secret": true },
+        ],
+        "custom_headers": [{ "name": "X_Tenant", "value": consign.canary("header"), "sent_with": "token_request" }],
+    });
+    let id = consign.credential(&body).await;
+    consign.act(&format!("/credentials/{id}/tests")).await.expect(201);
+    id
+}
+
 /// Every page, empty and full, with what it takes to be there.
 async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let webhook = consign
@@ -156,7 +185,12 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     consign.until(delivered.delivery(), "delivered").await;
     let credential = id_of(&consign.get("/credentials/Incidents").await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
+    let granted = to_approve(consign, tool).await;
     vec![
+        format!("/credentials/{granted}"),
+        format!("/credentials/{granted}/authorize"),
+        format!("/credentials/{granted}/forget-tokens"),
+        format!("/oauth/callback/{granted}?state=unknown&code=1"),
         "/credentials".to_owned(),
         "/credentials?q=nothing".to_owned(),
         format!("/credentials/{credential}"),

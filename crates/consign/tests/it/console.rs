@@ -31,9 +31,9 @@ async fn each_type_is_created_edited_and_still_signs_in() {
             second = second.set(name, value);
         }
         let header = consign.canary("header");
-        second = second.set_row("custom_header_name", 0, "X-Key").set_row("custom_header_value", 0, &header);
-        let saved = consign.send_form(&second).await.expect(303);
-        let page = saved.location();
+        second =
+            second.set_row("custom_headers.name", 0, "X-Key").set_row("custom_headers.value", 0, &header);
+        let page = consign.save_credential(&second).await;
         assert!(page.starts_with("/credentials/crd_"), "{page}");
         assert!(consign.page(&page).await.expect(200).text().contains(kind));
         let path = if kind == "none" { "" } else { "/x" };
@@ -42,7 +42,7 @@ async fn each_type_is_created_edited_and_still_signs_in() {
 
         // An edit that touches no secret keeps them all.
         let edit = consign.form(&page, "etag").await.set("max_concurrency", "2");
-        consign.send_form(&edit).await.expect(303);
+        consign.save_credential(&edit).await;
         let before = tool.count();
         let sent = consign.event(kind, &json!(1)).await;
         consign.until(sent.delivery(), "delivered").await;
@@ -62,7 +62,7 @@ async fn each_type_is_created_edited_and_still_signs_in() {
     let id = id_of(&consign.get("/credentials/bearer").await.json());
     let new = consign.canary("new-token");
     let form = consign.form(&format!("/credentials/{id}"), "token").await.set("token", &new);
-    consign.send_form(&form).await.expect(303);
+    consign.save_credential(&form).await;
     let sent = consign.event("bearer", &json!(2)).await;
     consign.until(sent.delivery(), "delivered").await;
     let asked = tool.asked().pop().unwrap();
@@ -102,7 +102,7 @@ async fn a_refused_form_comes_back_with_sentences_and_keeps_what_was_typed() {
     assert_ne!(form.value("password"), Some(password.as_str()));
     let form = form.set("name", "itsm").set("url_address", &tool.origin()).set("username", "consign");
     let form = if form.has("password") { form } else { form.without("password") };
-    consign.send_form(&form).await.expect(303);
+    consign.save_credential(&form).await;
     let webhook = json!({ "name": "itsm", "credential": "itsm", "path": "/x", "event_types": ["*"] });
     consign.webhook(&webhook).await;
     let sent = consign.event("a", &json!(1)).await;
@@ -147,7 +147,7 @@ async fn a_stale_save_shows_both_and_loses_no_secret() {
     let shown = consign.get(&page).await.json();
     assert_eq!(shown["max_concurrency"], json!(null), "nothing was saved");
     let mine = form_with(&conflict, &page, "etag");
-    consign.send_form(&mine).await.expect(303);
+    consign.save_credential(&mine).await;
     assert_eq!(consign.get(&page).await.json()["max_concurrency"], 7);
     let webhook = json!({ "name": "itsm", "credential": "itsm", "path": "/x", "event_types": ["*"] });
     consign.webhook(&webhook).await;

@@ -34,6 +34,7 @@ macro_rules! on_both_databases {
 
 mod addresses;
 mod api;
+mod approvals;
 mod authorization_server;
 mod browser;
 mod cli;
@@ -44,6 +45,7 @@ mod credentials;
 mod demo;
 mod events;
 mod forms;
+mod grants;
 mod holds;
 mod idempotency;
 mod main_job;

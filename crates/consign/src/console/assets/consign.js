@@ -138,7 +138,9 @@
   const test = async (button) => {
     const form = button.form;
     if (button.ariaBusy === 'true') return;
+    const words = button.textContent;
     button.ariaBusy = 'true';
+    button.textContent = 'Testing…';
     say('Testing the connection…');
     try {
       const values = new URLSearchParams(new FormData(form));
@@ -150,6 +152,7 @@
       form.requestSubmit(button);
     }
     button.ariaBusy = 'false';
+    button.textContent = words;
   };
   const awaitTest = (rounds) => {
     const url = byId('tested')?.dataset.testing;
@@ -340,8 +343,16 @@
     if (typed) event.preventDefault();
   });
 
+  // A link may lead into a closed part.
+  const reveal = () => {
+    const closed = location.hash && byId(decodeURIComponent(location.hash.slice(1)))?.closest('details:not([open])');
+    if (closed) closed.open = true;
+  };
+  addEventListener('hashchange', reveal);
+
   document.addEventListener('DOMContentLoaded', () => {
     ready();
+    reveal();
     awaitTest(TEST_POLLS_MAX);
     all('[data-live]').forEach(watch);
     one('.problem')?.focus();

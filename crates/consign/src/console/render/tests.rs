@@ -167,10 +167,12 @@ fn the_form_of_a_credential_renders_for_every_type() {
     for kind in consign_core::auth::AUTHORIZATION_TYPES.iter().map(|entry| entry.kind) {
         let mut stored = credential();
         stored["authorization_type"] = json!(kind);
-        stored["token"] = json!({
+        let facts = json!({
             "type": "Bearer", "obtained_at": NOW, "ends_at": NOW, "renewable": true, "refresh_ends_at": NOW,
             "scope": "read write",
         });
+        // A secret of the same name is none of the facts.
+        stored["token"] = if kind.starts_with("oauth2") { facts } else { secret() };
         let form = CredentialForm::stored(&stored);
         let current = json!({
             "errors": errors(&invalid), "fields": form.fields(&kept, Some(&stored), &invalid, "/x"),

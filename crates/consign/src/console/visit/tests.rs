@@ -19,6 +19,22 @@ fn loopback_is_told_by_the_host() {
 }
 
 #[test]
+fn where_a_browser_is_is_told_by_what_it_sends() {
+    let check = |host: &'static str, marked: bool, expected: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static(host));
+        if marked {
+            headers.insert("sec-fetch-site", HeaderValue::from_static("none"));
+        }
+        assert_eq!(origin(&headers), expected);
+    };
+    check("localhost:8420", true, "http://localhost:8420");
+    check("consign.acme.example", true, "https://consign.acme.example");
+    check("10.0.0.1:8420", false, "http://10.0.0.1:8420");
+    assert_eq!(origin(&HeaderMap::new()), "");
+}
+
+#[test]
 fn only_own_paths_are_gone_to() {
     for (path, own) in [
         ("/", true),

@@ -1,6 +1,6 @@
 //! Pages as a browser without scripts reads them: forms with their fields, and what is said.
 
-use super::{Reply, TestConsign};
+use super::{Reply, TestConsign, eventually};
 
 /// A form of a page, filled in as the page came.
 #[derive(Clone, Debug)]
@@ -72,6 +72,19 @@ impl TestConsign {
             ("sec-fetch-site", "same-origin"),
         ];
         self.client.send("POST", &form.action, &headers, super::form(&fields)).await
+    }
+}
+
+impl TestConsign {
+    /// Saves the form of a credential and waits for the test that follows; the path of its page.
+    pub(crate) async fn save_credential(&self, form: &Form) -> String {
+        let shown = self.send_form(form).await.expect(303).location();
+        eventually("the test after a save", async || {
+            let page = self.page(&shown).await.expect(200).text();
+            (!page.contains("data-testing")).then_some(())
+        })
+        .await;
+        shown.split('?').next().unwrap().to_owned()
     }
 }
 
