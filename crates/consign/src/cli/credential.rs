@@ -135,7 +135,7 @@ pub(crate) struct CreateFlags {
     /// Start from the usual values for a tool; see: consign credential presets
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// Test the connection once it is created
+    /// Test the connection once it is created; with --json the result is a second line
     #[arg(long)]
     test: bool,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{TestConsign, id_of};
-use crate::peers::authorization_server::{AuthorizationServer, Registered, Setup};
+use crate::peers::authorization_server::{AuthorizationServer, Decision, Registered, Setup};
 use crate::peers::{Answer, Tool};
 
 fn create<'a>(name: &'a str, tool: &'a str, kind: &'a str, token_url: &'a str) -> Vec<&'a str> {
@@ -176,6 +176,63 @@ async fn the_way_to_an_approval_is_shown_and_waited_for_no_longer_than_asked() {
     consign.credential(&basic).await;
     consign.run(&["credential", "authorize", "Plain", "--no-wait"]).await.expect(6);
     consign.run(&["credential", "forget-tokens", "Plain", "--yes"]).await.expect(6);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_that_is_waited_for_lets_what_waited_go_on() {
+    let consign = TestConsign::start().await;
+    let secret = consign.canary("client secret");
+    let server = AuthorizationServer::start(&Setup::with(Vec::new())).await;
+    let tool = Tool::start().await;
+    let (origin, token_url, page) = (tool.origin(), server.token_url(), server.authorization_url());
+    let mut words = create("Desk", &origin, "oauth2_authorization_code", &token_url);
+    words.extend([
+        "--authentication-information",
+        "header",
+        "--authorization-code-url",
+        &page,
+        "--pkce",
+        "s256",
+    ]);
+    words.extend([
+        "--scope",
+        "openid offline_access",
+        "--authorization-parameter",
+        "prompt=consent",
+        "--json",
+    ]);
+    let made = consign.run_as(consign.cli(&words).env("SECRET", &secret)).await.expect(0).json();
+    let redirect = made["redirect_url"].as_str().unwrap();
+    server.register(&Registered::for_person("consign", &secret, redirect)).await;
+    let hook = json!({ "name": "Tickets", "credential": "Desk", "path": "/tickets", "event_types": ["*"] });
+    consign.webhook(&hook).await;
+    let waiting = consign.event("a", &json!(1)).await;
+    consign.until(waiting.delivery(), "held").await;
+
+    let approve = async {
+        let page = consign.page(&format!("/credentials/{}/authorize", id_of(&made))).await.expect(200).text();
+        let link =
+            page.split("<a ").find(|tag| tag.contains("rel=\"noreferrer\"")).expect("a link to the tool");
+        let link = link.split("href=\"").nth(1).unwrap().split('"').next().unwrap();
+        let link = link.replace("&#x2f;", "/").replace("&amp;", "&");
+        let back = server.decide(&link, Decision::Approve).await;
+        let path = back.split_once(&consign.address().to_string()).expect("back here").1.to_owned();
+        consign.page(&path).await.expect(200)
+    };
+    let waited = consign.run(&["credential", "authorize", "Desk", "--no-browser", "--wait", "1m", "--json"]);
+    let (ran, _) = tokio::join!(waited, approve);
+    let state = ran.expect(0).json();
+    assert_eq!((&state["authorized"], &state["token"]["renewable"]), (&json!(true), &json!(true)), "{state}");
+    consign.until(waiting.delivery(), "delivered").await;
+    let facts = consign.run(&["credential", "get", "Desk"]).await.expect(0).stdout;
+    assert!(facts.contains("refresh token stored") && facts.contains("/oauth/callback/"), "{facts}");
+
+    consign.run(&["credential", "forget-tokens", "Desk", "--yes"]).await.expect(0);
+    let held = consign.event("a", &json!(2)).await;
+    let delivery = consign.until(held.delivery(), "held").await;
+    assert_eq!(delivery["hold_reason"], "not_authorized", "{delivery}");
+    consign.run(&["delivery", "cancel", held.delivery(), "--yes"]).await.expect(0);
     consign.finish().await;
 }
 

@@ -9,7 +9,15 @@ async fn the_demo_delivers_with_every_authorization_type_and_leaves_nothing() {
     std::fs::create_dir(&tmp).unwrap();
     let command = Cli::new(folder.path(), &["demo", "--once"]).env("TMPDIR", &tmp.display().to_string());
     let ran = command.run().await.expect(0);
-    for words in ["Stand-in tool", "Basic", "Bearer token", "No Auth (None)"] {
+    for words in [
+        "Stand-in tool",
+        "Authorization server",
+        "Basic",
+        "Bearer token",
+        "OAuth 2.0 - Client credentials",
+        "No Auth (None)",
+        "All 12 events arrived",
+    ] {
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(said.contains(words), "{words}\n{said}");
     }
