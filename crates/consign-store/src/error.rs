@@ -69,6 +69,10 @@ impl fmt::Debug for StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        // A statement that does not fit the tables, in SQLite's own words.
+        if let rusqlite::Error::SqlInputError { msg, .. } = &error {
+            return Self::Database(msg.clone());
+        }
         let Some(code) = error.sqlite_error().map(|refusal| refusal.extended_code) else {
             return Self::Database("the driver failed".to_owned());
         };

@@ -126,13 +126,11 @@ pub(super) async fn authorization(call: Call) -> Result<Answer, Problem> {
 /// The address of the page from which a person goes to the tool.
 pub(super) async fn authorize(call: Call) -> Result<Answer, Problem> {
     call.nothing()?;
-    let state = consent::state(&call.app, &call.actor, call.place("id")).await?;
-    Ok(Answer::json(Status::CREATED, &state))
+    Ok(Answer::json(Status::CREATED, &consent::begin(&call.app, &call.actor, call.place("id")).await?))
 }
 
 pub(super) async fn forget_tokens(call: Call) -> Result<Answer, Problem> {
-    consent::forget(&call.app, &call.actor, call.place("id")).await?;
-    Ok(Answer::ok(&consent::state(&call.app, &call.actor, call.place("id")).await?))
+    Ok(Answer::ok(&consent::forget(&call.app, &call.actor, call.place("id")).await?))
 }
 
 pub(super) async fn types(_: Call) -> Result<Answer, Problem> {

@@ -22,6 +22,19 @@ use crate::engine::{Consented, Departure, Return};
 /// Without the right, or when there is no such credential or it needs nobody's approval.
 pub async fn state(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
     actor.require(Right::CredentialsRead)?;
+    describe(app, reference).await
+}
+
+/// The same for whoever wants to begin one: it tells the page that a person has to open.
+///
+/// # Errors
+/// As [`state`].
+pub async fn begin(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    actor.require(Right::CredentialsWrite)?;
+    describe(app, reference).await
+}
+
+async fn describe(app: &App, reference: &str) -> Result<Value, OpError> {
     let mut db = app.store.read().await?;
     let credential = by_reference(&mut db, reference).await?;
     needs_approval(&credential)?;
@@ -123,7 +136,7 @@ pub async fn arrive(
 ///
 /// # Errors
 /// Without the right, or when there is no such credential or it needs nobody's approval.
-pub async fn forget(app: &App, actor: &Actor, reference: &str) -> Result<(), OpError> {
+pub async fn forget(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -135,7 +148,7 @@ pub async fn forget(app: &App, actor: &Actor, reference: &str) -> Result<(), OpE
     audit_entry(app, &mut tx, actor, "Forgot tokens of credential", object(&credential), json!({})).await?;
     commit(app, tx).await?;
     app.engine.changed().await;
-    Ok(())
+    describe(app, reference).await
 }
 
 fn needs_approval(credential: &Credential) -> Result<(), OpError> {
