@@ -257,6 +257,30 @@ async fn a_preset_fills_in_what_was_not_given() {
     let targets: Vec<_> = asked.iter().map(|asked| (asked.method.as_str(), asked.target.as_str())).collect();
     let test_path = "/api/now/table/sys_user?sysparm_limit=1";
     assert_eq!(targets, [("POST", "/oauth_token.do"), ("GET", test_path)]);
+    // As the pages of docs/presets have it: everything that stands in no flag comes from the preset.
+    let mut words =
+        vec!["credential", "create", "--name", "Jira", "--preset", "jira", "--client-id", "consign"];
+    words.extend([
+        "--authorization-type",
+        "oauth2_authorization_code",
+        "--secret",
+        "client_secret=env:SECRET",
+    ]);
+    let ran = consign.run_as(consign.cli(&words).env("SECRET", &secret)).await.expect(0);
+    assert!(ran.stderr.contains("--test-path /ex/jira/{cloudId}/rest/api/3/myself"), "{}", ran.stderr);
+    let shown = consign.get("/credentials/Jira").await.json();
+    assert_eq!(shown["authorization_parameters"][0]["value"], "api.atlassian.com", "{shown}");
+    assert_eq!((&shown["scope"], &shown["test_path"]), (&json!("offline_access"), &json!(null)));
+    let account = consign.canary("account");
+    let mut words =
+        vec!["credential", "create", "--name", "4me", "--preset", "4me", "--secret", "token=env:TOKEN"];
+    consign.run_as(consign.cli(&words).env("TOKEN", &token)).await.expect(2);
+    words.extend(["--custom-header", "X-4me-Account=env:ACCOUNT", "--sent-with", "api_request"]);
+    let command = consign.cli(&words).env("TOKEN", &token).env("ACCOUNT", &account);
+    consign.run_as(command).await.expect(0);
+    let shown = consign.get("/credentials/4me").await.json();
+    assert_eq!((&shown["header_prefix"], &shown["test_path"]), (&json!("Bearer"), &json!("/v1/people/me")));
+
     let listed = consign.run(&["credential", "presets"]).await.expect(0).stdout;
     for words in ["servicenow", "Jira Service Desk", "4me / Xurrent"] {
         assert!(listed.contains(words), "{words}\n{listed}");
