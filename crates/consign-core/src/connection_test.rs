@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthorizationType;
 use crate::catalog::{Field, Input, in_sentence};
+use crate::delivery::CredentialLesson;
 use crate::token::TokenError;
 
 /// The three outcomes; nothing else counts as success.
@@ -117,6 +118,9 @@ pub struct TestResult {
     pub offer: Option<Offer>,
     /// What is worth a look although nothing failed.
     pub warnings: Vec<String>,
+    /// What it teaches about the credential; absent when nothing.
+    #[serde(skip)]
+    pub lesson: Option<CredentialLesson>,
 }
 
 /// What a signed-in request met.

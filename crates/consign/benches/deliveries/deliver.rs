@@ -29,10 +29,10 @@ pub(crate) struct Round {
     pub(crate) delivered: f64,
     ack_p50_ms: f64,
     ack_p99_ms: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
     /// Of 1,000 deliveries, in milliseconds.
-    cpu_ms: f64,
+    pub(crate) cpu_ms: f64,
     postgres_cpu_ms: f64,
     memory_mib: f64,
     peak_mib: f64,
@@ -55,7 +55,19 @@ impl Line {
     pub(crate) async fn start(
         ground: &Ground,
         postgres: Option<&str>,
+        settings: serde_json::Value,
+    ) -> anyhow::Result<Self> {
+        let bearer =
+            json!({ "authorization_type": "bearer", "header_prefix": "Bearer", "token": ground.token });
+        Self::start_with(ground, postgres, settings, |_| bearer).await
+    }
+
+    /// The same with a sign-in of one's own, made of the address of the tool.
+    pub(crate) async fn start_with(
+        ground: &Ground,
+        postgres: Option<&str>,
         mut settings: serde_json::Value,
+        credential: impl FnOnce(&str) -> serde_json::Value,
     ) -> anyhow::Result<Self> {
         let server = postgres.map(|url| process::postgres_on(port_of(url)?)).transpose()?;
         let port = free_port()?;
@@ -64,8 +76,9 @@ impl Line {
         let client = home.client()?;
         let product = home.serve()?;
         settings["max_concurrency"] = json!(64);
+        let origin = product::origin(port);
         let webhook =
-            product::connect(&client, &product::origin(port), &ground.token, "bench.0", settings).await?;
+            product::connect_with(&client, &origin, credential(&origin), "bench.0", settings).await?;
         Ok(Self { client, product, tool, webhook, port, postgres: server, next_id: 0, home })
     }
 

@@ -28,6 +28,7 @@ mod hang;
 mod idle;
 mod load;
 mod machine;
+mod oauth;
 mod peer;
 mod process;
 mod product;
@@ -84,6 +85,7 @@ enum Scenario {
     Accept,
     Backlog,
     Hang,
+    Oauth,
     Idle,
 }
 
@@ -94,6 +96,7 @@ impl Scenario {
             Self::Accept => accept::run(ground).await,
             Self::Backlog => backlog::run(ground).await,
             Self::Hang => hang::run(ground).await,
+            Self::Oauth => oauth::run(ground).await,
             Self::Idle => idle::run(ground),
         }
     }

@@ -162,14 +162,21 @@ pub(crate) async fn connect(
     event_type: &str,
     settings: Value,
 ) -> anyhow::Result<String> {
-    let credential = json!({
-        "name": format!("Tool of {event_type}"),
-        "protocol": "https",
-        "url_address": origin,
-        "authorization_type": "bearer",
-        "header_prefix": "Bearer",
-        "token": token,
-    });
+    let bearer = json!({ "authorization_type": "bearer", "header_prefix": "Bearer", "token": token });
+    connect_with(client, origin, bearer, event_type, settings).await
+}
+
+/// The same with a sign-in of one's own.
+pub(crate) async fn connect_with(
+    client: &Client,
+    origin: &str,
+    mut credential: Value,
+    event_type: &str,
+    settings: Value,
+) -> anyhow::Result<String> {
+    credential["name"] = json!(format!("Tool of {event_type}"));
+    credential["protocol"] = json!("https");
+    credential["url_address"] = json!(origin);
     let credential = client.call(Method::POST, "/credentials", Some(&credential)).await?;
     let mut webhook = json!({
         "name": format!("Webhook of {event_type}"),

@@ -23,13 +23,25 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::recorder::Recorder;
 
+/// Where the tool gives tokens.
+pub(crate) const TOKEN_PATH: &str = "/token";
 /// How long the hanging endpoint keeps a request.
 const HANG: Duration = Duration::from_secs(30);
 
 struct Tool {
     acceptor: TlsAcceptor,
     authorization: String,
+    token: String,
     recorder: Mutex<Recorder>,
+    tokens: Mutex<Tokens>,
+}
+
+/// How tokens are given, and how many were.
+#[derive(Clone, Copy, Default)]
+struct Tokens {
+    life_seconds: u64,
+    delay: Duration,
+    given: u64,
 }
 
 /// Receives until standard input ends. The words: certificate chain, key, token, the first event and how
@@ -43,7 +55,9 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
         let tool = Arc::new(Tool {
             acceptor: acceptor(chain, key)?,
             authorization: format!("Bearer {token}"),
+            token: token.clone(),
             recorder: Mutex::default(),
+            tokens: Mutex::default(),
         });
         tool.recorder().expect(first_id.parse()?, count.parse()?);
         for port in ports {
@@ -78,6 +92,12 @@ async fn obey(tool: &Tool) -> anyhow::Result<()> {
                 "null".to_owned()
             }
             ["count"] => serde_json::to_string(tool.recorder().count())?,
+            ["tokens", life_seconds, delay_ms] => {
+                let delay = Duration::from_millis(delay_ms.parse()?);
+                *tool.tokens() = Tokens { life_seconds: life_seconds.parse()?, delay, given: 0 };
+                "null".to_owned()
+            }
+            ["tokens_given"] => tool.tokens().given.to_string(),
             ["lateness"] => serde_json::to_string(&tool.recorder().lateness())?,
             _ => bail!("no such command: {line}"),
         };
@@ -107,11 +127,31 @@ impl Tool {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same access token each time, so that the tool judges it as it judges a fixed one.
+    async fn give_token(&self) -> Bytes {
+        let Tokens { life_seconds, delay, .. } = {
+            let mut tokens = self.tokens();
+            tokens.given += 1;
+            *tokens
+        };
+        tokio::time::sleep(delay).await;
+        let token = &self.token;
+        format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{life_seconds}}}"#).into()
+    }
+
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
         hangs: bool,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
+        if request.uri().path() == TOKEN_PATH {
+            let body = self.give_token().await;
+            return Ok(json(body));
+        }
         let given = request.headers().get(AUTHORIZATION);
         let authorized = given.is_some_and(|given| given.as_bytes() == self.authorization.as_bytes());
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -120,10 +160,14 @@ impl Tool {
         } else {
             self.recorder().note(authorized, &body, now_ns());
         }
-        let mut response = Response::new(Full::new(Bytes::from_static(br#"{"status":"accepted"}"#)));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(response)
+        Ok(json(Bytes::from_static(br#"{"status":"accepted"}"#)))
     }
+}
+
+fn json(body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// The system's clock: the only one that several processes share.

@@ -65,6 +65,16 @@ impl Tool {
         self.ask("count")
     }
 
+    /// From now on tokens live so long and are given after this delay; counting starts anew.
+    pub(crate) fn give_tokens(&mut self, life_seconds: u64, delay_ms: u64) -> anyhow::Result<()> {
+        self.ask(&format!("tokens {life_seconds} {delay_ms}"))
+    }
+
+    /// Token requests since then.
+    pub(crate) fn tokens_given(&mut self) -> anyhow::Result<u64> {
+        self.ask("tokens_given")
+    }
+
     pub(crate) fn lateness(&mut self) -> anyhow::Result<Lateness> {
         self.ask("lateness")
     }

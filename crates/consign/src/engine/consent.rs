@@ -19,13 +19,10 @@ use consign_store::{StoreError, connectors, credentials, installation, tokens};
 use super::Engine;
 use super::authorize::Opened;
 use super::token_request::AskError;
-use super::tokens::LEASE;
+use super::tokens::{LEASE, LOOK_AGAIN, WAIT_MAX};
 
 /// A link to the tool is good for so long.
 const LINK_LIFE: Duration = Duration::from_secs(600);
-/// The longest wait for a token request that is under way.
-const WAIT_MAX: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where a person is sent to, and what they are asked for there.
 #[derive(Debug)]

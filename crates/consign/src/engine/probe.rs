@@ -14,7 +14,7 @@ use consign_core::connection_test::{
 };
 use consign_core::connector::Message;
 use consign_core::credential::Credential;
-use consign_core::delivery::{Outcome, Refusal};
+use consign_core::delivery::{CredentialLesson, Outcome, Refusal, Unreached};
 use consign_core::secret::Secret;
 use consign_core::target::{Origin, RemotePath};
 use consign_core::time::Timestamp;
@@ -43,11 +43,8 @@ impl Engine {
     pub async fn test(self: &Arc<Self>, credential: &Arc<Credential>, saved: bool) -> TestResult {
         let mut test = Test { engine: self, credential, saved, steps: Vec::new(), warnings: Vec::new() };
         let ended = test.run().await;
-        let (outcome, message, details, offer) = match ended {
-            Ok(end) => (end.outcome, end.message, end.details, end.offer),
-            Err(end) => (TestOutcome::Failed, end.message, end.details, end.offer),
-        };
-        TestResult { outcome, message, steps: test.steps, details, offer, warnings: test.warnings }
+        let End { outcome, message, details, offer, lesson } = ended.unwrap_or_else(|failed| failed);
+        TestResult { outcome, message, steps: test.steps, details, offer, warnings: test.warnings, lesson }
     }
 }
 
@@ -57,11 +54,27 @@ struct End {
     message: String,
     details: Option<String>,
     offer: Option<Offer>,
+    lesson: Option<CredentialLesson>,
 }
 
 impl End {
     fn failed(message: impl Into<String>) -> Self {
-        Self { outcome: TestOutcome::Failed, message: message.into(), details: None, offer: None }
+        Self::of(TestOutcome::Failed, message.into(), None)
+    }
+
+    fn of(outcome: TestOutcome, message: String, lesson: Option<CredentialLesson>) -> Self {
+        Self { outcome, message, details: None, offer: None, lesson }
+    }
+}
+
+/// What a way that ended early teaches: nothing, where we ourselves did not go on.
+fn lesson_of(outcome: &Outcome) -> Option<CredentialLesson> {
+    match outcome {
+        Outcome::Unreachable { reason } => Some(CredentialLesson::Unreachable(*reason)),
+        Outcome::Accepted { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::Unanswered { .. }
+        | Outcome::Refused { .. } => None,
     }
 }
 
@@ -94,7 +107,7 @@ impl Test<'_> {
                 None => {
                     self.skip(StepCode::Request);
                     let message = "The client ID and secret are accepted. Authorize to finish.".to_owned();
-                    return Ok(End { outcome: TestOutcome::Reached, message, details: None, offer: None });
+                    return Ok(End::of(TestOutcome::Reached, message, None));
                 }
             },
         };
@@ -133,12 +146,12 @@ impl Test<'_> {
             let fact = if state == StepState::Done { fact } else { String::new() };
             self.push(code, state, times[place], fact, host.clone());
         }
-        let Some((_, detail)) = failure else { return Ok(()) };
+        let Some((outcome, detail)) = failure else { return Ok(()) };
         if self.credential.authorization_type.tokens != Tokens::None {
             self.skip(StepCode::Token);
         }
         self.skip(StepCode::Request);
-        Err(End::failed(detail))
+        Err(End::of(TestOutcome::Failed, detail, lesson_of(&outcome)))
     }
 
     /// A fresh token for a client of its own.
@@ -254,7 +267,19 @@ impl Test<'_> {
             AskError::Unreached { reason, .. } => format!("{reason}."),
             AskError::Refused(refusal) => refused(refusal).message,
         };
-        Err(End { details: status.map(|status| format!("HTTP status {status}")), ..End::failed(message) })
+        // A grant draws the consequences itself, when it is next used.
+        let granted = self.credential.authorization_type.tokens == Tokens::Granted;
+        let lesson = match &error {
+            _ if granted => None,
+            AskError::Token(TokenError::Refused { .. } | TokenError::GrantEnded { .. }) => {
+                Some(CredentialLesson::Refused(status.unwrap_or_default()))
+            }
+            AskError::Unreached { trust: true, .. } => Some(CredentialLesson::Unreachable(Unreached::Tls)),
+            AskError::Unreached { .. } => Some(CredentialLesson::Unreachable(Unreached::Connect)),
+            AskError::Token(TokenError::Transient { .. }) | AskError::Refused(_) => None,
+        };
+        let details = status.map(|status| format!("HTTP status {status}"));
+        Err(End { details, ..End::of(TestOutcome::Failed, message, lesson) })
     }
 
     /// Asks again with each other placement of the client; `Some` when one of them is accepted.
@@ -329,7 +354,8 @@ impl Test<'_> {
         let Some(reply) = &sent.answer else {
             let what = format!("GET {shown_path}");
             self.push(StepCode::Request, StepState::Failed, took, what.trim().to_owned(), None);
-            return Err(End::failed(authorized.scrubber.scrub(&sent.detail).into_owned()));
+            let message = authorized.scrubber.scrub(&sent.detail).into_owned();
+            return Err(End::of(TestOutcome::Failed, message, lesson_of(&sent.outcome)));
         };
         let content_type = header(reply, CONTENT_TYPE.as_str());
         let said = answer::message(content_type.as_deref(), &reply.body)
@@ -351,7 +377,13 @@ impl Test<'_> {
         let state = if outcome == TestOutcome::Failed { StepState::Failed } else { StepState::Done };
         let fact = format!("GET {shown_path} · {}", reply.status);
         self.push(StepCode::Request, state, took, fact.replace("GET  ·", "GET ·"), None);
-        Ok(End { outcome, message, details: Some(details(reply, authorized)), offer: None })
+        let lesson = match (outcome, reply.status) {
+            (TestOutcome::Working, _) => CredentialLesson::Works,
+            (_, 401) => CredentialLesson::Refused(401),
+            _ => CredentialLesson::Answered,
+        };
+        let details = Some(details(reply, authorized));
+        Ok(End { details, ..End::of(outcome, message, Some(lesson)) })
     }
 
     fn push(
@@ -387,7 +419,9 @@ fn offer(works: &Choice, choices: &[Choice], chosen: &str) -> End {
     let fails = choices.iter().find(|choice| choice.kind == chosen).map_or(chosen, |choice| choice.label);
     let offer =
         Offer { field: PLACEMENT.to_owned(), value: works.kind.to_owned(), label: works.label.to_owned() };
-    End { offer: Some(offer), ..End::failed(of_offer(works.label, fails)) }
+    let refused = Some(CredentialLesson::Refused(401));
+    let message = of_offer(works.label, fails);
+    End { offer: Some(offer), ..End::of(TestOutcome::Failed, message, refused) }
 }
 
 fn refused(refusal: &Refusal) -> End {

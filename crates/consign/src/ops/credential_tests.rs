@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use consign_core::catalog::Tokens;
-use consign_core::connection_test::{StepCode, StepState, TestOutcome, TestResult};
+use consign_core::connection_test::{StepCode, StepState, TestResult};
 use consign_core::connector::HeldBy;
 use consign_core::credential::{Credential, Draft, Mode, Save, Status, StatusCode};
+use consign_core::delivery::CredentialLesson;
 use consign_core::id::{CredentialId, TestId};
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
@@ -167,29 +167,20 @@ async fn draw_consequences(
     now: Timestamp,
 ) -> Result<bool, OpError> {
     let present = credential.seen.code;
-    let granted = credential.authorization_type.tokens == Tokens::Granted;
-    let failed = result.steps.iter().find(|step| step.state == StepState::Failed).map(|step| step.code);
-    let refused = result.message.contains("(401)") || failed == Some(StepCode::Token);
-    let (code, reason) = match (result.outcome, failed) {
-        (TestOutcome::Working, _) => (StatusCode::Working, String::new()),
+    let (code, reason) = match result.lesson {
+        Some(CredentialLesson::Works) => (StatusCode::Working, String::new()),
         // What is proven by use stays proven, what is refused stays refused.
-        (TestOutcome::Reached, _) => match present {
+        Some(CredentialLesson::Answered) => match present {
             StatusCode::NotTested | StatusCode::NotProven | StatusCode::CannotReach => {
                 (StatusCode::NotProven, String::new())
             }
             _ => return Ok(false),
         },
-        // The flight of a stored grant has drawn the consequences itself.
-        (TestOutcome::Failed, Some(StepCode::Token)) if granted => return Ok(false),
-        (TestOutcome::Failed, Some(StepCode::Name | StepCode::Connect | StepCode::Tls))
-            if !present.holds() =>
-        {
+        Some(CredentialLesson::Refused(_)) => (StatusCode::SignInRefused, reason_of(result)),
+        Some(CredentialLesson::Unreachable(_)) if !present.holds() => {
             (StatusCode::CannotReach, result.message.clone())
         }
-        (TestOutcome::Failed, Some(StepCode::Token | StepCode::Request)) if refused => {
-            (StatusCode::SignInRefused, reason_of(result))
-        }
-        (TestOutcome::Failed, _) => return Ok(false),
+        Some(CredentialLesson::Unreachable(_) | CredentialLesson::Locked) | None => return Ok(false),
     };
     let since = if present == code { credential.seen.since } else { now };
     let status = Status { code, reason: reason.clone(), since };
