@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     PostgresTransaction(Transaction<'static, Postgres>),
 }
 
+/// What speaks to PostgreSQL is boxed: its futures are large, and would be part of every future of the program.
 enum Side<'a> {
     Sqlite(&'a mut sqlite::Lent),
     Postgres(&'a mut PgConnection),
@@ -35,7 +36,7 @@ impl Db {
         match self.0 {
             Kind::Sqlite(mut lent) => lent.script("commit").await,
             Kind::Postgres(_) => Ok(()),
-            Kind::PostgresTransaction(transaction) => Ok(transaction.commit().await?),
+            Kind::PostgresTransaction(transaction) => Ok(Box::pin(transaction.commit()).await?),
         }
     }
 
@@ -43,21 +44,21 @@ impl Db {
     pub(crate) async fn script(&mut self, text: String) -> Result<(), StoreError> {
         match self.side() {
             Side::Sqlite(lent) => lent.script(text).await,
-            Side::Postgres(db) => postgres::script(db, text).await,
+            Side::Postgres(db) => Box::pin(postgres::script(db, text)).await,
         }
     }
 
     async fn execute(&mut self, text: impl Text, values: Vec<Value>) -> Result<u64, StoreError> {
         match self.side() {
             Side::Sqlite(lent) => lent.execute(text, values).await,
-            Side::Postgres(db) => postgres::execute(db, text.as_ref(), &values).await,
+            Side::Postgres(db) => Box::pin(postgres::execute(db, text.as_ref(), &values)).await,
         }
     }
 
     async fn all(&mut self, text: impl Text, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         match self.side() {
             Side::Sqlite(lent) => lent.all(text, values).await,
-            Side::Postgres(db) => postgres::all(db, text.as_ref(), &values).await,
+            Side::Postgres(db) => Box::pin(postgres::all(db, text.as_ref(), &values)).await,
         }
     }
 

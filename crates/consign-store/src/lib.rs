@@ -130,7 +130,7 @@ impl Store {
                 lent.script("begin immediate").await?;
                 Kind::Sqlite(lent)
             }
-            Rows::Postgres(pool) => Kind::PostgresTransaction(pool.begin().await?),
+            Rows::Postgres(pool) => Kind::PostgresTransaction(Box::pin(pool.begin()).await?),
         };
         let mut db = Db(kind);
         let now = self.now_on(&mut db).await?;
@@ -144,7 +144,7 @@ impl Store {
     pub async fn read(&self) -> Result<Reader, StoreError> {
         let mut db = Db(match &self.0.rows {
             Rows::Sqlite(files) => Kind::Sqlite(files.reading.take(false).await?),
-            Rows::Postgres(pool) => Kind::Postgres(pool.acquire().await?),
+            Rows::Postgres(pool) => Kind::Postgres(Box::pin(pool.acquire()).await?),
         });
         let now = self.now_on(&mut db).await?;
         Ok(Reader { db, now })
@@ -163,7 +163,7 @@ impl Store {
             }
             Rows::Postgres(pool) => {
                 let begin = "begin isolation level repeatable read read only";
-                Kind::PostgresTransaction(pool.begin_with(begin).await?)
+                Kind::PostgresTransaction(Box::pin(pool.begin_with(begin)).await?)
             }
         };
         let mut db = Db(kind);

@@ -201,12 +201,23 @@ impl Network {
                 return Ok(lease);
             }
         }
+        // Boxed: it is rare, and its future is large.
+        Box::pin(self.dial(&lane, origin, deadline, timing)).await
+    }
+
+    async fn dial(
+        &self,
+        lane: &Arc<pool::Lane>,
+        origin: &Origin,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<Lease, NothingSent> {
         let _dialling = lane.start_dialling();
         timing.reused = false;
         let limit = self.connect_timeout;
         let stream = guard::dial(&self.guard, origin.host(), origin.port(), limit, deadline, timing).await?;
         let stream = self.tls.handshake(stream, origin, limit, deadline, timing).await?;
-        pool::open(&self.pool, &lane, stream, now()).await.map_err(|_| {
+        pool::open(&self.pool, lane, stream, now()).await.map_err(|_| {
             NothingSent::unreachable_tls(format!(
                 "{} ended the connection before the request.",
                 origin.host()

@@ -180,7 +180,14 @@ pub fn run() -> ExitCode {
 fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let Arguments { global, command } = arguments;
     match command {
-        Command::Serve(arguments) => on_all_cores(serve::run(arguments, output)),
+        Command::Serve(arguments) => {
+            let config = arguments.load()?;
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            if config.is_sqlite() {
+                builder.worker_threads(cores_beside_the_database());
+            }
+            run_on(builder, serve::run(arguments, config, output))
+        }
         Command::Demo { port, once } => on_all_cores(async { Ok(demo::run(output, port, once).await?) }),
         Command::Login(arguments) => on_one_core(session::login(arguments, &global, output)),
         Command::Logout => session::logout(&global, output),
@@ -214,6 +221,12 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
 
 fn on_all_cores(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
     run_on(tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+/// On SQLite group commit keeps a core busy by itself: one thread more would only make the others wait for each
+/// other.
+fn cores_beside_the_database() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 fn on_one_core(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {

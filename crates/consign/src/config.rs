@@ -230,6 +230,11 @@ impl Config {
         }
     }
 
+    /// Whether the database is a file of this process.
+    pub fn is_sqlite(&self) -> bool {
+        self.database_url().starts_with("sqlite:")
+    }
+
     /// The key ring of small set-ups: read, or created, when nothing else is configured.
     pub fn own_keys_file(&self) -> PathBuf {
         self.data.dir.join("keys")

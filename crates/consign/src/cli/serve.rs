@@ -65,9 +65,15 @@ pub(crate) enum Opened {
     },
 }
 
+impl Serve {
+    /// The options to serve with.
+    pub(crate) fn load(&self) -> Result<Config, Failure> {
+        Ok(self.config.load()?.config)
+    }
+}
+
 /// Serves.
-pub(crate) async fn run(arguments: Serve, output: &Output) -> Result<ExitCode, Failure> {
-    let config = arguments.config.load()?.config;
+pub(crate) async fn run(arguments: Serve, config: Config, output: &Output) -> Result<ExitCode, Failure> {
     telemetry::start_log(&config.log).map_err(|why| Failure::new(Code::Failed, &why))?;
     keys::harden();
     keys::small_pages();

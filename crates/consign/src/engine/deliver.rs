@@ -231,7 +231,7 @@ impl Engine {
         let (authorized, sent) = match again {
             Ok(None) => (authorized, sent),
             Ok(Some(fresh)) => {
-                let sent = self.network.send(&fresh.access, &message, body, &limits, now).await;
+                let sent = Box::pin(self.network.send(&fresh.access, &message, body, &limits, now)).await;
                 (fresh, sent)
             }
             Err(refusal) => {

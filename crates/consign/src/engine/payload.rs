@@ -36,16 +36,21 @@ impl PayloadKeys {
     /// When the database cannot be used or the stored key does not open.
     pub async fn current(&self, now: Timestamp) -> Result<(i64, Arc<DerivedKey>), StoreError> {
         let day = Self::day(now);
-        if let Some(key) = self.at_hand(day) {
-            return Ok((day, key));
-        }
+        let key = match self.at_hand(day) {
+            Some(key) => key,
+            None => Box::pin(self.make(day, now)).await?,
+        };
+        Ok((day, key))
+    }
+
+    async fn make(&self, day: i64, now: Timestamp) -> Result<Arc<DerivedKey>, StoreError> {
         let own = Binding::of(&[]);
         let record = day.to_string();
         let (_, sealed) = self.vault.create_key(&place(&record, &own));
         let mut tx = self.store.begin().await?;
         let stored = payload_keys::insert_if_absent(&mut tx, day, &sealed, now).await?;
         tx.commit().await?;
-        Ok((day, self.keep(day, &stored)?))
+        self.keep(day, &stored)
     }
 
     /// The key of a day gone by; `None` once it was destroyed.
