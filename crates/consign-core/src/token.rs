@@ -213,6 +213,9 @@ impl OAuthError {
         if code.is_empty() || code.len() > 64 || !code.chars().all(plain) {
             return None;
         }
+        // What is no word in small letters may be something that was sent, and codes are logged.
+        let word = code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let code = if word { code } else { "an unusual code" };
         let shown = description.chars().map(|c| if c.is_control() { ' ' } else { c });
         Some(Self { code: code.to_owned(), description: shown.take(DESCRIPTION_CHARS_MAX).collect() })
     }

@@ -176,6 +176,27 @@ pub async fn set_seen(
     Ok(query.bind(id.to_string()).bind(revision).execute(db).await? == 1)
 }
 
+/// As [`set_seen`], and only while the status is the one that was seen before: what lets in must not cover a refusal
+/// that came meanwhile.
+///
+/// # Errors
+/// As [`set_seen`].
+pub async fn set_seen_after(
+    db: &mut Db,
+    id: CredentialId,
+    revision: i64,
+    before: StatusCode,
+    seen: &Status,
+) -> Result<bool, StoreError> {
+    let query = query(
+        "update credential set seen_code = $1, seen_reason = $2, seen_since = $3
+         where id = $4 and revision = $5 and seen_code = $6",
+    );
+    let query = query.bind(seen.code.kind()).bind(seen.reason.as_str()).bind(seen.since.millis());
+    let query = query.bind(id.to_string()).bind(revision).bind(before.kind());
+    Ok(query.execute(db).await? == 1)
+}
+
 /// Keeps the time of the last request that the tool let in.
 ///
 /// # Errors

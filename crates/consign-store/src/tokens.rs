@@ -39,6 +39,11 @@ impl TokenRow {
         Some(self.token.as_ref()?.access.as_ref()?.generation)
     }
 
+    /// Whether its tokens were fetched before a time.
+    pub fn is_unused_since(&self, before: Timestamp) -> bool {
+        self.token.as_ref().is_some_and(|token| token.facts.obtained_at < before)
+    }
+
     /// Which refresh token there is.
     pub fn refresh_generation(&self) -> Option<i64> {
         Some(self.token.as_ref()?.refresh.as_ref()?.generation)
@@ -272,12 +277,21 @@ pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<(), StoreE
     Ok(())
 }
 
-/// Forgets the tokens of a credential, and overtakes whoever is asking for new ones. `true`: there was a row.
+/// Forgets the tokens of a credential, and overtakes whoever is asking for new ones: the row stays, and with it the
+/// count of who was last. `true`: there was a row.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn forget(db: &mut Db, credential: CredentialId) -> Result<bool, StoreError> {
-    let query = query("delete from token where credential_id = $1").bind(credential.to_string());
+    let query = query(
+        "update token set generation = generation + 1, fence = fence + 1, sealed_access = null,
+           access_generation = null, sealed_refresh = null, refresh_generation = null, obtained_at = null,
+           ends_at = null, refresh_ends_at = null, scope = null, issuer = null, life_ms = null,
+           lease_until = null, lease_by = null, spending = null, forced_at = null, failure = null,
+           failure_reason = null, failures = 0, retry_at = null
+         where credential_id = $1",
+    )
+    .bind(credential.to_string());
     Ok(query.execute(db).await? == 1)
 }
 

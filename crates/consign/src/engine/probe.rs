@@ -312,7 +312,9 @@ impl Test<'_> {
                 Err(_) => false,
             };
             if accepted {
-                return Some(offer(choice, choices, chosen));
+                // A grant draws the consequences itself, when it is next used.
+                let lesson = (entry.tokens != Tokens::Granted).then_some(CredentialLesson::Refused(401));
+                return Some(offer(choice, choices, chosen, lesson));
             }
         }
         None
@@ -415,13 +417,12 @@ fn same_grant(opened: &Opened<'_>, grant: Grant, now: Timestamp) -> Option<Excha
     }
 }
 
-fn offer(works: &Choice, choices: &[Choice], chosen: &str) -> End {
+fn offer(works: &Choice, choices: &[Choice], chosen: &str, lesson: Option<CredentialLesson>) -> End {
     let fails = choices.iter().find(|choice| choice.kind == chosen).map_or(chosen, |choice| choice.label);
     let offer =
         Offer { field: PLACEMENT.to_owned(), value: works.kind.to_owned(), label: works.label.to_owned() };
-    let refused = Some(CredentialLesson::Refused(401));
     let message = of_offer(works.label, fails);
-    End { offer: Some(offer), ..End::of(TestOutcome::Failed, message, refused) }
+    End { offer: Some(offer), ..End::of(TestOutcome::Failed, message, lesson) }
 }
 
 fn refused(refusal: &Refusal) -> End {

@@ -14,8 +14,8 @@ use consign_core::credential::Credential;
 use consign_core::delivery::Refusal;
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
+use consign_store::StoreError;
 use consign_store::tokens::{self, TokenRow};
-use consign_store::{StoreError, credentials};
 use tokio::sync::watch;
 
 use super::Engine;
@@ -222,9 +222,10 @@ impl Engine {
         let before = now.minus(KEEP_ALIVE);
         let mut db = self.store.read().await?;
         let unused = tokens::unused_since(&mut db, before, now, KEEP_ALIVE_MAX).await?;
+        let snapshot = self.snapshot();
         for id in unused {
-            if let Some(credential) = credentials::find(&mut db, id).await? {
-                self.flight(&Arc::new(credential), Why::KeepAlive);
+            if let Some(credential) = snapshot.credential(id).filter(|saved| snapshot.fits(saved.id)) {
+                self.flight(credential, Why::KeepAlive);
             }
         }
         Ok(())

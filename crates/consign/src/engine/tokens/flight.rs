@@ -10,14 +10,14 @@ use consign_core::credential::{Credential, Status, StatusCode};
 use consign_core::delivery::Refusal;
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
-use consign_core::token::{Exchange, Grant, Token, TokenError};
+use consign_core::token::{Exchange, Grant, StoredToken, Token, TokenError};
 use consign_store::tokens::{self, FailureKind, TokenFailure, TokenLease, TokenRow};
 use consign_store::{StoreError, Tx, connectors, credentials, installation};
 
 use super::super::Engine;
 use super::super::authorize::Opened;
 use super::super::token_request::AskError;
-use super::{Landed, Why, away, passing};
+use super::{KEEP_ALIVE, Landed, Why, away, passing};
 
 /// A lease lasts longer than a token request may.
 pub(in crate::engine) const LEASE: Duration = Duration::from_secs(60);
@@ -33,6 +33,10 @@ const REFUSED_EVERY: Duration = Duration::from_secs(60);
 const BACK_OFF_SECONDS: [u64; 5] = [1, 5, 30, 120, 300];
 /// So many failures in a row make the status *Cannot reach*.
 const AWAY_MAX: u32 = 3;
+/// New tokens are written again so often while the database does not take them, and so long after: together well
+/// within the lease.
+const KEEP_TRIES: u32 = 20;
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Takes the lease, looks again, and asks if that is still what is needed.
@@ -62,7 +66,7 @@ impl Engine {
                 return Err(refusal);
             }
         };
-        let forced = matches!(why, Why::Refused(_));
+        let forced = matches!(why, Why::Refused(used) if row.access_generation() == Some(used));
         let spending = row.refresh_generation().filter(|_| exchange.grant == Grant::RefreshToken);
         if row.spending.is_some() {
             tracing::warn!(credential.id = %credential.id, "a token request did not survive an earlier run; its refresh token is tried once more");
@@ -93,6 +97,8 @@ impl Engine {
             Why::Refused(_) if row.forced_at.is_some_and(|at| now.since(at) < FORCED_EVERY) => {
                 return Ok(Plan::Use);
             }
+            // Another replica was first.
+            Why::KeepAlive if !row.is_unused_since(now.minus(KEEP_ALIVE)) => return Ok(Plan::Use),
             Why::Refused(_) | Why::KeepAlive => {
                 if let Some(token) = &mut token {
                     token.access = None;
@@ -144,7 +150,8 @@ impl Engine {
         }
     }
 
-    /// Stores new tokens. Only after that may they be used.
+    /// Stores new tokens. Only after that may they be used. This process holds the only copy, so that a database that
+    /// is away for a moment is asked again; the fence keeps a late copy from covering a newer one.
     async fn keep(
         &self,
         opened: &Opened<'_>,
@@ -153,8 +160,22 @@ impl Engine {
         token: &Token,
     ) -> Result<Flown, StoreError> {
         let stored = opened.seal(token, row.token.as_ref(), row.generation + 1);
+        let mut tries = KEEP_TRIES;
+        loop {
+            match self.write_down(lease, &stored).await {
+                Err(error) if tries > 0 => {
+                    tracing::error!(credential.id = %lease.credential, %error, "new tokens are not on disk yet; trying again in a second");
+                    tries -= 1;
+                    tokio::time::sleep(KEEP_AGAIN).await;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    async fn write_down(&self, lease: &TokenLease, stored: &StoredToken) -> Result<Flown, StoreError> {
         let mut tx = self.store.begin().await?;
-        if !tokens::store(&mut tx, lease, &stored).await? {
+        if !tokens::store(&mut tx, lease, stored).await? {
             return Ok(Flown::Overtaken);
         }
         let row = tokens::find(&mut tx, lease.credential).await?;
@@ -314,7 +335,13 @@ async fn set_status(
 ) -> Result<bool, StoreError> {
     let since = if credential.seen.code == code { credential.seen.since } else { now };
     let status = Status { code, reason: reason.to_owned(), since };
-    if !credentials::set_seen(tx, credential.id, credential.revision, &status).await? {
+    let (id, revision) = (credential.id, credential.revision);
+    let kept = if code.holds() {
+        credentials::set_seen(tx, id, revision, &status).await?
+    } else {
+        credentials::set_seen_after(tx, id, revision, credential.seen.code, &status).await?
+    };
+    if !kept {
         return Ok(false);
     }
     if let Some(by) = held_by {
