@@ -158,6 +158,15 @@ pub async fn all(db: &mut Db) -> Result<Vec<Credential>, StoreError> {
     with_secrets(db, rows).await
 }
 
+/// The revision of a credential as it is now.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn revision(db: &mut Db, id: CredentialId) -> Result<Option<i64>, StoreError> {
+    let query = query("select revision from credential where id = $1").bind(id.to_string());
+    query.optional(db).await?.map(|row| row.number("revision")).transpose()
+}
+
 /// Keeps what was seen of a credential. Not a save: its revision stays. `false`, and no change, when it was saved
 /// since that revision was used: what was seen then says nothing about it now.
 ///

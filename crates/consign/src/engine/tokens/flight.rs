@@ -52,6 +52,11 @@ impl Engine {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         };
+        // Saved meanwhile: its old address must not be asked again, nor its answer be stored as that of the new one.
+        if !self.is_saved_as(credential).await.map_err(passing)? {
+            self.release_tokens(&lease).await;
+            return Err(away(self.now(), "the credential was saved meanwhile"));
+        }
         let planned = self.plan(&opened, &row, why);
         let (exchange, token) = match planned {
             Ok(Plan::Ask(exchange, token)) => (exchange, token),
@@ -124,6 +129,11 @@ impl Engine {
         let leased = tokens::lease(&mut tx, credential, &self.by, now, now.plus(LEASE)).await?;
         tx.commit().await?;
         Ok(leased)
+    }
+
+    async fn is_saved_as(&self, credential: &Credential) -> Result<bool, StoreError> {
+        let revision = credentials::revision(&mut *self.store.read().await?, credential.id).await?;
+        Ok(revision == Some(credential.revision))
     }
 
     async fn note_intent(
