@@ -51,6 +51,7 @@ mod idempotency;
 mod main_job;
 mod oauth;
 mod outcomes;
+mod presets;
 mod repairs;
 mod replicas;
 mod rights;
