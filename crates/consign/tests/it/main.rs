@@ -48,6 +48,7 @@ mod forms;
 mod grants;
 mod holds;
 mod idempotency;
+mod keyboard;
 mod main_job;
 mod oauth;
 mod outcomes;
