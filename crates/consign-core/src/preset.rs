@@ -49,6 +49,44 @@ impl Filling {
         webhook_method: "POST",
         webhook_path: "",
     };
+
+    /// The path of a first webhook. A part in braces that the test path has too stands there already.
+    pub fn webhook_path_beside(&self, test_path: &str) -> String {
+        let braces = self.test_path.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        match (braces, in_braces(self.test_path, test_path)) {
+            (Some((name, _)), Some(part)) => self.webhook_path.replace(&format!("{{{name}}}"), part),
+            _ => self.webhook_path.to_owned(),
+        }
+    }
+}
+
+/// A preset by its public word.
+pub fn find(kind: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.kind == kind)
+}
+
+/// What the presets know of a tool at this address, signed in to in this way.
+pub fn of_address(url_address: &str, authorization_type: &str) -> Option<&'static Filling> {
+    let fits = |template: &str| template == url_address || in_braces(template, url_address).is_some();
+    PRESETS
+        .iter()
+        .filter_map(|preset| preset.filling(authorization_type))
+        .find(|filling| fits(filling.url_address))
+}
+
+impl Preset {
+    /// What to fill in for one authorization type; `None` when the tool does not offer it.
+    pub fn filling(&self, authorization_type: &str) -> Option<&'static Filling> {
+        self.types.iter().find(|filling| filling.authorization_type == authorization_type)
+    }
+}
+
+/// What stands in a text in the place of the braces of a template.
+fn in_braces<'a>(template: &str, text: &'a str) -> Option<&'a str> {
+    let (before, rest) = template.split_once('{')?;
+    let (_, after) = rest.split_once('}')?;
+    let part = text.strip_prefix(before)?.strip_suffix(after)?;
+    (!part.is_empty() && !part.contains(['/', '{'])).then_some(part)
 }
 
 /// All presets, in screen order.

@@ -66,3 +66,31 @@ fn presets_and_their_types_are_told_apart() {
         }
     }
 }
+
+#[test]
+fn a_tool_is_known_by_its_address() {
+    let check = |address: &str, kind: &str, test_path: &str, expected: Option<&str>| {
+        let path = of_address(address, kind).map(|filling| filling.webhook_path_beside(test_path));
+        assert_eq!(path.as_deref(), expected, "{address} {kind}");
+    };
+    let code = "oauth2_authorization_code";
+    check("https://acme.service-now.com/", "basic", "", Some("/api/now/table/incident"));
+    check("https://acme.atlassian.net/", "basic", "", Some("/rest/servicedeskapi/request"));
+    check("https://api.4me.com/", "bearer", "", Some("/v1/requests"));
+    let with_site = Some("/ex/jira/1324a887/rest/servicedeskapi/request");
+    check("https://api.atlassian.com/", code, "/ex/jira/1324a887/rest/api/3/myself", with_site);
+    let without = Some("/ex/jira/{cloudId}/rest/servicedeskapi/request");
+    check("https://api.atlassian.com/", code, "/other", without);
+    check("https://api.atlassian.com/", code, "/ex/jira/a/b/rest/api/3/myself", without);
+    for (address, kind) in [
+        ("https://api.atlassian.com/", "basic"),
+        ("https://acme.service-now.com/", "none"),
+        ("https://.service-now.com/", "basic"),
+        ("https://service-now.com.evil.example/", "basic"),
+        ("https://evil.example/x.service-now.com/", "basic"),
+        ("", ""),
+    ] {
+        check(address, kind, "", None);
+    }
+    assert!(find("jira").is_some() && find("").is_none());
+}

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// A test that was to start after a save and has not come by then will not come.
 const EXPECTED_MILLIS: i64 = 90_000;
 
+/// In what was seen when a client was not let in.
+const REFUSED: [&str; 2] = ["invalid_client", "401"];
+
 /// One result. `what` is what was tested, for the text that goes to somebody else.
 pub(super) fn panel(test: &Value, what: &str) -> Value {
     let text = |key: &str| test[key].as_str().unwrap_or_default();
@@ -15,6 +18,15 @@ pub(super) fn panel(test: &Value, what: &str) -> Value {
         ("reached", _) => ("info", "Reached, sign-in not proven".to_owned()),
         (_, Some(step)) => ("danger", format!("Failed at {}", step["label"].as_str().unwrap_or_default())),
         (_, None) => ("danger", "Failed".to_owned()),
+    };
+    let token = array(&test["steps"]).iter().find(|step| step["code"] == "token");
+    let code = failed.map_or("", |step| step["code"].as_str().unwrap_or_default());
+    let unauthorized = text("message").contains("(401)");
+    // A token that came has proven the secret.
+    let secret_refused = match code {
+        "token" => REFUSED.iter().any(|word| step_fact(token).contains(word)),
+        "request" => unauthorized && token.is_none(),
+        _ => false,
     };
     // The headline has said it.
     let message = text("message");
@@ -26,6 +38,9 @@ pub(super) fn panel(test: &Value, what: &str) -> Value {
         "steps": array(&test["steps"]).iter().map(step).collect::<Vec<_>>(),
         "warnings": test["warnings"],
         "offer": test["offer"],
+        "asks_approval": text("outcome") == "reached" && token.is_some_and(|step| step["state"] == "skipped"),
+        "token_refused": code == "request" && unauthorized && token.is_some(),
+        "secret_refused": secret_refused && test["offer"].is_null(),
         "at": test["at"],
         "saved": test["id"].is_string(),
         "report": report(test, what),
@@ -37,6 +52,10 @@ pub(super) fn running(latest: Option<&Value>, saved_at: &str, now: Timestamp) ->
     let Some(saved) = Timestamp::parse_rfc3339(saved_at) else { return false };
     let tested = latest.and_then(|test| test["at"].as_str()).and_then(Timestamp::parse_rfc3339);
     tested.is_none_or(|at| at < saved) && now.millis() - saved.millis() < EXPECTED_MILLIS
+}
+
+fn step_fact(step: Option<&Value>) -> &str {
+    step.and_then(|step| step["fact"].as_str()).unwrap_or_default()
 }
 
 fn array(value: &Value) -> &[Value] {

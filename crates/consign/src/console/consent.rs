@@ -12,6 +12,7 @@ use consign_core::secret::Secret;
 use serde_json::{Value, json};
 
 use super::Console;
+use super::credentials::first_webhook;
 use super::errors::Failure;
 use super::visit::{Anyone, Message, Signed};
 use crate::engine::Consented;
@@ -92,6 +93,7 @@ async fn outcome_page(visit: &Anyone, ended: &Consented, current: &Value) -> Res
         "outcome": ended.kind(),
         "said": said,
         "current": current,
+        "first_webhook": first_webhook(current, None),
         "reference": visit.request_id,
     });
     visit.page(status, "consented.html", (PLACE, title), context).await

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::auth::{self, AUTHORIZATION_TYPES};
 use consign_core::catalog::{Fault, Invalid};
-use consign_core::credential::StatusCode as CredentialStatus;
+use consign_core::credential::{Draft, Mode, StatusCode as CredentialStatus};
 use consign_core::id::CredentialId;
+use consign_core::preset::{self, Filling};
 use consign_core::rights::Right;
 use consign_store::credentials::CredentialFilter;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use super::Console;
 use super::conflict::Conflict;
 use super::connection_test::{panel, running};
 use super::errors::Failure;
-use super::form::{CredentialForm, Kept, asked, errors, page, pages};
+use super::form::{CredentialForm, Kept, asked, encoded, errors, page, pages};
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::credentials::{self, Deleted};
 use crate::ops::{IfMatch, OpError, Sent, Usage, credential_tests};
@@ -83,11 +84,13 @@ struct Page<'a> {
     invalid: &'a [Invalid],
     /// The result of a test of what was typed.
     test: Value,
+    /// Another id than the reserved one, which is in use.
+    reserved: Option<CredentialId>,
 }
 
 impl<'a> Page<'a> {
     fn new(form: &'a CredentialForm, kept: &'a Kept) -> Self {
-        Self { status: StatusCode::OK, form, kept, invalid: &[], test: Value::Null }
+        Self { status: StatusCode::OK, form, kept, invalid: &[], test: Value::Null, reserved: None }
     }
 
     fn refused(form: &'a CredentialForm, kept: &'a Kept, invalid: &'a [Invalid]) -> Self {
@@ -107,7 +110,7 @@ fn reserved(visit: &Signed) -> CredentialId {
 }
 
 async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
-    let id = reserved(visit);
+    let id = page.reserved.unwrap_or_else(|| reserved(visit));
     let public_url = visit.app().public_url();
     let context = json!({
         "errors": errors(page.invalid),
@@ -129,7 +132,8 @@ async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
 /// The same page with the fields of another choice.
 async fn new_fields(visit: Signed) -> Result<Response, Failure> {
     let mut kept = Kept::take(&visit).await?;
-    let form = CredentialForm::typed(&visit.form, &mut kept);
+    let mut form = CredentialForm::typed(&visit.form, &mut kept);
+    form.start(&kept);
     kept.keep(&visit).await?;
     Ok(new_page(&visit, Page::new(&form, &kept)).await)
 }
@@ -139,20 +143,36 @@ fn asks_for_fields(visit: &Signed) -> bool {
     ["show_fields", "add_row", "remove_row", "use_offer"].iter().any(|name| visit.form.has(name))
 }
 
-/// What a test of a form found, with its status; the inner error are sentences for its fields.
+/// What a test of a form found.
+struct Tested {
+    status: StatusCode,
+    test: Value,
+    /// The seconds until another one is taken.
+    wait: Option<u64>,
+}
+
+/// Tests; the inner error are sentences for the fields.
 async fn tested(
     work: impl Future<Output = Result<Value, OpError>>,
     what: &str,
-) -> Result<Result<(StatusCode, Value), Vec<Invalid>>, Failure> {
+) -> Result<Result<Tested, Vec<Invalid>>, Failure> {
     match work.await {
-        Ok(test) => Ok(Ok((StatusCode::OK, panel(&test, what)))),
+        Ok(test) => Ok(Ok(Tested { status: StatusCode::OK, test: panel(&test, what), wait: None })),
         Err(OpError::Invalid(invalid)) => Ok(Err(invalid)),
         Err(OpError::TooMany { seconds }) => {
             let sentence = format!("Too many tests. Wait {seconds} seconds.");
-            Ok(Ok((StatusCode::TOO_MANY_REQUESTS, json!({ "refused": sentence }))))
+            let test = json!({ "refused": sentence });
+            Ok(Ok(Tested { status: StatusCode::TOO_MANY_REQUESTS, test, wait: Some(seconds) }))
         }
         Err(other) => Err(other.into()),
     }
+}
+
+fn retry_after(mut page: Response, wait: Option<u64>) -> Response {
+    if let Some(seconds) = wait {
+        page.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    page
 }
 
 /// What stands in a form that is to be tested. The script leaves it in its fields, where it can still be taken back;
@@ -170,17 +190,41 @@ async fn to_test(visit: &Signed) -> Result<(CredentialForm, Kept), OpError> {
     Ok((form, kept))
 }
 
+/// What a preset left to be filled in, with everything else that will not be accepted; empty when it left nothing.
+fn left_open(visit: &Signed, form: &CredentialForm, kept: &Kept) -> Vec<Invalid> {
+    let mut open = form.left_open();
+    if open.is_empty() {
+        return open;
+    }
+    let others =
+        Draft::parse(form.sent(kept, None), Mode::Create, visit.app().now()).err().unwrap_or_default();
+    let others = others.into_iter().filter(|one| open.iter().all(|known| known.field != one.field));
+    let others: Vec<_> = others.collect();
+    open.extend(others);
+    open
+}
+
 async fn new_test(visit: Signed) -> Result<Response, Failure> {
     let (form, kept) = to_test(&visit).await?;
+    let open = left_open(&visit, &form, &kept);
+    if !open.is_empty() {
+        return Ok(new_page(&visit, Page::refused(&form, &kept, &open)).await);
+    }
     let work = credential_tests::of_values(visit.app(), &visit.actor, form.sent(&kept, None));
     Ok(match tested(work, form.type_label()).await? {
-        Ok((status, test)) => new_page(&visit, Page { status, test, ..Page::new(&form, &kept) }).await,
+        Ok(Tested { wait, status, test }) => {
+            let page = new_page(&visit, Page { status, test, ..Page::new(&form, &kept) }).await;
+            retry_after(page, wait)
+        }
         Err(invalid) => new_page(&visit, Page::refused(&form, &kept, &invalid)).await,
     })
 }
 
 async fn create(visit: Signed) -> Result<Response, Failure> {
-    if asks_for_fields(&visit) {
+    // A preset without a type is chosen for its fields.
+    let starts =
+        !visit.form.text("start_from").is_empty() && visit.form.text("authorization_type").is_empty();
+    if asks_for_fields(&visit) || starts {
         return new_fields(visit).await;
     }
     if visit.form.has("test") {
@@ -188,6 +232,11 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     }
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
+    let open = left_open(&visit, &form, &kept);
+    if !open.is_empty() {
+        kept.keep(&visit).await?;
+        return Ok(new_page(&visit, Page::refused(&form, &kept, &open)).await);
+    }
     let sent = form.sent(&kept, None);
     let id = |made: &Value| made["id"].as_str().unwrap_or_default().to_owned();
     let work = async {
@@ -207,14 +256,29 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
             }
             let current = credentials::find(visit.app(), &visit.actor, &id).await?;
             let message = saved(&visit, &form, &kept, &current);
-            let message = message.with_action(format!("/webhooks/new?credential={id}"), "Create a webhook");
+            let message = message.with_action(first_webhook(&current, form.preset()), "Create a webhook");
             Ok(visit.go_and_say(&saved_page(&visit, &id), message))
         }
         Err(OpError::Invalid(invalid)) => {
             kept.keep(&visit).await?;
-            Ok(new_page(&visit, Page::refused(&form, &kept, &invalid)).await)
+            let taken = invalid.iter().any(|one| one.code == credentials::ID_TAKEN);
+            let reserved = taken.then(|| CredentialId::new(visit.app().now()));
+            Ok(new_page(&visit, Page { reserved, ..Page::refused(&form, &kept, &invalid) }).await)
         }
         Err(other) => Err(other.into()),
+    }
+}
+
+/// The form of a first webhook for a credential, with what the presets know of its tool.
+pub(super) fn first_webhook(credential: &Value, filling: Option<&Filling>) -> String {
+    let text = |key: &str| credential[key].as_str().unwrap_or_default();
+    let form = format!("/webhooks/new?credential={}", text("id"));
+    match filling.or_else(|| preset::of_address(text("url_address"), text("authorization_type"))) {
+        Some(filling) => {
+            let path = filling.webhook_path_beside(text("test_path"));
+            format!("{form}&method={}&path={}", filling.webhook_method, encoded(&path))
+        }
+        None => form,
     }
 }
 
@@ -306,6 +370,7 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "users": users,
+        "first_webhook": first_webhook(current, None),
         "history": history,
         "test": test,
         "fresh": fresh,
@@ -330,11 +395,12 @@ async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Fa
     let values = values_of(&form, &kept, &stored.current);
     let work = credential_tests::start(visit.app(), &visit.actor, &id, values);
     match tested(work, form.type_label()).await? {
-        Ok((status, test)) => {
+        Ok(Tested { status, test, wait }) => {
             if test["saved"] == json!(true) {
                 stored = Stored::read(&visit, &id).await?;
             }
-            edit_page(&visit, Page { status, test, ..Page::new(&form, &kept) }, &stored).await
+            let page = edit_page(&visit, Page { status, test, ..Page::new(&form, &kept) }, &stored).await?;
+            Ok(retry_after(page, wait))
         }
         Err(invalid) => edit_page(&visit, Page::refused(&form, &kept, &invalid), &stored).await,
     }

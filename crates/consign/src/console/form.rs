@@ -19,6 +19,7 @@ pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 mod credential;
 mod kept;
 mod rows;
+mod start;
 mod webhook;
 
 /// Names and values in the order of the page; names may repeat.

@@ -144,7 +144,7 @@ async fn form_page(
 }
 
 async fn new(visit: Signed) -> Result<Response, Failure> {
-    let form = WebhookForm::empty(visit.form.text("credential"));
+    let form = WebhookForm::suggested(&visit.form);
     form_page(&visit, StatusCode::OK, &form, &[], None).await
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, Usage, audit_rows, commit, commit_answered, differences,
-    not_unique, require_as_saved,
+    invalid, not_unique, require_as_saved,
 };
 use crate::App;
 use show::{Beside, show};
@@ -74,6 +74,9 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     create_as(app, actor, sent, CredentialId::new(app.now())).await
 }
 
+/// The code of a fault: a credential was created under the reserved id before.
+pub const ID_TAKEN: &str = "id_taken";
+
 /// Creates a credential under an id that was reserved, so that its redirect URL was known before.
 ///
 /// # Errors
@@ -88,6 +91,11 @@ pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -
     let beside = Beside { used_by: 0, token: None, public_url: &app.public_url(), now };
     let value = show(&credential, &beside);
     let mut tx = app.store.begin().await?;
+    if let Some(known) = credentials::find(&mut tx, id).await? {
+        let sentence =
+            format!("This was saved already, as “{}”. Save again to create another one", known.name);
+        return Err(invalid("", ID_TAKEN, sentence));
+    }
     if credentials::find_by_name(&mut tx, &name).await?.is_some() {
         return Err(not_unique("credential", name.as_str()));
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{EMAIL, TestConsign, id_of, variable};
 use crate::peers::browser::Browser;
+use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool};
 
 /// What the checker must find nothing of.
@@ -215,24 +216,41 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
 
 /// What is wrong with these pages, in light and dark, and at a width of 320 pixels.
 async fn faults_of(browser: &Browser, base: &str, pages: &[String]) -> Vec<String> {
-    let checker = std::fs::read_to_string(variable("CONSIGN_TEST_AXE")).expect("axe-core can be read");
     let mut faults = Vec::new();
     for path in pages {
-        for scheme in ["light", "dark"] {
-            // Before the page comes: colours that fade from one scheme to the other are none that stay.
-            browser.prefer(scheme).await;
-            browser.goto(&format!("{base}{path}")).await;
-            let found = found_by_checker(browser, &checker).await;
-            faults.extend(found.into_iter().map(|fault| format!("{path} ({scheme}): {fault}")));
-        }
-        browser.resize(320).await;
-        let width = browser.run("return document.scrollingElement.scrollWidth", vec![]).await;
-        if width.as_u64().is_none_or(|width| width > 320) {
-            faults.push(format!("{path}: {width} px wide at 320"));
-        }
-        browser.resize(1280).await;
+        let open = async || browser.goto(&format!("{base}{path}")).await;
+        faults.extend(faults_at(browser, path, open).await);
     }
     faults
+}
+
+/// What is wrong with a page that is opened so.
+async fn faults_at(browser: &Browser, page: &str, open: impl AsyncFn()) -> Vec<String> {
+    let checker = std::fs::read_to_string(variable("CONSIGN_TEST_AXE")).expect("axe-core can be read");
+    let mut faults = Vec::new();
+    for scheme in ["light", "dark"] {
+        // Before the page comes: colours that fade from one scheme to the other are none that stay.
+        browser.prefer(scheme).await;
+        open().await;
+        let found = found_by_checker(browser, &checker).await;
+        faults.extend(found.into_iter().map(|fault| format!("{page} ({scheme}): {fault}")));
+    }
+    browser.resize(320).await;
+    let width = browser.run("return document.scrollingElement.scrollWidth", vec![]).await;
+    if width.as_u64().is_none_or(|width| width > 320) {
+        faults.push(format!("{page}: {width} px wide at 320"));
+    }
+    browser.resize(1280).await;
+    faults
+}
+
+/// The link to the tool is followed, and the tool sends the browser back with this.
+async fn come_back(browser: &Browser, base: &str, id: &str, query: &str) {
+    browser.goto(&format!("{base}/credentials/{id}/authorize")).await;
+    let script = "return new URL(document.querySelector('a[rel=noreferrer]').href).searchParams.get('state')";
+    let state = browser.run(script, vec![]).await;
+    let state = state.as_str().expect("a state");
+    browser.goto(&format!("{base}/oauth/callback/{id}?state={state}&{query}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -277,5 +295,40 @@ async fn full_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
     browser.close().await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.allow_open();
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_after_an_approval_are_accessible_in_light_and_dark_and_at_320_pixels() {
+    let consign = TestConsign::start().await;
+    consign.canaries.never_shown("what the token address answers", MARKER);
+    let tool = Tool::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    let id = to_approve(&consign, &tool).await;
+    sign_in(&consign, &browser).await;
+    let refused = json!({ "error": "invalid_grant", "error_description": "The code has ended." });
+    let renewed =
+        json!({ "access_token": consign.canary("access"), "refresh_token": consign.canary("refresh") });
+    let stops = json!({ "access_token": consign.canary("short"), "refresh_token": null });
+    let ways = [
+        ("You said no", "error=access_denied", Answer::status(500)),
+        ("The redirect URL did not match", "error=redirect_uri_mismatch", Answer::status(500)),
+        ("The tool refused the code", "code=1", Answer::json(400, &refused)),
+        ("Connected, but it will stop", "code=1", token(&stops)),
+        ("Connected", "code=1", token(&renewed)),
+    ];
+    let mut faults = Vec::new();
+    for (title, query, answer) in ways {
+        tool.answer(answer);
+        let open = async || {
+            come_back(&browser, &base, &id, query).await;
+            let shown = browser.run("return document.querySelector('h1').textContent.trim()", vec![]).await;
+            assert_eq!(shown, json!(title));
+        };
+        faults.extend(faults_at(&browser, title, open).await);
+    }
+    browser.close().await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.finish().await;
 }

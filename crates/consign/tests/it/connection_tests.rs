@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::page::unescape;
 use crate::harness::{TestConsign, basic, bearer, merge};
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool, free_port};
@@ -318,5 +319,38 @@ async fn a_test_that_proves_the_sign_in_releases_what_waits() {
     assert_eq!(consign.delivery(sent.delivery()).await["state"], "held", "a test path alone repairs nothing");
     assert_eq!(test(&consign, &id).await["outcome"], "working");
     consign.until(sent.delivery(), "delivered").await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_of_a_result_leads_to_what_mends_it() {
+    let consign = TestConsign::start().await;
+    let (tool, tokens) = (Tool::start().await, Tool::start().await);
+    let body = json!({
+        "name": "itsm", "protocol": "https", "url_address": tool.origin(),
+        "authorization_type": "oauth2_authorization_code", "client_id": "client",
+        "client_secret": consign.canary("client secret"),
+        "authorization_code_url": format!("{}authorize", tokens.origin()),
+        "access_token_url": format!("{}token", tokens.origin()),
+        "authentication_information": "header", "pkce": "s256",
+    });
+    let id = consign.credential(&body).await;
+    let page = format!("/credentials/{id}");
+    let panel = async || {
+        let form = consign.form(&page, "etag").await.with("test", "1");
+        let shown = unescape(&consign.send_form(&form).await.expect(200).text());
+        shown.split_once("id=\"tested\"").unwrap().1.split_once("</section>").unwrap().0.to_owned()
+    };
+    let authorize = format!("href=\"{page}/authorize\">Authorize</a>");
+    let replace = "href=\"#f-client_secret\"";
+    tokens.answer(Answer::json(400, &json!({ "error": "invalid_grant" })));
+    let shown = panel().await;
+    assert!(shown.contains(&authorize) && !shown.contains(replace), "{shown}");
+    tokens.answer(Answer::json(401, &json!({ "error": "invalid_client" })));
+    let shown = panel().await;
+    assert!(!shown.contains(&authorize) && shown.contains(replace), "{shown}");
+    tokens.answer(Answer::status(503));
+    let shown = panel().await;
+    assert!(!shown.contains(&authorize) && !shown.contains(replace), "{shown}");
     consign.finish().await;
 }

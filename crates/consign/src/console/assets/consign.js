@@ -41,6 +41,33 @@
     all('[data-unless-at]', within).forEach((note) => { note.hidden = note.dataset.unlessAt === location.origin; });
   };
 
+  // Secrets are not sent for other fields; those that stay are taken over. Rows are known by their ids.
+  const carry = (from, to) => {
+    const key = (input) => {
+      const row = input.closest('[data-row]');
+      return row ? one('[name$=".id"]', row).value : input.id;
+    };
+    const fields = all('[data-secret]', to);
+    for (const old of all('[data-secret]', from).filter((input) => input.value)) {
+      const input = fields.find((field) => field.name === old.name && key(field) === key(old));
+      if (!input) continue;
+      input.value = old.value;
+      const box = input.closest('details.secret');
+      if (box) box.open = true;
+    }
+  };
+  // Addresses that begin as that of the credential, until someone said which.
+  const follow = (address) => {
+    const own = /^https?:\/\/[^/{}\s]+/.exec(address.value.trim());
+    if (!own) return;
+    all('[data-follows]').forEach((field) => {
+      const start = field.dataset.follows;
+      if (!field.value.startsWith(start)) return;
+      field.dataset.follows = `${own}/`;
+      field.value = `${own}/${field.value.slice(start.length)}`;
+    });
+  };
+
   // Drop-downs that change fields. Secrets are not sent.
   const refresh = async (select) => {
     const form = select.form;
@@ -52,12 +79,14 @@
     }
     try {
       const fresh = await page(select.dataset.refreshUrl, { method: 'POST', body: values });
-      const target = byId(select.dataset.refreshTarget);
-      const part = fresh.getElementById(select.dataset.refreshTarget);
-      const inside = target.contains(select);
-      ready(part);
-      target.replaceWith(document.adoptNode(part));
-      if (inside) byId(select.id)?.focus();
+      for (const id of select.dataset.refreshTarget.split(' ')) {
+        const [target, part] = [byId(id), fresh.getElementById(id)];
+        ready(part);
+        carry(target, part);
+        if (target.open) part.open = true;
+        target.replaceWith(document.adoptNode(part));
+      }
+      if (!select.isConnected) byId(select.id)?.focus();
       say(`Fields for ${select.selectedOptions[0].text} are shown.`);
     } catch {
       const button = one('[name=show_fields]', select.parentElement);
@@ -265,7 +294,7 @@
   };
 
   document.addEventListener('click', (event) => {
-    const at = event.target.closest('[data-copy], [data-show], [data-rows-add], [data-rows-remove], [data-test], [data-use], [data-dialog], [data-dialog-close], [data-keys], [data-leave]');
+    const at = event.target.closest('[data-copy], [data-show], [data-rows-add], [data-rows-remove], [data-test], [data-use], [data-replace], [data-dialog], [data-dialog-close], [data-keys], [data-leave]');
     if (!at || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const asked = at.dataset;
     const dialog = at.closest('dialog');
@@ -288,6 +317,12 @@
     } else if ('use' in asked) {
       event.preventDefault();
       use(at);
+    } else if ('replace' in asked) {
+      event.preventDefault();
+      const input = byId(asked.replace);
+      const box = input.closest('details.secret');
+      if (box) box.open = true;
+      input.focus();
     } else if ('copy' in asked) {
       copy(at);
     } else if ('show' in asked) {
@@ -299,6 +334,7 @@
 
   document.addEventListener('change', (event) => {
     if (event.target.matches('select[data-refresh]')) refresh(event.target);
+    if (event.target.matches('#f-url_address')) follow(event.target);
     if (event.target.matches('[data-row-secret]')) mark(event.target);
     if (event.target.matches('[data-single-keys]')) single.on = event.target.checked;
   });
@@ -326,7 +362,7 @@
     const box = event.target;
     if (!box.matches('details.secret')) return;
     const input = one('[data-secret]', box);
-    if (box.open) input.focus(); else input.value = '';
+    if (!box.open) input.value = ''; else if (!input.value) input.focus();
   }, true);
 
   document.addEventListener('keydown', (event) => {

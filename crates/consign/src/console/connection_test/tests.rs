@@ -44,6 +44,42 @@ fn a_result_says_which_of_three_it_is_and_where_it_failed() {
 }
 
 #[test]
+fn a_result_says_what_would_mend_it() {
+    let check = |change: fn(&mut Value), expected: [bool; 3]| {
+        let mut test = test();
+        test["offer"] = Value::Null;
+        change(&mut test);
+        let shown = panel(&test, "OAuth");
+        let found = ["asks_approval", "token_refused", "secret_refused"].map(|key| shown[key] == json!(true));
+        assert_eq!(found, expected, "{test}");
+    };
+    check(|_| {}, [false, false, true]);
+    check(|test| test["steps"][1]["fact"] = json!("the token address answered 503"), [false, false, false]);
+    // What would work instead comes first.
+    check(|test| test["offer"] = json!({ "field": "authentication_information" }), [false, false, false]);
+    check(
+        |test| {
+            test["outcome"] = json!("reached");
+            test["steps"][1]["state"] = json!("skipped");
+        },
+        [true, false, false],
+    );
+    let refused = |test: &mut Value| {
+        test["message"] = json!("The tool refused the sign-in (401). Check the token.");
+        test["steps"][1]["state"] = json!("done");
+        test["steps"][2]["state"] = json!("failed");
+    };
+    check(refused, [false, true, false]);
+    check(
+        |test| {
+            test["message"] = json!("The tool refused the sign-in (401). Check the username and password.");
+            test["steps"] = json!([{ "code": "request", "state": "failed" }]);
+        },
+        [false, false, true],
+    );
+}
+
+#[test]
 fn the_report_is_the_whole_result_as_text() {
     assert_eq!(
         panel(&test(), "OAuth")["report"],

@@ -9,6 +9,7 @@ use consign_core::target::cut_to_origin;
 use serde_json::{Map, Value, json};
 
 use super::rows::{CUSTOM_HEADERS, Row, RowKind};
+use super::start::{self, Start};
 use super::{Form, Kept, field, message_at, saved, with};
 
 /// More choices than that are a drop-down.
@@ -17,13 +18,14 @@ const RADIOS_MAX: usize = 3;
 /// A credential as it stands in the form. Secrets are not in it.
 #[derive(Debug, Default)]
 pub(in crate::console) struct CredentialForm {
-    texts: BTreeMap<&'static str, String>,
+    pub(super) texts: BTreeMap<&'static str, String>,
     /// Plain fields of all types, so that a changed mind loses nothing.
-    plain: BTreeMap<&'static str, String>,
+    pub(super) plain: BTreeMap<&'static str, String>,
     /// The rows of all types, and the custom headers, by field.
-    rows: BTreeMap<&'static str, Vec<Row>>,
+    pub(super) rows: BTreeMap<&'static str, Vec<Row>>,
     /// What was repaired while reading, by field.
     notes: Vec<(&'static str, String)>,
+    pub(super) start: Start,
 }
 
 /// The fields of every credential but the address.
@@ -71,7 +73,7 @@ impl CredentialForm {
             texts,
             plain: plain.map(|field| (field.key, text(field.key))).collect(),
             rows: rows.collect(),
-            notes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -102,14 +104,16 @@ impl CredentialForm {
             let address = key == "url_address" && entry.is_some_and(|entry| entry.address_is_secret);
             of_type || address || row_keys.iter().any(|row| row == key)
         });
-        Self { texts, plain, rows, notes }
+        let mut typed = Self { texts, plain, rows, notes, start: Start::typed(form) };
+        typed.follow();
+        typed
     }
 
-    fn text(&self, key: &str) -> &str {
+    pub(super) fn text(&self, key: &str) -> &str {
         self.texts.get(key).map_or("", String::as_str)
     }
 
-    fn entry(&self) -> Option<&'static AuthorizationType> {
+    pub(super) fn entry(&self) -> Option<&'static AuthorizationType> {
         type_of(self.text("authorization_type"))
     }
 
@@ -232,17 +236,24 @@ impl CredentialForm {
         let account = "Some tools allow one request at a time for an account.";
         let ends = "If the tool gave the password, token or secret an end date, the list says so \
                     from 30 days before.";
-        let harmless = "A path that needs sign-in and changes nothing. \
-                        Example: /api/now/table/sys_user?sysparm_limit=1";
+        let harmless = "A path that needs sign-in and changes nothing.";
+        let example = "Example: /api/now/table/sys_user?sysparm_limit=1";
+        let harmless = match self.preset() {
+            Some(_) => harmless.to_owned(),
+            None => format!("{harmless} {example}"),
+        };
         let filled = |key: &&str| !message_at(invalid, key).is_empty() || !self.text(key).is_empty();
+        let test_path = self.start.hint("test_path", &harmless, self.text("test_path"));
+        let of_type_hint = self.type_hint(changes);
         json!({
             "name": text("name", "Name", recognise),
             "protocol": with(text("protocol", "Protocol", changes), json!({ "options": protocols })),
+            "start_from": if current.is_none() { self.start_field(refresh) } else { Value::Null },
             "url_address": self.address_field(kept, current, invalid, &warn("url_address")),
-            "authorization_type": with(text("authorization_type", "Authorization type", changes), json!({
+            "authorization_type": with(text("authorization_type", "Authorization type", &of_type_hint), json!({
                 "options": types,
                 "choose": "Select an authorization type",
-                "refresh": { "url": refresh, "target": "tool" },
+                "refresh": { "url": refresh, "target": if current.is_none() { start::PARTS } else { "tool" } },
             })),
             "of_type": of_type.unwrap_or_default(),
             "others": self.others(),
@@ -251,11 +262,17 @@ impl CredentialForm {
             "custom_headers": with(
                 field(CUSTOM_HEADERS, "Headers added to each request", "", Value::Null, invalid),
                 with(
-                    RowKind::custom_headers().fields(self.rows_of(CUSTOM_HEADERS), kept, current, invalid),
+                    RowKind::custom_headers().fields(
+                        self.rows_of(CUSTOM_HEADERS),
+                        kept,
+                        current,
+                        invalid,
+                        self.start.headers(),
+                    ),
                     json!({ "optional": true }),
                 ),
             ),
-            "test_path": with(optional("test_path", "Test path", harmless), json!({ "mono": true })),
+            "test_path": with(optional("test_path", "Test path", &test_path), json!({ "mono": true })),
             "ends_on": with(optional("ends_on", "Ends on", ends), json!({ "type": "date" })),
             "max_concurrency": optional("max_concurrency", "At most N at a time", account),
             "max_per_second": optional("max_per_second", "At most N per second", ""),
@@ -274,7 +291,9 @@ impl CredentialForm {
         if !self.entry().is_some_and(|entry| entry.address_is_secret) {
             let hint = "The start of the address only, up to the first slash after the host. \
                         The rest belongs in the webhook.";
-            let plain = field("url_address", "URL address", hint, self.text("url_address"), invalid);
+            let typed = self.text("url_address");
+            let hint = self.start.hint("url_address", hint, typed);
+            let plain = field("url_address", "URL address", &hint, typed, invalid);
             return with(
                 plain,
                 json!({ "placeholder": "https://host:port/", "mono": true, "warning": warning }),
@@ -307,16 +326,20 @@ impl CredentialForm {
     ) -> Value {
         let stored = self.stored_of_type(current);
         let fields = entry.fields.iter().map(|of| {
-            let value = self.plain.get(of.key).map_or(Value::Null, |text| json!(text));
+            let typed = self.plain.get(of.key).map(String::as_str);
+            let is_usual = self.start.is_usual(of.key, typed.unwrap_or_default());
+            let hint = self.start.hint(of.key, of.hint, typed.unwrap_or_default());
             let parts = json!({
                 "input": input(of),
                 "optional": of.missing.is_none(),
                 "prefill": of.prefill,
-                "warning": joined(warnings, of.key),
+                "warning": if is_usual { String::new() } else { joined(warnings, of.key) },
             });
             let own = match of.input {
                 Input::Text => json!({ "mono": false }),
-                Input::Address => json!({ "mono": true }),
+                Input::Address => {
+                    json!({ "mono": true, "follows": typed.and_then(|typed| self.start.follows(typed)) })
+                }
                 Input::Secret => json!({
                     "set": stored.map_or(Value::Null, |stored| saved(&stored[of.key])),
                     "entered": kept.has(of.key),
@@ -326,10 +349,11 @@ impl CredentialForm {
                     let options = choices.iter().map(|one| json!({ "value": one.kind, "label": one.label }));
                     json!({ "options": options.collect::<Vec<_>>(), "inline": true })
                 }
-                Input::Rows(_) => RowKind::of(of)
-                    .map_or(Value::Null, |kind| kind.fields(self.rows_of(of.key), kept, stored, invalid)),
+                Input::Rows(_) => RowKind::of(of).map_or(Value::Null, |kind| {
+                    kind.fields(self.rows_of(of.key), kept, stored, invalid, &[])
+                }),
             };
-            with(with(field(of.key, of.label, of.hint, value, invalid), parts), own)
+            with(with(field(of.key, of.label, &hint, typed, invalid), parts), own)
         });
         Value::Array(fields.collect())
     }

@@ -197,6 +197,7 @@ impl RowKind {
         kept: &Kept,
         current: Option<&Value>,
         invalid: &[Invalid],
+        hints: &[(&str, &str)],
     ) -> Value {
         let shown = rows.iter().enumerate().map(|(index, row)| {
             let at = |part: &str| message_at(invalid, &format!("{}/{index}/{part}", self.key));
@@ -212,6 +213,7 @@ impl RowKind {
                 "name_error": at("name"),
                 "value_error": at("value"),
                 "warning": if dropped { "Some proxies drop header names with an underscore." } else { "" },
+                "hint": hints.iter().find(|(name, _)| *name == row.name).map(|(_, hint)| *hint),
                 "blank": false,
             })
         });
@@ -287,7 +289,7 @@ fn stored_id(name: &str, before: &[Row]) -> String {
     format!("{STORED}{name}/{}", before.iter().filter(|row| row.name == name).count())
 }
 
-fn new_ids() -> impl Iterator<Item = String> {
+pub(super) fn new_ids() -> impl Iterator<Item = String> {
     (1..).map(|number| format!("new:{number}"))
 }
 

@@ -79,6 +79,16 @@ impl WebhookForm {
         }
     }
 
+    /// A new webhook as a link suggests it.
+    pub(in crate::console) fn suggested(form: &Form) -> Self {
+        let mut suggested = Self::empty(form.text("credential"));
+        suggested.texts.insert("path", form.text("path").to_owned());
+        if METHODS.iter().any(|(method, _)| *method == form.text("method")) {
+            suggested.texts.insert("method", form.text("method").to_owned());
+        }
+        suggested
+    }
+
     /// A stored webhook.
     pub(in crate::console) fn stored(webhook: &Value) -> Self {
         let text = |key: &str| match &webhook[key] {

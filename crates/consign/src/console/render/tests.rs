@@ -186,6 +186,7 @@ fn the_form_of_a_credential_renders_for_every_type() {
                 },
             ],
             "history": [{ "at": NOW, "actor": "Ana", "action": "Replaced token" }],
+            "first_webhook": "/webhooks/new?credential=crd_1",
         });
         let page = check("credential.html", current);
         assert!(page.contains("/credentials/crd_1/delete"));
@@ -226,7 +227,7 @@ fn pages_of_an_approval_render_for_every_outcome() {
                     "consented.html",
                     json!({
                         "outcome": outcome, "said": "invalid_grant: <b>", "current": current, "reference": "req_1",
-                        "signed_in": signed_in,
+                        "signed_in": signed_in, "first_webhook": "/webhooks/new?credential=crd_1",
                     }),
                 );
                 assert_eq!(page.matches("<h1").count(), 1, "{outcome}");

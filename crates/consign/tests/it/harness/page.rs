@@ -76,6 +76,14 @@ impl TestConsign {
 }
 
 impl TestConsign {
+    /// Goes where a reply leads, with what the browser was told to say there.
+    pub(crate) async fn follow(&self, reply: &Reply) -> Reply {
+        let set = reply.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
+        let set = set.filter_map(|cookie| cookie.split(';').next());
+        let cookies: Vec<_> = std::iter::once(self.session.cookie.as_str()).chain(set).collect();
+        self.client.send("GET", &reply.location(), &[("cookie", &cookies.join("; "))], "").await
+    }
+
     /// Saves the form of a credential and waits for the test that follows; the path of its page.
     pub(crate) async fn save_credential(&self, form: &Form) -> String {
         let shown = self.send_form(form).await.expect(303).location();

@@ -62,7 +62,7 @@ fn what_is_stored_is_shown_unless_it_is_a_secret() {
     let kind = parameters();
     let rows = kind.stored(&stored());
     assert_eq!(kind.sent(&rows, &Kept::default(), Some(&stored()), true)[1]["value"], "shown");
-    let fields = kind.fields(&rows, &Kept::default(), Some(&stored()), &[]);
+    let fields = kind.fields(&rows, &Kept::default(), Some(&stored()), &[], &[]);
     assert_eq!(fields["rows"][0]["set"]["by"], "Ana Silva");
     assert_eq!((&fields["rows"][0]["value"], &fields["rows"][1]["value"]), (&json!(""), &json!("shown")));
     assert_eq!(fields["rows"].as_array().unwrap().len(), 3 + BLANK_ROWS);
