@@ -185,24 +185,21 @@ pub async fn set_seen(
     Ok(query.bind(id.to_string()).bind(revision).execute(db).await? == 1)
 }
 
-/// As [`set_seen`], and only while the status is the one that was seen before: what lets in must not cover a refusal
-/// that came meanwhile.
+/// As [`set_seen`], for what was learned with a credential as it was read some time ago: what lets in does not cover
+/// a refusal that came meanwhile.
 ///
 /// # Errors
 /// As [`set_seen`].
-pub async fn set_seen_after(
-    db: &mut Db,
-    id: CredentialId,
-    revision: i64,
-    before: StatusCode,
-    seen: &Status,
-) -> Result<bool, StoreError> {
+pub async fn learn(db: &mut Db, read: &Credential, seen: &Status) -> Result<bool, StoreError> {
+    if seen.code.holds() {
+        return set_seen(db, read.id, read.revision, seen).await;
+    }
     let query = query(
         "update credential set seen_code = $1, seen_reason = $2, seen_since = $3
          where id = $4 and revision = $5 and seen_code = $6",
     );
     let query = query.bind(seen.code.kind()).bind(seen.reason.as_str()).bind(seen.since.millis());
-    let query = query.bind(id.to_string()).bind(revision).bind(before.kind());
+    let query = query.bind(read.id.to_string()).bind(read.revision).bind(read.seen.code.kind());
     Ok(query.execute(db).await? == 1)
 }
 

@@ -49,6 +49,13 @@ async fn a_credential_comes_back_as_it_was(Fresh { store, .. }: Fresh) {
     let seen = Status { code: StatusCode::SignInRefused, reason: "401".to_owned(), since: now };
     assert!(!credentials::set_seen(&mut tx, tool.id, edited.revision - 1, &seen).await.unwrap());
     assert!(credentials::set_seen(&mut tx, tool.id, edited.revision, &seen).await.unwrap());
+    let works = Status { code: StatusCode::Working, reason: String::new(), since: now };
+    assert!(!credentials::learn(&mut tx, &edited, &works).await.unwrap(), "it covers a refusal it never saw");
+    assert!(credentials::learn(&mut tx, &edited, &seen).await.unwrap(), "a refusal always counts");
+    let refused = credentials::find(&mut tx, tool.id).await.unwrap().unwrap();
+    assert_eq!(refused.seen, seen);
+    assert!(credentials::learn(&mut tx, &refused, &works).await.unwrap());
+    assert!(credentials::set_seen(&mut tx, tool.id, edited.revision, &seen).await.unwrap());
     credentials::mark_used(&mut tx, tool.id, now).await.unwrap();
     credentials::mark_used(&mut tx, tool.id, now.minus(hours(1))).await.unwrap();
     let stored = credentials::find(&mut tx, tool.id).await.unwrap().unwrap();

@@ -17,6 +17,7 @@ use crate::{Store, credentials};
 on_both!(
     one_asks_at_a_time,
     an_overtaken_answer_changes_nothing,
+    an_answer_that_outlives_a_move_changes_nothing,
     tokens_come_back_as_they_were,
     failures_are_kept_and_forgiven,
     an_intent_survives_its_program,
@@ -114,6 +115,30 @@ async fn an_overtaken_answer_changes_nothing(Fresh { store, .. }: Fresh) {
     let row = row(&store, &tool).await;
     assert_eq!((row.generation, row.failure), (1, None));
     assert!(row.token.unwrap().refresh.is_some());
+}
+
+async fn an_answer_that_outlives_a_move_changes_nothing(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let (first, _) = lease(&store, &tool, "a").await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    assert!(tokens::forget(&mut tx, tool.id).await.unwrap());
+    tx.commit().await.unwrap();
+    let (second, _) = lease(&store, &tool, "b").await.unwrap();
+    assert!(second.fence > first.fence, "the count goes on");
+    assert!(!keep(&store, &first, &token(1, now)).await, "a token of the old address");
+    assert_eq!(row(&store, &tool).await.token, None);
+    let fresh = token(3, now);
+    assert!(keep(&store, &second, &fresh).await);
+    let mut tx = store.begin().await.unwrap();
+    assert!(tokens::forget(&mut tx, tool.id).await.unwrap());
+    tx.commit().await.unwrap();
+    let forgotten = row(&store, &tool).await;
+    assert_eq!((forgotten.token, forgotten.life, forgotten.spending), (None, None, None));
+    assert!(
+        forgotten.generation > fresh.generation,
+        "no refusal of an old token is taken for one of a new one"
+    );
 }
 
 async fn tokens_come_back_as_they_were(Fresh { store, .. }: Fresh) {

@@ -135,14 +135,8 @@ impl Engine {
         let mut tx = self.store.begin().await?;
         let since = if same { credential.seen.since } else { now };
         let status = Status { code, reason: reason.clone(), since };
-        let (id, revision, before) = (credential.id, credential.revision, credential.seen.code);
-        let kept = if code.holds() {
-            credentials::set_seen(&mut tx, id, revision, &status).await?
-        } else {
-            credentials::set_seen_after(&mut tx, id, revision, before, &status).await?
-        };
-        if !kept {
-            // It was saved meanwhile: what the old secret met says nothing about the new one.
+        if !credentials::learn(&mut tx, credential, &status).await? {
+            // It was saved or refused meanwhile: what was met before says nothing about it now.
             return Ok(false);
         }
         if code == StatusCode::Working {

@@ -184,13 +184,7 @@ async fn draw_consequences(
     };
     let since = if present == code { credential.seen.since } else { now };
     let status = Status { code, reason: reason.clone(), since };
-    let (id, revision) = (credential.id, credential.revision);
-    let kept = if code.holds() {
-        credentials::set_seen(tx, id, revision, &status).await?
-    } else {
-        credentials::set_seen_after(tx, id, revision, present, &status).await?
-    };
-    if !kept {
+    if !credentials::learn(tx, credential, &status).await? {
         return Ok(false);
     }
     match code {

@@ -345,13 +345,7 @@ async fn set_status(
 ) -> Result<bool, StoreError> {
     let since = if credential.seen.code == code { credential.seen.since } else { now };
     let status = Status { code, reason: reason.to_owned(), since };
-    let (id, revision) = (credential.id, credential.revision);
-    let kept = if code.holds() {
-        credentials::set_seen(tx, id, revision, &status).await?
-    } else {
-        credentials::set_seen_after(tx, id, revision, credential.seen.code, &status).await?
-    };
-    if !kept {
+    if !credentials::learn(tx, credential, &status).await? {
         return Ok(false);
     }
     if let Some(by) = held_by {
