@@ -103,7 +103,7 @@ pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result
     Ok(sequence)
 }
 
-/// A page of entries, newest first.
+/// A page of entries, in the order they were written.
 ///
 /// # Errors
 /// `BadCursor`.
@@ -122,14 +122,11 @@ pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<List
     if let Some(before) = filter.before {
         statement.push(" and at < ").bind(before.millis());
     }
-    if let Some(from) = turn.key_part()? {
-        let from: i64 = from.parse().map_err(|_| StoreError::BadCursor)?;
-        statement.push(" and sequence").push(if turn.backward { " > " } else { " < " }).bind(from);
-    }
-    statement.push(" order by sequence").push(if turn.backward { " asc limit " } else { " desc limit " });
-    statement.bind(turn.rows());
+    let number = |from: &str| from.parse::<i64>().map_err(|_| StoreError::BadCursor);
+    let count = turn.count(&statement, db).await?;
+    turn.by_time(&mut statement, "sequence", turn.key_part()?.map(number).transpose()?);
     let records = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(turn.listed(records, |record| vec![record.sequence.to_string()]))
+    Ok(turn.listed(records, |record| vec![record.sequence.to_string()]).of(count))
 }
 
 /// Checks the whole log: every link, every place, and that the columns that lists filter by say what the

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 pub use address::{BadAddress, DatabaseUrl};
 pub use db::Db;
 pub use error::StoreError;
-pub use page::{Listed, PAGE_ITEMS_MAX, Page};
+pub use page::{COUNT_MAX, Listed, PAGE_ITEMS_MAX, Page};
 
 use db::{Kind, query};
 

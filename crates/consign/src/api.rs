@@ -75,7 +75,7 @@ macro_rules! routes {
 
 routes! {
     GET "/credentials" CredentialsRead
-        ["q" "status" "authorization_type" "label" "ends_before" "limit" "cursor"] => credentials::list;
+        ["q" "status" "authorization_type" "label" "ends_before" "count" "limit" "cursor"] => credentials::list;
     POST "/credentials" CredentialsWrite [] => credentials::create;
     GET "/credentials/{id}" CredentialsRead [] => credentials::find;
     PUT "/credentials/{id}" CredentialsWrite [] => credentials::replace;
@@ -93,8 +93,8 @@ routes! {
     GET "/authorization-types" CredentialsRead [] => credentials::types;
     GET "/presets" CredentialsRead [] => credentials::presets;
 
-    GET "/connectors" ConnectorsRead ["kind" "q" "state" "credential" "limit" "cursor"] => webhooks::list;
-    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "limit" "cursor"] => webhooks::list;
+    GET "/connectors" ConnectorsRead ["kind" "q" "state" "credential" "count" "limit" "cursor"] => webhooks::list;
+    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => webhooks::list;
     POST "/webhooks" ConnectorsWrite [] => webhooks::create;
     POST "/webhooks/preview" ConnectorsRead [] => webhooks::preview;
     GET "/webhooks/{id}" ConnectorsRead [] => webhooks::find;
@@ -107,12 +107,13 @@ routes! {
 
     POST "/events" EventsWrite [] => events::send;
     GET "/events" EventsRead
-        ["event_type" "q" "unmatched" "created_after" "created_before" "limit" "cursor"] => events::list;
+        ["event_type" "q" "unmatched" "created_after" "created_before" "sort" "count" "limit" "cursor"]
+        => events::list;
     GET "/events/{id}" EventsRead [] => events::find;
 
     GET "/deliveries" DeliveriesRead
         ["state" "hold_reason" "connector" "event_type" "created_after" "created_before" "q" "needs_attention"
-         "limit" "cursor"] => deliveries::list;
+         "sort" "count" "limit" "cursor"] => deliveries::list;
     GET "/deliveries/{id}" DeliveriesRead [] => deliveries::find;
     GET "/deliveries/{id}/attempts" DeliveriesRead [] => deliveries::attempts;
     POST "/deliveries/{id}/attempts" DeliveriesOperate [] => deliveries::try_now;
@@ -124,7 +125,7 @@ routes! {
     GET "/api-keys" Admin [] => api_keys::list;
     POST "/api-keys" Admin [] => api_keys::create;
     DELETE "/api-keys/{id}" Admin [] => api_keys::delete;
-    GET "/audit-entries" Admin ["object" "actor" "limit" "cursor"] => audit::list;
+    GET "/audit-entries" Admin ["object" "actor" "sort" "count" "limit" "cursor"] => audit::list;
 
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;

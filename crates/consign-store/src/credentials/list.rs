@@ -58,6 +58,7 @@ pub async fn list(
     }
     statement.push(" as list_rank from credential c) as ranked where 1 = 1");
     restrict(&mut statement, filter, now);
+    let count = turn.count(&statement, db).await?;
     if let Some(from) = &turn.from {
         let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
         statement.push(" and (list_rank, name_key, id)").push(if turn.backward { " < (" } else { " > (" });
@@ -76,9 +77,10 @@ pub async fn list(
     statement.bind(turn.rows());
     let rows = statement.all(db).await?;
     let credentials = with_secrets(db, rows).await?;
-    Ok(turn.listed(credentials, |credential| {
+    let key = |credential: &Credential| {
         vec![rank(credential).to_owned(), credential.name.key(), credential.id.to_string()]
-    }))
+    };
+    Ok(turn.listed(credentials, key).of(count))
 }
 
 /// How many credentials a person should look at.

@@ -72,9 +72,13 @@ async fn entries_are_chained_and_listed(Fresh { store, .. }: Fresh) {
     let first = audit::list(&mut db, &of_one, &Page::first(2)).await.unwrap();
     assert_eq!(first.items.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [503, 501]);
     assert_eq!((first.items[0].actor.as_str(), &first.items[0].changes["a"][1]), ("Ada", &json!("ü")));
-    let second = Page { after: first.next, before: None, limit: 2 };
+    let second = Page { after: first.next.clone(), ..Page::first(2) };
     let second = audit::list(&mut db, &of_one, &second).await.unwrap();
     assert_eq!(second.items[0].sequence, 499);
+    let oldest = Page { oldest_first: true, counted: true, ..Page::first(2) };
+    let oldest = audit::list(&mut db, &of_one, &oldest).await.unwrap();
+    assert_eq!(oldest.items.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!((oldest.count, first.count), (Some(252), None));
     let nobody = AuditFilter { actor: Some("usr_2".to_owned()), ..AuditFilter::default() };
     assert!(audit::list(&mut db, &nobody, &Page::first(2)).await.unwrap().items.is_empty());
     let at = second.items[0].at;

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use axum::body::Body;
 use axum::response::Response;
-use consign_store::Listed;
+use consign_store::{COUNT_MAX, Listed};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -133,7 +133,11 @@ impl Call {
             Some(format!("<{address}>; rel=\"{relation}\""))
         });
         let links = links.collect::<Vec<_>>().join(", ");
-        let page = json!({ "items": listed.items, "next_cursor": next, "prev_cursor": previous });
+        let mut page = json!({ "items": listed.items, "next_cursor": next, "prev_cursor": previous });
+        if let Some(count) = listed.count {
+            page["count"] = json!(count);
+            page["count_is_capped"] = json!(count == COUNT_MAX);
+        }
         let answer = Answer::ok(&page);
         if links.is_empty() { answer } else { answer.header(LINK, &links) }
     }

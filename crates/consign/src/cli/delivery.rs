@@ -95,6 +95,9 @@ pub(crate) struct ListFlags {
     /// Only those that wait for a person
     #[arg(long)]
     needs_attention: bool,
+    /// The oldest first
+    #[arg(long)]
+    oldest_first: bool,
     #[command(flatten)]
     page: PageFlags,
 }
@@ -146,6 +149,7 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
         .query("event_type", flags.event_type.as_deref())
         .query("created_after", flags.created_after.as_deref())
         .query("created_before", flags.created_before.as_deref())
+        .query("sort", flags.oldest_first.then_some("created_at"))
         .query("q", flags.q.as_deref())
         .query("needs_attention", flags.needs_attention.then_some("true"));
     let answer = client.send(flags.page.of(call)).await?;

@@ -119,7 +119,8 @@ pub(super) fn pages<T>(form: &Form, path: &str, listed: &consign_store::Listed<T
 pub(super) fn page(form: &Form) -> consign_store::Page {
     const PAGE_ITEMS: u32 = 50;
     let cursor = |name: &str| Some(form.text(name).to_owned()).filter(|text| !text.is_empty());
-    consign_store::Page { after: cursor("after"), before: cursor("before"), limit: PAGE_ITEMS }
+    let first = consign_store::Page::first(PAGE_ITEMS);
+    consign_store::Page { after: cursor("after"), before: cursor("before"), ..first }
 }
 
 /// A text of the query; `None` when it is empty.

@@ -42,7 +42,7 @@ pub async fn list(
         let credential = credential_of(&mut db, connector).await?;
         items.push(show(connector, credential.as_ref(), counts.get(&connector.id), now));
     }
-    Ok(Listed { items, next: found.next, previous: found.previous })
+    Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
 
 /// One webhook, by id or name.

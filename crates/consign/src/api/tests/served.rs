@@ -278,6 +278,11 @@ async fn events_are_accepted_and_paged() {
         (Some(1), &Value::Null)
     );
     assert!(rest.body["prev_cursor"].is_string());
+    assert!(rest.body.get("count").is_none());
+    let oldest = served.send(&key, "GET /events?limit=1&sort=created_at&count=true", &[], "").await.body;
+    assert_eq!((&oldest["count"], &oldest["count_is_capped"]), (&json!(3), &json!(false)));
+    assert_eq!(oldest["items"][0]["id"], first.body["id"]);
+    served.send(&key, "GET /events?sort=name", &[], "").await.expect(400, "parameter_not_accepted");
 
     let id = first.body["id"].as_str().unwrap();
     let read = served.send(&key, &format!("GET /events/{id}"), &[], "").await;
