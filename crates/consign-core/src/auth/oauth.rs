@@ -62,7 +62,7 @@ pub(super) const ACCESS_TOKEN_URL: Field = Field {
     input: Input::Address,
     missing: Some("Enter the Access Token URL"),
     binds: true,
-    rule: |text| Address::parse("Access Token URL", text).map(drop),
+    rule: |text| without_secrets("Access Token URL", text),
     ..Field::PLAIN
 };
 
@@ -106,10 +106,59 @@ pub(super) const TOKEN_LIFETIME: Field = Field {
     hint: "Only if the tool does not say how long a token lasts.",
     rule: |text| match text.parse::<u32>() {
         Ok(1..=31_536_000) if !text.starts_with('+') => Ok(()),
-        _ => Err(Fault::new("out_of_range", "Enter a number of seconds")),
+        _ => Err(Fault::new("out_of_range", "Enter a number of seconds from 1 to 31,536,000")),
     },
     ..Field::PLAIN
 };
+
+/// An address whose query holds no secret: addresses are stored and shown as they are.
+pub(super) fn without_secrets(label: &str, text: &str) -> Result<(), Fault> {
+    Address::parse(label, text)?;
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    let names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    let Some(name) = names.into_iter().find(|name| names_a_secret(name)) else { return Ok(()) };
+    let belongs = match name.to_ascii_lowercase().as_str() {
+        "client_secret" => "Enter it in the field Client secret",
+        known if RESERVED.contains(&known) => "Remove it: it is set automatically",
+        _ => {
+            "Put it into a row of OAuth Token Requests that is marked as a secret and sent in the query \
+             (sent_in: query)"
+        }
+    };
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    let sentence = format!("{label} must not include “{shown}”, because the address is shown. {belongs}");
+    Err(Fault::new("secret_in_address", sentence))
+}
+
+/// Whether the value of a parameter of this name is a secret, as far as names tell: its last word says so.
+fn names_a_secret(name: &str) -> bool {
+    const SECRET: &[&str] = &[
+        "secret",
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "token",
+        "key",
+        "apikey",
+        "assertion",
+        "sig",
+        "signature",
+        "credential",
+        "credentials",
+    ];
+    let mut words = String::new();
+    for (place, c) in name.char_indices() {
+        let new =
+            place > 0 && c.is_ascii_uppercase() && !name[..place].ends_with(|c: char| c.is_ascii_uppercase());
+        match c {
+            c if c.is_ascii_alphanumeric() && new => words.extend([' ', c.to_ascii_lowercase()]),
+            c if c.is_ascii_alphanumeric() => words.push(c.to_ascii_lowercase()),
+            _ => words.push(' '),
+        }
+    }
+    words.split_whitespace().next_back().is_some_and(|last| SECRET.contains(&last))
+}
 
 /// RFC 6749 appendix A: VSCHAR.
 fn visible(text: &str, sentence: &str) -> Result<(), Fault> {
@@ -351,10 +400,10 @@ impl Consent {
         format!("{address}{joint}{}", query.into_secret().expose())
     }
 
-    /// The host that the browser goes to.
+    /// The host that the browser goes to, with its port where that is not 443.
     pub fn host(&self) -> String {
         let address = Address::parse("Authorization code URL", &self.authorization_url);
-        address.map(|address| address.origin().host().to_string()).unwrap_or_default()
+        address.map(|address| address.origin().authority()).unwrap_or_default()
     }
 
     /// The scope that is asked for.

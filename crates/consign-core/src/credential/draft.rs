@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Credential, CustomHeader, Rate, URL_PATH, binding, parse_count};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use crate::catalog::{
-    Fault, Fields, Input, Invalid, Reader, Tokens, in_sentence, is_mask, mask, unknown_field,
+    Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, in_sentence, is_mask, mask, unknown_field,
 };
 use crate::name::Name;
 use crate::secret::Secret;
@@ -243,10 +243,11 @@ impl Reading<'_> {
     fn protocol(&mut self) {
         let protocol = self.reader.text("protocol", "Protocol");
         if protocol != "https" {
+            let known = Protocol::ALL.iter().map(|protocol| protocol.kind()).collect::<Vec<_>>().join(" or ");
             let fault = if protocol.is_empty() {
-                Fault::new("missing", "Select a protocol")
+                Fault::new("missing", format!("Select a protocol: {known}"))
             } else {
-                Fault::new("unknown", format!("“{protocol}” is not a protocol. Choose https"))
+                Fault::new("unknown", format!("“{protocol}” is not a protocol. Choose {known}"))
             };
             self.reader.refuse("protocol", fault);
         }

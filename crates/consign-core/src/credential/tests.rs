@@ -360,7 +360,7 @@ fn fields_of_a_client_have_rules_and_sentences() {
         "Client ID must not include a colon (:)",
     );
     for life in [json!("0"), json!("31536001"), json!("+5"), json!("x"), json!(-1), json!(1.5)] {
-        let sentence = "Enter a number of seconds";
+        let sentence = "Enter a number of seconds from 1 to 31,536,000";
         check(json!({ "token_lifetime_seconds": life }), "token_lifetime_seconds", "out_of_range", sentence);
     }
     let number = with(&typed("oauth2_authorization_code"), &json!({ "token_lifetime_seconds": 600 }));

@@ -93,7 +93,9 @@ fn credential_schemas() -> Map<String, Value> {
 fn schema(entry: &AuthorizationType, usage: Use) -> Value {
     let mut properties = Map::new();
     let mut required = vec!["name", "protocol", "url_address", "authorization_type"];
-    properties.insert("protocol".to_owned(), json!({ "const": entry.protocol.kind() }));
+    let words = "Needed. It decides which authorization types there are.";
+    let protocol = json!({ "const": entry.protocol.kind(), "description": words });
+    properties.insert("protocol".to_owned(), protocol);
     properties.insert("authorization_type".to_owned(), json!({ "const": entry.kind }));
     let headers = if usage == Use::Read { "CustomHeadersShown" } else { "CustomHeaders" };
     properties.insert("custom_headers".to_owned(), reference(headers));

@@ -38,6 +38,7 @@ pub(crate) enum Verb {
     /// Create one
     Create(Box<CreateFlags>),
     /// Change one; what is not mentioned stays
+    #[command(visible_alias = "update")]
     Edit(Box<EditFlags>),
     /// Replace secrets
     SetSecret(SetSecretFlags),

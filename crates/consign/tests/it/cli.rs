@@ -80,7 +80,7 @@ async fn a_credential_is_created_edited_and_deleted_by_commands() {
     let json = consign.run(&["credential", "list", "--json"]).await.expect(0).json();
     assert_eq!(json["items"], consign.get("/credentials").await.json()["items"]);
     consign
-        .run(&["credential", "edit", "itsm", "--name", "itsm two", "--max-concurrency", "4"])
+        .run(&["credential", "update", "itsm", "--name", "itsm two", "--max-concurrency", "4"])
         .await
         .expect(0);
     let shown = consign.get("/credentials/itsm%20two").await.expect(200).json();

@@ -32,7 +32,7 @@ fn common_fields_and_their_sentences() {
     check(json!({ "name": "a\tb" }), "name", "bad_characters", "Name must not include line breaks or tabs");
     let number = refused(with(&typed("basic"), &json!({ "name": 7 })), Mode::Create);
     assert_eq!((number[0].1, number[0].2.as_str()), ("bad_form", "Name must be text"));
-    check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol");
+    check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol: https");
     check(json!({ "protocol": "http" }), "protocol", "unknown", "“http” is not a protocol. Choose https");
     check(json!({ "url_address": "" }), "url_address", "missing", "Enter the URL address");
     check(
@@ -189,6 +189,8 @@ fn custom_headers_and_their_sentences() {
         let plain = "The value of A must use plain characters on one line";
         check_headers(json!([row("A", value)]), &[("custom_headers/0/value", "bad_characters", plain)]);
     }
+    let long = "The value of A must be 4,096 characters or fewer";
+    check_headers(json!([row("A", &"x".repeat(4_097))]), &[("custom_headers/0/value", "too_long", long)]);
     let mask = "This looks like a mask, not a value of A. Leave it out to keep the saved one";
     check_headers(json!([row("A", "••••")]), &[("custom_headers/0/value", "mask_value", mask)]);
     let rows: Vec<_> = (0..21).map(|n| row(&format!("H{n}"), "x")).collect();
