@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthorizationType;
 use crate::catalog::{Field, Input, in_sentence};
+use crate::credential::NextAction;
 use crate::delivery::CredentialLesson;
 use crate::token::TokenError;
 
@@ -116,6 +117,9 @@ pub struct TestResult {
     /// What would work instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offer: Option<Offer>,
+    /// What a person can do next about it, where something was refused or is missing.
+    #[serde(rename = "action_code", skip_serializing_if = "Option::is_none")]
+    pub action: Option<NextAction>,
     /// What is worth a look although nothing failed.
     pub warnings: Vec<String>,
     /// What it teaches about the credential; absent when nothing.

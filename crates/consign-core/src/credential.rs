@@ -17,7 +17,7 @@ use crate::vault::{Place, Sealed, Vault};
 
 pub use draft::{Change, Draft, Labels, Mode};
 pub use limit::{Rate, parse_count};
-pub use status::{Status, StatusCode};
+pub use status::{NextAction, Refuser, Status, StatusCode};
 
 mod draft;
 mod limit;

@@ -268,6 +268,23 @@ impl Outcome {
         }
     }
 
+    /// What a class of [`Outcome::class`] means to people, in a word or two, where no answer came.
+    pub fn class_label(class: &str) -> &'static str {
+        match class {
+            "sign_in" => "no sign-in",
+            "token" => "no token",
+            "no_answer" => "no answer",
+            "dns" => "name not found",
+            "connect" => "no connection",
+            "tls" => "no secure connection",
+            "blocked" => "blocked",
+            "not_as_saved" => "changed outside",
+            "not_rendered" => "not made",
+            // Nothing was asked for this delivery: the credential is missing or locked, or the server stopped.
+            _ => "not sent",
+        }
+    }
+
     /// The word of [`Outcome::class`] for a tool that asks to wait.
     pub const THROTTLED: &'static str = "throttled";
 

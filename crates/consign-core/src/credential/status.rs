@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::catalog::Tokens;
 use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -83,16 +84,19 @@ impl StatusCode {
         }
     }
 
-    /// The next action of a person, if one is needed.
-    pub const fn action(self) -> Option<&'static str> {
-        match self {
-            Self::Locked => Some("What to do"),
-            Self::ReconnectNeeded => Some("Authorize again"),
-            Self::NotAuthorized => Some("Authorize"),
-            Self::SignInRefused | Self::Ended | Self::EndsSoon => Some("Replace secret"),
-            Self::CannotReach | Self::NotTested => Some("Test connection"),
-            Self::NotProven => Some("Add a test path"),
-            Self::Working => None,
+    /// The next action of a person, if one is needed. A grant that the tool does not let in is approved again;
+    /// everything else that is refused needs another secret.
+    pub const fn action(self, tokens: Tokens, refused_by: Refuser) -> Option<NextAction> {
+        match (self, tokens, refused_by) {
+            (Self::Locked, ..) => Some(NextAction::WhatToDo),
+            (Self::ReconnectNeeded, ..) | (Self::SignInRefused, Tokens::Granted, Refuser::Tool) => {
+                Some(NextAction::AuthorizeAgain)
+            }
+            (Self::NotAuthorized, ..) => Some(NextAction::Authorize),
+            (Self::SignInRefused | Self::Ended | Self::EndsSoon, ..) => Some(NextAction::ReplaceSecret),
+            (Self::CannotReach | Self::NotTested, ..) => Some(NextAction::TestConnection),
+            (Self::NotProven, ..) => Some(NextAction::AddTestPath),
+            (Self::Working, ..) => None,
         }
     }
 
@@ -114,6 +118,69 @@ impl StatusCode {
     /// Reads the stored word.
     pub fn find(kind: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.kind() == kind)
+    }
+}
+
+/// Who refused a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuser {
+    /// The tool itself, which was asked with a token or with the secrets.
+    Tool,
+    /// The token address, which did not accept the client.
+    TokenAddress,
+}
+
+/// What a person can do next about a credential: the same wherever its state is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextAction {
+    /// Load the right encryption key, or enter the secrets again.
+    WhatToDo,
+    /// Approve access for the first time.
+    Authorize,
+    /// Approve access once more.
+    AuthorizeAgain,
+    /// Enter another secret.
+    ReplaceSecret,
+    /// See whether it works.
+    TestConnection,
+    /// Give it a path that proves the sign-in.
+    AddTestPath,
+}
+
+impl NextAction {
+    /// All.
+    pub const ALL: &'static [Self] = &[
+        Self::WhatToDo,
+        Self::Authorize,
+        Self::AuthorizeAgain,
+        Self::ReplaceSecret,
+        Self::TestConnection,
+        Self::AddTestPath,
+    ];
+
+    /// The public word.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::WhatToDo => "what_to_do",
+            Self::Authorize => "authorize",
+            Self::AuthorizeAgain => "authorize_again",
+            Self::ReplaceSecret => "replace_secret",
+            Self::TestConnection => "test_connection",
+            Self::AddTestPath => "add_test_path",
+        }
+    }
+
+    /// The words on the screen.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::WhatToDo => "What to do",
+            Self::Authorize => "Authorize",
+            Self::AuthorizeAgain => "Authorize again",
+            Self::ReplaceSecret => "Replace secret",
+            Self::TestConnection => "Test connection",
+            Self::AddTestPath => "Add a test path",
+        }
     }
 }
 

@@ -20,6 +20,9 @@ const TAIL_PAUSE: Duration = Duration::from_secs(1);
 /// How much `tail` looks at each time, and so remembers.
 const TAIL_ROWS: &str = "200";
 
+/// What stands beside its words in an answer.
+const CODES: &[&str] = &["state", "shown_state", "hold_reason", "last_outcome"];
+
 /// What can be done with deliveries.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -153,7 +156,7 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
         .query("q", flags.q.as_deref())
         .query("needs_attention", flags.needs_attention.then_some("true"));
     let answer = client.send(flags.page.of(call)).await?;
-    let headings = ["id", "event", "connector", "state", "attempts", "status", "created"];
+    let headings = ["id", "event", "connector", "state", "attempts", "answer", "created"];
     show(output, &answer, &headings, "There are no deliveries.", |row| {
         vec![
             cell(row, "id"),
@@ -173,7 +176,9 @@ async fn get(client: &Client<'_>, output: &Output, id: &str) -> Result<(), Failu
         output.text(&answer.text());
         return Ok(());
     }
-    if let Value::Object(delivery) = answer.json()? {
+    if let Value::Object(mut delivery) = answer.json()? {
+        // People read the words; the codes behind them are for programs.
+        delivery.retain(|key, _| output.form != Form::People || !CODES.contains(&key.as_str()));
         output.text(&details(output, &delivery));
     }
     let attempts = client.send(Call::get(&[DELIVERIES, id, "attempts"])).await?.json()?;
@@ -192,7 +197,7 @@ pub(super) fn show_attempts(output: &Output, attempts: &[Value]) {
             cell(attempt, "number"),
             output.when(&attempt["started_at"]),
             cell(attempt, "duration_ms"),
-            cell(attempt, "outcome"),
+            cell(attempt, if output.form == Form::People { "outcome_label" } else { "outcome" }),
             cell(attempt, "status"),
             cell(attempt, "message"),
         ]);

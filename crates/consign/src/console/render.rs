@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use axum::extract::{Path, State};
@@ -10,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consign_core::catalog::with_commas;
 use consign_core::hex::hex;
-use consign_core::time::Timestamp;
+use consign_core::time::{Timestamp, in_words};
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBehavior, Value};
 use serde_json::json;
@@ -228,12 +229,9 @@ fn relative(at: Timestamp, now: Timestamp) -> String {
     if seconds < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
 }
 
-/// Milliseconds as "184 ms" or "1.2 s".
+/// Milliseconds as people say them.
 fn took(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        _ => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-    }
+    in_words(Duration::from_millis(ms))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use consign_core::connection_test::{
     of_request, of_token_error,
 };
 use consign_core::connector::Message;
-use consign_core::credential::Credential;
+use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{CredentialLesson, Outcome, Refusal, Unreached};
 use consign_core::secret::Secret;
 use consign_core::target::{Origin, RemotePath};
@@ -43,8 +43,9 @@ impl Engine {
     pub async fn test(self: &Arc<Self>, credential: &Arc<Credential>, saved: bool) -> TestResult {
         let mut test = Test { engine: self, credential, saved, steps: Vec::new(), warnings: Vec::new() };
         let ended = test.run().await;
-        let End { outcome, message, details, offer, lesson } = ended.unwrap_or_else(|failed| failed);
-        TestResult { outcome, message, steps: test.steps, details, offer, warnings: test.warnings, lesson }
+        let End { outcome, message, details, offer, action, lesson } = ended.unwrap_or_else(|failed| failed);
+        let (steps, warnings) = (test.steps, test.warnings);
+        TestResult { outcome, message, steps, details, offer, action, warnings, lesson }
     }
 }
 
@@ -54,6 +55,7 @@ struct End {
     message: String,
     details: Option<String>,
     offer: Option<Offer>,
+    action: Option<NextAction>,
     lesson: Option<CredentialLesson>,
 }
 
@@ -63,7 +65,11 @@ impl End {
     }
 
     fn of(outcome: TestOutcome, message: String, lesson: Option<CredentialLesson>) -> Self {
-        Self { outcome, message, details: None, offer: None, lesson }
+        Self { outcome, message, details: None, offer: None, action: None, lesson }
+    }
+
+    fn with_action(self, action: Option<NextAction>) -> Self {
+        Self { action, ..self }
     }
 }
 
@@ -107,7 +113,8 @@ impl Test<'_> {
                 None => {
                     self.skip(StepCode::Request);
                     let message = "The client ID and secret are accepted. Authorize to finish.".to_owned();
-                    return Ok(End::of(TestOutcome::Reached, message, None));
+                    let action = StatusCode::NotAuthorized.action(Tokens::Granted, Refuser::Tool);
+                    return Ok(End::of(TestOutcome::Reached, message, None).with_action(action));
                 }
             },
         };
@@ -278,8 +285,13 @@ impl Test<'_> {
             AskError::Unreached { .. } => Some(CredentialLesson::Unreachable(Unreached::Connect)),
             AskError::Token(TokenError::Transient { .. }) | AskError::Refused(_) => None,
         };
+        let client_refused = matches!(&error, AskError::Token(TokenError::Refused { .. }))
+            && (status == Some(401) || code_of(&error) == Some("invalid_client"));
+        let tokens = self.credential.authorization_type.tokens;
+        let action =
+            StatusCode::SignInRefused.action(tokens, Refuser::TokenAddress).filter(|_| client_refused);
         let details = status.map(|status| format!("HTTP status {status}"));
-        Err(End { details, ..End::of(TestOutcome::Failed, message, lesson) })
+        Err(End { details, ..End::of(TestOutcome::Failed, message, lesson) }.with_action(action))
     }
 
     /// Asks again with each other placement of the client; `Some` when one of them is accepted.
@@ -384,8 +396,10 @@ impl Test<'_> {
             (_, 401) => CredentialLesson::Refused(401),
             _ => CredentialLesson::Answered,
         };
+        let tokens = credential.authorization_type.tokens;
+        let action = StatusCode::SignInRefused.action(tokens, Refuser::Tool).filter(|_| reply.status == 401);
         let details = Some(details(reply, authorized));
-        Ok(End { details, ..End::of(outcome, message, Some(lesson)) })
+        Ok(End { details, ..End::of(outcome, message, Some(lesson)) }.with_action(action))
     }
 
     fn push(
@@ -426,7 +440,21 @@ fn offer(works: &Choice, choices: &[Choice], chosen: &str, lesson: Option<Creden
 }
 
 fn refused(refusal: &Refusal) -> End {
-    End::failed(match refusal {
+    // Only what a person granted is asked for in a way that ends so.
+    let action = |code: StatusCode| code.action(Tokens::Granted, Refuser::TokenAddress);
+    let action = match refusal {
+        Refusal::TokenRefused(_) => action(StatusCode::SignInRefused),
+        Refusal::NoGrant(reason) if reason.is_empty() => action(StatusCode::NotAuthorized),
+        Refusal::NoGrant(_) => action(StatusCode::ReconnectNeeded),
+        Refusal::CredentialLocked => action(StatusCode::Locked),
+        Refusal::NotAsSaved
+        | Refusal::CredentialMissing
+        | Refusal::DestinationBlocked(_)
+        | Refusal::NotRendered(_)
+        | Refusal::TokenAway { .. }
+        | Refusal::Stopping => None,
+    };
+    let failed = End::failed(match refusal {
         Refusal::CredentialLocked => {
             "A secret does not open with the loaded keys, or its destination was changed.".to_owned()
         }
@@ -441,7 +469,8 @@ fn refused(refusal: &Refusal) -> End {
         Refusal::NoGrant(reason) if reason.is_empty() => "Nobody has approved access yet.".to_owned(),
         Refusal::NoGrant(reason) => format!("Someone must approve access again: {reason}."),
         Refusal::Stopping => "This server could not finish the test. Try again.".to_owned(),
-    })
+    });
+    failed.with_action(action)
 }
 
 fn reason_of(refusal: &Refusal) -> String {

@@ -22,7 +22,7 @@ use show::{Beside, show};
 
 pub use show::{catalogue, redirect_url};
 
-pub(in crate::ops) use show::token as shown_token;
+pub(in crate::ops) use show::{refused_by, token as shown_token};
 
 mod show;
 

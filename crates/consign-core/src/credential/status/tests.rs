@@ -28,7 +28,10 @@ fn statuses_have_words_and_consequences() {
     for code in StatusCode::ALL {
         assert_eq!(StatusCode::find(code.kind()), Some(*code));
         assert_eq!(serde_json::to_value(code).unwrap(), code.kind());
-        assert!(code.action().is_some() || !code.needs_attention(), "{}", code.label());
+        for tokens in [Tokens::None, Tokens::Fetched, Tokens::Granted] {
+            let action = code.action(tokens, Refuser::Tool);
+            assert!(action.is_some() || !code.needs_attention(), "{}", code.label());
+        }
     }
     let holding: Vec<_> =
         StatusCode::ALL.iter().filter(|code| code.holds()).map(|code| code.kind()).collect();
@@ -38,4 +41,23 @@ fn statuses_have_words_and_consequences() {
         (stored_type("basic").unwrap().kind, stored_type("kerberos").unwrap_err().as_str()),
         ("basic", "kerberos")
     );
+}
+
+#[test]
+fn what_is_refused_says_what_mends_it() {
+    use {NextAction::*, Refuser::*};
+    for (tokens, refused_by, action) in [
+        (Tokens::None, Tool, ReplaceSecret),
+        (Tokens::Fetched, Tool, ReplaceSecret),
+        (Tokens::Fetched, TokenAddress, ReplaceSecret),
+        (Tokens::Granted, TokenAddress, ReplaceSecret),
+        (Tokens::Granted, Tool, AuthorizeAgain),
+    ] {
+        assert_eq!(StatusCode::SignInRefused.action(tokens, refused_by), Some(action), "{tokens:?}");
+        assert_eq!(StatusCode::ReconnectNeeded.action(tokens, refused_by), Some(AuthorizeAgain));
+        assert_eq!(StatusCode::Working.action(tokens, refused_by), None);
+    }
+    for action in NextAction::ALL {
+        assert_eq!(serde_json::to_value(action).unwrap(), action.kind());
+    }
 }

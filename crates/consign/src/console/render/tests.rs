@@ -38,7 +38,7 @@ fn credential() -> serde_json::Value {
         "labels": { "team": "itsm" }, "max_concurrency": 2, "max_per_second": 0.5,
         "status": {
             "code": "sign_in_refused", "label": "Sign-in refused", "reason": "401",
-            "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "needs_attention": true,
+            "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "action_code": "replace_secret", "needs_attention": true,
         },
         "last_used_at": NOW, "used_by_count": 2, "created_at": NOW, "updated_at": NOW,
     })
@@ -70,7 +70,7 @@ fn delivery(state: &str) -> serde_json::Value {
         "hold_text": "No answer came.",
         "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
         "last_outcome": "http_5xx",
-        "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
+        "last_outcome_label": "503", "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
         "replay_of": "dlv_0",
         "test": true, "created_at": NOW, "ended_at": NOW,
         "actions": ["send_again", "mark_delivered", "cancel", "replay", "try_now"],
@@ -80,7 +80,7 @@ fn delivery(state: &str) -> serde_json::Value {
 fn attempt(number: u64, outcome: &str) -> serde_json::Value {
     json!({
         "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome,
-        "status": null, "message": "m",
+        "outcome_label": "no answer", "status": null, "message": "m",
         "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
         "request_headers": [{ "name": "authorization", "hidden": true }],
         "answer_headers": [{ "name": "content-type", "value": "text/html" }],
@@ -416,7 +416,7 @@ fn the_other_pages_render() {
             "errors": [], "name": field, "email": field, "password": { "error": "" }, "keys_file": "keys",
         }),
     );
-    check("demo.html", json!({}));
+    check("demo.html", json!({ "next": "/credentials" }));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use consign_core::auth::AUTHORIZATION_TYPES;
 use consign_core::catalog::{Entry, Field, Input, Protocol, SentIn, Tokens, row_secret_key, stored_rows};
-use consign_core::credential::{Credential, Rate, StoredSecret};
+use consign_core::credential::{Credential, NextAction, Rate, Refuser, StoredSecret};
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
-use consign_store::tokens::TokenRow;
+use consign_store::tokens::{FailureKind, TokenRow};
 use serde_json::{Map, Value, json};
 
 /// What is shown of a credential and does not stand in its record.
@@ -61,6 +61,7 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
     put("max_concurrency", json!(credential.max_concurrency));
     put("max_per_second", json!(credential.max_per_second.map(Rate::per_second)));
     let status = credential.status(beside.now);
+    let action = status.code.action(entry.tokens, refused_by(beside.token));
     put(
         "status",
         json!({
@@ -68,7 +69,8 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
             "label": status.code.label(),
             "reason": status.reason,
             "since": text(status.since),
-            "action": status.code.action(),
+            "action": action.map(NextAction::label),
+            "action_code": action,
             "needs_attention": status.code.needs_attention(),
         }),
     );
@@ -77,6 +79,15 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
     put("created_at", json!(text(credential.created_at)));
     put("updated_at", json!(text(credential.updated_at)));
     Value::Object(shown)
+}
+
+/// Who refused the sign-in of a credential, when it was refused.
+pub(in crate::ops) fn refused_by(row: Option<&TokenRow>) -> Refuser {
+    let failure = row.and_then(|row| row.failure.as_ref());
+    match failure.map(|failure| failure.kind) {
+        Some(FailureKind::Refused) => Refuser::TokenAddress,
+        Some(FailureKind::Transient | FailureKind::GrantEnded) | None => Refuser::Tool,
+    }
 }
 
 fn value_of(credential: &Credential, field: &Field) -> Value {
