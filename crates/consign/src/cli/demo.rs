@@ -12,6 +12,7 @@ use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::Tokens;
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
+use consign_core::time::in_words;
 use consign_core::vault::KeyRing;
 use consign_store::{DatabaseUrl, Store};
 use serde_json::{Value, json};
@@ -38,6 +39,8 @@ const EVENTS_PER_TYPE: usize = 3;
 /// Everything arrives within this time, or the demo has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Nobody approves faster than this; what is sent after an approval takes less.
+const APPROVED_BY_HAND: Duration = Duration::from_secs(2);
 
 /// Runs the demo until Ctrl-C; with `once` until everything arrived.
 ///
@@ -121,7 +124,7 @@ async fn show(
         AUTHORIZATION_TYPES.iter().copied().partition(|entry| entry.tokens != Tokens::Granted);
     send(&client, &alone).await?;
     output.line("");
-    output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER   REFERENCE");
+    output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER         REFERENCE");
     let shown = watch(output, tool, EVENTS_PER_TYPE * alone.len()).await?;
     if once {
         output.line(&format!("All {shown} events arrived, each with the right sign-in."));
@@ -137,10 +140,11 @@ async fn show(
         link.expose()
     ));
     if let Some(page) = waiting {
-        output.line(&format!("Approve       {}{page}", app.public_url()));
+        output.line(&format!("Approve       {}/demo/{}?next={page}", app.public_url(), link.expose()));
         output.line(&format!(
-            "              {EVENTS_PER_TYPE} events wait for it. Sign in first. Your browser warns of the demo's own certificate."
+            "              {EVENTS_PER_TYPE} events wait for it. Both links sign you in, in the browser in which you open the"
         ));
+        output.line("              first of them. Your browser warns of the demo's own certificate.");
     }
     output.line("Send another event:");
     output.line(&format!(
@@ -188,21 +192,25 @@ async fn watch_on(output: &Output, tool: &tool::Tool, mut shown: usize) {
 
 fn print_from(output: &Output, tool: &tool::Tool, shown: usize) -> usize {
     let arrivals = tool.received(shown);
-    for arrival in &arrivals {
-        let label = AUTHORIZATION_TYPES
-            .iter()
-            .find(|entry| entry.kind == arrival.kind)
-            .map_or("?", |entry| entry.label);
-        let clock = arrival.at.to_string();
-        output.line(&format!(
-            "{}  {label:<30}  {:<6}  {:>4} ms {}",
-            clock.get(11..19).unwrap_or_default(),
-            arrival.status,
-            arrival.after_ms,
-            arrival.reference,
-        ));
-    }
+    arrivals.iter().for_each(|arrival| output.line(&row(arrival)));
     shown + arrivals.len()
+}
+
+/// One line of the table.
+fn row(arrival: &tool::Arrival) -> String {
+    let entry = AUTHORIZATION_TYPES.iter().find(|entry| entry.kind == arrival.kind);
+    let label = entry.map_or("?", |entry| entry.label);
+    let waited =
+        entry.is_some_and(|entry| entry.tokens == Tokens::Granted) && arrival.after >= APPROVED_BY_HAND;
+    let clock = arrival.at.to_string();
+    format!(
+        "{}  {label:<30}  {:<6}  {:<12}  {}{}",
+        clock.get(11..19).unwrap_or_default(),
+        arrival.status,
+        in_words(arrival.after),
+        arrival.reference,
+        if waited { "  waited for your approval" } else { "" },
+    )
 }
 
 async fn start(
@@ -274,3 +282,6 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests;

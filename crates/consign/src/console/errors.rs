@@ -40,6 +40,8 @@ pub(super) enum Failure {
     },
     /// A set-up link was used, or is too old.
     SetUpLinkUsed,
+    /// The sign-in link of the demo waits to be opened.
+    DemoNotOpened,
     /// The sign-in link of the demo was used, or is too old.
     SignInLinkUsed,
     /// A sign-in by plain http from another machine.
@@ -94,7 +96,7 @@ pub(super) async fn show(visit: &Visit, failure: &Failure) -> Response {
         "command": said.command,
         "reference": visit.request_id,
         "with_reference": said.status == StatusCode::INTERNAL_SERVER_ERROR,
-        "sign_in": !matches!(failure, Failure::NotSetUp | Failure::PlainHttp),
+        "sign_in": !matches!(failure, Failure::NotSetUp | Failure::DemoNotOpened | Failure::PlainHttp),
     });
     let mut response = visit.page(said.status, "error.html", ("", said.title), context).await;
     let wait = match failure {
@@ -127,6 +129,12 @@ fn request(failure: &Failure) -> Words {
                  Make a new one with this command:",
             )
         },
+        Failure::DemoNotOpened => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Open the console link first",
+            "The demo signs you in by a link. Open the link behind “Console” in the terminal of the demo, \
+             then this page again. The link behind “Approve” does both.",
+        ),
         Failure::SetUpLinkUsed => Words {
             command: Some("consign admin setup-link"),
             ..words(

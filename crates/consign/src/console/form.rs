@@ -5,6 +5,7 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form as Encoded, FromRequest, Request};
 use axum::http::StatusCode;
 use consign_core::catalog::Invalid;
+use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -59,6 +60,16 @@ impl Form {
     /// A text of several lines, with one kind of line end.
     pub(super) fn lines(&self, key: &str) -> String {
         self.text(key).replace("\r\n", "\n")
+    }
+
+    /// What was typed, as one text: the same for the same, whichever of its buttons saves it.
+    pub(super) fn content(&self) -> Secret {
+        let typed = self.pairs().filter(|(name, _)| !["csrf", "authorize"].contains(name));
+        let mut content = String::new();
+        typed.for_each(|(name, value)| {
+            [name, "=", value, "\u{0}"].iter().for_each(|part| content.push_str(part));
+        });
+        Secret::new(content)
     }
 
     /// Everything that was sent.

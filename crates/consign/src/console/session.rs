@@ -26,7 +26,8 @@ async fn show(visit: Anyone) -> Result<Response, Failure> {
         return Ok(visit.go(next(&visit)));
     }
     if users::setup_needed(visit.app()).await? {
-        return Err(Failure::NotSetUp);
+        let demo = users::sign_in_link_waits(visit.app()).await?;
+        return Err(if demo { Failure::DemoNotOpened } else { Failure::NotSetUp });
     }
     Ok(page(&visit, StatusCode::OK, "").await)
 }

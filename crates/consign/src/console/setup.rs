@@ -9,12 +9,12 @@ use axum::response::Response;
 use axum::routing::get;
 use consign_core::catalog::Invalid;
 use consign_core::secret::Secret;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at};
-use super::visit::Anyone;
+use super::visit::{Anyone, is_own_path};
 use crate::ops::{OpError, users};
 
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -55,14 +55,24 @@ async fn set_up(visit: Anyone, Path(token): Path<String>) -> Result<Response, Fa
     }
 }
 
+/// The link signs in once. Whoever is signed in goes on to where it leads.
 async fn show_demo(visit: Anyone) -> Response {
-    visit.page(StatusCode::OK, "demo.html", ("", "Consign demo"), Value::Null).await
+    if visit.person.is_some() {
+        return visit.go(next(&visit));
+    }
+    visit.page(StatusCode::OK, "demo.html", ("", "Consign demo"), json!({ "next": next(&visit) })).await
+}
+
+/// Where to go once signed in.
+fn next(visit: &Anyone) -> &str {
+    let next = visit.form.text("next");
+    if is_own_path(next) { next } else { "/" }
 }
 
 async fn enter_demo(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
     visit.judge_way()?;
     match users::redeem_sign_in_link(visit.app(), &token, visit.from).await {
-        Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
+        Ok(session) => Ok(visit.with_session(visit.go(next(&visit)), session.token.expose())),
         Err(OpError::WrongState(_)) => Err(Failure::SignInLinkUsed),
         Err(other) => Err(other.into()),
     }

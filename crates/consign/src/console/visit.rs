@@ -271,6 +271,7 @@ impl std::ops::Deref for Signed {
 
 impl Signed {
     /// Does what a form asks for, once: a second click gets what the first one made. `address` is where that is.
+    /// The same form with something else in it, as after going back in the browser, asks for something else.
     pub(super) async fn once(
         &self,
         address: fn(&Value) -> String,
@@ -281,7 +282,10 @@ impl Signed {
             return work.await.map(|made| address(&made));
         }
         let (app, actor) = (self.app(), &self.actor);
-        let asked = Idempotency::new(app, token.to_owned(), "POST", &self.address, b"");
+        let content = self.form.content();
+        let Idempotency { fingerprint, .. } =
+            Idempotency::new(app, String::new(), "POST", &self.address, content.expose().as_bytes());
+        let asked = Idempotency { key: format!("{token}/{fingerprint}"), fingerprint };
         let deadline = app.now().plus(SECOND_CLICK_MAX);
         loop {
             let status = StatusCode::SEE_OTHER.as_u16();
@@ -309,8 +313,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Signed {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let visit = parts.extensions.get::<Arc<Visit>>().cloned().ok_or(Failure::NotFound)?;
         let Some(person) = visit.person.clone() else {
-            let needed = users::setup_needed(visit.app()).await?;
-            return Err(if needed { Failure::NotSetUp } else { Failure::SignIn });
+            return Err(if !users::setup_needed(visit.app()).await? {
+                Failure::SignIn
+            } else if users::sign_in_link_waits(visit.app()).await? {
+                Failure::DemoNotOpened
+            } else {
+                Failure::NotSetUp
+            });
         };
         let actor = person.actor(visit.from, visit.request_id);
         Ok(Self { visit, person, actor })

@@ -1,8 +1,6 @@
 //! People: the first one, signing in and out, and what their web session keeps for them.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -12,36 +10,32 @@ use consign_core::hex::hex;
 use consign_core::id::{RequestId, UserId};
 use consign_core::rights::Rights;
 use consign_core::secret::Secret;
-use consign_core::target::Binding;
 use consign_core::time::Timestamp;
-use consign_core::vault::{Place, Sealed};
 use consign_store::sessions::Session;
 use consign_store::users::User;
 use consign_store::{Db, installation, sessions, users};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use super::{Actor, ActorKind, Object, OpError, audit_entry, audit_rows, commit};
 use crate::App;
 use crate::telemetry;
 
+pub use brake::SignInBrake;
+pub use links::{
+    new_setup_link, new_sign_in_link, redeem_sign_in_link, setup_link_works, sign_in_link_waits,
+};
+pub use typed::{keep_typed, take_typed};
+
+use links::{SETUP_LINK, link_fits};
 use password::{hash_password, is_guessed_first, password_fits};
 
+mod brake;
+mod links;
 mod password;
+mod typed;
 
-const SETUP_LINK: &str = "setup_link";
-const SIGN_IN_LINK: &str = "sign_in_link";
-const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
-/// What was typed into a form that was not saved.
-const TYPED_LIFE: Duration = Duration::from_secs(15 * 60);
 const PASSWORD_CHARS_MIN: usize = 12;
 const PASSWORD_CHARS_MAX: usize = 1_024;
-/// Each hash takes 19 MiB; two at once keep a flood of sign-ins from eating the memory.
-const HASHES_AT_ONCE: usize = 2;
-/// Tries without a delay; from then on the delay doubles.
-const FREE_TRIES: u32 = 5;
-const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
-const BRAKED_MAX: usize = 10_000;
 
 /// A session that has begun: the token goes into the cookie.
 #[derive(Debug)]
@@ -90,68 +84,12 @@ pub enum SignInError {
     Op(#[from] OpError),
 }
 
-/// Slows guesses, per account and per address, in memory.
-pub struct SignInBrake {
-    tries: Mutex<HashMap<String, (u32, Timestamp)>>,
-    hashes: Semaphore,
-}
-
-impl Default for SignInBrake {
-    fn default() -> Self {
-        Self { tries: Mutex::default(), hashes: Semaphore::new(HASHES_AT_ONCE) }
-    }
-}
-
-impl SignInBrake {
-    /// Counts a try, which [`SignInBrake::passed`] takes back; or says how long to wait before the next one.
-    fn try_once(&self, who: &str, now: Timestamp) -> Option<Duration> {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if tries.len() >= BRAKED_MAX {
-            tries.retain(|_, (_, last)| now.since(*last) < DELAY_MAX);
-        }
-        let (count, last) = tries.entry(who.to_owned()).or_insert((0, now));
-        let until = last.plus(delay(*count).unwrap_or_default());
-        if until > now {
-            return Some(until.since(now));
-        }
-        *count += 1;
-        *last = now;
-        None
-    }
-
-    fn passed(&self, who: &str) {
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
-    }
-}
-
-fn delay(tries: u32) -> Option<Duration> {
-    let over = tries.checked_sub(FREE_TRIES)?;
-    Some(Duration::from_secs(30).saturating_mul(1 << over.min(6)).min(DELAY_MAX))
-}
-
 /// Whether nobody can sign in yet.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn setup_needed(app: &App) -> Result<bool, OpError> {
     Ok(users::count(&mut *app.store.read().await?).await? == 0)
-}
-
-/// A new set-up link: it works once, for 30 minutes, and the ones before it no longer do.
-///
-/// # Errors
-/// When the database did not take it.
-pub async fn new_setup_link(app: &App) -> Result<Secret, OpError> {
-    new_link(app, SETUP_LINK).await
-}
-
-/// Whether a set-up link would work now.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn setup_link_works(app: &App, token: &str) -> Result<bool, OpError> {
-    let stored = installation::get(&mut *app.store.read().await?, SETUP_LINK).await?;
-    Ok(link_fits(stored.as_deref(), token, app.now()) && setup_needed(app).await?)
 }
 
 /// Creates the first person from a set-up link and signs them in.
@@ -399,96 +337,6 @@ pub async fn set_theme(app: &App, session: &SignedIn, theme: &str) -> Result<(),
     users::set_theme(&mut tx, session.id, theme).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// A link that signs in once, as a person made for it: for the demo.
-///
-/// # Errors
-/// When the database did not take it.
-pub async fn new_sign_in_link(app: &App) -> Result<Secret, OpError> {
-    new_link(app, SIGN_IN_LINK).await
-}
-
-/// Signs in by a link of [`new_sign_in_link`]. The person it is for is called Demo.
-///
-/// # Errors
-/// When the link is used or old.
-pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -> Result<Begun, OpError> {
-    let mut tx = app.store.begin().await?;
-    let now = tx.now();
-    let stored = installation::get(&mut tx, SIGN_IN_LINK).await?;
-    if !link_fits(stored.as_deref(), token, now) {
-        return Err(OpError::WrongState("This link was already used or is older than 30 minutes".to_owned()));
-    }
-    installation::remove(&mut tx, SIGN_IN_LINK).await?;
-    let email = "demo@localhost";
-    let user = match users::find_by_email(&mut tx, email).await? {
-        Some(user) => user,
-        None => {
-            // No password opens this account: the stored text is no hash.
-            let user = person(now, "Demo".to_owned(), email.to_owned(), String::new());
-            users::insert(&mut tx, &user).await?;
-            let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-            let (actor, action) = (Actor::system(now), "Created demo account");
-            audit_rows(app, &mut tx, &actor, action, object, Value::Null, &[row(&user)]).await?;
-            user
-        }
-    };
-    commit(app, tx).await?;
-    begin_session(app, &user, from).await
-}
-
-/// Keeps the secrets typed into a form that was not saved, sealed, for 15 minutes.
-///
-/// # Errors
-/// When the database did not take them.
-pub async fn keep_typed(app: &App, session: &SignedIn, typed: &Secret) -> Result<(), OpError> {
-    let own = Binding::of(&[]);
-    let now = app.now();
-    let sealed = app.vault.seal(&typed_place(&session.hash, now.millis(), &own), typed);
-    let stored = format!("{} {}", now.millis(), sealed.as_stored());
-    let mut tx = app.store.begin().await?;
-    sessions::set_pending(&mut tx, &session.hash, Some(&stored)).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Takes out what [`keep_typed`] kept; nothing after 15 minutes.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn take_typed(app: &App, session: &SignedIn) -> Result<Option<Secret>, OpError> {
-    let mut tx = app.store.begin().await?;
-    let found = sessions::find(&mut tx, &session.hash).await?;
-    let Some(stored) = found.and_then(|session| session.pending) else { return Ok(None) };
-    sessions::set_pending(&mut tx, &session.hash, None).await?;
-    tx.commit().await?;
-    let Some((at, sealed)) = stored.split_once(' ') else { return Ok(None) };
-    let Ok(at) = at.parse() else { return Ok(None) };
-    if app.now().since(Timestamp::from_millis(at)) > TYPED_LIFE {
-        return Ok(None);
-    }
-    let own = Binding::of(&[]);
-    let place = typed_place(&session.hash, at, &own);
-    Ok(app.vault.open_own(&place, &Sealed::from_stored(sealed.to_owned())).ok())
-}
-
-fn typed_place<'a>(session: &'a str, generation: i64, binding: &'a Binding) -> Place<'a> {
-    Place { table: "session", record: session, field: "pending", generation, binding }
-}
-
-async fn new_link(app: &App, key: &str) -> Result<Secret, OpError> {
-    let token = random_text();
-    let mut tx = app.store.begin().await?;
-    let until = tx.now().plus(LINK_LIFE);
-    installation::put(&mut tx, key, &format!("{} {}", until.millis(), hash(token.expose()))).await?;
-    tx.commit().await?;
-    Ok(token)
-}
-
-fn link_fits(stored: Option<&str>, token: &str, now: Timestamp) -> bool {
-    let Some((until, expected)) = stored.and_then(|stored| stored.split_once(' ')) else { return false };
-    until.parse().is_ok_and(|until| Timestamp::from_millis(until) > now) && hash(token) == expected
 }
 
 /// 256 random bits in hex.
