@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{EMAIL, TestConsign, id_of, variable};
+use crate::harness::{TestConsign, id_of, variable};
 use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool};
@@ -11,12 +11,7 @@ use crate::peers::{Answer, Tool};
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 async fn sign_in(consign: &TestConsign, browser: &Browser) {
-    browser.goto(&format!("http://{}/credentials", consign.address())).await;
-    browser.until_at("/sign-in").await;
-    browser.fill("email", EMAIL).await;
-    browser.fill("password", &consign.password).await;
-    browser.press_words("Sign in").await;
-    browser.until_at("/credentials").await;
+    browser.sign_in(consign, &format!("http://{}", consign.address()), "/credentials").await;
 }
 
 /// Everything that a person does in the first hour.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::page::unescape;
 use crate::harness::process::Process;
 use crate::harness::{Reply, TestConsign, eventually};
 use crate::peers::authorization_server::{AuthorizationServer, Decision, Registered, Setup};
@@ -58,10 +57,7 @@ impl Granted {
 
     /// The link on the page that leads to the tool.
     async fn link(&self, consign: &TestConsign) -> String {
-        let page = consign.page(&format!("/credentials/{}/authorize", self.credential)).await.expect(200);
-        let page = unescape(&page.text());
-        let start = page.find(&self.server.authorization_url()).unwrap_or_else(|| panic!("no way in {page}"));
-        page[start..].split('"').next().unwrap().to_owned()
+        consign.departure(&self.credential).await
     }
 
     /// A person goes to the tool, decides, and comes back.
