@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthorizationType;
-use crate::catalog::{Field, Input, in_sentence};
+use crate::catalog::{Field, Input, Tokens, in_sentence};
 use crate::credential::NextAction;
 use crate::delivery::CredentialLesson;
 use crate::token::TokenError;
@@ -150,8 +150,12 @@ pub fn of_request(entry: &AuthorizationType, seen: RequestSeen<'_>) -> (TestOutc
     match status {
         401 => {
             let reason = seen.reason.map(|reason| format!(" It says: {reason}")).unwrap_or_default();
-            let fields = fields_of(entry);
-            (TestOutcome::Failed, format!("The tool refused the sign-in (401). Check {fields}.{reason}"))
+            let advice = match entry.tokens {
+                // The token address has just accepted the client.
+                Tokens::Granted => "Someone must approve access again.".to_owned(),
+                Tokens::None | Tokens::Fetched => format!("Check {}.", fields_of(entry)),
+            };
+            (TestOutcome::Failed, format!("The tool refused the sign-in (401). {advice}{reason}"))
         }
         _ if entry.address_is_secret && (200..500).contains(&status) => {
             let proof = "An incoming webhook can only be proven by sending something.";

@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 const DAY: Duration = Duration::from_secs(86_400);
 /// From here on an end date is the status.
 const ENDS_SOON_DAYS: i64 = 30;
+/// The same as a span.
+const ENDS_SOON: Duration = DAY.saturating_mul(30);
 
 /// The states of a credential, the most pressing first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -208,23 +210,33 @@ impl Status {
 
     /// The first true status: an end date outranks *Working*, a failure outranks an end date.
     pub(super) fn with_end(&self, ends_on: Option<&str>, now: Timestamp) -> Self {
-        let Some(days) = ends_on.and_then(|day| days_until(day, now)) else { return self.clone() };
-        let (code, reason) = match days {
-            ..0 => (StatusCode::Ended, format!("ended on {}", ends_on.unwrap_or_default())),
+        let Some((day, last)) = ends_on.and_then(|day| Some((day, midnight(day)?))) else {
+            return self.clone();
+        };
+        let (code, reason) = match days_until(last, now) {
+            ..0 => (StatusCode::Ended, format!("ended on {day}")),
             0 => (StatusCode::EndsSoon, "ends today".to_owned()),
             1 => (StatusCode::EndsSoon, "ends tomorrow".to_owned()),
-            2..=ENDS_SOON_DAYS => (StatusCode::EndsSoon, format!("ends in {days} days")),
+            days @ 2..=ENDS_SOON_DAYS => (StatusCode::EndsSoon, format!("ends in {days} days")),
             _ => return self.clone(),
         };
-        if self.code < code { self.clone() } else { Self { code, reason, since: self.since } }
+        // It is about the end, not about what was last seen: the age is that of the end, or of its nearness.
+        let since = match code {
+            StatusCode::Ended => last.plus(DAY),
+            _ => last.minus(ENDS_SOON).max(self.since),
+        };
+        if self.code < code { self.clone() } else { Self { code, reason, since } }
     }
 }
 
-/// Whole days from today (UTC) until a day; negative once it has passed.
-fn days_until(day: &str, now: Timestamp) -> Option<i64> {
-    let end = Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))?;
-    let today = Timestamp::parse_rfc3339(&format!("{}T00:00:00Z", now.day()))?;
-    Some((end.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).ok()?))
+/// Whole days from today (UTC) until a day that begins then; negative once it has passed.
+fn days_until(day: Timestamp, now: Timestamp) -> i64 {
+    let today = midnight(&now.day()).unwrap_or(now);
+    (day.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn midnight(day: &str) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))
 }
 
 #[cfg(test)]

@@ -24,6 +24,21 @@ fn an_end_date_outranks_working_and_a_failure_outranks_an_end_date() {
 }
 
 #[test]
+fn the_age_of_an_end_is_that_of_the_end() {
+    let since = |ends_on: &str, seen_days_ago: u64| {
+        let seen_since = now().minus(DAY * u32::try_from(seen_days_ago).unwrap());
+        let seen = Status { code: StatusCode::Working, reason: String::new(), since: seen_since };
+        let credential = Credential { seen, ends_on: Some(ends_on.to_owned()), ..stored("basic") };
+        credential.status(now()).since.to_string()
+    };
+    assert!(now().to_string().starts_with("2026-11-22T"), "{}", now());
+    assert_eq!(since("2026-11-20", 90), "2026-11-21T00:00:00Z");
+    assert_eq!(since("2026-11-20", 0), "2026-11-21T00:00:00Z");
+    assert_eq!(since("2026-12-02", 90), "2026-11-02T00:00:00Z");
+    assert_eq!(since("2026-12-02", 1), now().minus(DAY).to_string(), "it was entered only then");
+}
+
+#[test]
 fn statuses_have_words_and_consequences() {
     for code in StatusCode::ALL {
         assert_eq!(StatusCode::find(code.kind()), Some(*code));
