@@ -153,6 +153,17 @@ impl Credential {
         self.seen.with_end(self.ends_on.as_deref(), now)
     }
 
+    /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for
+    /// the other as well, and where they differ it says nothing.
+    pub fn signs_in_like(&self, other: &Self) -> bool {
+        let secrets = self.secrets.iter().map(|(key, secret)| (key, secret.generation));
+        self.origin == other.origin
+            && self.authorization_type.kind == other.authorization_type.kind
+            && self.plain == other.plain
+            && self.custom_headers == other.custom_headers
+            && secrets.eq(other.secrets.iter().map(|(key, secret)| (key, secret.generation)))
+    }
+
     /// The address to show: the part of it that is secret is three dots.
     pub fn shown_address(&self) -> String {
         if self.secrets.contains_key(URL_PATH) {
@@ -244,12 +255,10 @@ impl Draft {
         let binding = binding(&self.origin, self.authorization_type, &self.plain);
         let id_text = id.to_string();
         let mut secrets = BTreeMap::new();
-        let mut replaced = false;
         for (key, change) in self.secrets {
             let stored = match change {
                 Change::Keep => current.and_then(|current| current.secrets.get(&key).cloned()),
                 Change::Replace(secret) => {
-                    replaced = true;
                     let place = Credential::place(&id_text, &key, revision, &binding);
                     Some(StoredSecret {
                         sealed: vault.seal(&place, &secret),
@@ -265,15 +274,7 @@ impl Draft {
         }
         let moved = current.is_some_and(|current| current.binding() != binding);
         let granted = self.authorization_type.tokens == Tokens::Granted;
-        let seen = match current {
-            Some(current) if !moved && !replaced => current.seen.clone(),
-            // A new client secret is no approval.
-            Some(current) if !moved && current.seen.code.needs_consent() => current.seen.clone(),
-            Some(_) if !moved => Status::not_tested(save.now),
-            _ if granted => Status::not_authorized(save.now),
-            _ => Status::not_tested(save.now),
-        };
-        Credential {
+        let mut credential = Credential {
             id,
             name: self.name,
             origin: self.origin,
@@ -286,12 +287,23 @@ impl Draft {
             labels: self.labels,
             max_concurrency: self.max_concurrency,
             max_per_second: self.max_per_second,
-            seen,
+            seen: Status::not_tested(save.now),
             last_used_at: current.and_then(|current| current.last_used_at),
             created_at: current.map_or(save.now, |current| current.created_at),
             updated_at: save.now,
             revision,
+        };
+        match current {
+            Some(current) if current.signs_in_like(&credential) => credential.seen = current.seen.clone(),
+            // Another client secret is no approval.
+            Some(current) if !moved && current.seen.code.needs_consent() => {
+                credential.seen = current.seen.clone();
+            }
+            Some(_) if !moved => {}
+            _ if granted => credential.seen = Status::not_authorized(save.now),
+            _ => {}
         }
+        credential
     }
 }
 

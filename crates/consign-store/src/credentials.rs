@@ -15,7 +15,7 @@ use consign_core::vault::Sealed;
 use crate::db::{Query, query};
 use crate::row::{Row, damaged, json_text, millis};
 use crate::statement::{Statement, chunks};
-use crate::{Db, StoreError, installation};
+use crate::{Db, StoreError, installation, keep_locked};
 
 pub use list::{CredentialFilter, CredentialSort, attention_count, list};
 
@@ -135,6 +135,18 @@ pub async fn find(db: &mut Db, id: CredentialId) -> Result<Option<Credential>, S
         Some(row) => Ok(with_secrets(db, vec![row]).await?.pop()),
         None => Ok(None),
     }
+}
+
+/// A credential as it is now and stays until the end of the transaction. Whoever changes it together with its tokens
+/// and connectors begins here and goes on in that order, so that no two wait for each other.
+///
+/// # Errors
+/// As [`find`].
+pub async fn lock(db: &mut Db, id: CredentialId) -> Result<Option<Credential>, StoreError> {
+    let mut statement = Statement::new(db, "select * from credential where id = ");
+    statement.bind(id.to_string()).push(keep_locked(db));
+    let rows = statement.all(db).await?;
+    Ok(with_secrets(db, rows).await?.pop())
 }
 
 /// A credential by its name, without regard to case.

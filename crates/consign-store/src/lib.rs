@@ -306,6 +306,11 @@ fn skip_locked(db: &Db, of: &'static str) -> &'static str {
     }
 }
 
+/// Keeps the rows of a query as they are until the end of the transaction; SQLite has one writer at a time.
+fn keep_locked(db: &Db) -> &'static str {
+    if db.is_postgres() { " for no key update" } else { "" }
+}
+
 /// This host's clock.
 #[expect(clippy::disallowed_methods, reason = "the one clock of the program: SQLite runs on this host")]
 pub fn local_now() -> Timestamp {

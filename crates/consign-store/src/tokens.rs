@@ -187,7 +187,7 @@ pub async fn store(db: &mut Db, lease: &TokenLease, new: &StoredToken) -> Result
            refresh_generation = $5, obtained_at = $6, ends_at = $7, refresh_ends_at = $8, scope = $9,
            issuer = coalesce($10, issuer), life_ms = coalesce($11, life_ms), lease_until = null,
            lease_by = null, spending = null, failure = null, failure_reason = null, failures = 0,
-           retry_at = null
+           retry_at = null, away_until = null
          where credential_id = $12 and fence = $13",
     );
     let query =
@@ -206,7 +206,8 @@ pub async fn store(db: &mut Db, lease: &TokenLease, new: &StoredToken) -> Result
 }
 
 /// Keeps why no token came, and ends the lease. A grant that ended takes its refresh token with it, a token that the
-/// tool refused is dropped. `false`, and no change, when the lease was lost.
+/// tool refused is dropped. `away`: no token is left to send with until the address may be asked again. `false`, and
+/// no change, when the lease was lost.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -215,6 +216,7 @@ pub async fn fail(
     lease: &TokenLease,
     failure: &TokenFailure,
     access_refused: bool,
+    away: bool,
 ) -> Result<bool, StoreError> {
     let ended = i64::from(failure.kind == FailureKind::GrantEnded);
     let refused = i64::from(access_refused);
@@ -222,8 +224,8 @@ pub async fn fail(
         "update token set failure = $1, failure_reason = $2, failures = $3, retry_at = $4, lease_until = null,
            lease_by = null, spending = null,
            sealed_refresh = case when $5 = 1 then null else sealed_refresh end,
-           sealed_access = case when $6 = 1 then null else sealed_access end
-         where credential_id = $7 and fence = $8",
+           sealed_access = case when $6 = 1 then null else sealed_access end, away_until = $7
+         where credential_id = $8 and fence = $9",
     );
     let query = query
         .bind(failure.kind.kind())
@@ -232,6 +234,7 @@ pub async fn fail(
         .bind(failure.retry_at.millis())
         .bind(ended)
         .bind(refused)
+        .bind(millis(away.then_some(failure.retry_at)))
         .bind(lease.credential.to_string())
         .bind(lease.fence);
     Ok(query.execute(db).await? == 1)
@@ -250,6 +253,31 @@ pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Gives the lease back because the address may not be asked yet: until then nothing is sent, unless what went wrong
+/// was forgiven meanwhile.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn wait(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> {
+    let query = query(
+        "update token set lease_until = null, lease_by = null, spending = null,
+           away_until = case when failure = 'transient' then retry_at end
+         where credential_id = $1 and fence = $2",
+    );
+    query.bind(lease.credential.to_string()).bind(lease.fence).execute(db).await?;
+    Ok(())
+}
+
+/// Until when nothing is sent with which credentials, because there is no token and its address may not be asked.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn away(db: &mut Db) -> Result<HashMap<CredentialId, Timestamp>, StoreError> {
+    let rows =
+        query("select credential_id, away_until from token where away_until is not null").all(db).await?;
+    rows.iter().map(|row| Ok((row.id("credential_id")?, row.time("away_until")?))).collect()
+}
+
 /// Drops the access token and forgets what went wrong: the next use asks for a new one.
 ///
 /// # Errors
@@ -257,7 +285,7 @@ pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> 
 pub async fn drop_access(db: &mut Db, credential: CredentialId) -> Result<(), StoreError> {
     let query = query(
         "update token set sealed_access = null, forced_at = null,
-           failure = null, failure_reason = null, failures = 0, retry_at = null
+           failure = null, failure_reason = null, failures = 0, retry_at = null, away_until = null
          where credential_id = $1",
     );
     query.bind(credential.to_string()).execute(db).await?;
@@ -270,7 +298,7 @@ pub async fn drop_access(db: &mut Db, credential: CredentialId) -> Result<(), St
 /// When the database cannot be written.
 pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<(), StoreError> {
     let query = query(
-        "update token set failure = null, failure_reason = null, failures = 0, retry_at = null
+        "update token set failure = null, failure_reason = null, failures = 0, retry_at = null, away_until = null
          where credential_id = $1 and failure is not null",
     );
     query.bind(credential.to_string()).execute(db).await?;
@@ -288,7 +316,7 @@ pub async fn forget(db: &mut Db, credential: CredentialId) -> Result<bool, Store
            access_generation = null, sealed_refresh = null, refresh_generation = null, obtained_at = null,
            ends_at = null, refresh_ends_at = null, scope = null, issuer = null, life_ms = null,
            lease_until = null, lease_by = null, spending = null, forced_at = null, failure = null,
-           failure_reason = null, failures = 0, retry_at = null
+           failure_reason = null, failures = 0, retry_at = null, away_until = null
          where credential_id = $1",
     )
     .bind(credential.to_string());

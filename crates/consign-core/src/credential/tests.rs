@@ -455,7 +455,6 @@ fn what_does_not_bind_keeps_the_secrets() {
     let same = [
         ("basic", json!({ "url_address": "https://ACME.example:443", "name": "x", "labels": { "a": "b" } })),
         ("basic", json!({ "ends_on": "2027-01-01", "max_concurrency": 1, "max_per_second": 3 })),
-        ("bearer", json!({ "header_prefix": "AR-JWT" })),
         ("none", json!({ "url_address": "https://acme.example" })),
     ];
     for (kind, change) in same {
@@ -465,6 +464,26 @@ fn what_does_not_bind_keeps_the_secrets() {
         let saved = seal_again(draft, &current);
         assert!(saved.secrets.len() == 2 && saved.secrets.keys().all(|key| open(&saved, key).is_ok()));
         assert_eq!(saved.seen, current.seen);
+    }
+}
+
+#[test]
+fn what_a_tool_said_holds_while_nothing_about_the_sign_in_changes() {
+    let headers = json!([{ "name": "X-Api-Key", "value": { "set": true }, "sent_with": "api_request" }]);
+    for (kind, change, alike) in [
+        ("basic", json!({ "name": "x", "labels": { "a": "b" }, "ends_on": "2027-01-01" }), true),
+        ("basic", json!({ "max_concurrency": 1, "test_path": "/ping" }), true),
+        ("basic", json!({ "password": "the same again" }), false),
+        ("basic", json!({ "custom_headers": headers }), false),
+        ("bearer", json!({ "header_prefix": "AR-JWT" }), false),
+    ] {
+        let mut current = stored(kind);
+        current.seen =
+            Status { code: StatusCode::SignInRefused, reason: "401".to_owned(), since: current.seen.since };
+        let saved = seal_again(parse(change.clone(), Mode::Patch(&current)).unwrap(), &current);
+        assert_eq!(saved.signs_in_like(&current), alike, "{change}");
+        let code = if alike { StatusCode::SignInRefused } else { StatusCode::NotTested };
+        assert_eq!(saved.seen.code, code, "{change}");
     }
 }
 

@@ -10,16 +10,16 @@ use consign_core::credential::{Credential, Status, StatusCode};
 use consign_core::delivery::Refusal;
 use consign_core::secret::Secret;
 use consign_core::target::Binding;
-use consign_core::time::Timestamp;
-use consign_core::token::{OAuthError, TokenFacts};
+use consign_core::token::{OAuthError, StoredToken, TokenFacts};
 use consign_core::vault::{Place, Sealed};
 use consign_store::consents::{self, PendingConsent};
-use consign_store::{StoreError, connectors, credentials, installation, tokens};
+use consign_store::tokens::{self, TokenLease};
+use consign_store::{StoreError, connectors, credentials, installation};
 
 use super::Engine;
 use super::authorize::Opened;
 use super::token_request::AskError;
-use super::tokens::{LEASE, LOOK_AGAIN, WAIT_MAX};
+use super::tokens::{LEASE, LOOK_AGAIN, WAIT_MAX, persist};
 
 /// A link to the tool is good for so long.
 const LINK_LIFE: Duration = Duration::from_secs(600);
@@ -220,13 +220,9 @@ impl Engine {
         // A success without a new refresh token keeps the old one.
         let old = row.token.as_ref().and_then(|token| token.refresh.clone());
         stored.refresh = stored.refresh.or(old);
-        let mut tx = self.store.begin().await?;
-        let now = tx.now();
-        if !tokens::store(&mut tx, &lease, &stored).await? {
+        if !persist(credential.id, || self.connect(credential, &lease, &stored)).await? {
             return Ok(Consented::CodeRefused("the credential was changed meanwhile".to_owned()));
         }
-        self.connected(&mut tx, credential, now).await?;
-        tx.commit().await?;
         self.changed().await;
         Ok(if stored.refresh.is_some() || token.facts.ends_at.is_none() {
             Consented::Connected(token.facts)
@@ -235,17 +231,28 @@ impl Engine {
         })
     }
 
-    /// What waited for the approval goes on.
-    async fn connected(
+    /// Stores what was granted, and what waited for it goes on. `false`: the credential leads elsewhere now.
+    async fn connect(
         &self,
-        tx: &mut consign_store::Tx,
-        credential: &Credential,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+        asked: &Credential,
+        lease: &TokenLease,
+        stored: &StoredToken,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        let Some(present) = credentials::lock(&mut tx, asked.id).await? else { return Ok(false) };
+        // An access token of a client that was saved meanwhile is given up where it can be renewed.
+        let given_up = stored.refresh.is_some() && !present.signs_in_like(asked);
+        let access = stored.access.clone().filter(|_| !given_up);
+        if !tokens::store(&mut tx, lease, &StoredToken { access, ..stored.clone() }).await? {
+            return Ok(false);
+        }
         let status = Status { code: StatusCode::NotTested, reason: "connected".to_owned(), since: now };
-        credentials::set_seen(tx, credential.id, credential.revision, &status).await?;
-        connectors::release_by_credential(tx, credential.id, now).await?;
-        installation::bump(tx).await
+        credentials::set_seen(&mut tx, present.id, present.revision, &status).await?;
+        connectors::release_by_credential(&mut tx, present.id, now).await?;
+        installation::bump(&mut tx).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }
 

@@ -142,8 +142,8 @@ pub async fn forget(app: &App, actor: &Actor, reference: &str) -> Result<Value, 
     let now = tx.now();
     let credential = by_reference(&mut tx, reference).await?;
     needs_approval(&credential)?;
-    tokens::forget(&mut tx, credential.id).await?;
     credentials::set_seen(&mut tx, credential.id, credential.revision, &Status::not_authorized(now)).await?;
+    tokens::forget(&mut tx, credential.id).await?;
     consign_store::installation::bump(&mut tx).await?;
     audit_entry(app, &mut tx, actor, "Forgot tokens of credential", object(&credential), json!({})).await?;
     commit(app, tx).await?;

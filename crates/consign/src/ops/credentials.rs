@@ -206,13 +206,12 @@ async fn save(
         let current = credentials::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("credential"))?;
         return Err(OpError::Changed { current: current.revision });
     }
-    let moved = seen.binding() != credential.binding();
-    if secrets_replaced || moved {
-        connectors::release_by_credential(&mut tx, credential.id, now).await?;
-    }
     let public_url = app.public_url();
     let old = shown(&mut tx, &seen, &public_url, now).await?;
-    update_tokens(&mut tx, &seen, &credential, (moved, secrets_replaced)).await?;
+    update_tokens(&mut tx, &seen, &credential, secrets_replaced).await?;
+    if !credential.signs_in_like(&seen) {
+        connectors::release_by_credential(&mut tx, credential.id, now).await?;
+    }
     let new = shown(&mut tx, &credential, &public_url, now).await?;
     let action = action(&seen, &credential);
     let changes = differences(&old, &new);
@@ -222,19 +221,18 @@ async fn save(
     Ok(new)
 }
 
-/// What a save means for the tokens: a new destination takes all of them, a new client secret the access token, and
-/// so does another scope where nobody has to approve it.
+/// What a save means for the tokens: a new destination takes all of them, a new secret the access token, and so does
+/// any other change of how we sign in where nobody has to approve it.
 async fn update_tokens(
     db: &mut Db,
     old: &Credential,
     new: &Credential,
-    (moved, secrets_replaced): (bool, bool),
+    secrets_replaced: bool,
 ) -> Result<(), StoreError> {
-    let tokens_kind = new.authorization_type.tokens;
-    let scope = |credential: &Credential| credential.plain.get("scope").cloned();
-    if moved {
+    let fetched = new.authorization_type.tokens == Tokens::Fetched;
+    if old.binding() != new.binding() {
         tokens::forget(db, new.id).await?;
-    } else if secrets_replaced || (tokens_kind == Tokens::Fetched && scope(old) != scope(new)) {
+    } else if secrets_replaced || (fetched && !new.signs_in_like(old)) {
         tokens::drop_access(db, new.id).await?;
     } else {
         tokens::forgive(db, new.id).await?;
@@ -291,7 +289,8 @@ pub async fn delete(
     actor.require(Right::CredentialsWrite)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let credential = by_reference(&mut tx, reference).await?;
+    let found = by_reference(&mut tx, reference).await?;
+    let credential = credentials::lock(&mut tx, found.id).await?.ok_or(OpError::NotFound("credential"))?;
     if_match.judge(credential.revision)?;
     let users = users_of(&mut tx, credential.id, now).await?;
     if !users.is_empty() && !hold_linked {

@@ -10,7 +10,7 @@ use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries};
+use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries, tokens};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -257,6 +257,9 @@ async fn set_state(
     let state = state(credential.as_ref());
     if state == ConnectorState::Active {
         require_as_saved(app, &mut tx, &row(&connector)).await?;
+    }
+    if let Some(credential) = credential.filter(|_| state == ConnectorState::Active) {
+        tokens::forgive(&mut tx, credential.id).await?;
     }
     connectors::set_state(&mut tx, connector.id, None, state, "", now).await?;
     if state == ConnectorState::Active {

@@ -62,5 +62,6 @@ mod rollback;
 mod starting;
 mod throttling;
 mod token_endpoint;
+mod token_repairs;
 mod token_replies;
 mod wire;
