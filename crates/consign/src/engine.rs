@@ -173,7 +173,10 @@ impl Engine {
         self.tokens.forget_known();
         let seen = async {
             self.snapshots.refresh().await?;
-            self.mark_misfits().await
+            self.mark_misfits().await?;
+            // What waits in the window of a lane that was closed takes its place in the queue again.
+            self.give_back_surplus().await;
+            Ok::<(), StoreError>(())
         };
         if let Err(error) = seen.await {
             tracing::error!(%error, "the present set-up could not be read; the one before stays");

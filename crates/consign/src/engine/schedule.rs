@@ -44,7 +44,10 @@ impl Engine {
             self.mark_misfits().await?;
             self.wake_all();
         }
-        self.put_back_surplus().await;
+        self.give_back_surplus().await;
+        for connector in self.snapshot().connectors() {
+            self.pump(connector.id);
+        }
         let now = self.now();
         let work = deliveries::lanes(&mut *self.store.read().await?, now, CLAIM_LANES_MAX).await?;
         for lane in &work {
@@ -64,7 +67,7 @@ impl Engine {
     }
 
     /// Windows give back what their lane can no longer send in time.
-    async fn put_back_surplus(self: &Arc<Self>) {
+    pub(super) async fn give_back_surplus(&self) {
         let snapshot = self.snapshot();
         let now = self.now();
         let mut back = Vec::new();
@@ -80,9 +83,6 @@ impl Engine {
             back.extend(surplus);
         }
         self.give_back(&back).await;
-        for connector in snapshot.connectors() {
-            self.pump(connector.id);
-        }
     }
 
     /// One held delivery tells whether the tool lets us in again.
