@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use crate::redact::Scrubber;
 use crate::secret::Secret;
 use crate::target::Address;
 use crate::time::Timestamp;
@@ -34,6 +35,8 @@ const BORN_EXPIRED: Duration = Duration::from_secs(2);
 const USED_AT_LEAST: Duration = Duration::from_secs(60);
 /// The longest description of an error that is shown.
 const DESCRIPTION_CHARS_MAX: usize = 300;
+/// Stands for an error code that is none.
+const UNUSUAL_CODE: &str = "an unusual code";
 
 /// What a token request is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub struct Exchange {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The form.
     pub body: Secret,
+    /// What in the form proves the grant, such as a code or a refresh token: to be hidden in what comes back.
+    pub proofs: Vec<Secret>,
     /// What it is made with.
     pub grant: Grant,
     /// The scope that was asked for.
@@ -186,6 +191,21 @@ impl TokenError {
         }
     }
 
+    /// The same without secrets: the other side may repeat what it was sent.
+    pub fn scrubbed(self, scrubber: &Scrubber) -> Self {
+        let hide = |text: String| scrubber.scrub_whole(&text);
+        let said = |said: Option<OAuthError>| said.map(|said| said.scrubbed(scrubber));
+        match self {
+            Self::Transient { reason, wait } => Self::Transient { reason: hide(reason), wait },
+            Self::Refused { reason, said: error } => {
+                Self::Refused { reason: hide(reason), said: said(error) }
+            }
+            Self::GrantEnded { reason, said: error } => {
+                Self::GrantEnded { reason: hide(reason), said: said(error) }
+            }
+        }
+    }
+
     /// The error code of the answer, if it had one.
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -202,7 +222,7 @@ impl TokenError {
 pub struct OAuthError {
     /// `error`, such as `invalid_client`.
     pub code: String,
-    /// `error_description`, cut; it may repeat what was sent, so it is scrubbed before it is shown.
+    /// `error_description`; it may repeat what was sent, so that only [`OAuthError::scrubbed`] is shown.
     pub description: String,
 }
 
@@ -215,9 +235,17 @@ impl OAuthError {
         }
         // What is no word in small letters may be something that was sent, and codes are logged.
         let word = code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let code = if word { code } else { "an unusual code" };
-        let shown = description.chars().map(|c| if c.is_control() { ' ' } else { c });
-        Some(Self { code: code.to_owned(), description: shown.take(DESCRIPTION_CHARS_MAX).collect() })
+        let code = if word { code } else { UNUSUAL_CODE };
+        let plain = description.chars().map(|c| if c.is_control() { ' ' } else { c });
+        Some(Self { code: code.to_owned(), description: plain.collect() })
+    }
+
+    /// What may be shown of it, without secrets and cut: in this order, so that none is cut in half and shown.
+    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
+        let same = scrubber.scrub_whole(&self.code) == self.code;
+        let code = if same { self.code.clone() } else { UNUSUAL_CODE.to_owned() };
+        let description = scrubber.scrub_whole(&self.description);
+        Self { code, description: description.chars().take(DESCRIPTION_CHARS_MAX).collect() }
     }
 }
 

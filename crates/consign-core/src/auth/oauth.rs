@@ -34,6 +34,9 @@ const RESERVED: &[&str] = &[
     "refresh_token",
 ];
 
+/// Those of them that prove a grant.
+const PROOFS: &[&str] = &["assertion", "client_assertion", "code", "code_verifier", "refresh_token"];
+
 pub(super) const CLIENT_ID: Field = Field {
     key: "client_id",
     label: "Client ID",
@@ -306,11 +309,13 @@ impl Client {
             };
             part.push(&parameter.name, parameter.value.expose());
         }
+        let proofs = form.iter().filter(|(name, _)| PROOFS.contains(name));
         Exchange {
             to: Address::parse("Access Token URL", &self.to).expect("it was read before"),
             query: query.into_secret(),
             headers,
             body: body.into_secret(),
+            proofs: proofs.map(|(_, value)| Secret::new((*value).to_owned())).collect(),
             grant,
             scope: self.scope.clone(),
             life: Life { stated: self.lifetime, otherwise: life },

@@ -138,6 +138,13 @@ impl<'a> Opened<'a> {
         Scrubber::new(self.fields.secrets.values().chain(tokens).map(Secret::expose))
     }
 
+    /// Finds in an answer of the token address what it was asked with and what it gave, besides the secrets of this
+    /// credential and the tokens before.
+    pub(super) fn scrubber_of_exchange(&self, exchange: &Exchange, tokens: &[Secret]) -> Scrubber {
+        let known = self.fields.secrets.values().chain(&exchange.proofs).chain(tokens);
+        Scrubber::new(known.map(Secret::expose))
+    }
+
     /// The proof of a credential that needs no token, or whose token still serves.
     pub(super) fn step(&self, token: Option<&Token>, now: Timestamp) -> Step {
         self.authorizer.step(token, now)

@@ -159,7 +159,10 @@ impl Engine {
             return Ok(Consented::CodeRefused(what));
         }
         if let Some(error) = back.error {
-            return Ok(of_error(&error));
+            let Ok(opened) = Opened::open(&self.vault, credential) else {
+                return Ok(Consented::CodeRefused("the credential cannot be opened".to_owned()));
+            };
+            return Ok(of_error(&error.scrubbed(&opened.scrubber(None))));
         }
         let Some(code) = back.code else {
             return Ok(Consented::CodeRefused("the answer holds no code".to_owned()));
@@ -212,7 +215,7 @@ impl Engine {
                 let mut tx = self.store.begin().await?;
                 tokens::release(&mut tx, &lease).await?;
                 tx.commit().await?;
-                return Ok(of_refused_code(&opened, error));
+                return Ok(of_refused_code(error));
             }
         };
         let mut stored = opened.seal(&token, row.token.as_ref(), row.generation + 1);
@@ -267,21 +270,16 @@ fn of_error(error: &OAuthError) -> Consented {
     }
 }
 
-fn of_refused_code(opened: &Opened<'_>, error: AskError) -> Consented {
+/// The error comes without secrets from the token request.
+fn of_refused_code(error: AskError) -> Consented {
     use consign_core::token::TokenError;
     match error {
         AskError::Token(
             TokenError::Refused { said: Some(error), .. } | TokenError::GrantEnded { said: Some(error), .. },
-        ) => {
-            let shown = OAuthError {
-                description: opened.scrubber(None).scrub(&error.description).into_owned(),
-                ..error
-            };
-            match of_error(&shown) {
-                Consented::AccessDenied => Consented::CodeRefused(said(&shown)),
-                other => other,
-            }
-        }
+        ) => match of_error(&error) {
+            Consented::AccessDenied => Consented::CodeRefused(said(&error)),
+            other => other,
+        },
         AskError::Token(error) => Consented::CodeRefused(error.reason().to_owned()),
         AskError::Unreached { reason, .. } => Consented::CodeRefused(reason),
         AskError::Refused(refusal) => Consented::CodeRefused(match refusal {

@@ -18,7 +18,7 @@ use consign_core::delivery::{CredentialLesson, Outcome, Refusal, Unreached};
 use consign_core::secret::Secret;
 use consign_core::target::{Origin, RemotePath};
 use consign_core::time::Timestamp;
-use consign_core::token::{Exchange, Grant, OAuthError, Token, TokenError, TokenFacts};
+use consign_core::token::{Exchange, Grant, Token, TokenError, TokenFacts};
 use consign_transport::{Answer, Limits, Probe};
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method};
@@ -33,6 +33,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Of its answer no more than this is read, and less is shown.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const DETAILS_BYTES_MAX: usize = 2 << 10;
+/// Of a granted scope no more than this is shown.
+const SCOPE_CHARS_MAX: usize = 300;
 /// The field whose other choices a test tries when the client was not accepted.
 const PLACEMENT: &str = "authentication_information";
 /// A code that no tool ever gave: what it says of the client is the answer.
@@ -168,7 +170,7 @@ impl Test<'_> {
         };
         self.look_at_token_host(&exchange).await?;
         let asked = self.engine.ask(opened, &exchange, None, None, self.engine.now()).await;
-        let token = self.token(opened, &exchange, asked).await?;
+        let token = self.token(&exchange, asked).await?;
         self.enter(opened, &token)
     }
 
@@ -206,7 +208,7 @@ impl Test<'_> {
                 Ok(None)
             }
             // A tool that takes any code would be no proof either.
-            _ => self.token(opened, &made_up, asked).await.map(|_| None),
+            _ => self.token(&made_up, asked).await.map(|_| None),
         }
     }
 
@@ -227,7 +229,7 @@ impl Test<'_> {
     }
 
     /// Notes the step of a token request; when the client was not accepted, finds out where the tool wants it.
-    async fn token(&mut self, opened: &Opened<'_>, exchange: &Exchange, asked: Asked) -> Result<Token, End> {
+    async fn token(&mut self, exchange: &Exchange, asked: Asked) -> Result<Token, End> {
         if let Some(seconds) =
             asked.seen.as_ref().and_then(|seen| seconds_ahead(seen.date.as_deref(), self.engine.now()))
         {
@@ -263,10 +265,7 @@ impl Test<'_> {
         let message = match &error {
             AskError::Token(error @ (TokenError::Refused { .. } | TokenError::GrantEnded { .. })) => {
                 let entry = self.credential.authorization_type;
-                let scrubber = opened.scrubber(None);
-                scrubber
-                    .scrub(&of_token_error(entry, exchange.grant.kind(), &exchange.scope, error))
-                    .into_owned()
+                of_token_error(entry, exchange.grant.kind(), &exchange.scope, error)
             }
             AskError::Token(TokenError::Transient { reason, .. }) => {
                 format!("The tool gave no token: {reason}.")
@@ -509,9 +508,11 @@ fn token_fact(facts: &TokenFacts, now: Timestamp) -> String {
         parts.push(format!("{} s", consign_core::catalog::with_commas(left)));
     }
     let scope = facts.scope.as_deref().filter(|scope| !scope.is_empty());
-    // Text of a stranger: shown short, and only as text.
-    let scope = scope.and_then(|scope| OAuthError::of("scope", scope));
-    parts.extend(scope.map(|scope| format!("scope {}", scope.description)));
+    // Text of a stranger, free of secrets since it came: shown short, and only as text.
+    let plain = |scope: &str| -> String {
+        scope.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SCOPE_CHARS_MAX).collect()
+    };
+    parts.extend(scope.map(|scope| format!("scope {}", plain(scope))));
     parts.join(", ")
 }
 

@@ -61,6 +61,7 @@ mod rights;
 mod rollback;
 mod starting;
 mod throttling;
+mod token_echoes;
 mod token_endpoint;
 mod token_repairs;
 mod token_replies;

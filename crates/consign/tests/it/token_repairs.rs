@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::page::unescape;
-use crate::harness::{Reply, TestConsign, eventually};
+use crate::harness::{Reply, TestConsign};
 use crate::oauth::{access, client, endpoint, token_url, webhook};
 use crate::peers::{Answer, Tool};
 
@@ -165,7 +165,7 @@ async fn a_changed_way_of_signing_in_is_a_repair() {
 }
 
 /// A credential that a person approves at `endpoint`, which also gives the tokens.
-async fn granted(consign: &TestConsign, tool: &Tool, endpoint: &Tool) -> String {
+pub(crate) async fn granted(consign: &TestConsign, tool: &Tool, endpoint: &Tool) -> String {
     let credential = json!({
         "name": "itsm", "protocol": "https", "url_address": tool.origin(),
         "authorization_type": "oauth2_authorization_code", "client_id": "client",
@@ -179,17 +179,21 @@ async fn granted(consign: &TestConsign, tool: &Tool, endpoint: &Tool) -> String 
 }
 
 /// A person comes back from the tool with a code.
-async fn approve(consign: &TestConsign, credential: &str) -> Reply {
+pub(crate) async fn approve(consign: &TestConsign, credential: &str) -> Reply {
+    come_back(consign, credential, &format!("code={}", consign.canary("code"))).await
+}
+
+/// A person comes back from the tool with whatever it says.
+pub(crate) async fn come_back(consign: &TestConsign, credential: &str, with: &str) -> Reply {
     let page = consign.page(&format!("/credentials/{credential}/authorize")).await.expect(200).text();
     let page = unescape(&page);
     let (_, state) = page.split_once("&state=").expect("a way to the tool");
     let state = state.split(['&', '"']).next().unwrap();
-    let code = consign.canary("code");
-    consign.page(&format!("/oauth/callback/{credential}?code={code}&state={state}")).await
+    consign.page(&format!("/oauth/callback/{credential}?{with}&state={state}")).await
 }
 
 /// An answer with both tokens.
-fn both(consign: &TestConsign, name: &str) -> (String, String, Answer) {
+pub(crate) fn both(consign: &TestConsign, name: &str) -> (String, String, Answer) {
     let refresh = consign.canary(&format!("refresh-{name}"));
     let members = json!({ "expires_in": 600, "refresh_token": refresh });
     let (bearer, answer) = access(consign, name, &members);
@@ -260,48 +264,5 @@ async fn an_approval_goes_past_a_wait_that_the_token_address_asked_for() {
         consign.until(sent.delivery(), "delivered").await;
     }
     assert_eq!(tool.asked().last().unwrap().header("authorization"), second);
-    consign.finish().await;
-}
-
-/// While this lasts the database takes no tokens.
-const REFUSE: &str = "create trigger no_tokens before update on token when new.sealed_access is not null \
-                      begin select raise(abort, 'no tokens today'); end";
-
-/// Lets writes fail for a while once the endpoint was asked so often.
-async fn fail_for_a_while(consign: &TestConsign, endpoint: &Tool, asked: usize) {
-    endpoint.until_asked(asked).await;
-    eventually("a write that failed", async || {
-        let log = String::from_utf8_lossy(&crate::harness::logs::logged()).into_owned();
-        log.contains("new tokens are not on disk yet").then_some(())
-    })
-    .await;
-    consign.database.execute("drop trigger no_tokens").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_that_the_database_does_not_take_are_written_again() {
-    let consign = TestConsign::start().await;
-    let tool = Tool::start().await;
-    let endpoint = endpoint(&consign, access(&consign, "access", &json!({})).1).await;
-    webhook(&consign, "itsm", &tool, &token_url(&endpoint), &json!({})).await;
-    consign.database.execute(REFUSE).await;
-    let sent = consign.event("a", &json!(1)).await;
-    fail_for_a_while(&consign, &endpoint, 1).await;
-    consign.until(sent.delivery(), "delivered").await;
-    assert_eq!((endpoint.count(), tool.count()), (1, 1), "the token was not lost");
-    consign.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_approval_that_the_database_does_not_take_is_written_again() {
-    let consign = TestConsign::start().await;
-    let tool = Tool::start().await;
-    let endpoint = endpoint(&consign, both(&consign, "first").2).await;
-    let credential = granted(&consign, &tool, &endpoint).await;
-    consign.database.execute(REFUSE).await;
-    let (page, ()) = tokio::join!(approve(&consign, &credential), fail_for_a_while(&consign, &endpoint, 1));
-    assert!(page.text().contains("is connected"), "a code is good once: {}", page.text());
-    consign.until(consign.event("a", &json!(1)).await.delivery(), "delivered").await;
-    assert_eq!(endpoint.asked().iter().filter(|asked| asked.target == "/token").count(), 1);
     consign.finish().await;
 }

@@ -191,6 +191,7 @@ fn a_renewal_sends_the_refresh_token_and_no_scope() {
     let Step::Fetch { exchange, .. } = code.step(Some(&token(4000, Some(3600), true)), NOW) else { panic!() };
     assert_eq!(exchange.body.expose(), "grant_type=refresh_token&refresh_token=refresh");
     assert_eq!(exchange.grant, Grant::RefreshToken);
+    assert_eq!(exchange.proofs.iter().map(Secret::expose).collect::<Vec<_>>(), ["refresh"]);
 }
 
 fn ask() -> Ask {
@@ -223,6 +224,10 @@ fn the_browser_is_sent_with_everything_the_tool_needs() {
     );
     assert_eq!(consent.host(), "login.example");
     let exchange = consent.redeem(&Secret::new("the/code".to_owned()), &ask());
+    assert_eq!(
+        exchange.proofs.iter().map(Secret::expose).collect::<Vec<_>>(),
+        ["the/code", ask().verifier.expose()]
+    );
     assert_eq!(
         exchange.body.expose(),
         "grant_type=authorization_code&code=the%2Fcode\
