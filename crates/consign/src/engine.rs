@@ -91,6 +91,8 @@ struct Memory {
     used_keys: HashSet<KeyId>,
     unreached: HashMap<CredentialId, u32>,
     probed: HashMap<CredentialId, Timestamp>,
+    /// When unused grants were last looked for.
+    kept_alive_at: Option<Timestamp>,
 }
 
 impl Engine {

@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Uses are written down this seldom.
 const FLUSH_EVERY_TICKS: u64 = 5;
 /// Grants that nobody uses are looked for this seldom.
-const KEEP_ALIVE_EVERY_TICKS: u64 = 60;
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(60);
 /// A refused credential is tried again after these minutes, then hourly.
 const PROBE_MINUTES: [u64; 3] = [1, 5, 15];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -60,10 +60,19 @@ impl Engine {
         if count.is_multiple_of(FLUSH_EVERY_TICKS) {
             self.flush_uses().await;
         }
-        if count.is_multiple_of(KEEP_ALIVE_EVERY_TICKS) {
+        if self.keep_alive_is_due(now) {
             self.keep_grants_alive(now).await?;
         }
         Ok(())
+    }
+
+    fn keep_alive_is_due(&self, now: Timestamp) -> bool {
+        let mut memory = self.memory();
+        let due = memory.kept_alive_at.is_none_or(|at| now.since(at) >= KEEP_ALIVE_EVERY);
+        if due {
+            memory.kept_alive_at = Some(now);
+        }
+        due
     }
 
     /// Windows give back what their lane can no longer send in time.

@@ -63,6 +63,7 @@ mod starting;
 mod throttling;
 mod token_echoes;
 mod token_endpoint;
+mod token_flights;
 mod token_repairs;
 mod token_replies;
 mod wire;
