@@ -4,24 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Credential, CustomHeader, Rate, URL_PATH, binding, parse_count};
+use super::{Credential, CustomHeader, Rate, URL_PATH};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
-use crate::catalog::{
-    Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, in_sentence, is_mask, mask, unknown_field,
-};
+use crate::catalog::{Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, is_mask, mask, unknown_field};
 use crate::name::Name;
 use crate::secret::Secret;
-use crate::target::{Origin, RemotePath};
+use crate::target::Origin;
 use crate::time::Timestamp;
 
+mod common;
+mod destination;
 mod headers;
 mod rows;
 
 /// Free labels of a credential.
 pub type Labels = BTreeMap<String, String>;
-
-const LABELS_MAX: usize = 16;
-const LABEL_CHARS_MAX: usize = 63;
 
 /// Keys that every HTTPS credential takes.
 const COMMON: &[&str] = &[
@@ -372,76 +369,6 @@ impl Reading<'_> {
         }
     }
 
-    /// Where a connection test asks: a path that needs the sign-in and changes nothing.
-    fn test_path(&mut self, origin: Option<&Origin>) -> Option<String> {
-        let path = self.reader.text("test_path", "Test path").trim().to_owned();
-        if path.is_empty() {
-            return None;
-        }
-        let host = origin.map(|origin| origin.host().to_string()).unwrap_or_default();
-        let parsed = RemotePath::parse(&path).map_err(|fault| {
-            let fault = fault.at_host(&host);
-            Fault::new(fault.code, format!("Test path{}", fault.message.trim_start_matches("Path")))
-        });
-        self.reader.accept("test_path", parsed).map(|path| path.as_str().to_owned())
-    }
-
-    fn ends_on(&mut self) -> Option<String> {
-        let day = self.reader.text("ends_on", "Ends on").trim().to_owned();
-        if day.is_empty() {
-            return None;
-        }
-        if day.len() != 10 || Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z")).is_none() {
-            self.reader
-                .refuse("ends_on", Fault::new("bad_form", "Ends on must be a date such as 2027-02-12"));
-            return None;
-        }
-        let unchanged = self.current.is_some_and(|current| current.ends_on.as_deref() == Some(day.as_str()));
-        if day < self.now.day() && !unchanged {
-            self.reader.refuse("ends_on", Fault::new("past_date", "Ends on must be today or later"));
-        }
-        Some(day)
-    }
-
-    fn labels(&mut self) -> Labels {
-        let sent = match self.reader.take("labels") {
-            Value::Null => Map::new(),
-            Value::Object(labels) => labels,
-            _ => {
-                self.reader.refuse("labels", Fault::new("bad_form", "Label must look like key=value"));
-                Map::new()
-            }
-        };
-        if sent.len() > LABELS_MAX {
-            self.reader.refuse("labels", Fault::new("too_many", "Add 16 labels or fewer"));
-        }
-        let mut labels = Labels::new();
-        for (key, value) in sent {
-            let key_fits = (1..=LABEL_CHARS_MAX).contains(&key.len())
-                && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/-".contains(&b));
-            match value {
-                Value::String(value)
-                    if key_fits
-                        && value.chars().count() <= LABEL_CHARS_MAX
-                        && !value.chars().any(char::is_control) =>
-                {
-                    labels.insert(key, value);
-                }
-                _ => {
-                    self.reader.refuse("labels", Fault::new("bad_form", "Label must look like key=value"));
-                    break;
-                }
-            }
-        }
-        labels
-    }
-
-    fn max_concurrency(&mut self) -> Option<u32> {
-        let value = self.reader.take("max_concurrency");
-        let parsed = parse_count(&value, 1..=64, "Enter a number from 1 to 64");
-        self.reader.accept("max_concurrency", parsed).flatten()
-    }
-
     /// What is left over was never asked for.
     fn unknown(&mut self, entry: Option<&'static AuthorizationType>) {
         let known: Vec<&str> = COMMON
@@ -464,61 +391,6 @@ impl Reading<'_> {
             };
             self.reader.refuse_all(vec![invalid]);
         }
-    }
-
-    /// A changed destination asks for every secret again, in the same request.
-    fn destination(
-        &mut self,
-        entry: &'static AuthorizationType,
-        origin: &Origin,
-        plain: &BTreeMap<String, String>,
-        headers: &[CustomHeader],
-        kept: &[String],
-    ) {
-        let Some(current) = self.current else { return };
-        if current.binding() == binding(origin, entry, plain) {
-            return;
-        }
-        let reason = if current.origin != *origin {
-            "You changed the address, so saved secrets are not sent to the new one".to_owned()
-        } else if current.authorization_type.kind != entry.kind {
-            "You changed the authorization type, so the saved one is not used with it".to_owned()
-        } else {
-            let changed = entry.fields.iter().filter(|field| field.binds);
-            let mut changed = changed.filter(|field| current.plain.get(field.key) != plain.get(field.key));
-            let field = changed.next();
-            let label = field.map(|field| in_sentence(field.label)).unwrap_or_default();
-            match field.map(|field| field.input) {
-                Some(Input::Address) => {
-                    format!("You changed the {label}, so saved secrets are not sent to the new one")
-                }
-                _ => format!("You changed the {label}, so the saved one is not used with it"),
-            }
-        };
-        for key in kept {
-            let (field, what) = name_of_secret(key, entry, plain, headers);
-            let sentence = format!("Enter the {what} again. {reason}");
-            self.reader.refuse(&field, Fault::new("secret_needed_for_new_destination", sentence));
-        }
-    }
-}
-
-/// Where a secret stands in the form that was sent, and what a sentence calls it.
-fn name_of_secret(
-    key: &str,
-    entry: &'static AuthorizationType,
-    plain: &BTreeMap<String, String>,
-    headers: &[CustomHeader],
-) -> (String, String) {
-    if let Some(field) = entry.fields.iter().find(|field| field.key == key) {
-        return (key.to_owned(), in_sentence(field.label));
-    }
-    if let Some((field, name)) = rows::place_of(key, entry, plain) {
-        return (field, format!("value of {name}"));
-    }
-    match headers.iter().position(|header| header.secret_key() == key) {
-        Some(index) => (format!("custom_headers/{index}/value"), format!("value of {}", headers[index].name)),
-        None => ("url_address".to_owned(), "whole address".to_owned()),
     }
 }
 
