@@ -46,7 +46,7 @@ pub async fn find(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpE
     shown(app, &mut db, &line).await
 }
 
-/// The attempts of a delivery, the newest first.
+/// The attempts of a delivery, the oldest first.
 ///
 /// # Errors
 /// Without the right, or when there is no such delivery.

@@ -96,6 +96,8 @@ async fn a_token_address_that_asks_to_wait_is_waited_for_until_a_repair(consign:
         for sent in &sent {
             let delivery = consign.delivery(sent.delivery()).await;
             assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("pending"), &json!(0)));
+            let (due, made) = (delivery["due_at"].as_str(), delivery["created_at"].as_str());
+            assert!(due > made, "{repair}: it says how long it waits: {delivery}");
         }
         assert_eq!(endpoint.count(), asked + 1, "{repair}: asked once, and told to wait");
         assert_eq!(consign.attempts(sent[0].delivery()).await.len(), 1, "{repair}");

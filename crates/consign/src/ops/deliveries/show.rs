@@ -8,6 +8,7 @@ use consign_core::connector::Connector;
 use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason, Outcome};
 use consign_core::id::{ConnectorId, CredentialId};
+use consign_core::time::Timestamp;
 use consign_store::attempts::Attempt;
 use consign_store::deliveries::{Delivery, Line};
 use consign_store::{Db, connectors, tokens};
@@ -110,7 +111,7 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     put("what_happened", json!(what_happened(delivery, shown_state, attempts_max, &hold)));
     put("attempts", json!(delivery.attempts));
     put("attempts_max", json!(attempts_max));
-    put("due_at", json!(delivery.due_at));
+    put("due_at", json!(due_at(delivery, connector)));
     put("last_outcome", json!(delivery.last_outcome));
     let label = delivery.last_outcome.as_deref().map(|class| outcome_label(class, delivery.last_status));
     put("last_outcome_label", json!(label));
@@ -124,6 +125,17 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     put("ended_at", json!(delivery.ended_at));
     put("actions", json!(actions(delivery, connector.is_some())));
     Value::Object(shown)
+}
+
+/// When it is due: not while what it goes through has asked to wait.
+fn due_at(delivery: &Delivery, connector: Option<&Connector>) -> Timestamp {
+    let closed_until = connector.and_then(|connector| connector.closed_until);
+    match delivery.state {
+        DeliveryState::Pending => delivery.due_at.max(closed_until.unwrap_or(delivery.due_at)),
+        DeliveryState::Held | DeliveryState::Delivered | DeliveryState::Failed | DeliveryState::Cancelled => {
+            delivery.due_at
+        }
+    }
 }
 
 /// Why a delivery waits.
