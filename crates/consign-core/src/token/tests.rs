@@ -10,6 +10,7 @@ fn exchange(grant: Grant) -> Exchange {
         query: Secret::new(String::new()),
         headers: Vec::new(),
         body: Secret::new(String::new()),
+        assertion: None,
         grant,
         scope: String::new(),
         life: Life { stated: None, otherwise: Some(Duration::from_secs(300)) },
