@@ -15,11 +15,13 @@ use crate::time::Timestamp;
 use crate::token::Exchange;
 use crate::vault::{Place, Sealed, Vault};
 
-pub use draft::{Change, Draft, Labels, Mode};
+pub use draft::{Change, Draft, KeyPairWish, Labels, Mode, NextPair, PASSPHRASE, takes_long};
+pub use key_pairs::{NoSuchPair, Which};
 pub use limit::{Rate, parse_count};
 pub use status::{NextAction, Refuser, Status, StatusCode};
 
 mod draft;
+pub mod key_pairs;
 mod limit;
 mod status;
 
@@ -242,9 +244,10 @@ fn custom_headers(
 }
 
 impl Draft {
-    /// Seals what was typed and keeps what was kept: the record to store. `id` is that of a new one.
+    /// Seals what was typed and keeps what was kept: the record to store. `id` is that of a new one. A key pair that is
+    /// to be created takes up to seconds.
     pub fn seal(
-        self,
+        mut self,
         vault: &Vault,
         save: &Save<'_>,
         id: CredentialId,
@@ -252,6 +255,11 @@ impl Draft {
     ) -> Credential {
         let id = current.map_or(id, |current| current.id);
         let revision = current.map_or(1, |current| current.revision + 1);
+        if let Some(wish) = self.new_key_pair.take() {
+            let (certificate, key) = wish.create(id, save.now);
+            self.plain.insert(wish.certificate.to_owned(), certificate.pem());
+            self.secrets.insert(wish.key.to_owned(), Change::Replace(key));
+        }
         let binding = binding(&self.origin, self.authorization_type, &self.plain);
         let id_text = id.to_string();
         let mut secrets = BTreeMap::new();

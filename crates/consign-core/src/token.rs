@@ -6,11 +6,16 @@
 
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use form_urlencoded::byte_serialize;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+use crate::assertion::{Assertion, Ids};
 use crate::redact::Scrubber;
 use crate::secret::Secret;
+use crate::sign::{SigningKey, Unusable};
 use crate::target::Address;
 use crate::time::Timestamp;
 
@@ -47,6 +52,8 @@ pub enum Grant {
     AuthorizationCode,
     /// RFC 6749 section 6.
     RefreshToken,
+    /// RFC 7522 section 2.1.
+    Saml2Bearer,
 }
 
 impl Grant {
@@ -56,6 +63,7 @@ impl Grant {
             Self::ClientCredentials => "client_credentials",
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
+            Self::Saml2Bearer => "urn:ietf:params:oauth:grant-type:saml2-bearer",
         }
     }
 }
@@ -78,10 +86,12 @@ pub struct Exchange {
     pub query: Secret,
     /// How the client proves itself, when that is a header; marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The form.
+    /// The form; the whole of it is [`Exchange::form`].
     pub body: Secret,
     /// What in the form proves the grant, such as a code or a refresh token: to be hidden in what comes back.
     pub proofs: Vec<Secret>,
+    /// What is signed anew for each request and goes into the form.
+    pub assertion: Option<ToSign>,
     /// What it is made with.
     pub grant: Grant,
     /// The scope that was asked for.
@@ -206,6 +216,16 @@ impl TokenError {
         }
     }
 
+    /// What the answer says in its own words; may be empty.
+    pub fn description(&self) -> &str {
+        match self {
+            Self::Transient { .. } => "",
+            Self::Refused { said, .. } | Self::GrantEnded { said, .. } => {
+                said.as_ref().map_or("", |said| said.description.as_str())
+            }
+        }
+    }
+
     /// The error code of the answer, if it had one.
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -249,7 +269,52 @@ impl OAuthError {
     }
 }
 
+/// An assertion that is not signed yet, and how it travels.
+#[derive(Debug)]
+pub struct ToSign {
+    /// What it says.
+    pub assertion: Assertion,
+    /// The private key, as it is stored.
+    pub key: Secret,
+    /// Base64 as RFC 7522 section 2.1 asks for it, or the one with `+`, `/` and padding.
+    pub url_safe: bool,
+}
+
+impl ToSign {
+    /// The assertion for one request, encoded: its signature takes about a millisecond.
+    fn signed(&self, now: Timestamp) -> Result<Secret, Unusable> {
+        let key = SigningKey::stored(&self.key)?;
+        let xml = Secret::new(self.assertion.signed(&Ids::random(), now, &key)?);
+        let xml = xml.expose().as_bytes();
+        Ok(Secret::new(if self.url_safe {
+            BASE64_URL_SAFE_NO_PAD.encode(xml)
+        } else {
+            BASE64_STANDARD.encode(xml)
+        }))
+    }
+}
+
 impl Exchange {
+    /// The form of one request, and the assertion that was signed for it. With one it is another form each time,
+    /// and must not be sent twice.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn form(&self, now: Timestamp) -> Result<(Secret, Option<Secret>), Unusable> {
+        let body = self.body.expose();
+        let Some(to_sign) = &self.assertion else { return Ok((Secret::new(body.to_owned()), None)) };
+        let signed = to_sign.signed(now)?;
+        // Behind `grant_type`, in front of the client and the rows.
+        let (grant, rest) = body.split_at(body.find('&').unwrap_or(body.len()));
+        let encoded = byte_serialize(signed.expose().as_bytes());
+        let mut form = Zeroizing::new(String::with_capacity(body.len() + signed.expose().len() * 5 / 4 + 16));
+        form.push_str(grant);
+        form.push_str("&assertion=");
+        encoded.for_each(|part| form.push_str(part));
+        form.push_str(rest);
+        Ok((Secret::new(std::mem::take(&mut *form)), Some(signed)))
+    }
+
     /// What an answer means. `before` is the token that this one follows, `seen` the life that this address gave
     /// last.
     ///
@@ -319,7 +384,7 @@ impl Exchange {
             None => return Err(refused("the token answer has no token type".to_owned())),
         }
         let refresh = match body.get("refresh_token") {
-            _ if self.grant == Grant::ClientCredentials => None,
+            _ if matches!(self.grant, Grant::ClientCredentials | Grant::Saml2Bearer) => None,
             None | Some(Value::Null) => before.and_then(|before| before.refresh),
             Some(Value::String(text)) if text.is_empty() => {
                 let reason = "the tool answered with an empty refresh token".to_owned();

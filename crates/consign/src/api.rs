@@ -26,6 +26,7 @@ mod api_keys;
 mod audit;
 mod body;
 mod call;
+mod certificates;
 mod credentials;
 mod deliveries;
 mod description;
@@ -90,6 +91,12 @@ routes! {
     GET "/credentials/{id}/authorizations" CredentialsRead [] => credentials::authorization;
     POST "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::authorize;
     DELETE "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::forget_tokens;
+    GET "/credentials/{id}/certificate" CredentialsRead ["which"] => certificates::find;
+    POST "/credentials/{id}/certificate" CredentialsWrite [] => certificates::create_next;
+    POST "/credentials/{id}/certificate/next" CredentialsWrite [] => certificates::use_next;
+    DELETE "/credentials/{id}/certificate/next" CredentialsWrite [] => certificates::drop_next;
+    POST "/credentials/{id}/certificate/previous" CredentialsWrite [] => certificates::use_previous;
+    GET "/credentials/{id}/assertion-preview" CredentialsRead [] => certificates::preview;
     GET "/authorization-types" CredentialsRead [] => credentials::types;
     GET "/presets" CredentialsRead [] => credentials::presets;
 

@@ -17,6 +17,7 @@ use render::Views;
 use visit::Visit;
 
 mod api_keys;
+mod certificates;
 mod conflict;
 mod connection_test;
 mod consent;
@@ -54,6 +55,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(session::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
+        .merge(certificates::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())

@@ -53,6 +53,8 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
                 query: false,
                 rows_max: 20,
                 value_chars_max: 2_048,
+                names: Names::Parameter,
+                bytes_max: oauth::PARAMETER_BYTES_MAX,
                 reserved: RESERVED,
                 reserved_while_filled: &[],
             }),

@@ -21,8 +21,11 @@ const PLACEMENTS: &[Choice] = &[
     Choice { kind: "header_raw", label: "Header, not encoded" },
 ];
 
+/// Twenty rows of the longest values take less.
+pub(super) const PARAMETER_BYTES_MAX: usize = 256 << 10;
+
 /// Parameters of a token request that Consign sets itself.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "grant_type",
     "assertion",
     "client_assertion",
@@ -97,6 +100,8 @@ pub(super) const TOKEN_REQUESTS: Field = Field {
         query: true,
         rows_max: 20,
         value_chars_max: 2_048,
+        names: Names::Parameter,
+        bytes_max: PARAMETER_BYTES_MAX,
         reserved: RESERVED,
         reserved_while_filled: &["client_id", "scope"],
     }),
@@ -235,7 +240,7 @@ fn special(text: &str) -> String {
 /// A client at a token address.
 pub(super) struct Client {
     id: String,
-    secret: Secret,
+    secret: Option<Secret>,
     to: String,
     placement: Placement,
     parameters: Vec<Parameter>,
@@ -249,23 +254,35 @@ enum Placement {
     Header,
     HeaderRaw,
     Body,
+    None,
 }
 
 impl Client {
     pub(super) fn parse(fields: &Fields) -> Result<Self, Absent> {
+        Self::at(fields, "access_token_url")
+    }
+
+    /// A client whose token address is in this field.
+    pub(super) fn at(fields: &Fields, address: &'static str) -> Result<Self, Absent> {
         let placement = match fields.text("authentication_information") {
             "header" => Placement::Header,
             "header_raw" => Placement::HeaderRaw,
             "body" => Placement::Body,
+            "none" => Placement::None,
             _ => return Err(Absent("authentication_information")),
         };
-        let secret = fields.secret("client_secret").ok_or(Absent("client_secret"))?;
-        Address::parse("Access Token URL", fields.text("access_token_url"))
-            .map_err(|_| Absent("access_token_url"))?;
+        let secret = match placement {
+            Placement::None => None,
+            Placement::Header | Placement::HeaderRaw | Placement::Body => {
+                let secret = fields.secret("client_secret").ok_or(Absent("client_secret"))?;
+                Some(Secret::new(secret.expose().to_owned()))
+            }
+        };
+        Address::parse("Access Token URL", fields.text(address)).map_err(|_| Absent(address))?;
         Ok(Self {
             id: fields.text("client_id").to_owned(),
-            secret: Secret::new(secret.expose().to_owned()),
-            to: fields.text("access_token_url").to_owned(),
+            secret,
+            to: fields.text(address).to_owned(),
             placement,
             parameters: fields.parameters("oauth_token_requests")?,
             lifetime: fields.text("token_lifetime_seconds").parse().ok().map(Duration::from_secs),
@@ -283,23 +300,20 @@ impl Client {
         body.push("grant_type", grant.kind());
         form.iter().for_each(|(name, value)| body.push(name, value));
         let mut headers = Vec::new();
+        let secret = self.secret.as_ref().map_or("", Secret::expose);
         match self.placement {
             Placement::Header => {
-                let pair = Zeroizing::new(format!(
-                    "{}:{}",
-                    *form_encoded(&self.id),
-                    *form_encoded(self.secret.expose())
-                ));
-                headers.push((AUTHORIZATION, basic(&pair)));
+                let (id, secret) = (form_encoded(&self.id), form_encoded(secret));
+                headers.push((AUTHORIZATION, basic(&Zeroizing::new(format!("{}:{}", *id, *secret)))));
             }
             Placement::HeaderRaw => {
-                let pair = Zeroizing::new(format!("{}:{}", self.id, self.secret.expose()));
-                headers.push((AUTHORIZATION, basic(&pair)));
+                headers.push((AUTHORIZATION, basic(&Zeroizing::new(format!("{}:{secret}", self.id)))));
             }
             Placement::Body => {
                 body.push("client_id", &self.id);
-                body.push("client_secret", self.secret.expose());
+                body.push("client_secret", secret);
             }
+            Placement::None => {}
         }
         let mut query = Pairs::default();
         for parameter in &self.parameters {
@@ -316,6 +330,7 @@ impl Client {
             headers,
             body: body.into_secret(),
             proofs: proofs.map(|(_, value)| Secret::new((*value).to_owned())).collect(),
+            assertion: None,
             grant,
             scope: self.scope.clone(),
             life: Life { stated: self.lifetime, otherwise: life },

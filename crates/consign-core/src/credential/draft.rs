@@ -15,7 +15,10 @@ use crate::time::Timestamp;
 mod common;
 mod destination;
 mod headers;
+mod key_pair;
 mod rows;
+
+pub use key_pair::{KeyPairWish, NextPair, PASSPHRASE};
 
 /// Free labels of a credential.
 pub type Labels = BTreeMap<String, String>;
@@ -93,6 +96,8 @@ pub struct Draft {
     pub custom_headers: Vec<CustomHeader>,
     /// What becomes of each secret.
     pub secrets: BTreeMap<String, Change>,
+    /// A key pair to be created with the save.
+    pub new_key_pair: Option<KeyPairWish>,
     /// Where a test asks.
     pub test_path: Option<String>,
     /// The end date.
@@ -105,6 +110,11 @@ pub struct Draft {
     pub max_per_second: Option<Rate>,
 }
 
+/// Whether reading this, or saving it, takes a processor long: it holds a private key, or asks for one.
+pub fn takes_long(sent: &Map<String, Value>) -> bool {
+    key_pair::is_asked(sent)
+}
+
 impl Draft {
     /// Reads a credential. `sent` is the body of a request, or a form turned into one.
     ///
@@ -112,7 +122,7 @@ impl Draft {
     /// Every value that was not accepted, with its sentence.
     pub fn parse(sent: Map<String, Value>, mode: Mode<'_>, now: Timestamp) -> Result<Self, Vec<Invalid>> {
         let reader = Reader::new(complete(sent, mode));
-        let mut reading = Reading { reader, current: mode.current(), now };
+        let mut reading = Reading { reader, current: mode.current(), now, new_key_pair: None };
         let draft = reading.read();
         let invalid = reading.reader.into_invalid();
         match draft {
@@ -180,6 +190,7 @@ struct Reading<'a> {
     reader: Reader,
     current: Option<&'a Credential>,
     now: Timestamp,
+    new_key_pair: Option<KeyPairWish>,
 }
 
 impl Reading<'_> {
@@ -219,6 +230,7 @@ impl Reading<'_> {
             .map(|(key, _)| key.clone())
             .collect();
         self.destination(authorization_type, &origin, &typed.plain, &custom_headers, &kept);
+        self.keep_other_key_pairs(authorization_type, &origin, &mut typed, &mut secrets);
         for (key, secret) in std::mem::take(&mut typed.secrets) {
             secrets.insert(key, Change::Replace(secret));
         }
@@ -229,6 +241,7 @@ impl Reading<'_> {
             plain: typed.plain,
             custom_headers,
             secrets,
+            new_key_pair: self.new_key_pair,
             test_path,
             ends_on,
             labels,
@@ -314,10 +327,23 @@ impl Reading<'_> {
                 self.rows(entry, field, rows, typed, secrets);
                 continue;
             }
+            if let Input::Certificate(key) = field.input {
+                self.key_pair(entry, (field, key), typed, secrets);
+                continue;
+            }
+            // It was read with its certificate.
+            if field.input == Input::PrivateKey {
+                continue;
+            }
+            // What the choice before it does not ask for is not there, whatever was sent.
+            if !field.is_asked(typed) {
+                self.reader.take(field.key);
+                continue;
+            }
             if !field.is_secret() {
                 let absent = !self.reader.has(field.key);
                 let text = self.plain_text(field.key, field.label);
-                let text = if absent { field.prefill.to_owned() } else { text };
+                let text = if absent { field.default_text().to_owned() } else { text };
                 self.reader.accept(field.key, field.judge(&text));
                 typed.plain.insert(field.key.to_owned(), text);
                 continue;
@@ -341,10 +367,11 @@ impl Reading<'_> {
         }
     }
 
-    /// A plain field: a text, or a number as a program writes it.
+    /// A plain field: a text, or a number or switch as a program writes it.
     fn plain_text(&mut self, key: &str, label: &str) -> String {
         match self.reader.take(key) {
             Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => if flag { "on" } else { "off" }.to_owned(),
             value => self.reader.text_of(value, key, label),
         }
     }
@@ -375,10 +402,20 @@ impl Reading<'_> {
             .iter()
             .copied()
             .chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key))
+            .chain(
+                entry
+                    .filter(|entry| key_pair::has_one(entry))
+                    .iter()
+                    .flat_map(|_| key_pair::KEYS.iter().copied()),
+            )
             .collect();
         let with_token = entry.is_some_and(|entry| entry.tokens != Tokens::None);
-        let read_only =
-            |key: &str| READ_ONLY.contains(&key) || with_token && READ_ONLY_OF_TOKENS.contains(&key);
+        let with_key = entry.is_some_and(key_pair::has_one);
+        let read_only = |key: &str| {
+            READ_ONLY.contains(&key)
+                || with_token && READ_ONLY_OF_TOKENS.contains(&key)
+                || with_key && key_pair::READ_ONLY.contains(&key)
+        };
         let left: Vec<String> = self.reader.left().filter(|key| !read_only(key)).map(str::to_owned).collect();
         for key in left {
             let owner = AUTHORIZATION_TYPES.iter().find(|e| e.fields.iter().any(|field| field.key == key));

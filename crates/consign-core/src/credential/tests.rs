@@ -9,7 +9,10 @@ use crate::vault::{KeyRing, OpenError};
 mod clients;
 mod moves;
 
-static VAULT: LazyLock<Vault> = LazyLock::new(|| Vault::new(&KeyRing::generate(), "installation"));
+pub(super) static VAULT: LazyLock<Vault> = LazyLock::new(|| Vault::new(&KeyRing::generate(), "installation"));
+
+pub(super) const CERTIFICATE: &str = include_str!("../sign/tests/rsa.certificate.pem");
+pub(super) const PRIVATE_KEY: &str = include_str!("../sign/tests/rsa.pkcs8.pem");
 
 const MOVED: &str = "secret_needed_for_new_destination";
 
@@ -51,6 +54,12 @@ pub(super) fn typed(kind: &str) -> Value {
             "access_token_url": "https://login.example/token",
             "authorization_parameters": [{ "name": "prompt", "value": "consent" }],
         }),
+        "oauth2_saml_bearer" => json!({
+            "certificate": CERTIFICATE, "private_key": PRIVATE_KEY, "name_id": "ana.silva",
+            "recipient": "https://login.example/token", "issuer": "https://consign.example", "audience": "tool",
+            "saml_attributes": [{ "name": "api key", "value": "a & b" }],
+            "authentication_information": "header", "client_id": "client", "client_secret": "client secret 1",
+        }),
         _ => json!({ "url_address": "https://acme.example/services/T0?k=1" }),
     };
     with(&common, &own)
@@ -91,7 +100,7 @@ pub(super) fn shown(credential: &Credential) -> Value {
     for field in credential.authorization_type.fields {
         let text = credential.plain.get(field.key);
         value[field.key] = match field.input {
-            Input::Secret => saved(field.key),
+            Input::Secret | Input::PrivateKey => saved(field.key),
             Input::Rows(_) => {
                 let rows = stored_rows(text.map_or("", String::as_str)).unwrap();
                 let shown = rows.iter().enumerate().map(|(index, row)| {
@@ -103,7 +112,9 @@ pub(super) fn shown(credential: &Credential) -> Value {
                 });
                 shown.collect()
             }
-            Input::Text | Input::Address | Input::Choice(_) => json!(text),
+            Input::Text | Input::Address | Input::Choice(_) | Input::Suggested(_) | Input::Certificate(_) => {
+                json!(text)
+            }
         };
     }
     if credential.authorization_type.address_is_secret {
@@ -147,7 +158,7 @@ fn what_was_read_can_be_sent_back_and_keeps_every_secret() {
     }
 }
 
-fn open(credential: &Credential, key: &str) -> Result<Secret, OpenError> {
+pub(super) fn open(credential: &Credential, key: &str) -> Result<Secret, OpenError> {
     let (id, binding) = (credential.id.to_string(), credential.binding());
     let secret = &credential.secrets[key];
     VAULT.open(&Credential::place(&id, key, secret.generation, &binding), &secret.sealed)

@@ -11,6 +11,7 @@ fn exchange(grant: Grant) -> Exchange {
         headers: Vec::new(),
         body: Secret::new(String::new()),
         proofs: Vec::new(),
+        assertion: None,
         grant,
         scope: String::new(),
         life: Life { stated: None, otherwise: Some(Duration::from_secs(300)) },

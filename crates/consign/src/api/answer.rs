@@ -79,7 +79,7 @@ impl Answer {
         let mut response = Response::new(if empty { Body::empty() } else { Body::from(self.body) });
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        if !empty {
+        if !empty && !self.headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

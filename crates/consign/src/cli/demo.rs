@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::Tokens;
+use consign_core::credential::key_pairs;
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
 use consign_core::time::in_words;
@@ -25,8 +26,10 @@ use crate::App;
 use crate::config::Config;
 use crate::ops::{self, Actor, Sent};
 
+use assertions::Verifier;
 use authorization_server::AuthorizationServer;
 
+mod assertions;
 mod authorization_server;
 mod https;
 mod tool;
@@ -51,7 +54,8 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
     output.line(&format!("consign {version} · demo · loopback only · throw-away data, removed at the end"));
     let folder = Folder::create()?;
     let identity = https::Identity::create()?;
-    let tokens = AuthorizationServer::start(listen(Some(AUTHORIZATION_PORT)).await?, &identity)?;
+    let verifier = Verifier::find(folder.0.clone());
+    let tokens = AuthorizationServer::start(listen(Some(AUTHORIZATION_PORT)).await?, &identity, verifier)?;
     let tool = tool::start(listen(Some(TOOL_PORT)).await?, &identity, &tokens)?;
     output.done(&format!(
         "Stand-in tool         {}    (own certificate, trusted by this demo only)",
@@ -94,7 +98,8 @@ async fn show(
 ) -> anyhow::Result<usize> {
     let actor = Actor::system(app.now());
     let mut waiting = None;
-    for entry in AUTHORIZATION_TYPES {
+    let types = shown_types(output, tokens);
+    for entry in &types {
         let lock = tool
             .lock(entry.kind)
             .with_context(|| format!("the stand-in tool has no door for {}", entry.kind))?;
@@ -103,6 +108,9 @@ async fn show(
         let created = ops::credentials::create(app, &actor, credential).await.map_err(explain)?;
         let webhook = object(lock.webhook(&name, &created["id"], entry.kind));
         ops::webhooks::create(app, &actor, webhook).await.map_err(explain)?;
+        if let Some(certificate) = created["certificate"].as_str() {
+            tokens.trust(certificate);
+        }
         if let Some(redirect_url) = created["redirect_url"].as_str() {
             tokens.register(redirect_url);
             waiting = created["id"].as_str().map(|id| format!("/credentials/{id}/authorize"));
@@ -121,7 +129,7 @@ async fn show(
         output,
     };
     let (alone, approved): (Vec<_>, Vec<_>) =
-        AUTHORIZATION_TYPES.iter().copied().partition(|entry| entry.tokens != Tokens::Granted);
+        types.into_iter().partition(|entry| entry.tokens != Tokens::Granted);
     send(&client, &alone).await?;
     output.line("");
     output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER         REFERENCE");
@@ -153,6 +161,23 @@ async fn show(
     ));
     output.line("Ctrl-C ends the demo and deletes its data.");
     Ok(shown)
+}
+
+/// The types that can be shown here: assertions only where a program of somebody else can judge their signatures.
+fn shown_types(output: &Output, tokens: &AuthorizationServer) -> Vec<&'static AuthorizationType> {
+    let (signed, others): (Vec<&AuthorizationType>, Vec<&AuthorizationType>) =
+        AUTHORIZATION_TYPES.iter().copied().partition(|entry| key_pairs::fields(entry).is_some());
+    if tokens.judges_assertions() {
+        return AUTHORIZATION_TYPES.to_vec();
+    }
+    for entry in signed {
+        output.warn(&format!(
+            "“{}” is left out: no xmlsec1 here to judge its signatures. {}",
+            entry.label,
+            assertions::ADVICE
+        ));
+    }
+    others
 }
 
 /// Sends events for these types, in turns.

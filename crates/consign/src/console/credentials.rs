@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::auth::{self, AUTHORIZATION_TYPES};
-use consign_core::catalog::Invalid;
+use consign_core::catalog::{Invalid, PUBLIC_URL};
 use consign_core::credential::{Draft, Mode, StatusCode as CredentialStatus};
 use consign_core::id::CredentialId;
 use consign_core::preset::{self, Filling};
@@ -26,7 +26,9 @@ use super::visit::{Message, Signed, is_own_path};
 use crate::ops::{OpError, credential_tests, credentials};
 
 use deletion::{confirm, delete};
-use testing::{edit_test, last_test, new_test, test_saved};
+use testing::{edit_test, last_test, new_test};
+
+pub(super) use testing::test_saved;
 
 mod deletion;
 mod testing;
@@ -114,12 +116,28 @@ fn reserved(visit: &Signed) -> CredentialId {
     visit.form.text("reserved").parse().unwrap_or_else(|_| CredentialId::new(visit.app().now()))
 }
 
+/// Puts the address of this server where a field begins with it.
+fn at_server(mut fields: Value, public_url: &str) -> Value {
+    for field in fields["of_type"].as_array_mut().into_iter().flatten() {
+        if field["prefill"] == PUBLIC_URL {
+            field["prefill"] = json!(public_url);
+        }
+    }
+    fields
+}
+
+/// The certificate of a credential without its BEGIN and END lines, as some tools want it.
+fn base64_of(current: &Value) -> String {
+    let lines = current["certificate"].as_str().unwrap_or_default().lines();
+    lines.filter(|line| !line.starts_with("-----")).collect()
+}
+
 async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
     let id = page.reserved.unwrap_or_else(|| reserved(visit));
     let public_url = visit.app().public_url();
     let context = json!({
         "errors": errors(page.invalid),
-        "fields": page.form.fields(page.kept, None, page.invalid, "/credentials/new/fields"),
+        "fields": at_server(page.form.fields(page.kept, None, page.invalid, "/credentials/new/fields"), &public_url),
         "draft": page.kept.draft(),
         "reserved": id,
         "redirect_url": credentials::redirect_url(&public_url, id),
@@ -229,7 +247,7 @@ fn authorize_page(id: &str) -> String {
 }
 
 /// The page of a credential that was just saved.
-fn saved_page(visit: &Signed, id: &str) -> String {
+pub(super) fn saved_page(visit: &Signed, id: &str) -> String {
     if visit.actor.rights.allow(Right::CredentialsTest) {
         format!("{LIST}/{id}?testing=1")
     } else {
@@ -292,7 +310,11 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
     let id: CredentialId = id.parse().unwrap_or_else(|_| CredentialId::new(visit.app().now()));
     let context = json!({
         "errors": errors(page.invalid),
-        "fields": page.form.fields(page.kept, Some(current), page.invalid, &format!("{LIST}/{id}/fields")),
+        "fields": at_server(
+            page.form.fields(page.kept, Some(current), page.invalid, &format!("{LIST}/{id}/fields")),
+            &public_url,
+        ),
+        "certificate_base64": base64_of(current),
         "draft": page.kept.draft(),
         "redirect_url": credentials::redirect_url(&public_url, id),
         "public_url": public_url,

@@ -19,6 +19,7 @@ pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
 mod kept;
+mod key_pair;
 mod rows;
 mod start;
 mod webhook;

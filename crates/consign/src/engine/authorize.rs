@@ -70,6 +70,12 @@ impl<'a> Opened<'a> {
         &*self.authorizer
     }
 
+    /// A secret, sealed for another field of the same credential.
+    pub(super) fn reseal(&self, from: &str, to: &str, generation: i64) -> Option<Sealed> {
+        let place = Credential::place(&self.id, to, generation, &self.binding);
+        Some(self.vault.seal(&place, self.fields.secret(from)?))
+    }
+
     /// Whether it needs a token.
     pub(super) fn uses_tokens(&self) -> bool {
         self.credential.authorization_type.tokens != Tokens::None

@@ -72,6 +72,15 @@ impl Engine {
                 return Asked { result, seen: None, timing: Timing::default() };
             }
         };
+        // A signature takes about a millisecond of a processor, which other work must not wait for.
+        let form = match exchange.assertion {
+            Some(_) => tokio::task::block_in_place(|| exchange.form(now)),
+            None => exchange.form(now),
+        };
+        let Ok((form, assertion)) = form else {
+            let result = Err(AskError::Refused(Refusal::CredentialLocked));
+            return Asked { result, seen: None, timing: Timing::default() };
+        };
         let headers = [
             (ACCEPT, "application/json"),
             (CONTENT_TYPE, "application/x-www-form-urlencoded"),
@@ -82,7 +91,7 @@ impl Engine {
             path: RemotePath::root(),
             headers: headers.map(|(name, value)| (name, HeaderValue::from_static(value))).into(),
         };
-        let body = Bytes::copy_from_slice(exchange.body.expose().as_bytes());
+        let body = Bytes::copy_from_slice(form.expose().as_bytes());
         let limits = Limits {
             timeout: TIMEOUT,
             head_timeout: Some(HEAD_TIMEOUT),
@@ -101,6 +110,7 @@ impl Engine {
         let mut tokens = before.as_ref().map(copied).unwrap_or_default();
         let result = read(exchange, sent, before, life_seen, self.now());
         tokens.extend(result.iter().flat_map(copied));
+        tokens.extend(assertion);
         let result = scrubbed(result, &opened.scrubber_of_exchange(exchange, &tokens));
         let outcome = match &result {
             Ok(_) => "ok",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consign_core::connection_test::{StepCode, StepState, TestResult};
 use consign_core::connector::HeldBy;
-use consign_core::credential::{Credential, Draft, Mode, Save, Status, StatusCode};
+use consign_core::credential::{Credential, Draft, Mode, Save, Status, StatusCode, takes_long};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{CredentialId, TestId};
 use consign_core::rights::Right;
@@ -15,8 +15,8 @@ use consign_store::credential_tests::{self as kept, FinishedTest};
 use consign_store::{connectors, credentials, installation, tokens};
 use serde_json::{Value, json};
 
-use super::credentials::{by_reference, judge_destinations, object, row};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit, require_as_saved};
+use super::credentials::{at_length, by_reference, judge_destinations, object, row};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, invalid, require_as_saved};
 use crate::App;
 
 /// So many tests of one credential, or of new values by one caller, in this time.
@@ -65,7 +65,10 @@ pub async fn start(
     let (credential, saved) = match values {
         None => (stored, true),
         Some(sent) => {
-            let draft = Draft::parse(sent, Mode::Patch(&stored), now).map_err(OpError::Invalid)?;
+            let long = takes_long(&sent);
+            let parsed = at_length(long, || Draft::parse(sent, Mode::Patch(&stored), now));
+            let draft = parsed.map_err(OpError::Invalid)?;
+            require_known_key(&draft)?;
             judge_destinations(app, &draft, Some(&stored)).await?;
             let save = Save { now, by: actor.name() };
             (draft.seal(&app.vault, &save, stored.id, Some(&stored)), false)
@@ -82,7 +85,9 @@ pub async fn start(
 pub async fn of_values(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
-    let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
+    let long = takes_long(&sent);
+    let draft = at_length(long, || Draft::parse(sent, Mode::Create, now)).map_err(OpError::Invalid)?;
+    require_known_key(&draft)?;
     judge_destinations(app, &draft, None).await?;
     app.tests.take(actor.caller(), now)?;
     let save = Save { now, by: actor.name() };
@@ -94,6 +99,17 @@ pub async fn of_values(app: &App, actor: &Actor, sent: Sent) -> Result<Value, Op
     audit_entry(app, &mut tx, actor, "Tested values of a credential", of, changes).await?;
     commit(app, tx).await?;
     Ok(show(None, app.now(), actor.name(), &json!(result)))
+}
+
+/// No tool knows a key pair that is not there yet.
+fn require_known_key(draft: &Draft) -> Result<(), OpError> {
+    match &draft.new_key_pair {
+        None => Ok(()),
+        Some(wish) => {
+            let sentence = "Save first: the key pair is made then, and the tool needs its certificate";
+            Err(invalid(wish.certificate, "not_made_yet", sentence))
+        }
+    }
 }
 
 /// The last tests of a credential, newest first.

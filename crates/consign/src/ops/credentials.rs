@@ -2,7 +2,7 @@
 
 use consign_core::audit::Table;
 use consign_core::catalog::{Input, Tokens};
-use consign_core::credential::{Change, Credential, Draft, Mode, Save};
+use consign_core::credential::{Change, Credential, Draft, Mode, Save, takes_long};
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
 use consign_core::rights::Right;
@@ -24,6 +24,7 @@ pub use show::{catalogue, redirect_url};
 
 pub(in crate::ops) use show::{refused_by, token as shown_token};
 
+pub mod certificates;
 mod show;
 
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
@@ -84,10 +85,12 @@ pub const ID_TAKEN: &str = "id_taken";
 pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
-    let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
+    let long = takes_long(&sent);
+    let draft = at_length(long, || Draft::parse(sent, Mode::Create, now)).map_err(OpError::Invalid)?;
     judge_destinations(app, &draft, None).await?;
     let name = draft.name.clone();
-    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, id, None);
+    let save = Save { now, by: actor.name() };
+    let credential = at_length(long, || draft.seal(&app.vault, &save, id, None));
     let beside = Beside { used_by: 0, token: None, public_url: &app.public_url(), now };
     let value = show(&credential, &beside);
     let mut tx = app.store.begin().await?;
@@ -185,14 +188,17 @@ async fn save(
         Rest::Dropped => Mode::Replace(&seen),
         Rest::Kept => Mode::Patch(&seen),
     };
-    let draft = Draft::parse(sent, mode, now).map_err(OpError::Invalid)?;
+    let long = takes_long(&sent);
+    let draft = at_length(long, || Draft::parse(sent, mode, now)).map_err(OpError::Invalid)?;
     judge_destinations(app, &draft, Some(&seen)).await?;
-    let secrets_replaced = draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
+    let secrets_replaced = draft.new_key_pair.is_some()
+        || draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
     // What is sent whole, every secret included, keeps nothing of the row that is there.
+    let save = Save { now, by: actor.name() };
     let whole = matches!(rest, Rest::Dropped)
         && draft.secrets.values().all(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
-    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, seen.id, Some(&seen));
+    let credential = at_length(long, || draft.seal(&app.vault, &save, seen.id, Some(&seen)));
 
     let mut tx = app.store.begin().await?;
     if !whole {
@@ -219,6 +225,11 @@ async fn save(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// Reading a private key and creating one take up to seconds: other work goes on meanwhile.
+pub(super) fn at_length<T>(long: bool, work: impl FnOnce() -> T) -> T {
+    if long { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// What a save means for the tokens: a new destination takes all of them, a new secret the access token, and so does

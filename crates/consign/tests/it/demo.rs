@@ -17,8 +17,9 @@ async fn the_demo_delivers_with_every_authorization_type_and_leaves_nothing() {
         "Basic",
         "Bearer token",
         "OAuth 2.0 - Client credentials",
+        "OAuth 2.0 – SAML",
         "No Auth (None)",
-        "All 12 events arrived",
+        "All 15 events arrived",
     ] {
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(said.contains(words), "{words}\n{said}");
@@ -72,4 +73,15 @@ async fn the_demo_says_that_its_link_comes_first_and_the_link_leads_on() {
     let again = client.send("POST", &link, &headers, "").await.expect(404).text();
     assert!(again.contains("This link does not work any more"), "{again}");
     replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_verifier_the_demo_says_what_it_leaves_out() {
+    let folder = Folder::new("demo");
+    let ran = Cli::new(folder.path(), &["demo", "--once"]).env("PATH", "/nowhere").run().await.expect(0);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    for words in ["“OAuth 2.0 – SAML” is left out", "apt-get install xmlsec1", "All 12 events arrived"]
+    {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
 }

@@ -35,6 +35,7 @@ macro_rules! on_both_databases {
 mod addresses;
 mod api;
 mod approvals;
+mod assertions;
 mod authorization_server;
 mod browser;
 mod cli;
@@ -59,6 +60,7 @@ mod repairs;
 mod replicas;
 mod rights;
 mod rollback;
+mod saml;
 mod starting;
 mod throttling;
 mod token_echoes;

@@ -69,7 +69,7 @@ fn types_are_chosen_from_the_list() {
     };
     let missing = ("authorization_type".to_owned(), "missing", "Select an authorization type".to_owned());
     assert_eq!(chosen(Value::Null), [missing]);
-    let sentence = "“Basic” is not an authorization type. Choose one of basic, bearer, oauth2_client_credentials, oauth2_authorization_code, none".to_owned();
+    let sentence = "“Basic” is not an authorization type. Choose one of basic, bearer, oauth2_client_credentials, oauth2_authorization_code, oauth2_saml_bearer, none".to_owned();
     assert_eq!(chosen(json!("Basic")), [("authorization_type".to_owned(), "unknown", sentence)]);
 }
 

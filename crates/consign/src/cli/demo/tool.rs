@@ -213,6 +213,12 @@ fn locks(tokens: &AuthorizationServer) -> anyhow::Result<Vec<Lock>> {
             opens: Opens::Token { of_person: true },
             settings: tokens.of_person(),
         },
+        Lock {
+            kind: "oauth2_saml_bearer",
+            path: "/odata/v2/upsert".to_owned(),
+            opens: Opens::Token { of_person: false },
+            settings: tokens.of_signer(),
+        },
         Lock { kind: "none", path: format!("/hooks/{path}"), opens: Opens::Path, settings: json!({}) },
     ])
 }

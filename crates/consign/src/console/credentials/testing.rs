@@ -55,7 +55,7 @@ fn values_of(form: &CredentialForm, kept: &Kept, current: &Value) -> Option<Sent
 }
 
 /// Starts the test after a save. Whoever goes on to authorize is tested when they come back.
-pub(super) fn test_saved(visit: &Signed, id: &str) {
+pub(in crate::console) fn test_saved(visit: &Signed, id: &str) {
     if let (Ok(id), false) = (id.parse(), visit.form.has("authorize")) {
         credential_tests::start_in_background(&visit.console.app, &visit.actor, id);
     }

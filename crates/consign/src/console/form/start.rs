@@ -2,7 +2,7 @@
 //! of it is stored.
 
 use consign_core::auth::AUTHORIZATION_TYPES;
-use consign_core::catalog::{Fault, Invalid};
+use consign_core::catalog::{Fault, Input, Invalid};
 use consign_core::preset::{self, Filling, PRESETS, Preset};
 use serde_json::{Value, json};
 
@@ -177,15 +177,31 @@ impl CredentialForm {
 
     /// What stands in the form as it was filled in, and would be wrong as it is.
     pub(in crate::console) fn left_open(&self) -> Vec<Invalid> {
-        let open = |key: &str| self.start.braces(key, self.text(key));
-        let sentence = |key, label: &str| {
-            let braces = open(key)?;
-            Some(Fault::new("bad_form", format!("Replace {braces} in the {label} with yours")).at(key))
+        let sentence = |key: &str, label: &str, braces: &str| {
+            Fault::new("bad_form", format!("Replace {braces} in the {label} with yours")).at(key)
         };
-        [(ADDRESS, "URL address"), (TEST_PATH, "test path")]
+        let mut open: Vec<_> = [(ADDRESS, "URL address"), (TEST_PATH, "test path")]
             .into_iter()
-            .filter_map(|(key, label)| sentence(key, label))
-            .collect()
+            .filter_map(|(key, label)| Some(sentence(key, label, self.start.braces(key, self.text(key))?)))
+            .collect();
+        // Addresses have a rule of their own against braces.
+        for field in self.asked().iter().filter(|field| field.input == Input::Text) {
+            let text = self.plain.get(field.key).map_or("", String::as_str);
+            open.extend(
+                self.start.braces(field.key, text).map(|braces| sentence(field.key, field.label, braces)),
+            );
+        }
+        let rows = self.start.filled.map_or(&[][..], |filled| filled.rows);
+        for (key, usual) in rows {
+            let typed = self.rows.get(key).map_or(&[][..], Vec::as_slice);
+            for (index, row) in typed.iter().enumerate() {
+                let ours = usual.iter().any(|(name, value)| *name == row.name && *value == row.value);
+                if ours && row.value.starts_with('{') {
+                    open.push(sentence(&format!("{key}/{index}/value"), &row.name, &row.value));
+                }
+            }
+        }
+        open
     }
 
     /// The choice, for a new credential. `refresh` is where the page asks for other fields.

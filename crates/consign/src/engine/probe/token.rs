@@ -3,9 +3,10 @@
 use consign_core::auth::{Ask, Step};
 use consign_core::catalog::{Choice, Input, Tokens};
 use consign_core::connection_test::{
-    Offer, StepCode, StepState, TestOutcome, of_clocks, of_offer, of_token_error,
+    AssertionSeen, Offer, StepCode, StepState, TestOutcome, of_assertion_error, of_clocks, of_offer,
+    of_token_error,
 };
-use consign_core::credential::{Refuser, SentWith, StatusCode};
+use consign_core::credential::{Refuser, SentWith, StatusCode, Which};
 use consign_core::delivery::{CredentialLesson, Unreached};
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
@@ -19,6 +20,8 @@ use super::{End, Test, reason_of, refused};
 const SCOPE_CHARS_MAX: usize = 300;
 /// The field whose other choices a test tries when the client was not accepted.
 const PLACEMENT: &str = "authentication_information";
+/// The choice in it that sends no client.
+const NO_CLIENT: &str = "none";
 /// A code that no tool ever gave: what it says of the client is the answer.
 const MADE_UP_CODE: &str = "consign-connection-test";
 
@@ -89,9 +92,9 @@ impl Test<'_> {
 
     /// Notes the step of a token request; when the client was not accepted, finds out where the tool wants it.
     async fn token(&mut self, exchange: &Exchange, asked: Asked) -> Result<Token, End> {
-        if let Some(seconds) =
-            asked.seen.as_ref().and_then(|seen| seconds_ahead(seen.date.as_deref(), self.engine.now()))
-        {
+        let seconds =
+            asked.seen.as_ref().and_then(|seen| seconds_ahead(seen.date.as_deref(), self.engine.now()));
+        if let Some(seconds) = seconds {
             // Only what is dated by us can be refused for it; a client secret is not.
             let dated =
                 exchange.grant != Grant::ClientCredentials && exchange.grant != Grant::AuthorizationCode;
@@ -117,6 +120,8 @@ impl Test<'_> {
         self.skip(StepCode::Request);
         let status = asked.seen.as_ref().map(|seen| seen.status);
         let in_doubt = matches!(&error, AskError::Token(TokenError::Refused { .. }))
+            // An assertion that is not taken says nothing about the client.
+            && (exchange.assertion.is_none() || code_of(&error) == Some("invalid_client"))
             && (matches!(status, Some(400 | 401)) || code_of(&error) == Some("invalid_client"));
         if in_doubt && let Some(end) = self.try_other_placements(exchange).await {
             return Err(end);
@@ -124,7 +129,8 @@ impl Test<'_> {
         let message = match &error {
             AskError::Token(error @ (TokenError::Refused { .. } | TokenError::GrantEnded { .. })) => {
                 let entry = self.credential.authorization_type;
-                of_token_error(entry, exchange.grant.kind(), &exchange.scope, error)
+                let said = of_token_error(entry, exchange.grant.kind(), &exchange.scope, error);
+                self.of_assertion(exchange, error, seconds).unwrap_or(said)
             }
             AskError::Token(TokenError::Transient { reason, .. }) => {
                 format!("The tool gave no token: {reason}.")
@@ -152,6 +158,25 @@ impl Test<'_> {
         Err(End { details, ..End::of(TestOutcome::Failed, message, lesson) }.with_action(action))
     }
 
+    /// What a refused assertion means, with what the tool said of it.
+    fn of_assertion(&self, exchange: &Exchange, error: &TokenError, seconds: Option<i64>) -> Option<String> {
+        let said = &exchange.assertion.as_ref()?.assertion;
+        let certificate = self.credential.certificate(Which::Present)?;
+        let placement = self.credential.plain.get(PLACEMENT);
+        let seen = AssertionSeen {
+            fingerprint: &certificate.fingerprint(),
+            issuer: &said.issuer,
+            audience: &said.audience,
+            recipient: &said.recipient,
+            seconds_ahead: seconds,
+            without_client: placement.is_none_or(|placement| placement == NO_CLIENT),
+        };
+        let sentence = of_assertion_error(&seen, error)?;
+        let description = error.description();
+        let says = if description.is_empty() { String::new() } else { format!(" It says: {description}") };
+        Some(format!("{sentence}{says}"))
+    }
+
     /// Asks again with each other placement of the client; `Some` when one of them is accepted.
     async fn try_other_placements(&self, refused: &Exchange) -> Option<End> {
         let entry = self.credential.authorization_type;
@@ -160,7 +185,7 @@ impl Test<'_> {
         };
         let chosen = self.credential.plain.get(PLACEMENT)?;
         let mut tried = vec![(refused.headers.clone(), Secret::new(refused.body.expose().to_owned()))];
-        for choice in choices.iter().filter(|choice| choice.kind != chosen) {
+        for choice in choices.iter().filter(|choice| choice.kind != chosen && choice.kind != NO_CLIENT) {
             let opened = Opened::open(&self.engine.vault, self.credential).ok()?;
             let opened = opened.with_choice(PLACEMENT, choice.kind).ok()?;
             let exchange = same_grant(&opened, refused.grant, self.engine.now())?;

@@ -2,7 +2,7 @@
 
 use consign_core::auth::AUTHORIZATION_TYPES;
 use consign_core::catalog::{Entry, Field, Input, Protocol, SentIn, Tokens, row_secret_key, stored_rows};
-use consign_core::credential::{Credential, NextAction, Rate, Refuser, StoredSecret};
+use consign_core::credential::{Credential, NextAction, Rate, Refuser, StoredSecret, Which, key_pairs};
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
 use consign_store::tokens::{FailureKind, TokenRow};
@@ -49,6 +49,9 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
         json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
     });
     put("custom_headers", headers.collect());
+    if key_pairs::fields(entry).is_some() {
+        put("certificates", certificates(credential, beside.now));
+    }
     if entry.tokens == Tokens::Granted {
         put("redirect_url", json!(redirect_url(beside.public_url, credential.id)));
     }
@@ -90,11 +93,35 @@ pub(in crate::ops) fn refused_by(row: Option<&TokenRow>) -> Refuser {
     }
 }
 
+/// What may be shown of the certificates: all but the private keys.
+fn certificates(credential: &Credential, now: Timestamp) -> Value {
+    let shown = |which| {
+        credential.certificate(which).map(|certificate| {
+            json!({
+                "subject": certificate.subject,
+                "fingerprint": certificate.fingerprint(),
+                "key": certificate.key,
+                "begins_at": certificate.begins.to_string(),
+                "ends_at": certificate.ends.to_string(),
+            })
+        })
+    };
+    let until = credential.step_back_until().filter(|until| *until > now);
+    json!({
+        "present": shown(Which::Present),
+        "next": shown(Which::Next),
+        "previous": until.and_then(|_| shown(Which::Previous)),
+        "step_back_until": until.map(|until| until.to_string()),
+    })
+}
+
 fn value_of(credential: &Credential, field: &Field) -> Value {
     let plain = || credential.plain.get(field.key).map_or("", String::as_str);
     match field.input {
-        Input::Secret => set(credential.secrets.get(field.key)),
-        Input::Text | Input::Address | Input::Choice(_) => json!(plain()),
+        Input::Secret | Input::PrivateKey => set(credential.secrets.get(field.key)),
+        Input::Text | Input::Address | Input::Choice(_) | Input::Suggested(_) | Input::Certificate(_) => {
+            json!(plain())
+        }
         Input::Rows(_) => {
             let rows = stored_rows(plain()).unwrap_or_default();
             let shown = rows.iter().enumerate().map(|(index, row)| {
@@ -147,6 +174,8 @@ fn describe<T>(entry: &Entry<T>) -> Value {
             "choices": choices(field),
             "secret": field.is_secret(),
             "optional": field.missing.is_none(),
+            "when": field.when.map(|when| json!({ "field": when.field, "is_not": when.is_not })),
+            "under": field.under,
             "prefill": field.prefill,
             "max_chars": field.max_chars,
         })
@@ -168,18 +197,26 @@ const fn input(field: &Field) -> &'static str {
         Input::Address => "address",
         Input::Choice(_) => "choice",
         Input::Rows(_) => "rows",
+        Input::Suggested(_) => "suggested",
+        Input::Certificate(_) => "certificate",
+        Input::PrivateKey => "private_key",
     }
 }
 
 /// The choices of a field; of rows, those of where they go.
 fn choices(field: &Field) -> Value {
     match field.input {
-        Input::Choice(choices) => {
+        Input::Choice(choices) | Input::Suggested(choices) => {
             choices.iter().map(|choice| json!({ "value": choice.kind, "label": choice.label })).collect()
         }
         Input::Rows(rows) if rows.query => {
             SentIn::ALL.iter().map(|place| json!({ "value": place.kind(), "label": place.label() })).collect()
         }
-        Input::Text | Input::Secret | Input::Address | Input::Rows(_) => json!([]),
+        Input::Text
+        | Input::Secret
+        | Input::Address
+        | Input::Rows(_)
+        | Input::Certificate(_)
+        | Input::PrivateKey => json!([]),
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct Setup {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Registered {
     client_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     client_secret: String,
     token_endpoint_auth_method: &'static str,
     grant_types: Vec<&'static str>,
@@ -102,6 +103,23 @@ impl Registered {
             grant_types: vec!["authorization_code", "refresh_token"],
             response_types: vec!["code"],
             redirect_uris: vec![redirect_url.to_owned()],
+            ..Self::machine(id, secret)
+        }
+    }
+
+    /// One that signs assertions, and is known without a secret.
+    pub(crate) fn signer(id: &str) -> Self {
+        Self {
+            token_endpoint_auth_method: "none",
+            client_secret: String::new(),
+            ..Self::signer_with_secret(id, "")
+        }
+    }
+
+    /// One that signs assertions and has a secret, in the header.
+    pub(crate) fn signer_with_secret(id: &str, secret: &str) -> Self {
+        Self {
+            grant_types: vec!["urn:ietf:params:oauth:grant-type:saml2-bearer"],
             ..Self::machine(id, secret)
         }
     }
@@ -186,6 +204,16 @@ impl AuthorizationServer {
     /// Ends every access token there is. Grants stay.
     pub(crate) async fn expire_access_tokens(&self) {
         self.tell("/expire", &Value::Null).await;
+    }
+
+    /// Whose assertions are taken from now on, and how: what is named is replaced.
+    pub(crate) async fn trust_signer(&self, signer: &Value) {
+        self.tell("/signer", signer).await;
+    }
+
+    /// Every assertion that was taken, oldest first, as the server read it.
+    pub(crate) async fn assertions(&self) -> Vec<Value> {
+        self.ask("/assertions").await.as_array().cloned().expect("a list")
     }
 
     /// Whether the token endpoint answers 503, and nothing else.

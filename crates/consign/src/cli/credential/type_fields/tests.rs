@@ -17,7 +17,7 @@ fn read(words: &[&str]) -> Result<Value, Failure> {
     let output = Output::new(&Global::default());
     let line = Line::parse_from([&["x"], words].concat());
     let mut body = Map::new();
-    line.fields.put_plain(&mut body);
+    line.fields.put_plain(&mut body)?;
     for (key, rows) in line.fields.rows(&mut Secrets::new(&output))? {
         body.insert(key.to_owned(), rows.into());
     }
