@@ -152,7 +152,20 @@ impl Credential {
 
     /// The status to show now: what was last seen, unless the end date is nearer the truth.
     pub fn status(&self, now: Timestamp) -> Status {
-        self.seen.with_end(self.ends_on.as_deref(), now)
+        let ends = self.ends_first();
+        let by_certificate = ends.is_some() && ends != self.ends_on;
+        let status = self.seen.with_end(ends.as_deref(), now);
+        let shows_end = matches!(status.code, StatusCode::Ended | StatusCode::EndsSoon);
+        if by_certificate && shows_end && self.seen.code != status.code {
+            return Status { reason: format!("the certificate {}", status.reason), ..status };
+        }
+        status
+    }
+
+    /// The first day (UTC) on which something ends: as typed, or that of the certificate that signs.
+    pub fn ends_first(&self) -> Option<String> {
+        let certificate = self.certificate(Which::Present).map(|certificate| certificate.ends.day());
+        [self.ends_on.clone(), certificate].into_iter().flatten().min()
     }
 
     /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for

@@ -8,6 +8,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_tokens.sql"),
     include_str!("../migrations/0003_token_away.sql"),
+    include_str!("../migrations/0004_certificates.sql"),
 ];
 
 /// Two replicas that create the table of versions at the same moment can make one of them fail.

@@ -99,7 +99,7 @@ fn rank_column(statement: &mut Statement, now: Timestamp) {
     statement.push("case when seen_code in (");
     let pressing = StatusCode::ALL.iter().filter(|code| code.needs_attention());
     statement.list(pressing.map(|code| code.kind()));
-    statement.push(") or ends_on <= ").bind(now.plus(ENDS_SOON).day()).push(" then '0' else '1' end");
+    statement.push(") or ends_first <= ").bind(now.plus(ENDS_SOON).day()).push(" then '0' else '1' end");
 }
 
 /// The status that is shown: a failure outranks an end date, an end date outranks the rest.
@@ -107,9 +107,9 @@ fn status_column(statement: &mut Statement, now: Timestamp) {
     statement.push("case when seen_code in (");
     let failures = StatusCode::ALL.iter().filter(|code| **code < StatusCode::Ended);
     statement.list(failures.map(|code| code.kind()));
-    statement.push(") then seen_code when ends_on < ").bind(now.day()).push(" then 'ended'");
+    statement.push(") then seen_code when ends_first < ").bind(now.day()).push(" then 'ended'");
     statement
-        .push(" when ends_on <= ")
+        .push(" when ends_first <= ")
         .bind(now.plus(ENDS_SOON).day())
         .push(" then 'ends_soon' else seen_code end");
 }
@@ -133,6 +133,6 @@ fn restrict(statement: &mut Statement, filter: &CredentialFilter, now: Timestamp
         statement.push(" and labels like ").bind(anywhere(&pair)).push(" escape '!'");
     }
     if let Some(day) = &filter.ends_before {
-        statement.push(" and ends_on < ").bind(day.as_str());
+        statement.push(" and ends_first < ").bind(day.as_str());
     }
 }

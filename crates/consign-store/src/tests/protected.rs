@@ -14,6 +14,8 @@ on_both!(each_column_is_protected_or_changes_without_a_record, a_moved_secret_ke
 
 /// What changes without an audit record.
 const VOLATILE: &[(&str, &str)] = &[
+    // Made of what is protected, each time that it is saved.
+    ("credential", "ends_first"),
     ("credential", "seen_code"),
     ("credential", "seen_reason"),
     ("credential", "seen_since"),
