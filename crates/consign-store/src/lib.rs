@@ -48,6 +48,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod idempotency;
 pub mod protected;
+pub mod second_steps;
 pub mod sessions;
 pub mod users;
 

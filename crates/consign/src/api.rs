@@ -34,6 +34,7 @@ mod events;
 mod me;
 mod problem;
 mod sign_in;
+mod users;
 mod webhooks;
 
 /// Where every address of the API begins.
@@ -125,7 +126,18 @@ routes! {
     GET "/api-keys" Admin [] => api_keys::list;
     POST "/api-keys" Admin [] => api_keys::create;
     DELETE "/api-keys/{id}" Admin [] => api_keys::delete;
-    GET "/audit-entries" Admin ["object" "actor" "sort" "count" "limit" "cursor"] => audit::list;
+    GET "/users" Admin ["sort" "count" "limit" "cursor"] => users::list;
+    POST "/users" Admin [] => users::invite;
+    GET "/users/{id}" Admin [] => users::find;
+    PATCH "/users/{id}" Admin [] => users::change;
+    DELETE "/users/{id}" Admin [] => users::delete;
+    POST "/users/{id}/invitations" Admin [] => users::invite_again;
+    POST "/users/{id}/suspension" Admin [] => users::suspend;
+    DELETE "/users/{id}/suspension" Admin [] => users::reactivate;
+    DELETE "/users/{id}/sessions" Admin [] => users::sign_out;
+    DELETE "/users/{id}/two-step" Admin [] => users::reset_two_step;
+
+    GET "/audit-entries" AuditRead ["object" "actor" "sort" "count" "limit" "cursor"] => audit::list;
 
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;

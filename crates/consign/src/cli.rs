@@ -28,6 +28,7 @@ mod output;
 mod secret;
 mod serve;
 mod session;
+mod user;
 mod webhook;
 
 /// What was typed.
@@ -122,6 +123,9 @@ enum Command {
     /// API keys of programs
     #[command(subcommand)]
     ApiKey(api_key::Verb),
+    /// People and their roles
+    #[command(subcommand)]
+    User(user::Verb),
     /// The encryption key ring of this machine
     #[command(subcommand)]
     Key(key::Verb),
@@ -198,6 +202,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Event(verb) => on_one_core(event::run(verb, &global, output)),
         Command::Delivery(verb) => on_one_core(delivery::run(verb, &global, output)),
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
+        Command::User(verb) => on_one_core(user::run(verb, &global, output)),
         Command::Key(verb) => key::run(verb, output),
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),

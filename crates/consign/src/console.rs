@@ -16,6 +16,7 @@ use errors::Failure;
 use render::Views;
 use visit::Visit;
 
+mod account;
 mod api_keys;
 mod conflict;
 mod connection_test;
@@ -26,6 +27,8 @@ mod errors;
 mod events;
 mod form;
 mod home;
+mod people;
+mod policy;
 mod render;
 mod session;
 mod setup;
@@ -58,7 +61,9 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(webhooks::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
-        .merge(api_keys::routes());
+        .merge(api_keys::routes())
+        .merge(people::routes())
+        .merge(account::routes());
     if cfg!(debug_assertions) {
         pages = pages.route("/design", get(home::design));
     }
@@ -76,7 +81,7 @@ async fn enter(State(console): State<Arc<Console>>, request: Request, next: Next
     let (mut parts, body) = request.into_parts();
     let (visit, read) = Visit::begin(console, &mut parts, body).await;
     let visit = Arc::new(visit);
-    let mut response = match read {
+    let mut response = match read.and_then(|()| policy::admit(&visit, &parts)) {
         Ok(()) => {
             parts.extensions.insert(visit.clone());
             next.run(Request::from_parts(parts, Body::empty())).await

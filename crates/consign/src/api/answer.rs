@@ -95,6 +95,7 @@ fn location(value: &Value) -> Option<String> {
         "crd_" => "credentials",
         "con_" => "webhooks",
         "dlv_" => "deliveries",
+        "usr_" => "users",
         _ => return None,
     };
     Some(format!("{BASE}/{place}/{id}"))

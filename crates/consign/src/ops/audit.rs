@@ -18,7 +18,7 @@ pub async fn list(
     filter: &AuditFilter,
     page: &Page,
 ) -> Result<Listed<Value>, OpError> {
-    actor.require(Right::Admin)?;
+    actor.require(Right::AuditRead)?;
     let found = audit::list(&mut *app.store.read().await?, filter, page).await?;
     Ok(found.map(|entry| json!(entry)))
 }
