@@ -137,7 +137,14 @@ routes! {
     DELETE "/users/{id}/sessions" Admin [] => users::sign_out;
     DELETE "/users/{id}/two-step" Admin [] => users::reset_two_step;
 
-    GET "/audit-entries" AuditRead ["object" "actor" "sort" "count" "limit" "cursor"] => audit::list;
+    GET "/audit-entries" AuditRead
+        ["object" "actor" "action" "from" "result" "created_after" "created_before" "sort" "count" "limit"
+         "cursor"] => audit::list;
+    GET "/audit-entries/export" AuditRead
+        ["format" "object" "actor" "action" "from" "result" "created_after" "created_before"]
+        => audit::export;
+    POST "/audit-entries/verification" AuditRead [] => audit::verify;
+    GET "/audit-entries/{sequence}" AuditRead [] => audit::find;
 
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;

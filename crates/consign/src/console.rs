@@ -18,6 +18,7 @@ use visit::Visit;
 
 mod account;
 mod api_keys;
+mod audit;
 mod conflict;
 mod connection_test;
 mod consent;
@@ -62,6 +63,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(api_keys::routes())
+        .merge(audit::routes())
         .merge(people::routes())
         .merge(account::routes());
     if cfg!(debug_assertions) {

@@ -103,6 +103,11 @@ pages! {
     GET "/events/{id}" EventsRead;
     POST "/events/{id}/payload" PayloadsRead;
 
+    GET "/audit" AuditRead;
+    POST "/audit/verification" AuditRead;
+    GET "/audit/export" AuditRead;
+    GET "/audit/{sequence}" AuditRead;
+
     GET "/api-keys" Admin;
     GET "/api-keys/new" Admin;
     POST "/api-keys/new" Admin;

@@ -50,6 +50,8 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "api_key_created.html",
     "api_key_revoke.html",
     "api_keys.html",
+    "audit.html",
+    "audit_entry.html",
     "authorize.html",
     "conflict.html",
     "connection_test.html",

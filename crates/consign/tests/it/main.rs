@@ -35,6 +35,7 @@ macro_rules! on_both_databases {
 mod addresses;
 mod api;
 mod approvals;
+mod audit_log;
 mod authorization_server;
 mod browser;
 mod cli;
