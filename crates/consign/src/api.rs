@@ -33,6 +33,7 @@ mod docs;
 mod events;
 mod me;
 mod problem;
+mod settings;
 mod sign_in;
 mod users;
 mod webhooks;
@@ -145,6 +146,10 @@ routes! {
         => audit::export;
     POST "/audit-entries/verification" AuditRead [] => audit::verify;
     GET "/audit-entries/{sequence}" AuditRead [] => audit::find;
+
+    GET "/settings" Admin [] => settings::find;
+    PATCH "/settings" Admin [] => settings::change;
+    POST "/egress-checks" Admin [] => settings::check_egress;
 
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;

@@ -29,6 +29,7 @@ mod output;
 mod secret;
 mod serve;
 mod session;
+mod settings;
 mod user;
 mod webhook;
 
@@ -130,6 +131,9 @@ enum Command {
     /// People and their roles
     #[command(subcommand)]
     User(user::Verb),
+    /// What can be set while the server runs, and what its egress rules allow
+    #[command(subcommand)]
+    Settings(settings::Verb),
     /// The encryption key ring of this machine
     #[command(subcommand)]
     Key(key::Verb),
@@ -208,6 +212,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
         Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
         Command::User(verb) => on_one_core(user::run(verb, &global, output)),
+        Command::Settings(verb) => on_one_core(settings::run(verb, &global, output)),
         Command::Key(verb) => key::run(verb, output),
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),

@@ -32,6 +32,7 @@ mod people;
 mod policy;
 mod render;
 mod session;
+mod settings;
 mod setup;
 mod visit;
 mod webhooks;
@@ -65,6 +66,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api_keys::routes())
         .merge(audit::routes())
         .merge(people::routes())
+        .merge(settings::routes())
         .merge(account::routes());
     if cfg!(debug_assertions) {
         pages = pages.route("/design", get(home::design));

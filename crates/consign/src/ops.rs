@@ -26,6 +26,7 @@ pub mod events;
 pub mod idempotency;
 pub mod people;
 pub mod presets;
+pub mod settings;
 pub mod users;
 pub mod webhooks;
 

@@ -113,6 +113,11 @@ pages! {
     POST "/api-keys/new" Admin;
     GET "/api-keys/{id}/revoke" Admin;
     POST "/api-keys/{id}/revoke" Admin;
+    GET "/settings" Admin;
+    POST "/settings" Admin;
+    GET "/settings/egress" Admin;
+    POST "/settings/egress" Admin;
+    GET "/settings/about" Admin;
     GET "/users" Admin;
     GET "/users/new" Admin;
     POST "/users/new" Admin;

@@ -20,7 +20,7 @@ use super::form::Form;
 use crate::App;
 use crate::ops::idempotency::{self, Begun, Idempotency, IdempotencyFault};
 use crate::ops::users::{self, SignedIn};
-use crate::ops::{Actor, OpError, deliveries};
+use crate::ops::{Actor, OpError, deliveries, settings};
 use crate::server::PeerAddress;
 
 /// How long a second click waits for what the first one started, and how often it looks.
@@ -184,13 +184,21 @@ impl Visit {
             "csrf": person.map_or("", |person| person.csrf.as_str()),
             "banners": [],
             "flash": self.message,
-            "instance": "",
+            "instance": self.instance().await,
             "docs": "/help",
             "path": self.path(),
             "once": self.request_id,
             "now": self.app().now(),
             "signed_in": person.is_some(),
         })
+    }
+
+    /// The name that administrators gave this installation. Only those who are signed in see it.
+    async fn instance(&self) -> String {
+        match self.person {
+            Some(_) => settings::instance_name(self.app()).await.unwrap_or_default(),
+            None => String::new(),
+        }
     }
 
     /// A page: `place` is the entry of the navigation that it belongs to.

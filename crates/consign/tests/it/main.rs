@@ -59,6 +59,7 @@ mod repairs;
 mod replicas;
 mod rights;
 mod rollback;
+mod settings;
 mod starting;
 mod throttling;
 mod token_endpoint;

@@ -63,6 +63,12 @@ fn what_is_not_in_the_table_is_for_administrators() {
     assert_eq!(needs(&Method::HEAD, "/credentials"), Needs::Right(Right::CredentialsRead));
 }
 
+/// An address with something that is not there.
+fn filled(path: &str) -> String {
+    let path = path.replace("{id}", "none").replace("{token}", "none");
+    path.replace("{deed}", "suspend").replace("{sequence}", "1")
+}
+
 /// A Consign with one person of each role, and their sessions.
 struct Company {
     app: Arc<App>,
@@ -129,9 +135,7 @@ async fn every_page_as_every_role() {
         let session = company.person(*role).await;
         // Signing out ends the session that the others need.
         for (method, path, needs) in PAGES.iter().filter(|(_, path, _)| *path != "/sign-out") {
-            let address =
-                path.replace("{id}", "none").replace("{token}", "none").replace("{deed}", "suspend");
-            let address = address.replace("{sequence}", "1");
+            let address = filled(path);
             let (status, text) = company.ask(method, &address, &session).await;
             let at = format!("{method} {path} as {}: {status}", role.kind());
             let allowed = match needs {
@@ -151,6 +155,36 @@ async fn every_page_as_every_role() {
         }
     }
     assert!(asked > 5 * 60, "{asked}");
+    company.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_form_counts_without_its_token_or_from_another_site() {
+    let company = Company::start().await;
+    let (cookie, csrf) = company.person(Role::Administrator).await;
+    let posts = PAGES.iter().filter(|(method, _, _)| *method == Method::POST);
+    let mut asked = 0;
+    for (method, path, _) in posts {
+        let address = filled(path);
+        for wrong in ["", "0000"] {
+            let (status, text) = company.ask(method, &address, &(cookie.clone(), wrong.to_owned())).await;
+            assert!(status == 403 && text.contains("from an earlier session"), "{path}: {status}");
+        }
+        let request = Request::builder()
+            .method(method)
+            .uri(&address)
+            .header("host", "127.0.0.1")
+            .header("cookie", &cookie)
+            .header("sec-fetch-site", "cross-site")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let request = request.body(Body::from(format!("csrf={csrf}"))).unwrap();
+        let reply = company.router.clone().call(request).await.unwrap();
+        assert_eq!(reply.status(), 403, "{path}");
+        asked += 1;
+    }
+    assert!(asked > 30, "{asked}");
+    let still = company.ask(&Method::GET, "/account", &(cookie, csrf)).await;
+    assert_eq!(still.0, 200, "the session lives: nothing was done");
     company.app.stop().await;
 }
 
