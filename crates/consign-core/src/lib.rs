@@ -45,3 +45,5 @@ pub mod retry_after;
 pub mod api_key;
 pub mod audit;
 pub mod rights;
+pub mod role;
+pub mod totp;

@@ -2,7 +2,7 @@
 //!
 //! Every query is a function over a connection, `&mut Db`, so that queries compose in one transaction:
 //! begin with [`Store::begin`], call what belongs together, [`Tx::commit`]. What differs between the two
-//! databases is in this file, in `sqlite`, `postgres`, `migrate` and `statement`, and nowhere else. Times that a
+//! databases is in this file, in `sqlite`, `postgres`, `migrate`, `statement` and `audit`, and nowhere else. Times that a
 //! query needs are arguments, taken from [`Tx::now`] or [`Reader::now`]: the clock of the database, not of
 //! a replica.
 
@@ -48,6 +48,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod idempotency;
 pub mod protected;
+pub mod second_steps;
 pub mod sessions;
 pub mod users;
 

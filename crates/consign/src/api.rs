@@ -34,7 +34,9 @@ mod docs;
 mod events;
 mod me;
 mod problem;
+mod settings;
 mod sign_in;
+mod users;
 mod webhooks;
 
 /// Where every address of the API begins.
@@ -132,7 +134,29 @@ routes! {
     GET "/api-keys" Admin [] => api_keys::list;
     POST "/api-keys" Admin [] => api_keys::create;
     DELETE "/api-keys/{id}" Admin [] => api_keys::delete;
-    GET "/audit-entries" Admin ["object" "actor" "sort" "count" "limit" "cursor"] => audit::list;
+    GET "/users" Admin ["sort" "count" "limit" "cursor"] => users::list;
+    POST "/users" Admin [] => users::invite;
+    GET "/users/{id}" Admin [] => users::find;
+    PATCH "/users/{id}" Admin [] => users::change;
+    DELETE "/users/{id}" Admin [] => users::delete;
+    POST "/users/{id}/invitations" Admin [] => users::invite_again;
+    POST "/users/{id}/suspension" Admin [] => users::suspend;
+    DELETE "/users/{id}/suspension" Admin [] => users::reactivate;
+    DELETE "/users/{id}/sessions" Admin [] => users::sign_out;
+    DELETE "/users/{id}/two-step" Admin [] => users::reset_two_step;
+
+    GET "/audit-entries" AuditRead
+        ["object" "actor" "action" "from" "result" "created_after" "created_before" "sort" "count" "limit"
+         "cursor"] => audit::list;
+    GET "/audit-entries/export" AuditRead
+        ["format" "object" "actor" "action" "from" "result" "created_after" "created_before"]
+        => audit::export;
+    POST "/audit-entries/verification" AuditRead [] => audit::verify;
+    GET "/audit-entries/{sequence}" AuditRead [] => audit::find;
+
+    GET "/settings" Admin [] => settings::find;
+    PATCH "/settings" Admin [] => settings::change;
+    POST "/egress-checks" Admin [] => settings::check_egress;
 
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;

@@ -13,7 +13,7 @@ use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, connectors, deliveries, idempotency};
-use consign_transport::Network;
+use consign_transport::{Explained, Network};
 use tokio::sync::{Notify, Semaphore};
 
 pub use accept::AcceptedEvent;
@@ -160,6 +160,11 @@ impl Engine {
     /// What is blocked.
     pub async fn judge_destination(&self, origin: &Origin, within: Duration) -> Result<(), Blocked> {
         self.network.judge(origin.host(), origin.port(), within).await
+    }
+
+    /// What the egress rules say of a destination, address by address. Nothing is sent.
+    pub async fn explain_destination(&self, origin: &Origin, within: Duration) -> Explained {
+        self.network.explain(origin.host(), origin.port(), within).await
     }
 
     /// What opens and seals payloads.

@@ -24,7 +24,9 @@ pub mod credentials;
 pub mod deliveries;
 pub mod events;
 pub mod idempotency;
+pub mod people;
 pub mod presets;
+pub mod settings;
 pub mod users;
 pub mod webhooks;
 
@@ -146,6 +148,30 @@ async fn audit_rows(
     changes: Value,
     rows: &[(Table, String)],
 ) -> Result<(), OpError> {
+    append(app, tx, actor, action, object, changes, (rows, "done")).await
+}
+
+/// The entry of something that somebody was refused.
+async fn audit_refusal(
+    app: &App,
+    tx: &mut Tx,
+    actor: &Actor,
+    action: &str,
+    object: Object<'_>,
+    changes: Value,
+) -> Result<(), OpError> {
+    append(app, tx, actor, action, object, changes, (&[], "refused")).await
+}
+
+async fn append(
+    app: &App,
+    tx: &mut Tx,
+    actor: &Actor,
+    action: &str,
+    object: Object<'_>,
+    changes: Value,
+    (rows, result): (&[(Table, String)], &'static str),
+) -> Result<(), OpError> {
     let now = tx.now();
     let rows = app.records.changed(tx, rows).await?;
     let entry = AuditEntry {
@@ -161,7 +187,7 @@ async fn audit_rows(
         changes,
         from: actor.from.map(|address| address.to_string()).unwrap_or_default(),
         request_id: actor.request_id.to_string(),
-        result: "done",
+        result,
         rows,
     };
     audit_log::append(tx, &entry, &app.audit_key).await?;

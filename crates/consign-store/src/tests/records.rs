@@ -6,6 +6,7 @@ use consign_core::credential::{Credential, Status, StatusCode};
 use consign_core::id::{KeyId, UserId};
 use consign_core::name::Name;
 use consign_core::rights::{Right, Rights};
+use consign_core::role::Role;
 
 use super::{Fresh, connector, credential, hours, on_both};
 use crate::connectors::{self, ConnectorFilter};
@@ -228,13 +229,9 @@ async fn people_and_sessions(Fresh { store, .. }: Fresh) {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
     let ada = User {
-        id: UserId::new(now),
-        name: "Ada".to_owned(),
         email: "Ada@Example.org".to_owned(),
-        password_hash: "$argon2id$x".to_owned(),
         theme: "system".to_owned(),
-        created_at: now,
-        last_seen_at: None,
+        ..super::user("Ada", Role::Administrator, now)
     };
     users::insert(&mut tx, &ada).await.unwrap();
     assert_eq!(format!("{ada:?}"), format!("User({})", ada.id), "no hash in a log");

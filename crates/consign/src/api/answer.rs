@@ -25,6 +25,8 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 pub(super) struct Answer {
     status: StatusCode,
     body: String,
+    /// What is read while it is sent, in place of `body`.
+    streamed: Option<Body>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -36,7 +38,13 @@ pub(super) fn etag(revision: i64) -> String {
 impl Answer {
     /// JSON that is written already.
     pub(super) fn text(status: StatusCode, body: String) -> Self {
-        Self { status, body, headers: Vec::new() }
+        Self { status, body, streamed: None, headers: Vec::new() }
+    }
+
+    /// 200 with something of any length, of a media type of its own.
+    pub(super) fn streamed(media_type: &'static str, body: Body) -> Self {
+        let answer = Self { streamed: Some(body), ..Self::text(StatusCode::OK, String::new()) };
+        answer.header(CONTENT_TYPE, media_type)
     }
 
     /// A value; its `etag` and, when it is new, its address go into headers.
@@ -76,7 +84,8 @@ impl Answer {
     /// The finished answer. Nothing of the API is ever cached: it may say what only this caller may know.
     pub(super) fn into_response(self) -> Response {
         let empty = self.body.is_empty();
-        let mut response = Response::new(if empty { Body::empty() } else { Body::from(self.body) });
+        let written = if empty { Body::empty() } else { Body::from(self.body) };
+        let mut response = Response::new(self.streamed.unwrap_or(written));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         if !empty && !self.headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
@@ -95,6 +104,7 @@ fn location(value: &Value) -> Option<String> {
         "crd_" => "credentials",
         "con_" => "webhooks",
         "dlv_" => "deliveries",
+        "usr_" => "users",
         _ => return None,
     };
     Some(format!("{BASE}/{place}/{id}"))

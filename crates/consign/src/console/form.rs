@@ -10,6 +10,7 @@ use consign_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::errors::Failure;
+use super::visit::Signed;
 use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
@@ -150,6 +151,20 @@ pub(super) fn errors(invalid: &[Invalid]) -> Value {
 /// The sentence at a field; empty when it was accepted.
 pub(super) fn message_at<'a>(invalid: &'a [Invalid], key: &str) -> &'a str {
     invalid.iter().find(|one| one.field == key).map_or("", |one| one.message.as_str())
+}
+
+/// The field for the password again; null for whoever has none.
+pub(super) fn password_again(visit: &Signed, invalid: &[Invalid]) -> Value {
+    if !visit.person.signs_in_with.password {
+        return Value::Null;
+    }
+    json!({
+        "key": "password",
+        "label": "Your password, again",
+        "hint": "A session that was left open must not be enough for this.",
+        "error": message_at(invalid, "password"),
+        "autocomplete": "current-password",
+    })
 }
 
 /// A field for the template. The rest of its parts is added by whoever knows them.

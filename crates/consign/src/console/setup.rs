@@ -1,4 +1,4 @@
-//! First run: the first administrator behind a link that works once, and the signed-in link of the demo.
+//! Links that work once: the first administrator, those who are invited, and the signed-in link of the demo.
 
 use std::sync::Arc;
 
@@ -15,11 +15,12 @@ use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at};
 use super::visit::{Anyone, is_own_path};
-use crate::ops::{OpError, users};
+use crate::ops::{OpError, people, users};
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route("/setup/{token}", get(show).post(set_up))
+        .route("/invitation/{token}", get(show_invitation).post(accept_invitation))
         .route("/demo/{token}", get(show_demo).post(enter_demo))
 }
 
@@ -51,6 +52,52 @@ async fn set_up(visit: Anyone, Path(token): Path<String>) -> Result<Response, Fa
         Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
         Err(OpError::Invalid(invalid)) => Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await),
         Err(OpError::WrongState(_)) => Err(Failure::SetUpLinkUsed),
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn show_invitation(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    invitation_page(&visit, StatusCode::OK, &token, &[]).await
+}
+
+async fn invitation_page(
+    visit: &Anyone,
+    status: StatusCode,
+    token: &str,
+    invalid: &[Invalid],
+) -> Result<Response, Failure> {
+    let (email, role) = match people::invited(visit.app(), token).await {
+        Ok(invited) => invited,
+        Err(OpError::WrongState(_)) => return Err(Failure::InvitationUsed),
+        Err(other) => return Err(other.into()),
+    };
+    let name = visit.form.text("name");
+    let context = json!({
+        "errors": errors(invalid),
+        "email": email,
+        "role": { "label": role.label(), "hint": role.hint() },
+        "name": {
+            "key": "name", "label": "Your name", "value": name, "autocomplete": "name",
+            "error": message_at(invalid, "name"),
+        },
+        "password": {
+            "key": "password", "label": "Password", "hint": "At least 12 characters. Longer is better.",
+            "error": message_at(invalid, "password"),
+        },
+    });
+    Ok(visit.page(status, "invitation.html", ("", "Welcome to Consign"), context).await)
+}
+
+async fn accept_invitation(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
+    let name = visit.form.text("name").trim().to_owned();
+    let password = Secret::new(visit.form.text("password").to_owned());
+    match people::accept(visit.app(), &token, &name, &password, visit.from).await {
+        Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
+        Err(OpError::Invalid(invalid)) => {
+            invitation_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &token, &invalid).await
+        }
+        Err(OpError::WrongState(_)) => Err(Failure::InvitationUsed),
         Err(other) => Err(other.into()),
     }
 }

@@ -201,6 +201,17 @@ impl Records {
         Ok(Rows::Changed(imprints))
     }
 
+    /// The newest entry that this server has seen, when the log does not hold it any more. Ask before the log is read:
+    /// it may go on meanwhile.
+    ///
+    /// # Errors
+    /// When the anchor or the database cannot be read.
+    pub async fn lost(&self, store: &Store) -> Result<Option<i64>, RecordsError> {
+        let Some(kept) = self.anchor.read()?.filter(|kept| kept.sequence > 0) else { return Ok(None) };
+        let there = audit::link_at(&mut *store.read().await?, kept.sequence).await?;
+        Ok((there.as_deref() != Some(kept.link.as_str())).then_some(kept.sequence))
+    }
+
     /// The log has come this far, and that is on disk.
     pub async fn reached(&self, sequence: i64, link: &str) {
         self.anchor.write(sequence, link).await;

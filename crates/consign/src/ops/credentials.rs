@@ -344,7 +344,7 @@ pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Va
     let mut db = app.store.read().await?;
     let credential = by_reference(&mut db, reference).await?;
     let id = credential.id.to_string();
-    let filter = audit_log::AuditFilter { object_id: Some(id), ..audit_log::AuditFilter::default() };
+    let filter = audit_log::AuditFilter { object: Some(id), ..audit_log::AuditFilter::default() };
     let entries = audit_log::list(&mut db, &filter, &Page::first(20)).await?;
     Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }

@@ -9,6 +9,7 @@ use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
+use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
 use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries, tokens};
 use serde_json::{Map, Value, json};
@@ -185,6 +186,19 @@ async fn save(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// What was done to a webhook, newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let id = by_reference(&mut db, reference).await?.id.to_string();
+    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
+    let entries = audit::list(&mut db, &filter, &Page::first(20)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
 /// What a deletion left behind.

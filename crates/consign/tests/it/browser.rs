@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestConsign, id_of, variable};
+use crate::harness::{EMAIL, TestConsign, bearer, id_of, variable};
 use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool};
@@ -290,6 +290,64 @@ async fn full_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
     browser.close().await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.allow_open();
+    consign.finish().await;
+}
+
+/// The pages of administration, each in the states it has.
+async fn administration(consign: &TestConsign) -> Vec<String> {
+    let invited = json!({ "email": "bo@acme.example", "role": "operator" });
+    let bo = consign.post("/users", &invited).await.expect(201).json();
+    let link = bo["invitation"]["link"].as_str().unwrap();
+    let token = link.rsplit('/').next().unwrap();
+    consign.canaries.shown_once("an invitation", token);
+    let bo = id_of(&bo);
+    let ana = id_of(&consign.get(&format!("/users/{EMAIL}")).await.json());
+    consign.credential(&bearer("Tool", "https://tool.example.org/", &consign.canary("token"))).await;
+    consign.patch("/credentials/Tool", &json!({ "labels": { "team": "itsm" } })).await.expect(200);
+    let edited = consign.all("/audit-entries?action=edited").await;
+    vec![
+        "/users".to_owned(),
+        "/users/new".to_owned(),
+        format!("/users/{ana}"),
+        format!("/users/{bo}"),
+        format!("/users/{ana}/suspend"),
+        format!("/invitation/{token}"),
+        "/audit".to_owned(),
+        "/audit?action=nothing".to_owned(),
+        format!("/audit/{}", edited[0]["sequence"]),
+        "/settings".to_owned(),
+        "/settings/egress".to_owned(),
+        "/settings/about".to_owned(),
+        "/account".to_owned(),
+        "/account/two-step/on".to_owned(),
+        "/api-keys".to_owned(),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_administration_are_accessible_in_light_and_dark_and_at_320_pixels() {
+    let consign = TestConsign::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    let pages = administration(&consign).await;
+    sign_in(&consign, &browser).await;
+    let mut faults = faults_of(&browser, &base, &pages).await;
+    let refused = async || {
+        browser.goto(&format!("{base}/users/new")).await;
+        browser.fill("email", "nobody@x").await;
+        browser.press_words("Make invitation link").await;
+        browser.until_shows("There is a problem").await;
+    };
+    faults.extend(faults_at(&browser, "a refused invitation", refused).await);
+    let judged = async || {
+        browser.goto(&format!("{base}/settings/egress")).await;
+        browser.fill("address", "https://10.21.0.5/").await;
+        browser.press_words("Check").await;
+        browser.until_shows("no rule of egress.allow names it").await;
+    };
+    faults.extend(faults_at(&browser, "the verdict on an address", judged).await);
+    browser.close().await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.finish().await;
 }
 

@@ -286,6 +286,11 @@ async fn an_api_key_is_shown_once_and_can_be_revoked() {
     let consign = TestConsign::start().await;
     let form =
         consign.form("/api-keys/new", "name").await.set("name", "Scores").with("scopes", "events:write");
+    let again = consign.send_form(&form).await.expect(422).text();
+    assert!(again.contains("Enter your password again"), "{again}");
+    let wrong = consign.send_form(&form.clone().set("password", "not the password")).await.expect(422).text();
+    assert!(wrong.contains("The password is not right"), "{wrong}");
+    let form = form.set("password", &consign.password);
     let made = consign.send_form(&form).await;
     let page = if made.status == 303 { consign.page(&made.location()).await } else { made };
     let text = page.expect(200).text();

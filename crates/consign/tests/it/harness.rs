@@ -168,14 +168,19 @@ impl TestConsign {
 
     /// An API key with some rights.
     pub(crate) async fn make_key(&self, scopes: &[&str]) -> String {
-        let body = json!({ "name": format!("key for {}", scopes[0]), "scopes": scopes });
-        let headers = [
-            ("cookie", self.session.cookie.as_str()),
-            ("consign-csrf", self.session.csrf.as_str()),
-            ("content-type", "application/json"),
-        ];
-        let reply =
-            self.client.send("POST", "/api/v1/api-keys", &headers, body.to_string()).await.expect(201);
+        let mut body = json!({ "name": format!("key for {}", scopes[0]), "scopes": scopes });
+        let reply = if self.key.is_empty() {
+            body["password"] = json!(self.password);
+            let headers = [
+                ("cookie", self.session.cookie.as_str()),
+                ("consign-csrf", self.session.csrf.as_str()),
+                ("content-type", "application/json"),
+            ];
+            self.client.send("POST", "/api/v1/api-keys", &headers, body.to_string()).await.expect(201)
+        } else {
+            // Programs are not asked for a password.
+            self.post("/api-keys", &body).await.expect(201)
+        };
         let text = reply.json()["text"].as_str().expect("the text of a new key").to_owned();
         let secret = text.rsplit('_').next().unwrap_or_default();
         self.canaries.shown_once("an API key", secret);

@@ -7,11 +7,17 @@ const NOW: &str = "2026-11-22T14:02:00Z";
 fn frame() -> serde_json::Value {
     json!({
         "title": "Title", "page": "credentials", "nav": { "deliveries": 3, "credentials": 2 },
-        "user": { "name": "Ana Silva" },
+        "user": { "name": "Ana Silva", "role": "Administrator" }, "may": may(),
         "theme": "", "csrf": "token", "banners": [], "flash": null, "instance": "", "docs": "/help",
         "path": "/x",
         "once": "req_1", "now": NOW, "signed_in": true,
     })
+}
+
+/// An administrator may do everything.
+fn may() -> serde_json::Value {
+    let all = consign_core::rights::Right::ALL.iter();
+    all.map(|right| (right.kind().replace(':', "_"), json!(true))).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn check(template: &str, context: serde_json::Value) -> String {
@@ -391,8 +397,12 @@ fn the_other_pages_render() {
         "errors": [{ "field": "name", "message": "Enter a name" }], "name": field,
         "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose",
         "ends_on": field, "never": true,
+        "password": { "key": "password", "label": "Your password, again", "error": "Enter your password again" },
     });
-    check("api_key.html", form);
+    check("api_key.html", form.clone());
+    let mut without = form;
+    without["password"] = json!(null);
+    check("api_key.html", without);
     check("api_key_created.html", json!({ "current": key(json!(null)), "text": "csg_secret" }));
     check("api_key_revoke.html", json!({ "current": key(json!(null)) }));
     check("first_steps.html", json!({ "credential": true, "webhook": null, "delivery": false }));

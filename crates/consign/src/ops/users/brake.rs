@@ -1,4 +1,4 @@
-//! Slows those who guess passwords.
+//! Slows guesses of passwords and codes.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -9,7 +9,7 @@ use consign_core::time::Timestamp;
 use consign_store::{installation, users};
 use serde_json::Value;
 
-use super::{Begun, begin_session, person, random_text, row, setup_needed};
+use super::{Begun, person_of, random_text, row, setup_needed, sign_in};
 use crate::App;
 use crate::ops::{Actor, Object, OpError, audit_rows, commit};
 
@@ -68,7 +68,7 @@ pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -
         Some(user) => user,
         None => {
             // No password opens this account: the stored text is no hash.
-            let user = person(now, "Demo".to_owned(), email.to_owned(), String::new());
+            let user = person_of(now, "Demo".to_owned(), email.to_owned(), String::new());
             users::insert(&mut tx, &user).await?;
             let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
             let (actor, action) = (Actor::system(now), "Created demo account");
@@ -77,7 +77,7 @@ pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -
         }
     };
     commit(app, tx).await?;
-    begin_session(app, &user, from).await
+    sign_in::begin_session(app, &user, from, Value::Null).await
 }
 
 async fn new_link(app: &App, key: &str) -> Result<Secret, OpError> {

@@ -1,3 +1,5 @@
+//! The brake, tried by a clock of its own.
+
 use super::*;
 
 #[test]
