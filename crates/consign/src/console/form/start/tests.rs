@@ -7,7 +7,7 @@ const CODE: &str = "oauth2_authorization_code";
 fn started(pairs: &[(&str, &str)]) -> (CredentialForm, Value) {
     let mut kept = Kept::default();
     let mut form = CredentialForm::typed(&Form::from(pairs), &mut kept);
-    form.start(&kept);
+    form.start(&kept, "https://consign.example");
     let fields = form.fields(&kept, None, &[], "/x");
     (form, fields)
 }
