@@ -18,9 +18,6 @@ const PREVIOUS_CERTIFICATE: &str = "certificate_previous";
 const PREVIOUS_KEY: &str = "private_key_previous";
 const SWITCHED_AT: &str = "certificate_switched_at";
 
-pub(super) const OTHER_PLAIN: &[&str] = &[NEXT_CERTIFICATE, PREVIOUS_CERTIFICATE, SWITCHED_AT];
-pub(super) const OTHER_SECRETS: &[&str] = &[NEXT_KEY, PREVIOUS_KEY];
-
 /// One step back is offered for so long.
 const STEP_BACK: Duration = Duration::from_secs(7 * 86_400);
 
@@ -73,6 +70,17 @@ impl Credential {
         self.plain.get(PREVIOUS_CERTIFICATE)?;
         let switched = Timestamp::parse_rfc3339(self.plain.get(SWITCHED_AT)?)?;
         Some(switched.plus(STEP_BACK))
+    }
+
+    /// The keys of the pairs beside the one that signs: plain ones and secrets. A pair that nobody can go back to any more
+    /// is not among them.
+    pub(super) fn other_pairs(&self, now: Timestamp) -> (Vec<&'static str>, Vec<&'static str>) {
+        let (mut plain, mut secrets) = (vec![NEXT_CERTIFICATE], vec![NEXT_KEY]);
+        if self.step_back_until().is_some_and(|until| until > now) {
+            plain.extend([PREVIOUS_CERTIFICATE, SWITCHED_AT]);
+            secrets.push(PREVIOUS_KEY);
+        }
+        (plain, secrets)
     }
 
     /// Puts a new pair next to the one that signs, in place of one that waits already.

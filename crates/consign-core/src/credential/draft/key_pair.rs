@@ -214,7 +214,7 @@ impl Reading<'_> {
         Some(KeyPairWish { certificate: certificate.key, key: key.key, size, years })
     }
 
-    /// The key pairs that wait or went before stay with the credential. At another destination they are destroyed:
+    /// The key pair that waits, and for a week the one before, stay with the credential. At another destination they are destroyed:
     /// nobody could type them again.
     pub(super) fn keep_other_key_pairs(
         &mut self,
@@ -227,14 +227,15 @@ impl Reading<'_> {
         if current.binding() != crate::credential::binding(origin, entry, &typed.plain) {
             return;
         }
-        for key in key_pairs::OTHER_PLAIN {
-            if let Some(text) = current.plain.get(*key) {
-                typed.plain.insert((*key).to_owned(), text.clone());
+        let (plain, kept) = current.other_pairs(self.now);
+        for key in plain {
+            if let Some(text) = current.plain.get(key) {
+                typed.plain.insert(key.to_owned(), text.clone());
             }
         }
-        for key in key_pairs::OTHER_SECRETS {
-            if current.secrets.contains_key(*key) {
-                secrets.insert((*key).to_owned(), Change::Keep);
+        for key in kept {
+            if current.secrets.contains_key(key) {
+                secrets.insert(key.to_owned(), Change::Keep);
             }
         }
     }

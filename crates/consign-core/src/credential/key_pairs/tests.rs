@@ -293,6 +293,15 @@ fn the_next_pair_waits_takes_over_and_can_go_back() {
         basic.with_next_pair((&first.certificate(Which::Present).unwrap(), &key), &VAULT, &SAVE).err(),
         Some(NoSuchPair::OfType)
     );
-    let changes = parse(json!({ "name": "x" }), Mode::Patch(&switched)).unwrap().secrets;
-    assert!(matches!(changes["private_key_previous"], Change::Keep));
+    // For a week the one before stays, then the next save destroys it.
+    let renamed = |at: Timestamp| {
+        let sent = json!({ "name": "x" }).as_object().cloned().unwrap();
+        Draft::parse(sent, Mode::Patch(&switched), at).unwrap()
+    };
+    assert!(matches!(renamed(SAVE.now).secrets["private_key_previous"], Change::Keep));
+    let late = renamed(SAVE.now.plus(STEP_BACK));
+    assert!(
+        !late.secrets.contains_key("private_key_previous")
+            && !late.plain.contains_key("certificate_previous")
+    );
 }

@@ -2,7 +2,7 @@
 //! of it is stored.
 
 use consign_core::auth::AUTHORIZATION_TYPES;
-use consign_core::catalog::{Fault, Input, Invalid};
+use consign_core::catalog::{Fault, Input, Invalid, PUBLIC_URL};
 use consign_core::preset::{self, Filling, PRESETS, Preset};
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ impl Start {
 impl CredentialForm {
     /// Puts in the usual values of the chosen preset, once. What was filled in before and is as it was makes room;
     /// what was typed stays.
-    pub(in crate::console) fn start(&mut self, kept: &Kept) {
+    pub(in crate::console) fn start(&mut self, kept: &Kept, public_url: &str) {
         let Start { chosen, from, filled } = self.start;
         let is_new = chosen.map(|preset| preset.kind) != from.map(|preset| preset.kind);
         if let Some(preset) = chosen.filter(|preset| is_new && preset.filling(self.text(TYPE)).is_none()) {
@@ -98,7 +98,7 @@ impl CredentialForm {
             self.take_out(filled, kept);
         }
         if let Some(filling) = filling {
-            self.fill_in(filling, kept);
+            self.fill_in(filling, kept, public_url);
         }
         self.follow();
     }
@@ -122,7 +122,7 @@ impl CredentialForm {
         });
     }
 
-    fn fill_in(&mut self, filling: &Filling, kept: &Kept) {
+    fn fill_in(&mut self, filling: &Filling, kept: &Kept, public_url: &str) {
         for (key, value) in [(ADDRESS, filling.url_address), (TEST_PATH, filling.test_path)] {
             if self.text(key).is_empty() && !kept.has(key) {
                 self.texts.insert(key, value.to_owned());
@@ -132,6 +132,7 @@ impl CredentialForm {
         for (key, value) in filling.values {
             // A default that nobody touched is not typed.
             let prefill = of_type.iter().find(|field| field.key == *key).map_or("", |field| field.prefill);
+            let prefill = if prefill == PUBLIC_URL { public_url } else { prefill };
             let text = self.plain.entry(key).or_default();
             if text.is_empty() || text == prefill {
                 (*value).clone_into(text);

@@ -179,8 +179,17 @@ fn the_form_of_a_credential_renders_for_every_type() {
         });
         // A secret of the same name is none of the facts.
         stored["token"] = if kind.starts_with("oauth2") { facts } else { secret() };
+        if kind == "oauth2_saml_bearer" {
+            let facts = json!({
+                "subject": "CN=Consign crd_1", "key": "RSA 3072", "fingerprint": "AB:CD:EF:01:23", "ends_at": NOW,
+                "begins_at": NOW,
+            });
+            stored["certificates"] =
+                json!({ "present": facts, "next": facts, "previous": facts, "step_back_until": NOW });
+        }
         let form = CredentialForm::stored(&stored);
         let current = json!({
+            "certificate_base64": "MIIC",
             "errors": errors(&invalid), "fields": form.fields(&kept, Some(&stored), &invalid, "/x"),
             "draft": "d", "back": "", "redirect_url": "https://c.example/oauth/callback/crd_1",
             "public_url": "https://c.example", "other_origin": null, "test": test(), "fresh": true, "testing": "",
