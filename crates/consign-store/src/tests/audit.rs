@@ -85,7 +85,8 @@ async fn entries_are_chained_and_listed(Fresh { store, .. }: Fresh) {
     let oldest = audit::list(&mut db, &of_one, &oldest).await.unwrap();
     assert_eq!(oldest.items.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 3]);
     assert_eq!((oldest.count, first.count), (Some(252), None));
-    let nobody = AuditFilter { actor: Some("usr_01JDJ0M4X5K6P7Q8R9S0T1V2W3".to_owned()), ..AuditFilter::default() };
+    let nobody =
+        AuditFilter { actor: Some("usr_01JDJ0M4X5K6P7Q8R9S0T1V2W3".to_owned()), ..AuditFilter::default() };
     assert!(audit::list(&mut db, &nobody, &Page::first(2)).await.unwrap().items.is_empty());
     let at = second.items[0].at;
     let before = AuditFilter { before: Some(at), ..AuditFilter::default() };

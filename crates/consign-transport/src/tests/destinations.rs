@@ -125,7 +125,9 @@ async fn an_explanation_names_the_rule_of_each_address() {
         .iter()
         .map(|(address, said)| {
             let said = match said {
-                AddressJudged::Open(rule) => rule.as_ref().map_or("public".to_owned(), ToString::to_string),
+                AddressJudged::Open(rule) => {
+                    rule.as_ref().map_or_else(|| "public".to_owned(), ToString::to_string)
+                }
                 AddressJudged::Closed(blocked) => blocked.why.to_string(),
                 AddressJudged::Own => "own".to_owned(),
             };

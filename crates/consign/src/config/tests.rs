@@ -24,8 +24,12 @@ fn values(loaded: &Loaded) -> Vec<(&'static str, String)> {
 #[test]
 fn the_printed_defaults_are_the_defaults() {
     assert_eq!(values(&loaded(DEFAULTS, &[])), values(&loaded("", &[])));
-    let active =
-        loaded(DEFAULTS, &[]).config.print().into_iter().filter(|(_, _, source)| *source == Source::File).count();
+    let active = loaded(DEFAULTS, &[])
+        .config
+        .print()
+        .into_iter()
+        .filter(|(_, _, source)| *source == Source::File)
+        .count();
     assert!(active > 15, "only {active} options are active");
 }
 

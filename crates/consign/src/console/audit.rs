@@ -155,7 +155,9 @@ async fn verify(visit: Signed) -> Result<Response, Failure> {
             let whole = verified["whole"] == json!(true);
             if whole { Message::done(sentence) } else { Message::refused(sentence) }
         }
-        Err(OpError::TooMany { .. }) => Message::refused("Somebody else verifies the log now. Try again soon."),
+        Err(OpError::TooMany { .. }) => {
+            Message::refused("Somebody else verifies the log now. Try again soon.")
+        }
         Err(other) => return Err(other.into()),
     };
     Ok(visit.go_and_say(LIST, told))

@@ -67,8 +67,7 @@ pub async fn instance_name(app: &App) -> Result<String, OpError> {
 pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let mut reader = Reader::new(sent);
-    let name =
-        reader.has("instance_name").then(|| reader.text("instance_name", "Name").trim().to_owned());
+    let name = reader.has("instance_name").then(|| reader.text("instance_name", "Name").trim().to_owned());
     if let Some(name) = &name
         && (name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control))
     {

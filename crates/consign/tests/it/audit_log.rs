@@ -9,7 +9,10 @@ async fn something_to_see(consign: &TestConsign) -> String {
     let id = consign
         .credential(&bearer("=cmd|'/C calc'!A0", "https://tool.example.org/", &consign.canary("token")))
         .await;
-    consign.patch(&format!("/credentials/{id}"), &json!({ "labels": { "team": "a,b \"c\"" } })).await.expect(200);
+    consign
+        .patch(&format!("/credentials/{id}"), &json!({ "labels": { "team": "a,b \"c\"" } }))
+        .await
+        .expect(200);
     let new = json!(consign.canary("another-token"));
     consign.patch(&format!("/credentials/{id}"), &json!({ "token": new })).await.expect(200);
     id
@@ -42,7 +45,9 @@ async fn entries_are_found_by_who_what_where_and_when(consign: TestConsign) {
     let at = of_object["items"][1]["at"].as_str().unwrap();
     let later = get(&format!("object={id}&created_after={at}")).await;
     assert!(!actions(&later).contains(&"Created credential") || actions(&later).len() == 3, "{later}");
-    assert!(actions(&get(&format!("created_before={at}")).await).iter().all(|action| *action != "Replaced token"));
+    assert!(
+        actions(&get(&format!("created_before={at}")).await).iter().all(|action| *action != "Replaced token")
+    );
 
     let entry = &of_object["items"][1];
     let place = format!("/audit-entries/{}", entry["sequence"]);
@@ -110,7 +115,10 @@ async fn what_was_changed_behind_our_back_is_named() {
     let consign = TestConsign::on_postgres().await;
     something_to_see(&consign).await;
     consign.database.execute("drop trigger audit_no_update on audit").await;
-    consign.database.execute("update audit set stored = replace(stored, 'Ana', 'Eve') where sequence = 1").await;
+    consign
+        .database
+        .execute("update audit set stored = replace(stored, 'Ana', 'Eve') where sequence = 1")
+        .await;
     let verified = consign.act("/audit-entries/verification").await.expect(200).json();
     assert_eq!(verified["broken_at"], 1);
     assert_eq!(verified["message"], "Entry 1 does not fit to the one before it.");
@@ -129,7 +137,13 @@ async fn the_log_is_read_in_the_console_and_on_the_command_line() {
     let consign = TestConsign::start().await;
     let id = something_to_see(&consign).await;
     let list = unescape(&consign.page("/audit").await.expect(200).text());
-    for words in ["Replaced token", "key key for admin", "Ana Silva", "127.0.0.1", "/audit/export?format=csv&span=week"] {
+    for words in [
+        "Replaced token",
+        "key key for admin",
+        "Ana Silva",
+        "127.0.0.1",
+        "/audit/export?format=csv&span=week",
+    ] {
         assert!(list.contains(words), "{words}\n{list}");
     }
     let none = consign.page("/audit?action=nothing").await.expect(200).text();

@@ -3,9 +3,9 @@
 use consign::config::Source;
 use serde_json::json;
 
+use crate::harness::TestConsign;
 use crate::harness::database::Kind;
 use crate::harness::page::unescape;
-use crate::harness::TestConsign;
 
 on_both_databases! { the_name_of_the_installation_stands_in_the_navigation }
 
@@ -79,7 +79,11 @@ async fn an_address_is_judged_by_the_rule_that_decides() {
     .await;
     for (address, allowed, message) in [
         ("https://10.20.0.5/", true, "Yes. The rule 10.20.0.0/16:443 of egress.allow opens 10.20.0.5."),
-        ("https://10.20.0.5/api/x?y=1", true, "Yes. The rule 10.20.0.0/16:443 of egress.allow opens 10.20.0.5."),
+        (
+            "https://10.20.0.5/api/x?y=1",
+            true,
+            "Yes. The rule 10.20.0.0/16:443 of egress.allow opens 10.20.0.5.",
+        ),
         ("https://10.20.9.5/", false, "No. The rule !10.20.9.0/24:443 of egress.allow closes 10.20.9.5."),
         (
             "https://10.21.0.5/",
@@ -96,7 +100,11 @@ async fn an_address_is_judged_by_the_rule_that_decides() {
         ("https://erp/", false, "No. erp is a short name and no rule of egress.allow names it."),
     ] {
         let verdict = consign.post("/egress-checks", &json!({ "address": address })).await.expect(200).json();
-        assert_eq!((&verdict["allowed"], &verdict["message"]), (&json!(allowed), &json!(message)), "{address}");
+        assert_eq!(
+            (&verdict["allowed"], &verdict["message"]),
+            (&json!(allowed), &json!(message)),
+            "{address}"
+        );
         let form = consign.form("/settings/egress", "address").await.set("address", address);
         let page = unescape(&consign.send_form(&form).await.expect(200).text());
         assert!(page.contains(message), "{message}\n{page}");
@@ -111,6 +119,9 @@ async fn an_address_is_judged_by_the_rule_that_decides() {
     assert!(consign.send_form(&form).await.expect(422).text().contains("must start with https://"));
     let key = consign.make_key(&["credentials:write"]).await;
     let body = json!({ "address": "https://8.8.8.8/" }).to_string();
-    consign.call_as(&key, "POST", "/egress-checks", &[("content-type", "application/json")], body).await.expect(403);
+    consign
+        .call_as(&key, "POST", "/egress-checks", &[("content-type", "application/json")], body)
+        .await
+        .expect(403);
     consign.finish().await;
 }

@@ -92,7 +92,11 @@ impl Served {
 }
 
 fn filled(route: &Route) -> String {
-    let path = route.path.replace("{id}", "dlv_01JDK3V7Q2A1B2C3D4E5F6G7H8").replace("{field}", "password").replace("{sequence}", "0");
+    let path = route
+        .path
+        .replace("{id}", "dlv_01JDK3V7Q2A1B2C3D4E5F6G7H8")
+        .replace("{field}", "password")
+        .replace("{sequence}", "0");
     format!("{} {path}", route.method)
 }
 

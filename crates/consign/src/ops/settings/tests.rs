@@ -26,7 +26,11 @@ fn a_refusal_says_what_decides() {
         "https://10.21.0.5/",
         "No. 10.21.0.5 is on a private network and no rule of egress.allow names it.",
     );
-    check(&["10.0.0.0/8:443", "!10.21.0.0/16:443"], "https://10.21.0.5/", "No. The rule !10.21.0.0/16:443 of egress.allow closes 10.21.0.5.");
+    check(
+        &["10.0.0.0/8:443", "!10.21.0.0/16:443"],
+        "https://10.21.0.5/",
+        "No. The rule !10.21.0.0/16:443 of egress.allow closes 10.21.0.5.",
+    );
     check(
         &["127.0.0.1:*"],
         "https://127.0.0.1/",
