@@ -166,6 +166,22 @@ async fn to_approve(consign: &TestConsign, tool: &Tool) -> String {
     id
 }
 
+/// A credential that signs assertions, with a next certificate.
+async fn to_sign(consign: &TestConsign, tool: &Tool) -> String {
+    let credential = json!({
+        "name": "HXM", "protocol": "https", "url_address": tool.origin(), "authorization_type": "oauth2_saml_bearer",
+        "key_pair": "generate", "key_pair_bits": 2048, "name_id": "ana.silva", "issuer": "https://consign.example",
+        "audience": "www.successfactors.com", "recipient": format!("{}token", tool.origin()),
+        "authentication_information": "header", "client_id": "NWQ5", "client_secret": consign.canary("client secret"),
+        "saml_attributes": [{ "name": "api_key", "value": "NWQ5" }],
+    });
+    let id = consign.credential(&credential).await;
+    let at = format!("/credentials/{id}/certificate");
+    let next = json!({ "key_pair_bits": 2048 });
+    consign.call("POST", &at, &[("if-match", "*")], Some(&next)).await.expect(201);
+    id
+}
+
 /// Every page, empty and full, with what it takes to be there.
 async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let webhook = consign
@@ -182,7 +198,10 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let credential = id_of(&consign.get("/credentials/Incidents").await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
     let granted = to_approve(consign, tool).await;
+    let signed = to_sign(consign, tool).await;
     vec![
+        format!("/credentials/{signed}"),
+        format!("/credentials/{signed}/assertion"),
         format!("/credentials/{granted}"),
         format!("/credentials/{granted}/authorize"),
         format!("/credentials/{granted}/forget-tokens"),
