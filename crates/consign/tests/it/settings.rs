@@ -116,7 +116,8 @@ async fn an_address_is_judged_by_the_rule_that_decides() {
         consign.post("/egress-checks", &json!({ "address": wrong })).await.expect(422);
     }
     let form = consign.form("/settings/egress", "address").await.set("address", "http://10.0.0.1/");
-    assert!(consign.send_form(&form).await.expect(422).text().contains("must start with https://"));
+    let page = unescape(&consign.send_form(&form).await.expect(422).text());
+    assert!(page.contains("Address must start with https://"), "{page}");
     let key = consign.make_key(&["credentials:write"]).await;
     let body = json!({ "address": "https://8.8.8.8/" }).to_string();
     consign
