@@ -179,6 +179,16 @@ impl Credential {
             && secrets.eq(other.secrets.iter().map(|(key, secret)| (key, secret.generation)))
     }
 
+    /// Takes over from the version before, as it is now, what was seen of it and still holds.
+    pub fn goes_on_from(&mut self, current: &Self) {
+        // Another client secret is no approval.
+        let waits_for_approval = current.seen.code.needs_consent() && current.binding() == self.binding();
+        if waits_for_approval || current.signs_in_like(self) {
+            self.seen = current.seen.clone();
+        }
+        self.last_used_at = current.last_used_at;
+    }
+
     /// The address to show: the part of it that is secret is three dots.
     pub fn shown_address(&self) -> String {
         if self.secrets.contains_key(URL_PATH) {
@@ -314,15 +324,11 @@ impl Draft {
             updated_at: save.now,
             revision,
         };
-        match current {
-            Some(current) if current.signs_in_like(&credential) => credential.seen = current.seen.clone(),
-            // Another client secret is no approval.
-            Some(current) if !moved && current.seen.code.needs_consent() => {
-                credential.seen = current.seen.clone();
-            }
-            Some(_) if !moved => {}
-            _ if granted => credential.seen = Status::not_authorized(save.now),
-            _ => {}
+        if granted && (moved || current.is_none()) {
+            credential.seen = Status::not_authorized(save.now);
+        }
+        if let Some(current) = current {
+            credential.goes_on_from(current);
         }
         credential
     }

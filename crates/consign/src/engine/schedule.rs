@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::credential::Credential;
+use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, api_keys, credentials, deliveries};
+use consign_store::{StoreError, api_keys, connectors, credentials, deliveries};
 
 use super::lanes::Rules;
 use super::work::Work;
@@ -94,18 +95,21 @@ impl Engine {
         self.give_back(&back).await;
     }
 
-    /// One held delivery tells whether the tool lets us in again.
+    /// One held delivery tells whether the tool lets us in again. What is held for a credential that needs no repair
+    /// goes on.
     async fn probe_refused(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.snapshot();
         for connector in snapshot.connectors() {
             let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else {
                 continue;
             };
-            let held = matches!(
-                connector.state,
-                ConnectorState::Held(HeldBy::SignInRefused | HeldBy::CredentialLocked)
-            );
-            if !held || !credential.seen.code.holds() || !self.probe_is_due(credential, now) {
+            let ConnectorState::Held(by) = connector.state else { continue };
+            if by.is_of_credential() && !credential.seen.code.holds() {
+                self.release_left_behind(credential.id, now).await?;
+                continue;
+            }
+            let probed = matches!(by, HeldBy::SignInRefused | HeldBy::CredentialLocked);
+            if !probed || !self.probe_is_due(credential, now) {
                 continue;
             }
             let mut tx = self.store.begin().await?;
@@ -121,6 +125,22 @@ impl Engine {
                     self.give_back(&[work]).await;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A hold whose reason is gone would be lifted by nobody: neither a repair nor a probe looks for it.
+    async fn release_left_behind(&self, id: CredentialId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        let present = credentials::lock(&mut tx, id).await?;
+        if present.is_none_or(|present| present.seen.code.holds()) {
+            return Ok(());
+        }
+        let released = connectors::release_by_credential(&mut tx, id, now).await?;
+        tx.commit().await?;
+        if released > 0 {
+            tracing::warn!(credential.id = %id, connectors = released, "connectors were held for a credential that needs no repair; they go on");
+            self.changed().await;
         }
         Ok(())
     }

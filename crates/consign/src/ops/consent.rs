@@ -93,6 +93,8 @@ pub struct Arrival<'a> {
     pub error_description: &'a str,
     /// `iss`.
     pub issuer: Option<&'a str>,
+    /// Which of these came more than once.
+    pub repeated: Option<&'static str>,
     /// The hash of the session that it came back in.
     pub session_hash: &'a str,
 }
@@ -117,8 +119,13 @@ pub async fn arrive(
         let odd = || OAuthError { code: "error".to_owned(), description: String::new() };
         OAuthError::of(arrival.error, arrival.error_description).unwrap_or_else(odd)
     });
-    let back =
-        Return { code: arrival.code, error, issuer: arrival.issuer, session_hash: arrival.session_hash };
+    let back = Return {
+        code: arrival.code,
+        error,
+        issuer: arrival.issuer,
+        repeated: arrival.repeated,
+        session_hash: arrival.session_hash,
+    };
     let ended = app.engine.arrive(&credential, &arrival.state, back).await?;
     let connected = matches!(ended, Consented::Connected(_) | Consented::ConnectedWillStop(_));
     let action = if connected { "Authorized credential" } else { "Authorization of credential failed" };
