@@ -117,12 +117,17 @@ async fn person_page(visit: &Signed, status: StatusCode, current: &Value, invali
     let typed = visit.form.text("role");
     let role = if typed.is_empty() { stored("role") } else { typed };
     let name = [stored("name"), stored("email")].into_iter().find(|name| !name.is_empty());
+    let mut field = role_field(role, invalid);
+    field["hint"] = if current["id"] == json!(visit.person.id) {
+        json!("With another role your sessions end, this one too.")
+    } else {
+        json!("With another role their sessions end, and they sign in again.")
+    };
     let context = json!({
         "errors": errors(invalid),
         "current": current,
-        "role": role_field(role, invalid),
+        "role": field,
         "password": password_again(visit, invalid),
-        "oneself": current["id"] == json!(visit.person.id),
         "deeds": deeds(current),
     });
     visit.page(status, "user.html", (PLACE, name.unwrap_or_default()), context).await
