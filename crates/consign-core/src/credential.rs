@@ -319,7 +319,7 @@ impl Draft {
             max_concurrency: self.max_concurrency,
             max_per_second: self.max_per_second,
             seen: Status::not_tested(save.now),
-            last_used_at: current.and_then(|current| current.last_used_at),
+            last_used_at: None,
             created_at: current.map_or(save.now, |current| current.created_at),
             updated_at: save.now,
             revision,
