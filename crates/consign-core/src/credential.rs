@@ -164,7 +164,7 @@ impl Credential {
 
     /// The first day (UTC) on which something ends: as typed, or that of the certificate that signs.
     pub fn ends_first(&self) -> Option<String> {
-        let certificate = self.certificate(Which::Present).map(|certificate| certificate.ends.day());
+        let certificate = self.present_certificate().map(|certificate| certificate.ends.day());
         [self.ends_on.clone(), certificate].into_iter().flatten().min()
     }
 

@@ -195,11 +195,8 @@ async fn append(
 }
 
 /// Makes a change durable, and then tells the anchor outside the database how far the audit log has come.
-async fn commit(app: &App, mut tx: Tx) -> Result<(), OpError> {
-    let (sequence, link) = audit_log::head(&mut tx).await?;
-    tx.commit().await?;
-    app.records.reached(sequence, &link).await;
-    Ok(())
+async fn commit(app: &App, tx: Tx) -> Result<(), OpError> {
+    Ok(app.records.commit(tx).await?)
 }
 
 /// The same, and with it is kept what a repeat of the request is answered.

@@ -18,6 +18,8 @@ const TICK: Duration = Duration::from_secs(1);
 const FLUSH_EVERY_TICKS: u64 = 5;
 /// Grants that nobody uses are looked for this seldom.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// Key pairs whose time is over are looked for this seldom.
+const DROP_PAIRS_EVERY: Duration = HOUR;
 /// A refused credential is tried again after these minutes, then hourly.
 const PROBE_MINUTES: [u64; 3] = [1, 5, 15];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -64,16 +66,15 @@ impl Engine {
         if self.keep_alive_is_due(now) {
             self.keep_grants_alive(now).await?;
         }
+        let due = is_due(&mut self.memory().pairs_dropped_at, DROP_PAIRS_EVERY, now);
+        if due {
+            self.drop_ended_pairs(now).await?;
+        }
         Ok(())
     }
 
     fn keep_alive_is_due(&self, now: Timestamp) -> bool {
-        let mut memory = self.memory();
-        let due = memory.kept_alive_at.is_none_or(|at| now.since(at) >= KEEP_ALIVE_EVERY);
-        if due {
-            memory.kept_alive_at = Some(now);
-        }
-        due
+        is_due(&mut self.memory().kept_alive_at, KEEP_ALIVE_EVERY, now)
     }
 
     /// Windows give back what their lane can no longer send in time.
@@ -179,4 +180,13 @@ impl Engine {
             tracing::warn!(%error, "the last uses could not be written down");
         }
     }
+}
+
+/// Whether it is time to do again what was done last `at`; then it is done now.
+fn is_due(at: &mut Option<Timestamp>, every: Duration, now: Timestamp) -> bool {
+    let due = at.is_none_or(|at| now.since(at) >= every);
+    if due {
+        *at = Some(now);
+    }
+    due
 }

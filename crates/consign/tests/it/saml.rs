@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::page::{form_with, forms, unescape};
-use crate::harness::{TestConsign, merge};
+use crate::harness::{TestConsign, eventually, merge};
 use crate::peers::Tool;
 use crate::peers::authorization_server::{Authentication, AuthorizationServer, Registered, Setup};
 
@@ -186,6 +186,7 @@ on_both_databases! {
     a_created_pair_signs_and_its_key_stays
     what_is_not_right_is_refused_and_not_stored
     the_end_of_a_certificate_is_seen_in_time
+    a_pair_goes_when_its_time_is_over
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,7 +258,18 @@ async fn a_client_with_a_secret_is_told_apart_from_the_assertion() {
         Some("The tool does not accept the client ID or client secret.")
     );
     consign.patch(&format!("/credentials/{id}"), &json!({ "client_secret": secret })).await.expect(200);
-    assert_ne!(test(&consign, &id).await["outcome"], "failed");
+    let tested = test(&consign, &id).await;
+    assert_eq!((tested["outcome"] == "failed", &tested["warnings"]), (false, &json!([])), "{tested}");
+    // Another address than the one that the assertion is made out to.
+    let elsewhere = format!("{}?tenant=1", server.token_url());
+    let change =
+        json!({ "access_token_url": elsewhere, "client_secret": secret, "private_key": PRIVATE_KEY });
+    consign.patch(&format!("/credentials/{id}"), &change).await.expect(200);
+    let apart = format!("The assertion is sent to {elsewhere} and made out to {}.", server.token_url());
+    let tested = test(&consign, &id).await;
+    assert!(tested["warnings"][0].as_str().is_some_and(|warning| warning.starts_with(&apart)), "{tested}");
+    let page = consign.page(&format!("/credentials/{id}")).await.expect(200).text();
+    assert!(unescape(&page).contains(&apart), "the form says it as well");
     let last = server.token_requests().await.pop().unwrap();
     assert_eq!(last.authentication, Authentication::Header);
     consign.finish().await;
@@ -595,27 +607,60 @@ async fn commands_do_it_with_files() {
     consign.finish().await;
 }
 
-/// Who may only read sees neither Name ID nor values.
+/// Who may read the credential reads the same in the preview.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_preview_shows_whom_it_is_about_to_those_who_may_edit() {
+async fn a_preview_shows_what_the_credential_shows() {
     let consign = TestConsign::start().await;
     let (tool, server) = (Tool::start().await, server().await);
     let mut body = credential("preview", &tool, &server, &own());
     body["saml_attributes"] = json!([{ "name": "api_key", "value": "NWQ5" }]);
     let id = consign.credential(&body).await;
     let at = format!("/credentials/{id}/assertion-preview");
-    let whole = consign.get(&at).await.expect(200).json();
-    let text = whole["assertion"].as_str().unwrap();
-    assert!(text.contains(">ana.silva<") && text.contains(">NWQ5<") && !text.contains("Signature"), "{text}");
     let reader = consign.make_key(&["credentials:read"]).await;
-    let partial = consign.call_as(&reader, "GET", &at, &[], "").await.expect(200).json();
-    let text = partial["assertion"].as_str().unwrap();
-    assert_eq!(partial["values_shown"], false);
-    assert!(!text.contains("ana.silva") && !text.contains("NWQ5") && text.contains("api_key"), "{text}");
+    let shown =
+        consign.call_as(&reader, "GET", &format!("/credentials/{id}"), &[], "").await.expect(200).json();
+    assert_eq!(
+        (&shown["name_id"], &shown["saml_attributes"][0]["value"]),
+        (&json!("ana.silva"), &json!("NWQ5"))
+    );
+    let preview = consign.call_as(&reader, "GET", &at, &[], "").await.expect(200).json();
+    let text = preview["assertion"].as_str().unwrap();
+    assert!(text.contains(">ana.silva<") && text.contains(">NWQ5<") && !text.contains("Signature"), "{text}");
     let token = consign.canary("token");
     let bearer = consign.credential(&crate::harness::bearer("other", &tool.origin(), &token)).await;
     consign.get(&format!("/credentials/{bearer}/assertion-preview")).await.expect(409);
     consign.get(&format!("/credentials/{bearer}/certificate")).await.expect(404);
+    consign.finish().await;
+}
+
+/// A pair that nobody can go back to is destroyed, though nobody touches the credential.
+async fn a_pair_goes_when_its_time_is_over(consign: TestConsign) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let (tool, server) = (Tool::start().await, server().await);
+    let id = consign.credential(&credential("rotated", &tool, &server, &own())).await;
+    let at = format!("/credentials/{id}");
+    let any = [("if-match", "*")];
+    let wish = json!({ "key_pair_bits": 2048 });
+    consign.call("POST", &format!("{at}/certificate"), &any, Some(&wish)).await.expect(200);
+    let switched =
+        consign.call("POST", &format!("{at}/certificate/next"), &any, None).await.expect(200).json();
+    assert!(switched["certificates"]["previous"].is_object(), "{switched}");
+    consign.advance(Duration::from_secs(7 * 86_400) - HOUR * 2);
+    consign.get(&format!("{at}/certificate?which=previous")).await.expect(200);
+    consign.advance(HOUR * 4);
+    consign.get(&format!("{at}/certificate?which=previous")).await.expect(404);
+    eventually("the pair before to be gone", async || {
+        let history = consign.get(&format!("{at}/history")).await.expect(200).text();
+        history.contains("Removed the certificate before").then_some(())
+    })
+    .await;
+    // It is as it was saved, and signs.
+    let shown = consign.get(&at).await.expect(200).json();
+    assert_eq!(shown["certificates"]["present"], switched["certificates"]["present"]);
+    server.trust_signer(&signer(&shown["certificate"])).await;
+    server.trust_signer(&json!({ "clock_ahead_seconds": 7 * 86_400 + 2 * 3_600 })).await;
+    assert_ne!(test(&consign, &id).await["outcome"], "failed");
+    consign.patch(&at, &json!({ "name": "Renamed" })).await.expect(200);
     consign.finish().await;
 }
 

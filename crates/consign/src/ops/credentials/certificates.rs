@@ -26,11 +26,11 @@ pub async fn pem(
 ) -> Result<(String, String), OpError> {
     actor.require(Right::CredentialsRead)?;
     let credential = by_reference(&mut *app.store.read().await?, reference).await?;
-    let certificate = credential.certificate(which).ok_or(OpError::NotFound("certificate"))?;
+    let certificate = credential.certificate(which, app.now()).ok_or(OpError::NotFound("certificate"))?;
     Ok((certificate.pem(), credential.name.to_string()))
 }
 
-/// What an assertion would say now, unsigned. Whom it is about is shown to those who may edit the credential.
+/// What an assertion would say now, unsigned: nothing that the credential does not show as well.
 ///
 /// # Errors
 /// Without the right, or when the credential signs no assertions or does not open.
@@ -40,9 +40,8 @@ pub async fn preview(app: &App, actor: &Actor, reference: &str) -> Result<Value,
     let credential = by_reference(&mut tx, reference).await?;
     require_as_saved(app, &mut tx, &row(&credential)).await?;
     drop(tx);
-    let shown = actor.rights.allow(Right::CredentialsWrite);
-    match app.engine.preview_assertion(&credential, shown) {
-        Ok(Some(assertion)) => Ok(json!({ "assertion": assertion, "values_shown": shown })),
+    match app.engine.preview_assertion(&credential) {
+        Ok(Some(assertion)) => Ok(json!({ "assertion": assertion })),
         Ok(None) => {
             let label = credential.authorization_type.label;
             Err(OpError::WrongState(format!("{label} signs no assertions")))
@@ -137,7 +136,7 @@ async fn store(
         let current = credentials::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("credential"))?;
         return Err(OpError::Changed { current: current.revision });
     }
-    if seen.certificate(Which::Present) != next.certificate(Which::Present) {
+    if seen.present_certificate() != next.present_certificate() {
         in_use(&mut tx, next).await?;
     }
     let public_url = app.public_url();

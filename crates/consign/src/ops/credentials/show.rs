@@ -97,7 +97,7 @@ pub(in crate::ops) fn refused_by(row: Option<&TokenRow>) -> Refuser {
 /// What may be shown of the certificates: all but the private keys.
 fn certificates(credential: &Credential, now: Timestamp) -> Value {
     let shown = |which| {
-        credential.certificate(which).map(|certificate| {
+        credential.certificate(which, now).map(|certificate| {
             json!({
                 "subject": certificate.subject,
                 "fingerprint": certificate.fingerprint(),
@@ -111,7 +111,7 @@ fn certificates(credential: &Credential, now: Timestamp) -> Value {
     json!({
         "present": shown(Which::Present),
         "next": shown(Which::Next),
-        "previous": until.and_then(|_| shown(Which::Previous)),
+        "previous": shown(Which::Previous),
         "step_back_until": until.map(|until| until.to_string()),
     })
 }
