@@ -641,7 +641,7 @@ async fn a_pair_goes_when_its_time_is_over(consign: TestConsign) {
     let at = format!("/credentials/{id}");
     let any = [("if-match", "*")];
     let wish = json!({ "key_pair_bits": 2048 });
-    consign.call("POST", &format!("{at}/certificate"), &any, Some(&wish)).await.expect(200);
+    consign.call("POST", &format!("{at}/certificate"), &any, Some(&wish)).await.expect(201);
     let switched =
         consign.call("POST", &format!("{at}/certificate/next"), &any, None).await.expect(200).json();
     assert!(switched["certificates"]["previous"].is_object(), "{switched}");
