@@ -142,8 +142,9 @@ async fn killed_before_the_request_or_after_it_is_stored_costs_nothing() {
         let (consign, granted, delivery) = killed(at, 0).await;
         consign.until(&delivery, "delivered").await;
         assert_eq!(granted.server.families_revoked().await, 0, "{at:?}");
-        let first = granted.server.token_requests().await[1].status;
-        assert_eq!(first, 200, "{at:?}");
+        let asked = granted.server.token_requests().await;
+        let first = asked.iter().find(|asked| asked.grant_type.as_deref() == Some("refresh_token"));
+        assert_eq!(first.map(|renewal| renewal.status), Some(200), "{at:?}: {asked:?}");
         consign.finish().await;
     }
 }
