@@ -169,14 +169,25 @@ impl Credential {
     }
 
     /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for
-    /// the other as well, and where they differ it says nothing.
+    /// the other as well, and where they differ it says nothing. Key pairs that do not sign make no difference.
     pub fn signs_in_like(&self, other: &Self) -> bool {
-        let secrets = self.secrets.iter().map(|(key, secret)| (key, secret.generation));
         self.origin == other.origin
             && self.authorization_type.kind == other.authorization_type.kind
-            && self.plain == other.plain
             && self.custom_headers == other.custom_headers
-            && secrets.eq(other.secrets.iter().map(|(key, secret)| (key, secret.generation)))
+            && self.in_use(&self.plain).eq(other.in_use(&other.plain))
+            && self.generations().eq(other.generations())
+    }
+
+    fn generations(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.in_use(&self.secrets).map(|(key, secret)| (key, secret.generation))
+    }
+
+    fn in_use<'a, T>(
+        &self,
+        fields: &'a BTreeMap<String, T>,
+    ) -> impl Iterator<Item = (&'a str, &'a T)> + use<'a, T> {
+        let fields = fields.iter().map(|(key, value)| (key.as_str(), value));
+        fields.filter(|(key, _)| !key_pairs::is_of_other_pair(key))
     }
 
     /// Takes over from the version before, as it is now, what was seen of it and still holds.

@@ -29,6 +29,11 @@ pub fn fields(entry: &AuthorizationType) -> Option<(&'static str, &'static str)>
     })
 }
 
+/// Whether a key of a credential belongs to a pair that does not sign.
+pub(super) fn is_of_other_pair(key: &str) -> bool {
+    [NEXT_CERTIFICATE, NEXT_KEY, PREVIOUS_CERTIFICATE, PREVIOUS_KEY, SWITCHED_AT].contains(&key)
+}
+
 /// Which key pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {

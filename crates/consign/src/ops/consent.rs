@@ -66,10 +66,10 @@ pub async fn depart(
     session_hash: &str,
 ) -> Result<(Credential, Departure), OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let mut tx = app.store.begin().await?;
-    let credential = by_reference(&mut tx, reference).await?;
-    require_as_saved(app, &mut tx, &row(&credential)).await?;
-    drop(tx);
+    let mut db = app.store.read().await?;
+    let credential = by_reference(&mut db, reference).await?;
+    require_as_saved(app, &mut db, &row(&credential)).await?;
+    drop(db);
     needs_approval(&credential)?;
     let back = redirect_url(&app.public_url(), credential.id);
     match app.engine.depart(&credential, back, session_hash).await? {
@@ -110,10 +110,10 @@ pub async fn arrive(
     arrival: Arrival<'_>,
 ) -> Result<(Credential, Consented), OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let mut tx = app.store.begin().await?;
-    let credential = Arc::new(by_reference(&mut tx, reference).await?);
-    require_as_saved(app, &mut tx, &row(&credential)).await?;
-    drop(tx);
+    let mut db = app.store.read().await?;
+    let credential = Arc::new(by_reference(&mut db, reference).await?);
+    require_as_saved(app, &mut db, &row(&credential)).await?;
+    drop(db);
     needs_approval(&credential)?;
     let error = (!arrival.error.is_empty()).then(|| {
         let odd = || OAuthError { code: "error".to_owned(), description: String::new() };

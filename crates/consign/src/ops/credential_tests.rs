@@ -59,10 +59,10 @@ pub async fn start(
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
-    let mut tx = app.store.begin().await?;
-    let stored = by_reference(&mut tx, reference).await?;
-    require_as_saved(app, &mut tx, &row(&stored)).await?;
-    drop(tx);
+    let mut db = app.store.read().await?;
+    let stored = by_reference(&mut db, reference).await?;
+    require_as_saved(app, &mut db, &row(&stored)).await?;
+    drop(db);
     let (credential, saved) = match values {
         None => (stored, true),
         Some(sent) => {

@@ -10,7 +10,7 @@ use consign_core::secret::Secret;
 use consign_core::target::Address;
 use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
-use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, tokens};
+use consign_store::{Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, tokens};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -201,12 +201,7 @@ async fn save(
     let mut credential = at_length(long, || draft.seal(&app.vault, &save, read.id, Some(&read)));
 
     let mut tx = app.store.begin().await?;
-    // Its status may be another one by now, which is no save: what holds its connectors stays what it says.
-    let seen = credentials::lock(&mut tx, read.id).await?.ok_or(OpError::NotFound("credential"))?;
-    if seen.revision != read.revision {
-        return Err(OpError::Changed { current: seen.revision });
-    }
-    credential.goes_on_from(&seen);
+    let seen = lay_over(&mut tx, &read, &mut credential).await?;
     if !whole {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
@@ -230,6 +225,17 @@ async fn save(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// Lays a change of what was `read` over what is stored now, which it gives back and which stays until the end of the
+/// transaction. Its status may be another one by now, which is no save: what holds its connectors stays what it says.
+async fn lay_over(tx: &mut Tx, read: &Credential, new: &mut Credential) -> Result<Credential, OpError> {
+    let present = credentials::lock(tx, read.id).await?.ok_or(OpError::NotFound("credential"))?;
+    if present.revision != read.revision {
+        return Err(OpError::Changed { current: present.revision });
+    }
+    new.goes_on_from(&present);
+    Ok(present)
 }
 
 /// Reading a private key and creating one take up to seconds: other work goes on meanwhile.

@@ -64,6 +64,8 @@ mod replicas;
 mod rights;
 mod rollback;
 mod saml;
+mod saml_pairs;
+mod saml_surfaces;
 mod settings;
 mod starting;
 mod throttling;

@@ -251,6 +251,7 @@ fn the_next_pair_waits_takes_over_and_can_go_back() {
     );
     assert_eq!(waiting.present_certificate(), first.present_certificate());
     assert_eq!(waiting.seen, first.seen);
+    assert!(waiting.signs_in_like(&first), "the one that waits signs nothing");
 
     // A save of anything else leaves it waiting; another destination destroys it.
     let renamed = sealed(parse(json!({ "name": "x" }), Mode::Patch(&waiting)).unwrap(), Some(&waiting));
@@ -273,6 +274,7 @@ fn the_next_pair_waits_takes_over_and_can_go_back() {
     };
     let switched = waiting.clone().with_next_in_use(&SAVE, &by(&waiting)).unwrap();
     belongs(&switched);
+    assert!(!switched.signs_in_like(&waiting));
     assert_eq!(switched.present_certificate(), Some(certificate.clone()));
     assert_eq!(switched.certificate(Which::Previous, SAVE.now), first.present_certificate());
     assert_eq!(
@@ -298,6 +300,7 @@ fn the_next_pair_waits_takes_over_and_can_go_back() {
     assert!(switched.clone().without_ended_pair(&SAVE).is_none());
     let cleaned = switched.clone().without_ended_pair(&late).unwrap();
     belongs(&cleaned);
+    assert!(cleaned.signs_in_like(&switched));
     let left = |of: &Credential| of.plain.keys().chain(of.secrets.keys()).any(|key| key.contains("previous"));
     assert!(left(&switched) && !left(&cleaned) && !cleaned.plain.contains_key(SWITCHED_AT));
     assert_eq!((cleaned.revision, cleaned.seen.code), (switched.revision + 1, switched.seen.code));
