@@ -90,14 +90,16 @@ async fn what_is_held_for_a_credential_that_works_goes_on(consign: TestConsign) 
         consign.until(sent.delivery(), "delivered").await;
         consign.until_shows("/webhooks/itsm", "/state", "active").await;
     }
-    // What has another reason stays.
-    let sql = "update connector set state = 'held_not_allowed'; update revision set number = number + 1";
+    // What has another reason stays, while one like those before goes on.
+    let none = json!({ "event_types": ["none"] });
+    webhook(&consign, "other", &tool, &token_url(&endpoint), &none).await;
+    let sql = "update connector set state = case name_key when 'itsm' then 'held_not_allowed'
+                 else 'held_sign_in_refused' end;
+               update revision set number = number + 1";
     consign.database.execute(sql).await;
-    // The server has heard of it, and has looked for holds to lift.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    consign.until_shows("/webhooks/other", "/state", "active").await;
     let sent = consign.event("a", &json!("not allowed")).await;
     consign.until(sent.delivery(), "held").await;
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(consign.delivery(sent.delivery()).await["hold_reason"], "not_allowed");
     consign.call("DELETE", "/webhooks/itsm/pauses", &[], None).await.expect(200);
     consign.until(sent.delivery(), "delivered").await;
