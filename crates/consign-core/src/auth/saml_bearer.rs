@@ -125,18 +125,8 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             ..Field::PLAIN
         },
         Field {
-            input: Input::Rows(&Rows {
-                what: "parameter",
-                secrets: true,
-                query: true,
-                rows_max: 20,
-                value_chars_max: 2_048,
-                names: Names::Parameter,
-                bytes_max: oauth::PARAMETER_BYTES_MAX,
-                reserved: oauth::RESERVED,
-                // A client ID in the header does not keep S/4HANA from asking for it in the form.
-                reserved_while_filled: &[],
-            }),
+            // A client ID in the header does not keep S/4HANA from asking for it in the form.
+            input: Input::Rows(&Rows { reserved_while_filled: &[], ..oauth::PARAMETERS }),
             ..oauth::TOKEN_REQUESTS
         },
         Field {

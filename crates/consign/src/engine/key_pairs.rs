@@ -56,9 +56,9 @@ impl Engine {
 
     /// Destroys the key pairs that nobody can go back to any more.
     pub(super) async fn drop_ended_pairs(&self, now: Timestamp) -> Result<(), StoreError> {
-        let kept = credentials::all(&mut *self.store.read().await?).await?;
+        let snapshot = self.snapshot();
         let mut dropped = false;
-        for credential in kept.iter().filter(|credential| credential.has_ended_pair(now)) {
+        for credential in snapshot.credentials().filter(|credential| credential.has_ended_pair(now)) {
             dropped |= self.drop_ended_pair(credential.id).await?;
         }
         if dropped {

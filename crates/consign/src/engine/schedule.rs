@@ -63,7 +63,8 @@ impl Engine {
         if count.is_multiple_of(FLUSH_EVERY_TICKS) {
             self.flush_uses().await;
         }
-        if self.keep_alive_is_due(now) {
+        let due = is_due(&mut self.memory().kept_alive_at, KEEP_ALIVE_EVERY, now);
+        if due {
             self.keep_grants_alive(now).await?;
         }
         let due = is_due(&mut self.memory().pairs_dropped_at, DROP_PAIRS_EVERY, now);
@@ -71,10 +72,6 @@ impl Engine {
             self.drop_ended_pairs(now).await?;
         }
         Ok(())
-    }
-
-    fn keep_alive_is_due(&self, now: Timestamp) -> bool {
-        is_due(&mut self.memory().kept_alive_at, KEEP_ALIVE_EVERY, now)
     }
 
     /// Windows give back what their lane can no longer send in time.
