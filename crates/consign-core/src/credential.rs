@@ -18,11 +18,13 @@ use crate::vault::{Place, Sealed, Vault};
 pub use draft::{Change, Draft, KeyPairWish, Labels, Mode, NextPair, PASSPHRASE, takes_long};
 pub use key_pairs::{NoSuchPair, Which};
 pub use limit::{Rate, parse_count};
+pub use reminder::Reminder;
 pub use status::{NextAction, Refuser, Status, StatusCode};
 
 mod draft;
 pub mod key_pairs;
 mod limit;
+mod reminder;
 mod status;
 
 /// The table name in the place of every secret of a credential.
@@ -152,11 +154,9 @@ impl Credential {
 
     /// The status to show now: what was last seen, unless the end date is nearer the truth.
     pub fn status(&self, now: Timestamp) -> Status {
-        let ends = self.ends_first();
-        let by_certificate = ends.is_some() && ends != self.ends_on;
-        let status = self.seen.with_end(ends.as_deref(), now);
+        let status = self.seen.with_end(self.ends_first().as_deref(), now);
         let shows_end = matches!(status.code, StatusCode::Ended | StatusCode::EndsSoon);
-        if by_certificate && shows_end && self.seen.code != status.code {
+        if self.ends_by_certificate() && shows_end && self.seen.code != status.code {
             return Status { reason: format!("the certificate {}", status.reason), ..status };
         }
         status

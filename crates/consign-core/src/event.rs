@@ -17,6 +17,9 @@ mod read;
 /// The media type of JSON data.
 pub const JSON: &str = "application/json";
 const TYPE_CHARS_MAX: usize = 128;
+/// The source of what Consign itself has to say.
+pub const OWN_SOURCE: &str = "consign";
+const OWN_TYPES: &str = "consign.";
 
 /// An accepted event.
 #[derive(Clone, Debug)]
@@ -82,10 +85,16 @@ pub fn is_type(text: &str) -> bool {
         && text.split('.').all(|segment| !segment.is_empty())
 }
 
+/// Whether a type is one of Consign's own, `consign.credential.ends`. Nobody else may send one, and only those get it
+/// who ask for it: what takes everything was set up for the events of applications.
+pub fn is_own_type(event_type: &str) -> bool {
+    event_type.starts_with(OWN_TYPES)
+}
+
 /// Which event types a webhook takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypePattern {
-    /// Every type.
+    /// Every type, except for Consign's own.
     All,
     /// Everything under a prefix: `device.*`.
     Under(String),
@@ -112,7 +121,7 @@ impl TypePattern {
     /// Whether an event type fits.
     pub fn matches(&self, event_type: &str) -> bool {
         match self {
-            Self::All => true,
+            Self::All => !is_own_type(event_type),
             Self::Under(prefix) => {
                 event_type.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
             }

@@ -171,6 +171,16 @@ pub async fn all(db: &mut Db) -> Result<Vec<Credential>, StoreError> {
     with_secrets(db, rows).await
 }
 
+/// Credentials with an end that is near or has passed.
+///
+/// # Errors
+/// As [`find`].
+pub async fn ending_soon(db: &mut Db, now: Timestamp) -> Result<Vec<Credential>, StoreError> {
+    let query = query("select * from credential where ends_first <= $1 order by id");
+    let rows = query.bind(now.plus(ENDS_SOON).day()).all(db).await?;
+    with_secrets(db, rows).await
+}
+
 /// The revision of a credential as it is now.
 ///
 /// # Errors

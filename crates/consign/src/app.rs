@@ -116,6 +116,7 @@ impl App {
                 payloads: days(config.retention.payload_days),
                 deliveries: days(config.retention.delivery_days),
             },
+            public_url: config.public_url(),
         };
         let engine = Engine::start(settings, store.clone(), vault.clone(), network, records.clone()).await?;
         Ok(Arc::new(Self {

@@ -67,6 +67,8 @@ pub struct ServerOptions {
     pub trusted_proxies: Vec<Subnet>,
     /// Address and port of metrics and health; `None`: off.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether the metrics tell of each credential when it ends.
+    pub metrics_credential_ends: bool,
     /// Seconds that running attempts get at the end.
     pub shutdown_grace_seconds: u64,
 }
@@ -187,6 +189,7 @@ impl Default for Config {
                 tls_key_file: None,
                 trusted_proxies: Vec::new(),
                 metrics_listen: Some(local(9420)),
+                metrics_credential_ends: true,
                 shutdown_grace_seconds: 30,
             },
             data: DataOptions { dir: PathBuf::from("./consign-data") },

@@ -42,6 +42,7 @@ mod learn;
 mod payload;
 mod probe;
 mod records;
+mod reminders;
 mod retention;
 mod schedule;
 mod snapshot;
@@ -64,6 +65,8 @@ pub struct EngineSettings {
     pub payloads: PayloadKeys,
     /// How long what has ended is kept.
     pub kept: Kept,
+    /// The address of this server, for links in what it says by itself.
+    pub public_url: String,
 }
 
 /// Accepts events and delivers them.
@@ -98,6 +101,10 @@ struct Memory {
     kept_alive_at: Option<Timestamp>,
     /// When key pairs whose time is over were last looked for.
     pairs_dropped_at: Option<Timestamp>,
+    /// When ends that come nearer were last looked for.
+    ends_seen_at: Option<Timestamp>,
+    /// The reminders that are due and were given, by their keys.
+    reminded: HashSet<String>,
 }
 
 impl Engine {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use consign_core::id::CredentialId;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -66,10 +67,21 @@ pub async fn upkeep() {
     }
 }
 
-/// The text of `/metrics`, with the figures of the process itself.
-pub fn render() -> String {
+/// The text of `/metrics`, with the figures of the process itself and the seconds until credentials end.
+pub fn render(ends: &[(CredentialId, i64)]) -> String {
     measure_process();
-    metrics().render()
+    let mut text = metrics().render();
+    // The recorder never forgets a label: a deleted credential would end for ever.
+    if !ends.is_empty() {
+        let name = CREDENTIAL_SECONDS_UNTIL_END;
+        text += &format!(
+            "# HELP {name} Seconds until a credential ends; negative once it has\n# TYPE {name} gauge\n"
+        );
+        for (id, seconds) in ends {
+            text += &format!("{name}{{credential=\"{id}\"}} {seconds}\n");
+        }
+    }
+    text
 }
 
 fn describe() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Tokens;
 use crate::time::Timestamp;
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// From here on an end date is the status.
 const ENDS_SOON_DAYS: i64 = 30;
 /// The same as a span.
@@ -230,12 +230,12 @@ impl Status {
 }
 
 /// Whole days from today (UTC) until a day that begins then; negative once it has passed.
-fn days_until(day: Timestamp, now: Timestamp) -> i64 {
+pub(super) fn days_until(day: Timestamp, now: Timestamp) -> i64 {
     let today = midnight(&now.day()).unwrap_or(now);
     (day.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn midnight(day: &str) -> Option<Timestamp> {
+pub(super) fn midnight(day: &str) -> Option<Timestamp> {
     Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))
 }
 

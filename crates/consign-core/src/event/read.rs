@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{JSON, is_json, is_type};
+use super::{JSON, OWN_SOURCE, is_json, is_own_type, is_type};
 use crate::catalog::{Fault, Invalid, unknown_field};
 use crate::json::twice;
 use crate::time::Timestamp;
@@ -140,6 +140,7 @@ pub fn read_one(body: &[u8], cloud: bool) -> Result<NewEvent, EventFault> {
         }
     }
     let event = if cloud { read_cloud(&keys, &mut invalid) } else { read_plain(&keys, &mut invalid) };
+    judge_source(event.source.as_deref(), &mut invalid);
     if invalid.is_empty() { Ok(event) } else { Err(EventFault::Invalid(invalid)) }
 }
 
@@ -258,6 +259,7 @@ fn read_binary(headers: &HeaderMap, body: &Bytes) -> Result<NewEvent, Vec<Invali
         invalid.push(Fault::new("bad_form", "time must look like 2026-11-22T13:56:54Z").at("time"));
     }
     let source = required(attribute("source"), "source", &mut invalid);
+    judge_source(source.as_deref(), &mut invalid);
     let source_id = required(attribute("id"), "id", &mut invalid);
     let known = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"];
     let extensions = headers.iter().filter_map(|(name, value)| {
@@ -298,6 +300,17 @@ fn judge_type(text: &str, invalid: &mut Vec<Invalid>) {
     } else if !is_type(text) {
         let shown: String = text.chars().take(64).collect();
         invalid.push(Fault::new("bad_form", format!("“{shown}” is not an event type")).at("type"));
+    } else if is_own_type(text) {
+        let sentence = "Event types that begin with “consign.” are Consign's own. Choose another beginning";
+        invalid.push(Fault::new("reserved", sentence).at("type"));
+    }
+}
+
+/// Under our name nobody else may send: it would pass for a repeat of what we have to say.
+fn judge_source(source: Option<&str>, invalid: &mut Vec<Invalid>) {
+    if source == Some(OWN_SOURCE) {
+        let sentence = "“consign” is the source of Consign's own events. Choose another name";
+        invalid.push(Fault::new("reserved", sentence).at("source"));
     }
 }
 

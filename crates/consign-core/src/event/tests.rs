@@ -10,6 +10,9 @@ fn check_pattern(pattern: &str, event_type: &str, fits: bool) {
 #[test]
 fn patterns() {
     check_pattern("*", "anything", true);
+    check_pattern("*", "consign.credential.ends", false);
+    check_pattern("consign.*", "consign.credential.ends", true);
+    check_pattern("*", "consigned", true);
     check_pattern("device.*", "device.score.low", true);
     check_pattern("device.*", "device", false);
     check_pattern("device.*", "devices.score", false);

@@ -117,7 +117,7 @@ impl Certificate {
             begins: millis(validity.not_before).map_err(|_| bad_form())?,
             ends: millis(validity.not_after).map_err(|_| bad_form())?,
             key,
-            public_key: public_key_of(&read).to_vec(),
+            public_key: in_short(public_key_of(&read)),
         })
     }
 
@@ -138,7 +138,7 @@ impl Certificate {
 
     /// Whether a private key is the one of this certificate.
     pub fn belongs_to(&self, key: &SigningKey) -> bool {
-        self.public_key == key.public_key()
+        self.public_key == in_short(key.public_key())
     }
 
     /// Whether another certificate is of the same key.
@@ -218,6 +218,19 @@ fn key_of(read: &x509_cert::Certificate) -> Result<String, Fault> {
 
 fn public_key_of(read: &x509_cert::Certificate) -> &[u8] {
     read.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes()
+}
+
+/// A public key in the one form in which keys are compared: points of curves have two (SEC 1 section 2.3.3), and the
+/// compressed one says all there is to say. An RSAPublicKey begins with another byte.
+pub(super) fn in_short(public_key: &[u8]) -> Vec<u8> {
+    match public_key {
+        [4, coordinates @ ..] => {
+            let (x, y) = coordinates.split_at(coordinates.len() / 2);
+            let odd = y.last().is_some_and(|last| last % 2 == 1);
+            [&[2 + u8::from(odd)], x].concat()
+        }
+        other => other.to_vec(),
+    }
 }
 
 /// The length of the modulus in an RSAPublicKey (RFC 8017 appendix A.1.1), and the exponent, as far as it goes.

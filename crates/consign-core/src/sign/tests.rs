@@ -145,6 +145,18 @@ fn a_certificate_is_read_in_its_forms_and_says_what_it_is() {
 }
 
 #[test]
+fn a_key_belongs_to_a_certificate_with_the_compressed_form_of_its_point() {
+    let belongs = |certificate: &str, key: &str| {
+        Certificate::parse(certificate).unwrap().belongs_to(&read(key, "").unwrap())
+    };
+    assert!(belongs(file!("p256.compressed.certificate"), file!("p256.pkcs8")));
+    assert!(belongs(file!("p384.compressed.certificate"), file!("p384.pkcs8")));
+    assert!(!belongs(file!("p256.compressed.certificate"), file!("p384.pkcs8")));
+    let [even, odd] = [[4, 7, 7, 1, 8], [4, 7, 7, 1, 9]].map(|point| certificate::in_short(&point));
+    assert_eq!((even, odd), (vec![2, 7, 7], vec![3, 7, 7]));
+}
+
+#[test]
 fn a_certificate_that_is_none_or_too_weak_is_refused() {
     let check = |text: &str, code: &str, message: &str| {
         let fault = Certificate::parse(text).unwrap_err();

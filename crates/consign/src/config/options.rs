@@ -105,6 +105,14 @@ fn server() -> Vec<Entry> {
             |config| Some(config.server.metrics_listen.map_or_else(|| quoted(""), quoted)),
         ),
         open(
+            "server.metrics_credential_ends",
+            |config, given| {
+                config.server.metrics_credential_ends = given.flag()?;
+                Ok(())
+            },
+            |config| Some(config.server.metrics_credential_ends.to_string()),
+        ),
+        open(
             "server.shutdown_grace_seconds",
             |config, given| {
                 config.server.shutdown_grace_seconds = given.number(0, HOUR_SECONDS)?;

@@ -8,13 +8,16 @@ use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
+use consign_core::auth;
+use consign_core::catalog::Invalid;
 use consign_core::credential::Which;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Console;
 use super::errors::Failure;
+use super::form::{Kept, NextPairForm, errors};
 use super::visit::{Message, Signed};
-use crate::ops::Sent;
+use crate::ops::OpError;
 use crate::ops::credentials::{self, certificates};
 
 const PLACE: &str = "credentials";
@@ -23,6 +26,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route("/credentials/{id}/certificate.pem", get(download))
         .route("/credentials/{id}/certificate", post(change))
+        .route("/credentials/{id}/certificate/next", get(next).post(create_next))
         .route("/credentials/{id}/assertion", get(preview))
 }
 
@@ -40,13 +44,56 @@ async fn download(visit: Signed, Path(id): Path<String>) -> Result<Response, Fai
     Ok(response)
 }
 
+async fn next(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = credentials::find(visit.app(), &visit.actor, &id).await?;
+    let (form, kept) = (form_of(&current)?, Kept::take(&visit).await?);
+    Ok(next_page(&visit, &current, (&form, &kept, &[])).await)
+}
+
+fn form_of(credential: &Value) -> Result<NextPairForm, Failure> {
+    let entry = credential["authorization_type"].as_str().and_then(auth::find);
+    entry.and_then(NextPairForm::empty).ok_or(Failure::NotFound)
+}
+
+async fn next_page(
+    visit: &Signed,
+    current: &Value,
+    (form, kept, invalid): (&NextPairForm, &Kept, &[Invalid]),
+) -> Response {
+    // A page shown again keeps the version that its reader began with.
+    let typed = visit.form.text("etag");
+    let context = json!({
+        "current": current,
+        "errors": errors(invalid),
+        "pair": form.field(kept, invalid),
+        "draft": kept.draft(),
+        "etag": if typed.is_empty() { current["etag"].as_str().unwrap_or_default() } else { typed },
+    });
+    let status = if invalid.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    visit.page(status, "certificate_next.html", (PLACE, "Create next certificate"), context).await
+}
+
+async fn create_next(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = credentials::find(visit.app(), &visit.actor, &id).await?;
+    let mut kept = Kept::take(&visit).await?;
+    let form = form_of(&current)?.typed(&visit.form, &mut kept);
+    let (sent, if_match) = (form.sent(&kept), visit.form.if_match());
+    match certificates::create_next(visit.app(), &visit.actor, &id, sent, if_match).await {
+        Ok(_) => {
+            let said = "The next certificate is there. Download it, and add it in the tool.";
+            Ok(visit.go_and_say(&format!("/credentials/{id}"), Message::done(said)))
+        }
+        Err(OpError::Invalid(invalid)) => {
+            kept.keep(&visit).await?;
+            Ok(next_page(&visit, &current, (&form, &kept, &invalid)).await)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
 async fn change(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let (app, actor, if_match) = (visit.app(), &visit.actor, visit.form.if_match());
     let (said, tested) = match visit.form.text("act") {
-        "create_next" => {
-            certificates::create_next(app, actor, &id, Sent::new(), if_match).await?;
-            ("The next certificate is there. Download it, and add it in the tool.", false)
-        }
         "use_next" => {
             certificates::put_to_use(app, actor, &id, Which::Next, if_match).await?;
             ("The next certificate signs from now on. Testing the connection…", true)

@@ -15,12 +15,14 @@ use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
 pub(super) use kept::Kept;
+pub(super) use next_pair::NextPairForm;
 pub(super) use rows::without_row_secrets;
 pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
 mod kept;
 mod key_pair;
+mod next_pair;
 mod rows;
 mod start;
 mod webhook;

@@ -74,6 +74,8 @@ pages! {
     POST "/credentials/{id}/forget-tokens" CredentialsWrite;
     GET "/credentials/{id}/certificate.pem" CredentialsRead;
     POST "/credentials/{id}/certificate" CredentialsWrite;
+    GET "/credentials/{id}/certificate/next" CredentialsWrite;
+    POST "/credentials/{id}/certificate/next" CredentialsWrite;
     GET "/credentials/{id}/assertion" CredentialsRead;
     GET "/oauth/callback/{id}" CredentialsWrite;
 

@@ -55,6 +55,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "audit.html",
     "audit_entry.html",
     "authorize.html",
+    "certificate_next.html",
     "certificates.html",
     "conflict.html",
     "connection_test.html",

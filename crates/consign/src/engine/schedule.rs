@@ -20,6 +20,8 @@ const FLUSH_EVERY_TICKS: u64 = 5;
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(60);
 /// Key pairs whose time is over are looked for this seldom.
 const DROP_PAIRS_EVERY: Duration = HOUR;
+/// Ends that come nearer are looked for this seldom.
+const REMIND_EVERY: Duration = Duration::from_secs(60);
 /// A refused credential is tried again after these minutes, then hourly.
 const PROBE_MINUTES: [u64; 3] = [1, 5, 15];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -70,6 +72,10 @@ impl Engine {
         let due = is_due(&mut self.memory().pairs_dropped_at, DROP_PAIRS_EVERY, now);
         if due {
             self.drop_ended_pairs(now).await?;
+        }
+        let due = is_due(&mut self.memory().ends_seen_at, REMIND_EVERY, now);
+        if due {
+            self.remind(now).await?;
         }
         Ok(())
     }

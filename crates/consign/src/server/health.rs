@@ -10,6 +10,7 @@ use axum::routing::get;
 use consign_core::connector::ConnectorState;
 use consign_core::credential::StatusCode as CredentialStatus;
 use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::id::CredentialId;
 use consign_store::{credentials, deliveries, installation};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
@@ -43,8 +44,8 @@ pub fn metrics(app: Arc<App>, draining: Arc<AtomicBool>) -> Router {
     let metrics = move || {
         let app = measured.clone();
         async move {
-            measure(&app).await;
-            let mut response = Response::new(Body::from(telemetry::render()));
+            let ends = measure(&app).await;
+            let mut response = Response::new(Body::from(telemetry::render(&ends)));
             let text = "text/plain; version=0.0.4; charset=utf-8".parse().expect("a valid header value");
             response.headers_mut().insert(CONTENT_TYPE, text);
             response
@@ -106,8 +107,8 @@ fn answer(status: StatusCode, body: &Value) -> Response<Body> {
     response
 }
 
-/// Figures that are counted when they are asked for.
-async fn measure(app: &App) {
+/// Figures that are counted when they are asked for; returns the seconds until the end of each credential with one.
+async fn measure(app: &App) -> Vec<(CredentialId, i64)> {
     let database = if app.store.is_postgres() { "postgresql" } else { "sqlite" };
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "database" => database).set(1.0);
     let counted = async {
@@ -117,6 +118,7 @@ async fn measure(app: &App) {
         let credentials = credentials::all(&mut reader).await?;
         Ok::<_, consign_store::StoreError>((open, oldest, credentials))
     };
+    let mut ends = Vec::new();
     match counted.await {
         Ok((open, oldest, credentials)) => {
             // Without an open delivery the figures go back to nothing, not to what they were.
@@ -137,6 +139,12 @@ async fn measure(app: &App) {
                 let count = codes.iter().filter(|code| *code == status).count();
                 gauge!(CREDENTIALS, "status" => status.kind()).set(count as f64);
             }
+            if app.config.server.metrics_credential_ends {
+                let now = app.now().seconds();
+                let ending =
+                    credentials.iter().filter_map(|one| Some((one.id, one.ends_at()?.seconds() - now)));
+                ends.extend(ending);
+            }
         }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "what is open could not be counted")
@@ -148,4 +156,5 @@ async fn measure(app: &App) {
             snapshot.connectors().iter().filter(|connector| connector.state.kind() == state.kind()).count();
         gauge!(CONNECTORS, "kind" => "webhook", "state" => state.kind()).set(count as f64);
     }
+    ends
 }

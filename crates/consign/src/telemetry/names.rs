@@ -28,6 +28,8 @@ pub const SIGN_INS: &str = "consign_signin_total";
 pub const TOKEN_REQUESTS: &str = "consign_token_requests_total";
 /// `status`.
 pub const CREDENTIALS: &str = "consign_credentials";
+/// `credential`: its id. One row for each credential with an end, rendered anew for each scrape.
+pub const CREDENTIAL_SECONDS_UNTIL_END: &str = "consign_credential_seconds_until_end";
 /// `version`, `database`.
 pub const BUILD_INFO: &str = "consign_build_info";
 /// `method`, `route`, `status`.

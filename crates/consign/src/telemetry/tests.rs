@@ -70,8 +70,14 @@ fn every_metric_has_a_help_text_and_every_histogram_buckets() {
     metrics();
     metrics::histogram!(DELIVERY_LAG).record(0.02);
     metrics::counter!(SIGN_INS, "outcome" => "done").increment(1);
-    let text = render();
+    let id: CredentialId = "crd_01JDRZ8Y8Z5X0V6W7T3S2R1Q0P".parse().unwrap();
+    let text = render(&[(id, -5)]);
     assert!(text.contains("# HELP consign_signin_total Tries to sign in to the console"), "{text}");
+    let ends = format!(
+        "# TYPE consign_credential_seconds_until_end gauge\nconsign_credential_seconds_until_end{{credential=\"{id}\"}} -5\n"
+    );
+    assert!(text.ends_with(&ends), "{text}");
+    assert!(!render(&[]).contains("seconds_until_end"), "a deleted credential leaves nothing");
     assert!(text.contains("consign_delivery_lag_seconds_bucket{le=\"0.025\"}"), "{text}");
     for (name, _) in HISTOGRAMS {
         assert!(BUCKETS.iter().any(|(other, _)| other == name), "{name}");

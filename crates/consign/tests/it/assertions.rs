@@ -148,36 +148,39 @@ fn same(said: &Assertion, read: &Reading) {
 
 #[test]
 fn any_changed_byte_of_what_is_signed_is_refused() {
+    refuse_changes(2, &pairs()[1], 1);
+}
+
+/// Every third byte of another form: a signature is a signature.
+#[test]
+fn a_changed_byte_of_another_form_is_refused() {
+    refuse_changes(4, &pairs()[2], 3);
+}
+
+fn refuse_changes(number: usize, pair: &Pair, step: usize) {
     let mut verifiers = Verifiers::start();
-    let pairs = pairs();
-    // Every byte of one, every third of another: a signature is a signature.
-    for (number, pair, step) in [(2, &pairs[1], 1), (4, &pairs[2], 3)] {
-        let certificate = pair.certificate.pem();
-        let mut said = assertion(number, pair);
-        said.attributes.truncate(2);
-        let signed = said.signed(&Ids::random(), NOW, &pair.key).unwrap();
-        let unchanged = verifiers.verify(&signed, &certificate).xml_crypto.unwrap();
-        // The certificate inside is a hint, not signed; the last characters of the signature hold no bits of it.
-        let value = signed.find("</ds:SignatureValue>").unwrap();
-        let unsigned = value - 4..signed.find("</ds:Signature>").unwrap();
-        let ascii = signed.bytes().enumerate().filter(|(at, byte)| byte.is_ascii() && !unsigned.contains(at));
-        let mut refused = 0;
-        for (at, byte) in ascii.step_by(step) {
-            let mut changed = signed.clone().into_bytes();
-            changed[at] = if byte == b'A' { b'B' } else { b'A' };
-            let changed = String::from_utf8(changed).unwrap();
-            assert!(verifiers.signxml(&changed, &certificate).is_err(), "signxml takes {changed}");
-            // Its parser forgives a wrong end tag; what it then verified must be what was signed.
-            let content = verifiers.xml_crypto(&changed, &certificate);
-            assert!(content.is_err() || content.as_ref() == Ok(&unchanged), "xml-crypto takes {changed}");
-            // A process for each: some of the places.
-            if at % 11 == 0 {
-                assert!(verifiers.xmlsec1(&changed, &certificate).is_err(), "xmlsec1 takes {changed}");
-            }
-            refused += 1;
-        }
-        assert!(refused * step > 1_500, "{refused}");
+    let certificate = pair.certificate.pem();
+    let mut said = assertion(number, pair);
+    said.attributes.truncate(2);
+    let signed = said.signed(&Ids::random(), NOW, &pair.key).unwrap();
+    let unchanged = verifiers.verify(&signed, &certificate).xml_crypto.unwrap();
+    // The certificate inside is a hint, not signed; the last characters of the signature hold no bits of it.
+    let value = signed.find("</ds:SignatureValue>").unwrap();
+    let unsigned = value - 4..signed.find("</ds:Signature>").unwrap();
+    let ascii = signed.bytes().enumerate().filter(|(at, byte)| byte.is_ascii() && !unsigned.contains(at));
+    let mut refused = 0;
+    for (at, byte) in ascii.step_by(step) {
+        let mut changed = signed.clone().into_bytes();
+        changed[at] = if byte == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+        assert!(verifiers.signxml(&changed, &certificate).is_err(), "signxml takes {changed}");
+        // Its parser forgives a wrong end tag; what it then verified must be what was signed.
+        let content = verifiers.xml_crypto(&changed, &certificate);
+        assert!(content.is_err() || content.as_ref() == Ok(&unchanged), "xml-crypto takes {changed}");
+        assert!(verifiers.xmlsec1(&changed, &certificate).is_err(), "xmlsec1 takes {changed}");
+        refused += 1;
     }
+    assert!(refused * step > 1_500, "{refused}");
 }
 
 #[test]

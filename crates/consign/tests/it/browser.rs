@@ -202,6 +202,7 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     vec![
         format!("/credentials/{signed}"),
         format!("/credentials/{signed}/assertion"),
+        format!("/credentials/{signed}/certificate/next"),
         format!("/credentials/{granted}"),
         format!("/credentials/{granted}/authorize"),
         format!("/credentials/{granted}/forget-tokens"),

@@ -39,6 +39,7 @@ async fn a_form_of_another_site_changes_nothing() {
         format!("/credentials/{credential}"),
         format!("/credentials/{credential}/fields"),
         format!("/credentials/{credential}/certificate"),
+        format!("/credentials/{credential}/certificate/next"),
         format!("/credentials/{credential}/delete"),
         format!("/credentials/{credential}/forget-tokens"),
         "/webhooks/new".to_owned(),

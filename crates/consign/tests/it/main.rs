@@ -59,6 +59,7 @@ mod oauth_forms;
 mod outcomes;
 mod people;
 mod presets;
+mod reminders;
 mod repairs;
 mod replicas;
 mod rights;

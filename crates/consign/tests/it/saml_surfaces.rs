@@ -67,8 +67,8 @@ async fn the_pages_do_it_without_a_script() {
     let renamed = consign.get(&format!("/credentials/{id}")).await.expect(200).json();
     assert_eq!((&renamed["name"], &renamed["certificates"]), (&json!("Renamed"), &shown["certificates"]));
 
+    next_pairs_are_created_or_brought(&consign, &at, &id).await;
     for (act, words) in [
-        ("create_next", "Use the next certificate"),
         ("use_next", "Go back to the certificate before"),
         ("use_previous", "Drop the next certificate"),
         ("drop_next", "Create next certificate"),
@@ -97,6 +97,39 @@ async fn the_pages_do_it_without_a_script() {
     let shown = consign.get(&format!("/credentials/{id}")).await.expect(200).json();
     assert_eq!(shown["certificate"], CERTIFICATE);
     consign.finish().await;
+}
+
+/// The form of the next certificate; one that is created waits in the end.
+async fn next_pairs_are_created_or_brought(consign: &TestConsign, at: &str, id: &str) {
+    let next = format!("{at}/certificate/next");
+    let of =
+        async || consign.get(&format!("/credentials/{id}")).await.expect(200).json()["certificates"].clone();
+    let empty = consign.form(&next, "key_pair").await;
+    let own = empty.clone().set("key_pair", "own").set("certificate", CERTIFICATE);
+    let page = consign.send_form(&own).await.expect(422).text();
+    assert!(page.contains("Add the private key that belongs to this certificate"), "{page}");
+    assert!(of().await["next"].is_null(), "nothing is stored");
+    // A wrong certificate beside the right key: the key stays in the form, and is not in the page.
+    hide_key(consign);
+    let wrong = own
+        .clone()
+        .set("certificate", "no certificate")
+        .set("private_key", &PRIVATE_KEY.replace('\n', "\r\n"));
+    let page = consign.send_form(&wrong).await.expect(422).text();
+    let again = form_with(&page, &next, "key_pair");
+    consign.send_form(&again.set("certificate", CERTIFICATE)).await.expect(303);
+    let brought = of().await;
+    assert!(brought["next"]["key"].is_string(), "{brought}");
+    let pem = consign.page(&format!("{at}/certificate.pem?which=next")).await.expect(200).text();
+    assert_eq!(pem, CERTIFICATE);
+    // A form from before that change is a conflict, not a second pair.
+    consign.send_form(&empty).await.expect(409);
+    assert_eq!(of().await, brought);
+    let form = consign.form(&next, "key_pair").await;
+    assert_eq!(form.value("key_pair"), Some("generate"));
+    consign.send_form(&form.set("key_pair_bits", "2048").set("key_pair_years", "2")).await.expect(303);
+    let created = of().await;
+    assert_ne!(created["next"]["fingerprint"], brought["next"]["fingerprint"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -263,8 +263,8 @@ impl CredentialForm {
         let more = ["test_path", "ends_on", "labels", "max_concurrency", "max_per_second"];
         let recognise = "Something you will recognise in a list, such as the tool and the environment.";
         let account = "Some tools allow one request at a time for an account.";
-        let ends = "If the tool gave the password, token or secret an end date, the list says so \
-                    from 30 days before.";
+        let ends = "If the tool gave the password, token or secret an end date, \
+                    we remind you 30, 14, 7 and 1 days before.";
         let harmless = "A path that needs sign-in and changes nothing.";
         let example = "Example: /api/now/table/sys_user?sysparm_limit=1";
         let harmless = match self.preset() {

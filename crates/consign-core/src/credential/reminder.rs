@@ -1,0 +1,83 @@
+//! Reminders that a credential ends soon: 30, 14, 7 and 1 days before, and on the day.
+
+use serde_json::{Value, json};
+
+use super::Credential;
+use super::status::{DAY, days_until, midnight};
+use crate::time::Timestamp;
+
+/// The days before an end on which somebody is reminded.
+const STEPS: [i64; 5] = [0, 1, 7, 14, 30];
+
+/// What is to be said about an end now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reminder {
+    /// The last day (UTC), `2027-02-12`.
+    pub ends_on: String,
+    /// Whole days until then.
+    pub days_left: i64,
+    /// Which of the reminders: the days before the end on which it was due.
+    pub step: i64,
+    /// The certificate ends, not a secret that has an end date.
+    pub of_certificate: bool,
+}
+
+impl Credential {
+    /// The reminder that is due, or was due last: one that nobody could give in time is given late. None is due once
+    /// the end has passed.
+    pub fn reminder(&self, now: Timestamp) -> Option<Reminder> {
+        let ends_on = self.ends_first()?;
+        let days_left = days_until(midnight(&ends_on)?, now);
+        let step = STEPS.into_iter().find(|step| days_left <= *step).filter(|_| days_left >= 0)?;
+        Some(Reminder { of_certificate: self.ends_by_certificate(), ends_on, days_left, step })
+    }
+
+    /// When the first of its ends comes: that of the certificate that signs, or of the day that was typed.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let typed = self.ends_on.as_deref().and_then(midnight).map(|day| day.plus(DAY));
+        let certificate = self.present_certificate().map(|certificate| certificate.ends);
+        [typed, certificate].into_iter().flatten().min()
+    }
+
+    /// Whether it is the certificate that ends first.
+    pub(super) fn ends_by_certificate(&self) -> bool {
+        let first = self.ends_first();
+        first.is_some() && first != self.ends_on
+    }
+}
+
+impl Reminder {
+    /// The same for the same reminder of the same end, whoever gives it.
+    pub fn key(&self, credential: &Credential) -> String {
+        format!("{}/{}/{}", credential.id, self.ends_on, self.step)
+    }
+
+    /// One sentence for people.
+    pub fn sentence(&self, credential: &Credential) -> String {
+        let what = if self.of_certificate { "The certificate of" } else { "The secret of" };
+        let when = match self.days_left {
+            0 => "today".to_owned(),
+            1 => "tomorrow".to_owned(),
+            days => format!("in {days} days"),
+        };
+        format!(
+            "{what} “{}” ends {when}, on {}. Renew it before the tool refuses it.",
+            credential.name, self.ends_on
+        )
+    }
+
+    /// The data of the event that carries it; `page` is the address of the credential in the console.
+    pub fn data(&self, credential: &Credential, page: &str) -> Value {
+        json!({
+            "credential": { "id": credential.id, "name": credential.name, "url": page },
+            "ends": if self.of_certificate { "certificate" } else { "secret" },
+            "ends_on": self.ends_on,
+            "days_left": self.days_left,
+            "reminder_days": self.step,
+            "message": self.sentence(credential),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
