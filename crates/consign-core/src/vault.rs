@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, AES_256_GCM_SIV, Aad, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};
@@ -110,20 +111,48 @@ pub enum OpenError {
 /// What seals and opens. The first key of the ring seals, all keys open.
 pub struct Vault {
     installation: String,
+    ring: RwLock<Arc<Ring>>,
+}
+
+/// The keys of the ring, ready for use.
+struct Ring {
     sealing: String,
+    /// In the order of the ring.
+    ids: Vec<String>,
     keys: HashMap<String, RandomizedNonceKey>,
+}
+
+impl Ring {
+    fn of(ring: &KeyRing) -> Arc<Self> {
+        let keys = ring.keys().iter().map(|key| (key.id().to_owned(), wrapping_key(key.bytes())));
+        let ids = ring.keys().iter().map(|key| key.id().to_owned());
+        Arc::new(Self { sealing: ring.sealing().id().to_owned(), ids: ids.collect(), keys: keys.collect() })
+    }
 }
 
 impl Vault {
     /// A vault for one installation; values of another installation do not open.
     pub fn new(ring: &KeyRing, installation: &str) -> Self {
-        let keys = ring.keys().iter().map(|key| (key.id().to_owned(), wrapping_key(key.bytes()))).collect();
-        Self { installation: installation.to_owned(), sealing: ring.sealing().id().to_owned(), keys }
+        Self { installation: installation.to_owned(), ring: RwLock::new(Ring::of(ring)) }
+    }
+
+    /// Seals and opens with another ring from now on. It should hold the keys of the one before.
+    pub fn take(&self, ring: &KeyRing) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring::of(ring);
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The id of the key that seals new values.
-    pub fn sealing_key_id(&self) -> &str {
-        &self.sealing
+    pub fn sealing_key_id(&self) -> String {
+        self.ring().sealing.clone()
+    }
+
+    /// The ids of all keys in the order of the ring: the first one seals.
+    pub fn key_ids(&self) -> Vec<String> {
+        self.ring().ids.clone()
     }
 
     /// Seals a text at its place.
@@ -185,52 +214,58 @@ impl Vault {
     /// # Errors
     /// As [`Vault::open`].
     pub fn rewrap(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Option<Sealed>, OpenError> {
-        let parts = Parts::read(sealed)?;
-        if parts.key_id == self.sealing {
+        let (parts, ring) = (Parts::read(sealed)?, self.ring());
+        if parts.key_id == ring.sealing {
             return Ok(None);
         }
-        let data_key = self.unwrap_key(place, &parts)?;
-        let wrapped = self.wrap_key(place, &data_key);
-        Ok(Some(self.assemble(&wrapped, &parts.ciphertext)))
+        let data_key = self.unwrap_key(&ring, place, &parts)?;
+        Ok(Some(self.assemble(&ring, place, &data_key, &parts.ciphertext)))
     }
 
     fn seal_bytes(&self, place: &Place<'_>, plain: &[u8]) -> Sealed {
         let data_key = random_key();
         let ciphertext = encrypt(&data_key, &place.associated(&self.installation, None), plain);
-        let wrapped = self.wrap_key(place, &data_key);
-        self.assemble(&wrapped, &ciphertext)
+        self.assemble(&self.ring(), place, &data_key, &ciphertext)
     }
 
     fn open_bytes(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let parts = Parts::read(sealed)?;
-        let data_key = self.unwrap_key(place, &parts)?;
+        let data_key = self.unwrap_key(&self.ring(), place, &parts)?;
         decrypt(&data_key, &place.associated(&self.installation, None), &parts.ciphertext)
             .ok_or(OpenError::Misplaced)
     }
 
-    fn wrap_key(&self, place: &Place<'_>, data_key: &[u8; KEY_BYTES]) -> Vec<u8> {
-        let key = self.keys.get(&self.sealing).expect("a ring holds its sealing key");
-        let aad = place.associated(&self.installation, Some(&self.sealing));
-        seal_with(key, &aad, data_key)
-    }
-
-    fn unwrap_key(&self, place: &Place<'_>, parts: &Parts) -> Result<Zeroizing<[u8; KEY_BYTES]>, OpenError> {
-        let key = self.keys.get(&parts.key_id).ok_or_else(|| OpenError::NoKey(parts.key_id.clone()))?;
+    fn unwrap_key(
+        &self,
+        ring: &Ring,
+        place: &Place<'_>,
+        parts: &Parts,
+    ) -> Result<Zeroizing<[u8; KEY_BYTES]>, OpenError> {
+        let key = ring.keys.get(&parts.key_id).ok_or_else(|| OpenError::NoKey(parts.key_id.clone()))?;
         let aad = place.associated(&self.installation, Some(&parts.key_id));
         let bytes = open_with(key, &aad, &parts.wrapped).ok_or(OpenError::Misplaced)?;
         let data_key: [u8; KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| OpenError::Damaged)?;
         Ok(Zeroizing::new(data_key))
     }
 
-    fn assemble(&self, wrapped: &[u8], ciphertext: &[u8]) -> Sealed {
+    /// The sealed value: its data key under the sealing key, and the ciphertext.
+    fn assemble(
+        &self,
+        ring: &Ring,
+        place: &Place<'_>,
+        data_key: &[u8; KEY_BYTES],
+        ciphertext: &[u8],
+    ) -> Sealed {
+        let key = ring.keys.get(&ring.sealing).expect("a ring holds its sealing key");
+        let wrapped = seal_with(key, &place.associated(&self.installation, Some(&ring.sealing)), data_key);
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        Sealed(format!("v1.{}.{}.{}", self.sealing, encode(wrapped), encode(ciphertext)))
+        Sealed(format!("v1.{}.{}.{}", ring.sealing, encode(&wrapped), encode(ciphertext)))
     }
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Vault({})", self.sealing)
+        write!(f, "Vault({})", self.ring().sealing)
     }
 }
 

@@ -53,6 +53,7 @@ pub mod sessions;
 pub mod users;
 
 pub mod retention;
+pub mod sealed_values;
 
 /// How long a request waits for a free connection before the database counts as unreachable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);

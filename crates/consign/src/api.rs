@@ -31,6 +31,7 @@ mod credentials;
 mod deliveries;
 mod description;
 mod docs;
+mod encryption;
 mod events;
 mod me;
 mod problem;
@@ -157,6 +158,9 @@ routes! {
     GET "/settings" Admin [] => settings::find;
     PATCH "/settings" Admin [] => settings::change;
     POST "/egress-checks" Admin [] => settings::check_egress;
+    GET "/encryption-keys" Admin [] => encryption::list;
+    POST "/encryption-keys/rotations" Admin [] => encryption::rotate;
+    POST "/encryption-keys/checks" Admin [] => encryption::check;
 
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
 use crate::ops::credential_tests::TestBrake;
+use crate::ops::encryption;
 use crate::ops::users::SignInBrake;
 
 /// The longest wait for a connection, and again for its TLS handshake.
@@ -119,7 +120,7 @@ impl App {
             public_url: config.public_url(),
         };
         let engine = Engine::start(settings, store.clone(), vault.clone(), network, records.clone()).await?;
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             config,
             store,
             vault,
@@ -130,7 +131,9 @@ impl App {
             tests: TestBrake::default(),
             allowances: Allowances::default(),
             verifications: Semaphore::new(1),
-        }))
+        });
+        encryption::go_on(&app).await?;
+        Ok(app)
     }
 
     /// Whether the ring opens what the database holds; an empty one fits every ring. Nothing is changed, so this can
@@ -167,7 +170,7 @@ fn days(count: u64) -> Duration {
 }
 
 /// The place of the program's own keys and its check row.
-fn place<'a>(field: &'a str, binding: &'a Binding) -> Place<'a> {
+pub(crate) fn place<'a>(field: &'a str, binding: &'a Binding) -> Place<'a> {
     Place { table: "installation", record: "own", field, generation: 1, binding }
 }
 

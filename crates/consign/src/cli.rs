@@ -213,7 +213,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
         Command::User(verb) => on_one_core(user::run(verb, &global, output)),
         Command::Settings(verb) => on_one_core(settings::run(verb, &global, output)),
-        Command::Key(verb) => key::run(verb, output),
+        Command::Key(verb) => on_one_core(key::run(verb, &global, output)),
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),
         Command::Healthcheck(arguments) => on_one_core(healthcheck::run(arguments, &global, output)),

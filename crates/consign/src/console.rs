@@ -25,6 +25,7 @@ mod connection_test;
 mod consent;
 mod credentials;
 mod deliveries;
+mod encryption;
 mod errors;
 mod events;
 mod form;
@@ -69,6 +70,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(audit::routes())
         .merge(people::routes())
         .merge(settings::routes())
+        .merge(encryption::routes())
         .merge(account::routes());
     if cfg!(debug_assertions) {
         pages = pages.route("/design", get(home::design));

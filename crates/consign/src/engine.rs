@@ -20,7 +20,7 @@ pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
 pub use key_pairs::NotInUse;
-pub use payload::PayloadKeys;
+pub use payload::{PayloadKeys, place as payload_key_place};
 pub use records::{Records, RecordsError};
 pub use retention::Kept;
 pub use snapshot::Snapshot;
@@ -215,6 +215,11 @@ impl Engine {
     /// An API key was used.
     pub fn key_used(&self, id: KeyId) {
         self.memory().used_keys.insert(id);
+    }
+
+    /// Whether it was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.lanes.is_stopping()
     }
 
     /// Whether a delivery is being sent by this process right now.

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use consign_core::secret::Secret;
-use consign_core::vault::{KeyRing, RingError};
+use consign_core::vault::{KeyRing, RingError, RingKey};
 use rustix::process::{Resource, Rlimit};
 
 use crate::config::{Config, variable};
@@ -38,6 +38,16 @@ pub enum Place {
     Environment,
     /// It was just created here.
     Created(PathBuf),
+}
+
+impl Place {
+    /// The file that this program may change.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::Created(path) => Some(path),
+            Self::Credential(_) | Self::Environment => None,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -85,6 +95,12 @@ pub enum KeysError {
         /// Why.
         source: io::Error,
     },
+    /// It does not come from a file that this program may change.
+    #[error("the key ring comes from {0}")]
+    NotAFile(Place),
+    /// Somebody changed it since it was loaded.
+    #[error("the key ring {} was changed since it was loaded; restart first", .0.display())]
+    Changed(PathBuf),
     /// It is not a key ring.
     #[error("{place}: {source}")]
     Ring {
@@ -104,31 +120,82 @@ pub fn load(config: &Config, database_is_empty: bool) -> Result<Found, KeysError
     load_with(config, credentials.as_deref(), database_is_empty)
 }
 
+/// Where the key ring is looked for.
+pub fn place(config: &Config) -> Place {
+    place_with(config, variable("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())
+}
+
+fn place_with(config: &Config, credentials: Option<&Path>) -> Place {
+    if let Some(path) = &config.encryption.keys_file {
+        return Place::File(path.clone());
+    }
+    if config.encryption.keys.is_some() {
+        return Place::Environment;
+    }
+    let credential = credentials.map(|folder| folder.join(CREDENTIAL)).filter(|path| path.exists());
+    credential.map_or_else(|| Place::File(config.own_keys_file()), Place::Credential)
+}
+
 fn load_with(
     config: &Config,
     credentials: Option<&Path>,
     database_is_empty: bool,
 ) -> Result<Found, KeysError> {
-    if let Some(path) = &config.encryption.keys_file {
-        return read_file(path);
+    match (place_with(config, credentials), &config.encryption.keys) {
+        (place @ Place::Environment, Some(text)) => {
+            tracing::warn!(
+                "the key ring comes from the environment, where other programs of this user can read it"
+            );
+            // Lines do not survive every platform; commas do.
+            let text = Secret::new(text.expose().replace(',', "\n"));
+            parse(&text, place)
+        }
+        (Place::Credential(path), _) => {
+            let text = read(&path, |_| Ok(()))?;
+            parse(&text, Place::Credential(path))
+        }
+        (Place::File(path) | Place::Created(path), _) => {
+            let is_own = config.encryption.keys_file.is_none();
+            if is_own && database_is_empty && !path.exists() { create(&path) } else { read_file(&path) }
+        }
+        (Place::Environment, None) => read_file(&config.own_keys_file()),
     }
-    if let Some(text) = &config.encryption.keys {
-        tracing::warn!(
-            "the key ring comes from the environment, where other programs of this user can read it"
-        );
-        // Lines do not survive every platform; commas do.
-        let text = Secret::new(text.expose().replace(',', "\n"));
-        return parse(&text, Place::Environment);
+}
+
+/// Puts a new key first in the file of a ring whose keys are `loaded`, and gives the new ring. The file is replaced at
+/// once: whoever reads it finds the ring before or the new one.
+///
+/// # Errors
+/// When the ring is not in a file, is not the loaded one, or cannot be written. It is then as it was.
+pub fn add_first(place: &Place, loaded: &[String]) -> Result<KeyRing, KeysError> {
+    let path = place.file().ok_or_else(|| KeysError::NotAFile(place.clone()))?;
+    let text = read(path, |file| judge(path, file))?;
+    let found = parse(&text, place.clone())?;
+    if !found.ring.keys().iter().map(RingKey::id).eq(loaded.iter().map(String::as_str)) {
+        return Err(KeysError::Changed(path.to_owned()));
     }
-    if let Some(path) = credentials.map(|folder| folder.join(CREDENTIAL)).filter(|path| path.exists()) {
-        let text = read(&path, |_| Ok(()))?;
-        return parse(&text, Place::Credential(path));
-    }
-    let path = config.own_keys_file();
-    if path.exists() || !database_is_empty {
-        return read_file(&path);
-    }
-    create(&path)
+    let lines = Secret::new(format!("{}\n{}", RingKey::generate().line().as_str(), text.expose()));
+    let ring = parse(&lines, place.clone())?.ring;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let beside = path.with_extension("new");
+    let written = || -> io::Result<()> {
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        write_new(&beside, lines.expose())?;
+        std::fs::rename(&beside, path)?;
+        File::open(folder)?.sync_all()
+    };
+    written().map_err(|source| KeysError::Io { path: path.to_owned(), source })?;
+    Ok(ring)
+}
+
+/// A file for the owner alone, on disk.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 fn read_file(path: &Path) -> Result<Found, KeysError> {
@@ -175,11 +242,9 @@ fn create(path: &Path) -> Result<Found, KeysError> {
     let written = || -> io::Result<()> {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         create_folder(folder)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let mut line = ring.sealing().line();
         line.push('\n');
-        file.write_all(line.as_bytes())?;
-        file.sync_all()?;
+        write_new(path, &line)?;
         File::open(folder)?.sync_all()
     };
     written().map_err(|source| KeysError::Io { path: path.to_owned(), source })?;

@@ -22,6 +22,7 @@ pub mod consent;
 pub mod credential_tests;
 pub mod credentials;
 pub mod deliveries;
+pub mod encryption;
 pub mod events;
 pub mod idempotency;
 pub mod people;

@@ -122,6 +122,9 @@ pages! {
     POST "/settings" Admin;
     GET "/settings/egress" Admin;
     POST "/settings/egress" Admin;
+    GET "/settings/encryption" Admin;
+    POST "/settings/encryption/rotation" Admin;
+    POST "/settings/encryption/check" Admin;
     GET "/settings/about" Admin;
     GET "/users" Admin;
     GET "/users/new" Admin;

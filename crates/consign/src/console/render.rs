@@ -82,6 +82,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "settings.html",
     "settings_about.html",
     "settings_egress.html",
+    "settings_encryption.html",
     "setup.html",
     "sign_in.html",
     "sign_in_code.html",

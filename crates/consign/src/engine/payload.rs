@@ -83,6 +83,7 @@ impl PayloadKeys {
     }
 }
 
-fn place<'a>(record: &'a str, binding: &'a Binding) -> Place<'a> {
+/// The place of the key of a day.
+pub fn place<'a>(record: &'a str, binding: &'a Binding) -> Place<'a> {
     Place { table: "payload_key", record, field: "key", generation: 1, binding }
 }

@@ -185,7 +185,7 @@ impl Records {
 
     /// Writes the entry of something that the server does by itself into the transaction of the change. The object is
     /// its kind, id and name.
-    pub(super) async fn append_own(
+    pub(crate) async fn append_own(
         &self,
         tx: &mut Tx,
         action: &str,

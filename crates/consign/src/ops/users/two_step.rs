@@ -207,7 +207,8 @@ async fn audit(app: &App, tx: &mut Tx, actor: &Actor, action: &str, user: &User)
     audit_rows(app, tx, actor, action, object(user), json!({}), &[row(user)]).await
 }
 
-fn key_place<'a>(user: &'a str, since: Timestamp, binding: &'a Binding) -> Place<'a> {
+/// The place of what the two-step sign-in of a person is checked with.
+pub(in crate::ops) fn key_place<'a>(user: &'a str, since: Timestamp, binding: &'a Binding) -> Place<'a> {
     Place { table: "users", record: user, field: "totp", generation: since.millis(), binding }
 }
 

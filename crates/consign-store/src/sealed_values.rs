@@ -1,0 +1,170 @@
+//! Every sealed value that lasts, wherever it stands: to move it to another key of the ring, and to see that it opens.
+//! What ends by itself within a day (answers, approvals and forms under way) is only counted.
+
+use consign_core::id::CredentialId;
+use consign_core::time::Timestamp;
+use consign_core::token::Which;
+use consign_core::vault::Sealed;
+
+use crate::db::query;
+use crate::row::Row;
+use crate::statement::Statement;
+use crate::{Db, StoreError, Tx};
+
+/// Where a sealed value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Of the installation itself, by its key.
+    Own(String),
+    /// The key of the payloads of a day.
+    PayloadKey(i64),
+    /// A secret of a credential: its field, and the generation it was sealed in.
+    Secret(CredentialId, String, i64),
+    /// A token of a credential, and the generation it was sealed in.
+    Token(CredentialId, Which, i64),
+    /// What the two-step sign-in of a person is checked with: the person, and since when.
+    SecondStep(String, Timestamp),
+}
+
+/// A kind of holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Holder::Own`].
+    Own,
+    /// [`Holder::PayloadKey`].
+    PayloadKey,
+    /// [`Holder::Secret`].
+    Secret,
+    /// [`Holder::Token`], access tokens.
+    Access,
+    /// [`Holder::Token`], refresh tokens.
+    Refresh,
+    /// [`Holder::SecondStep`].
+    SecondStep,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Own, Self::PayloadKey, Self::Secret, Self::Access, Self::Refresh, Self::SecondStep];
+
+    /// The rows of a kind, as `(first, second, generation, sealed)`; first and second name one row.
+    const fn rows(self) -> &'static str {
+        match self {
+            Self::Own => {
+                "select key as first, '' as second, 1 as generation, value as sealed from installation
+                 where value like 'v1.%'"
+            }
+            Self::PayloadKey => {
+                "select cast(id as text) as first, '' as second, 1 as generation, sealed from payload_key"
+            }
+            Self::Secret => {
+                "select credential_id as first, field as second, generation, sealed from credential_secret"
+            }
+            Self::Access => {
+                "select credential_id as first, '' as second, access_generation as generation,
+                 sealed_access as sealed from token where sealed_access is not null"
+            }
+            Self::Refresh => {
+                "select credential_id as first, '' as second, refresh_generation as generation,
+                 sealed_refresh as sealed from token where sealed_refresh is not null"
+            }
+            Self::SecondStep => {
+                "select id as first, '' as second, totp_at as generation, totp as sealed from users
+                 where totp is not null"
+            }
+        }
+    }
+
+    fn read(self, row: &Row) -> Result<Found, StoreError> {
+        let (first, second) = (row.text("first")?, row.text("second")?);
+        let generation = row.number("generation")?;
+        let damaged = || StoreError::Damaged("sealed".to_owned());
+        let holder = match self {
+            Self::Own => Holder::Own(first.clone()),
+            Self::PayloadKey => Holder::PayloadKey(first.parse().map_err(|_| damaged())?),
+            Self::Secret => Holder::Secret(row.id("first")?, second.clone(), generation),
+            Self::Access => Holder::Token(row.id("first")?, Which::Access, generation),
+            Self::Refresh => Holder::Token(row.id("first")?, Which::Refresh, generation),
+            Self::SecondStep => Holder::SecondStep(first.clone(), Timestamp::from_millis(generation)),
+        };
+        Ok(Found { holder, sealed: Sealed::from_stored(row.text("sealed")?), at: (first, second) })
+    }
+}
+
+/// A sealed value and its place.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where it stands.
+    pub holder: Holder,
+    /// The value.
+    pub sealed: Sealed,
+    /// For the next portion: what comes after it.
+    pub at: (String, String),
+}
+
+/// Sealed values of a kind in their order, after a place, at most so many.
+///
+/// # Errors
+/// When the database cannot be read, or a row is damaged.
+pub async fn portion(
+    db: &mut Db,
+    kind: Kind,
+    after: &(String, String),
+    most: u32,
+) -> Result<Vec<Found>, StoreError> {
+    let mut statement = Statement::new(db, "select * from (");
+    statement.push(kind.rows()).push(") as sealed_values where (first, second) > (");
+    statement.bind(after.0.as_str()).push(", ").bind(after.1.as_str());
+    statement.push(") order by first, second limit ").bind(i64::from(most));
+    statement.all(db).await?.iter().map(|row| kind.read(row)).collect()
+}
+
+/// Puts the same value under another key in place, unless it was replaced meanwhile. Tells whether it did.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn replace(tx: &mut Tx, found: &Found, by: &Sealed) -> Result<bool, StoreError> {
+    let (first, second) = &found.at;
+    let query = match &found.holder {
+        Holder::Own(_) => query("update installation set value = $1 where value = $2 and key = $3"),
+        Holder::PayloadKey(_) => {
+            query("update payload_key set sealed = $1 where sealed = $2 and cast(id as text) = $3")
+        }
+        Holder::Secret(..) => query(
+            "update credential_secret set sealed = $1
+             where sealed = $2 and credential_id = $3 and field = $4",
+        ),
+        Holder::Token(_, Which::Access, _) => {
+            query("update token set sealed_access = $1 where sealed_access = $2 and credential_id = $3")
+        }
+        Holder::Token(_, Which::Refresh, _) => {
+            query("update token set sealed_refresh = $1 where sealed_refresh = $2 and credential_id = $3")
+        }
+        Holder::SecondStep(..) => query("update users set totp = $1 where totp = $2 and id = $3"),
+    };
+    let query = query.bind(by.as_stored()).bind(found.sealed.as_stored()).bind(first.as_str());
+    let query = if second.is_empty() { query } else { query.bind(second.as_str()) };
+    Ok(query.execute(tx).await? == 1)
+}
+
+/// How many values a key of the ring seals, or all keys: those that last, and those that end by themselves within a day.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn count(db: &mut Db, key_id: Option<&str>) -> Result<(u64, u64), StoreError> {
+    let pattern = key_id.map_or_else(|| "v1.%".to_owned(), |id| format!("v1.{id}.%"));
+    let mut lasting = 0;
+    for kind in Kind::ALL {
+        let mut statement = Statement::new(db, "select count(*) as number from (");
+        statement.push(kind.rows()).push(") as sealed_values where sealed like ");
+        statement.bind(pattern.as_str());
+        lasting += statement.one(db).await?.count::<u64>("number")?;
+    }
+    // In sessions a time stands before the value.
+    let passing = "select (select count(*) from consent where sealed_verifier like $1)
+        + (select count(*) from idempotency where body like $1)
+        + (select count(*) from session where pending like $1) as number";
+    let passing = query(passing).bind(format!("%{pattern}")).one(db).await?.count("number")?;
+    Ok((lasting, passing))
+}

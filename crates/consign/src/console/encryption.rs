@@ -1,0 +1,78 @@
+//! Settings, Encryption: which key seals how much, a new key, and whether everything opens.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use consign_core::catalog::Invalid;
+use serde_json::{Map, Value, json};
+
+use super::Console;
+use super::errors::Failure;
+use super::form::{errors, password_again};
+use super::visit::{Message, Signed};
+use crate::ops::{OpError, encryption};
+
+const PLACE: &str = "settings";
+const PAGE: &str = "/settings/encryption";
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(PAGE, get(show))
+        .route("/settings/encryption/rotation", post(rotate))
+        .route("/settings/encryption/check", post(check))
+}
+
+async fn show(visit: Signed) -> Result<Response, Failure> {
+    page(&visit, StatusCode::OK, &Value::Null, &[]).await
+}
+
+async fn page(
+    visit: &Signed,
+    status: StatusCode,
+    checked: &Value,
+    invalid: &[Invalid],
+) -> Result<Response, Failure> {
+    let keys = encryption::list(visit.app(), &visit.actor).await?;
+    let context = json!({
+        "errors": errors(invalid),
+        "keys": keys,
+        "password": password_again(visit, invalid),
+        "checked": checked,
+    });
+    Ok(visit.page(status, "settings_encryption.html", (PLACE, "Settings"), context).await)
+}
+
+async fn rotate(State(console): State<Arc<Console>>, visit: Signed) -> Result<Response, Failure> {
+    let new_key = match visit.form.text("act") {
+        "new_key" => true,
+        "reseal" => false,
+        _ => return Err(Failure::NotFound),
+    };
+    let mut sent = Map::new();
+    sent.insert("new_key".to_owned(), json!(new_key));
+    sent.insert("password".to_owned(), json!(visit.form.text("password")));
+    match encryption::rotate(&console.app, &visit.actor, sent).await {
+        Ok(_) => {
+            let said = if new_key {
+                "A new key seals from now on. Re-sealing the rest…"
+            } else {
+                "Re-sealing every value…"
+            };
+            Ok(visit.go_and_say(PAGE, Message::done(said)))
+        }
+        Err(OpError::Invalid(invalid)) => {
+            page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &Value::Null, &invalid).await
+        }
+        Err(OpError::WrongState(why)) => Ok(visit.go_and_say(PAGE, Message::refused(why))),
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn check(visit: Signed) -> Result<Response, Failure> {
+    let checked = encryption::check(visit.app(), &visit.actor).await?;
+    page(&visit, StatusCode::OK, &checked, &[]).await
+}

@@ -1,0 +1,236 @@
+//! The encryption keys of this server: which key seals how much, a new key in use, every value moved to it.
+//!
+//! A value that moves to another key keeps its ciphertext; the key of that ciphertext is wrapped anew. It is done in
+//! small transactions while everything goes on, and goes on after a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consign_core::audit::Rows;
+use consign_core::catalog::Reader;
+use consign_core::rights::Right;
+use consign_store::sealed_values::{self, Kind};
+use consign_store::{Db, StoreError, installation};
+use serde_json::{Value, json};
+
+use super::users::again::{require_password, take_password};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit};
+use crate::App;
+use crate::keys;
+use values::Values;
+
+mod values;
+
+/// The key that every value is to be moved to, while that is not done.
+const MOVING_TO: &str = "reseal";
+/// When a key was first seen, in milliseconds since 1970.
+const FIRST_SEEN: &str = "key_seen/";
+/// Rows in one transaction: short enough that nobody waits behind it.
+const PORTION: u32 = 50;
+/// Between two portions others write.
+const PAUSE: Duration = Duration::from_millis(20);
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+const FAILURES_SHOWN_MAX: usize = 20;
+const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Encryption" };
+
+/// The keys of the ring, and how many values each of them seals. Never a key.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let mut db = app.store.read().await?;
+    let ids = app.vault.key_ids();
+    let (mut items, mut known) = (Vec::new(), 0);
+    for (place, id) in ids.iter().enumerate() {
+        let (lasting, passing) = sealed_values::count(&mut db, Some(id)).await?;
+        let seen = installation::get(&mut db, &format!("{FIRST_SEEN}{id}")).await?;
+        let seen =
+            seen.and_then(|millis| millis.parse().ok()).map(consign_core::time::Timestamp::from_millis);
+        known += lasting;
+        items.push(json!({
+            "id": id,
+            "role": if place == 0 { "seals" } else { "opens" },
+            "values": lasting,
+            "passing_values": passing,
+            "first_seen_at": seen,
+            "removable": place > 0 && lasting + passing == 0,
+        }));
+    }
+    let (all, _) = sealed_values::count(&mut db, None).await?;
+    Ok(json!({
+        "items": items,
+        "source": keys::place(&app.config).to_string(),
+        "moving": moving_to(&mut db).await?.is_some(),
+        "missing_key_values": all.saturating_sub(known),
+        "new_key_refused": new_key_refused(app),
+    }))
+}
+
+/// Why this server cannot put a new key in use by itself.
+fn new_key_refused(app: &App) -> Option<String> {
+    if app.store.is_postgres() {
+        return Some(
+            "Other servers may use this database, and each of them needs a new key before it seals. Add a line of \
+             `consign key new` to the end of every key ring and restart the servers one after the other; then put it \
+             first, restart again, and re-seal"
+                .to_owned(),
+        );
+    }
+    let place = keys::place(&app.config);
+    if place.file().is_none() {
+        return Some(format!(
+            "The key ring comes from {place}, which this server cannot change. Put a line of `consign key new` first \
+             there, restart, and re-seal"
+        ));
+    }
+    None
+}
+
+/// Puts a new key in use (`new_key`, unless `false`), and moves every value to the key that seals. Returns while that
+/// goes on.
+///
+/// # Errors
+/// Without the right or the password, or when this server cannot change its key ring.
+pub async fn rotate(app: &Arc<App>, actor: &Actor, mut sent: Sent) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let password = take_password(&mut sent);
+    let mut reader = Reader::new(sent);
+    let new_key = reader.flag("new_key", "New key", true);
+    reader.refuse_unknown(&["new_key", "password"], &[]);
+    let faults = reader.into_invalid();
+    if !faults.is_empty() {
+        return Err(OpError::Invalid(faults));
+    }
+    require_password(app, actor, &password).await?;
+    let before = app.vault.sealing_key_id();
+    let ring = if new_key { Some(add_key(app)?) } else { None };
+    let now = ring.as_ref().map_or_else(|| before.clone(), |ring| ring.sealing().id().to_owned());
+    let mut tx = app.store.begin().await?;
+    let at = tx.now();
+    note_first_seen(&mut tx, &now, at.millis()).await?;
+    installation::put(&mut tx, MOVING_TO, &now).await?;
+    let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
+    audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
+    commit(app, tx).await?;
+    if let Some(ring) = ring {
+        app.vault.take(&ring);
+    }
+    tokio::spawn(move_all(app.clone(), now));
+    list(app, actor).await
+}
+
+fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {
+    if let Some(why) = new_key_refused(app) {
+        return Err(OpError::WrongState(why));
+    }
+    keys::add_first(&keys::place(&app.config), &app.vault.key_ids())
+        .map_err(|error| OpError::WrongState(format!("No new key was put in use: {error}")))
+}
+
+/// Opens every value at its place, and tells which ones do not open.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn check(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let (mut values, mut checked, mut failed) = (Values::of(app), 0_u64, Vec::new());
+    for kind in Kind::ALL {
+        let mut after = Default::default();
+        loop {
+            let mut db = app.store.read().await?;
+            let found = sealed_values::portion(&mut db, kind, &after, PORTION).await?;
+            let Some(last) = found.last() else { break };
+            after = last.at.clone();
+            for value in &found {
+                checked += 1;
+                if !values.opens(&mut db, value).await? {
+                    failed.push(values::name(&value.holder));
+                }
+            }
+        }
+    }
+    let count = failed.len();
+    failed.truncate(FAILURES_SHOWN_MAX);
+    Ok(json!({ "checked": checked, "failed": count, "failures": failed }))
+}
+
+/// What every start does: the key that seals is known from now on, and a move that was under way goes on.
+pub(crate) async fn go_on(app: &Arc<App>) -> Result<(), StoreError> {
+    let id = app.vault.sealing_key_id();
+    let mut tx = app.store.begin().await?;
+    let at = tx.now();
+    note_first_seen(&mut tx, &id, at.millis()).await?;
+    let moving = moving_to(&mut tx).await?;
+    tx.commit().await?;
+    // To another key only whoever has it first in its ring can move.
+    if moving.as_ref() == Some(&id) {
+        tokio::spawn(move_all(app.clone(), id));
+    }
+    Ok(())
+}
+
+async fn moving_to(db: &mut Db) -> Result<Option<String>, StoreError> {
+    installation::get(db, MOVING_TO).await
+}
+
+async fn note_first_seen(db: &mut Db, id: &str, millis: i64) -> Result<(), StoreError> {
+    installation::put_if_absent(db, &format!("{FIRST_SEEN}{id}"), &millis.to_string()).await.map(drop)
+}
+
+/// Moves every value to a key, as long as that is the one that seals.
+async fn move_all(app: Arc<App>, to: String) {
+    while app.vault.sealing_key_id() == to && !app.engine.is_stopping() {
+        match move_round(&app, &to).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(%error, "values could not be re-sealed; trying again in ten seconds");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn move_round(app: &App, to: &str) -> Result<(), StoreError> {
+    let (mut values, mut moved, mut failed) = (Values::of(app), 0_u64, 0_u64);
+    for kind in Kind::ALL {
+        let mut after = Default::default();
+        loop {
+            if app.vault.sealing_key_id() != to || app.engine.is_stopping() {
+                return Ok(());
+            }
+            let mut tx = app.store.begin().await?;
+            let found = sealed_values::portion(&mut tx, kind, &after, PORTION).await?;
+            let Some(last) = found.last() else { break };
+            after = last.at.clone();
+            let before = moved;
+            for value in &found {
+                match values.moved(&mut tx, value).await? {
+                    Ok(None) => {}
+                    Ok(Some(sealed)) => {
+                        moved += u64::from(sealed_values::replace(&mut tx, value, &sealed).await?)
+                    }
+                    Err(error) => {
+                        failed += 1;
+                        tracing::warn!(value = values::name(&value.holder), %error, "a value cannot be re-sealed; it stays as it is");
+                    }
+                }
+            }
+            if moved > before {
+                tx.commit().await?;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    let mut tx = app.store.begin().await?;
+    if moving_to(&mut tx).await?.as_deref() == Some(to) {
+        installation::remove(&mut tx, MOVING_TO).await?;
+        let changes = json!({ "key": to, "values": moved, "failed": failed });
+        app.records
+            .append_own(&mut tx, "Re-sealed values", ("settings", "", "Encryption"), changes, Rows::default())
+            .await?;
+        app.records.commit(tx).await?;
+    }
+    tracing::info!(key = to, values = moved, failed, "every value was moved to the key that seals");
+    Ok(())
+}
