@@ -154,7 +154,7 @@ impl Credential {
 
     /// The status to show now: what was last seen, unless the end date is nearer the truth.
     pub fn status(&self, now: Timestamp) -> Status {
-        let status = self.seen.with_end(self.ends_first().as_deref(), now);
+        let status = self.seen.with_end(self.ends_at(), now);
         let shows_end = matches!(status.code, StatusCode::Ended | StatusCode::EndsSoon);
         if self.ends_by_certificate() && shows_end && self.seen.code != status.code {
             return Status { reason: format!("the certificate {}", status.reason), ..status };
@@ -162,10 +162,21 @@ impl Credential {
         status
     }
 
-    /// The first day (UTC) on which something ends: as typed, or that of the certificate that signs.
-    pub fn ends_first(&self) -> Option<String> {
-        let certificate = self.present_certificate().map(|certificate| certificate.ends.day());
-        [self.ends_on.clone(), certificate].into_iter().flatten().min()
+    /// The last second in which nothing of it has ended: of the day (UTC) that was typed, or of the certificate that
+    /// signs.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let certificate = self.present_certificate().map(|certificate| certificate.ends);
+        [self.typed_end(), certificate].into_iter().flatten().min()
+    }
+
+    fn typed_end(&self) -> Option<Timestamp> {
+        status::last_second(self.ends_on.as_deref()?)
+    }
+
+    /// Whether it is the certificate that ends first.
+    fn ends_by_certificate(&self) -> bool {
+        let first = self.ends_at();
+        first.is_some() && first != self.typed_end()
     }
 
     /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for

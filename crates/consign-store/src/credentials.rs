@@ -22,7 +22,8 @@ pub use list::{CredentialFilter, CredentialSort, attention_count, list};
 mod list;
 
 /// From so many days on an end date is the status; the rule of [`Credential::status`].
-const ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
+const ENDS_SOON: Duration = DAY.saturating_mul(30);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Adds a credential with its secrets.
 ///
@@ -87,7 +88,7 @@ fn bind_saved(query: Query<&'static str>, credential: &Credential) -> Query<&'st
         .bind(credential.updated_at.millis())
         .bind(credential.revision)
         .bind(credential.test_path.as_deref())
-        .bind(credential.ends_first().as_deref())
+        .bind(credential.ends_at().map(second).as_deref())
 }
 
 /// Removes a credential and its secrets, and tells whether it was there.
@@ -171,14 +172,29 @@ pub async fn all(db: &mut Db) -> Result<Vec<Credential>, StoreError> {
     with_secrets(db, rows).await
 }
 
-/// Credentials with an end that is near or has passed.
+/// Credentials whose end is near and has not passed.
 ///
 /// # Errors
 /// As [`find`].
 pub async fn ending_soon(db: &mut Db, now: Timestamp) -> Result<Vec<Credential>, StoreError> {
-    let query = query("select * from credential where ends_first <= $1 order by id");
-    let rows = query.bind(now.plus(ENDS_SOON).day()).all(db).await?;
+    let query = query("select * from credential where ends_first > $1 and ends_first <= $2 order by id");
+    let rows = query.bind(second(now)).bind(soon(now)).all(db).await?;
     with_secrets(db, rows).await
+}
+
+/// An end, or what ends are held against: texts of whole seconds, in the order of time.
+fn second(time: Timestamp) -> String {
+    Timestamp::from_millis(time.seconds() * 1_000).to_string()
+}
+
+/// What ends until then ends soon: whole days count, and the first second of a day belongs to the one before.
+fn soon(now: Timestamp) -> String {
+    midnight(&now.plus(ENDS_SOON + DAY).day())
+}
+
+/// The first second of a day.
+fn midnight(day: &str) -> String {
+    format!("{day}T00:00:00Z")
 }
 
 /// The revision of a credential as it is now.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Tokens;
 use crate::time::Timestamp;
 
-pub(super) const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_secs(86_400);
 /// From here on an end date is the status.
 const ENDS_SOON_DAYS: i64 = 30;
 /// The same as a span.
@@ -209,33 +209,42 @@ impl Status {
     }
 
     /// The first true status: an end date outranks *Working*, a failure outranks an end date.
-    pub(super) fn with_end(&self, ends_on: Option<&str>, now: Timestamp) -> Self {
-        let Some((day, last)) = ends_on.and_then(|day| Some((day, midnight(day)?))) else {
-            return self.clone();
-        };
-        let (code, reason) = match days_until(last, now) {
-            ..0 => (StatusCode::Ended, format!("ended on {day}")),
-            0 => (StatusCode::EndsSoon, "ends today".to_owned()),
+    pub(super) fn with_end(&self, ends_at: Option<Timestamp>, now: Timestamp) -> Self {
+        let Some(ends_at) = ends_at else { return self.clone() };
+        let day = last_day(ends_at);
+        let (code, reason) = match days_until(&day, now) {
+            _ if ends_at <= now => (StatusCode::Ended, format!("ended on {day}")),
+            ..=0 => (StatusCode::EndsSoon, "ends today".to_owned()),
             1 => (StatusCode::EndsSoon, "ends tomorrow".to_owned()),
             days @ 2..=ENDS_SOON_DAYS => (StatusCode::EndsSoon, format!("ends in {days} days")),
             _ => return self.clone(),
         };
         // It is about the end, not about what was last seen: the age is that of the end, or of its nearness.
         let since = match code {
-            StatusCode::Ended => last.plus(DAY),
-            _ => last.minus(ENDS_SOON).max(self.since),
+            StatusCode::Ended => ends_at,
+            _ => midnight(&day).unwrap_or(ends_at).minus(ENDS_SOON).max(self.since),
         };
         if self.code < code { self.clone() } else { Self { code, reason, since } }
     }
 }
 
-/// Whole days from today (UTC) until a day that begins then; negative once it has passed.
-pub(super) fn days_until(day: Timestamp, now: Timestamp) -> i64 {
-    let today = midnight(&now.day()).unwrap_or(now);
+/// The last day (UTC) on which something is good: one that ends with the first second of a day is not good on it.
+pub(super) fn last_day(ends_at: Timestamp) -> String {
+    ends_at.minus(Duration::from_secs(1)).day()
+}
+
+/// The last second of a day.
+pub(super) fn last_second(day: &str) -> Option<Timestamp> {
+    Some(midnight(day)?.plus(DAY).minus(Duration::from_secs(1)))
+}
+
+/// Whole days from today (UTC) until a day; negative once it has passed.
+pub(super) fn days_until(day: &str, now: Timestamp) -> i64 {
+    let (Some(day), Some(today)) = (midnight(day), midnight(&now.day())) else { return 0 };
     (day.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX))
 }
 
-pub(super) fn midnight(day: &str) -> Option<Timestamp> {
+fn midnight(day: &str) -> Option<Timestamp> {
     Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))
 }
 

@@ -32,8 +32,8 @@ fn the_age_of_an_end_is_that_of_the_end() {
         credential.status(now()).since.to_string()
     };
     assert!(now().to_string().starts_with("2026-11-22T"), "{}", now());
-    assert_eq!(since("2026-11-20", 90), "2026-11-21T00:00:00Z");
-    assert_eq!(since("2026-11-20", 0), "2026-11-21T00:00:00Z");
+    assert_eq!(since("2026-11-20", 90), "2026-11-20T23:59:59Z");
+    assert_eq!(since("2026-11-20", 0), "2026-11-20T23:59:59Z");
     assert_eq!(since("2026-12-02", 90), "2026-11-02T00:00:00Z");
     assert_eq!(since("2026-12-02", 1), now().minus(DAY).to_string(), "it was entered only then");
 }
