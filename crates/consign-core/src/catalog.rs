@@ -51,16 +51,19 @@ pub struct Invalid {
 pub enum Protocol {
     /// HTTPS.
     Https,
+    /// Files over SSH.
+    Sftp,
 }
 
 impl Protocol {
     /// All, in screen order.
-    pub const ALL: &'static [Self] = &[Self::Https];
+    pub const ALL: &'static [Self] = &[Self::Https, Self::Sftp];
 
     /// The stored and public word.
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Https => "https",
+            Self::Sftp => "sftp",
         }
     }
 
@@ -68,7 +71,21 @@ impl Protocol {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Https => "Hypertext Transfer Protocol Secure (HTTPS)",
+            Self::Sftp => "Secure File Transfer Protocol (SFTP)",
         }
+    }
+
+    /// The word in a sentence.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Https => "HTTPS",
+            Self::Sftp => "SFTP",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn find(kind: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|protocol| protocol.kind() == kind)
     }
 }
 
@@ -79,6 +96,8 @@ pub enum Input {
     Text,
     /// One line, sealed when saved and never shown again.
     Secret,
+    /// A private key of several lines, sealed like a secret; the secret field named here opens it.
+    PrivateKey(&'static str),
     /// An https address with its path; the egress rules judge it when it is saved.
     Address,
     /// One of these.
@@ -154,7 +173,7 @@ impl Field {
 
     /// Whether it is sealed.
     pub fn is_secret(&self) -> bool {
-        self.input == Input::Secret
+        matches!(self.input, Input::Secret | Input::PrivateKey(_))
     }
 
     /// Judges one text: not missing, not too long, not a mask, and what the field's own rule says.

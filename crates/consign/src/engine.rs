@@ -9,7 +9,7 @@ use consign_core::address::Blocked;
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
-use consign_core::target::Origin;
+use consign_core::target::Target;
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, connectors, deliveries, idempotency};
@@ -20,6 +20,7 @@ pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
 pub use payload::PayloadKeys;
+pub use probe::TestHow;
 pub use records::{Records, RecordsError};
 pub use retention::Kept;
 pub use snapshot::Snapshot;
@@ -154,8 +155,8 @@ impl Engine {
     ///
     /// # Errors
     /// What is blocked.
-    pub async fn judge_destination(&self, origin: &Origin, within: Duration) -> Result<(), Blocked> {
-        self.network.judge(origin.host(), origin.port(), within).await
+    pub async fn judge_destination(&self, target: &Target, within: Duration) -> Result<(), Blocked> {
+        self.network.judge(target, within).await
     }
 
     /// What opens and seals payloads.
@@ -231,6 +232,7 @@ impl Engine {
             CredentialLesson::Works
             | CredentialLesson::Answered
             | CredentialLesson::Refused(_)
+            | CredentialLesson::HostKeyChanged
             | CredentialLesson::Locked => *count = 0,
         }
         *count

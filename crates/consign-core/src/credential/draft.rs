@@ -7,15 +7,16 @@ use serde_json::{Map, Value};
 use super::{Credential, CustomHeader, Rate, URL_PATH, binding, parse_count};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use crate::catalog::{
-    Fault, Fields, Input, Invalid, Reader, Tokens, in_sentence, is_mask, mask, unknown_field,
+    Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, in_sentence, is_mask, mask, unknown_field,
 };
 use crate::name::Name;
 use crate::secret::Secret;
-use crate::target::{Origin, RemotePath};
+use crate::target::{Origin, RemotePath, Target};
 use crate::time::Timestamp;
 
 mod headers;
 mod rows;
+mod sftp;
 
 /// Free labels of a credential.
 pub type Labels = BTreeMap<String, String>;
@@ -23,19 +24,25 @@ pub type Labels = BTreeMap<String, String>;
 const LABELS_MAX: usize = 16;
 const LABEL_CHARS_MAX: usize = 63;
 
-/// Keys that every HTTPS credential takes.
+/// Keys that every credential takes.
 const COMMON: &[&str] = &[
     "name",
     "protocol",
-    "url_address",
     "authorization_type",
-    "custom_headers",
     "test_path",
     "ends_on",
     "labels",
     "max_concurrency",
     "max_per_second",
 ];
+
+/// Keys that every credential of a protocol takes.
+const fn keys_of(protocol: Protocol) -> &'static [&'static str] {
+    match protocol {
+        Protocol::Https => &["url_address", "custom_headers"],
+        Protocol::Sftp => sftp::KEYS,
+    }
+}
 
 /// Keys of an answer that may come back in a request and say nothing.
 const READ_ONLY: &[&str] = &[
@@ -86,8 +93,10 @@ pub enum Change {
 pub struct Draft {
     /// The name.
     pub name: Name,
-    /// The origin of the address.
-    pub origin: Origin,
+    /// Where the tool is.
+    pub target: Target,
+    /// What new host keys were compared with, in the words of whoever did it; empty when they did not say.
+    pub compared_with: String,
     /// The chosen type.
     pub authorization_type: &'static AuthorizationType,
     /// Plain fields of the type.
@@ -132,7 +141,16 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
     let text = |text: &str| Value::String(text.to_owned());
     whole.insert("name".to_owned(), text(current.name.as_str()));
     whole.insert("protocol".to_owned(), text(current.authorization_type.protocol.kind()));
-    whole.insert("url_address".to_owned(), text(&current.origin.to_string()));
+    match &current.target {
+        Target::Https(origin) => {
+            whole.insert("url_address".to_owned(), text(&origin.to_string()));
+            let headers = current.custom_headers.iter().map(|header| {
+                serde_json::json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": { "set": true } })
+            });
+            whole.insert("custom_headers".to_owned(), headers.collect());
+        }
+        Target::Sftp(host) => whole.extend(sftp::shown(host)),
+    }
     whole.insert("authorization_type".to_owned(), text(current.authorization_type.kind));
     whole.insert("test_path".to_owned(), current.test_path.as_deref().map_or(Value::Null, text));
     whole.insert("ends_on".to_owned(), current.ends_on.as_deref().map_or(Value::Null, text));
@@ -140,10 +158,6 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
     whole.insert("max_concurrency".to_owned(), current.max_concurrency.map_or(Value::Null, Value::from));
     let rate = current.max_per_second.map(Rate::per_second);
     whole.insert("max_per_second".to_owned(), rate.map_or(Value::Null, Value::from));
-    let headers = current.custom_headers.iter().map(|header| {
-        serde_json::json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": { "set": true } })
-    });
-    whole.insert("custom_headers".to_owned(), headers.collect());
     let same_type = sent
         .get("authorization_type")
         .is_none_or(|kind| kind.as_str() == Some(current.authorization_type.kind));
@@ -189,11 +203,17 @@ impl Reading<'_> {
     fn read(&mut self) -> Option<Draft> {
         let name = self.reader.text("name", "Name");
         let name = self.reader.accept("name", Name::parse(&name));
-        self.protocol();
-        let authorization_type = self.authorization_type();
+        let protocol = self.protocol();
+        let authorization_type = self.authorization_type(protocol);
         let secret_address = authorization_type.is_some_and(|entry| entry.address_is_secret);
-        let (origin, url_path) = self.address(secret_address);
-        let test_path = self.test_path(origin.as_ref());
+        let (target, url_path, compared_with) = if protocol == Some(Protocol::Sftp) {
+            let (target, compared_with) = self.sftp_host();
+            (target, None, compared_with)
+        } else {
+            let (origin, url_path) = self.address(secret_address);
+            (origin.map(Target::Https), url_path, String::new())
+        };
+        let test_path = self.test_path(protocol, target.as_ref());
         let ends_on = self.ends_on();
         let labels = self.labels();
         let max_concurrency = self.max_concurrency();
@@ -212,22 +232,28 @@ impl Reading<'_> {
         if secret_address {
             self.url_path(url_path, &mut secrets);
         }
-        let custom_headers = self.custom_headers(&mut typed, &mut secrets);
-        self.unknown(authorization_type);
+        let custom_headers = if protocol == Some(Protocol::Sftp) {
+            Vec::new()
+        } else {
+            self.custom_headers(&mut typed, &mut secrets)
+        };
+        self.unknown(protocol, authorization_type);
 
-        let (authorization_type, origin) = (authorization_type?, origin?);
+        let (authorization_type, target) = (authorization_type?, target?);
         let kept: Vec<String> = secrets
             .iter()
             .filter(|(_, change)| matches!(change, Change::Keep))
             .map(|(key, _)| key.clone())
             .collect();
-        self.destination(authorization_type, &origin, &typed.plain, &custom_headers, &kept);
+        self.destination(authorization_type, &target, &typed.plain, &custom_headers, &kept);
+        typed.plain.extend(self.shown(authorization_type, &typed));
         for (key, secret) in std::mem::take(&mut typed.secrets) {
             secrets.insert(key, Change::Replace(secret));
         }
         Some(Draft {
             name: name?,
-            origin,
+            target,
+            compared_with,
             authorization_type,
             plain: typed.plain,
             custom_headers,
@@ -240,34 +266,53 @@ impl Reading<'_> {
         })
     }
 
-    fn protocol(&mut self) {
+    fn protocol(&mut self) -> Option<Protocol> {
         let protocol = self.reader.text("protocol", "Protocol");
-        if protocol != "https" {
+        let found = Protocol::find(&protocol);
+        if found.is_none() {
             let fault = if protocol.is_empty() {
                 Fault::new("missing", "Select a protocol")
             } else {
-                Fault::new("unknown", format!("“{protocol}” is not a protocol. Choose https"))
+                Fault::new("unknown", format!("“{protocol}” is not a protocol. Choose https or sftp"))
             };
             self.reader.refuse("protocol", fault);
         }
+        found
     }
 
-    fn authorization_type(&mut self) -> Option<&'static AuthorizationType> {
+    fn authorization_type(&mut self, protocol: Option<Protocol>) -> Option<&'static AuthorizationType> {
         let kind = self.reader.text("authorization_type", "Authorization type");
-        let found = auth::find(&kind);
+        let fits = |entry: &&AuthorizationType| protocol.is_none_or(|protocol| entry.protocol == protocol);
+        let found = auth::find(&kind).filter(fits);
         if found.is_none() {
             let fault = if kind.is_empty() {
                 Fault::new("missing", "Select an authorization type")
             } else {
-                let known: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| entry.kind).collect();
-                Fault::new(
-                    "unknown",
-                    format!("“{kind}” is not an authorization type. Choose one of {}", known.join(", ")),
-                )
+                let known = AUTHORIZATION_TYPES.iter().copied().filter(fits).map(|entry| entry.kind);
+                let known = known.collect::<Vec<_>>().join(", ");
+                let of = match (auth::find(&kind), protocol) {
+                    (Some(_), Some(protocol)) => format!(" for {}", protocol.short()),
+                    _ => String::new(),
+                };
+                let sentence = format!("“{kind}” is not an authorization type{of}. Choose one of {known}");
+                Fault::new("unknown", sentence)
             };
             self.reader.refuse("authorization_type", fault);
         }
         found
+    }
+
+    /// What may be shown of the secrets: worked out when they are typed, kept while they are.
+    fn shown(&self, entry: &'static AuthorizationType, typed: &Fields) -> Option<(String, String)> {
+        let (key, value) = match (entry.parse)(typed) {
+            Ok(authorizer) => authorizer.shown()?,
+            Err(_) => {
+                let current = self.current?;
+                let value = current.plain.get(auth::SSH_PUBLIC_KEY)?;
+                (auth::SSH_PUBLIC_KEY, value.clone())
+            }
+        };
+        Some((key.to_owned(), value))
     }
 
     fn address(&mut self, secret_address: bool) -> (Option<Origin>, Option<Secret>) {
@@ -341,6 +386,27 @@ impl Reading<'_> {
                 Given::Refused => {}
             }
         }
+        self.private_keys(entry, typed, secrets);
+    }
+
+    /// A private key and what opens it belong together: one is not changed without the other.
+    fn private_keys(
+        &mut self,
+        entry: &'static AuthorizationType,
+        typed: &Fields,
+        secrets: &mut BTreeMap<String, Change>,
+    ) {
+        for field in entry.fields {
+            let Input::PrivateKey(opened_by) = field.input else { continue };
+            let stored = self.current.is_some_and(|current| current.secrets.contains_key(opened_by));
+            let kept = secrets.contains_key(opened_by);
+            let changed = typed.secrets.contains_key(opened_by) || stored && !kept;
+            if typed.secrets.contains_key(field.key) {
+                secrets.remove(opened_by);
+            } else if secrets.contains_key(field.key) && changed {
+                self.reader.accept(field.key, field.judge(""));
+            }
+        }
     }
 
     /// A plain field: a text, or a number as a program writes it.
@@ -372,12 +438,15 @@ impl Reading<'_> {
     }
 
     /// Where a connection test asks: a path that needs the sign-in and changes nothing.
-    fn test_path(&mut self, origin: Option<&Origin>) -> Option<String> {
+    fn test_path(&mut self, protocol: Option<Protocol>, target: Option<&Target>) -> Option<String> {
         let path = self.reader.text("test_path", "Test path").trim().to_owned();
         if path.is_empty() {
             return None;
         }
-        let host = origin.map(|origin| origin.host().to_string()).unwrap_or_default();
+        if protocol == Some(Protocol::Sftp) {
+            return self.test_folder(&path);
+        }
+        let host = target.map(|target| target.host().to_string()).unwrap_or_default();
         let parsed = RemotePath::parse(&path).map_err(|fault| {
             let fault = fault.at_host(&host);
             Fault::new(fault.code, format!("Test path{}", fault.message.trim_start_matches("Path")))
@@ -442,19 +511,30 @@ impl Reading<'_> {
     }
 
     /// What is left over was never asked for.
-    fn unknown(&mut self, entry: Option<&'static AuthorizationType>) {
+    fn unknown(&mut self, protocol: Option<Protocol>, entry: Option<&'static AuthorizationType>) {
+        let of_protocol = keys_of(protocol.unwrap_or(Protocol::Https));
         let known: Vec<&str> = COMMON
             .iter()
+            .chain(of_protocol)
             .copied()
             .chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key))
             .collect();
         let with_token = entry.is_some_and(|entry| entry.tokens != Tokens::None);
         let read_only =
-            |key: &str| READ_ONLY.contains(&key) || with_token && READ_ONLY_OF_TOKENS.contains(&key);
+            |key: &str| {
+                READ_ONLY.contains(&key)
+                    || with_token && READ_ONLY_OF_TOKENS.contains(&key)
+                    || protocol == Some(Protocol::Sftp) && sftp::READ_ONLY.contains(&key)
+            };
+        let foreign = |key: &str| Protocol::ALL.iter().any(|other| keys_of(*other).contains(&key));
         let left: Vec<String> = self.reader.left().filter(|key| !read_only(key)).map(str::to_owned).collect();
         for key in left {
             let owner = AUTHORIZATION_TYPES.iter().find(|e| e.fields.iter().any(|field| field.key == key));
             let invalid = match (owner, entry) {
+                (None, _) if foreign(&key) => {
+                    let protocol = protocol.unwrap_or(Protocol::Https).short();
+                    Fault::new("unknown_field", format!("“{key}” does not belong to {protocol}")).at(key)
+                }
                 (Some(_), Some(entry)) => {
                     let sentence = format!("“{key}” does not belong to {}", entry.label);
                     Fault::new("unknown_field", sentence).at(key)
@@ -469,16 +549,16 @@ impl Reading<'_> {
     fn destination(
         &mut self,
         entry: &'static AuthorizationType,
-        origin: &Origin,
+        target: &Target,
         plain: &BTreeMap<String, String>,
         headers: &[CustomHeader],
         kept: &[String],
     ) {
         let Some(current) = self.current else { return };
-        if current.binding() == binding(origin, entry, plain) {
+        if current.binding() == binding(target, entry, plain) {
             return;
         }
-        let reason = if current.origin != *origin {
+        let reason = if current.target.to_string() != target.to_string() {
             "You changed the address, so saved secrets are not sent to the new one".to_owned()
         } else if current.authorization_type.kind != entry.kind {
             "You changed the authorization type, so the saved one is not used with it".to_owned()
@@ -486,7 +566,7 @@ impl Reading<'_> {
             let changed = entry.fields.iter().filter(|field| field.binds);
             let mut changed = changed.filter(|field| current.plain.get(field.key) != plain.get(field.key));
             let field = changed.next();
-            let label = field.map(|field| in_sentence(field.label)).unwrap_or_default();
+            let label = field.map_or_else(|| "host keys".to_owned(), |field| in_sentence(field.label));
             match field.map(|field| field.input) {
                 Some(Input::Address) => {
                     format!("You changed the {label}, so saved secrets are not sent to the new one")

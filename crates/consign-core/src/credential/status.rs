@@ -16,6 +16,8 @@ const ENDS_SOON_DAYS: i64 = 30;
 pub enum StatusCode {
     /// The secret does not open with the loaded keys, or its destination was changed behind our back.
     Locked,
+    /// The server showed another host key than the pinned ones.
+    HostKeyChanged,
     /// The grant ended, or the token ended and cannot be renewed: a person must approve again.
     ReconnectNeeded,
     /// A person never approved.
@@ -40,6 +42,7 @@ impl StatusCode {
     /// All, the most pressing first.
     pub const ALL: &'static [Self] = &[
         Self::Locked,
+        Self::HostKeyChanged,
         Self::ReconnectNeeded,
         Self::NotAuthorized,
         Self::SignInRefused,
@@ -55,6 +58,7 @@ impl StatusCode {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Locked => "locked",
+            Self::HostKeyChanged => "host_key_changed",
             Self::ReconnectNeeded => "reconnect_needed",
             Self::NotAuthorized => "not_authorized",
             Self::SignInRefused => "sign_in_refused",
@@ -71,6 +75,7 @@ impl StatusCode {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Locked => "Locked",
+            Self::HostKeyChanged => "Host key changed",
             Self::ReconnectNeeded => "Reconnect needed",
             Self::NotAuthorized => "Not authorized yet",
             Self::SignInRefused => "Sign-in refused",
@@ -87,6 +92,7 @@ impl StatusCode {
     pub const fn action(self) -> Option<&'static str> {
         match self {
             Self::Locked => Some("What to do"),
+            Self::HostKeyChanged => Some("Compare keys"),
             Self::ReconnectNeeded => Some("Authorize again"),
             Self::NotAuthorized => Some("Authorize"),
             Self::SignInRefused | Self::Ended | Self::EndsSoon => Some("Replace secret"),
@@ -98,7 +104,7 @@ impl StatusCode {
 
     /// Whether deliveries of its connectors wait until it is repaired.
     pub const fn holds(self) -> bool {
-        matches!(self, Self::Locked | Self::SignInRefused) || self.needs_consent()
+        matches!(self, Self::Locked | Self::HostKeyChanged | Self::SignInRefused) || self.needs_consent()
     }
 
     /// Whether a person has to grant access.

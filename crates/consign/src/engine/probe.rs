@@ -16,7 +16,7 @@ use consign_core::connector::Message;
 use consign_core::credential::Credential;
 use consign_core::delivery::{CredentialLesson, Outcome, Refusal, Unreached};
 use consign_core::secret::Secret;
-use consign_core::target::{Origin, RemotePath};
+use consign_core::target::{Origin, RemotePath, Target};
 use consign_core::time::Timestamp;
 use consign_core::token::{Exchange, Grant, OAuthError, Token, TokenError, TokenFacts};
 use consign_transport::{Answer, Limits, Probe};
@@ -27,6 +27,8 @@ use super::Engine;
 use super::authorize::{Authorized, Opened};
 use super::deliver::shown;
 use super::token_request::{AskError, Asked};
+
+mod file_server;
 
 /// The signed-in request of a test.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -39,13 +41,22 @@ const PLACEMENT: &str = "authentication_information";
 const MADE_UP_CODE: &str = "consign-connection-test";
 
 impl Engine {
-    /// Tests a credential. `saved`: it is stored as it is, and its own tokens may be used.
-    pub async fn test(self: &Arc<Self>, credential: &Arc<Credential>, saved: bool) -> TestResult {
-        let mut test = Test { engine: self, credential, saved, steps: Vec::new(), warnings: Vec::new() };
+    /// Tests a credential.
+    pub async fn test(self: &Arc<Self>, credential: &Arc<Credential>, how: TestHow) -> TestResult {
+        let mut test = Test { engine: self, credential, how, steps: Vec::new(), warnings: Vec::new() };
         let ended = test.run().await;
         let End { outcome, message, details, offer, lesson } = ended.unwrap_or_else(|failed| failed);
         TestResult { outcome, message, steps: test.steps, details, offer, warnings: test.warnings, lesson }
     }
+}
+
+/// What a test may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TestHow {
+    /// The credential is stored as it is, and its own tokens may be used.
+    pub saved: bool,
+    /// On a file server a small file is written, renamed and deleted.
+    pub write: bool,
 }
 
 /// How a test ended.
@@ -81,7 +92,7 @@ fn lesson_of(outcome: &Outcome) -> Option<CredentialLesson> {
 struct Test<'a> {
     engine: &'a Arc<Engine>,
     credential: &'a Arc<Credential>,
-    saved: bool,
+    how: TestHow,
     steps: Vec<TestStep>,
     warnings: Vec<String>,
 }
@@ -90,14 +101,18 @@ impl Test<'_> {
     async fn run(&mut self) -> Result<End, End> {
         let engine = self.engine;
         let credential = self.credential.clone();
-        self.look(&credential.origin, None).await?;
+        let origin = match &credential.target {
+            Target::Https(origin) => origin,
+            Target::Sftp(host) => return self.file_server(host).await,
+        };
+        self.look(origin, None).await?;
         let opened = Opened::open(&engine.vault, &credential).map_err(|refusal| refused(&refusal))?;
         let authorized = match credential.authorization_type.tokens {
             Tokens::None => match opened.step(None, engine.now()) {
                 Step::Apply(proof) => {
                     opened.enter(proof, None, engine.now()).map_err(|refusal| refused(&refusal))?
                 }
-                Step::Fetch { .. } | Step::AskConsent => {
+                Step::Fetch { .. } | Step::AskConsent | Step::SignIn(_) => {
                     return Err(End::failed("The sign-in needs a token."));
                 }
             },
@@ -173,7 +188,7 @@ impl Test<'_> {
         let ask = Ask::new(String::from("https://consign.invalid/oauth/callback"));
         let made_up = consent.redeem(&Secret::new(MADE_UP_CODE.to_owned()), &ask);
         self.look_at_token_host(&made_up).await?;
-        let row = if self.saved { self.engine.token_row(self.credential).await.ok().flatten() } else { None };
+        let row = if self.how.saved { self.engine.token_row(self.credential).await.ok().flatten() } else { None };
         if row.as_ref().is_some_and(|row| row.token.is_some()) {
             let authorized = self.engine.authorize(self.credential, self.engine.now()).await;
             let row = self.engine.token_row(self.credential).await.ok().flatten();
@@ -205,7 +220,7 @@ impl Test<'_> {
 
     async fn look_at_token_host(&mut self, exchange: &Exchange) -> Result<(), End> {
         let origin = exchange.to.origin().clone();
-        if origin == self.credential.origin {
+        if Some(&origin) == self.credential.target.origin() {
             return Ok(());
         }
         let host = origin.host().to_string();
@@ -325,7 +340,9 @@ impl Test<'_> {
         let now = self.engine.now();
         let proof = match opened.step(Some(token), now) {
             Step::Apply(proof) | Step::Fetch { meanwhile: Some(proof), .. } => proof,
-            Step::Fetch { .. } | Step::AskConsent => return Err(End::failed("The token ended at once.")),
+            Step::Fetch { .. } | Step::AskConsent | Step::SignIn(_) => {
+                return Err(End::failed("The token ended at once."));
+            }
         };
         let mut authorized = opened.enter(proof, None, now).map_err(|refusal| refused(&refusal))?;
         authorized.scrubber = opened.scrubber(Some(token));
@@ -413,7 +430,7 @@ fn same_grant(opened: &Opened<'_>, grant: Grant, now: Timestamp) -> Option<Excha
     }
     match opened.step(None, now) {
         Step::Fetch { exchange, .. } => Some(*exchange),
-        Step::Apply(_) | Step::AskConsent => None,
+        Step::Apply(_) | Step::AskConsent | Step::SignIn(_) => None,
     }
 }
 

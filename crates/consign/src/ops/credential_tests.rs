@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::credentials::{by_reference, judge_destinations, object, row};
 use super::{Actor, Object, OpError, Sent, audit_entry, commit, require_as_saved};
 use crate::App;
+use crate::engine::TestHow;
 
 /// So many tests of one credential, or of new values by one caller, in this time.
 const TESTS_MAX: usize = 10;
@@ -55,6 +56,7 @@ pub async fn start(
     actor: &Actor,
     reference: &str,
     values: Option<Sent>,
+    write: bool,
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
@@ -72,14 +74,14 @@ pub async fn start(
         }
     };
     app.tests.take(credential.id.to_string(), now)?;
-    run(app, actor, &Arc::new(credential), saved).await
+    run(app, actor, &Arc::new(credential), TestHow { saved, write }).await
 }
 
 /// Tests a complete set of new values. Nothing is stored but the audit entry.
 ///
 /// # Errors
 /// Without the right, too often, or when a value is not accepted.
-pub async fn of_values(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+pub async fn of_values(app: &App, actor: &Actor, sent: Sent, write: bool) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
     let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
@@ -87,7 +89,7 @@ pub async fn of_values(app: &App, actor: &Actor, sent: Sent) -> Result<Value, Op
     app.tests.take(actor.caller(), now)?;
     let save = Save { now, by: actor.name() };
     let credential = draft.seal(&app.vault, &save, CredentialId::new(now), None);
-    let result = app.engine.test(&Arc::new(credential.clone()), false).await;
+    let result = app.engine.test(&Arc::new(credential.clone()), TestHow { saved: false, write }).await;
     let mut tx = app.store.begin().await?;
     let of = Object { kind: "credential", id: String::new(), name: credential.name.as_str() };
     let changes = json!({ "outcome": result.outcome.kind() });
@@ -119,16 +121,22 @@ pub fn start_in_background(app: &Arc<App>, actor: &Actor, id: CredentialId) {
         if !actor.rights.allow(Right::CredentialsTest) {
             return;
         }
-        match start(&app, &actor, &id.to_string(), None).await {
+        match start(&app, &actor, &id.to_string(), None, false).await {
             Ok(_) | Err(OpError::TooMany { .. } | OpError::NotFound(_)) => {}
             Err(error) => tracing::warn!(credential.id = %id, %error, "the test after a save was not done"),
         }
     });
 }
 
-async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, saved: bool) -> Result<Value, OpError> {
+async fn run(
+    app: &App,
+    actor: &Actor,
+    credential: &Arc<Credential>,
+    how: TestHow,
+) -> Result<Value, OpError> {
+    let saved = how.saved;
     let at = app.now();
-    let result = app.engine.test(credential, saved).await;
+    let result = app.engine.test(credential, how).await;
     let value = json!(result);
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -177,6 +185,7 @@ async fn draw_consequences(
             _ => return Ok(false),
         },
         Some(CredentialLesson::Refused(_)) => (StatusCode::SignInRefused, reason_of(result)),
+        Some(CredentialLesson::HostKeyChanged) => (StatusCode::HostKeyChanged, reason_of(result)),
         Some(CredentialLesson::Unreachable(_)) if !present.holds() => {
             (StatusCode::CannotReach, result.message.clone())
         }
@@ -195,6 +204,9 @@ async fn draw_consequences(
         }
         StatusCode::SignInRefused => {
             connectors::hold_by_credential(tx, credential.id, HeldBy::SignInRefused, &reason, now).await?;
+        }
+        StatusCode::HostKeyChanged => {
+            connectors::hold_by_credential(tx, credential.id, HeldBy::HostKeyChanged, &reason, now).await?;
         }
         _ => {}
     }

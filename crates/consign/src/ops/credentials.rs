@@ -7,7 +7,7 @@ use consign_core::id::CredentialId;
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::secret::Secret;
-use consign_core::target::Address;
+use consign_core::target::{Address, Target};
 use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, tokens};
@@ -252,7 +252,7 @@ fn action(old: &Credential, new: &Credential) -> String {
         })
         .map(|(key, _)| label_of(new, key))
         .collect();
-    let only_secrets = old.name == new.name && old.origin == new.origin && old.plain == new.plain;
+    let only_secrets = old.name == new.name && old.target == new.target && old.plain == new.plain;
     if replaced.is_empty() || !only_secrets {
         return "Edited credential".to_owned();
     }
@@ -394,23 +394,27 @@ pub(super) async fn judge_destinations(
     draft: &Draft,
     before: Option<&Credential>,
 ) -> Result<(), OpError> {
-    let mut asked = vec![("url_address", "URL address", draft.origin.clone())];
+    let (key, label) = match draft.target {
+        Target::Https(_) => ("url_address", "URL address"),
+        Target::Sftp(_) => ("hostname", "Hostname"),
+    };
+    let mut asked = vec![(key, label, draft.target.clone())];
     for field in draft.authorization_type.fields.iter().filter(|field| field.input == Input::Address) {
         let text = draft.plain.get(field.key).map_or("", String::as_str);
         if let Ok(address) = Address::parse(field.label, text) {
-            asked.push((field.key, field.label, address.origin().clone()));
+            asked.push((field.key, field.label, Target::Https(address.origin().clone())));
         }
     }
     let mut invalid = Vec::new();
-    for (key, label, origin) in asked {
+    for (key, label, target) in asked {
         let same = before.is_some_and(|before| match key {
-            "url_address" => before.origin == origin,
+            "url_address" | "hostname" => before.target.to_string() == target.to_string(),
             key => before.plain.get(key) == draft.plain.get(key),
         });
         if same {
             continue;
         }
-        if let Err(blocked) = app.engine.judge_destination(&origin, RESOLVE_MAX).await {
+        if let Err(blocked) = app.engine.judge_destination(&target, RESOLVE_MAX).await {
             invalid.push(blocked.fault(label).at(key));
         }
     }

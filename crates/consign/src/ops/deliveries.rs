@@ -355,6 +355,7 @@ fn repair(delivery: &Delivery) -> &'static str {
         Some(HoldReason::CredentialMissing) => "Choose a credential in the webhook, and it continues.",
         Some(HoldReason::CredentialLocked) => "Load the right encryption key, or enter the secrets again.",
         Some(HoldReason::SignInRefused) => "Replace the secret of the credential, and it continues.",
+        Some(HoldReason::HostKeyChanged) => "Compare the host keys of the credential, and it continues.",
         Some(HoldReason::NotAuthorized) => "Authorize the credential, and it continues.",
         Some(HoldReason::ReconnectNeeded) => "Authorize the credential again, and it continues.",
         Some(HoldReason::NotAllowed) => "Check the role of the account, then resume the webhook.",

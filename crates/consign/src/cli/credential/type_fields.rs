@@ -102,7 +102,7 @@ fn fields() -> Vec<&'static Field> {
 const fn rules(field: &Field) -> Option<&'static Rows> {
     match field.input {
         Input::Rows(rules) => Some(rules),
-        Input::Text | Input::Secret | Input::Address | Input::Choice(_) => None,
+        Input::Text | Input::Secret | Input::PrivateKey(_) | Input::Address | Input::Choice(_) => None,
     }
 }
 
@@ -115,7 +115,7 @@ fn flag_of(field: &Field) -> String {
 fn flag(field: &'static Field) -> Arg {
     let flag = Arg::new(field.key).long(flag_of(field)).help(help(field)).help_heading("Authorization type");
     match field.input {
-        Input::Text | Input::Secret => flag.value_name(field.key.to_uppercase()),
+        Input::Text | Input::Secret | Input::PrivateKey(_) => flag.value_name(field.key.to_uppercase()),
         Input::Address => flag.value_name("URL"),
         Input::Choice(choices) => {
             let kinds: Vec<_> = choices.iter().map(|choice| choice.kind).collect();

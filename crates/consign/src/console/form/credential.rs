@@ -340,7 +340,7 @@ impl CredentialForm {
                 Input::Address => {
                     json!({ "mono": true, "follows": typed.and_then(|typed| self.start.follows(typed)) })
                 }
-                Input::Secret => json!({
+                Input::Secret | Input::PrivateKey(_) => json!({
                     "set": stored.map_or(Value::Null, |stored| saved(&stored[of.key])),
                     "entered": kept.has(of.key),
                     "preview": self.preview(entry),
@@ -388,6 +388,7 @@ fn input(field: &Field) -> &'static str {
     match field.input {
         Input::Text | Input::Address => "text",
         Input::Secret => "secret",
+        Input::PrivateKey(_) => "private_key",
         Input::Choice(choices) if choices.len() <= RADIOS_MAX => "radio",
         Input::Choice(_) => "select",
         Input::Rows(_) => "rows",
