@@ -27,16 +27,15 @@ mod ssh_key;
 pub type AuthorizationType = Entry<Box<dyn Authorizer>>;
 
 /// All authorization types, in screen order.
-pub static AUTHORIZATION_TYPES: &[&AuthorizationType] =
-    &[
-        &basic::TYPE,
-        &bearer::TYPE,
-        &client_credentials::TYPE,
-        &authorization_code::TYPE,
-        &none::TYPE,
-        &password::TYPE,
-        &ssh_key::TYPE,
-    ];
+pub static AUTHORIZATION_TYPES: &[&AuthorizationType] = &[
+    &basic::TYPE,
+    &bearer::TYPE,
+    &client_credentials::TYPE,
+    &authorization_code::TYPE,
+    &none::TYPE,
+    &password::TYPE,
+    &ssh_key::TYPE,
+];
 
 /// The type with this stored and public name.
 pub fn find(kind: &str) -> Option<&'static AuthorizationType> {

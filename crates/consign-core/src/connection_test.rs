@@ -235,7 +235,8 @@ pub fn of_offer(works: &str, fails: &str) -> String {
 
 /// The sentence when a server refused the sign-in to a session; `set` knows which secrets there are.
 pub fn of_session(entry: &AuthorizationType, set: impl Fn(&str) -> bool) -> String {
-    let offered = |field: &&Field| if field.is_secret() { set(field.key) } else { field.input == Input::Text };
+    let offered =
+        |field: &&Field| if field.is_secret() { set(field.key) } else { field.input == Input::Text };
     let fields = in_words(entry.fields.iter().filter(offered));
     format!("The server refused the sign-in. Check {fields}.")
 }

@@ -269,7 +269,8 @@ impl Draft {
         if let Target::Sftp(host) = &mut self.target {
             let before = current.and_then(|current| current.target.sftp()).map(|host| &host.pins);
             let compared_with = std::mem::take(&mut self.compared_with);
-            host.pins.confirm(before, &Confirmed { by: save.by.to_owned(), at: save.now.millis(), compared_with });
+            host.pins
+                .confirm(before, &Confirmed { by: save.by.to_owned(), at: save.now.millis(), compared_with });
         }
         let binding = binding(&self.target, self.authorization_type, &self.plain);
         let id_text = id.to_string();

@@ -520,12 +520,11 @@ impl Reading<'_> {
             .chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key))
             .collect();
         let with_token = entry.is_some_and(|entry| entry.tokens != Tokens::None);
-        let read_only =
-            |key: &str| {
-                READ_ONLY.contains(&key)
-                    || with_token && READ_ONLY_OF_TOKENS.contains(&key)
-                    || protocol == Some(Protocol::Sftp) && sftp::READ_ONLY.contains(&key)
-            };
+        let read_only = |key: &str| {
+            READ_ONLY.contains(&key)
+                || with_token && READ_ONLY_OF_TOKENS.contains(&key)
+                || protocol == Some(Protocol::Sftp) && sftp::READ_ONLY.contains(&key)
+        };
         let foreign = |key: &str| Protocol::ALL.iter().any(|other| keys_of(*other).contains(&key));
         let left: Vec<String> = self.reader.left().filter(|key| !read_only(key)).map(str::to_owned).collect();
         for key in left {

@@ -83,7 +83,9 @@ impl Channel {
             match channel.wait().await {
                 Some(ChannelMsg::Success) => break,
                 Some(ChannelMsg::WindowAdjusted { .. }) => {}
-                Some(ChannelMsg::Failure) | None => return Err(SftpFault::lost("The server offers no SFTP.")),
+                Some(ChannelMsg::Failure) | None => {
+                    return Err(SftpFault::lost("The server offers no SFTP."));
+                }
                 Some(_) => return Err(SftpFault::misbehaved("The server offers no SFTP.")),
             }
         }
@@ -104,7 +106,9 @@ impl Channel {
         channel.queue.send(wire::init()).await.map_err(|_| channel.shared.fault())?;
         let (version, extensions) = version.await.map_err(|_| channel.shared.fault())?;
         if version < VERSION {
-            return Err(SftpFault::lost(format!("The server speaks version {version} of SFTP. It must be 3.")));
+            return Err(SftpFault::lost(format!(
+                "The server speaks version {version} of SFTP. It must be 3."
+            )));
         }
         channel.extensions = extensions;
         Ok(channel)
@@ -205,11 +209,7 @@ async fn read(mut reader: ChannelReadHalf, hello: Hello, shared: Arc<Shared>) {
     shared.end(SftpFault::lost("The server ended the session."));
 }
 
-fn take_packets(
-    buffer: &mut BytesMut,
-    hello: &mut Option<Hello>,
-    shared: &Shared,
-) -> Result<(), SftpFault> {
+fn take_packets(buffer: &mut BytesMut, hello: &mut Option<Hello>, shared: &Shared) -> Result<(), SftpFault> {
     let nonsense = || SftpFault::misbehaved("The server sent something that is not SFTP.");
     while let Some(length) = buffer.first_chunk::<4>() {
         let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| nonsense())?;

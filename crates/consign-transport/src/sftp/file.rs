@@ -51,7 +51,9 @@ impl Files {
         if !self.channel.offers(wire::LIMITS) {
             return WRITE_BYTES;
         }
-        let Ok(Reply::Extended(limits)) = self.channel.ask(&Request::Limits).await else { return WRITE_BYTES };
+        let Ok(Reply::Extended(limits)) = self.channel.ask(&Request::Limits).await else {
+            return WRITE_BYTES;
+        };
         let Some([_, _, write, _]) = wire::numbers::<4>(&limits) else { return WRITE_BYTES };
         // 0 is "no limit that I would know of".
         let write = usize::try_from(write).unwrap_or(0);
@@ -65,7 +67,8 @@ impl Files {
             other => return Err(refusal(&other, "find the folder")),
         };
         let resolved = resolved.filter(|path| path.starts_with('/') && !path.chars().any(char::is_control));
-        let resolved = resolved.ok_or_else(|| SftpFault::misbehaved("The server gave no path of the folder."))?;
+        let resolved =
+            resolved.ok_or_else(|| SftpFault::misbehaved("The server gave no path of the folder."))?;
         match self.channel.ask(&Request::Stat(&resolved)).await? {
             Reply::Attributes(attributes) if attributes.is_folder() => Ok(resolved),
             Reply::Attributes(_) => {
@@ -183,7 +186,6 @@ impl Files {
         }
         refusal(reply, "write the file")
     }
-
 }
 
 const OK: u32 = 0;
@@ -212,7 +214,9 @@ fn no_space() -> SftpFault {
 
 fn refusal(reply: &Reply, what: &str) -> SftpFault {
     let Reply::Status { code, message } = reply else {
-        return SftpFault::misbehaved(format!("The server answered with something else when asked to {what}."));
+        return SftpFault::misbehaved(format!(
+            "The server answered with something else when asked to {what}."
+        ));
     };
     let said: String = message.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
     let said = said.trim().trim_end_matches('.');

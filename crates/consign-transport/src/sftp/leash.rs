@@ -41,7 +41,11 @@ fn cut<T>() -> Poll<io::Result<T>> {
 }
 
 impl AsyncRead for Leashed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.is_cut(cx) { cut() } else { Pin::new(&mut self.stream).poll_read(cx, buf) }
     }
 }

@@ -30,7 +30,9 @@ pub(super) async fn prove(
                 let failed = (with_key(fault, shown), address);
                 // The first key that was shown is the one to compare with.
                 let failed = first.take().unwrap_or(failed);
-                let Some(family) = family.filter(|_| other && pins.has_unknown_type()) else { return Err(failed) };
+                let Some(family) = family.filter(|_| other && pins.has_unknown_type()) else {
+                    return Err(failed);
+                };
                 families.retain(|other| *other != family);
                 if families.is_empty() {
                     return Err(failed);

@@ -88,7 +88,8 @@ impl Session {
         };
         let watcher = Watcher { pins, seen: seen.clone(), rekey, exchanged: false };
         let (end, length) = phase(OPEN_TIMEOUT, way.deadline);
-        let shaken = timeout_at(end, client::connect_stream(Arc::new(config(families)), stream, watcher)).await;
+        let shaken =
+            timeout_at(end, client::connect_stream(Arc::new(config(families)), stream, watcher)).await;
         let failed = match shaken {
             Ok(Ok(handle)) => return Ok((Self { handle, seen, rekeys, _leash: leash }, peer)),
             Ok(Err(failed)) => failed,
@@ -316,10 +317,13 @@ fn explained(failed: Failed, address: &SftpAddress, families: &[KeyType]) -> Sft
     let host = address.host();
     match error {
         russh::Error::UnknownKey => {
-            let detail = "The server showed another host key than the pinned one. Nothing was sent. Compare keys.";
+            let detail =
+                "The server showed another host key than the pinned one. Nothing was sent. Compare keys.";
             SftpFault::new(SftpWhy::HostKey { shown: None }, detail)
         }
-        russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, theirs, .. } => no_key_in_common(&theirs, families),
+        russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, theirs, .. } => {
+            no_key_in_common(&theirs, families)
+        }
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             let what = match kind {
                 AlgorithmKind::Kex => "key exchange",

@@ -20,7 +20,11 @@ use crate::{phase, words};
 const EMPTY_ROUNDS_MAX: usize = 3;
 
 /// Signs in, and tells how.
-pub(super) async fn sign_in(session: &mut Session, login: &SshLogin, deadline: Instant) -> Result<String, SftpFault> {
+pub(super) async fn sign_in(
+    session: &mut Session,
+    login: &SshLogin,
+    deadline: Instant,
+) -> Result<String, SftpFault> {
     let key = opened(login).await?;
     let (end, length) = phase(OPEN_TIMEOUT, deadline);
     let mut signing_in = SignIn { session: &mut *session, login, key: key.as_ref() };
@@ -72,7 +76,9 @@ impl SignIn<'_> {
                 Ok(format!("publickey, {how}"))
             }
             // Some servers want the password first, and say so by not naming keys.
-            Said::No(methods) if !methods.contains(&MethodKind::PublicKey) && self.login.password.is_some() => {
+            Said::No(methods)
+                if !methods.contains(&MethodKind::PublicKey) && self.login.password.is_some() =>
+            {
                 let (said, how) = self.by_password(&methods).await?;
                 match said {
                     Said::Welcome => Ok(how.to_owned()),
@@ -83,7 +89,9 @@ impl SignIn<'_> {
                     Said::No(_) => Err(refused(SignInWhy::Refused)),
                 }
             }
-            Said::No(methods) if !methods.contains(&MethodKind::PublicKey) => Err(refused(SignInWhy::NoMethod)),
+            Said::No(methods) if !methods.contains(&MethodKind::PublicKey) => {
+                Err(refused(SignInWhy::NoMethod))
+            }
             Said::No(_) => Err(refused(SignInWhy::Refused)),
         }
     }
@@ -100,7 +108,11 @@ impl SignIn<'_> {
     }
 
     /// The password, where nothing else is left to offer; `without` is why it fails without one.
-    async fn password_too(&mut self, methods: &MethodSet, without: SignInWhy) -> Result<&'static str, SftpFault> {
+    async fn password_too(
+        &mut self,
+        methods: &MethodSet,
+        without: SignInWhy,
+    ) -> Result<&'static str, SftpFault> {
         if self.login.password.is_none() {
             return Err(refused(without));
         }
@@ -121,7 +133,8 @@ impl SignIn<'_> {
                 // RFC 8332 section 3.3: a server that does not say still knows it, or refuses.
                 None => Some(HashAlg::Sha256),
                 Some(None) => {
-                    let detail = "The server takes RSA keys with SHA-1 only, which is not accepted. Use another key.";
+                    let detail =
+                        "The server takes RSA keys with SHA-1 only, which is not accepted. Use another key.";
                     return Err(SftpFault::new(SftpWhy::SignIn(SignInWhy::NoMethod), detail));
                 }
             }

@@ -146,7 +146,8 @@ impl SftpSession {
         let folder = files.folder(folder.as_sent()).await?;
         let (names, _) = files.list(&folder).await?;
         let old = names.iter().filter(|name| {
-            let is_part = name.name.starts_with('.') && name.name.ends_with(".part") && !name.name.contains('/');
+            let is_part =
+                name.name.starts_with('.') && name.name.ends_with(".part") && !name.name.contains('/');
             is_part && ours(&name.name) && name.attributes.modified_seconds.is_some_and(|at| at < before)
         });
         let mut removed = 0;

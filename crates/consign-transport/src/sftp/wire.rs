@@ -45,7 +45,11 @@ pub(super) enum Request<'a> {
     /// For writing; it must not be there yet.
     Create(&'a str),
     Close(&'a [u8]),
-    Write { handle: &'a [u8], offset: u64, data: &'a [u8] },
+    Write {
+        handle: &'a [u8],
+        offset: u64,
+        data: &'a [u8],
+    },
     Fstat(&'a [u8]),
     Stat(&'a str),
     Lstat(&'a str),

@@ -131,7 +131,9 @@ fn schema(entry: &AuthorizationType, usage: Use) -> Value {
 
 fn property(field: &Field, usage: Use) -> Value {
     let mut shown = match field.input {
-        Input::Text | Input::Secret | Input::PrivateKey(_) => json!({ "type": "string", "maxLength": field.max_chars }),
+        Input::Text | Input::Secret | Input::PrivateKey(_) => {
+            json!({ "type": "string", "maxLength": field.max_chars })
+        }
         Input::Address => json!({ "type": "string", "format": "uri", "maxLength": field.max_chars }),
         Input::Choice(choices) => {
             json!({ "type": "string", "enum": choices.iter().map(|choice| choice.kind).collect::<Vec<_>>() })

@@ -188,7 +188,8 @@ impl Test<'_> {
         let ask = Ask::new(String::from("https://consign.invalid/oauth/callback"));
         let made_up = consent.redeem(&Secret::new(MADE_UP_CODE.to_owned()), &ask);
         self.look_at_token_host(&made_up).await?;
-        let row = if self.how.saved { self.engine.token_row(self.credential).await.ok().flatten() } else { None };
+        let row =
+            if self.how.saved { self.engine.token_row(self.credential).await.ok().flatten() } else { None };
         if row.as_ref().is_some_and(|row| row.token.is_some()) {
             let authorized = self.engine.authorize(self.credential, self.engine.now()).await;
             let row = self.engine.token_row(self.credential).await.ok().flatten();

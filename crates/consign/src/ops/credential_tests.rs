@@ -128,12 +128,7 @@ pub fn start_in_background(app: &Arc<App>, actor: &Actor, id: CredentialId) {
     });
 }
 
-async fn run(
-    app: &App,
-    actor: &Actor,
-    credential: &Arc<Credential>,
-    how: TestHow,
-) -> Result<Value, OpError> {
+async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, how: TestHow) -> Result<Value, OpError> {
     let saved = how.saved;
     let at = app.now();
     let result = app.engine.test(credential, how).await;

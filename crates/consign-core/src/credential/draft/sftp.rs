@@ -71,7 +71,9 @@ impl Reading<'_> {
             self.reader.refuse("test_path", Fault::new("slash_needed", "Test path must start with /"));
             return None;
         }
-        self.reader.accept("test_path", Folder::parse("Test path", path)).map(|folder| folder.as_str().to_owned())
+        self.reader
+            .accept("test_path", Folder::parse("Test path", path))
+            .map(|folder| folder.as_str().to_owned())
     }
 }
 

@@ -33,7 +33,12 @@ fn common_fields_and_their_sentences() {
     let number = refused(with(&typed("basic"), &json!({ "name": 7 })), Mode::Create);
     assert_eq!((number[0].1, number[0].2.as_str()), ("bad_form", "Name must be text"));
     check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol");
-    check(json!({ "protocol": "http" }), "protocol", "unknown", "“http” is not a protocol. Choose https or sftp");
+    check(
+        json!({ "protocol": "http" }),
+        "protocol",
+        "unknown",
+        "“http” is not a protocol. Choose https or sftp",
+    );
     check(json!({ "url_address": "" }), "url_address", "missing", "Enter the URL address");
     check(
         json!({ "url_address": "http://a.example/" }),

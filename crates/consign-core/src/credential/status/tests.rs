@@ -32,7 +32,10 @@ fn statuses_have_words_and_consequences() {
     }
     let holding: Vec<_> =
         StatusCode::ALL.iter().filter(|code| code.holds()).map(|code| code.kind()).collect();
-    assert_eq!(holding, ["locked", "host_key_changed", "reconnect_needed", "not_authorized", "sign_in_refused"]);
+    assert_eq!(
+        holding,
+        ["locked", "host_key_changed", "reconnect_needed", "not_authorized", "sign_in_refused"]
+    );
     assert!(SentWith::ALL.iter().all(|choice| SentWith::find(choice.kind()) == Some(*choice)));
     assert_eq!(
         (stored_type("basic").unwrap().kind, stored_type("kerberos").unwrap_err().as_str()),

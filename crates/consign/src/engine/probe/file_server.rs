@@ -36,7 +36,8 @@ impl Test<'_> {
         let port = format!("port {}", host.address.port());
         let key = facts.map(|facts| format!("{} {}", facts.signature, facts.host_key.fingerprint()));
         let signed_in = probe.signed_in.as_ref().zip(facts);
-        let signed_in = signed_in.map(|(how, facts)| format!("{how} · {} · {}", facts.cipher, facts.key_exchange));
+        let signed_in =
+            signed_in.map(|(how, facts)| format!("{how} · {} · {}", facts.cipher, facts.key_exchange));
         let listed = probe.listed.map(|listed| match (listed.names, listed.more) {
             (_, true) => "more than 1,000 names".to_owned(),
             (1, _) => "1 name".to_owned(),
@@ -98,7 +99,9 @@ fn lesson_of(fault: &SftpFault, signed_in: bool) -> Option<CredentialLesson> {
         SftpWhy::SignIn(_) => Some(CredentialLesson::Refused(0)),
         SftpWhy::Unreachable(reason) => Some(CredentialLesson::Unreachable(*reason)),
         // What came after the sign-in proves it.
-        SftpWhy::Refused(_) | SftpWhy::NoSpace | SftpWhy::Exists if signed_in => Some(CredentialLesson::Works),
+        SftpWhy::Refused(_) | SftpWhy::NoSpace | SftpWhy::Exists if signed_in => {
+            Some(CredentialLesson::Works)
+        }
         SftpWhy::Blocked
         | SftpWhy::Key(_)
         | SftpWhy::Refused(_)

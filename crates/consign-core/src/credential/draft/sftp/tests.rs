@@ -32,11 +32,18 @@ fn a_server_has_an_address_and_pins() {
     }
     let form = "SFTP server fingerprint must be a list of texts";
     for bad in [json!(7), json!([7]), json!({ "set": true })] {
-        check("password", json!({ "sftp_server_fingerprint": bad }), "sftp_server_fingerprint", "bad_form", form);
+        check(
+            "password",
+            json!({ "sftp_server_fingerprint": bad }),
+            "sftp_server_fingerprint",
+            "bad_form",
+            form,
+        );
     }
     let lines = format!("{ED25519}\n{P256}");
     for several in [json!([ED25519, P256]), json!(lines)] {
-        let draft = parse(with(&typed("password"), &json!({ "sftp_server_fingerprint": several })), Mode::Create);
+        let draft =
+            parse(with(&typed("password"), &json!({ "sftp_server_fingerprint": several })), Mode::Create);
         let host = draft.unwrap().target.sftp().unwrap().clone();
         assert_eq!(host.pins.lines(), [ED25519.trim(), P256.trim()]);
         assert_eq!(host.address.to_string(), "sftp://sftp.example.org:2222/");
@@ -45,11 +52,19 @@ fn a_server_has_an_address_and_pins() {
 
 #[test]
 fn protocols_have_keys_and_types_of_their_own() {
-    let of = |kind: &str| format!("“{kind}” is not an authorization type for SFTP. Choose one of password, ssh_key");
+    let of = |kind: &str| {
+        format!("“{kind}” is not an authorization type for SFTP. Choose one of password, ssh_key")
+    };
     let found = refused(with(&typed("password"), &json!({ "authorization_type": "basic" })), Mode::Create);
     assert_eq!(found[0], ("authorization_type".to_owned(), "unknown", of("basic")));
     let belongs = "“url_address” does not belong to SFTP";
-    check("password", json!({ "url_address": "https://a.example/" }), "url_address", "unknown_field", belongs);
+    check(
+        "password",
+        json!({ "url_address": "https://a.example/" }),
+        "url_address",
+        "unknown_field",
+        belongs,
+    );
     let belongs = "“custom_headers” does not belong to SFTP";
     check("ssh_key", json!({ "custom_headers": [] }), "custom_headers", "unknown_field", belongs);
     let belongs = "“hostname” does not belong to HTTPS";
@@ -77,15 +92,31 @@ fn another_destination_asks_for_every_secret_again() {
                 "ssh_key" => "SSH key",
                 other => other,
             };
-            (key.to_owned(), "secret_needed_for_new_destination", format!("Enter the {what} again. {sentence}"))
+            (
+                key.to_owned(),
+                "secret_needed_for_new_destination",
+                format!("Enter the {what} again. {sentence}"),
+            )
         })
     };
     for (changes, sentence) in [
-        (json!({ "hostname": "sftp://sftp.example.org:2223/" }), "You changed the address, so saved secrets are not sent to the new one"),
-        (json!({ "hostname": "sftp://other.example:2222/" }), "You changed the address, so saved secrets are not sent to the new one"),
+        (
+            json!({ "hostname": "sftp://sftp.example.org:2223/" }),
+            "You changed the address, so saved secrets are not sent to the new one",
+        ),
+        (
+            json!({ "hostname": "sftp://other.example:2222/" }),
+            "You changed the address, so saved secrets are not sent to the new one",
+        ),
         (json!({ "username": "ben" }), "You changed the username, so the saved one is not used with it"),
-        (json!({ "sftp_server_fingerprint": [ED25519] }), "You changed the host keys, so the saved one is not used with it"),
-        (json!({ "sftp_server_fingerprint": [P256, ED25519] }), "You changed the host keys, so the saved one is not used with it"),
+        (
+            json!({ "sftp_server_fingerprint": [ED25519] }),
+            "You changed the host keys, so the saved one is not used with it",
+        ),
+        (
+            json!({ "sftp_server_fingerprint": [P256, ED25519] }),
+            "You changed the host keys, so the saved one is not used with it",
+        ),
     ] {
         let mut found = refused(changes.clone(), Mode::Patch(&current));
         let mut wanted = wanted(sentence);
@@ -97,7 +128,9 @@ fn another_destination_asks_for_every_secret_again() {
     }
     // Another form of the same key is the same key.
     let print = current.target.sftp().unwrap().pins.iter().next().unwrap().fingerprint;
-    for same in [print.to_string(), format!("ecdsa-sha2-nistp256 {print}"), format!("[sftp.example.org]:2222 {P256}")] {
+    for same in
+        [print.to_string(), format!("ecdsa-sha2-nistp256 {print}"), format!("[sftp.example.org]:2222 {P256}")]
+    {
         let draft = parse(json!({ "sftp_server_fingerprint": [same] }), Mode::Patch(&current)).unwrap();
         let saved = seal_again(draft, &current);
         assert_eq!(saved.binding(), current.binding());
@@ -140,7 +173,13 @@ fn who_brought_a_host_key_is_kept() {
     assert_eq!(pin(&saved, 1).time(), later());
     let long = "x".repeat(201);
     let sentence = "Compared with must be 200 characters or fewer";
-    check("password", json!({ "host_keys_compared_with": long }), "host_keys_compared_with", "too_long", sentence);
+    check(
+        "password",
+        json!({ "host_keys_compared_with": long }),
+        "host_keys_compared_with",
+        "too_long",
+        sentence,
+    );
     let back = parse(shown(&saved), Mode::Replace(&saved)).unwrap();
     assert_eq!(back.target.sftp().unwrap().pins.lines(), saved.target.sftp().unwrap().pins.lines());
 }
