@@ -9,11 +9,12 @@ use consign_core::address::Blocked;
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
-use consign_core::target::Target;
+use consign_core::target::{SftpAddress, Target};
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, connectors, deliveries, idempotency};
 use consign_transport::Network;
+use consign_transport::sftp::{ScannedKey, SftpFault};
 use tokio::sync::{Notify, Semaphore};
 
 pub use accept::AcceptedEvent;
@@ -157,6 +158,14 @@ impl Engine {
     /// What is blocked.
     pub async fn judge_destination(&self, target: &Target, within: Duration) -> Result<(), Blocked> {
         self.network.judge(target, within).await
+    }
+
+    /// Reads the host keys of a file server, without signing in.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or may not be.
+    pub async fn scan_host_keys(&self, address: &SftpAddress) -> Result<Vec<ScannedKey>, SftpFault> {
+        self.network.scan_host_keys(address).await
     }
 
     /// What opens and seals payloads.

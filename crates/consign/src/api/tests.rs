@@ -161,7 +161,7 @@ fn each_authorization_type_has_its_schemas() {
         for field in entry.fields {
             let new = &of("CredentialNew")["properties"][field.key];
             match field.input {
-                Input::Text | Input::Secret | Input::Address => {
+                Input::Text | Input::Secret | Input::PrivateKey(_) | Input::Address => {
                     assert_eq!(new["maxLength"], field.max_chars, "{}", field.key);
                 }
                 Input::Choice(choices) => {

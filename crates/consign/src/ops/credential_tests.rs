@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consign_core::connection_test::{StepCode, StepState, TestResult};
 use consign_core::connector::HeldBy;
-use consign_core::credential::{Credential, Draft, Mode, Save, Status, StatusCode};
+use consign_core::credential::{Credential, Save, Status, StatusCode};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{CredentialId, TestId};
 use consign_core::rights::Right;
@@ -15,8 +15,8 @@ use consign_store::credential_tests::{self as kept, FinishedTest};
 use consign_store::{connectors, credentials, installation, tokens};
 use serde_json::{Value, json};
 
-use super::credentials::{by_reference, judge_destinations, object, row};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit, require_as_saved};
+use super::credentials::{by_reference, judge_destinations, object, read, row};
+use super::{Actor, Object, OpError, Rest, Sent, audit_entry, commit, require_as_saved};
 use crate::App;
 use crate::engine::TestHow;
 
@@ -29,7 +29,7 @@ const PER: Duration = Duration::from_secs(60);
 pub struct TestBrake(Mutex<HashMap<String, Vec<Timestamp>>>);
 
 impl TestBrake {
-    fn take(&self, what: String, now: Timestamp) -> Result<(), OpError> {
+    pub(super) fn take(&self, what: String, now: Timestamp) -> Result<(), OpError> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.retain(|_, times| times.iter().any(|at| now.since(*at) < PER));
         let times = table.entry(what).or_default();
@@ -67,7 +67,7 @@ pub async fn start(
     let (credential, saved) = match values {
         None => (stored, true),
         Some(sent) => {
-            let draft = Draft::parse(sent, Mode::Patch(&stored), now).map_err(OpError::Invalid)?;
+            let draft = read(sent, Some((&stored, Rest::Kept)), now).await?;
             judge_destinations(app, &draft, Some(&stored)).await?;
             let save = Save { now, by: actor.name() };
             (draft.seal(&app.vault, &save, stored.id, Some(&stored)), false)
@@ -84,7 +84,7 @@ pub async fn start(
 pub async fn of_values(app: &App, actor: &Actor, sent: Sent, write: bool) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
-    let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
+    let draft = read(sent, None, now).await?;
     judge_destinations(app, &draft, None).await?;
     app.tests.take(actor.caller(), now)?;
     let save = Save { now, by: actor.name() };

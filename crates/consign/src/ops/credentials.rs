@@ -2,7 +2,7 @@
 
 use consign_core::audit::Table;
 use consign_core::catalog::{Input, Tokens};
-use consign_core::credential::{Change, Credential, Draft, Mode, Save};
+use consign_core::credential::{Change, Credential, Draft, Save};
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
 use consign_core::rights::Right;
@@ -24,6 +24,9 @@ pub use show::{catalogue, redirect_url};
 
 pub(in crate::ops) use show::token as shown_token;
 
+pub(in crate::ops) use read::read;
+
+mod read;
 mod show;
 
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
@@ -84,7 +87,7 @@ pub const ID_TAKEN: &str = "id_taken";
 pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
-    let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
+    let draft = read(sent, None, now).await?;
     judge_destinations(app, &draft, None).await?;
     let name = draft.name.clone();
     let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, id, None);
@@ -181,11 +184,7 @@ async fn save(
     let now = app.now();
     let seen = by_reference(&mut *app.store.read().await?, reference).await?;
     if_match.judge(seen.revision)?;
-    let mode = match rest {
-        Rest::Dropped => Mode::Replace(&seen),
-        Rest::Kept => Mode::Patch(&seen),
-    };
-    let draft = Draft::parse(sent, mode, now).map_err(OpError::Invalid)?;
+    let draft = read(sent, Some((&seen, rest)), now).await?;
     judge_destinations(app, &draft, Some(&seen)).await?;
     let secrets_replaced = draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
     // What is sent whole, every secret included, keeps nothing of the row that is there.
@@ -197,6 +196,9 @@ async fn save(
     let mut tx = app.store.begin().await?;
     if !whole {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
+    }
+    if credential.authorization_type.protocol != seen.authorization_type.protocol {
+        require_unused(&mut tx, seen.id).await?;
     }
     let taken = credentials::find_by_name(&mut tx, &name).await?;
     if taken.is_some_and(|other| other.id != credential.id) {
@@ -220,6 +222,17 @@ async fn save(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// Connectors are made for one protocol.
+async fn require_unused(db: &mut Db, id: CredentialId) -> Result<(), OpError> {
+    let used = credentials::usage_counts(db, &[id]).await?.get(&id).copied().unwrap_or(0);
+    if used == 0 {
+        return Ok(());
+    }
+    let connectors = if used == 1 { "1 connector uses".to_owned() } else { format!("{used} connectors use") };
+    let sentence = format!("Protocol cannot change while {connectors} this credential");
+    Err(invalid("protocol", "in_use", sentence))
 }
 
 /// What a save means for the tokens: a new destination takes all of them, a new client secret the access token, and

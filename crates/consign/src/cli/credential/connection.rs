@@ -11,8 +11,14 @@ use super::super::output::{Form, Output, Table, clean};
 use super::CREDENTIALS;
 
 /// Tests a stored credential.
-pub(super) async fn test(client: &Client<'_>, output: &Output, name: &str) -> Result<ExitCode, Failure> {
-    let answer = client.send(Call::post(&[CREDENTIALS, name, "tests"])).await?;
+pub(super) async fn test(
+    client: &Client<'_>,
+    output: &Output,
+    name: &str,
+    write: bool,
+) -> Result<ExitCode, Failure> {
+    let call = Call::post(&[CREDENTIALS, name, "tests"]).query("write", write.then_some("true"));
+    let answer = client.send(call).await?;
     // Whoever may test may still not be allowed to look.
     let status = match client.send(Call::get(&[CREDENTIALS, name])).await {
         Ok(found) => text(&found.json()?, "status.code"),
@@ -65,6 +71,7 @@ fn next(result: &Value, name: &str, status: &str) -> Option<String> {
     }
     match status {
         "not_authorized" | "reconnect_needed" => Some(format!("consign credential authorize \"{name}\"")),
+        "host_key_changed" => Some(format!("consign credential scan-host-key --pin \"{name}\"")),
         "not_proven" => Some(format!("consign credential edit \"{name}\" --test-path /…")),
         _ => None,
     }

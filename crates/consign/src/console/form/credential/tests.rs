@@ -41,7 +41,7 @@ fn a_form_says_the_same_as_a_body_of_the_api() {
         for field in type_of(kind).unwrap().fields {
             if !pairs.iter().any(|(key, _)| *key == field.key) {
                 match field.input {
-                    Input::Text | Input::Secret => pairs.push((field.key, "5")),
+                    Input::Text | Input::Secret | Input::PrivateKey(_) => pairs.push((field.key, "5")),
                     Input::Address => pairs.push((field.key, "https://login.example/token")),
                     Input::Choice(choices) => pairs.push((field.key, choices[0].kind)),
                     Input::Rows(_) => {}
