@@ -26,6 +26,7 @@ mod errors;
 mod events;
 mod form;
 mod home;
+mod host_keys;
 mod render;
 mod session;
 mod setup;

@@ -242,7 +242,14 @@ impl File<'_> {
                     match parts.recv().await {
                         Some(Part::Bytes(bytes)) => {
                             hash.update(&bytes);
-                            gathered.extend_from_slice(&bytes);
+                            // What is large enough by itself is not copied first.
+                            let mut rest = bytes.as_ref();
+                            while gathered.is_empty() && rest.len() >= most {
+                                let (chunk, after) = rest.split_at(most);
+                                flight.write(chunk).await?;
+                                rest = after;
+                            }
+                            gathered.extend_from_slice(rest);
                         }
                         Some(Part::End) => break,
                         None => {

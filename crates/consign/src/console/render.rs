@@ -66,6 +66,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "events.html",
     "first_steps.html",
     "help.html",
+    "host_keys.html",
     "layout.html",
     "macros.html",
     "plain.html",

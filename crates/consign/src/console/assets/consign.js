@@ -121,6 +121,19 @@
     one('[data-word]', button).textContent = shown ? 'Hide' : 'Show';
   };
 
+  // A key is small; what is not is another file.
+  const FILE_BYTES_MAX = 64 << 10;
+  const fromFile = async (input) => {
+    const file = input.files[0];
+    if (file && file.size <= FILE_BYTES_MAX) {
+      const field = byId(input.dataset.file);
+      field.value = await file.text();
+      typed = true;
+      field.focus();
+    }
+    input.value = '';
+  };
+
   let rowsMade = 0;
   const addRow = (box) => {
     const fresh = one('template', box).content.cloneNode(true);
@@ -336,6 +349,7 @@
     if (event.target.matches('select[data-refresh]')) refresh(event.target);
     if (event.target.matches('#f-url_address')) follow(event.target);
     if (event.target.matches('[data-row-secret]')) mark(event.target);
+    if (event.target.matches('[data-file]')) fromFile(event.target);
     if (event.target.matches('[data-single-keys]')) single.on = event.target.checked;
   });
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use consign_core::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::{Field, Fields, Input, Invalid, Protocol, Tokens, in_sentence};
+use consign_core::pin;
 use consign_core::secret::Secret;
 use consign_core::target::cut_to_origin;
 use serde_json::{Map, Value, json};
 
 use super::rows::{CUSTOM_HEADERS, Row, RowKind};
 use super::start::{self, Start};
-use super::{Form, Kept, field, message_at, saved, with};
+use super::{Form, Kept, field, message_at, saved, sftp, with};
 
 /// More choices than that are a drop-down.
 const RADIOS_MAX: usize = 3;
@@ -64,6 +65,9 @@ impl CredentialForm {
         };
         let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, text(key))).collect();
         texts.insert("url_address", text("url_address"));
+        texts.insert("hostname", text("hostname"));
+        let pins = credential[pin::FIELD].as_array().into_iter().flatten().filter_map(Value::as_str);
+        texts.insert(pin::FIELD, pins.collect::<Vec<_>>().join("\n"));
         let labels = credential["labels"].as_object().into_iter().flatten();
         let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
         texts.insert("labels", labels.collect::<Vec<_>>().join("\n"));
@@ -79,7 +83,16 @@ impl CredentialForm {
 
     /// What was typed; secrets go into `kept`.
     pub(in crate::console) fn typed(form: &Form, kept: &mut Kept) -> Self {
-        let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, form.lines(key))).collect();
+        let keys = TEXTS.iter().chain(&sftp::TEXTS);
+        let mut texts: BTreeMap<_, _> = keys.map(|key| (*key, form.lines(key))).collect();
+        // A choice of the other protocol is none.
+        let protocol = texts["protocol"].clone();
+        let fits = |entry: &&AuthorizationType| protocol.is_empty() || entry.protocol.kind() == protocol;
+        let of_protocol = |kind: &str| type_of(kind).filter(fits);
+        let entry = of_protocol(form.text("authorization_type"));
+        if entry.is_none() {
+            texts.insert("authorization_type", String::new());
+        }
         let plain = all_fields().filter(|field| !field.is_secret() && form.has(field.key));
         let mut plain: BTreeMap<_, _> =
             plain.map(|field| (field.key, form.text(field.key).to_owned())).collect();
@@ -89,7 +102,6 @@ impl CredentialForm {
         }
         let kinds = RowKind::all();
         let rows: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.key, kind.typed(form, kept))).collect();
-        let entry = type_of(form.text("authorization_type"));
         let mut notes = Vec::new();
         texts.insert("url_address", address(form, entry, kept, &mut notes));
         let asked = kinds.iter().filter(|kind| {
@@ -138,15 +150,11 @@ impl CredentialForm {
             sent.insert((*key).to_owned(), json!(self.text(key)));
         }
         sent.insert("labels".to_owned(), labels(self.text("labels")));
-        let secret_address = self.entry().is_some_and(|entry| entry.address_is_secret);
-        let address = if secret_address {
-            // Left empty, the stored one stays.
-            let stored = current.and_then(|current| current["url_address"].as_str()).unwrap_or_default();
-            kept.text("url_address").unwrap_or(stored)
+        if self.is_sftp() {
+            self.sent_sftp(&mut sent);
         } else {
-            self.text("url_address")
-        };
-        sent.insert("url_address".to_owned(), json!(address));
+            sent.insert("url_address".to_owned(), json!(self.address(kept, current)));
+        }
         let of_type = self.stored_of_type(current);
         for field in self.entry().iter().flat_map(|entry| entry.fields) {
             if let Some(kind) = RowKind::of(field) {
@@ -163,11 +171,24 @@ impl CredentialForm {
                 sent.insert(field.key.to_owned(), json!(value));
             }
         }
+        if self.is_sftp() {
+            return sent;
+        }
         let with_tokens = self.entry().is_some_and(|entry| entry.tokens != Tokens::None);
         let headers =
             RowKind::custom_headers().sent(self.rows_of(CUSTOM_HEADERS), kept, current, with_tokens);
         sent.insert(CUSTOM_HEADERS.to_owned(), headers);
         sent
+    }
+
+    /// The address of a tool as it is sent.
+    fn address<'a>(&'a self, kept: &'a Kept, current: Option<&'a Value>) -> &'a str {
+        if !self.entry().is_some_and(|entry| entry.address_is_secret) {
+            return self.text("url_address");
+        }
+        // Left empty, the stored one stays.
+        let stored = current.and_then(|current| current["url_address"].as_str()).unwrap_or_default();
+        kept.text("url_address").unwrap_or(stored)
     }
 
     /// The stored credential, if it is of the chosen type: secrets of another one are not those of this one, even
@@ -226,8 +247,10 @@ impl CredentialForm {
             .iter()
             .map(|protocol| json!({ "value": protocol.kind(), "label": protocol.label() }))
             .collect();
+        let of_protocol = |entry: &&&AuthorizationType| (entry.protocol == Protocol::Sftp) == self.is_sftp();
         let types: Vec<_> = AUTHORIZATION_TYPES
             .iter()
+            .filter(of_protocol)
             .map(|entry| json!({ "value": entry.kind, "label": entry.label }))
             .collect();
         let of_type = self.entry().map(|entry| self.type_fields(entry, kept, current, invalid, &warnings));
@@ -239,6 +262,7 @@ impl CredentialForm {
         let harmless = "A path that needs sign-in and changes nothing.";
         let example = "Example: /api/now/table/sys_user?sysparm_limit=1";
         let harmless = match self.preset() {
+            _ if self.is_sftp() => "A folder that a test looks into. Example: /inbox".to_owned(),
             Some(_) => harmless.to_owned(),
             None => format!("{harmless} {example}"),
         };
@@ -247,10 +271,14 @@ impl CredentialForm {
         let of_type_hint = self.type_hint(changes);
         json!({
             "name": text("name", "Name", recognise),
-            "protocol": with(text("protocol", "Protocol", changes), json!({ "options": protocols })),
-            "start_from": if current.is_none() { self.start_field(refresh) } else { Value::Null },
+            "protocol": with(text("protocol", "Protocol", changes), json!({
+                "options": protocols,
+                "refresh": { "url": refresh, "target": start::PARTS },
+            })),
+            "sftp": if self.is_sftp() { self.sftp_fields(invalid) } else { Value::Null },
+            "start_from": if current.is_none() && !self.is_sftp() { self.start_field(refresh) } else { Value::Null },
             "url_address": self.address_field(kept, current, invalid, &warn("url_address")),
-            "authorization_type": with(text("authorization_type", "Authorization type", &of_type_hint), json!({
+            "authorization_type": with(text("authorization_type", if self.is_sftp() { "Authorization" } else { "Authorization type" }, &of_type_hint), json!({
                 "options": types,
                 "choose": "Select an authorization type",
                 "refresh": { "url": refresh, "target": if current.is_none() { start::PARTS } else { "tool" } },
@@ -324,7 +352,8 @@ impl CredentialForm {
         invalid: &[Invalid],
         warnings: &[(&str, String)],
     ) -> Value {
-        let stored = self.stored_of_type(current);
+        // Secrets are saved for the host keys they were saved with.
+        let stored = self.stored_of_type(current).filter(|_| !self.has_other_pins(current));
         let fields = entry.fields.iter().map(|of| {
             let typed = self.plain.get(of.key).map(String::as_str);
             let is_usual = self.start.is_usual(of.key, typed.unwrap_or_default());
