@@ -9,8 +9,12 @@ use consign_core::target::{SftpAddress, SftpHost};
 use super::*;
 use crate::sftp::{SftpFault, SftpWhy, SignInWhy};
 
+mod accounts;
+mod cuts;
 mod host_keys;
 mod openssh;
+mod proftpd;
+mod scripted;
 mod sign_in;
 mod uploads;
 

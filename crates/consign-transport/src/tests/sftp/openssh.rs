@@ -24,11 +24,19 @@ pub(super) struct Setup<'a> {
     pub(super) authorized: &'a [&'a str],
     /// Further lines of its configuration.
     pub(super) lines: &'a str,
+    /// It runs where the account [`ANA`] exists, with [`PASSWORD`], after these commands. Needs root.
+    pub(super) apart: Option<&'a str>,
 }
+
+/// An account of a server that runs apart.
+pub(super) const ANA: &str = "ana";
+pub(super) const PASSWORD: &str = "open sesame";
+/// Her number, which nobody else has.
+const ANA_ID: u32 = 47_001;
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { host_keys: &[ED25519, P256, P384, P521, RSA], authorized: &[P256_PUB], lines: "" }
+        Self { host_keys: &[ED25519, P256, P384, P521, RSA], authorized: &[P256_PUB], lines: "", apart: None }
     }
 }
 
@@ -68,7 +76,10 @@ impl Sshd {
         let program =
             std::env::var_os("CONSIGN_TEST_SSHD").map_or_else(|| "/usr/sbin/sshd".into(), PathBuf::from);
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = Command::new(program);
+        let mut command = match setup.apart {
+            None => Command::new(&program),
+            Some(first) => apart(&folder, &program, first),
+        };
         command.args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().expect("sshd is installed: cargo xtask test --only peers");
         let mut sshd = Self { child, folder, port };
@@ -119,6 +130,35 @@ impl Drop for Sshd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command in a mount namespace of its own, where another `passwd` and `shadow` lie over those of the system: a real
+/// account with a real password, which exists for this server alone.
+fn apart(folder: &Folder, program: &Path, first: &str) -> Command {
+    assert!(is_root(), "accounts with passwords need root: run this test as root");
+    let here = folder.path().display().to_string();
+    let hash = Command::new("openssl").args(["passwd", "-6", PASSWORD]).output().unwrap();
+    let hash = String::from_utf8(hash.stdout).unwrap();
+    let line = format!("{ANA}:x:{ANA_ID}:{ANA_ID}::{here}/home:/bin/sh\n");
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let passwd = folder.write("passwd", &(read("/etc/passwd") + &line));
+    let shadow =
+        folder.write("shadow", &format!("{}{ANA}:{}:19000:0:99999:7:::\n", read("/etc/shadow"), hash.trim()));
+    std::fs::set_permissions(&passwd, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let authorized = folder.path().join("authorized");
+    std::fs::set_permissions(authorized, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::create_dir_all(folder.path().join("home")).unwrap();
+    let home = folder.path().join("home");
+    std::os::unix::fs::chown(home, Some(ANA_ID), Some(ANA_ID)).unwrap();
+    let script = format!(
+        "set -e; mount --bind {} /etc/passwd; mount --bind {} /etc/shadow; HERE={here}; {first}\nexec \"$@\"",
+        passwd.display(),
+        shadow.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(program);
+    command
 }
 
 /// A folder that goes with the value.
