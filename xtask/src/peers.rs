@@ -29,7 +29,22 @@ const CHROMEDRIVER: Peer =
 const NODE: Peer = Peer { name: "Node.js", packages: &["nodejs"], find: || program(&["node", "nodejs"]) };
 const NPM: Peer = Peer { name: "npm", packages: &["npm"], find: || program(&["npm"]) };
 
-const PEERS: [&Peer; 6] = [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NODE, &NPM];
+const SSHD: Peer =
+    Peer { name: "the OpenSSH server", packages: &["openssh-server"], find: || program(&["sshd"]) };
+const SSH_KEYGEN: Peer =
+    Peer { name: "ssh-keygen", packages: &["openssh-client"], find: || program(&["ssh-keygen"]) };
+const PROFTPD: Peer = Peer {
+    name: "ProFTPD with mod_sftp",
+    packages: &["proftpd-core", "proftpd-mod-crypto"],
+    find: || program(&["proftpd"]).filter(|_| Path::new(MOD_SFTP).is_file()),
+};
+const OPENSSL: Peer = Peer { name: "openssl", packages: &["openssl"], find: || program(&["openssl"]) };
+
+/// Where Debian puts it; tests load it from there.
+const MOD_SFTP: &str = "/usr/lib/proftpd/mod_sftp.so";
+
+const PEERS: [&Peer; 10] =
+    [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NODE, &NPM, &SSHD, &SSH_KEYGEN, &PROFTPD, &OPENSSL];
 
 /// A package of npm's; `package.json` names its version.
 struct NpmPackage {
@@ -56,6 +71,8 @@ pub(crate) struct Peers {
     chromium: PathBuf,
     chromedriver: PathBuf,
     node: PathBuf,
+    sshd: PathBuf,
+    proftpd: PathBuf,
 }
 
 impl Peers {
@@ -77,6 +94,8 @@ impl Peers {
             chromium: found(&CHROMIUM)?,
             chromedriver: found(&CHROMEDRIVER)?,
             node: found(&NODE)?,
+            sshd: found(&SSHD)?,
+            proftpd: found(&PROFTPD)?,
         })
     }
 
@@ -92,6 +111,8 @@ impl Peers {
         tests.env("CONSIGN_TEST_CHROMEDRIVER", &self.chromedriver);
         tests.env("CONSIGN_TEST_AXE", AXE.path());
         tests.env("CONSIGN_TEST_NODE", &self.node);
+        tests.env("CONSIGN_TEST_SSHD", &self.sshd);
+        tests.env("CONSIGN_TEST_PROFTPD", &self.proftpd);
         tests.env("CONSIGN_TEST_AUTHORIZATION_SERVER", npm_folder().join("authorization-server.mjs"));
     }
 
@@ -107,6 +128,8 @@ impl fmt::Display for Peers {
             (version(&self.chromium, "--version"), version(&self.chromedriver, "--version"));
         let node = version(&self.node, "--version");
         write!(f, ", Chromium {chromium}, ChromeDriver {driver}, Node.js {node}")?;
+        let sshd = version(&self.sshd, "-V");
+        write!(f, ", OpenSSH {sshd}, ProFTPD {}", version(&self.proftpd, "--version"))?;
         NPM_PACKAGES
             .iter()
             .try_for_each(|package| write!(f, ", {} {}", package.name, package.wanted().unwrap_or_default()))
@@ -146,7 +169,8 @@ fn install_packages(missing_peers: &[&Peer]) -> Result<(), String> {
     if program(&["apt-get"]).is_none() {
         return Err(format!(
             "{}\nThis system has no apt-get: install them with its own package manager, so that \
-             `initdb`, `nginx`, `chromium`, `chromedriver`, `node` and `npm` are in PATH.",
+             `initdb`, `nginx`, `chromium`, `chromedriver`, `node`, `npm`, `sshd`, `ssh-keygen`, `openssl` and \
+             `proftpd` are in PATH.",
             absent(missing_peers)
         ));
     }

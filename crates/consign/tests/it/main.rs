@@ -57,6 +57,7 @@ mod repairs;
 mod replicas;
 mod rights;
 mod rollback;
+mod sftp;
 mod starting;
 mod throttling;
 mod token_endpoint;

@@ -19,6 +19,7 @@ pub(crate) use tool::{Answer, Asked, Tool};
 pub(crate) mod authorization_server;
 pub(crate) mod browser;
 pub(crate) mod nginx;
+pub(crate) mod sshd;
 pub(crate) mod token_endpoint;
 pub(crate) mod tool;
 
