@@ -180,9 +180,10 @@ async fn a_server_is_entered_and_its_key_compared_without_the_script() {
     let page = consign.send_form(&form).await.expect(200).text();
     let form = form_with(&page, here, "hostname");
     assert_eq!(form.value("sftp_server_fingerprint"), Some(host.public.as_str()));
-    let id = consign.save_credential(&form).await;
+    let edit = consign.save_credential(&form).await;
+    let id = edit.rsplit('/').next().unwrap();
     let shown = consign.get(&format!("/credentials/{id}")).await.json();
-    assert_eq!(shown["host_keys"][0]["compared_with"], "ticket 7");
+    assert_eq!(shown["host_keys"][0]["compared_with"], "ticket 7", "{shown}");
     let page = unescape(&consign.page(&format!("/credentials/{id}")).await.expect(200).text());
     assert!(
         page.contains(&key.public) && page.contains("Pinned host keys") && page.contains("ticket 7"),
@@ -194,7 +195,6 @@ async fn a_server_is_entered_and_its_key_compared_without_the_script() {
     // Another key on the server: compared again, the secrets are asked for again.
     let new = KeyPair::generate("ed25519", "");
     sshd.change_keys(&[&new]).await;
-    let edit = format!("/credentials/{id}");
     let form = consign.form(&edit, "hostname").await.with("scan_keys", "1");
     let page = consign.send_form(&form).await.expect(200).text();
     assert!(page.contains("differs from the pinned key"), "{page}");
@@ -215,7 +215,7 @@ async fn a_server_is_entered_and_its_key_compared_without_the_script() {
     );
     let form =
         form_with(&refused, &edit, "ssh_key").set("ssh_key", &key.private).set("passphrase", &passphrase);
-    assert_eq!(consign.save_credential(&form).await, id);
+    assert_eq!(consign.save_credential(&form).await, edit);
     let deletion = consign.page(&format!("/credentials/{id}/delete")).await.expect(200).text();
     assert!(deletion.contains("Delete SFTP credential"), "{deletion}");
     consign.finish().await;
