@@ -66,6 +66,8 @@ pub enum HeldBy {
     CredentialLocked,
     /// The tool refused the sign-in.
     SignInRefused,
+    /// The server showed another host key than the pinned one.
+    HostKeyChanged,
     /// A person never approved access.
     NotAuthorized,
     /// A person must approve access again.
@@ -84,6 +86,7 @@ impl ConnectorState {
         Self::Active,
         Self::Paused,
         Self::Held(HeldBy::SignInRefused),
+        Self::Held(HeldBy::HostKeyChanged),
         Self::Held(HeldBy::NotAuthorized),
         Self::Held(HeldBy::ReconnectNeeded),
         Self::Held(HeldBy::CredentialLocked),
@@ -100,6 +103,7 @@ impl ConnectorState {
             Self::Active => "active",
             Self::Paused => "paused",
             Self::Held(HeldBy::SignInRefused) => "held_sign_in_refused",
+            Self::Held(HeldBy::HostKeyChanged) => "held_host_key_changed",
             Self::Held(HeldBy::NotAuthorized) => "held_not_authorized",
             Self::Held(HeldBy::ReconnectNeeded) => "held_reconnect_needed",
             Self::Held(HeldBy::CredentialLocked) => "held_credential_locked",
@@ -145,6 +149,7 @@ impl ConnectorState {
             Self::Active => None,
             Self::Paused => Some(HoldReason::ConnectorPaused),
             Self::Held(HeldBy::SignInRefused) => Some(HoldReason::SignInRefused),
+            Self::Held(HeldBy::HostKeyChanged) => Some(HoldReason::HostKeyChanged),
             Self::Held(HeldBy::NotAuthorized) => Some(HoldReason::NotAuthorized),
             Self::Held(HeldBy::ReconnectNeeded) => Some(HoldReason::ReconnectNeeded),
             Self::Held(HeldBy::CredentialLocked) => Some(HoldReason::CredentialLocked),

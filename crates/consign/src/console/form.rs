@@ -16,12 +16,14 @@ use crate::ops::IfMatch;
 pub(super) use credential::CredentialForm;
 pub(super) use kept::Kept;
 pub(super) use rows::without_row_secrets;
+pub(super) use sftp::{panel as scan_panel, panel_again as scan_panel_again};
 pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
 mod kept;
 mod key_pair;
 mod rows;
+mod sftp;
 mod start;
 mod webhook;
 

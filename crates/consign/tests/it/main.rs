@@ -64,6 +64,7 @@ mod rights;
 mod rollback;
 mod saml;
 mod settings;
+mod sftp;
 mod starting;
 mod throttling;
 mod token_echoes;
