@@ -263,7 +263,7 @@ fn version(program: &Path, option: &str) -> String {
 
 fn version_in(text: &str) -> Option<&str> {
     // Node.js says `v20.1.0`.
-    let mut words = text.split([' ', '/', '\n']).map(|word| word.strip_prefix('v').unwrap_or(word));
+    let mut words = text.split([' ', '/', '\n', '_', ',']).map(|word| word.strip_prefix('v').unwrap_or(word));
     words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 

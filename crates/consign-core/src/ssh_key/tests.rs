@@ -108,6 +108,7 @@ fn a_passphrase_that_nothing_asks_for_is_no_error() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn the_work_that_a_key_asks_for_is_read_before_it_is_done() {
     let start = Instant::now();
     for (text, rounds) in [

@@ -14,6 +14,7 @@ const FILE_BYTES: usize = 1_500_000;
 const STEP: usize = 64 << 10;
 
 /// Passes on to a port, and cuts the connection once so many bytes came from the client.
+#[expect(clippy::disallowed_methods, reason = "a relay of a test")]
 async fn relay(port: u16, bytes_max: usize) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let own = listener.local_addr().unwrap().port();

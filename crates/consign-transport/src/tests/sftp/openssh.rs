@@ -73,8 +73,7 @@ impl Sshd {
             // The folder that the privilege separation of Debian's sshd wants.
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
-        let program =
-            std::env::var_os("CONSIGN_TEST_SSHD").map_or_else(|| "/usr/sbin/sshd".into(), PathBuf::from);
+        let program = variable("CONSIGN_TEST_SSHD", "/usr/sbin/sshd");
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut command = match setup.apart {
             None => Command::new(&program),
@@ -89,7 +88,7 @@ impl Sshd {
 
     fn wait(&mut self) {
         for _ in 0..200 {
-            if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+            if listens(self.port) {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
@@ -201,6 +200,18 @@ pub(super) fn user() -> String {
 
 pub(super) fn is_root() -> bool {
     user() == "root"
+}
+
+/// The program that the gate found, or where Debian has it.
+#[expect(clippy::disallowed_methods, reason = "the gate tells tests their peers by environment")]
+pub(super) fn variable(name: &str, usual: &str) -> PathBuf {
+    std::env::var_os(name).map_or_else(|| usual.into(), PathBuf::from)
+}
+
+/// Whether somebody listens on a port.
+#[expect(clippy::disallowed_methods, reason = "a knock, before the test begins")]
+pub(super) fn listens(port: u16) -> bool {
+    std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 pub(super) fn free_port() -> u16 {

@@ -1,12 +1,10 @@
 //! Another server: ProFTPD with mod_sftp, whose users are its own.
 
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use consign_core::target::{FileName, Folder as RemoteFolder};
 
-use super::openssh::{ANA, Folder, PASSWORD, free_port};
+use super::openssh::{ANA, Folder, PASSWORD, free_port, listens, variable};
 use super::*;
 use crate::sftp::{Body, IfExists, Upload};
 
@@ -46,8 +44,7 @@ impl Proftpd {
              SFTPAuthMethods {methods}\nAllowOverwrite on\n"
         );
         let config = folder.write("proftpd.conf", &config);
-        let program = std::env::var_os("CONSIGN_TEST_PROFTPD")
-            .map_or_else(|| "/usr/sbin/proftpd".into(), PathBuf::from);
+        let program = variable("CONSIGN_TEST_PROFTPD", "/usr/sbin/proftpd");
         let mut command = Command::new(program);
         command
             .args(["-n", "-c"])
@@ -56,13 +53,14 @@ impl Proftpd {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let child = command.spawn().expect("ProFTPD is installed: cargo xtask test --only peers");
+        let server = Self { child, folder, port };
         for _ in 0..400 {
-            if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return Self { child, folder, port };
+            if listens(port) {
+                return server;
             }
             std::thread::sleep(Duration::from_millis(25));
         }
-        panic!("ProFTPD does not listen");
+        panic!("ProFTPD does not listen: {}", server.log());
     }
 
     fn log(&self) -> String {

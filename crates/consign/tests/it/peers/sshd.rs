@@ -1,11 +1,10 @@
 //! OpenSSH's sshd: it judges keys itself, and its log tells who tried to sign in. It lets in whoever runs the tests.
 
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use super::free_port;
-use crate::harness::{Folder, eventually, variable};
+use crate::harness::{Folder, eventually, http, variable};
 
 pub(crate) struct Sshd {
     child: Child,
@@ -61,10 +60,8 @@ impl Sshd {
     }
 
     async fn listens(&self) {
-        eventually("sshd listens", async || {
-            TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, self.port).into(), Duration::from_secs(1)).ok()
-        })
-        .await;
+        let address = (Ipv4Addr::LOCALHOST, self.port).into();
+        eventually("sshd listens", async || http::connect(address).await.ok()).await;
     }
 
     /// `sftp://127.0.0.1:port/`.
