@@ -16,12 +16,14 @@ use super::secret::{Secrets, from_input};
 use super::{context, output};
 
 use approval::{AuthorizeFlags, ForgetFlags};
+use headers::merged_headers;
 use host_keys::ScanFlags;
 use type_fields::{RemovedRows, TypeFields, merged_rows};
 
 mod approval;
 mod certificate;
 mod connection;
+mod headers;
 mod host_keys;
 mod preset;
 mod type_fields;
@@ -470,25 +472,6 @@ impl Fields {
         });
         rows.collect()
     }
-}
-
-/// The present rows, which keep their values, with fresh ones in their place or at the end.
-fn merged_headers(present: Vec<Value>, fresh: Vec<Value>, removed: &[String]) -> Vec<Value> {
-    let same = |row: &Value, name: &str| text(row, "name").eq_ignore_ascii_case(name);
-    let gone = |row: &Value| removed.iter().any(|name| same(row, name));
-    let mut rows: Vec<Value> = present.into_iter().filter(|row| !gone(row)).collect();
-    for mut row in fresh {
-        match rows.iter_mut().find(|other| same(other, &text(&row, "name"))) {
-            Some(place) => {
-                if row["sent_with"].is_null() {
-                    row["sent_with"] = place["sent_with"].take();
-                }
-                *place = row;
-            }
-            None => rows.push(row),
-        }
-    }
-    rows
 }
 
 fn nested<'a>(body: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {

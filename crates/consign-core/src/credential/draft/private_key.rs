@@ -1,4 +1,4 @@
-//! A private key beside the secret that opens it: both are changed together, and its public half may be shown.
+//! A private key beside the secret that opens it: both change together, and its public half may be shown.
 
 use std::collections::BTreeMap;
 

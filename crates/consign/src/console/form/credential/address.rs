@@ -1,4 +1,4 @@
-//! The address of a tool on the web: the start of it, or for some types the whole of it, which is a secret then.
+//! The address of a tool on the web: the start of it, or the whole, which is a secret then.
 
 use consign_core::auth::AuthorizationType;
 use consign_core::catalog::Invalid;
