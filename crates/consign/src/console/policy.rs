@@ -72,6 +72,9 @@ pages! {
     GET "/credentials/{id}/authorize" CredentialsWrite;
     GET "/credentials/{id}/forget-tokens" CredentialsWrite;
     POST "/credentials/{id}/forget-tokens" CredentialsWrite;
+    GET "/credentials/{id}/certificate.pem" CredentialsRead;
+    POST "/credentials/{id}/certificate" CredentialsWrite;
+    GET "/credentials/{id}/assertion" CredentialsRead;
     GET "/oauth/callback/{id}" CredentialsWrite;
 
     GET "/webhooks" ConnectorsRead;
