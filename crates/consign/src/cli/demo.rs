@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
-use consign_core::catalog::Tokens;
+use consign_core::catalog::{Protocol, Tokens};
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
 use consign_core::vault::KeyRing;
@@ -91,7 +91,7 @@ async fn show(
 ) -> anyhow::Result<usize> {
     let actor = Actor::system(app.now());
     let mut waiting = None;
-    for entry in AUTHORIZATION_TYPES {
+    for entry in web_types() {
         let lock = tool
             .lock(entry.kind)
             .with_context(|| format!("the stand-in tool has no door for {}", entry.kind))?;
@@ -117,8 +117,7 @@ async fn show(
         time_max: PATIENCE,
         output,
     };
-    let (alone, approved): (Vec<_>, Vec<_>) =
-        AUTHORIZATION_TYPES.iter().copied().partition(|entry| entry.tokens != Tokens::Granted);
+    let (alone, approved): (Vec<_>, Vec<_>) = web_types().partition(|entry| entry.tokens != Tokens::Granted);
     send(&client, &alone).await?;
     output.line("");
     output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER   REFERENCE");
@@ -149,6 +148,11 @@ async fn show(
     ));
     output.line("Ctrl-C ends the demo and deletes its data.");
     Ok(shown)
+}
+
+/// The types that a webhook can use.
+fn web_types() -> impl Iterator<Item = &'static AuthorizationType> {
+    AUTHORIZATION_TYPES.iter().copied().filter(|entry| entry.protocol == Protocol::Https)
 }
 
 /// Sends events for these types, in turns.
