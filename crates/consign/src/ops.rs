@@ -23,6 +23,7 @@ pub mod credential_tests;
 pub mod credentials;
 pub mod deliveries;
 pub mod events;
+pub mod host_keys;
 pub mod idempotency;
 pub mod people;
 pub mod presets;
