@@ -70,6 +70,8 @@ pub enum HoldReason {
     CredentialLocked,
     /// The tool refused the sign-in.
     SignInRefused,
+    /// The server showed another host key than the pinned one.
+    HostKeyChanged,
     /// A person never approved access.
     NotAuthorized,
     /// A person must approve access again.
@@ -98,6 +100,7 @@ impl HoldReason {
         Self::CredentialMissing,
         Self::CredentialLocked,
         Self::SignInRefused,
+        Self::HostKeyChanged,
         Self::NotAuthorized,
         Self::ReconnectNeeded,
         Self::NotAllowed,
@@ -116,6 +119,7 @@ impl HoldReason {
             Self::CredentialMissing => "credential_missing",
             Self::CredentialLocked => "credential_locked",
             Self::SignInRefused => "sign_in_refused",
+            Self::HostKeyChanged => "host_key_changed",
             Self::NotAuthorized => "not_authorized",
             Self::ReconnectNeeded => "reconnect_needed",
             Self::NotAllowed => "not_allowed",
@@ -135,6 +139,7 @@ impl HoldReason {
             Self::CredentialMissing => "The credential was deleted.",
             Self::CredentialLocked => "The credential cannot be opened.",
             Self::SignInRefused => "The tool refused the sign-in.",
+            Self::HostKeyChanged => "The server showed another host key than the pinned one.",
             Self::NotAuthorized | Self::ReconnectNeeded => "Someone must approve access.",
             Self::NotAllowed => "The tool does not allow this request (403).",
             Self::DestinationBlocked => "This server may not call the address.",
@@ -345,6 +350,8 @@ pub enum CredentialLesson {
     Refused(u16),
     /// Name, network or TLS failed.
     Unreachable(Unreached),
+    /// The server showed another host key than the pinned ones.
+    HostKeyChanged,
     /// Its secrets do not open.
     Locked,
 }

@@ -19,7 +19,6 @@ pub const JSON: &str = "application/json";
 const TYPE_CHARS_MAX: usize = 128;
 /// The source of what Consign itself has to say.
 pub const OWN_SOURCE: &str = "consign";
-const OWN_TYPES: &str = "consign.";
 
 /// An accepted event.
 #[derive(Clone, Debug)]
@@ -85,10 +84,15 @@ pub fn is_type(text: &str) -> bool {
         && text.split('.').all(|segment| !segment.is_empty())
 }
 
-/// Whether a type is one of Consign's own, `consign.credential.ends`. Nobody else may send one, and only those get it
+/// Whether a type is one of Consign's own, such as `consign.credential.ends`, or would pass for one. Nobody else may send one, and only those get it
 /// who ask for it: what takes everything was set up for the events of applications.
 pub fn is_own_type(event_type: &str) -> bool {
-    event_type.starts_with(OWN_TYPES)
+    event_type.split('.').next().is_some_and(is_own_source)
+}
+
+/// Whether a source is Consign itself, or would pass for it.
+pub fn is_own_source(source: &str) -> bool {
+    source.trim().eq_ignore_ascii_case(OWN_SOURCE)
 }
 
 /// Which event types a webhook takes.

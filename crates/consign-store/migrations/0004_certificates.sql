@@ -1,3 +1,3 @@
--- The first day on which a secret of a credential ends: as typed, or that of its certificate.
+-- The last second in which a secret of a credential is good: that of the day that was typed, or of its certificate.
 alter table credential add column ends_first text;
-update credential set ends_first = ends_on;
+update credential set ends_first = ends_on || 'T23:59:59Z';

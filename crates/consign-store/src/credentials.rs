@@ -8,7 +8,8 @@ use consign_core::credential::{
 };
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
-use consign_core::target::Origin;
+use consign_core::pin::{self, Pins};
+use consign_core::target::{Origin, SftpAddress, SftpHost, Target};
 use consign_core::time::Timestamp;
 use consign_core::vault::Sealed;
 
@@ -22,7 +23,8 @@ pub use list::{CredentialFilter, CredentialSort, attention_count, list};
 mod list;
 
 /// From so many days on an end date is the status; the rule of [`Credential::status`].
-const ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
+const ENDS_SOON: Duration = DAY.saturating_mul(30);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Adds a credential with its secrets.
 ///
@@ -72,9 +74,9 @@ fn bind_saved(query: Query<&'static str>, credential: &Credential) -> Query<&'st
     query
         .bind(credential.name.as_str())
         .bind(credential.name.key())
-        .bind(credential.origin.to_string())
+        .bind(credential.target.to_string())
         .bind(credential.authorization_type.kind)
-        .bind(json_text(&credential.plain))
+        .bind(plain_text(credential))
         .bind(headers_text(&credential.custom_headers))
         .bind(credential.ends_on.as_deref())
         .bind(json_text(&credential.labels))
@@ -87,7 +89,7 @@ fn bind_saved(query: Query<&'static str>, credential: &Credential) -> Query<&'st
         .bind(credential.updated_at.millis())
         .bind(credential.revision)
         .bind(credential.test_path.as_deref())
-        .bind(credential.ends_first().as_deref())
+        .bind(credential.ends_at().map(second).as_deref())
 }
 
 /// Removes a credential and its secrets, and tells whether it was there.
@@ -171,14 +173,29 @@ pub async fn all(db: &mut Db) -> Result<Vec<Credential>, StoreError> {
     with_secrets(db, rows).await
 }
 
-/// Credentials with an end that is near or has passed.
+/// Credentials whose end is near and has not passed.
 ///
 /// # Errors
 /// As [`find`].
 pub async fn ending_soon(db: &mut Db, now: Timestamp) -> Result<Vec<Credential>, StoreError> {
-    let query = query("select * from credential where ends_first <= $1 order by id");
-    let rows = query.bind(now.plus(ENDS_SOON).day()).all(db).await?;
+    let query = query("select * from credential where ends_first > $1 and ends_first <= $2 order by id");
+    let rows = query.bind(second(now)).bind(soon(now)).all(db).await?;
     with_secrets(db, rows).await
+}
+
+/// An end, or what ends are held against: texts of whole seconds, in the order of time.
+fn second(time: Timestamp) -> String {
+    Timestamp::from_millis(time.seconds() * 1_000).to_string()
+}
+
+/// What ends until then ends soon: whole days count, and the first second of a day belongs to the one before.
+fn soon(now: Timestamp) -> String {
+    midnight(&now.plus(ENDS_SOON + DAY).day())
+}
+
+/// The first second of a day.
+fn midnight(day: &str) -> String {
+    format!("{day}T00:00:00Z")
 }
 
 /// The revision of a credential as it is now.
@@ -288,15 +305,15 @@ async fn with_secrets(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Credential>, St
 fn read(row: &Row) -> Result<Credential, StoreError> {
     let authorization_type = stored_type(&row.text("authorization_type")?)
         .map_err(|word| StoreError::Damaged(format!("unknown authorization type {word}")))?;
-    let origin =
-        Origin::parse("URL address", &row.text("origin")?).map_err(|_| damaged("credential.origin"))?;
+    let mut plain: BTreeMap<String, String> = row.json("plain")?;
+    let target = target(&row.text("origin")?, plain.remove(pin::FIELD).as_deref());
     let rate = row.optional_number("max_per_second")?;
     Ok(Credential {
         id: row.id("id")?,
         name: Name::from_stored(row.text("name")?),
-        origin,
+        target: target.ok_or_else(|| damaged("credential.origin"))?,
         authorization_type,
-        plain: row.json("plain")?,
+        plain,
         custom_headers: read_headers(row)?,
         secrets: BTreeMap::new(),
         test_path: row.optional_text("test_path")?,
@@ -316,6 +333,22 @@ fn read(row: &Row) -> Result<Credential, StoreError> {
         updated_at: row.time("updated_at")?,
         revision: row.number("revision")?,
     })
+}
+
+/// The plain fields; host keys stand among them, under the key they have in a request.
+fn plain_text(credential: &Credential) -> String {
+    let pins = credential.target.sftp().map(|host| host.pins.to_stored());
+    let mut plain: BTreeMap<&str, &str> =
+        credential.plain.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    plain.extend(pins.as_deref().map(|pins| (pin::FIELD, pins)));
+    json_text(&plain)
+}
+
+/// A stored address with the host keys beside it.
+fn target(address: &str, pins: Option<&str>) -> Option<Target> {
+    let Some(pins) = pins else { return Origin::parse("URL address", address).ok().map(Target::Https) };
+    let host = SftpHost { address: SftpAddress::parse(address).ok()?, pins: Pins::from_stored(pins)? };
+    Some(Target::Sftp(host))
 }
 
 fn headers_text(headers: &[CustomHeader]) -> String {

@@ -30,6 +30,7 @@ mod errors;
 mod events;
 mod form;
 mod home;
+mod host_keys;
 mod people;
 mod policy;
 mod render;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Credential;
-use super::status::{DAY, days_until, midnight};
+use super::status::{days_until, last_day};
 use crate::time::Timestamp;
 
 /// The days before an end on which somebody is reminded.
@@ -26,23 +26,11 @@ impl Credential {
     /// The reminder that is due, or was due last: one that nobody could give in time is given late. None is due once
     /// the end has passed.
     pub fn reminder(&self, now: Timestamp) -> Option<Reminder> {
-        let ends_on = self.ends_first()?;
-        let days_left = days_until(midnight(&ends_on)?, now);
-        let step = STEPS.into_iter().find(|step| days_left <= *step).filter(|_| days_left >= 0)?;
+        let ends_at = self.ends_at().filter(|ends_at| *ends_at > now)?;
+        let ends_on = last_day(ends_at);
+        let days_left = days_until(&ends_on, now);
+        let step = STEPS.into_iter().find(|step| days_left <= *step)?;
         Some(Reminder { of_certificate: self.ends_by_certificate(), ends_on, days_left, step })
-    }
-
-    /// When the first of its ends comes: that of the certificate that signs, or of the day that was typed.
-    pub fn ends_at(&self) -> Option<Timestamp> {
-        let typed = self.ends_on.as_deref().and_then(midnight).map(|day| day.plus(DAY));
-        let certificate = self.present_certificate().map(|certificate| certificate.ends);
-        [typed, certificate].into_iter().flatten().min()
-    }
-
-    /// Whether it is the certificate that ends first.
-    pub(super) fn ends_by_certificate(&self) -> bool {
-        let first = self.ends_first();
-        first.is_some() && first != self.ends_on
     }
 }
 

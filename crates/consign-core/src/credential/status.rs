@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Tokens;
 use crate::time::Timestamp;
 
-pub(super) const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_secs(86_400);
 /// From here on an end date is the status.
 const ENDS_SOON_DAYS: i64 = 30;
 /// The same as a span.
@@ -19,6 +19,8 @@ const ENDS_SOON: Duration = DAY.saturating_mul(30);
 pub enum StatusCode {
     /// The secret does not open with the loaded keys, or its destination was changed behind our back.
     Locked,
+    /// The server showed another host key than the pinned ones.
+    HostKeyChanged,
     /// The grant ended, or the token ended and cannot be renewed: a person must approve again.
     ReconnectNeeded,
     /// A person never approved.
@@ -43,6 +45,7 @@ impl StatusCode {
     /// All, the most pressing first.
     pub const ALL: &'static [Self] = &[
         Self::Locked,
+        Self::HostKeyChanged,
         Self::ReconnectNeeded,
         Self::NotAuthorized,
         Self::SignInRefused,
@@ -58,6 +61,7 @@ impl StatusCode {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Locked => "locked",
+            Self::HostKeyChanged => "host_key_changed",
             Self::ReconnectNeeded => "reconnect_needed",
             Self::NotAuthorized => "not_authorized",
             Self::SignInRefused => "sign_in_refused",
@@ -74,6 +78,7 @@ impl StatusCode {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Locked => "Locked",
+            Self::HostKeyChanged => "Host key changed",
             Self::ReconnectNeeded => "Reconnect needed",
             Self::NotAuthorized => "Not authorized yet",
             Self::SignInRefused => "Sign-in refused",
@@ -91,6 +96,7 @@ impl StatusCode {
     pub const fn action(self, tokens: Tokens, refused_by: Refuser) -> Option<NextAction> {
         match (self, tokens, refused_by) {
             (Self::Locked, ..) => Some(NextAction::WhatToDo),
+            (Self::HostKeyChanged, ..) => Some(NextAction::CompareKeys),
             (Self::ReconnectNeeded, ..) | (Self::SignInRefused, Tokens::Granted, Refuser::Tool) => {
                 Some(NextAction::AuthorizeAgain)
             }
@@ -104,7 +110,7 @@ impl StatusCode {
 
     /// Whether deliveries of its connectors wait until it is repaired.
     pub const fn holds(self) -> bool {
-        matches!(self, Self::Locked | Self::SignInRefused) || self.needs_consent()
+        matches!(self, Self::Locked | Self::HostKeyChanged | Self::SignInRefused) || self.needs_consent()
     }
 
     /// Whether a person has to grant access.
@@ -138,6 +144,8 @@ pub enum Refuser {
 pub enum NextAction {
     /// Load the right encryption key, or enter the secrets again.
     WhatToDo,
+    /// Compare the host key that the server showed with the pinned ones.
+    CompareKeys,
     /// Approve access for the first time.
     Authorize,
     /// Approve access once more.
@@ -154,6 +162,7 @@ impl NextAction {
     /// All.
     pub const ALL: &'static [Self] = &[
         Self::WhatToDo,
+        Self::CompareKeys,
         Self::Authorize,
         Self::AuthorizeAgain,
         Self::ReplaceSecret,
@@ -165,6 +174,7 @@ impl NextAction {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::WhatToDo => "what_to_do",
+            Self::CompareKeys => "compare_keys",
             Self::Authorize => "authorize",
             Self::AuthorizeAgain => "authorize_again",
             Self::ReplaceSecret => "replace_secret",
@@ -177,6 +187,7 @@ impl NextAction {
     pub const fn label(self) -> &'static str {
         match self {
             Self::WhatToDo => "What to do",
+            Self::CompareKeys => "Compare keys",
             Self::Authorize => "Authorize",
             Self::AuthorizeAgain => "Authorize again",
             Self::ReplaceSecret => "Replace secret",
@@ -209,33 +220,42 @@ impl Status {
     }
 
     /// The first true status: an end date outranks *Working*, a failure outranks an end date.
-    pub(super) fn with_end(&self, ends_on: Option<&str>, now: Timestamp) -> Self {
-        let Some((day, last)) = ends_on.and_then(|day| Some((day, midnight(day)?))) else {
-            return self.clone();
-        };
-        let (code, reason) = match days_until(last, now) {
-            ..0 => (StatusCode::Ended, format!("ended on {day}")),
-            0 => (StatusCode::EndsSoon, "ends today".to_owned()),
+    pub(super) fn with_end(&self, ends_at: Option<Timestamp>, now: Timestamp) -> Self {
+        let Some(ends_at) = ends_at else { return self.clone() };
+        let day = last_day(ends_at);
+        let (code, reason) = match days_until(&day, now) {
+            _ if ends_at <= now => (StatusCode::Ended, format!("ended on {day}")),
+            ..=0 => (StatusCode::EndsSoon, "ends today".to_owned()),
             1 => (StatusCode::EndsSoon, "ends tomorrow".to_owned()),
             days @ 2..=ENDS_SOON_DAYS => (StatusCode::EndsSoon, format!("ends in {days} days")),
             _ => return self.clone(),
         };
         // It is about the end, not about what was last seen: the age is that of the end, or of its nearness.
         let since = match code {
-            StatusCode::Ended => last.plus(DAY),
-            _ => last.minus(ENDS_SOON).max(self.since),
+            StatusCode::Ended => ends_at,
+            _ => midnight(&day).unwrap_or(ends_at).minus(ENDS_SOON).max(self.since),
         };
         if self.code < code { self.clone() } else { Self { code, reason, since } }
     }
 }
 
-/// Whole days from today (UTC) until a day that begins then; negative once it has passed.
-pub(super) fn days_until(day: Timestamp, now: Timestamp) -> i64 {
-    let today = midnight(&now.day()).unwrap_or(now);
+/// The last day (UTC) on which something is good: one that ends with the first second of a day is not good on it.
+pub(super) fn last_day(ends_at: Timestamp) -> String {
+    ends_at.minus(Duration::from_secs(1)).day()
+}
+
+/// The last second of a day.
+pub(super) fn last_second(day: &str) -> Option<Timestamp> {
+    Some(midnight(day)?.plus(DAY).minus(Duration::from_secs(1)))
+}
+
+/// Whole days from today (UTC) until a day; negative once it has passed.
+pub(super) fn days_until(day: &str, now: Timestamp) -> i64 {
+    let (Some(day), Some(today)) = (midnight(day), midnight(&now.day())) else { return 0 };
     (day.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX))
 }
 
-pub(super) fn midnight(day: &str) -> Option<Timestamp> {
+fn midnight(day: &str) -> Option<Timestamp> {
     Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))
 }
 

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{JSON, OWN_SOURCE, is_json, is_own_type, is_type};
+use super::{JSON, is_json, is_own_source, is_own_type, is_type};
 use crate::catalog::{Fault, Invalid, unknown_field};
 use crate::json::twice;
 use crate::time::Timestamp;
@@ -308,7 +308,7 @@ fn judge_type(text: &str, invalid: &mut Vec<Invalid>) {
 
 /// Under our name nobody else may send: it would pass for a repeat of what we have to say.
 fn judge_source(source: Option<&str>, invalid: &mut Vec<Invalid>) {
-    if source == Some(OWN_SOURCE) {
+    if source.is_some_and(is_own_source) {
         let sentence = "“consign” is the source of Consign's own events. Choose another name";
         invalid.push(Fault::new("reserved", sentence).at("source"));
     }

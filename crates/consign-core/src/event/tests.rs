@@ -12,6 +12,7 @@ fn patterns() {
     check_pattern("*", "anything", true);
     check_pattern("*", "consign.credential.ends", false);
     check_pattern("consign.*", "consign.credential.ends", true);
+    check_pattern("*", "Consign.credential.ends", false);
     check_pattern("*", "consigned", true);
     check_pattern("device.*", "device.score.low", true);
     check_pattern("device.*", "device", false);

@@ -1,5 +1,7 @@
 //! A key pair of one's own: RSA, with a certificate that it signs itself.
 
+use std::time::Duration;
+
 use jiff::ToSpan as _;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
@@ -68,7 +70,9 @@ pub fn create(
     };
     // A tool whose clock is behind takes it today, too.
     params.not_before = midnight(today.saturating_sub(1.day()));
-    params.not_after = midnight(today.saturating_add(i16::from(years).years()));
+    // Good until the last second of its last day.
+    // The last second of a day: a certificate that ends on a day is good on it.
+    params.not_after = midnight(today.saturating_add(i16::from(years).years())) - Duration::from_secs(1);
     let certificate = params.self_signed(&key).map_err(|_| Unusable)?;
     let certificate = Certificate::parse(&certificate.pem()).map_err(|_| Unusable)?;
     let stored = pem::private_key(&Zeroizing::new(key.serialize_der()));

@@ -201,14 +201,14 @@ fn a_created_pair_belongs_together_and_lives_as_long_as_asked() {
     for (size, key) in [(KeySize::Rsa2048, "RSA 2048"), (KeySize::Rsa3072, "RSA 3072")] {
         let (certificate, stored) = create("Consign crd_1", size, 3, now()).unwrap();
         assert_eq!((certificate.key.as_str(), certificate.subject.as_str()), (key, "CN=Consign crd_1"));
-        assert_eq!(certificate.ends.to_string(), "2029-11-26T00:00:00Z");
+        assert_eq!(certificate.ends.to_string(), "2029-11-25T23:59:59Z");
         assert_eq!(certificate.begins.to_string(), "2026-11-25T00:00:00Z");
         check_key(stored.expose(), "", &certificate.pem());
         assert!(stored.expose().starts_with("-----BEGIN PRIVATE KEY-----\nMII"));
     }
     let leap = Timestamp::parse_rfc3339("2028-02-29T23:59:59Z").unwrap();
     let (certificate, _) = create("x", KeySize::Rsa2048, 1, leap).unwrap();
-    assert_eq!(certificate.ends.to_string(), "2029-02-28T00:00:00Z");
+    assert_eq!(certificate.ends.to_string(), "2029-02-27T23:59:59Z");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use consign_core::credential::{Credential, StatusCode};
 use consign_core::time::Timestamp;
 
-use super::{ENDS_SOON, with_secrets};
+use super::{midnight, second, soon, with_secrets};
 use crate::row::{anywhere, json_text};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
@@ -99,7 +99,7 @@ fn rank_column(statement: &mut Statement, now: Timestamp) {
     statement.push("case when seen_code in (");
     let pressing = StatusCode::ALL.iter().filter(|code| code.needs_attention());
     statement.list(pressing.map(|code| code.kind()));
-    statement.push(") or ends_first <= ").bind(now.plus(ENDS_SOON).day()).push(" then '0' else '1' end");
+    statement.push(") or ends_first <= ").bind(soon(now)).push(" then '0' else '1' end");
 }
 
 /// The status that is shown: a failure outranks an end date, an end date outranks the rest.
@@ -107,11 +107,8 @@ fn status_column(statement: &mut Statement, now: Timestamp) {
     statement.push("case when seen_code in (");
     let failures = StatusCode::ALL.iter().filter(|code| **code < StatusCode::Ended);
     statement.list(failures.map(|code| code.kind()));
-    statement.push(") then seen_code when ends_first < ").bind(now.day()).push(" then 'ended'");
-    statement
-        .push(" when ends_first <= ")
-        .bind(now.plus(ENDS_SOON).day())
-        .push(" then 'ends_soon' else seen_code end");
+    statement.push(") then seen_code when ends_first <= ").bind(second(now)).push(" then 'ended'");
+    statement.push(" when ends_first <= ").bind(soon(now)).push(" then 'ends_soon' else seen_code end");
 }
 
 fn restrict(statement: &mut Statement, filter: &CredentialFilter, now: Timestamp) {
@@ -133,6 +130,6 @@ fn restrict(statement: &mut Statement, filter: &CredentialFilter, now: Timestamp
         statement.push(" and labels like ").bind(anywhere(&pair)).push(" escape '!'");
     }
     if let Some(day) = &filter.ends_before {
-        statement.push(" and ends_first < ").bind(day.as_str());
+        statement.push(" and ends_first <= ").bind(midnight(day));
     }
 }

@@ -74,6 +74,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "events.html",
     "first_steps.html",
     "help.html",
+    "host_keys.html",
     "invitation.html",
     "layout.html",
     "macros.html",

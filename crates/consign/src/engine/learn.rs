@@ -116,6 +116,10 @@ impl Engine {
                 let reason = format!("the tool answered {status}");
                 (StatusCode::SignInRefused, reason, Some(HeldBy::SignInRefused))
             }
+            CredentialLesson::HostKeyChanged => {
+                let reason = "the server showed another host key than the pinned one";
+                (StatusCode::HostKeyChanged, reason.to_owned(), Some(HeldBy::HostKeyChanged))
+            }
             CredentialLesson::Locked => {
                 let reason = "a secret does not open with the loaded keys, or its destination was changed";
                 let known = Some(&credential.seen).filter(|seen| seen.code == StatusCode::Locked);

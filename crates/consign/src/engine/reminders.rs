@@ -14,6 +14,8 @@ use super::Engine;
 
 /// The type of the event.
 const TYPE: &str = "consign.credential.ends";
+/// So many share an acceptance.
+const PORTION: usize = 100;
 
 impl Engine {
     /// Gives the reminders that are due and were not given. The source and its id make each of them one event, whichever
@@ -30,17 +32,23 @@ impl Engine {
         // What is not due any more is forgotten.
         let mut reminded: HashSet<_> =
             due.iter().map(|(key, ..)| key).filter(|key| given.contains(*key)).cloned().collect();
-        for (key, credential, reminder) in fresh {
-            let event = self.reminder_event(key, credential, reminder, now);
-            match self.accept(vec![event]).await {
+        // Many at a time: each acceptance waits for the disk.
+        for portion in fresh.chunks(PORTION) {
+            let events = portion
+                .iter()
+                .map(|(key, credential, reminder)| self.reminder_event(key, credential, reminder, now));
+            match self.accept(events.collect()).await {
                 Ok(accepted) => {
-                    if accepted.iter().any(|event| !event.duplicate) {
-                        tracing::warn!(credential.id = %credential.id, days_left = reminder.days_left, "{}", reminder.sentence(credential));
+                    for ((key, credential, reminder), event) in portion.iter().zip(accepted) {
+                        if !event.duplicate {
+                            tracing::warn!(credential.id = %credential.id, days_left = reminder.days_left, "{}", reminder.sentence(credential));
+                        }
+                        reminded.insert(key.clone());
                     }
-                    reminded.insert(key.clone());
                 }
                 Err(error) => {
-                    tracing::warn!(%error, credential.id = %credential.id, "a reminder could not be stored; trying again")
+                    tracing::warn!(%error, "reminders of ends could not be stored; trying again in a minute");
+                    break;
                 }
             }
         }

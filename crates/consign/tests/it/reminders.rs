@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use consign_core::sign;
+
+use crate::harness::database::Kind;
 use crate::harness::{TestConsign, bearer, eventually, merge};
 use crate::peers::Tool;
+use crate::saml::{credential as saml, server};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -13,6 +17,7 @@ on_both_databases! {
     each_reminder_comes_once
     a_restart_says_nothing_twice
     metrics_tell_when_a_credential_ends
+    a_certificate_ends_in_its_last_second
 }
 
 fn in_days(days: u32) -> String {
@@ -99,14 +104,57 @@ async fn two_replicas_give_one_reminder() {
     let tool = Tool::start().await;
     consign.bearer_webhook("reminders", &tool.origin(), &json!({ "event_types": ["consign.*"] })).await;
     consign.credential(&ending(&consign, "rotating", &tool, 31)).await;
-    let second = consign.second_replica().await;
+    let later = consign.credential(&ending(&consign, "later", &tool, 32)).await;
     consign.advance(DAY);
     tool.until_asked(1).await;
-    // Both have looked by then: rounds are a minute apart.
-    consign.advance(Duration::from_secs(61));
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!((consign.all("/events").await.len(), tool.count()), (1, 1));
+    // The second one is a day ahead: what it says of the later end tells that it has looked at both.
+    let second = consign.second_replica().await;
+    second.app.store.advance(DAY * 2);
+    let told = tool.until_asked(2).await;
+    assert_eq!(told.last().unwrap().json()["credential"]["id"], json!(later));
+    assert_eq!((consign.all("/events").await.len(), tool.count()), (2, 2));
     second.stop().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_keep_quiet_about_ends_where_that_is_asked_for() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| config.server.metrics_credential_ends = false).await;
+    let tool = Tool::start().await;
+    consign.credential(&ending(&consign, "soon", &tool, 10)).await;
+    assert!(!consign.metrics().await.contains("seconds_until_end"));
+    consign.finish().await;
+}
+
+/// The day on which a certificate ends: good until its last second, ended from then on, everywhere.
+async fn a_certificate_ends_in_its_last_second(mut consign: TestConsign) {
+    let (tool, server) = (Tool::start().await, server().await);
+    consign.bearer_webhook("reminders", &tool.origin(), &json!({ "event_types": ["consign.*"] })).await;
+    // Made a year ago less a day, however long that year was: it ends in the last second of this day.
+    let today = consign_store::local_now();
+    let mut made = (364..=365)
+        .map(|days| sign::create("ending", sign::KeySize::Rsa2048, 1, today.minus(DAY * days)).unwrap());
+    let (certificate, key) = made.find(|(certificate, _)| certificate.ends.day() == today.day()).unwrap();
+    let own = json!({ "certificate": certificate.pem(), "private_key": key.expose() });
+    let id = consign.credential(&saml("ending", &tool, &server, &own)).await;
+    let at = format!("/credentials/{id}");
+    // A start looks at once.
+    consign.restart().await;
+    let data = told(&tool, 1).await.remove(0);
+    assert_eq!((&data["ends"], &data["days_left"]), (&json!("certificate"), &json!(0)), "{data}");
+    assert!(
+        data["message"].as_str().unwrap().starts_with("The certificate of “ending” ends today"),
+        "{data}"
+    );
+    let shown = consign.get(&at).await.expect(200).json();
+    assert_eq!(shown["status"]["reason"], "the certificate ends today", "{shown}");
+    assert_eq!(consign.all("/credentials?status=ends_soon").await.len(), 1);
+    consign.until_idle().await;
+    consign.advance(certificate.ends.since(consign_store::local_now()) + Duration::from_secs(1));
+    assert_eq!(consign.get(&at).await.expect(200).json()["status"]["code"], "ended");
+    assert_eq!(consign.all("/credentials?status=ended").await.len(), 1);
+    assert!(consign.all("/credentials?status=ends_soon").await.is_empty());
+    assert!(consign.metrics().await.contains("consign_credentials{status=\"ended\"} 1"));
     consign.finish().await;
 }
 
@@ -120,9 +168,14 @@ async fn nobody_else_sends_them() {
         sentence,
         "Event types that begin with “consign.” are Consign's own. Choose another beginning"
     );
-    let sent = consign.post("/events", &json!({ "type": "a.b", "source": "consign", "data": {} })).await;
-    let faults = sent.expect(422).faults();
-    assert_eq!((faults[0].0.as_str(), faults[0].1.as_str()), ("/source", "reserved"));
+    for (field, value) in
+        [("source", "consign"), ("source", " Consign"), ("type", "Consign.x"), ("type", "consign")]
+    {
+        let mut event = json!({ "type": "a.b", "data": {} });
+        event[field] = json!(value);
+        let faults = consign.post("/events", &event).await.expect(422).faults();
+        assert_eq!((faults[0].0.as_str(), faults[0].1.as_str()), (format!("/{field}").as_str(), "reserved"));
+    }
     assert!(consign.all("/events").await.is_empty());
     consign.finish().await;
 }

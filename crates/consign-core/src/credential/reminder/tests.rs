@@ -58,6 +58,6 @@ fn it_says_what_ends_and_when() {
 
 #[test]
 fn the_end_of_a_typed_day_is_its_last_moment() {
-    assert_eq!(ending("2026-11-23").ends_at().unwrap().to_string(), "2026-11-24T00:00:00Z");
+    assert_eq!(ending("2026-11-23").ends_at().unwrap().to_string(), "2026-11-23T23:59:59Z");
     assert_eq!(stored("basic").ends_at(), None);
 }

@@ -32,8 +32,8 @@ fn the_age_of_an_end_is_that_of_the_end() {
         credential.status(now()).since.to_string()
     };
     assert!(now().to_string().starts_with("2026-11-22T"), "{}", now());
-    assert_eq!(since("2026-11-20", 90), "2026-11-21T00:00:00Z");
-    assert_eq!(since("2026-11-20", 0), "2026-11-21T00:00:00Z");
+    assert_eq!(since("2026-11-20", 90), "2026-11-20T23:59:59Z");
+    assert_eq!(since("2026-11-20", 0), "2026-11-20T23:59:59Z");
     assert_eq!(since("2026-12-02", 90), "2026-11-02T00:00:00Z");
     assert_eq!(since("2026-12-02", 1), now().minus(DAY).to_string(), "it was entered only then");
 }
@@ -50,7 +50,10 @@ fn statuses_have_words_and_consequences() {
     }
     let holding: Vec<_> =
         StatusCode::ALL.iter().filter(|code| code.holds()).map(|code| code.kind()).collect();
-    assert_eq!(holding, ["locked", "reconnect_needed", "not_authorized", "sign_in_refused"]);
+    assert_eq!(
+        holding,
+        ["locked", "host_key_changed", "reconnect_needed", "not_authorized", "sign_in_refused"]
+    );
     assert!(SentWith::ALL.iter().all(|choice| SentWith::find(choice.kind()) == Some(*choice)));
     assert_eq!(
         (stored_type("basic").unwrap().kind, stored_type("kerberos").unwrap_err().as_str()),
@@ -70,6 +73,7 @@ fn what_is_refused_says_what_mends_it() {
     ] {
         assert_eq!(StatusCode::SignInRefused.action(tokens, refused_by), Some(action), "{tokens:?}");
         assert_eq!(StatusCode::ReconnectNeeded.action(tokens, refused_by), Some(AuthorizeAgain));
+        assert_eq!(StatusCode::HostKeyChanged.action(tokens, refused_by), Some(CompareKeys));
         assert_eq!(StatusCode::Working.action(tokens, refused_by), None);
     }
     for action in NextAction::ALL {
