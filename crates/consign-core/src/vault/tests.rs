@@ -74,6 +74,20 @@ fn rewrapping_moves_the_data_key_and_leaves_the_ciphertext() {
 }
 
 #[test]
+fn another_ring_seals_from_now_on() {
+    let old = KeyRing::generate();
+    let vault = Vault::new(&old, "i");
+    let here = binding("https://a.example/");
+    let sealed = vault.seal(&place(&here), &Secret::new("kept".to_owned()));
+    let new_key = RingKey::generate();
+    let text = format!("{}\n{}\n", new_key.line().as_str(), old.sealing().line().as_str());
+    vault.take(&KeyRing::parse(&text).unwrap());
+    assert_eq!(vault.key_ids(), [new_key.id(), old.sealing().id()]);
+    assert_eq!(vault.seal(&place(&here), &Secret::new("x".to_owned())).key_id(), Some(new_key.id()));
+    assert_eq!(vault.open(&place(&here), &sealed).unwrap().expose(), "kept");
+}
+
+#[test]
 fn a_ring_names_the_line_that_is_wrong() {
     let key = RingKey::generate();
     let line = key.line();

@@ -45,6 +45,7 @@ mod connection_tests;
 mod console;
 mod credentials;
 mod demo;
+mod encryption;
 mod events;
 mod forms;
 mod grants;
