@@ -89,7 +89,8 @@ impl Schedule {
     /// `bad_form`.
     pub fn parse(text: &str, zone: TimeZone) -> Result<Self, Fault> {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let preset = PRESETS.iter().find(|(word, ..)| *word == text || (text.is_empty() && *word == "by_hand"));
+        let preset =
+            PRESETS.iter().find(|(word, ..)| *word == text || (text.is_empty() && *word == "by_hand"));
         let (shown, cron) = match preset {
             Some((word, _, cron)) => (*word, *cron),
             None => (text.as_str(), Some(text.as_str())),

@@ -140,8 +140,7 @@ fn number(part: i8) -> u8 {
 }
 
 fn read_field(text: &str, range: &Range) -> Result<Numbers, String> {
-    let mut numbers =
-        Numbers { bits: 0, star: text.starts_with('*'), first: range.first, last: range.last };
+    let mut numbers = Numbers { bits: 0, star: text.starts_with('*'), first: range.first, last: range.last };
     for part in text.split(',') {
         let (span, step) = match part.split_once('/') {
             Some((span, step)) => (span, Some(read_step(step, range)?)),

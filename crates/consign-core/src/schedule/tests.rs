@@ -125,7 +125,10 @@ fn in_words() {
     check_words("0 2 1 * 5", "On day 1 of every month, and every Friday at 02:00, Europe/Lisbon");
     check_words("0 2 * 12 *", "Every day in December at 02:00, Europe/Lisbon");
     check_words("0 */2 * * *", "Every day, every 2 hours, Europe/Lisbon");
-    check_words("*/10 8-17 * * mon-fri", "Monday to Friday, every 10 minutes of hours 8 to 17, Europe/Lisbon");
+    check_words(
+        "*/10 8-17 * * mon-fri",
+        "Monday to Friday, every 10 minutes of hours 8 to 17, Europe/Lisbon",
+    );
 }
 
 #[test]

@@ -3,8 +3,18 @@
 use super::cron::{Cron, Numbers};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 /// So many times of a day are listed; more are told as minutes of hours.
@@ -56,9 +66,8 @@ fn days(cron: &Cron) -> Option<String> {
         Some(day) => format!("on day {day}"),
         None => format!("on days {}", listed(numbers(cron.days))),
     });
-    let months = (!cron.months.is_all()).then(|| {
-        listed(cron.months.iter().map(|month| MONTHS[usize::from(month) - 1].to_owned()).collect())
-    });
+    let months = (!cron.months.is_all())
+        .then(|| listed(cron.months.iter().map(|month| MONTHS[usize::from(month) - 1].to_owned()).collect()));
     let of = months.as_ref().map_or_else(|| "every month".to_owned(), Clone::clone);
     match (days, weekdays, months) {
         (None, None, None) => None,
