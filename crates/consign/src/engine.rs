@@ -183,7 +183,7 @@ impl Engine {
 
     /// There may be due work in the database.
     pub fn wake_all(&self) {
-        for connector in self.snapshot().connectors() {
+        for (connector, _) in self.snapshot().webhooks() {
             self.lanes.note_behind(connector.id);
         }
         self.wake.notify_one();
@@ -264,9 +264,11 @@ impl Engine {
     fn pump(self: &Arc<Self>, connector: ConnectorId) {
         let snapshot = self.snapshot();
         let Some(connector) = snapshot.connector(connector) else { return };
+        let Some(webhook) = connector.webhook() else { return };
         let credential = connector.credential.and_then(|id| snapshot.credential(id));
         let rules = Rules {
             connector,
+            webhook,
             credential: credential.map(Arc::as_ref),
             attempts_max: self.settings.attempts_max,
         };
@@ -304,8 +306,8 @@ impl Engine {
             credential: credential_id,
             failed: None,
         };
-        if let Some(connector) = &connector {
-            place.failed = self.deliver(&work, connector, credential.as_ref()).await;
+        if let Some((connector, webhook)) = connector.as_ref().and_then(|one| Some((one, one.webhook()?))) {
+            place.failed = self.deliver(&work, (connector, webhook), credential.as_ref()).await;
         }
     }
 
@@ -314,7 +316,7 @@ impl Engine {
         self.lanes.finish(place.delivery, place.connector, place.credential, place.failed);
         if self.lanes.take_starved() {
             // Turns go round: those that found no place come before the one that has just had its turn.
-            for other in place.snapshot.connectors().iter().filter(|other| other.id != place.connector) {
+            for (other, _) in place.snapshot.webhooks().filter(|(other, _)| other.id != place.connector) {
                 self.pump(other.id);
             }
         }
@@ -363,8 +365,9 @@ impl Engine {
         let snapshot = self.snapshot();
         let now = self.now();
         let mut wanted = Vec::new();
-        for connector in snapshot.connectors() {
-            let rules = Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+        for (connector, webhook) in snapshot.webhooks() {
+            let attempts_max = self.settings.attempts_max;
+            let rules = Rules { connector, webhook, credential: None, attempts_max };
             let room = self.lanes.claimable(&rules, now);
             if room > 0 {
                 wanted.push((connector.id, room));

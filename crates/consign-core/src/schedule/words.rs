@@ -31,7 +31,10 @@ pub(super) fn of(cron: &Cron) -> String {
             (None, Some(step)) => format!("Every {step} minutes"),
             (None, None) => format!("Every hour at minutes {}", listed(numbers(cron.minutes))),
         };
-        return days.map_or(minutes.clone(), |days| format!("{minutes}, {days}"));
+        return match days {
+            Some(days) => format!("{minutes}, {days}"),
+            None => minutes,
+        };
     }
     let days = days.map_or_else(|| "Every day".to_owned(), |days| capitalised(&days));
     let hours: Vec<_> = cron.hours.iter().collect();

@@ -18,7 +18,7 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     })?;
     let credential =
         call.parsed("credential", "the id of a credential", |text| text.parse::<CredentialId>().ok())?;
-    let filter = ConnectorFilter { q: call.text("q"), state, credential };
+    let filter = ConnectorFilter { q: call.text("q"), kind: None, state, credential };
     Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
 }
 

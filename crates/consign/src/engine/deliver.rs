@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use consign_core::answer;
 use consign_core::connector::webhook::RenderFor;
-use consign_core::connector::{Connector, Message, Success};
+use consign_core::connector::{Connector, Message, Success, Webhook};
 use consign_core::credential::Credential;
 use consign_core::delivery::{
     CRASHES_MAX, DeliveryState, EXCERPT_BYTES_MAX, HoldReason, Next, NoAnswer, Outcome, Progress, Refusal,
@@ -93,12 +93,12 @@ impl Engine {
     pub(super) async fn deliver(
         self: &Arc<Self>,
         work: &Work,
-        connector: &Arc<Connector>,
+        (connector, webhook): (&Arc<Connector>, &Webhook),
         credential: Option<&Arc<Credential>>,
     ) -> Option<bool> {
         let started = self.now();
-        let retry = connector.webhook.retry(&self.settings.retry_schedule);
-        let seen = self.attempt(work, connector, credential, started).await;
+        let retry = webhook.retry(&self.settings.retry_schedule);
+        let seen = self.attempt(work, (connector, webhook), credential, started).await;
         let ended = self.now();
         let counted = work.attempts + u32::from(work.abandoned);
         let throttled_for = self.throttled_for(work, &seen.outcome, ended).await;
@@ -175,13 +175,13 @@ impl Engine {
     async fn attempt(
         self: &Arc<Self>,
         work: &Work,
-        connector: &Arc<Connector>,
+        (connector, webhook): (&Arc<Connector>, &Webhook),
         credential: Option<&Arc<Credential>>,
         now: Timestamp,
     ) -> Seen {
         let refused =
             |refusal: Refusal, words: Option<String>| Seen::nothing(Outcome::Refused { refusal }, words);
-        let in_doubt = connector.webhook.when_no_answer == consign_core::connector::WhenNoAnswer::Hold;
+        let in_doubt = webhook.when_no_answer == consign_core::connector::WhenNoAnswer::Hold;
         if work.abandoned && (in_doubt || work.crashes >= CRASHES_MAX) {
             let words = "The program stopped while this was being sent.".to_owned();
             return Seen::nothing(Outcome::Unanswered { reason: NoAnswer::ProgramStopped }, Some(words));
@@ -207,7 +207,7 @@ impl Engine {
             connector: connector.name.as_str(),
             now,
         };
-        let (message, body) = match connector.webhook.render(&event, &of) {
+        let (message, body) = match webhook.render(&event, &of) {
             Ok(rendered) => rendered,
             Err(error) => {
                 let what = format!("The request could not be made: {error}.");
@@ -221,7 +221,7 @@ impl Engine {
                 return refused(refusal, words);
             }
         };
-        let timeout = connector.webhook.timeout;
+        let timeout = webhook.timeout;
         let limits = Limits { timeout, head_timeout: None, answer_bytes_max: ANSWER_BYTES_MAX };
         let sent = self.network.send(&authorized.access, &message, body.clone(), &limits, now).await;
         let again = match authorized.token.filter(|token| asks_for_renewal(&sent.outcome, token.ended)) {
@@ -239,7 +239,7 @@ impl Engine {
                 return refused(refusal, words);
             }
         };
-        seen(work.delivery, connector, credential, &authorized, &message, sent, &payload_key)
+        seen(work.delivery, webhook, credential, &authorized, &message, sent, &payload_key)
     }
 
     /// The event with its data, and today's payload key for what is kept of the answer.
@@ -330,7 +330,7 @@ fn words_of(refusal: &Refusal) -> Option<String> {
 /// Turns what the transport saw into what is kept: scrubbed, cut, by allow-list.
 fn seen(
     delivery: DeliveryId,
-    connector: &Connector,
+    webhook: &Webhook,
     credential: &Credential,
     authorized: &Authorized,
     message: &Message,
@@ -366,7 +366,7 @@ fn seen(
     };
     let Some(reply) = sent.answer else { return seen };
     let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
-    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, connector.webhook.success_when)
+    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, webhook.success_when)
         && !answer::is_json(&reply.body)
     {
         seen.message =
@@ -386,7 +386,7 @@ fn seen(
     seen.answer_headers = json_text(&answer_headers);
     seen.answer_bytes = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
     if accepted {
-        seen.reference = reference(connector, &reply.body, header("location"))
+        seen.reference = reference(webhook, &reply.body, header("location"))
             .map(|reference| authorized.scrubber.scrub(&reference).into_owned());
     } else if seen.message.is_none() {
         let found = answer::message(header("content-type"), &reply.body);
@@ -406,13 +406,13 @@ fn seen(
 }
 
 /// The reference of the new record: the outputs asked for, else what tools usually call it.
-fn reference(connector: &Connector, body: &Bytes, location: Option<&str>) -> Option<String> {
+fn reference(webhook: &Webhook, body: &Bytes, location: Option<&str>) -> Option<String> {
     const OUTPUT_CHARS_MAX: usize = 1_024;
-    if connector.webhook.outputs.is_empty() {
+    if webhook.outputs.is_empty() {
         return answer::reference(body, location);
     }
     let answer: Value = serde_json::from_slice(body).ok()?;
-    let found = connector.webhook.outputs.iter().filter_map(|(name, pointer)| {
+    let found = webhook.outputs.iter().filter_map(|(name, pointer)| {
         let value = answer.pointer(pointer)?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Some(format!("{name}: {}", text.chars().take(OUTPUT_CHARS_MAX).collect::<String>()))

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use consign_core::connector::{Connector, WhenNoAnswer};
+use consign_core::connector::{Connector, Webhook, WhenNoAnswer};
 use consign_core::credential::{Credential, Rate};
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId};
 use consign_core::time::Timestamp;
@@ -101,6 +101,8 @@ fn step(rate: Rate) -> i64 {
 pub(super) struct Rules<'a> {
     /// The connector.
     pub connector: &'a Connector,
+    /// What it sends.
+    pub webhook: &'a Webhook,
     /// Its credential.
     pub credential: Option<&'a Credential>,
     /// The most attempts of this process.
@@ -109,14 +111,14 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     fn places(&self, lane: &Lane) -> u32 {
-        if lane.failures >= SLOW_AFTER_FAILURES { 1 } else { self.connector.webhook.max_concurrency }
+        if lane.failures >= SLOW_AFTER_FAILURES { 1 } else { self.webhook.max_concurrency }
     }
 
     /// How many deliveries may be leased to this process. A webhook that asks a person when no answer comes
     /// leases only what it sends, so that a crash leaves nothing in doubt that never left.
     fn window(&self, lane: &Lane) -> u32 {
         let places = self.places(lane);
-        let careful = self.connector.webhook.when_no_answer == WhenNoAnswer::Hold;
+        let careful = self.webhook.when_no_answer == WhenNoAnswer::Hold;
         if careful || lane.failures > 0 { places } else { (places * WINDOW_PER_PLACE).min(WINDOW_MAX) }
     }
 }
@@ -239,7 +241,7 @@ impl Lanes {
         let limits =
             rules.credential.map(|credential| (credential.max_concurrency, credential.max_per_second));
         let (gate_places, gate_rate) = limits.unwrap_or_default();
-        let rate = rules.connector.webhook.max_per_second;
+        let rate = rules.webhook.max_per_second;
         let gate_full = match (&gate, gate_places) {
             (Some(gate), Some(places)) => gate.under_way >= places,
             _ => false,
@@ -312,7 +314,7 @@ impl Lanes {
     pub(super) fn surplus(&self, rules: &Rules<'_>, now: Timestamp) -> Vec<Work> {
         let mut table = self.table();
         let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Vec::new() };
-        let needed = now.plus(rules.connector.webhook.timeout + LEASE_MARGIN);
+        let needed = now.plus(rules.webhook.timeout + LEASE_MARGIN);
         let window = if is_open(rules.connector, now) { rules.window(lane) } else { 0 };
         let (keep, back): (Vec<_>, Vec<_>) = lane.window.drain(..).enumerate().partition(|(place, work)| {
             *place < usize::try_from(window).unwrap_or(usize::MAX) && work.lease_until > needed

@@ -69,10 +69,10 @@ impl Engine {
         let now = self.now();
         let mut back = Vec::new();
         for id in self.lanes.known() {
-            let surplus = match snapshot.connector(id) {
-                Some(connector) => {
-                    let rules =
-                        Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+            let surplus = match snapshot.connector(id).and_then(|one| Some((one, one.webhook()?))) {
+                Some((connector, webhook)) => {
+                    let attempts_max = self.settings.attempts_max;
+                    let rules = Rules { connector, webhook, credential: None, attempts_max };
                     self.lanes.surplus(&rules, now)
                 }
                 None => self.lanes.forget(id),
@@ -80,7 +80,7 @@ impl Engine {
             back.extend(surplus);
         }
         self.give_back(&back).await;
-        for connector in snapshot.connectors() {
+        for (connector, _) in snapshot.webhooks() {
             self.pump(connector.id);
         }
     }
@@ -88,7 +88,7 @@ impl Engine {
     /// One held delivery tells whether the tool lets us in again.
     async fn probe_refused(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.snapshot();
-        for connector in snapshot.connectors() {
+        for (connector, _) in snapshot.webhooks() {
             let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else {
                 continue;
             };

@@ -296,7 +296,8 @@ fn show(app: &App, line: &Line) -> Value {
 }
 
 fn attempts_max(app: &App, connector: &Connector) -> usize {
-    connector.webhook.retry_schedule.as_deref().unwrap_or_else(|| app.engine.retry_schedule()).len() + 1
+    let own = connector.webhook().and_then(|webhook| webhook.retry_schedule.as_deref());
+    own.unwrap_or_else(|| app.engine.retry_schedule()).len() + 1
 }
 
 /// What a person can do with it now.

@@ -2,7 +2,7 @@
 
 use consign_core::audit::Table;
 use consign_core::connector::webhook::RenderFor;
-use consign_core::connector::{Connector, ConnectorState, Webhook, WebhookDraft};
+use consign_core::connector::{Connector, ConnectorState, Kind, WebhookDraft};
 use consign_core::credential::Credential;
 use consign_core::event::{Event, JSON};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
@@ -33,7 +33,8 @@ pub async fn list(
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::ConnectorsRead)?;
     let mut db = app.store.read().await?;
-    let found = connectors::list(&mut db, filter, page).await?;
+    let filter = ConnectorFilter { kind: Some("webhook"), ..filter.clone() };
+    let found = connectors::list(&mut db, &filter, page).await?;
     let now = app.now();
     let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
     let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
@@ -72,7 +73,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
         description: draft.description,
         credential: credential.as_ref().map(|credential| credential.id),
         lost_credential: None,
-        webhook: draft.webhook,
+        kind: Kind::Webhook(draft.webhook),
         state: state_for(credential.as_ref()),
         state_reason: String::new(),
         state_since: now,
@@ -158,7 +159,7 @@ async fn save(
         description: draft.description,
         credential: id,
         lost_credential: None,
-        webhook: draft.webhook,
+        kind: Kind::Webhook(draft.webhook),
         state,
         state_reason: if state == seen.state { seen.state_reason.clone() } else { String::new() },
         state_since: if state == seen.state { seen.state_since } else { now },
@@ -318,7 +319,8 @@ pub async fn send_test(
     actor.require(Right::DeliveriesOperate)?;
     let connector = by_reference(&mut *app.store.read().await?, reference).await?;
     let id = super::events::accept_test(app, actor, &connector, event.unwrap_or_default()).await?;
-    super::deliveries::settled(app, id, connector.webhook.timeout).await
+    let timeout = connector.webhook().map_or(DAY, |webhook| webhook.timeout);
+    super::deliveries::settled(app, id, timeout).await
 }
 
 /// A harmless event for previews and tests.
@@ -340,9 +342,9 @@ pub(super) fn sample(now: Timestamp) -> Event {
     }
 }
 
-/// The settings of a webhook as they would be sent.
-fn settings(connector: &Connector) -> Sent {
-    let mut settings = match connector.webhook.to_json() {
+/// The settings of a connector as they would be sent.
+pub(super) fn settings(connector: &Connector) -> Sent {
+    let mut settings = match connector.kind.to_json() {
         Value::Object(settings) => settings,
         _ => Map::new(),
     };
@@ -353,7 +355,7 @@ fn settings(connector: &Connector) -> Sent {
 }
 
 /// The credential that a body names: id, name, or the object of an answer sent back.
-async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>, OpError> {
+pub(super) async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>, OpError> {
     let reference = match sent.get("credential") {
         Some(Value::String(reference)) => reference.as_str(),
         Some(Value::Object(shown)) => shown.get("id").and_then(Value::as_str).unwrap_or_default(),
@@ -377,7 +379,7 @@ async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>
 }
 
 /// A connector of a credential that needs repair starts on hold with the others.
-fn state_for(credential: Option<&Credential>) -> ConnectorState {
+pub(super) fn state_for(credential: Option<&Credential>) -> ConnectorState {
     use consign_core::connector::HeldBy;
     use consign_core::credential::StatusCode;
     match credential.map(|credential| credential.seen.code) {
@@ -394,10 +396,13 @@ pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Connect
         Ok(id) => connectors::find(db, id).await?,
         Err(_) => connectors::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
     };
-    found.ok_or(OpError::NotFound("webhook"))
+    found.filter(|found| found.webhook().is_some()).ok_or(OpError::NotFound("webhook"))
 }
 
-async fn credential_of(db: &mut Db, connector: &Connector) -> Result<Option<Credential>, StoreError> {
+pub(super) async fn credential_of(
+    db: &mut Db,
+    connector: &Connector,
+) -> Result<Option<Credential>, StoreError> {
     match connector.credential {
         Some(id) => credentials::find(db, id).await,
         None => Ok(None),
@@ -416,9 +421,28 @@ fn show(
     counts: Option<&connectors::Counts>,
     now: Timestamp,
 ) -> Value {
+    let mut shown = head(connector, credential, now);
+    shown.extend(state(connector));
+    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
+    shown.insert(
+        "last_24_hours".to_owned(),
+        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
+    );
+    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
+    shown.insert("created_at".to_owned(), json!(connector.created_at));
+    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
+    Value::Object(shown)
+}
+
+/// What every connector begins with: itself, its credential, its settings.
+pub(super) fn head(
+    connector: &Connector,
+    credential: Option<&Credential>,
+    now: Timestamp,
+) -> Map<String, Value> {
     let mut shown = Map::new();
     shown.insert("id".to_owned(), json!(connector.id));
-    shown.insert("kind".to_owned(), json!("webhook"));
+    shown.insert("kind".to_owned(), json!(connector.kind.word()));
     shown.insert("etag".to_owned(), json!(format!("\"{}\"", connector.revision)));
     shown.insert("name".to_owned(), json!(connector.name));
     shown.insert("description".to_owned(), json!(connector.description));
@@ -432,9 +456,15 @@ fn show(
         })
     });
     shown.insert("credential".to_owned(), json!(credential));
-    if let Value::Object(settings) = Webhook::to_json(&connector.webhook) {
+    if let Value::Object(settings) = connector.kind.to_json() {
         shown.extend(settings);
     }
+    shown
+}
+
+/// Whether a connector sends, and why not.
+pub(super) fn state(connector: &Connector) -> Map<String, Value> {
+    let mut shown = Map::new();
     let state = connector.state;
     shown.insert("state".to_owned(), json!(state.kind()));
     shown.insert("state_label".to_owned(), json!(state.label()));
@@ -447,18 +477,10 @@ fn show(
     shown.insert("state_since".to_owned(), json!(connector.state_since));
     shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
     shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
-    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
-    shown.insert(
-        "last_24_hours".to_owned(),
-        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
-    );
-    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
-    shown.insert("created_at".to_owned(), json!(connector.created_at));
-    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
-    Value::Object(shown)
+    shown
 }
 
-fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {
+pub(super) fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {
     match inserted {
         Err(StoreError::NotUnique(_)) => Err(not_unique("connector", name.as_str())),
         other => Ok(other?),
