@@ -13,9 +13,11 @@ use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
 pub use chunks::{Chunk, chunks, insert_chunk};
-pub use claim::{Claimed, abandon_foreign_leases, claim, claim_held, give_back};
+pub use claim::{Claimed, abandon_foreign_leases, claim, claim_held, give_back, has_due};
 pub use collect::{begin_collecting, collect, end_collecting};
-pub use progress::{End, Progress, advance, cancel, cancel_of_connector, end, keep_lease, retry};
+pub use progress::{
+    End, Progress, advance, cancel, cancel_of_connector, end, hurry, keep_lease, keep_lease_only, retry,
+};
 pub(crate) use records::insert_of_events;
 pub use records::{Content, NewRecord, StoredRecord, WAITING_COUNT_MAX, insert_records, page, waiting_count};
 pub use ticks::{Tick, last_of, next_number, next_run_at, set_next_run, take_tick, ticks_due};
@@ -209,6 +211,15 @@ pub async fn insert(db: &mut Db, new: &NewRun<'_>, now: Timestamp) -> Result<(),
 pub async fn find(db: &mut Db, id: RunId) -> Result<Option<Run>, StoreError> {
     let query = query("select * from run where id = $1").bind(id.to_string());
     query.optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+/// Whether what a run sends is still there.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn has_payloads(db: &mut Db, id: RunId) -> Result<bool, StoreError> {
+    let query = query("select payloads_kept from run where id = $1").bind(id.to_string());
+    Ok(query.optional(db).await?.map(|row| row.flag("payloads_kept")).transpose()?.unwrap_or(false))
 }
 
 /// The run of an exporter that has not ended, if there is one; the oldest of several pushed files.

@@ -6,5 +6,6 @@ mod destinations;
 mod peer;
 mod reuse;
 mod sinks;
+mod streams;
 mod trust;
 mod wire;

@@ -12,19 +12,21 @@ use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
-use consign_store::{Store, StoreError, connectors, deliveries, idempotency};
+use consign_store::{Store, StoreError, connectors, deliveries, idempotency, runs};
 use consign_transport::Network;
 use tokio::sync::{Notify, Semaphore};
 
 pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
+pub use export::{Beginning, Begun, FILE_PIECE_BYTES, Intake};
 pub use payload::PayloadKeys;
 pub use records::{Records, RecordsError};
 pub use retention::Kept;
 pub use snapshot::Snapshot;
 
 use commit::{Committer, Wanted};
+use export::Exports;
 use lanes::{Lanes, Rules, Turn};
 use snapshot::Snapshots;
 use tokens::Tokens;
@@ -35,6 +37,7 @@ mod authorize;
 mod commit;
 mod consent;
 mod deliver;
+mod export;
 mod lanes;
 mod learn;
 mod payload;
@@ -75,6 +78,7 @@ pub struct Engine {
     snapshots: Snapshots,
     commit: Committer,
     lanes: Lanes,
+    exports: Exports,
     wake: Notify,
     /// Deliveries that were there at several crashes go one at a time.
     suspects: Arc<Semaphore>,
@@ -111,6 +115,7 @@ impl Engine {
             // One process owns this database: whatever is leased or half answered belongs to a run that is over.
             let mut tx = store.begin().await?;
             deliveries::abandon_foreign_leases(&mut tx, &by, now).await?;
+            runs::abandon_foreign_leases(&mut tx, &by, now).await?;
             consign_store::tokens::end_foreign_leases(&mut tx, &by).await?;
             idempotency::forget_running(&mut tx).await?;
             tx.commit().await?;
@@ -125,6 +130,7 @@ impl Engine {
             network,
             by,
             lanes: Lanes::default(),
+            exports: Exports::default(),
             wake: Notify::new(),
             suspects: Arc::new(Semaphore::new(1)),
             tokens: Tokens::default(),
@@ -135,6 +141,7 @@ impl Engine {
         engine.mark_misfits().await?;
         tokio::spawn(engine.clone().claim_loop());
         tokio::spawn(engine.clone().tick_loop());
+        tokio::spawn(engine.clone().export_loop());
         tokio::spawn(engine.clone().retention_loop());
         Ok(engine)
     }
@@ -187,6 +194,7 @@ impl Engine {
             self.lanes.note_behind(connector.id);
         }
         self.wake.notify_one();
+        self.exports.wake();
     }
 
     /// An API key was used.
@@ -204,7 +212,8 @@ impl Engine {
         let waiting = self.lanes.stop();
         self.give_back(&waiting).await;
         let deadline = self.now().plus(grace);
-        while self.lanes.under_way() + self.tokens.under_way() > 0 && self.now() < deadline {
+        let under_way = || self.lanes.under_way() + self.tokens.under_way() + self.exports.under_way();
+        while under_way() > 0 && self.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let left = self.lanes.under_way();
@@ -328,6 +337,15 @@ impl Engine {
             if other != place.connector {
                 self.pump(other);
             }
+        }
+    }
+
+    /// A request of a run has ended: others of its credential may start.
+    fn borrowed_place_is_free(self: &Arc<Self>, credential: CredentialId) {
+        self.lanes.end_borrowing(credential);
+        let snapshot = self.snapshot();
+        for other in self.sharing(&snapshot, credential) {
+            self.pump(other);
         }
     }
 

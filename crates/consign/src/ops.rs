@@ -23,8 +23,11 @@ pub mod credential_tests;
 pub mod credentials;
 pub mod deliveries;
 pub mod events;
+pub mod exporters;
 pub mod idempotency;
 pub mod presets;
+pub mod pushes;
+pub mod runs;
 pub mod users;
 pub mod webhooks;
 

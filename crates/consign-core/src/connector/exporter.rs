@@ -204,8 +204,13 @@ impl IfExists {
 /// What a request of a run carries.
 #[derive(Clone, Copy, Debug)]
 pub enum Load<'a> {
-    /// Records; the request's number in its run, from 1.
-    Records(u64),
+    /// Records.
+    Records {
+        /// The request's number in its run, from 1.
+        number: u64,
+        /// That of the exporter: another one may put other records into the request of that number.
+        revision: i64,
+    },
     /// A file that a program pushed.
     File {
         /// Its name.
@@ -336,7 +341,9 @@ impl Bulk {
     /// The head of a request of a run. Each attempt of it has the same key, so that the tool can recognise it.
     pub fn message(&self, exporter: &Exporter, run: RunId, load: Load<'_>) -> Message {
         let (content_type, key) = match load {
-            Load::Records(number) => (exporter.format.content_type(), format!("{run}-{number}")),
+            Load::Records { number, revision } => {
+                (exporter.format.content_type(), format!("{run}-{revision}-{number}"))
+            }
             Load::File { content_type, .. } => (content_type, run.to_string()),
         };
         let octets = HeaderValue::from_static("application/octet-stream");

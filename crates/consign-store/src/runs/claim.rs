@@ -17,6 +17,22 @@ pub struct Claimed {
     pub abandoned: bool,
 }
 
+/// Whether there is a run to claim.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn has_due(db: &mut Db, now: Timestamp) -> Result<bool, StoreError> {
+    let query = query(
+        "select r.id from run r join connector c on c.id = r.connector_id
+         where r.state = 'open' and c.state = 'active' and coalesce(c.closed_until, 0) <= $1
+           and r.due_at <= $1 and coalesce(r.lease_until, 0) <= $1
+           and not exists (select 1 from run o
+             where o.connector_id = r.connector_id and o.state = 'open' and o.number < r.number)
+         limit 1",
+    );
+    Ok(query.bind(now.millis()).optional(db).await?.is_some())
+}
+
 /// Leases at most `max` due runs of exporters that may send. A later run of an exporter waits for the one before.
 ///
 /// # Errors

@@ -69,6 +69,16 @@ pub async fn keep_lease(
     Ok(query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
 }
 
+/// Keeps the lease of a run that is still worked on. `false` as in [`advance`].
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn keep_lease_only(db: &mut Db, run: &Run, lease_until: Timestamp) -> Result<bool, StoreError> {
+    let query = query("update run set lease_until = $1 where id = $2 and fence = $3 and state = 'open'");
+    let query = query.bind(lease_until.millis()).bind(run.id.to_string()).bind(run.fence);
+    Ok(query.execute(db).await? == 1)
+}
+
 /// An attempt did not work; the next one is due at a time. `attempts` are those in a row. `false` as in [`advance`].
 ///
 /// # Errors
@@ -137,6 +147,17 @@ pub async fn cancel(db: &mut Db, id: RunId, leave_out: bool, now: Timestamp) -> 
     );
     let query = query.bind(now.millis()).bind(i64::from(leave_out)).bind(id.to_string());
     Ok(query.execute(db).await? == 1)
+}
+
+/// Makes the waiting run of an exporter due now: a person says to go on.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn hurry(db: &mut Db, connector: ConnectorId, now: Timestamp) -> Result<(), StoreError> {
+    let query =
+        query("update run set due_at = $1 where connector_id = $2 and state = 'open' and due_at > $1");
+    query.bind(now.millis()).bind(connector.to_string()).execute(db).await?;
+    Ok(())
 }
 
 /// Stops all runs of an exporter that is deleted; what was not sent is left out. The answer is how many.

@@ -84,19 +84,52 @@ pub(crate) async fn insert_of_events(
     Ok(())
 }
 
-/// The next records that a run sends, behind one; in their order.
+/// The next records that a run sends, behind one; in their order. At most `max` of them with at most `bytes_max` of
+/// data, and one in any case.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn page(db: &mut Db, run: &Run, after: &str, max: u32) -> Result<Vec<StoredRecord>, StoreError> {
+pub async fn page(
+    db: &mut Db,
+    run: &Run,
+    after: &str,
+    max: u32,
+    bytes_max: u64,
+) -> Result<Vec<StoredRecord>, StoreError> {
+    let Some(last) = last_of_page(db, run, after, max, bytes_max).await? else { return Ok(Vec::new()) };
     let text = concat!(
         "select r.id, r.sealed_data as record_data, r.payload_key as record_key, ",
         event_columns!(),
         " from run_record r left join event e on e.id = r.id
-         where r.connector_id = $1 and r.run_id = $2 and r.id > $3 order by r.id limit $4"
+         where r.connector_id = $1 and r.run_id = $2 and r.id > $3 and r.id <= $4 order by r.id"
     );
     let query = query(text).bind(run.connector.to_string()).bind(run.source.to_string());
-    query.bind(after).bind(i64::from(max)).all(db).await?.iter().map(read).collect()
+    query.bind(after).bind(last).all(db).await?.iter().map(read).collect()
+}
+
+/// Where a page ends, before its data is read.
+async fn last_of_page(
+    db: &mut Db,
+    run: &Run,
+    after: &str,
+    max: u32,
+    bytes_max: u64,
+) -> Result<Option<String>, StoreError> {
+    let query = query(
+        "select r.id, cast(coalesce(length(r.sealed_data), length(e.sealed_data), 0) as bigint) as bytes
+         from run_record r left join event e on e.id = r.id
+         where r.connector_id = $1 and r.run_id = $2 and r.id > $3 order by r.id limit $4",
+    );
+    let query = query.bind(run.connector.to_string()).bind(run.source.to_string()).bind(after);
+    let (mut last, mut bytes) = (None, 0);
+    for row in query.bind(i64::from(max)).all(db).await? {
+        bytes += row.count::<u64>("bytes")?;
+        if last.is_some() && bytes > bytes_max {
+            break;
+        }
+        last = Some(row.text("id")?);
+    }
+    Ok(last)
 }
 
 fn read(row: &Row) -> Result<StoredRecord, StoreError> {

@@ -104,7 +104,7 @@ async fn ids_of(store: &Store, claimed: &Claimed) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     loop {
         let after = ids.last().cloned().unwrap_or_default();
-        let page = runs::page(&mut db, &claimed.run, &after, 2).await.unwrap();
+        let page = runs::page(&mut db, &claimed.run, &after, 2, 99).await.unwrap();
         if page.is_empty() {
             return ids;
         }
@@ -133,6 +133,12 @@ async fn a_failed_run_owes_its_records_to_the_next(Fresh { store, .. }: Fresh) {
     let first = collected(&store, connector, 2).await;
     push(&store, connector, ["rec_6"]).await;
     assert_eq!(ids_of(&store, &first).await, ["rec_1", "rec_2", "rec_3", "rec_4", "rec_5"]);
+    let mut db = store.read().await.unwrap();
+    for (bytes_max, records) in [(0, 1), (9, 1), (10, 2), (14, 2), (99, 5)] {
+        let page = runs::page(&mut db, &first.run, "", 9, bytes_max).await.unwrap();
+        assert_eq!(page.len(), records, "{bytes_max} bytes");
+    }
+    drop(db);
     assert_eq!(waiting(&store, connector).await, 1);
     assert!(end(&store, &first, RunState::Failed).await);
     assert_eq!(waiting(&store, connector).await, 6);
@@ -291,7 +297,7 @@ async fn events_leave_records(Fresh { store, .. }: Fresh) {
     drop(db);
     let claimed = collected(&store, connector, 10).await;
     let mut db = store.read().await.unwrap();
-    let page = runs::page(&mut db, &claimed.run, "", 10).await.unwrap();
+    let page = runs::page(&mut db, &claimed.run, "", 10, 99).await.unwrap();
     let found: HashSet<_> = page
         .iter()
         .map(|record| match &record.content {

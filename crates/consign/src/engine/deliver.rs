@@ -14,7 +14,7 @@ use consign_core::delivery::{
     Retry, THROTTLED_LIFE_MAX, Verdict,
 };
 use consign_core::event::Event;
-use consign_core::id::{AttemptId, DeliveryId};
+use consign_core::id::AttemptId;
 use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
 use consign_store::StoreError;
@@ -30,7 +30,7 @@ use super::{Engine, PayloadKeys};
 use crate::telemetry;
 
 /// Of an answer no more than this is read.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+pub(super) const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// A message of a tool that is kept with the delivery.
 const MESSAGE_CHARS_MAX: usize = 300;
 
@@ -72,7 +72,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Nothing was sent.
-    fn nothing(outcome: Outcome, message: Option<String>) -> Self {
+    pub(super) fn nothing(outcome: Outcome, message: Option<String>) -> Self {
         Self {
             outcome,
             request_line: String::new(),
@@ -239,7 +239,12 @@ impl Engine {
                 return refused(refusal, words);
             }
         };
-        seen(work.delivery, webhook, credential, &authorized, &message, sent, &payload_key)
+        let kept = Kept {
+            record: &work.delivery.to_string(),
+            success_when: webhook.success_when,
+            outputs: &webhook.outputs,
+        };
+        seen(&kept, credential, &authorized, &message, sent, &payload_key)
     }
 
     /// The event with its data, and today's payload key for what is kept of the answer.
@@ -303,7 +308,7 @@ impl Engine {
 
 /// Whether a new token could help: after 401, and after 403 and 404 when the time of the token was over, which is
 /// how some tools say it.
-fn asks_for_renewal(outcome: &Outcome, ended: bool) -> bool {
+pub(super) fn asks_for_renewal(outcome: &Outcome, ended: bool) -> bool {
     match outcome {
         Outcome::Rejected { status: 401, .. } => true,
         Outcome::Rejected { status: 403, wait: None } | Outcome::Rejected { status: 404, .. } => ended,
@@ -312,7 +317,7 @@ fn asks_for_renewal(outcome: &Outcome, ended: bool) -> bool {
 }
 
 /// What a person reads about a request that was not made.
-fn words_of(refusal: &Refusal) -> Option<String> {
+pub(super) fn words_of(refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::TokenAway { reason, .. } => Some(format!("No token: {reason}.")),
         Refusal::TokenRefused(reason) => Some(format!("The tool gave no token: {reason}.")),
@@ -327,10 +332,19 @@ fn words_of(refusal: &Refusal) -> Option<String> {
     }
 }
 
+/// For whom an answer is read, and how.
+pub(super) struct Kept<'a> {
+    /// What the start of the answer is sealed for.
+    pub(super) record: &'a str,
+    /// When the request counts as taken.
+    pub(super) success_when: Success,
+    /// Names and JSON Pointers of values kept from the answer.
+    pub(super) outputs: &'a [(String, String)],
+}
+
 /// Turns what the transport saw into what is kept: scrubbed, cut, by allow-list.
-fn seen(
-    delivery: DeliveryId,
-    webhook: &Webhook,
+pub(super) fn seen(
+    of: &Kept<'_>,
     credential: &Credential,
     authorized: &Authorized,
     message: &Message,
@@ -366,7 +380,7 @@ fn seen(
     };
     let Some(reply) = sent.answer else { return seen };
     let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
-    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, webhook.success_when)
+    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, of.success_when)
         && !answer::is_json(&reply.body)
     {
         seen.message =
@@ -386,7 +400,7 @@ fn seen(
     seen.answer_headers = json_text(&answer_headers);
     seen.answer_bytes = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
     if accepted {
-        seen.reference = reference(webhook, &reply.body, header("location"))
+        seen.reference = reference(of.outputs, &reply.body, header("location"))
             .map(|reference| authorized.scrubber.scrub(&reference).into_owned());
     } else if seen.message.is_none() {
         let found = answer::message(header("content-type"), &reply.body);
@@ -399,20 +413,20 @@ fn seen(
         let text = String::from_utf8_lossy(&reply.body);
         let text = authorized.scrubber.scrub(&text);
         let cut = text.floor_char_boundary(EXCERPT_BYTES_MAX);
-        seen.excerpt = Some(payload_key.encrypt(&delivery.to_string(), text[..cut].as_bytes()));
+        seen.excerpt = Some(payload_key.encrypt(of.record, text[..cut].as_bytes()));
     }
     seen.outcome = outcome;
     seen
 }
 
 /// The reference of the new record: the outputs asked for, else what tools usually call it.
-fn reference(webhook: &Webhook, body: &Bytes, location: Option<&str>) -> Option<String> {
+fn reference(outputs: &[(String, String)], body: &Bytes, location: Option<&str>) -> Option<String> {
     const OUTPUT_CHARS_MAX: usize = 1_024;
-    if webhook.outputs.is_empty() {
+    if outputs.is_empty() {
         return answer::reference(body, location);
     }
     let answer: Value = serde_json::from_slice(body).ok()?;
-    let found = webhook.outputs.iter().filter_map(|(name, pointer)| {
+    let found = outputs.iter().filter_map(|(name, pointer)| {
         let value = answer.pointer(pointer)?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Some(format!("{name}: {}", text.chars().take(OUTPUT_CHARS_MAX).collect::<String>()))

@@ -33,6 +33,18 @@ pub(super) enum Turn {
     Nothing,
 }
 
+/// What became of the wish for a place outside the lanes.
+pub(super) enum Borrowed {
+    /// It is taken.
+    Place,
+    /// Its rate, or that of its credential, asks to wait until then.
+    WaitUntil(Timestamp),
+    /// The credential has no place left.
+    Full,
+    /// The process is stopping.
+    Stopping,
+}
+
 /// All lanes of this process.
 #[derive(Default)]
 pub(super) struct Lanes {
@@ -214,6 +226,44 @@ impl Lanes {
         table.gates.entry(credential).or_default().under_way += 1;
         table.lanes.entry(work.connector).or_default().under_way.insert(work.delivery);
         true
+    }
+
+    /// Takes a place of the process for a request of a run, within the limits of its credential and its own pace.
+    pub(super) fn borrow(
+        &self,
+        connector: ConnectorId,
+        rate: Option<Rate>,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Borrowed {
+        let mut table = self.table();
+        let table = &mut *table;
+        if table.stopping {
+            return Borrowed::Stopping;
+        }
+        let lane = table.lanes.entry(connector).or_default();
+        let gate = table.gates.entry(credential.id).or_default();
+        if credential.max_concurrency.is_some_and(|places| gate.under_way >= places) {
+            return Borrowed::Full;
+        }
+        let gate_ready = gate.pace.ready_at(credential.max_per_second, now);
+        if let Some(ready) = lane.pace.ready_at(rate, now).max(gate_ready) {
+            return Borrowed::WaitUntil(ready);
+        }
+        lane.pace.take(rate, now);
+        gate.pace.take(credential.max_per_second, now);
+        gate.under_way += 1;
+        table.under_way += 1;
+        Borrowed::Place
+    }
+
+    /// A request of a run has ended.
+    pub(super) fn end_borrowing(&self, credential: CredentialId) {
+        let mut table = self.table();
+        table.under_way = table.under_way.saturating_sub(1);
+        if let Some(gate) = table.gates.get_mut(&credential) {
+            gate.under_way = gate.under_way.saturating_sub(1);
+        }
     }
 
     /// Whether a lane found all places of the process taken since this was last asked.

@@ -116,7 +116,7 @@ impl Engine {
         Ok(())
     }
 
-    fn probe_is_due(&self, credential: &Credential, now: Timestamp) -> bool {
+    pub(super) fn probe_is_due(&self, credential: &Credential, now: Timestamp) -> bool {
         let since = credential.seen.since;
         let probed = self.memory().probed.get(&credential.id).copied().unwrap_or(since).max(since);
         // Refusals of a password can lock the account.

@@ -1,0 +1,128 @@
+//! A pushed file, sent as it came: opened piece by piece while it leaves, and never held.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use consign_core::connector::Message;
+use consign_core::connector::exporter::{Bulk, Compression, Exporter, Load};
+use consign_core::time::Timestamp;
+use consign_store::runs::{self, Run};
+use consign_transport::{Closed, Limits, Pieces, Sent, Stream};
+
+use super::bulk::{Content, size};
+use super::compress::Compressor;
+use super::intake::piece_context;
+use super::{Job, Stop};
+use crate::engine::Engine;
+use crate::engine::authorize::Authorized;
+use crate::telemetry;
+
+/// A request of which nothing moves for so long is given up.
+const STILL_MAX: Duration = Duration::from_secs(60);
+
+/// Why the making of a body ended early.
+enum Fed {
+    /// The request is over.
+    Closed,
+    /// What is to be sent cannot be read.
+    Stop(Stop),
+}
+
+impl From<Closed> for Fed {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl Engine {
+    pub(super) async fn send_file(
+        self: &Arc<Self>,
+        job: &Job,
+        exporter: &Exporter,
+        bulk: &Bulk,
+        run: &mut Run,
+    ) -> Result<String, Stop> {
+        let content_type = run.file.as_ref().map_or("", |file| file.content_type.as_str());
+        let load = Load::File { name: &run.file_name, content_type };
+        let message = bulk.message(exporter, run.id, load);
+        let started = self.now();
+        self.send_load(job, bulk, &message, &Content::File(&job.run)).await?;
+        run.requests = 1;
+        run.sent_bytes = job.moving.bytes();
+        let millis = self.now().since(started).as_millis();
+        let line = format!("Request 1: {} → accepted in {millis} ms.", size(run.sent_bytes));
+        self.advance(run, &line).await?;
+        metrics::counter!(telemetry::EXPORTER_BYTES).increment(run.sent_bytes);
+        Ok(format!("Sent {}, {}.", run.file_name, size(run.sent_bytes)))
+    }
+
+    /// One request with the file as its body.
+    pub(super) async fn stream_file(
+        &self,
+        job: &Job,
+        run: &Run,
+        message: &Message,
+        authorized: &Authorized,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Sent, Stop> {
+        let exporter = job.connector.exporter();
+        let compression = exporter.map_or(Compression::None, |exporter| exporter.compression);
+        let length = run.file.as_ref().map(|file| file.bytes).filter(|_| compression == Compression::None);
+        let (pieces, body) = Stream::new(length, STILL_MAX);
+        let sending = body.sending();
+        let mut sent = pin!(self.network.send_stream(&authorized.access, message, body, limits, now));
+        let mut fed = pin!(self.feed(run, compression, pieces));
+        let mut whole = false;
+        loop {
+            tokio::select! {
+                sent = &mut sent => {
+                    job.moving.is_at(sending.bytes());
+                    return Ok(sent);
+                }
+                made = &mut fed, if !whole => match made {
+                    Ok(()) | Err(Fed::Closed) => whole = true,
+                    Err(Fed::Stop(stop)) => return Err(stop),
+                },
+                () = tokio::time::sleep(Duration::from_millis(250)) => job.moving.is_at(sending.bytes()),
+            }
+        }
+    }
+
+    /// Reads, opens and compresses the pieces of the file.
+    async fn feed(&self, run: &Run, compression: Compression, pieces: Pieces) -> Result<(), Fed> {
+        let broken = |what: String| Fed::Stop(Stop::unreadable(what));
+        let mut compressor = Compressor::new(compression).map_err(|error| broken(error.to_string()))?;
+        let (mut number, mut bytes) = (0, 0_u64);
+        loop {
+            let found = async {
+                let mut db = self.store.read().await?;
+                runs::chunks(&mut db, run.source, number, 1).await
+            };
+            let found = found.await.map_err(|error| Fed::Stop(Stop::Store(error)))?;
+            let Some(chunk) = found.into_iter().next().filter(|chunk| chunk.number == number) else { break };
+            let closed = || broken(format!("piece {number} of the file cannot be opened"));
+            let key = self.settings.payloads.of_day(chunk.payload_key).await;
+            let key = key.map_err(|error| Fed::Stop(Stop::Store(error)))?.ok_or_else(closed)?;
+            let context = piece_context(run.source, number);
+            let plain = key.decrypt(&context, &chunk.sealed_data).map_err(|_| closed())?;
+            drop(chunk);
+            bytes += u64::try_from(plain.len()).unwrap_or(u64::MAX);
+            let piece = compressor.push(plain).map_err(|error| broken(error.to_string()))?;
+            if !piece.is_empty() {
+                pieces.send(Bytes::from(piece)).await?;
+            }
+            number += 1;
+        }
+        if run.file.as_ref().is_none_or(|file| file.bytes != bytes) {
+            return Err(broken("the file is not whole".to_owned()));
+        }
+        let rest = compressor.finish().map_err(|error| broken(error.to_string()))?;
+        if !rest.is_empty() {
+            pieces.send(Bytes::from(rest)).await?;
+        }
+        Ok(pieces.end().await?)
+    }
+}
