@@ -48,7 +48,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let filter = ConnectorFilter {
         q: asked(form, "q"),
-        kind: None,
+        kind: Some("webhook"),
         state: asked(form, "state"),
         credential: form.text("credential").parse().ok(),
     };

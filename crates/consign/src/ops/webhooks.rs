@@ -21,7 +21,7 @@ use crate::App;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
-/// A page of webhooks.
+/// A page of connectors: of one kind, or of all.
 ///
 /// # Errors
 /// Without the right, or when the database cannot be read.
@@ -33,15 +33,19 @@ pub async fn list(
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::ConnectorsRead)?;
     let mut db = app.store.read().await?;
-    let filter = ConnectorFilter { kind: Some("webhook"), ..filter.clone() };
-    let found = connectors::list(&mut db, &filter, page).await?;
+    let found = connectors::list(&mut db, filter, page).await?;
     let now = app.now();
     let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
     let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
-        let credential = credential_of(&mut db, connector).await?;
-        items.push(show(connector, credential.as_ref(), counts.get(&connector.id), now));
+        items.push(match &connector.kind {
+            Kind::Webhook(_) => {
+                let credential = credential_of(&mut db, connector).await?;
+                show(connector, credential.as_ref(), counts.get(&connector.id), now)
+            }
+            Kind::Exporter(_) => super::exporters::shown(&mut db, connector, now).await?,
+        });
     }
     Ok(Listed { items, next: found.next, previous: found.previous })
 }

@@ -44,6 +44,7 @@ mod console;
 mod credentials;
 mod demo;
 mod events;
+mod exporters;
 mod forms;
 mod grants;
 mod holds;
