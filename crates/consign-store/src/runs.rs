@@ -213,6 +213,15 @@ pub async fn find(db: &mut Db, id: RunId) -> Result<Option<Run>, StoreError> {
     query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
+/// Whether a lease of a run still counts: nobody took it over, and no person stopped the run.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn is_ours(db: &mut Db, run: &Run) -> Result<bool, StoreError> {
+    let query = query("select id from run where id = $1 and fence = $2 and state = 'open'");
+    Ok(query.bind(run.id.to_string()).bind(run.fence).optional(db).await?.is_some())
+}
+
 /// Whether what a run sends is still there.
 ///
 /// # Errors

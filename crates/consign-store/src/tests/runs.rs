@@ -209,6 +209,8 @@ async fn a_lost_lease_changes_nothing(Fresh { store, .. }: Fresh) {
     assert!(runs::end_collecting(&mut tx, run).await.unwrap().is_none());
     assert!(!runs::advance(&mut tx, run, &progress, until).await.unwrap());
     assert!(!runs::keep_lease(&mut tx, run, Step::Upload, 1, until).await.unwrap());
+    assert!(!runs::keep_lease_only(&mut tx, run, until).await.unwrap());
+    assert!(!runs::is_ours(&mut tx, run).await.unwrap() && runs::is_ours(&mut tx, &newer.run).await.unwrap());
     assert!(!runs::retry(&mut tx, run, now, (1, None), ("dns", "")).await.unwrap());
     let done = End { state: RunState::Done, outcome: "ok", message: "" };
     assert!(!runs::end(&mut tx, run, &done, now).await.unwrap());

@@ -279,10 +279,15 @@ impl Engine {
                 return Stop::GiveBack;
             }
             let bytes = job.moving.bytes();
-            if bytes == shown && self.now().since(kept) < KEEP_EVERY {
-                continue;
-            }
-            match self.keep_lease_of(job, bytes).await {
+            let quiet = bytes == shown && self.now().since(kept) < KEEP_EVERY;
+            let ours = async {
+                match quiet {
+                    true => runs::is_ours(&mut *self.store.read().await?, &job.run).await,
+                    false => self.keep_lease_of(job, bytes).await,
+                }
+            };
+            match ours.await {
+                Ok(true) if quiet => {}
                 Ok(true) => (shown, kept) = (bytes, self.now()),
                 Ok(false) => return Stop::Lost,
                 Err(error) => tracing::warn!(run.id = %job.run.id, %error, "the lease of a run was not kept"),

@@ -69,7 +69,15 @@ async fn run(consign: &TestConsign, id: &str) -> Value {
 }
 
 async fn until(consign: &TestConsign, id: &str, state: &str) -> Value {
-    consign.until_shows(&format!("/runs/{id}"), "/state", state).await
+    let what = format!("{id} to be {state}");
+    let ended = eventually(&what, async || {
+        let run = run(consign, id).await;
+        let over = ["done", "failed", "cancelled"].iter().any(|end| run["state"] == *end);
+        (over || run["state"] == state).then_some(run)
+    });
+    let ended = ended.await;
+    assert_eq!(ended["state"], state, "{ended}");
+    ended
 }
 
 /// Waits until a run waits for its next attempt.
@@ -79,6 +87,11 @@ async fn until_attempted(consign: &TestConsign, id: &str, attempts: u64) -> Valu
         (run["attempts"] == attempts && run["state"] == "waiting").then_some(run)
     })
     .await
+}
+
+/// One after the other, and 200 afterwards.
+fn answer_next<const COUNT: usize>(tool: &Tool, answers: [Answer; COUNT]) {
+    answers.into_iter().for_each(|answer| tool.answer_next(answer));
 }
 
 /// The lines of all requests, in their order.
@@ -154,7 +167,7 @@ async fn a_request_that_fails_is_sent_again_as_it_was(consign: TestConsign) {
     let more = json!({ "max_records_per_request": 2 });
     let exporter = exporter(&consign, &tool, &with(pushed(), more)).await;
     push(&consign, &exporter, &numbers(0..5)).await;
-    tool.answer_each(vec![Answer::status(200), Answer::status(503), Answer::HangUp]);
+    answer_next(&tool, [Answer::status(200), Answer::status(503), Answer::HangUp]);
     let id = start(&consign, &exporter).await;
     let waiting = until_attempted(&consign, &id, 1).await;
     assert_eq!((&waiting["sent_records"], &waiting["requests"]), (&json!(2), &json!(1)));
@@ -186,7 +199,7 @@ async fn what_a_failed_run_did_not_send_goes_with_the_next(consign: TestConsign)
     let tool = Tool::start().await;
     let exporter = exporter(&consign, &tool, &with(pushed(), json!({ "max_records_per_request": 2 }))).await;
     push(&consign, &exporter, &numbers(0..5)).await;
-    tool.answer_each(vec![Answer::status(200), Answer::json(400, &json!({ "message": "No such column." }))]);
+    answer_next(&tool, [Answer::status(200), Answer::json(400, &json!({ "message": "No such column." }))]);
     let first = start(&consign, &exporter).await;
     let failed = until(&consign, &first, "failed").await;
     assert_eq!((&failed["sent_records"], &failed["records_in_next_run"]), (&json!(2), &json!(true)));
@@ -385,7 +398,7 @@ async fn a_run_goes_on_after_a_restart(mut consign: TestConsign) {
     let exporter = exporter(&consign, &tool, &with(pushed(), json!({ "max_records_per_request": 2 }))).await;
     push(&consign, &exporter, &numbers(0..6)).await;
     let slow = Answer::status(200).after(Duration::from_millis(300));
-    tool.answer_each(vec![slow.clone(), slow.clone(), slow]);
+    tool.answer(slow);
     let id = start(&consign, &exporter).await;
     tool.until_asked(1).await;
     consign.restart().await;
@@ -451,7 +464,7 @@ async fn what_is_not_accepted(consign: TestConsign) {
     let path = format!("/exporters/{collecting}/records");
     let refused = post_once(&consign, &path, "application/json", "[{}]").await.expect(409).json();
     let sentence =
-        "This exporter sends collected events. Set its source to pushed, or push to another exporter.";
+        "This exporter sends collected events. Set its source to pushed, or push to another exporter";
     assert_eq!(refused["detail"], sentence);
     let hook = consign
         .post(
