@@ -24,9 +24,11 @@ mod credentials;
 mod deliveries;
 mod errors;
 mod events;
+mod exporters;
 mod form;
 mod home;
 mod render;
+mod runs;
 mod session;
 mod setup;
 mod visit;
@@ -56,6 +58,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(credentials::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
+        .merge(exporters::routes())
+        .merge(runs::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(api_keys::routes());

@@ -11,7 +11,7 @@ use super::failure::{Code, Failure};
 use crate::config::variable;
 
 pub(crate) use details::details;
-pub(crate) use progress::{Progress, ProgressForm, size};
+pub(crate) use progress::{Progress, ProgressForm};
 pub(crate) use table::{Table, clean};
 pub(crate) use when::relative;
 

@@ -12,11 +12,13 @@ use super::errors::Failure;
 use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
+pub(super) use exporter::ExporterForm;
 pub(super) use kept::Kept;
 pub(super) use rows::without_row_secrets;
 pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
+mod exporter;
 mod kept;
 mod rows;
 mod start;

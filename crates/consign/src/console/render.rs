@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use consign_core::catalog::with_commas;
+use consign_core::catalog::{size, with_commas};
 use consign_core::hex::hex;
 use consign_core::time::Timestamp;
 use minijinja::value::Serde;
@@ -167,6 +167,7 @@ impl Views {
         environment.add_filter("day", day);
         environment.add_filter("took", took);
         environment.add_filter("commas", |number: u64| commas(number));
+        environment.add_filter("size", size);
         environment.add_filter("count", |number: u64, one: &str, many: &str| {
             format!("{} {}", commas(number), if number == 1 { one } else { many })
         });

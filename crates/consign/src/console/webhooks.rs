@@ -78,8 +78,8 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
 
-/// The credentials that a webhook can use, with status and address.
-async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
+/// The credentials that a connector can use, with status and address.
+pub(super) async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
     let all = Page::first(CHOICES_MAX);
     let listed = credentials::list(visit.app(), &visit.actor, &CredentialFilter::default(), &all).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

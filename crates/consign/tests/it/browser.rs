@@ -272,6 +272,7 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
         "/credentials",
         "/credentials/new",
         "/webhooks",
+        "/exporters",
         "/deliveries",
         "/events",
         "/api-keys",

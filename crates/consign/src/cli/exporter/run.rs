@@ -4,13 +4,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use consign_core::catalog::size;
 use serde_json::{Value, json};
 
 use super::{EXPORTERS, said_no};
 use crate::cli::client::{Call, Client};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::listing::{PageFlags, cell, show, show_one, text};
-use crate::cli::output::{Form, Output, Progress, ProgressForm, size};
+use crate::cli::output::{Form, Output, Progress, ProgressForm};
 
 const RUNS: &str = "runs";
 /// Between two looks.

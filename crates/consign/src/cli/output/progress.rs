@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use consign_core::catalog::size;
+
 use super::Output;
 
 /// Elsewhere than on a terminal.
@@ -120,20 +122,6 @@ fn bar(verb: &str, (done, total, unit): (u64, Option<u64>, &str), seconds: f64) 
 )]
 fn whole(speed: f64) -> u64 {
     speed as u64
-}
-
-/// A size for people: "812 bytes", "48.2 MB".
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1_000 {
-        return format!("{bytes} bytes");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1_000.0, 0);
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1_000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 #[expect(clippy::disallowed_methods, reason = "the speed that a person sees is measured on this machine")]

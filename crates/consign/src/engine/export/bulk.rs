@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use consign_core::catalog::size;
 use consign_core::connector::exporter::{Bulk, Exporter, Load, REQUEST_BYTES_MAX, Step};
 use consign_core::connector::format::Encoder;
 use consign_core::connector::{Message, Success};
@@ -229,18 +230,4 @@ impl Drop for BorrowedPlace {
     fn drop(&mut self) {
         self.engine.borrowed_place_is_free(self.credential);
     }
-}
-
-/// A size for people: "812 bytes", "48.2 MB".
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1_000 {
-        return counted(bytes, "byte", "bytes");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1_000.0, 0);
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1_000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use consign_core::catalog::size;
 use consign_core::connector::Message;
 use consign_core::connector::exporter::{Bulk, Compression, Exporter, Load};
 use consign_core::time::Timestamp;
 use consign_store::runs::{self, Run};
 use consign_transport::{Closed, Limits, Pieces, Sent, Stream};
 
-use super::bulk::{Content, size};
+use super::bulk::Content;
 use super::compress::Compressor;
 use super::intake::piece_context;
 use super::{Job, Stop};

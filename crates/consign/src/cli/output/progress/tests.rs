@@ -18,18 +18,3 @@ fn a_bar_with_speed_and_time_left() {
         format!("Sending  {}  5 bytes of 5 bytes · 5.0 kB/s · 0 s left", "█".repeat(26))
     );
 }
-
-#[test]
-fn sizes() {
-    for (bytes, text) in [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1_000, "1.0 kB"),
-        (999_949, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (48_200_000, "48.2 MB"),
-        (u64::MAX, "18446744.1 TB"),
-    ] {
-        assert_eq!(size(bytes), text);
-    }
-}
