@@ -28,6 +28,9 @@ mod run;
 
 /// A request holds no more than this, whatever its number of records.
 pub const REQUEST_BYTES_MAX: usize = 10 << 20;
+const OCTETS: &str = "application/octet-stream";
+/// Longer ones are none.
+const CONTENT_TYPE_BYTES_MAX: usize = 255;
 /// The most records of one push.
 pub const PUSHED_RECORDS_MAX: usize = 10_000;
 
@@ -346,8 +349,12 @@ impl Bulk {
             }
             Load::File { content_type, .. } => (content_type, run.to_string()),
         };
-        let octets = HeaderValue::from_static("application/octet-stream");
-        let content_type = HeaderValue::from_str(content_type).unwrap_or(octets);
+        // What a program called its file may be no header.
+        let plain = content_type.len() <= CONTENT_TYPE_BYTES_MAX
+            && content_type.trim() == content_type
+            && content_type.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+        let content_type = if plain && !content_type.is_empty() { content_type } else { OCTETS };
+        let content_type = HeaderValue::from_str(content_type).expect("judged to be visible ASCII");
         let key = HeaderValue::from_str(&key).expect("an id and a number are visible ASCII");
         let mut headers = vec![
             (CONTENT_TYPE, content_type),

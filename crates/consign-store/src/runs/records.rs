@@ -9,6 +9,9 @@ use crate::row::Row;
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
 
+/// One statement binds no more.
+const STATEMENT_BYTES_MAX: usize = 1 << 20;
+const STATEMENT_ROWS_MAX: usize = 64;
 /// More that wait are not counted one by one.
 pub const WAITING_COUNT_MAX: u32 = 100_000;
 
@@ -54,13 +57,21 @@ pub async fn insert_records(
     db: &mut Db,
     connector: ConnectorId,
     payload_key: i64,
-    records: &[NewRecord],
+    records: Vec<NewRecord>,
 ) -> Result<(), StoreError> {
-    for chunk in chunks(records) {
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        // What is bound is a copy: few large records at a time, or many small ones.
+        let mut bytes = 0;
+        let chunk = std::iter::from_fn(|| {
+            let next = records.next_if(|_| bytes < STATEMENT_BYTES_MAX)?;
+            bytes += next.sealed_data.len() + next.id.len();
+            Some(next)
+        });
         let mut statement =
             Statement::new(db, "insert into run_record (id, connector_id, payload_key, sealed_data) values ");
-        statement.rows(chunk, |row, record| {
-            row.bind(record.id.as_str()).push(", ").bind(connector.to_string()).push(", ");
+        statement.rows(chunk.take(STATEMENT_ROWS_MAX), |row, record| {
+            row.bind(record.id).push(", ").bind(connector.to_string()).push(", ");
             row.bind(payload_key).push(", ").bind(record.sealed_data.as_slice());
         });
         statement.execute(db).await?;

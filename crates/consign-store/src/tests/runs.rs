@@ -51,7 +51,7 @@ async fn push(store: &Store, connector: ConnectorId, ids: impl IntoIterator<Item
         .map(|id| NewRecord { id: id.to_owned(), sealed_data: id.as_bytes().to_vec() })
         .collect();
     let mut tx = store.begin().await.unwrap();
-    runs::insert_records(&mut tx, connector, 7, &records).await.unwrap();
+    runs::insert_records(&mut tx, connector, 7, records).await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -11,8 +11,8 @@ use crate::telemetry;
 
 /// Rows in one transaction: short enough that an accept behind it hardly waits.
 const PORTION_ROWS: u32 = 500;
-/// Pieces of files in one transaction: each is a megabyte.
-const PIECES: u32 = 32;
+/// Pieces of files in one transaction: each is a quarter of a megabyte.
+const PIECES: u32 = 128;
 /// Between two portions others write.
 const PAUSE: Duration = Duration::from_millis(20);
 const ROUND_EVERY: Duration = Duration::from_secs(600);

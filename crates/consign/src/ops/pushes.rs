@@ -60,14 +60,14 @@ pub async fn records(
             NewRecord { id, sealed_data }
         })
         .collect();
-    let mut tx = app.store.begin().await?;
-    runs::insert_records(&mut tx, connector.id, payload_key, &sealed).await?;
     let value = json!({ "accepted": sealed.len(), "push": push });
+    let mut tx = app.store.begin().await?;
+    runs::insert_records(&mut tx, connector.id, payload_key, sealed).await?;
     commit_answered(app, actor, tx, &value).await?;
     Ok(value)
 }
 
-fn read(shape: Shape, body: &[u8]) -> Result<Vec<String>, OpError> {
+fn read(shape: Shape, body: &[u8]) -> Result<Vec<&str>, OpError> {
     let text = std::str::from_utf8(body).map_err(|_| invalid("", "bad_form", "The records must be UTF-8"))?;
     let texts: Vec<&str> = match shape {
         Shape::Lines => text.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
@@ -94,7 +94,7 @@ fn read(shape: Shape, body: &[u8]) -> Result<Vec<String>, OpError> {
     if !refused.is_empty() {
         return Err(OpError::Invalid(refused));
     }
-    Ok(texts.into_iter().map(str::to_owned).collect())
+    Ok(texts)
 }
 
 fn judge(text: &str) -> Result<(), Fault> {

@@ -187,7 +187,36 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let credential = id_of(&consign.get("/credentials/Incidents").await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
     let granted = to_approve(consign, tool).await;
+    let exporter = json!({ "name": "Nightly list", "credential": "Incidents", "path": "/x", "source": "pushed",
+        "columns": [{ "name": "n" }], "schedule": "0 2 * * 1-5", "description": "For the lake" });
+    let exporter = id_of(&consign.post("/exporters", &exporter).await.expect(201).json());
+    let mut runs = Vec::new();
+    for (state, answer) in [("done", 200), ("failed", 422), ("waiting", 503)] {
+        let records = json!([{ "n": 1 }, { "n": 2 }]);
+        let path = format!("/exporters/{exporter}");
+        let key = [("idempotency-key", state)];
+        consign.call("POST", &format!("{path}/records"), &key, Some(&records)).await.expect(202);
+        tool.answer_next(Answer::status(answer));
+        let key = [("idempotency-key", &*format!("{state}-run"))];
+        let run = id_of(&consign.call("POST", &format!("{path}/runs"), &key, None).await.expect(201).json());
+        crate::harness::eventually(state, async || {
+            let run = consign.get(&format!("/runs/{run}")).await.json();
+            let attempted = run["last_outcome"].is_string();
+            (run["state"] == state && attempted).then_some(())
+        })
+        .await;
+        runs.push(run);
+    }
     vec![
+        "/exporters".to_owned(),
+        "/exporters/new".to_owned(),
+        format!("/exporters/{exporter}"),
+        format!("/exporters/{exporter}/set-up"),
+        format!("/exporters/{exporter}/delete"),
+        format!("/runs/{}", runs[0]),
+        format!("/runs/{}", runs[1]),
+        format!("/runs/{}", runs[2]),
+        format!("/runs/{}/cancel", runs[2]),
         format!("/credentials/{granted}"),
         format!("/credentials/{granted}/authorize"),
         format!("/credentials/{granted}/forget-tokens"),

@@ -16,6 +16,8 @@ async fn the_demo_delivers_with_every_authorization_type_and_leaves_nothing() {
         "Bearer token",
         "OAuth 2.0 - Client credentials",
         "No Auth (None)",
+        "Data exporter         “Demo device list”",
+        "Data exporter         Sent 12 records in 1 request",
         "All 12 events arrived",
     ] {
         let said = format!("{}{}", ran.stdout, ran.stderr);

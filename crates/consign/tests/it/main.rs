@@ -44,6 +44,8 @@ mod console;
 mod credentials;
 mod demo;
 mod events;
+mod exporter_faults;
+mod exporter_pages;
 mod exporters;
 mod forms;
 mod grants;

@@ -260,6 +260,9 @@ fn the_head_of_a_request() {
     let message = bulk.message(&exporter, run, file);
     assert_eq!(header(&message, "content-disposition"), "attachment; filename*=UTF-8''%C3%A4%20b.csv");
     assert_eq!(header(&message, "idempotency-key"), run.to_string());
-    let odd = bulk.message(&exporter, run, Load::File { name: "a", content_type: "a\nb" });
-    assert_eq!(header(&odd, "content-type"), "application/octet-stream");
+    let long = format!("text/{}", "x".repeat(300));
+    for content_type in ["a\nb", "a\tb", " text/csv", "", "ä", &long] {
+        let odd = bulk.message(&exporter, run, Load::File { name: "a", content_type });
+        assert_eq!(header(&odd, "content-type"), "application/octet-stream", "{content_type:?}");
+    }
 }

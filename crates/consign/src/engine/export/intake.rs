@@ -10,8 +10,8 @@ use consign_store::runs::{self, Chunk, PushedFile};
 
 use crate::engine::Engine;
 
-/// The size of a stored piece: few commits, and little memory.
-pub const FILE_PIECE_BYTES: usize = 1 << 20;
+/// The size of a stored piece: each is in memory several times, here, on its way to the disk and to the tool.
+pub const FILE_PIECE_BYTES: usize = 256 << 10;
 
 /// A file that is being pushed.
 pub struct Intake {
