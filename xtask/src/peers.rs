@@ -1,7 +1,8 @@
-//! The real programs that tests talk to: found, and installed by the package manager and npm where missing.
+//! The real programs that tests talk to: found, and installed by the package manager, npm and pip where missing.
 //! A missing peer is an error that says what to install, never a skipped test.
 
 mod postgres;
+mod python;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,12 @@ const CHROMEDRIVER: Peer =
 const NODE: Peer = Peer { name: "Node.js", packages: &["nodejs"], find: || program(&["node", "nodejs"]) };
 const NPM: Peer = Peer { name: "npm", packages: &["npm"], find: || program(&["npm"]) };
 
-const PEERS: [&Peer; 6] = [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NODE, &NPM];
+const XMLSEC1: Peer = Peer { name: "xmlsec1", packages: &["xmlsec1"], find: || program(&["xmlsec1"]) };
+const PYTHON: Peer = Peer { name: "Python 3", packages: &["python3-venv"], find: || program(&["python3"]) };
+const OPENSSL: Peer = Peer { name: "openssl", packages: &["openssl"], find: || program(&["openssl"]) };
+
+const PEERS: [&Peer; 9] =
+    [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NODE, &NPM, &XMLSEC1, &PYTHON, &OPENSSL];
 
 /// A package of npm's; `package.json` names its version.
 struct NpmPackage {
@@ -43,7 +49,10 @@ const AXE: NpmPackage = NpmPackage { name: "axe-core", file: "axe.min.js" };
 /// `authorization-server.mjs` is written with it.
 const OIDC_PROVIDER: NpmPackage = NpmPackage { name: "oidc-provider", file: "lib/index.js" };
 
-const NPM_PACKAGES: [&NpmPackage; 2] = [&AXE, &OIDC_PROVIDER];
+/// Signatures of XML, verified by code that is not ours.
+const XML_CRYPTO: NpmPackage = NpmPackage { name: "xml-crypto", file: "lib/index.js" };
+
+const NPM_PACKAGES: [&NpmPackage; 3] = [&AXE, &OIDC_PROVIDER, &XML_CRYPTO];
 
 /// Where daemons lie, which an ordinary user's PATH leaves out.
 const MORE_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -56,6 +65,8 @@ pub(crate) struct Peers {
     chromium: PathBuf,
     chromedriver: PathBuf,
     node: PathBuf,
+    xmlsec1: PathBuf,
+    openssl: PathBuf,
 }
 
 impl Peers {
@@ -70,6 +81,11 @@ impl Peers {
         if !old.is_empty() {
             return Err(format!("missing, or not as package.json wants them: {}\n{advice}", old.join(", ")));
         }
+        if !python::is_current() {
+            return Err(format!(
+                "missing, or not as requirements.txt wants them: signxml and its packages\n{advice}"
+            ));
+        }
         let found = |peer: &Peer| (peer.find)().ok_or_else(|| absent(&[peer]));
         Ok(Self {
             postgres: found(&POSTGRES)?,
@@ -77,6 +93,8 @@ impl Peers {
             chromium: found(&CHROMIUM)?,
             chromedriver: found(&CHROMEDRIVER)?,
             node: found(&NODE)?,
+            xmlsec1: found(&XMLSEC1)?,
+            openssl: found(&OPENSSL)?,
         })
     }
 
@@ -92,6 +110,9 @@ impl Peers {
         tests.env("CONSIGN_TEST_CHROMEDRIVER", &self.chromedriver);
         tests.env("CONSIGN_TEST_AXE", AXE.path());
         tests.env("CONSIGN_TEST_NODE", &self.node);
+        tests.env("CONSIGN_TEST_XMLSEC1", &self.xmlsec1);
+        tests.env("CONSIGN_TEST_OPENSSL", &self.openssl);
+        tests.env("CONSIGN_TEST_PYTHON", python::program());
         tests.env("CONSIGN_TEST_AUTHORIZATION_SERVER", npm_folder().join("authorization-server.mjs"));
     }
 
@@ -107,6 +128,7 @@ impl fmt::Display for Peers {
             (version(&self.chromium, "--version"), version(&self.chromedriver, "--version"));
         let node = version(&self.node, "--version");
         write!(f, ", Chromium {chromium}, ChromeDriver {driver}, Node.js {node}")?;
+        write!(f, ", xmlsec1 {}, signxml {}", version(&self.xmlsec1, "--version"), python::signxml())?;
         NPM_PACKAGES
             .iter()
             .try_for_each(|package| write!(f, ", {} {}", package.name, package.wanted().unwrap_or_default()))
@@ -135,7 +157,7 @@ pub(crate) fn install() -> Result<(), String> {
             return Err(format!("cannot install {names}; by hand: `npm ci` in {}", folder.display()));
         }
     }
-    Ok(())
+    if python::is_current() { Ok(()) } else { python::install() }
 }
 
 fn missing() -> Vec<&'static Peer> {
@@ -146,7 +168,8 @@ fn install_packages(missing_peers: &[&Peer]) -> Result<(), String> {
     if program(&["apt-get"]).is_none() {
         return Err(format!(
             "{}\nThis system has no apt-get: install them with its own package manager, so that \
-             `initdb`, `nginx`, `chromium`, `chromedriver`, `node` and `npm` are in PATH.",
+             `initdb`, `nginx`, `chromium`, `chromedriver`, `node`, `npm`, `xmlsec1`, `python3` with its module \
+             venv, and `openssl` are in PATH.",
             absent(missing_peers)
         ));
     }

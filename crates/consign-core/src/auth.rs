@@ -5,14 +5,16 @@
 
 use http::{HeaderName, HeaderValue};
 
+use crate::assertion::Assertion;
 use crate::catalog::{
-    Absent, Choice, Entry, Fault, Field, Fields, Input, Invalid, Protocol, Rows, Tokens, Warning,
+    Absent, Choice, Entry, Fault, Field, Fields, Input, Invalid, Names, Protocol, Rows, Tokens, Warning,
 };
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::token::{Exchange, Token};
 
 pub use oauth::{Ask, Consent};
+pub use saml_bearer::recipient_apart;
 
 mod authorization_code;
 mod basic;
@@ -20,13 +22,20 @@ mod bearer;
 mod client_credentials;
 mod none;
 mod oauth;
+mod saml_bearer;
 
 /// One way to be let in.
 pub type AuthorizationType = Entry<Box<dyn Authorizer>>;
 
 /// All authorization types, in screen order.
-pub static AUTHORIZATION_TYPES: &[&AuthorizationType] =
-    &[&basic::TYPE, &bearer::TYPE, &client_credentials::TYPE, &authorization_code::TYPE, &none::TYPE];
+pub static AUTHORIZATION_TYPES: &[&AuthorizationType] = &[
+    &basic::TYPE,
+    &bearer::TYPE,
+    &client_credentials::TYPE,
+    &authorization_code::TYPE,
+    &saml_bearer::TYPE,
+    &none::TYPE,
+];
 
 /// The type with this stored and public name.
 pub fn find(kind: &str) -> Option<&'static AuthorizationType> {
@@ -41,6 +50,11 @@ pub trait Authorizer: Send + Sync {
 
     /// How a person grants access; only where one must.
     fn consent(&self) -> Option<&Consent> {
+        None
+    }
+
+    /// What an assertion would say; only for types that sign one.
+    fn assertion(&self) -> Option<Assertion> {
         None
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::secret::Secret;
 
 pub use reader::Reader;
-pub use rows::{Parameter, Row, Rows, SentIn, row_secret_key, stored_rows};
+pub use rows::{Names, Parameter, Row, Rows, SentIn, row_secret_key, stored_rows};
 
 mod reader;
 mod rows;
@@ -85,6 +85,12 @@ pub enum Input {
     Choice(&'static [Choice]),
     /// Rows of a name and a value.
     Rows(&'static Rows),
+    /// A line of text for which there are usual ones.
+    Suggested(&'static [Choice]),
+    /// A certificate whose private key is the field of this key; both can be created here.
+    Certificate(&'static str),
+    /// The private key of a certificate: a secret of several lines.
+    PrivateKey,
 }
 
 /// One answer to a question with a closed set of them.
@@ -116,6 +122,18 @@ pub struct Warning {
     pub message: String,
 }
 
+/// What a prefill says where the address of this server belongs.
+pub const PUBLIC_URL: &str = "{public_url}";
+
+/// A field is only there while a choice before it is another one than this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    /// The key of the choice.
+    pub field: &'static str,
+    /// The choice without the field.
+    pub is_not: &'static str,
+}
+
 /// One thing to fill in.
 pub struct Field {
     /// The key in API, CLI and storage.
@@ -130,6 +148,10 @@ pub struct Field {
     pub prefill: &'static str,
     /// The sentence when it is left empty; `None` for optional fields.
     pub missing: Option<&'static str>,
+    /// It is only there in this case.
+    pub when: Option<When>,
+    /// Most credentials leave it as it is: the form has it under this heading.
+    pub under: Option<&'static str>,
     /// Part of the binding: a change asks for every secret again.
     pub binds: bool,
     /// The largest number of characters.
@@ -147,6 +169,8 @@ impl Field {
         input: Input::Text,
         prefill: "",
         missing: None,
+        when: None,
+        under: None,
         binds: false,
         max_chars: 2_048,
         rule: |_| Ok(()),
@@ -154,7 +178,17 @@ impl Field {
 
     /// Whether it is sealed.
     pub fn is_secret(&self) -> bool {
-        self.input == Input::Secret
+        matches!(self.input, Input::Secret | Input::PrivateKey)
+    }
+
+    /// Whether it is there, given the fields before it.
+    pub fn is_asked(&self, fields: &Fields) -> bool {
+        self.when.is_none_or(|when| fields.text(when.field) != when.is_not)
+    }
+
+    /// What stands in it when nobody says anything else: texts that only a form can know are not among them.
+    pub fn default_text(&self) -> &'static str {
+        if self.prefill == PUBLIC_URL { "" } else { self.prefill }
     }
 
     /// Judges one text: not missing, not too long, not a mask, and what the field's own rule says.

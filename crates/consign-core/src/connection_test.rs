@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthorizationType;
-use crate::catalog::{Field, Input, in_sentence};
+use crate::catalog::{Field, Input, Tokens, in_sentence};
+use crate::credential::NextAction;
 use crate::delivery::CredentialLesson;
 use crate::token::TokenError;
 
@@ -116,6 +117,9 @@ pub struct TestResult {
     /// What would work instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offer: Option<Offer>,
+    /// What a person can do next about it, where something was refused or is missing.
+    #[serde(rename = "action_code", skip_serializing_if = "Option::is_none")]
+    pub action: Option<NextAction>,
     /// What is worth a look although nothing failed.
     pub warnings: Vec<String>,
     /// What it teaches about the credential; absent when nothing.
@@ -146,8 +150,12 @@ pub fn of_request(entry: &AuthorizationType, seen: RequestSeen<'_>) -> (TestOutc
     match status {
         401 => {
             let reason = seen.reason.map(|reason| format!(" It says: {reason}")).unwrap_or_default();
-            let fields = fields_of(entry);
-            (TestOutcome::Failed, format!("The tool refused the sign-in (401). Check {fields}.{reason}"))
+            let advice = match entry.tokens {
+                // The token address has just accepted the client.
+                Tokens::Granted => "Someone must approve access again.".to_owned(),
+                Tokens::None | Tokens::Fetched => format!("Check {}.", fields_of(entry)),
+            };
+            (TestOutcome::Failed, format!("The tool refused the sign-in (401). {advice}{reason}"))
         }
         _ if entry.address_is_secret && (200..500).contains(&status) => {
             let proof = "An incoming webhook can only be proven by sending something.";
@@ -185,12 +193,7 @@ pub fn of_request(entry: &AuthorizationType, seen: RequestSeen<'_>) -> (TestOutc
 
 /// What the answer to a token request means, when it is not a token.
 pub fn of_token_error(entry: &AuthorizationType, grant: &str, scope: &str, error: &TokenError) -> String {
-    let description = match error {
-        TokenError::Refused { said: Some(said), .. } | TokenError::GrantEnded { said: Some(said), .. } => {
-            said.description.as_str()
-        }
-        _ => "",
-    };
+    let description = error.description();
     let said = if description.is_empty() { String::new() } else { format!(" It says: {description}") };
     let sentence = match error.code() {
         Some("invalid_client") => "The tool does not accept the client ID or client secret.".to_owned(),
@@ -207,14 +210,20 @@ pub fn of_token_error(entry: &AuthorizationType, grant: &str, scope: &str, error
         }
         Some(code) => format!("The tool gave no token: {code}."),
         None if error.reason().contains("web page") => {
-            let label = entry.fields.iter().find(|field| field.key == "access_token_url");
-            let label = label.map_or("Access Token URL", |field| field.label);
+            // Where the token address is only another one, the Recipient is meant.
+            let mut named =
+                entry.fields.iter().filter(|field| ["access_token_url", "recipient"].contains(&field.key));
+            let label = named.next().map_or("Access Token URL", |field| field.label);
             format!("The {label} shows a web page, not a token. Check the address.")
         }
         None => format!("The tool gave no token: {}.", error.reason()),
     };
     format!("{sentence}{said}")
 }
+
+pub use assertion::{AssertionSeen, of_assertion_error};
+
+mod assertion;
 
 /// The sentence when another placement of the client works where the chosen one does not.
 pub fn of_offer(works: &str, fails: &str) -> String {
@@ -232,8 +241,9 @@ pub fn of_clocks(seconds_ahead: i64) -> Option<String> {
 
 /// "the username and password": what to check when a sign-in was refused.
 fn fields_of(entry: &AuthorizationType) -> String {
-    let checked =
-        |field: &&Field| field.is_secret() || (field.input == Input::Text && field.missing.is_some());
+    let checked = |field: &&Field| {
+        field.when.is_none() && (field.is_secret() || (field.input == Input::Text && field.missing.is_some()))
+    };
     let labels: Vec<_> = entry.fields.iter().filter(checked).map(|field| in_sentence(field.label)).collect();
     match labels.as_slice() {
         [] => "the address".to_owned(),

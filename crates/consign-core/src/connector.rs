@@ -129,6 +129,18 @@ pub enum HeldBy {
     NotAsSaved,
 }
 
+impl HeldBy {
+    /// Whether it waits for a repair of its credential, whose status says so too.
+    pub const fn is_of_credential(self) -> bool {
+        match self {
+            Self::CredentialLocked | Self::SignInRefused | Self::NotAuthorized | Self::ReconnectNeeded => {
+                true
+            }
+            Self::NotAllowed | Self::DestinationBlocked | Self::NotAsSaved => false,
+        }
+    }
+}
+
 impl ConnectorState {
     /// All, in the order of the filter.
     pub const ALL: &'static [Self] = &[

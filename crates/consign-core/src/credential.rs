@@ -15,11 +15,13 @@ use crate::time::Timestamp;
 use crate::token::Exchange;
 use crate::vault::{Place, Sealed, Vault};
 
-pub use draft::{Change, Draft, Labels, Mode};
+pub use draft::{Change, Draft, KeyPairWish, Labels, Mode, NextPair, PASSPHRASE, takes_long};
+pub use key_pairs::{NoSuchPair, Which};
 pub use limit::{Rate, parse_count};
-pub use status::{Status, StatusCode};
+pub use status::{NextAction, Refuser, Status, StatusCode};
 
 mod draft;
+pub mod key_pairs;
 mod limit;
 mod status;
 
@@ -150,7 +152,52 @@ impl Credential {
 
     /// The status to show now: what was last seen, unless the end date is nearer the truth.
     pub fn status(&self, now: Timestamp) -> Status {
-        self.seen.with_end(self.ends_on.as_deref(), now)
+        let ends = self.ends_first();
+        let by_certificate = ends.is_some() && ends != self.ends_on;
+        let status = self.seen.with_end(ends.as_deref(), now);
+        let shows_end = matches!(status.code, StatusCode::Ended | StatusCode::EndsSoon);
+        if by_certificate && shows_end && self.seen.code != status.code {
+            return Status { reason: format!("the certificate {}", status.reason), ..status };
+        }
+        status
+    }
+
+    /// The first day (UTC) on which something ends: as typed, or that of the certificate that signs.
+    pub fn ends_first(&self) -> Option<String> {
+        let certificate = self.present_certificate().map(|certificate| certificate.ends.day());
+        [self.ends_on.clone(), certificate].into_iter().flatten().min()
+    }
+
+    /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for
+    /// the other as well, and where they differ it says nothing. Key pairs that do not sign make no difference.
+    pub fn signs_in_like(&self, other: &Self) -> bool {
+        self.origin == other.origin
+            && self.authorization_type.kind == other.authorization_type.kind
+            && self.custom_headers == other.custom_headers
+            && self.in_use(&self.plain).eq(other.in_use(&other.plain))
+            && self.generations().eq(other.generations())
+    }
+
+    fn generations(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.in_use(&self.secrets).map(|(key, secret)| (key, secret.generation))
+    }
+
+    fn in_use<'a, T>(
+        &self,
+        fields: &'a BTreeMap<String, T>,
+    ) -> impl Iterator<Item = (&'a str, &'a T)> + use<'a, T> {
+        let fields = fields.iter().map(|(key, value)| (key.as_str(), value));
+        fields.filter(|(key, _)| !key_pairs::is_of_other_pair(key))
+    }
+
+    /// Takes over from the version before, as it is now, what was seen of it and still holds.
+    pub fn goes_on_from(&mut self, current: &Self) {
+        // Another client secret is no approval.
+        let waits_for_approval = current.seen.code.needs_consent() && current.binding() == self.binding();
+        if waits_for_approval || current.signs_in_like(self) {
+            self.seen = current.seen.clone();
+        }
+        self.last_used_at = current.last_used_at;
     }
 
     /// The address to show: the part of it that is secret is three dots.
@@ -231,9 +278,10 @@ fn custom_headers(
 }
 
 impl Draft {
-    /// Seals what was typed and keeps what was kept: the record to store. `id` is that of a new one.
+    /// Seals what was typed and keeps what was kept: the record to store. `id` is that of a new one. A key pair that is
+    /// to be created takes up to seconds.
     pub fn seal(
-        self,
+        mut self,
         vault: &Vault,
         save: &Save<'_>,
         id: CredentialId,
@@ -241,15 +289,18 @@ impl Draft {
     ) -> Credential {
         let id = current.map_or(id, |current| current.id);
         let revision = current.map_or(1, |current| current.revision + 1);
+        if let Some(wish) = self.new_key_pair.take() {
+            let (certificate, key) = wish.create(id, save.now);
+            self.plain.insert(wish.certificate.to_owned(), certificate.pem());
+            self.secrets.insert(wish.key.to_owned(), Change::Replace(key));
+        }
         let binding = binding(&self.origin, self.authorization_type, &self.plain);
         let id_text = id.to_string();
         let mut secrets = BTreeMap::new();
-        let mut replaced = false;
         for (key, change) in self.secrets {
             let stored = match change {
                 Change::Keep => current.and_then(|current| current.secrets.get(&key).cloned()),
                 Change::Replace(secret) => {
-                    replaced = true;
                     let place = Credential::place(&id_text, &key, revision, &binding);
                     Some(StoredSecret {
                         sealed: vault.seal(&place, &secret),
@@ -265,15 +316,7 @@ impl Draft {
         }
         let moved = current.is_some_and(|current| current.binding() != binding);
         let granted = self.authorization_type.tokens == Tokens::Granted;
-        let seen = match current {
-            Some(current) if !moved && !replaced => current.seen.clone(),
-            // A new client secret is no approval.
-            Some(current) if !moved && current.seen.code.needs_consent() => current.seen.clone(),
-            Some(_) if !moved => Status::not_tested(save.now),
-            _ if granted => Status::not_authorized(save.now),
-            _ => Status::not_tested(save.now),
-        };
-        Credential {
+        let mut credential = Credential {
             id,
             name: self.name,
             origin: self.origin,
@@ -286,12 +329,19 @@ impl Draft {
             labels: self.labels,
             max_concurrency: self.max_concurrency,
             max_per_second: self.max_per_second,
-            seen,
-            last_used_at: current.and_then(|current| current.last_used_at),
+            seen: Status::not_tested(save.now),
+            last_used_at: None,
             created_at: current.map_or(save.now, |current| current.created_at),
             updated_at: save.now,
             revision,
+        };
+        if granted && (moved || current.is_none()) {
+            credential.seen = Status::not_authorized(save.now);
         }
+        if let Some(current) = current {
+            credential.goes_on_from(current);
+        }
+        credential
     }
 }
 

@@ -225,9 +225,10 @@ pub enum Refusal {
     NotAsSaved,
     /// The request could not be made of the event; what could not be filled in.
     NotRendered(String),
-    /// The token address gave no token for a passing reason; it is asked again at this time.
+    /// No token came, for a passing reason. While the token address may not be asked, all that use its credential
+    /// wait with it, by what is stored of the token.
     TokenAway {
-        /// When.
+        /// The delivery itself is due again at this time.
         until: Timestamp,
         /// What was seen.
         reason: String,
@@ -265,6 +266,23 @@ impl Outcome {
             Self::Refused { refusal: Refusal::TokenAway { .. } } => "token",
             Self::Refused { refusal: Refusal::TokenRefused(_) | Refusal::NoGrant(_) } => "sign_in",
             Self::Refused { refusal: Refusal::Stopping } => "stopped",
+        }
+    }
+
+    /// What a class of [`Outcome::class`] means to people, in a word or two, where no answer came.
+    pub fn class_label(class: &str) -> &'static str {
+        match class {
+            "sign_in" => "no sign-in",
+            "token" => "no token",
+            "no_answer" => "no answer",
+            "dns" => "name not found",
+            "connect" => "no connection",
+            "tls" => "no secure connection",
+            "blocked" => "blocked",
+            "not_as_saved" => "changed outside",
+            "not_rendered" => "not made",
+            // Nothing was asked for this delivery: the credential is missing or locked, or the server stopped.
+            _ => "not sent",
         }
     }
 
@@ -436,9 +454,7 @@ fn refused(refusal: &Refusal, now: Timestamp) -> Verdict {
         Refusal::CredentialMissing | Refusal::Stopping | Refusal::TokenRefused(_) | Refusal::NoGrant(_) => {
             (wait, None, None)
         }
-        Refusal::TokenAway { until, .. } => {
-            (Next::WaitUntil(*until), Some(LaneChange::ClosedUntil(*until)), None)
-        }
+        Refusal::TokenAway { until, .. } => (Next::WaitUntil(*until), None, None),
         Refusal::CredentialLocked => {
             (wait, Some(LaneChange::Hold(HeldBy::CredentialLocked)), Some(CredentialLesson::Locked))
         }

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::catalog::Fault;
+use crate::catalog::{Fault, too_long};
 use crate::secret::Secret;
 
 /// The most rows of custom headers.
@@ -10,7 +10,7 @@ pub const HEADER_ROWS_MAX: usize = 20;
 /// The most bytes of all names and values together.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 const NAME_CHARS_MAX: usize = 100;
-const VALUE_BYTES_MAX: usize = 4_096;
+const VALUE_CHARS_MAX: usize = 4_096;
 
 /// Names that a person may not set, because Consign or the protocol sets them.
 const RESERVED: &[&str] = &[
@@ -89,16 +89,19 @@ fn is_token_byte(byte: u8) -> bool {
 /// Judges the value of the header `name`: 1–4,096 visible ASCII characters with inner spaces.
 ///
 /// # Errors
-/// `missing` or `bad_characters`.
+/// `missing`, `bad_characters` or `too_long`.
 pub fn judge_value(name: &str, value: &str) -> Result<(), Fault> {
     if value.is_empty() {
         return Err(Fault::new("missing", format!("Enter a value for {name}")));
     }
     let edges = value.starts_with(' ') || value.ends_with(' ');
     let plain = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-    if edges || !plain || value.len() > VALUE_BYTES_MAX {
+    if edges || !plain {
         let sentence = format!("The value of {name} must use plain characters on one line");
         return Err(Fault::new("bad_characters", sentence));
+    }
+    if value.len() > VALUE_CHARS_MAX {
+        return Err(too_long(&format!("The value of {name}"), VALUE_CHARS_MAX));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! A *credential* says where a tool is and how we are let in. A *connector* says what goes there. An *event* comes
 //! in once; every interested webhook gets a *delivery* of it. This crate knows the rules of all of them and does
 //! nothing: no run time, no network, no database, no clock. Time is an argument; randomness enters only in
-//! [`vault`] and [`id`].
+//! [`vault`], [`sign`] and [`id`].
 //!
 //! Modules stand in reading order.
 
@@ -13,6 +13,7 @@ pub mod time;
 
 pub mod redact;
 pub mod secret;
+pub mod sign;
 pub mod vault;
 
 pub mod allowance;
@@ -24,6 +25,7 @@ pub mod header;
 pub mod host;
 pub mod target;
 
+pub mod assertion;
 pub mod auth;
 pub mod connection_test;
 pub mod credential;
@@ -44,3 +46,5 @@ pub mod retry_after;
 pub mod api_key;
 pub mod audit;
 pub mod rights;
+pub mod role;
+pub mod totp;

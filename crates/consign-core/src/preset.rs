@@ -1,6 +1,8 @@
 //! Presets: the usual values for a tool, and a first webhook for it. A preset fills in what a person can change; it is
 //! not stored and adds no code path.
 
+mod saml;
+
 /// The usual values for one tool.
 #[derive(Debug)]
 pub struct Preset {
@@ -181,6 +183,10 @@ pub static PRESETS: &[Preset] = &[
             },
         ],
     },
+    saml::SUCCESSFACTORS,
+    saml::S4HANA,
+    saml::C4C,
+    saml::SALESFORCE,
 ];
 
 const SERVICENOW: Filling = Filling {

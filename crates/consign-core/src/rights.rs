@@ -41,7 +41,9 @@ rights! {
     DeliveriesOperate = "deliveries:operate";
     /// Open payloads.
     PayloadsRead = "payloads:read";
-    /// Everything, and API keys and settings.
+    /// Read the audit log.
+    AuditRead = "audit:read";
+    /// Everything, and people, API keys and settings.
     Admin = "admin";
 }
 

@@ -94,7 +94,7 @@ impl Origin {
             return Err(placeholder_left(label, placeholder));
         }
         if authority.contains('@') {
-            let advice = "Use authorization type Basic";
+            let advice = instead_of_user_info(label);
             let message = format!("{label} must not include a username or password. {advice}");
             return Err(Fault::new("user_info", message));
         }
@@ -283,6 +283,15 @@ fn is_refused_in_tail(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(c, '\\' | '"' | '\'' | '<' | '>' | '{' | '}' | '|' | '^' | '`')
+}
+
+/// Where a username and password belong that were typed into an address.
+fn instead_of_user_info(label: &str) -> &'static str {
+    match label {
+        "URL address" => "Use authorization type Basic",
+        "Log-in URL" => "Use the fields Username and Password",
+        _ => "Use the fields Client ID and Client secret",
+    }
 }
 
 fn bad_form(label: &str, form: &str) -> Fault {

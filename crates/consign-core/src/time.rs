@@ -57,6 +57,22 @@ impl Timestamp {
 }
 
 /// RFC 3339 in UTC with milliseconds only where there are any: `2026-11-22T14:02:00Z`.
+/// A span as people say it: "184 ms", "1.2 s", "3 min 20 s", "2 h 5 min", "3 d 4 h".
+pub fn in_words(span: Duration) -> String {
+    let both = |(more, unit): (u64, &str), (less, part): (u64, &str)| match less {
+        0 => format!("{more} {unit}"),
+        _ => format!("{more} {unit} {less} {part}"),
+    };
+    let seconds = span.as_secs();
+    match seconds {
+        0 => format!("{} ms", span.as_millis()),
+        1..60 => format!("{seconds}.{} s", span.subsec_millis() / 100),
+        60..3_600 => both((seconds / 60, "min"), (seconds % 60, "s")),
+        3_600..86_400 => both((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),
+        _ => both((seconds / 86_400, "d"), (seconds % 86_400 / 3_600, "h")),
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clamped = self.0.clamp(-377_705_023_201_000, 253_402_207_200_000);

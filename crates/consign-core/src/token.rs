@@ -6,10 +6,16 @@
 
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use form_urlencoded::byte_serialize;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+use crate::assertion::{self, Assertion, Ids};
+use crate::redact::Scrubber;
 use crate::secret::Secret;
+use crate::sign::{SigningKey, Unusable};
 use crate::target::Address;
 use crate::time::Timestamp;
 
@@ -34,6 +40,8 @@ const BORN_EXPIRED: Duration = Duration::from_secs(2);
 const USED_AT_LEAST: Duration = Duration::from_secs(60);
 /// The longest description of an error that is shown.
 const DESCRIPTION_CHARS_MAX: usize = 300;
+/// Stands for an error code that is none.
+const UNUSUAL_CODE: &str = "an unusual code";
 
 /// What a token request is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +52,8 @@ pub enum Grant {
     AuthorizationCode,
     /// RFC 6749 section 6.
     RefreshToken,
+    /// RFC 7522 section 2.1.
+    Saml2Bearer,
 }
 
 impl Grant {
@@ -53,6 +63,7 @@ impl Grant {
             Self::ClientCredentials => "client_credentials",
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
+            Self::Saml2Bearer => "urn:ietf:params:oauth:grant-type:saml2-bearer",
         }
     }
 }
@@ -75,8 +86,12 @@ pub struct Exchange {
     pub query: Secret,
     /// How the client proves itself, when that is a header; marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The form.
+    /// The form; the whole of it is [`Exchange::form`].
     pub body: Secret,
+    /// What in the form proves the grant, such as a code or a refresh token: to be hidden in what comes back.
+    pub proofs: Vec<Secret>,
+    /// What is signed anew for each request and goes into the form.
+    pub assertion: Option<ToSign>,
     /// What it is made with.
     pub grant: Grant,
     /// The scope that was asked for.
@@ -186,6 +201,31 @@ impl TokenError {
         }
     }
 
+    /// The same without secrets: the other side may repeat what it was sent.
+    pub fn scrubbed(self, scrubber: &Scrubber) -> Self {
+        let hide = |text: String| scrubber.scrub_whole(&text);
+        let said = |said: Option<OAuthError>| said.map(|said| said.scrubbed(scrubber));
+        match self {
+            Self::Transient { reason, wait } => Self::Transient { reason: hide(reason), wait },
+            Self::Refused { reason, said: error } => {
+                Self::Refused { reason: hide(reason), said: said(error) }
+            }
+            Self::GrantEnded { reason, said: error } => {
+                Self::GrantEnded { reason: hide(reason), said: said(error) }
+            }
+        }
+    }
+
+    /// What the answer says in its own words; may be empty.
+    pub fn description(&self) -> &str {
+        match self {
+            Self::Transient { .. } => "",
+            Self::Refused { said, .. } | Self::GrantEnded { said, .. } => {
+                said.as_ref().map_or("", |said| said.description.as_str())
+            }
+        }
+    }
+
     /// The error code of the answer, if it had one.
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -202,7 +242,7 @@ impl TokenError {
 pub struct OAuthError {
     /// `error`, such as `invalid_client`.
     pub code: String,
-    /// `error_description`, cut; it may repeat what was sent, so it is scrubbed before it is shown.
+    /// `error_description`; it may repeat what was sent, so that only [`OAuthError::scrubbed`] is shown.
     pub description: String,
 }
 
@@ -215,13 +255,70 @@ impl OAuthError {
         }
         // What is no word in small letters may be something that was sent, and codes are logged.
         let word = code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let code = if word { code } else { "an unusual code" };
-        let shown = description.chars().map(|c| if c.is_control() { ' ' } else { c });
-        Some(Self { code: code.to_owned(), description: shown.take(DESCRIPTION_CHARS_MAX).collect() })
+        let code = if word { code } else { UNUSUAL_CODE };
+        let plain = description.chars().map(|c| if c.is_control() { ' ' } else { c });
+        Some(Self { code: code.to_owned(), description: plain.collect() })
+    }
+
+    /// What may be shown of it, without secrets and cut: in this order, so that none is cut in half and shown.
+    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
+        let same = scrubber.scrub_whole(&self.code) == self.code;
+        let code = if same { self.code.clone() } else { UNUSUAL_CODE.to_owned() };
+        let description = scrubber.scrub_whole(&self.description);
+        Self { code, description: description.chars().take(DESCRIPTION_CHARS_MAX).collect() }
+    }
+}
+
+/// An assertion that is not signed yet, and how it travels.
+#[derive(Debug)]
+pub struct ToSign {
+    /// What it says.
+    pub assertion: Assertion,
+    /// The private key, as it is stored.
+    pub key: Secret,
+    /// Base64 as RFC 7522 section 2.1 asks for it, or the one with `+`, `/` and padding.
+    pub url_safe: bool,
+}
+
+impl ToSign {
+    /// The assertion for one request, encoded and as XML: its signature takes about a millisecond.
+    fn signed(&self, now: Timestamp) -> Result<(Secret, Secret), Unusable> {
+        let key = SigningKey::stored(&self.key)?;
+        let xml = Secret::new(self.assertion.signed(&Ids::random(), now, &key)?);
+        let bytes = xml.expose().as_bytes();
+        let encoded = Secret::new(if self.url_safe {
+            BASE64_URL_SAFE_NO_PAD.encode(bytes)
+        } else {
+            BASE64_STANDARD.encode(bytes)
+        });
+        Ok((encoded, xml))
     }
 }
 
 impl Exchange {
+    /// The form of one request, and what an answer must not repeat of the assertion that was signed for it: all of it,
+    /// encoded and not, and its signature alone. With an assertion it is another form each time, and must not be sent
+    /// twice.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn form(&self, now: Timestamp) -> Result<(Secret, Vec<Secret>), Unusable> {
+        let body = self.body.expose();
+        let Some(to_sign) = &self.assertion else { return Ok((Secret::new(body.to_owned()), Vec::new())) };
+        let (signed, xml) = to_sign.signed(now)?;
+        // Behind `grant_type`, in front of the client and the rows.
+        let (grant, rest) = body.split_at(body.find('&').unwrap_or(body.len()));
+        let encoded = byte_serialize(signed.expose().as_bytes());
+        let mut form = Zeroizing::new(String::with_capacity(body.len() + signed.expose().len() * 5 / 4 + 16));
+        form.push_str(grant);
+        form.push_str("&assertion=");
+        encoded.for_each(|part| form.push_str(part));
+        form.push_str(rest);
+        let signature = assertion::signature_value(xml.expose()).map(|value| Secret::new(value.to_owned()));
+        let proofs = [signed, xml].into_iter().chain(signature).collect();
+        Ok((Secret::new(std::mem::take(&mut *form)), proofs))
+    }
+
     /// What an answer means. `before` is the token that this one follows, `seen` the life that this address gave
     /// last.
     ///
@@ -291,7 +388,7 @@ impl Exchange {
             None => return Err(refused("the token answer has no token type".to_owned())),
         }
         let refresh = match body.get("refresh_token") {
-            _ if self.grant == Grant::ClientCredentials => None,
+            _ if matches!(self.grant, Grant::ClientCredentials | Grant::Saml2Bearer) => None,
             None | Some(Value::Null) => before.and_then(|before| before.refresh),
             Some(Value::String(text)) if text.is_empty() => {
                 let reason = "the tool answered with an empty refresh token".to_owned();

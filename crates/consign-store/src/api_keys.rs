@@ -55,7 +55,7 @@ pub async fn all(db: &mut Db) -> Result<Vec<ApiKey>, StoreError> {
 pub async fn list(db: &mut Db, page: &Page) -> Result<Listed<ApiKey>, StoreError> {
     let turn = page.turn()?;
     let mut statement = Statement::new(db, "select * from api_key k where 1 = 1");
-    turn.newest_first(&mut statement, "k.id")?;
+    turn.by_time(&mut statement, "k.id", turn.key_part()?);
     let keys = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(turn.listed(keys, |key| vec![key.id.to_string()]))
 }

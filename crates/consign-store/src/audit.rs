@@ -9,12 +9,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::db::query;
-use crate::row::{Row, damaged};
+use crate::row::{Row, anywhere, damaged};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
 /// How many entries are checked at a time, so that a long log needs little memory.
 const VERIFY_ROWS: i64 = 500;
+/// The id of Consign itself, where it acts.
+const SYSTEM: &str = "system";
 
 /// An entry as stored.
 #[derive(Clone, Debug, Serialize)]
@@ -52,14 +54,22 @@ pub struct AuditRecord {
 /// Which entries a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Of this object.
-    pub object_id: Option<String>,
-    /// By this person or key: their id.
+    /// Of the object with this id, or exactly this name.
+    pub object: Option<String>,
+    /// By the person or key with this id, or exactly this name.
     pub actor: Option<String>,
+    /// Part of what was done, without regard to case.
+    pub action: Option<String>,
+    /// From this address.
+    pub from: Option<String>,
+    /// `done` or `refused`.
+    pub result: Option<String>,
     /// At this time or later.
     pub after: Option<Timestamp>,
     /// Before this time.
     pub before: Option<Timestamp>,
+    /// Before this place in the chain.
+    pub below: Option<i64>,
 }
 
 /// A log that was found whole.
@@ -103,18 +113,49 @@ pub async fn append(db: &mut Db, entry: &AuditEntry, key: &DerivedKey) -> Result
     Ok(sequence)
 }
 
-/// A page of entries, newest first.
+/// A page of entries, in the order they were written.
 ///
 /// # Errors
 /// `BadCursor`.
 pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<Listed<AuditRecord>, StoreError> {
     let turn = page.turn()?;
     let mut statement = Statement::new(db, "select sequence, stored from audit where 1 = 1");
-    if let Some(object) = &filter.object_id {
-        statement.push(" and object_id = ").bind(object.as_str());
+    restrict(&mut statement, db, filter);
+    let number = |from: &str| from.parse::<i64>().map_err(|_| StoreError::BadCursor);
+    let count = turn.count(&statement, db).await?;
+    turn.by_time(&mut statement, "sequence", turn.key_part()?.map(number).transpose()?);
+    let records = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(turn.listed(records, |record| vec![record.sequence.to_string()]).of(count))
+}
+
+/// One entry by its place in the chain.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn find(db: &mut Db, sequence: i64) -> Result<Option<AuditRecord>, StoreError> {
+    let query = query("select sequence, stored from audit where sequence = $1").bind(sequence);
+    query.optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+fn restrict(statement: &mut Statement, db: &Db, filter: &AuditFilter) {
+    let part = |at: Part| part(db, at);
+    if let Some(object) = &filter.object {
+        let column = if is_id(object) { "object_id" } else { part(Part::Object) };
+        statement.push(" and ").push(column).push(" = ").bind(object.as_str());
     }
     if let Some(actor) = &filter.actor {
-        statement.push(" and actor_id = ").bind(actor.as_str());
+        let column = if is_id(actor) { "actor_id" } else { part(Part::Actor) };
+        statement.push(" and ").push(column).push(" = ").bind(actor.as_str());
+    }
+    if let Some(action) = &filter.action {
+        statement.push(" and lower(").push(part(Part::Action)).push(") like ");
+        statement.bind(anywhere(&action.to_lowercase())).push(" escape '!'");
+    }
+    if let Some(from) = &filter.from {
+        statement.push(" and ").push(part(Part::From)).push(" = ").bind(from.as_str());
+    }
+    if let Some(result) = &filter.result {
+        statement.push(" and ").push(part(Part::Result)).push(" = ").bind(result.as_str());
     }
     if let Some(after) = filter.after {
         statement.push(" and at >= ").bind(after.millis());
@@ -122,14 +163,41 @@ pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<List
     if let Some(before) = filter.before {
         statement.push(" and at < ").bind(before.millis());
     }
-    if let Some(from) = turn.key_part()? {
-        let from: i64 = from.parse().map_err(|_| StoreError::BadCursor)?;
-        statement.push(" and sequence").push(if turn.backward { " > " } else { " < " }).bind(from);
+    if let Some(below) = filter.below {
+        statement.push(" and sequence < ").bind(below);
     }
-    statement.push(" order by sequence").push(if turn.backward { " asc limit " } else { " desc limit " });
-    statement.bind(turn.rows());
-    let records = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(turn.listed(records, |record| vec![record.sequence.to_string()]))
+}
+
+/// Whether a text is an id: ids are found by index, names are looked for.
+fn is_id(text: &str) -> bool {
+    const ID_CHARS: usize = 30;
+    text == SYSTEM || (text.len() == ID_CHARS && text.as_bytes()[3] == b'_')
+}
+
+/// A member of a stored entry, which is a JSON list.
+#[derive(Clone, Copy)]
+enum Part {
+    Actor,
+    Action,
+    Object,
+    From,
+    Result,
+}
+
+/// The two databases have no common words for a member of a JSON list in a text.
+fn part(db: &Db, part: Part) -> &'static str {
+    match (part, db.is_postgres()) {
+        (Part::Actor, false) => "stored ->> 4",
+        (Part::Actor, true) => "(stored::json ->> 4)",
+        (Part::Action, false) => "stored ->> 5",
+        (Part::Action, true) => "(stored::json ->> 5)",
+        (Part::Object, false) => "stored ->> 8",
+        (Part::Object, true) => "(stored::json ->> 8)",
+        (Part::From, false) => "stored ->> 10",
+        (Part::From, true) => "(stored::json ->> 10)",
+        (Part::Result, false) => "stored ->> 12",
+        (Part::Result, true) => "(stored::json ->> 12)",
+    }
 }
 
 /// Checks the whole log: every link, every place, and that the columns that lists filter by say what the

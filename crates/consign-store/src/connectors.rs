@@ -168,6 +168,7 @@ pub async fn list(
     if let Some(credential) = filter.credential {
         statement.push(" and credential_id = ").bind(credential.to_string());
     }
+    let count = turn.count(&statement, db).await?;
     if let Some(from) = &turn.from {
         let [name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
         statement.push(" and (name_key, id)").push(if turn.backward { " < (" } else { " > (" });
@@ -179,7 +180,8 @@ pub async fn list(
     });
     statement.bind(turn.rows());
     let connectors = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(turn.listed(connectors, |connector| vec![connector.name.key(), connector.id.to_string()]))
+    let key = |connector: &Connector| vec![connector.name.key(), connector.id.to_string()];
+    Ok(turn.listed(connectors, key).of(count))
 }
 
 /// Sets the state with its reason, only when it is another one, and tells whether it was. With `from` only a connector

@@ -15,7 +15,7 @@ use consign_core::vault::Sealed;
 use crate::db::{Query, query};
 use crate::row::{Row, damaged, json_text, millis};
 use crate::statement::{Statement, chunks};
-use crate::{Db, StoreError, installation};
+use crate::{Db, StoreError, installation, keep_locked};
 
 pub use list::{CredentialFilter, CredentialSort, attention_count, list};
 
@@ -32,8 +32,8 @@ pub async fn insert(db: &mut Db, credential: &Credential) -> Result<(), StoreErr
     let query = query(
         "insert into credential (name, name_key, origin, authorization_type, plain, custom_headers, ends_on,
            labels, max_concurrency, max_per_second, seen_code, seen_reason, seen_since, last_used_at,
-           updated_at, revision, test_path, id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+           updated_at, revision, test_path, ends_first, id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     );
     let query = bind_saved(query, credential);
     query.bind(credential.id.to_string()).bind(credential.created_at.millis()).execute(db).await?;
@@ -54,8 +54,8 @@ pub async fn update(
         "update credential set name = $1, name_key = $2, origin = $3, authorization_type = $4, plain = $5,
            custom_headers = $6, ends_on = $7, labels = $8, max_concurrency = $9, max_per_second = $10,
            seen_code = $11, seen_reason = $12, seen_since = $13, last_used_at = $14, updated_at = $15,
-           revision = $16, test_path = $17
-         where id = $18 and revision = $19",
+           revision = $16, test_path = $17, ends_first = $18
+         where id = $19 and revision = $20",
     );
     let query = bind_saved(query, credential).bind(credential.id.to_string()).bind(expected_revision);
     if query.execute(db).await? == 0 {
@@ -87,6 +87,7 @@ fn bind_saved(query: Query<&'static str>, credential: &Credential) -> Query<&'st
         .bind(credential.updated_at.millis())
         .bind(credential.revision)
         .bind(credential.test_path.as_deref())
+        .bind(credential.ends_first().as_deref())
 }
 
 /// Removes a credential and its secrets, and tells whether it was there.
@@ -135,6 +136,18 @@ pub async fn find(db: &mut Db, id: CredentialId) -> Result<Option<Credential>, S
         Some(row) => Ok(with_secrets(db, vec![row]).await?.pop()),
         None => Ok(None),
     }
+}
+
+/// A credential as it is now and stays until the end of the transaction. Whoever changes it together with its tokens
+/// and connectors begins here and goes on in that order, so that no two wait for each other.
+///
+/// # Errors
+/// As [`find`].
+pub async fn lock(db: &mut Db, id: CredentialId) -> Result<Option<Credential>, StoreError> {
+    let mut statement = Statement::new(db, "select * from credential where id = ");
+    statement.bind(id.to_string()).push(keep_locked(db));
+    let rows = statement.all(db).await?;
+    Ok(with_secrets(db, rows).await?.pop())
 }
 
 /// A credential by its name, without regard to case.

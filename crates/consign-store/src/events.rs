@@ -222,7 +222,7 @@ pub async fn find(db: &mut Db, id: EventId) -> Result<Option<StoredEvent>, Store
     query(text).bind(id.to_string()).optional(db).await?.map(|row| read(&row)).transpose()
 }
 
-/// A page of events, newest first.
+/// A page of events, by the time they came in.
 ///
 /// # Errors
 /// `BadCursor`.
@@ -254,9 +254,10 @@ pub async fn list(
     if let Some(before) = filter.before_time {
         statement.push(" and e.received_at < ").bind(before.millis());
     }
-    turn.newest_first(&mut statement, "e.id")?;
+    let count = turn.count(&statement, db).await?;
+    turn.by_time(&mut statement, "e.id", turn.key_part()?);
     let summaries = statement.all(db).await?.iter().map(summary).collect::<Result<Vec<_>, _>>()?;
-    Ok(turn.listed(summaries, |event| vec![event.id.to_string()]))
+    Ok(turn.listed(summaries, |event| vec![event.id.to_string()]).of(count))
 }
 
 fn summary(row: &Row) -> Result<EventSummary, StoreError> {

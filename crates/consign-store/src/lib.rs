@@ -2,7 +2,7 @@
 //!
 //! Every query is a function over a connection, `&mut Db`, so that queries compose in one transaction:
 //! begin with [`Store::begin`], call what belongs together, [`Tx::commit`]. What differs between the two
-//! databases is in this file, in `sqlite`, `postgres`, `migrate` and `statement`, and nowhere else. Times that a
+//! databases is in this file, in `sqlite`, `postgres`, `migrate`, `statement` and `audit`, and nowhere else. Times that a
 //! query needs are arguments, taken from [`Tx::now`] or [`Reader::now`]: the clock of the database, not of
 //! a replica.
 
@@ -17,7 +17,7 @@ use sqlx::PgPool;
 pub use address::{BadAddress, DatabaseUrl};
 pub use db::Db;
 pub use error::StoreError;
-pub use page::{Listed, PAGE_ITEMS_MAX, Page};
+pub use page::{COUNT_MAX, Listed, PAGE_ITEMS_MAX, Page};
 
 use db::{Kind, query};
 
@@ -49,6 +49,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod idempotency;
 pub mod protected;
+pub mod second_steps;
 pub mod sessions;
 pub mod users;
 
@@ -306,6 +307,11 @@ fn skip_locked(db: &Db, of: &'static str) -> &'static str {
         (true, "r") => " for update of r skip locked",
         (true, _) => " for update of d skip locked",
     }
+}
+
+/// Keeps the rows of a query as they are until the end of the transaction; SQLite has one writer at a time.
+fn keep_locked(db: &Db) -> &'static str {
+    if db.is_postgres() { " for no key update" } else { "" }
 }
 
 /// This host's clock.

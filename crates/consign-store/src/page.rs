@@ -3,11 +3,15 @@
 
 use consign_core::hex::hex;
 
-use crate::StoreError;
+use crate::db::Value;
 use crate::statement::Statement;
+use crate::{Db, StoreError};
 
 /// The most items of a page, whatever is asked.
 pub const PAGE_ITEMS_MAX: u32 = 500;
+
+/// Beyond this a list is not counted: a total of millions costs more than it tells.
+pub const COUNT_MAX: u64 = 10_000;
 
 /// Which page is asked for. Without a cursor it is the first.
 #[derive(Clone, Debug, Default)]
@@ -18,12 +22,16 @@ pub struct Page {
     pub before: Option<String>,
     /// The most items; at least one, at most [`PAGE_ITEMS_MAX`].
     pub limit: u32,
+    /// The oldest first, in lists that are ordered by time; the others keep their order.
+    pub oldest_first: bool,
+    /// Whether to tell how many items the whole list has.
+    pub counted: bool,
 }
 
 impl Page {
     /// The first page.
     pub fn first(limit: u32) -> Self {
-        Self { after: None, before: None, limit }
+        Self { after: None, before: None, limit, oldest_first: false, counted: false }
     }
 
     /// Which way to read, and from where.
@@ -32,7 +40,8 @@ impl Page {
         let cursor = self.after.as_ref().or(self.before.as_ref());
         let from = cursor.map(|cursor| decode(cursor).ok_or(StoreError::BadCursor)).transpose()?;
         let backward = self.after.is_none() && self.before.is_some();
-        Ok(Turn { from, backward, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(Turn { from, backward, limit, oldest_first: self.oldest_first, counted: self.counted })
     }
 }
 
@@ -45,12 +54,22 @@ pub struct Listed<T> {
     pub next: Option<String>,
     /// The cursor for the page before; `None` on the first.
     pub previous: Option<String>,
+    /// How many items the whole list has, up to [`COUNT_MAX`]; only where the page asked for it.
+    pub count: Option<u64>,
 }
 
 impl<T> Listed<T> {
     /// The same page with other items.
     pub fn map<U>(self, of: impl FnMut(T) -> U) -> Listed<U> {
-        Listed { items: self.items.into_iter().map(of).collect(), next: self.next, previous: self.previous }
+        let items = self.items.into_iter().map(of).collect();
+        Listed { items, next: self.next, previous: self.previous, count: self.count }
+    }
+}
+
+impl<T> Listed<T> {
+    /// The same page of a list that was counted.
+    pub(crate) fn of(self, count: Option<u64>) -> Self {
+        Self { count, ..self }
     }
 }
 
@@ -61,6 +80,8 @@ pub(crate) struct Turn {
     /// Towards the beginning of the list.
     pub(crate) backward: bool,
     limit: usize,
+    oldest_first: bool,
+    counted: bool,
 }
 
 impl Turn {
@@ -78,22 +99,34 @@ impl Turn {
         }
     }
 
-    /// Ends a statement whose list is ordered by a time-ordered id, the newest first.
-    pub(crate) fn newest_first(
+    /// How many rows the statement of the whole list has, where the page asked for it.
+    pub(crate) async fn count(&self, statement: &Statement, db: &mut Db) -> Result<Option<u64>, StoreError> {
+        if !self.counted {
+            return Ok(None);
+        }
+        let mut counting = statement.within("select count(*) as items from (");
+        counting.push(" limit ").bind(i64::try_from(COUNT_MAX).unwrap_or(i64::MAX)).push(") as counted");
+        counting.one(db).await?.count("items").map(Some)
+    }
+
+    /// Ends a statement whose list is ordered by a column that grows with time, the newest first unless the
+    /// page asks for the oldest.
+    pub(crate) fn by_time(
         &self,
         statement: &mut Statement,
         column: &'static str,
-    ) -> Result<(), StoreError> {
-        if let Some(from) = self.key_part()? {
-            statement.push(" and ").push(column).push(if self.backward { " > " } else { " < " }).bind(from);
+        from: Option<impl Into<Value>>,
+    ) {
+        let ascending = self.oldest_first != self.backward;
+        if let Some(from) = from {
+            statement.push(" and ").push(column).push(if ascending { " > " } else { " < " }).bind(from);
         }
-        statement.push(" order by ").push(column).push(if self.backward {
+        statement.push(" order by ").push(column).push(if ascending {
             " asc limit "
         } else {
             " desc limit "
         });
         statement.bind(self.rows());
-        Ok(())
     }
 
     /// Puts the rows that were read into the order of the list, with the cursors of their neighbours.
@@ -106,7 +139,7 @@ impl Turn {
         let (is_next, is_previous) = if self.backward { (true, more) } else { (more, self.from.is_some()) };
         let next = items.last().filter(|_| is_next).map(|item| encode(&key(item)));
         let previous = items.first().filter(|_| is_previous).map(|item| encode(&key(item)));
-        Listed { items, next, previous }
+        Listed { items, next, previous, count: None }
     }
 }
 

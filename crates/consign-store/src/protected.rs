@@ -89,13 +89,55 @@ pub(crate) fn columns(table: Table) -> (&'static [&'static str], &'static [&'sta
     }
 }
 
+/// Columns that came later, each with what a row from before has in it. They are in the text of a row only where one
+/// of them says something else, so that the text of a row from before stays what its record says.
+pub(crate) fn later_columns(table: Table) -> (LaterTexts, LaterNumbers) {
+    match table {
+        Table::User => (
+            &[
+                ("role", Some("administrator")),
+                ("invite_hash", None),
+                ("totp", None),
+                ("recovery_codes", None),
+            ],
+            &[("suspended_at", None), ("invite_until", None), ("totp_at", None), ("revision", Some(1))],
+        ),
+        Table::Credential | Table::Connector | Table::ApiKey => (&[], &[]),
+    }
+}
+
+type LaterTexts = &'static [(&'static str, Option<&'static str>)];
+type LaterNumbers = &'static [(&'static str, Option<i64>)];
+
 fn text(table: Table, row: &Row, secrets: &mut HashMap<String, Vec<Value>>) -> Result<Text, StoreError> {
     let (texts, numbers) = columns(table);
     let id = row.text("id")?;
     let texts = texts.iter().map(|name| row.optional_text(name)).collect::<Result<Vec<_>, _>>()?;
     let numbers = numbers.iter().map(|name| row.optional_number(name)).collect::<Result<Vec<_>, _>>()?;
-    let text = json!([texts, numbers, secrets.remove(&id)]).to_string();
-    Ok((id, text))
+    let mut whole = vec![json!(texts), json!(numbers), json!(secrets.remove(&id))];
+    whole.extend(later(table, row)?);
+    Ok((id, Value::Array(whole).to_string()))
+}
+
+/// What the later columns add to the text.
+fn later(table: Table, row: &Row) -> Result<Option<Value>, StoreError> {
+    let (texts, numbers) = later_columns(table);
+    let (mut said, mut differs) = (Vec::new(), false);
+    for (name, before) in texts {
+        let mut text = row.optional_text(name)?;
+        if *name == "totp" {
+            // As with the secrets of credentials: another key of the ring changes nothing.
+            text = text.map(|sealed| Sealed::from_stored(sealed).ciphertext().to_owned());
+        }
+        differs |= text.as_deref() != *before;
+        said.push(json!(text));
+    }
+    for (name, before) in numbers {
+        let number = row.optional_number(name)?;
+        differs |= number != *before;
+        said.push(json!(number));
+    }
+    Ok(differs.then_some(Value::Array(said)))
 }
 
 /// Of a sealed value the ciphertext counts: moving to another key of the ring wraps its data key anew and no more.

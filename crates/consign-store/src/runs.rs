@@ -266,9 +266,10 @@ pub async fn list(
             statement.push(" and state = ").bind(end.kind());
         }
     }
-    turn.newest_first(&mut statement, "id")?;
+    let count = turn.count(&statement, db).await?;
+    turn.by_time(&mut statement, "id", turn.key_part()?);
     let runs = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(turn.listed(runs, |run| vec![run.id.to_string()]))
+    Ok(turn.listed(runs, |run| vec![run.id.to_string()]).of(count))
 }
 
 /// A line of the log of a run.

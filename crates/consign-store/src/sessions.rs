@@ -97,6 +97,14 @@ pub async fn delete(db: &mut Db, hash: &str) -> Result<bool, StoreError> {
     Ok(query.execute(db).await? == 1)
 }
 
+/// Ends every session of a person, and tells how many there were.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_of(db: &mut Db, user: UserId) -> Result<u64, StoreError> {
+    query("delete from session where user_id = $1").bind(user.to_string()).execute(db).await
+}
+
 /// Ends the sessions that began before one time or were last seen before another, and tells how many.
 ///
 /// # Errors

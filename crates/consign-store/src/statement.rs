@@ -29,6 +29,12 @@ impl Statement {
         self
     }
 
+    /// The same statement as the inner one of another; the caller closes the bracket.
+    pub(crate) fn within(&self, outer: &'static str) -> Self {
+        let text = format!("{outer}{}", self.text);
+        Self { text, values: self.values.clone(), numbered: self.numbered }
+    }
+
     /// Adds a placeholder and its value.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());

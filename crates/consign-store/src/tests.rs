@@ -8,8 +8,9 @@ use consign_core::connector::{Connector, ConnectorState, Kind, WebhookDraft};
 use consign_core::credential::{Credential, CustomHeader, SentWith, Status, StoredSecret};
 use consign_core::delivery::DeliveryState;
 use consign_core::event::Event;
-use consign_core::id::{AttemptId, ConnectorId, CredentialId, DeliveryId, EventId};
+use consign_core::id::{AttemptId, ConnectorId, CredentialId, DeliveryId, EventId, UserId};
 use consign_core::name::Name;
+use consign_core::role::Role;
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Sealed;
@@ -19,12 +20,14 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::attempts::Attempt;
 use crate::deliveries::{Claimed, Recording};
 use crate::events::{Accepted, NewDelivery, NewRow};
+use crate::users::User;
 use crate::{DatabaseUrl, Store, connectors, events};
 
 mod audit;
 mod decisions;
 mod events_of;
 mod open;
+mod people;
 mod protected;
 mod queue;
 mod records;
@@ -52,6 +55,23 @@ macro_rules! on_both {
     };
 }
 use on_both;
+
+fn user(name: &str, role: Role, now: Timestamp) -> User {
+    User {
+        id: UserId::new(now),
+        name: name.to_owned(),
+        email: format!("{}@acme.example", name.to_lowercase()),
+        password_hash: "$argon2id$x".to_owned(),
+        role,
+        suspended_at: None,
+        invitation: None,
+        two_step: None,
+        theme: String::new(),
+        created_at: now,
+        last_seen_at: None,
+        revision: 1,
+    }
+}
 
 /// A word that no other test has.
 fn unique() -> String {

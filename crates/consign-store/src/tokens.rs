@@ -27,13 +27,21 @@ pub struct TokenRow {
     pub failure: Option<TokenFailure>,
     /// When a renewal was last forced by a refusal of the tool.
     pub forced_at: Option<Timestamp>,
-    /// The generation whose refresh token a program was about to spend when it ended.
+    /// The generation whose refresh token was about to be spent, while no answer to that is stored.
     pub spending: Option<i64>,
     /// How long the token of this address lived that was fetched last.
     pub life: Option<Duration>,
+    /// Until when nothing is sent, because there is no token and its address may not be asked.
+    pub away_until: Option<Timestamp>,
 }
 
 impl TokenRow {
+    /// Until when nothing is sent for want of a token, and why.
+    pub fn away(&self, now: Timestamp) -> Option<(Timestamp, &str)> {
+        let until = self.away_until.filter(|until| *until > now)?;
+        Some((until, self.failure.as_ref()?.reason.as_str()))
+    }
+
     /// Which access token there is.
     pub fn access_generation(&self) -> Option<i64> {
         Some(self.token.as_ref()?.access.as_ref()?.generation)
@@ -187,7 +195,7 @@ pub async fn store(db: &mut Db, lease: &TokenLease, new: &StoredToken) -> Result
            refresh_generation = $5, obtained_at = $6, ends_at = $7, refresh_ends_at = $8, scope = $9,
            issuer = coalesce($10, issuer), life_ms = coalesce($11, life_ms), lease_until = null,
            lease_by = null, spending = null, failure = null, failure_reason = null, failures = 0,
-           retry_at = null
+           retry_at = null, away_until = null
          where credential_id = $12 and fence = $13",
     );
     let query =
@@ -205,8 +213,10 @@ pub async fn store(db: &mut Db, lease: &TokenLease, new: &StoredToken) -> Result
     Ok(query.execute(db).await? == 1)
 }
 
-/// Keeps why no token came, and ends the lease. A grant that ended takes its refresh token with it, a token that the
-/// tool refused is dropped. `false`, and no change, when the lease was lost.
+/// Keeps why no token came, and ends the lease. What was about to be spent stays noted: the answer may have been lost
+/// on its way. A grant that ended takes its refresh token with it, a token that the
+/// tool refused is dropped. `away`: no token is left to send with until the address may be asked again. `false`, and
+/// no change, when the lease was lost.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -215,15 +225,16 @@ pub async fn fail(
     lease: &TokenLease,
     failure: &TokenFailure,
     access_refused: bool,
+    away: bool,
 ) -> Result<bool, StoreError> {
     let ended = i64::from(failure.kind == FailureKind::GrantEnded);
     let refused = i64::from(access_refused);
     let query = query(
         "update token set failure = $1, failure_reason = $2, failures = $3, retry_at = $4, lease_until = null,
-           lease_by = null, spending = null,
+           lease_by = null, spending = case when $5 = 1 then null else spending end,
            sealed_refresh = case when $5 = 1 then null else sealed_refresh end,
-           sealed_access = case when $6 = 1 then null else sealed_access end
-         where credential_id = $7 and fence = $8",
+           sealed_access = case when $6 = 1 then null else sealed_access end, away_until = $7
+         where credential_id = $8 and fence = $9",
     );
     let query = query
         .bind(failure.kind.kind())
@@ -232,6 +243,7 @@ pub async fn fail(
         .bind(failure.retry_at.millis())
         .bind(ended)
         .bind(refused)
+        .bind(millis(away.then_some(failure.retry_at)))
         .bind(lease.credential.to_string())
         .bind(lease.fence);
     Ok(query.execute(db).await? == 1)
@@ -242,12 +254,35 @@ pub async fn fail(
 /// # Errors
 /// When the database cannot be written.
 pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> {
+    let query =
+        query("update token set lease_until = null, lease_by = null where credential_id = $1 and fence = $2");
+    query.bind(lease.credential.to_string()).bind(lease.fence).execute(db).await?;
+    Ok(())
+}
+
+/// Gives the lease back because the address may not be asked yet: until then nothing is sent, unless what went wrong
+/// was forgiven meanwhile.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn wait(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> {
     let query = query(
-        "update token set lease_until = null, lease_by = null, spending = null
+        "update token set lease_until = null, lease_by = null,
+           away_until = case when failure = 'transient' then retry_at end
          where credential_id = $1 and fence = $2",
     );
     query.bind(lease.credential.to_string()).bind(lease.fence).execute(db).await?;
     Ok(())
+}
+
+/// Until when nothing is sent with which credentials, because there is no token and its address may not be asked.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn away(db: &mut Db) -> Result<HashMap<CredentialId, Timestamp>, StoreError> {
+    let rows =
+        query("select credential_id, away_until from token where away_until is not null").all(db).await?;
+    rows.iter().map(|row| Ok((row.id("credential_id")?, row.time("away_until")?))).collect()
 }
 
 /// Drops the access token and forgets what went wrong: the next use asks for a new one.
@@ -257,24 +292,23 @@ pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> 
 pub async fn drop_access(db: &mut Db, credential: CredentialId) -> Result<(), StoreError> {
     let query = query(
         "update token set sealed_access = null, forced_at = null,
-           failure = null, failure_reason = null, failures = 0, retry_at = null
+           failure = null, failure_reason = null, failures = 0, retry_at = null, away_until = null
          where credential_id = $1",
     );
     query.bind(credential.to_string()).execute(db).await?;
     Ok(())
 }
 
-/// Forgets what went wrong: the address may be asked again at once.
+/// Forgets what went wrong: the address may be asked again at once. `true`: something did.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<(), StoreError> {
+pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<bool, StoreError> {
     let query = query(
-        "update token set failure = null, failure_reason = null, failures = 0, retry_at = null
+        "update token set failure = null, failure_reason = null, failures = 0, retry_at = null, away_until = null
          where credential_id = $1 and failure is not null",
     );
-    query.bind(credential.to_string()).execute(db).await?;
-    Ok(())
+    Ok(query.bind(credential.to_string()).execute(db).await? == 1)
 }
 
 /// Forgets the tokens of a credential, and overtakes whoever is asking for new ones: the row stays, and with it the
@@ -288,7 +322,7 @@ pub async fn forget(db: &mut Db, credential: CredentialId) -> Result<bool, Store
            access_generation = null, sealed_refresh = null, refresh_generation = null, obtained_at = null,
            ends_at = null, refresh_ends_at = null, scope = null, issuer = null, life_ms = null,
            lease_until = null, lease_by = null, spending = null, forced_at = null, failure = null,
-           failure_reason = null, failures = 0, retry_at = null
+           failure_reason = null, failures = 0, retry_at = null, away_until = null
          where credential_id = $1",
     )
     .bind(credential.to_string());
@@ -371,5 +405,6 @@ fn read(row: &Row) -> Result<TokenRow, StoreError> {
         forced_at: row.optional_time("forced_at")?,
         spending: row.optional_number("spending")?,
         life,
+        away_until: row.optional_time("away_until")?,
     })
 }

@@ -226,9 +226,7 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut *self {
-            Self::Whole(whole) => {
-                Pin::new(whole).poll_frame(context).map(|frame| frame.map(|Ok(frame)| Ok(frame)))
-            }
+            Self::Whole(whole) => Pin::new(whole).poll_frame(context).map_err(|never| match never {}),
             Self::Stream(stream) if stream.sent.is_over() && !stream.sent.is_whole() => {
                 Poll::Ready(Some(Err(BrokenOff)))
             }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use consign_core::address::{Blocked, Egress};
+use consign_core::address::{Blocked, Egress, RuleUsed};
 use consign_core::delivery::{Outcome, Refusal, Unreached};
 use consign_core::host::Host;
 use tokio::net::TcpStream;
@@ -98,6 +98,45 @@ pub(crate) async fn preview(guard: &Guard, host: &Host, port: u16, within: Durat
         None => resolve(guard, host, now() + within).await.unwrap_or_default(),
     };
     answers.into_iter().try_for_each(|address| guard.egress.judge(host, address, port).map(drop))
+}
+
+/// What the egress rules say of a destination, for whoever wants to know why.
+#[derive(Debug)]
+pub struct Explained {
+    /// What they say of the name, before it is looked up.
+    pub name: Result<(), Blocked>,
+    /// What they say of each address, in the order in which they would be dialled; none when it was not found.
+    pub addresses: Vec<(IpAddr, AddressJudged)>,
+}
+
+/// What is said of one address.
+#[derive(Debug, PartialEq, Eq)]
+pub enum AddressJudged {
+    /// It may be dialled, by this rule if it needed one.
+    Open(Option<RuleUsed>),
+    /// It may not.
+    Closed(Blocked),
+    /// It is a port of this server itself.
+    Own,
+}
+
+/// Judges as [`dial`] does, and goes on where it would stop. Nothing is sent but the question for the name.
+pub(crate) async fn explain(guard: &Guard, host: &Host, port: u16, within: Duration) -> Explained {
+    let name = guard.egress.judge_name(host, port);
+    let answers = match host.literal() {
+        Some(address) => vec![address],
+        None if name.is_err() => Vec::new(),
+        None => resolve(guard, host, now() + within).await.unwrap_or_default(),
+    };
+    let judged = answers.into_iter().map(|address| {
+        let said = match guard.egress.judge(host, address, port) {
+            Err(blocked) => AddressJudged::Closed(blocked),
+            Ok(_) if guard.own_ports.contains(&port) && is_own(address) => AddressJudged::Own,
+            Ok(rule) => AddressJudged::Open(rule),
+        };
+        (address, said)
+    });
+    Explained { name, addresses: judged.collect() }
 }
 
 /// Connects to the host. Looking up takes at most 5 s, connecting at most `limit`, and both end at

@@ -174,7 +174,9 @@ impl Draft {
                 }
                 Some(Err(mut lost)) => match lost.take_message() {
                     Some(request) if timing.reused => {
-                        under_way.map(body::Request::handed_back);
+                        if let Some(request) = under_way {
+                            request.handed_back();
+                        }
                         self.request = request;
                         fresh = true;
                     }

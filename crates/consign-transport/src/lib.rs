@@ -23,6 +23,7 @@ use pool::{Lease, Pool};
 use tls::Tls;
 
 pub use body::{Closed, Pieces, Sending, Stream};
+pub use guard::{AddressJudged, Explained};
 pub use probe::{Probe, TlsFacts};
 pub use rustls::pki_types::CertificateDer;
 pub use tls::{CaFileFault, TlsMin};
@@ -152,6 +153,11 @@ impl Network {
     /// What is blocked.
     pub async fn judge(&self, host: &Host, port: u16, within: Duration) -> Result<(), Blocked> {
         guard::preview(&self.guard, host, port, within).await
+    }
+
+    /// What the egress rules say of a destination, address by address. Nothing is sent.
+    pub async fn explain(&self, host: &Host, port: u16, within: Duration) -> Explained {
+        guard::explain(&self.guard, host, port, within).await
     }
 
     /// Sends a request with the proof of `access`, to the origin of `access` and nowhere else. `now` dates

@@ -26,6 +26,7 @@ mod api_keys;
 mod audit;
 mod body;
 mod call;
+mod certificates;
 mod credentials;
 mod deliveries;
 mod description;
@@ -34,7 +35,9 @@ mod events;
 mod exporters;
 mod me;
 mod problem;
+mod settings;
 mod sign_in;
+mod users;
 mod webhooks;
 
 /// Where every address of the API begins.
@@ -76,7 +79,7 @@ macro_rules! routes {
 
 routes! {
     GET "/credentials" CredentialsRead
-        ["q" "status" "authorization_type" "label" "ends_before" "limit" "cursor"] => credentials::list;
+        ["q" "status" "authorization_type" "label" "ends_before" "count" "limit" "cursor"] => credentials::list;
     POST "/credentials" CredentialsWrite [] => credentials::create;
     GET "/credentials/{id}" CredentialsRead [] => credentials::find;
     PUT "/credentials/{id}" CredentialsWrite [] => credentials::replace;
@@ -91,12 +94,18 @@ routes! {
     GET "/credentials/{id}/authorizations" CredentialsRead [] => credentials::authorization;
     POST "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::authorize;
     DELETE "/credentials/{id}/authorizations" CredentialsWrite [] => credentials::forget_tokens;
+    GET "/credentials/{id}/certificate" CredentialsRead ["which"] => certificates::find;
+    POST "/credentials/{id}/certificate" CredentialsWrite [] => certificates::create_next;
+    POST "/credentials/{id}/certificate/next" CredentialsWrite [] => certificates::use_next;
+    DELETE "/credentials/{id}/certificate/next" CredentialsWrite [] => certificates::drop_next;
+    POST "/credentials/{id}/certificate/previous" CredentialsWrite [] => certificates::use_previous;
+    GET "/credentials/{id}/assertion-preview" CredentialsRead [] => certificates::preview;
     GET "/authorization-types" CredentialsRead [] => credentials::types;
     GET "/presets" CredentialsRead [] => credentials::presets;
 
     GET "/connectors" ConnectorsRead
-        ["kind" "q" "state" "credential" "limit" "cursor"] => webhooks::list_connectors;
-    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "limit" "cursor"] => webhooks::list;
+        ["kind" "q" "state" "credential" "count" "limit" "cursor"] => webhooks::list_connectors;
+    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => webhooks::list;
     POST "/webhooks" ConnectorsWrite [] => webhooks::create;
     POST "/webhooks/preview" ConnectorsRead [] => webhooks::preview;
     GET "/webhooks/{id}" ConnectorsRead [] => webhooks::find;
@@ -107,7 +116,7 @@ routes! {
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;
 
-    GET "/exporters" ConnectorsRead ["q" "state" "credential" "limit" "cursor"] => exporters::list;
+    GET "/exporters" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => exporters::list;
     POST "/exporters" ConnectorsWrite [] => exporters::create;
     POST "/exporters/preview" ConnectorsRead [] => exporters::preview;
     GET "/exporters/{id}" ConnectorsRead [] => exporters::find;
@@ -116,7 +125,7 @@ routes! {
     DELETE "/exporters/{id}" ConnectorsWrite [] => exporters::delete;
     POST "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::pause;
     DELETE "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::resume;
-    GET "/exporters/{id}/runs" DeliveriesRead ["state" "limit" "cursor"] => exporters::runs_of;
+    GET "/exporters/{id}/runs" DeliveriesRead ["state" "sort" "count" "limit" "cursor"] => exporters::runs_of;
     POST "/exporters/{id}/runs" DeliveriesOperate [] => exporters::start;
     POST "/exporters/{id}/records" EventsWrite [] => exporters::push_records;
     POST "/exporters/{id}/files" EventsWrite ["file_name"] => exporters::push_file;
@@ -126,12 +135,13 @@ routes! {
 
     POST "/events" EventsWrite [] => events::send;
     GET "/events" EventsRead
-        ["event_type" "q" "unmatched" "created_after" "created_before" "limit" "cursor"] => events::list;
+        ["event_type" "q" "unmatched" "created_after" "created_before" "sort" "count" "limit" "cursor"]
+        => events::list;
     GET "/events/{id}" EventsRead [] => events::find;
 
     GET "/deliveries" DeliveriesRead
         ["state" "hold_reason" "connector" "event_type" "created_after" "created_before" "q" "needs_attention"
-         "limit" "cursor"] => deliveries::list;
+         "sort" "count" "limit" "cursor"] => deliveries::list;
     GET "/deliveries/{id}" DeliveriesRead [] => deliveries::find;
     GET "/deliveries/{id}/attempts" DeliveriesRead [] => deliveries::attempts;
     POST "/deliveries/{id}/attempts" DeliveriesOperate [] => deliveries::try_now;
@@ -143,7 +153,29 @@ routes! {
     GET "/api-keys" Admin [] => api_keys::list;
     POST "/api-keys" Admin [] => api_keys::create;
     DELETE "/api-keys/{id}" Admin [] => api_keys::delete;
-    GET "/audit-entries" Admin ["object" "actor" "limit" "cursor"] => audit::list;
+    GET "/users" Admin ["sort" "count" "limit" "cursor"] => users::list;
+    POST "/users" Admin [] => users::invite;
+    GET "/users/{id}" Admin [] => users::find;
+    PATCH "/users/{id}" Admin [] => users::change;
+    DELETE "/users/{id}" Admin [] => users::delete;
+    POST "/users/{id}/invitations" Admin [] => users::invite_again;
+    POST "/users/{id}/suspension" Admin [] => users::suspend;
+    DELETE "/users/{id}/suspension" Admin [] => users::reactivate;
+    DELETE "/users/{id}/sessions" Admin [] => users::sign_out;
+    DELETE "/users/{id}/two-step" Admin [] => users::reset_two_step;
+
+    GET "/audit-entries" AuditRead
+        ["object" "actor" "action" "from" "result" "created_after" "created_before" "sort" "count" "limit"
+         "cursor"] => audit::list;
+    GET "/audit-entries/export" AuditRead
+        ["format" "object" "actor" "action" "from" "result" "created_after" "created_before"]
+        => audit::export;
+    POST "/audit-entries/verification" AuditRead [] => audit::verify;
+    GET "/audit-entries/{sequence}" AuditRead [] => audit::find;
+
+    GET "/settings" Admin [] => settings::find;
+    PATCH "/settings" Admin [] => settings::change;
+    POST "/egress-checks" Admin [] => settings::check_egress;
 
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;

@@ -10,6 +10,7 @@ use consign_core::time::Timestamp;
 use consign_core::vault::{DerivedKey, KeyRing, OpenError, Place, Sealed, Vault};
 use consign_store::{Db, Store, StoreError, installation};
 use consign_transport::{Network, Settings};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
@@ -44,6 +45,8 @@ pub struct App {
     pub tests: TestBrake,
     /// Slows API keys that ask too often.
     pub allowances: Allowances,
+    /// Lets one at a time read the whole audit log.
+    pub verifications: Semaphore,
 }
 
 /// Why it does not start.
@@ -125,6 +128,7 @@ impl App {
             sign_ins: SignInBrake::default(),
             tests: TestBrake::default(),
             allowances: Allowances::default(),
+            verifications: Semaphore::new(1),
         }))
     }
 

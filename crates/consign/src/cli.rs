@@ -12,6 +12,7 @@ use output::Output;
 
 mod admin;
 mod api_key;
+mod audit;
 mod client;
 mod config;
 mod context;
@@ -29,7 +30,9 @@ mod output;
 mod secret;
 mod serve;
 mod session;
+mod settings;
 mod upload;
+mod user;
 mod webhook;
 
 /// What was typed.
@@ -127,6 +130,15 @@ enum Command {
     /// API keys of programs
     #[command(subcommand)]
     ApiKey(api_key::Verb),
+    /// The audit log: who did what, when and from where
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// People and their roles
+    #[command(subcommand)]
+    User(user::Verb),
+    /// What can be set while the server runs, and what its egress rules allow
+    #[command(subcommand)]
+    Settings(settings::Verb),
     /// The encryption key ring of this machine
     #[command(subcommand)]
     Key(key::Verb),
@@ -204,6 +216,9 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Event(verb) => on_one_core(event::run(verb, &global, output)),
         Command::Delivery(verb) => on_one_core(delivery::run(verb, &global, output)),
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
+        Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
+        Command::User(verb) => on_one_core(user::run(verb, &global, output)),
+        Command::Settings(verb) => on_one_core(settings::run(verb, &global, output)),
         Command::Key(verb) => key::run(verb, output),
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),

@@ -48,6 +48,8 @@ pub struct Config {
     pub limits: LimitOptions,
     /// What is written to the log.
     pub log: LogOptions,
+    /// Where the options that were given came from.
+    pub sources: BTreeMap<&'static str, Source>,
 }
 
 /// `server.*`
@@ -207,11 +209,21 @@ impl Default for Config {
                 event_requests_per_second: 0,
             },
             log: LogOptions { format: LogFormat::Auto, level: "info".to_owned() },
+            sources: BTreeMap::new(),
         }
     }
 }
 
 impl Config {
+    /// Every option with its value and source; secrets as `set`, absent ones as `none`.
+    pub fn print(&self) -> Vec<(&'static str, String, Source)> {
+        let row = |entry: &options::Entry| {
+            let value = (entry.show)(self).unwrap_or_else(|| "none".to_owned());
+            (entry.key, value, self.sources.get(entry.key).cloned().unwrap_or(Source::Default))
+        };
+        options::all().iter().map(row).collect()
+    }
+
     /// The address of this server, without a slash at the end: what is configured, else where it listens.
     pub fn public_url(&self) -> String {
         if let Some(url) = &self.server.public_url {

@@ -16,7 +16,10 @@ use errors::Failure;
 use render::Views;
 use visit::Visit;
 
+mod account;
 mod api_keys;
+mod audit;
+mod certificates;
 mod conflict;
 mod connection_test;
 mod consent;
@@ -27,9 +30,12 @@ mod events;
 mod exporters;
 mod form;
 mod home;
+mod people;
+mod policy;
 mod render;
 mod runs;
 mod session;
+mod settings;
 mod setup;
 mod visit;
 mod webhooks;
@@ -56,13 +62,18 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(session::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
+        .merge(certificates::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
         .merge(exporters::routes())
         .merge(runs::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
-        .merge(api_keys::routes());
+        .merge(api_keys::routes())
+        .merge(audit::routes())
+        .merge(people::routes())
+        .merge(settings::routes())
+        .merge(account::routes());
     if cfg!(debug_assertions) {
         pages = pages.route("/design", get(home::design));
     }
@@ -80,7 +91,7 @@ async fn enter(State(console): State<Arc<Console>>, request: Request, next: Next
     let (mut parts, body) = request.into_parts();
     let (visit, read) = Visit::begin(console, &mut parts, body).await;
     let visit = Arc::new(visit);
-    let mut response = match read {
+    let mut response = match read.and_then(|()| policy::admit(&visit, &parts)) {
         Ok(()) => {
             parts.extensions.insert(visit.clone());
             next.run(Request::from_parts(parts, Body::empty())).await

@@ -13,13 +13,14 @@ use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, connectors, deliveries, idempotency, runs};
-use consign_transport::Network;
+use consign_transport::{Explained, Network};
 use tokio::sync::{Notify, Semaphore};
 
 pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
 pub use export::{Beginning, Begun, FILE_PIECE_BYTES, Intake};
+pub use key_pairs::NotInUse;
 pub use payload::PayloadKeys;
 pub use records::{Records, RecordsError};
 pub use retention::Kept;
@@ -38,6 +39,7 @@ mod commit;
 mod consent;
 mod deliver;
 mod export;
+mod key_pairs;
 mod lanes;
 mod learn;
 mod payload;
@@ -76,6 +78,7 @@ pub struct Engine {
     /// Names this process in leases.
     by: Arc<str>,
     snapshots: Snapshots,
+    records: Arc<Records>,
     commit: Committer,
     lanes: Lanes,
     exports: Exports,
@@ -95,6 +98,10 @@ struct Memory {
     used_keys: HashSet<KeyId>,
     unreached: HashMap<CredentialId, u32>,
     probed: HashMap<CredentialId, Timestamp>,
+    /// When unused grants were last looked for.
+    kept_alive_at: Option<Timestamp>,
+    /// When key pairs whose time is over were last looked for.
+    pairs_dropped_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -122,7 +129,8 @@ impl Engine {
         }
         try_blocked_again(&store, now).await?;
         let engine = Arc::new(Self {
-            snapshots: Snapshots::load(store.clone(), records).await?,
+            snapshots: Snapshots::load(store.clone(), records.clone()).await?,
+            records,
             commit: Committer::start(&store),
             settings,
             store,
@@ -165,6 +173,11 @@ impl Engine {
         self.network.judge(origin.host(), origin.port(), within).await
     }
 
+    /// What the egress rules say of a destination, address by address. Nothing is sent.
+    pub async fn explain_destination(&self, origin: &Origin, within: Duration) -> Explained {
+        self.network.explain(origin.host(), origin.port(), within).await
+    }
+
     /// What opens and seals payloads.
     pub fn payloads(&self) -> &PayloadKeys {
         &self.settings.payloads
@@ -180,7 +193,10 @@ impl Engine {
         self.tokens.forget_known();
         let seen = async {
             self.snapshots.refresh().await?;
-            self.mark_misfits().await
+            self.mark_misfits().await?;
+            // What waits in the window of a lane that was closed takes its place in the queue again.
+            self.give_back_surplus().await;
+            Ok::<(), StoreError>(())
         };
         if let Err(error) = seen.await {
             tracing::error!(%error, "the present set-up could not be read; the one before stays");

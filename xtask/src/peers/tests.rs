@@ -30,7 +30,7 @@ fn strings_are_read_after_their_key() {
 #[test]
 fn what_is_missing_is_named() {
     let text = absent(&PEERS);
-    for name in ["PostgreSQL", "nginx", "Chromium", "ChromeDriver", "Node.js", "npm"] {
+    for name in ["PostgreSQL", "nginx", "Chromium", "ChromeDriver", "Node.js", "npm", "xmlsec1", "Python"] {
         assert!(text.contains(name), "{name} is not in: {text}");
     }
 }
@@ -45,4 +45,11 @@ fn packages_of_npm_have_one_exact_version_and_the_same_in_the_lock() {
         assert_eq!(string_after(locked, "\"version\":"), Some(wanted), "{}", package.name);
     }
     assert!(!lock.contains("\"resolved\":"), "where packages come from is the business of each machine");
+}
+
+#[test]
+fn packages_of_python_have_one_version_and_hashes() {
+    let text = std::fs::read_to_string(npm_folder().join("requirements.txt")).unwrap();
+    assert!(text.lines().all(|line| line.contains("==") || line.trim_start().starts_with("--hash=sha256:")));
+    assert!(text.starts_with(|c: char| c.is_ascii_lowercase()) && text.contains("\nsignxml=="));
 }

@@ -3,7 +3,6 @@
 
 use super::oauth::{self, Client, Consent};
 use super::*;
-use crate::target::Address;
 
 /// Parameters of the approval page that Consign sets itself.
 const RESERVED: &[&str] = &[
@@ -38,7 +37,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             input: Input::Address,
             missing: Some("Enter the Authorization code URL"),
             binds: true,
-            rule: |text| Address::parse("Authorization code URL", text).map(drop),
+            rule: |text| oauth::without_secrets("Authorization code URL", text),
             ..Field::PLAIN
         },
         Field { label: "Access token URL", ..oauth::ACCESS_TOKEN_URL },
@@ -54,6 +53,8 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
                 query: false,
                 rows_max: 20,
                 value_chars_max: 2_048,
+                names: Names::Parameter,
+                bytes_max: oauth::PARAMETER_BYTES_MAX,
                 reserved: RESERVED,
                 reserved_while_filled: &[],
             }),

@@ -25,6 +25,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             binds: true,
             max_chars: 255,
             rule: username,
+            ..Field::PLAIN
         },
         Field {
             key: "password",
@@ -36,6 +37,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             binds: false,
             max_chars: 1_024,
             rule: password,
+            ..Field::PLAIN
         },
     ],
     check: |_| Vec::new(),

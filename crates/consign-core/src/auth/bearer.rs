@@ -23,6 +23,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             binds: false,
             max_chars: 64,
             rule: prefix,
+            ..Field::PLAIN
         },
         Field {
             key: "token",
@@ -34,6 +35,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             binds: false,
             max_chars: 8_192,
             rule: token,
+            ..Field::PLAIN
         },
     ],
     check: prefix_in_token,

@@ -21,8 +21,11 @@ const PLACEMENTS: &[Choice] = &[
     Choice { kind: "header_raw", label: "Header, not encoded" },
 ];
 
+/// Twenty rows of the longest values take less.
+pub(super) const PARAMETER_BYTES_MAX: usize = 256 << 10;
+
 /// Parameters of a token request that Consign sets itself.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "grant_type",
     "assertion",
     "client_assertion",
@@ -33,6 +36,9 @@ const RESERVED: &[&str] = &[
     "redirect_uri",
     "refresh_token",
 ];
+
+/// Those of them that prove a grant.
+const PROOFS: &[&str] = &["assertion", "client_assertion", "code", "code_verifier", "refresh_token"];
 
 pub(super) const CLIENT_ID: Field = Field {
     key: "client_id",
@@ -62,7 +68,7 @@ pub(super) const ACCESS_TOKEN_URL: Field = Field {
     input: Input::Address,
     missing: Some("Enter the Access Token URL"),
     binds: true,
-    rule: |text| Address::parse("Access Token URL", text).map(drop),
+    rule: |text| without_secrets("Access Token URL", text),
     ..Field::PLAIN
 };
 
@@ -88,16 +94,21 @@ pub(super) const TOKEN_REQUESTS: Field = Field {
     key: "oauth_token_requests",
     label: "OAuth Token Requests",
     hint: "Extra parameters of the token request, such as client_id or company_id.",
-    input: Input::Rows(&Rows {
-        what: "parameter",
-        secrets: true,
-        query: true,
-        rows_max: 20,
-        value_chars_max: 2_048,
-        reserved: RESERVED,
-        reserved_while_filled: &["client_id", "scope"],
-    }),
+    input: Input::Rows(&PARAMETERS),
     ..Field::PLAIN
+};
+
+/// Extra parameters of a token request.
+pub(super) const PARAMETERS: Rows = Rows {
+    what: "parameter",
+    secrets: true,
+    query: true,
+    rows_max: 20,
+    value_chars_max: 2_048,
+    names: Names::Parameter,
+    bytes_max: PARAMETER_BYTES_MAX,
+    reserved: RESERVED,
+    reserved_while_filled: &["client_id", "scope"],
 };
 
 pub(super) const TOKEN_LIFETIME: Field = Field {
@@ -106,10 +117,59 @@ pub(super) const TOKEN_LIFETIME: Field = Field {
     hint: "Only if the tool does not say how long a token lasts.",
     rule: |text| match text.parse::<u32>() {
         Ok(1..=31_536_000) if !text.starts_with('+') => Ok(()),
-        _ => Err(Fault::new("out_of_range", "Enter a number of seconds")),
+        _ => Err(Fault::new("out_of_range", "Enter a number of seconds from 1 to 31,536,000")),
     },
     ..Field::PLAIN
 };
+
+/// An address whose query holds no secret: addresses are stored and shown as they are.
+pub(super) fn without_secrets(label: &str, text: &str) -> Result<(), Fault> {
+    Address::parse(label, text)?;
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    let names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    let Some(name) = names.into_iter().find(|name| names_a_secret(name)) else { return Ok(()) };
+    let belongs = match name.to_ascii_lowercase().as_str() {
+        "client_secret" => "Enter it in the field Client secret",
+        known if RESERVED.contains(&known) => "Remove it: it is set automatically",
+        _ => {
+            "Put it into a row of OAuth Token Requests that is marked as a secret and sent in the query \
+             (sent_in: query)"
+        }
+    };
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    let sentence = format!("{label} must not include “{shown}”, because the address is shown. {belongs}");
+    Err(Fault::new("secret_in_address", sentence))
+}
+
+/// Whether the value of a parameter of this name is a secret, as far as names tell: its last word says so.
+fn names_a_secret(name: &str) -> bool {
+    const SECRET: &[&str] = &[
+        "secret",
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "token",
+        "key",
+        "apikey",
+        "assertion",
+        "sig",
+        "signature",
+        "credential",
+        "credentials",
+    ];
+    let mut words = String::new();
+    for (place, c) in name.char_indices() {
+        let new =
+            place > 0 && c.is_ascii_uppercase() && !name[..place].ends_with(|c: char| c.is_ascii_uppercase());
+        match c {
+            c if c.is_ascii_alphanumeric() && new => words.extend([' ', c.to_ascii_lowercase()]),
+            c if c.is_ascii_alphanumeric() => words.push(c.to_ascii_lowercase()),
+            _ => words.push(' '),
+        }
+    }
+    words.split_whitespace().next_back().is_some_and(|last| SECRET.contains(&last))
+}
 
 /// RFC 6749 appendix A: VSCHAR.
 fn visible(text: &str, sentence: &str) -> Result<(), Fault> {
@@ -183,7 +243,7 @@ fn special(text: &str) -> String {
 /// A client at a token address.
 pub(super) struct Client {
     id: String,
-    secret: Secret,
+    secret: Option<Secret>,
     to: String,
     placement: Placement,
     parameters: Vec<Parameter>,
@@ -197,23 +257,35 @@ enum Placement {
     Header,
     HeaderRaw,
     Body,
+    None,
 }
 
 impl Client {
     pub(super) fn parse(fields: &Fields) -> Result<Self, Absent> {
+        Self::at(fields, "access_token_url")
+    }
+
+    /// A client whose token address is in this field.
+    pub(super) fn at(fields: &Fields, address: &'static str) -> Result<Self, Absent> {
         let placement = match fields.text("authentication_information") {
             "header" => Placement::Header,
             "header_raw" => Placement::HeaderRaw,
             "body" => Placement::Body,
+            "none" => Placement::None,
             _ => return Err(Absent("authentication_information")),
         };
-        let secret = fields.secret("client_secret").ok_or(Absent("client_secret"))?;
-        Address::parse("Access Token URL", fields.text("access_token_url"))
-            .map_err(|_| Absent("access_token_url"))?;
+        let secret = match placement {
+            Placement::None => None,
+            Placement::Header | Placement::HeaderRaw | Placement::Body => {
+                let secret = fields.secret("client_secret").ok_or(Absent("client_secret"))?;
+                Some(Secret::new(secret.expose().to_owned()))
+            }
+        };
+        Address::parse("Access Token URL", fields.text(address)).map_err(|_| Absent(address))?;
         Ok(Self {
             id: fields.text("client_id").to_owned(),
-            secret: Secret::new(secret.expose().to_owned()),
-            to: fields.text("access_token_url").to_owned(),
+            secret,
+            to: fields.text(address).to_owned(),
             placement,
             parameters: fields.parameters("oauth_token_requests")?,
             lifetime: fields.text("token_lifetime_seconds").parse().ok().map(Duration::from_secs),
@@ -231,23 +303,20 @@ impl Client {
         body.push("grant_type", grant.kind());
         form.iter().for_each(|(name, value)| body.push(name, value));
         let mut headers = Vec::new();
+        let secret = self.secret.as_ref().map_or("", Secret::expose);
         match self.placement {
             Placement::Header => {
-                let pair = Zeroizing::new(format!(
-                    "{}:{}",
-                    *form_encoded(&self.id),
-                    *form_encoded(self.secret.expose())
-                ));
-                headers.push((AUTHORIZATION, basic(&pair)));
+                let (id, secret) = (form_encoded(&self.id), form_encoded(secret));
+                headers.push((AUTHORIZATION, basic(&Zeroizing::new(format!("{}:{}", *id, *secret)))));
             }
             Placement::HeaderRaw => {
-                let pair = Zeroizing::new(format!("{}:{}", self.id, self.secret.expose()));
-                headers.push((AUTHORIZATION, basic(&pair)));
+                headers.push((AUTHORIZATION, basic(&Zeroizing::new(format!("{}:{secret}", self.id)))));
             }
             Placement::Body => {
                 body.push("client_id", &self.id);
-                body.push("client_secret", self.secret.expose());
+                body.push("client_secret", secret);
             }
+            Placement::None => {}
         }
         let mut query = Pairs::default();
         for parameter in &self.parameters {
@@ -257,11 +326,14 @@ impl Client {
             };
             part.push(&parameter.name, parameter.value.expose());
         }
+        let proofs = form.iter().filter(|(name, _)| PROOFS.contains(name));
         Exchange {
             to: Address::parse("Access Token URL", &self.to).expect("it was read before"),
             query: query.into_secret(),
             headers,
             body: body.into_secret(),
+            proofs: proofs.map(|(_, value)| Secret::new((*value).to_owned())).collect(),
+            assertion: None,
             grant,
             scope: self.scope.clone(),
             life: Life { stated: self.lifetime, otherwise: life },
@@ -351,10 +423,10 @@ impl Consent {
         format!("{address}{joint}{}", query.into_secret().expose())
     }
 
-    /// The host that the browser goes to.
+    /// The host that the browser goes to, with its port where that is not 443.
     pub fn host(&self) -> String {
         let address = Address::parse("Authorization code URL", &self.authorization_url);
-        address.map(|address| address.origin().host().to_string()).unwrap_or_default()
+        address.map(|address| address.origin().authority()).unwrap_or_default()
     }
 
     /// The scope that is asked for.

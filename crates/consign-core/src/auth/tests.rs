@@ -8,6 +8,7 @@ fn kinds_and_labels_are_as_published() {
         ("bearer", "Bearer token"),
         ("oauth2_client_credentials", "OAuth 2.0 - Client credentials"),
         ("oauth2_authorization_code", "OAuth 2.0 - Authorization code"),
+        ("oauth2_saml_bearer", "OAuth 2.0 – SAML"),
         ("none", "No Auth (None)"),
     ];
     assert_eq!(listed, published);

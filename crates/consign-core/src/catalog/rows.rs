@@ -18,10 +18,23 @@ pub struct Rows {
     pub rows_max: usize,
     /// The most characters of a value.
     pub value_chars_max: usize,
+    /// What a name is made of.
+    pub names: Names,
+    /// The most bytes of all names and values.
+    pub bytes_max: usize,
     /// Names that the request sets itself.
     pub reserved: &'static [&'static str],
     /// Fields whose own parameter of the same name is set while they are filled.
     pub reserved_while_filled: &'static [&'static str],
+}
+
+/// What the name of a row is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Letters, digits and four marks, up to 64.
+    Parameter,
+    /// Any text that can be written into XML, up to 256 characters.
+    Text,
 }
 
 /// A row as it is stored and shown. The value of a secret one is among the secrets.

@@ -20,13 +20,10 @@ fn field() -> Field {
     Field {
         key: "password",
         label: "Password",
-        hint: "",
         input: Input::Secret,
-        prefill: "",
         missing: Some("Enter a password"),
-        binds: false,
         max_chars: 1024,
-        rule: |_| Ok(()),
+        ..Field::PLAIN
     }
 }
 

@@ -52,6 +52,12 @@ fn each_answer_has_its_sentence() {
         "The tool refused the sign-in (401). Check the client ID and client secret.",
     );
     check(
+        "oauth2_authorization_code",
+        seen(401),
+        Failed,
+        "The tool refused the sign-in (401). Someone must approve access again.",
+    );
+    check(
         "basic",
         seen(403),
         Failed,

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Credential, CustomHeader, Rate, URL_PATH, binding, parse_count};
+use super::{Credential, CustomHeader, Rate, URL_PATH};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
-use crate::catalog::{
-    Fault, Fields, Input, Invalid, Reader, Tokens, in_sentence, is_mask, mask, unknown_field,
-};
+use crate::catalog::{Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, is_mask, mask, unknown_field};
 use crate::name::Name;
 use crate::secret::Secret;
-use crate::target::{Origin, RemotePath};
+use crate::target::Origin;
 use crate::time::Timestamp;
 
+mod common;
+mod destination;
 mod headers;
+mod key_pair;
 mod rows;
+
+pub use key_pair::{KeyPairWish, NextPair, PASSPHRASE};
 
 /// Free labels of a credential.
 pub type Labels = BTreeMap<String, String>;
-
-const LABELS_MAX: usize = 16;
-const LABEL_CHARS_MAX: usize = 63;
 
 /// Keys that every HTTPS credential takes.
 const COMMON: &[&str] = &[
@@ -96,6 +96,8 @@ pub struct Draft {
     pub custom_headers: Vec<CustomHeader>,
     /// What becomes of each secret.
     pub secrets: BTreeMap<String, Change>,
+    /// A key pair to be created with the save.
+    pub new_key_pair: Option<KeyPairWish>,
     /// Where a test asks.
     pub test_path: Option<String>,
     /// The end date.
@@ -108,6 +110,11 @@ pub struct Draft {
     pub max_per_second: Option<Rate>,
 }
 
+/// Whether reading this, or saving it, takes a processor long: it holds a private key, or asks for one.
+pub fn takes_long(sent: &Map<String, Value>) -> bool {
+    key_pair::is_asked(sent)
+}
+
 impl Draft {
     /// Reads a credential. `sent` is the body of a request, or a form turned into one.
     ///
@@ -115,7 +122,7 @@ impl Draft {
     /// Every value that was not accepted, with its sentence.
     pub fn parse(sent: Map<String, Value>, mode: Mode<'_>, now: Timestamp) -> Result<Self, Vec<Invalid>> {
         let reader = Reader::new(complete(sent, mode));
-        let mut reading = Reading { reader, current: mode.current(), now };
+        let mut reading = Reading { reader, current: mode.current(), now, new_key_pair: None };
         let draft = reading.read();
         let invalid = reading.reader.into_invalid();
         match draft {
@@ -183,6 +190,7 @@ struct Reading<'a> {
     reader: Reader,
     current: Option<&'a Credential>,
     now: Timestamp,
+    new_key_pair: Option<KeyPairWish>,
 }
 
 impl Reading<'_> {
@@ -222,6 +230,7 @@ impl Reading<'_> {
             .map(|(key, _)| key.clone())
             .collect();
         self.destination(authorization_type, &origin, &typed.plain, &custom_headers, &kept);
+        self.keep_other_key_pairs(authorization_type, &origin, &mut typed, &mut secrets);
         for (key, secret) in std::mem::take(&mut typed.secrets) {
             secrets.insert(key, Change::Replace(secret));
         }
@@ -232,6 +241,7 @@ impl Reading<'_> {
             plain: typed.plain,
             custom_headers,
             secrets,
+            new_key_pair: self.new_key_pair,
             test_path,
             ends_on,
             labels,
@@ -243,10 +253,11 @@ impl Reading<'_> {
     fn protocol(&mut self) {
         let protocol = self.reader.text("protocol", "Protocol");
         if protocol != "https" {
+            let known = Protocol::ALL.iter().map(|protocol| protocol.kind()).collect::<Vec<_>>().join(" or ");
             let fault = if protocol.is_empty() {
-                Fault::new("missing", "Select a protocol")
+                Fault::new("missing", format!("Select a protocol: {known}"))
             } else {
-                Fault::new("unknown", format!("“{protocol}” is not a protocol. Choose https"))
+                Fault::new("unknown", format!("“{protocol}” is not a protocol. Choose {known}"))
             };
             self.reader.refuse("protocol", fault);
         }
@@ -316,10 +327,23 @@ impl Reading<'_> {
                 self.rows(entry, field, rows, typed, secrets);
                 continue;
             }
+            if let Input::Certificate(key) = field.input {
+                self.key_pair(entry, (field, key), typed, secrets);
+                continue;
+            }
+            // It was read with its certificate.
+            if field.input == Input::PrivateKey {
+                continue;
+            }
+            // What the choice before it does not ask for is not there, whatever was sent.
+            if !field.is_asked(typed) {
+                self.reader.take(field.key);
+                continue;
+            }
             if !field.is_secret() {
                 let absent = !self.reader.has(field.key);
                 let text = self.plain_text(field.key, field.label);
-                let text = if absent { field.prefill.to_owned() } else { text };
+                let text = if absent { field.default_text().to_owned() } else { text };
                 self.reader.accept(field.key, field.judge(&text));
                 typed.plain.insert(field.key.to_owned(), text);
                 continue;
@@ -343,10 +367,11 @@ impl Reading<'_> {
         }
     }
 
-    /// A plain field: a text, or a number as a program writes it.
+    /// A plain field: a text, or a number or switch as a program writes it.
     fn plain_text(&mut self, key: &str, label: &str) -> String {
         match self.reader.take(key) {
             Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => if flag { "on" } else { "off" }.to_owned(),
             value => self.reader.text_of(value, key, label),
         }
     }
@@ -371,86 +396,26 @@ impl Reading<'_> {
         }
     }
 
-    /// Where a connection test asks: a path that needs the sign-in and changes nothing.
-    fn test_path(&mut self, origin: Option<&Origin>) -> Option<String> {
-        let path = self.reader.text("test_path", "Test path").trim().to_owned();
-        if path.is_empty() {
-            return None;
-        }
-        let host = origin.map(|origin| origin.host().to_string()).unwrap_or_default();
-        let parsed = RemotePath::parse(&path).map_err(|fault| {
-            let fault = fault.at_host(&host);
-            Fault::new(fault.code, format!("Test path{}", fault.message.trim_start_matches("Path")))
-        });
-        self.reader.accept("test_path", parsed).map(|path| path.as_str().to_owned())
-    }
-
-    fn ends_on(&mut self) -> Option<String> {
-        let day = self.reader.text("ends_on", "Ends on").trim().to_owned();
-        if day.is_empty() {
-            return None;
-        }
-        if day.len() != 10 || Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z")).is_none() {
-            self.reader
-                .refuse("ends_on", Fault::new("bad_form", "Ends on must be a date such as 2027-02-12"));
-            return None;
-        }
-        let unchanged = self.current.is_some_and(|current| current.ends_on.as_deref() == Some(day.as_str()));
-        if day < self.now.day() && !unchanged {
-            self.reader.refuse("ends_on", Fault::new("past_date", "Ends on must be today or later"));
-        }
-        Some(day)
-    }
-
-    fn labels(&mut self) -> Labels {
-        let sent = match self.reader.take("labels") {
-            Value::Null => Map::new(),
-            Value::Object(labels) => labels,
-            _ => {
-                self.reader.refuse("labels", Fault::new("bad_form", "Label must look like key=value"));
-                Map::new()
-            }
-        };
-        if sent.len() > LABELS_MAX {
-            self.reader.refuse("labels", Fault::new("too_many", "Add 16 labels or fewer"));
-        }
-        let mut labels = Labels::new();
-        for (key, value) in sent {
-            let key_fits = (1..=LABEL_CHARS_MAX).contains(&key.len())
-                && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/-".contains(&b));
-            match value {
-                Value::String(value)
-                    if key_fits
-                        && value.chars().count() <= LABEL_CHARS_MAX
-                        && !value.chars().any(char::is_control) =>
-                {
-                    labels.insert(key, value);
-                }
-                _ => {
-                    self.reader.refuse("labels", Fault::new("bad_form", "Label must look like key=value"));
-                    break;
-                }
-            }
-        }
-        labels
-    }
-
-    fn max_concurrency(&mut self) -> Option<u32> {
-        let value = self.reader.take("max_concurrency");
-        let parsed = parse_count(&value, 1..=64, "Enter a number from 1 to 64");
-        self.reader.accept("max_concurrency", parsed).flatten()
-    }
-
     /// What is left over was never asked for.
     fn unknown(&mut self, entry: Option<&'static AuthorizationType>) {
         let known: Vec<&str> = COMMON
             .iter()
             .copied()
             .chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key))
+            .chain(
+                entry
+                    .filter(|entry| key_pair::has_one(entry))
+                    .iter()
+                    .flat_map(|_| key_pair::KEYS.iter().copied()),
+            )
             .collect();
         let with_token = entry.is_some_and(|entry| entry.tokens != Tokens::None);
-        let read_only =
-            |key: &str| READ_ONLY.contains(&key) || with_token && READ_ONLY_OF_TOKENS.contains(&key);
+        let with_key = entry.is_some_and(key_pair::has_one);
+        let read_only = |key: &str| {
+            READ_ONLY.contains(&key)
+                || with_token && READ_ONLY_OF_TOKENS.contains(&key)
+                || with_key && key_pair::READ_ONLY.contains(&key)
+        };
         let left: Vec<String> = self.reader.left().filter(|key| !read_only(key)).map(str::to_owned).collect();
         for key in left {
             let owner = AUTHORIZATION_TYPES.iter().find(|e| e.fields.iter().any(|field| field.key == key));
@@ -463,61 +428,6 @@ impl Reading<'_> {
             };
             self.reader.refuse_all(vec![invalid]);
         }
-    }
-
-    /// A changed destination asks for every secret again, in the same request.
-    fn destination(
-        &mut self,
-        entry: &'static AuthorizationType,
-        origin: &Origin,
-        plain: &BTreeMap<String, String>,
-        headers: &[CustomHeader],
-        kept: &[String],
-    ) {
-        let Some(current) = self.current else { return };
-        if current.binding() == binding(origin, entry, plain) {
-            return;
-        }
-        let reason = if current.origin != *origin {
-            "You changed the address, so saved secrets are not sent to the new one".to_owned()
-        } else if current.authorization_type.kind != entry.kind {
-            "You changed the authorization type, so the saved one is not used with it".to_owned()
-        } else {
-            let changed = entry.fields.iter().filter(|field| field.binds);
-            let mut changed = changed.filter(|field| current.plain.get(field.key) != plain.get(field.key));
-            let field = changed.next();
-            let label = field.map(|field| in_sentence(field.label)).unwrap_or_default();
-            match field.map(|field| field.input) {
-                Some(Input::Address) => {
-                    format!("You changed the {label}, so saved secrets are not sent to the new one")
-                }
-                _ => format!("You changed the {label}, so the saved one is not used with it"),
-            }
-        };
-        for key in kept {
-            let (field, what) = name_of_secret(key, entry, plain, headers);
-            let sentence = format!("Enter the {what} again. {reason}");
-            self.reader.refuse(&field, Fault::new("secret_needed_for_new_destination", sentence));
-        }
-    }
-}
-
-/// Where a secret stands in the form that was sent, and what a sentence calls it.
-fn name_of_secret(
-    key: &str,
-    entry: &'static AuthorizationType,
-    plain: &BTreeMap<String, String>,
-    headers: &[CustomHeader],
-) -> (String, String) {
-    if let Some(field) = entry.fields.iter().find(|field| field.key == key) {
-        return (key.to_owned(), in_sentence(field.label));
-    }
-    if let Some((field, name)) = rows::place_of(key, entry, plain) {
-        return (field, format!("value of {name}"));
-    }
-    match headers.iter().position(|header| header.secret_key() == key) {
-        Some(index) => (format!("custom_headers/{index}/value"), format!("value of {}", headers[index].name)),
-        None => ("url_address".to_owned(), "whole address".to_owned()),
     }
 }
 

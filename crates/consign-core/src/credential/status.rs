@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::catalog::Tokens;
 use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// From here on an end date is the status.
 const ENDS_SOON_DAYS: i64 = 30;
+/// The same as a span.
+const ENDS_SOON: Duration = DAY.saturating_mul(30);
 
 /// The states of a credential, the most pressing first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -83,16 +86,19 @@ impl StatusCode {
         }
     }
 
-    /// The next action of a person, if one is needed.
-    pub const fn action(self) -> Option<&'static str> {
-        match self {
-            Self::Locked => Some("What to do"),
-            Self::ReconnectNeeded => Some("Authorize again"),
-            Self::NotAuthorized => Some("Authorize"),
-            Self::SignInRefused | Self::Ended | Self::EndsSoon => Some("Replace secret"),
-            Self::CannotReach | Self::NotTested => Some("Test connection"),
-            Self::NotProven => Some("Add a test path"),
-            Self::Working => None,
+    /// The next action of a person, if one is needed. A grant that the tool does not let in is approved again;
+    /// everything else that is refused needs another secret.
+    pub const fn action(self, tokens: Tokens, refused_by: Refuser) -> Option<NextAction> {
+        match (self, tokens, refused_by) {
+            (Self::Locked, ..) => Some(NextAction::WhatToDo),
+            (Self::ReconnectNeeded, ..) | (Self::SignInRefused, Tokens::Granted, Refuser::Tool) => {
+                Some(NextAction::AuthorizeAgain)
+            }
+            (Self::NotAuthorized, ..) => Some(NextAction::Authorize),
+            (Self::SignInRefused | Self::Ended | Self::EndsSoon, ..) => Some(NextAction::ReplaceSecret),
+            (Self::CannotReach | Self::NotTested, ..) => Some(NextAction::TestConnection),
+            (Self::NotProven, ..) => Some(NextAction::AddTestPath),
+            (Self::Working, ..) => None,
         }
     }
 
@@ -114,6 +120,69 @@ impl StatusCode {
     /// Reads the stored word.
     pub fn find(kind: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.kind() == kind)
+    }
+}
+
+/// Who refused a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuser {
+    /// The tool itself, which was asked with a token or with the secrets.
+    Tool,
+    /// The token address, which did not accept the client.
+    TokenAddress,
+}
+
+/// What a person can do next about a credential: the same wherever its state is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextAction {
+    /// Load the right encryption key, or enter the secrets again.
+    WhatToDo,
+    /// Approve access for the first time.
+    Authorize,
+    /// Approve access once more.
+    AuthorizeAgain,
+    /// Enter another secret.
+    ReplaceSecret,
+    /// See whether it works.
+    TestConnection,
+    /// Give it a path that proves the sign-in.
+    AddTestPath,
+}
+
+impl NextAction {
+    /// All.
+    pub const ALL: &'static [Self] = &[
+        Self::WhatToDo,
+        Self::Authorize,
+        Self::AuthorizeAgain,
+        Self::ReplaceSecret,
+        Self::TestConnection,
+        Self::AddTestPath,
+    ];
+
+    /// The public word.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::WhatToDo => "what_to_do",
+            Self::Authorize => "authorize",
+            Self::AuthorizeAgain => "authorize_again",
+            Self::ReplaceSecret => "replace_secret",
+            Self::TestConnection => "test_connection",
+            Self::AddTestPath => "add_test_path",
+        }
+    }
+
+    /// The words on the screen.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::WhatToDo => "What to do",
+            Self::Authorize => "Authorize",
+            Self::AuthorizeAgain => "Authorize again",
+            Self::ReplaceSecret => "Replace secret",
+            Self::TestConnection => "Test connection",
+            Self::AddTestPath => "Add a test path",
+        }
     }
 }
 
@@ -141,23 +210,33 @@ impl Status {
 
     /// The first true status: an end date outranks *Working*, a failure outranks an end date.
     pub(super) fn with_end(&self, ends_on: Option<&str>, now: Timestamp) -> Self {
-        let Some(days) = ends_on.and_then(|day| days_until(day, now)) else { return self.clone() };
-        let (code, reason) = match days {
-            ..0 => (StatusCode::Ended, format!("ended on {}", ends_on.unwrap_or_default())),
+        let Some((day, last)) = ends_on.and_then(|day| Some((day, midnight(day)?))) else {
+            return self.clone();
+        };
+        let (code, reason) = match days_until(last, now) {
+            ..0 => (StatusCode::Ended, format!("ended on {day}")),
             0 => (StatusCode::EndsSoon, "ends today".to_owned()),
             1 => (StatusCode::EndsSoon, "ends tomorrow".to_owned()),
-            2..=ENDS_SOON_DAYS => (StatusCode::EndsSoon, format!("ends in {days} days")),
+            days @ 2..=ENDS_SOON_DAYS => (StatusCode::EndsSoon, format!("ends in {days} days")),
             _ => return self.clone(),
         };
-        if self.code < code { self.clone() } else { Self { code, reason, since: self.since } }
+        // It is about the end, not about what was last seen: the age is that of the end, or of its nearness.
+        let since = match code {
+            StatusCode::Ended => last.plus(DAY),
+            _ => last.minus(ENDS_SOON).max(self.since),
+        };
+        if self.code < code { self.clone() } else { Self { code, reason, since } }
     }
 }
 
-/// Whole days from today (UTC) until a day; negative once it has passed.
-fn days_until(day: &str, now: Timestamp) -> Option<i64> {
-    let end = Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))?;
-    let today = Timestamp::parse_rfc3339(&format!("{}T00:00:00Z", now.day()))?;
-    Some((end.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).ok()?))
+/// Whole days from today (UTC) until a day that begins then; negative once it has passed.
+fn days_until(day: Timestamp, now: Timestamp) -> i64 {
+    let today = midnight(&now.day()).unwrap_or(now);
+    (day.millis() - today.millis()).div_euclid(i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn midnight(day: &str) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))
 }
 
 #[cfg(test)]

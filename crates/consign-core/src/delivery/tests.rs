@@ -165,6 +165,8 @@ fn throttling_uses_up_no_attempt_and_ends_after_three_days() {
 fn check_class(outcome: Outcome, class: &str, status: Option<u16>, is_failure: bool) {
     let found = (outcome.class(), outcome.status(), outcome.is_failure_of_the_tool());
     assert_eq!(found, (class, status, is_failure), "{outcome:?}");
+    let label = Outcome::class_label(class);
+    assert!(!label.is_empty() && !label.contains('_'), "people read “{label}” for {class}");
 }
 
 #[test]

@@ -36,7 +36,12 @@ fn values_never_hold_a_byte_that_could_end_a_line() {
         }
     }
     assert_eq!(judge_value("X", "").unwrap_err().code, "missing");
-    assert!(judge_value("X", &"a".repeat(4_097)).is_err());
+    assert!(judge_value("X", &"a".repeat(4_096)).is_ok());
+    let long = judge_value("X", &"a".repeat(4_097)).unwrap_err();
+    assert_eq!(
+        (long.code, long.message.as_str()),
+        ("too_long", "The value of X must be 4,096 characters or fewer")
+    );
 }
 
 #[test]

@@ -8,8 +8,63 @@ use crate::target::RemotePath;
 use crate::time::Timestamp;
 
 /// What a person replaces.
-fn filled(text: &str) -> String {
-    text.replace("{instance}", "acme").replace("{site}", "acme").replace("{cloudId}", "1324a887")
+pub(super) fn filled(text: &str) -> String {
+    let braces = [
+        ("{instance}", "acme"),
+        ("{site}", "acme"),
+        ("{cloudId}", "1324a887"),
+        ("{api-host}", "api.hxm.example"),
+        ("{tenant}", "my300000"),
+        ("{domain}", "acme"),
+        ("{company id}", "acme"),
+        ("{API key}", "NWQ5"),
+        ("{resource}", "urn:sap:identity:application"),
+        ("{scope}", "API_BUSINESS_PARTNER_0001"),
+        ("{communication user}", "CONSIGN"),
+        ("{identity provider}", "CONSIGN_IDP"),
+        ("{entity ID of the tenant}", "https://my300000.crm.ondemand.com"),
+        ("{consumer key}", "3MVG9"),
+    ];
+    braces.iter().fold(text.to_owned(), |text, (brace, value)| text.replace(brace, value))
+}
+
+/// A credential as a person completes it: what only they know is typed.
+pub(super) fn completed(preset: &Preset, filling: &Filling) -> Map<String, Value> {
+    let at = format!("{} {}", preset.kind, filling.authorization_type);
+    let entry = auth::find(filling.authorization_type).unwrap_or_else(|| panic!("{at} is no type"));
+    let mut sent = Map::new();
+    let mut put =
+        |key: &str, value: Value| assert!(sent.insert(key.to_owned(), value).is_none(), "{at} {key}");
+    put("name", preset.label.into());
+    put("protocol", "https".into());
+    put("authorization_type", entry.kind.into());
+    put("url_address", filled(filling.url_address).into());
+    put("test_path", filled(filling.test_path).into());
+    for (key, value) in filling.values {
+        put(key, filled(value).into());
+    }
+    for (key, rows) in filling.rows {
+        let row = |(name, value): &(&str, &str)| json!({ "name": name, "value": filled(value) });
+        put(key, rows.iter().map(row).collect());
+    }
+    let headers = filling.custom_headers.iter().map(|(name, _)| json!({ "name": name, "value": "x" }));
+    put("custom_headers", headers.collect());
+    for field in
+        entry.fields.iter().filter(|field| field.missing.is_some() && field.default_text().is_empty())
+    {
+        let given = filling.values.iter().any(|(key, _)| *key == field.key);
+        let typed = match field.input {
+            Input::Certificate(_) => include_str!("../sign/tests/rsa.certificate.pem"),
+            Input::PrivateKey => include_str!("../sign/tests/rsa.pkcs8.pem"),
+            _ if field.key == "issuer" => "https://consign.acme.example",
+            _ if field.key == "name_id" => "ana.silva@acme.example",
+            _ => "typed",
+        };
+        if !given {
+            put(field.key, typed.into());
+        }
+    }
+    sent
 }
 
 #[test]
@@ -18,29 +73,8 @@ fn every_filling_is_accepted_once_secrets_and_braces_are_filled_in() {
         PRESETS.iter().flat_map(|preset| preset.types.iter().map(move |one| (preset, one)))
     {
         let at = format!("{} {}", preset.kind, filling.authorization_type);
-        let entry = auth::find(filling.authorization_type).unwrap_or_else(|| panic!("{at} is no type"));
-        let mut sent = Map::new();
-        let mut put =
-            |key: &str, value: Value| assert!(sent.insert(key.to_owned(), value).is_none(), "{at} {key}");
-        put("name", preset.label.into());
-        put("protocol", "https".into());
-        put("authorization_type", entry.kind.into());
-        put("url_address", filled(filling.url_address).into());
-        put("test_path", filled(filling.test_path).into());
-        for (key, value) in filling.values {
-            put(key, filled(value).into());
-        }
-        for (key, rows) in filling.rows {
-            put(key, rows.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect());
-        }
-        let headers = filling.custom_headers.iter().map(|(name, _)| json!({ "name": name, "value": "x" }));
-        put("custom_headers", headers.collect());
-        for field in entry.fields {
-            let typed = field.input == Input::Secret || field.key == "username" || field.key == "client_id";
-            if typed {
-                put(field.key, "typed".into());
-            }
-        }
+        let sent = completed(preset, filling);
+        let entry = auth::find(filling.authorization_type).unwrap();
         let draft = Draft::parse(sent, Mode::Create, Timestamp::from_millis(1_795_000_000_000));
         assert!(draft.is_ok(), "{at}: {draft:?}");
         for (key, hint) in filling.hints {

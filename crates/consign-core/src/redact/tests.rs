@@ -251,3 +251,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_whole_text_ends_with_its_own_words() {
+    let scrubber = Scrubber::new(["client secret"].into_iter());
+    assert_eq!(scrubber.scrub("invalid_client"), "invalid_[hidden]", "it may have been cut");
+    assert_eq!(scrubber.scrub_whole("invalid_client"), "invalid_client");
+    assert_eq!(scrubber.scrub_whole("no client+secret"), "no [hidden]");
+    assert_eq!(scrubber.scrub_whole(""), "");
+    let lines = Scrubber::new(["two\n"].into_iter());
+    assert_eq!(lines.scrub_whole("one two"), "one [hidden]");
+}

@@ -16,3 +16,17 @@ fn arithmetic_stays_in_range() {
     assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(9)), Duration::ZERO);
     assert!(!end.to_string().is_empty());
 }
+
+#[test]
+fn spans_are_said_as_people_say_them() {
+    let check = |millis: u64, expected: &str| assert_eq!(in_words(Duration::from_millis(millis)), expected);
+    check(0, "0 ms");
+    check(184, "184 ms");
+    check(1_234, "1.2 s");
+    check(59_999, "59.9 s");
+    check(60_000, "1 min");
+    check(199_975, "3 min 19 s");
+    check(3_600_000, "1 h");
+    check(7_500_000, "2 h 5 min");
+    check(273_600_000, "3 d 4 h");
+}

@@ -10,6 +10,8 @@ fn exchange(grant: Grant) -> Exchange {
         query: Secret::new(String::new()),
         headers: Vec::new(),
         body: Secret::new(String::new()),
+        proofs: Vec::new(),
+        assertion: None,
         grant,
         scope: String::new(),
         life: Life { stated: None, otherwise: Some(Duration::from_secs(300)) },
@@ -219,10 +221,38 @@ fn a_stated_life_of_the_refresh_token_is_kept() {
 fn errors_are_shown_as_text() {
     let error = OAuthError::of("invalid_client", "line\none\u{1b}[2J").unwrap();
     assert_eq!(error.description, "line one [2J");
-    assert_eq!(OAuthError::of("x", &"y".repeat(400)).unwrap().description.len(), 300);
+    let nothing = Scrubber::new(std::iter::empty());
+    let long = OAuthError::of("x", &"y".repeat(400)).unwrap();
+    assert_eq!(long.scrubbed(&nothing).description.len(), 300);
+    for unusual in ["Odd", "a-b", "a b", "a1", "secret.value"] {
+        assert_eq!(OAuthError::of(unusual, "").unwrap().code, "an unusual code", "{unusual}");
+    }
     for code in ["", "a\"b", "a\\b", "a\nb", "é", &"x".repeat(65)] {
         assert!(OAuthError::of(code, "").is_none(), "{code:?}");
     }
+}
+
+#[test]
+fn errors_are_shown_without_what_was_sent() {
+    let scrubber = Scrubber::new(["open sesame", "opensesame", "client secret"].into_iter());
+    let read = |code: &str, description: &str| {
+        let body = json!({ "error": code, "error_description": description }).to_string();
+        let error = exchange(Grant::RefreshToken).read(answer(400, body.as_bytes()), None, None, NOW);
+        error.unwrap_err().scrubbed(&scrubber)
+    };
+    let cut = format!("{} open sesame", "y".repeat(294));
+    let TokenError::Refused { reason, said: Some(said) } = read("invalid_client", &cut) else { panic!() };
+    assert_eq!(reason, "the token address answered invalid_client");
+    assert_eq!(said.description, format!("{} [hidd", "y".repeat(294)));
+    let TokenError::Refused { reason, said: Some(said) } = read("opensesame", "") else { panic!() };
+    assert_eq!(
+        (reason.as_str(), said.code.as_str()),
+        ("the token address answered [hidden]", "an unusual code")
+    );
+    let TokenError::GrantEnded { said: Some(said), .. } = read("invalid_grant", "no open+sesame") else {
+        panic!()
+    };
+    assert_eq!((said.code.as_str(), said.description.as_str()), ("invalid_grant", "no [hidden]"));
 }
 
 #[test]

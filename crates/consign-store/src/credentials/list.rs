@@ -58,6 +58,7 @@ pub async fn list(
     }
     statement.push(" as list_rank from credential c) as ranked where 1 = 1");
     restrict(&mut statement, filter, now);
+    let count = turn.count(&statement, db).await?;
     if let Some(from) = &turn.from {
         let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
         statement.push(" and (list_rank, name_key, id)").push(if turn.backward { " < (" } else { " > (" });
@@ -76,9 +77,10 @@ pub async fn list(
     statement.bind(turn.rows());
     let rows = statement.all(db).await?;
     let credentials = with_secrets(db, rows).await?;
-    Ok(turn.listed(credentials, |credential| {
+    let key = |credential: &Credential| {
         vec![rank(credential).to_owned(), credential.name.key(), credential.id.to_string()]
-    }))
+    };
+    Ok(turn.listed(credentials, key).of(count))
 }
 
 /// How many credentials a person should look at.
@@ -97,7 +99,7 @@ fn rank_column(statement: &mut Statement, now: Timestamp) {
     statement.push("case when seen_code in (");
     let pressing = StatusCode::ALL.iter().filter(|code| code.needs_attention());
     statement.list(pressing.map(|code| code.kind()));
-    statement.push(") or ends_on <= ").bind(now.plus(ENDS_SOON).day()).push(" then '0' else '1' end");
+    statement.push(") or ends_first <= ").bind(now.plus(ENDS_SOON).day()).push(" then '0' else '1' end");
 }
 
 /// The status that is shown: a failure outranks an end date, an end date outranks the rest.
@@ -105,9 +107,9 @@ fn status_column(statement: &mut Statement, now: Timestamp) {
     statement.push("case when seen_code in (");
     let failures = StatusCode::ALL.iter().filter(|code| **code < StatusCode::Ended);
     statement.list(failures.map(|code| code.kind()));
-    statement.push(") then seen_code when ends_on < ").bind(now.day()).push(" then 'ended'");
+    statement.push(") then seen_code when ends_first < ").bind(now.day()).push(" then 'ended'");
     statement
-        .push(" when ends_on <= ")
+        .push(" when ends_first <= ")
         .bind(now.plus(ENDS_SOON).day())
         .push(" then 'ends_soon' else seen_code end");
 }
@@ -131,6 +133,6 @@ fn restrict(statement: &mut Statement, filter: &CredentialFilter, now: Timestamp
         statement.push(" and labels like ").bind(anywhere(&pair)).push(" escape '!'");
     }
     if let Some(day) = &filter.ends_before {
-        statement.push(" and ends_on < ").bind(day.as_str());
+        statement.push(" and ends_first < ").bind(day.as_str());
     }
 }

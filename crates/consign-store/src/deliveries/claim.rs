@@ -46,6 +46,8 @@ pub struct Claimed {
     pub idempotency_key: DeliveryId,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Since when it has been due.
+    pub due_at: Timestamp,
     /// A test.
     pub test: bool,
 }
@@ -58,6 +60,10 @@ pub struct Claimed {
 pub async fn lanes(db: &mut Db, now: Timestamp, limit: u32) -> Result<Vec<LaneWork>, StoreError> {
     let mut statement = Statement::new(db, "select c.id from connector c where c.state = 'active'");
     statement.push(" and coalesce(c.closed_until, 0) <= ").bind(now.millis());
+    statement.push(
+        " and not exists (select 1 from token t where t.credential_id = c.credential_id and t.away_until > ",
+    );
+    statement.bind(now.millis()).push(")");
     statement.push(
         " and exists (select 1 from delivery d where d.connector_id = c.id and d.state = 'pending'
              and d.due_at <= ",
@@ -134,7 +140,7 @@ async fn claim_some(
         db,
         concat!(
             "select d.id, d.connector_id, d.attempts, d.crashes, d.lease_until, d.fence, d.idempotency_key, \
-             d.created_at, d.test, ",
+             d.created_at, d.due_at, d.test, ",
             event_columns!(),
             " from delivery d join event e on e.id = d.event_id where d.connector_id = "
         ),
@@ -189,6 +195,7 @@ fn read(row: &Row, lease_until: Timestamp) -> Result<Claimed, StoreError> {
         lease_until,
         idempotency_key: row.id("idempotency_key")?,
         created_at: row.time("created_at")?,
+        due_at: row.time("due_at")?,
         test: row.flag("test")?,
     })
 }

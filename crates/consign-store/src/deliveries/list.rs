@@ -55,7 +55,7 @@ macro_rules! failed_for_good {
     };
 }
 
-/// A page of deliveries, newest first.
+/// A page of deliveries, by the time they were made.
 ///
 /// # Errors
 /// `BadCursor`.
@@ -71,13 +71,14 @@ pub async fn list(db: &mut Db, filter: &DeliveryFilter, page: &Page) -> Result<L
         ),
     );
     restrict(&mut statement, filter);
-    turn.newest_first(&mut statement, "d.id")?;
+    let count = turn.count(&statement, db).await?;
+    turn.by_time(&mut statement, "d.id", turn.key_part()?);
     let line = |row: &Row| {
         let event_type = row.text("event_type")?;
         Ok::<_, StoreError>(Line { delivery: read(row)?, event_type, subject: row.optional_text("subject")? })
     };
     let lines = statement.all(db).await?.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-    Ok(turn.listed(lines, |line| vec![line.delivery.id.to_string()]))
+    Ok(turn.listed(lines, |line| vec![line.delivery.id.to_string()]).of(count))
 }
 
 fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {

@@ -9,7 +9,7 @@ fn cursors_come_back_and_strangers_are_refused() {
     assert_eq!(decode(&encode(&parts)), Some(parts));
     for stranger in ["", "5b", "zz", "5b5", "+5", "é1", "7b7d"] {
         assert_eq!(decode(stranger), None, "{stranger}");
-        let page = Page { after: Some(stranger.to_owned()), before: None, limit: 5 };
+        let page = Page { after: Some(stranger.to_owned()), ..Page::first(5) };
         assert!(matches!(page.turn(), Err(StoreError::BadCursor)), "{stranger}");
     }
 }
@@ -25,9 +25,9 @@ fn neighbours_are_offered_where_there_are_any() {
     let at = || Some(encode(&["4".to_owned()]));
     check(Page::first(2), &[1, 2], &[1, 2], false, false);
     check(Page::first(2), &[1, 2, 3], &[1, 2], true, false);
-    check(Page { after: at(), before: None, limit: 2 }, &[5, 6, 7], &[5, 6], true, true);
-    check(Page { after: at(), before: None, limit: 2 }, &[5], &[5], false, true);
-    check(Page { after: None, before: at(), limit: 2 }, &[3, 2, 1], &[2, 3], true, true);
-    check(Page { after: None, before: at(), limit: 2 }, &[3, 2], &[2, 3], true, false);
-    check(Page { after: None, before: None, limit: 0 }, &[1, 2], &[1], true, false);
+    check(Page { after: at(), ..Page::first(2) }, &[5, 6, 7], &[5, 6], true, true);
+    check(Page { after: at(), ..Page::first(2) }, &[5], &[5], false, true);
+    check(Page { before: at(), ..Page::first(2) }, &[3, 2, 1], &[2, 3], true, true);
+    check(Page { before: at(), ..Page::first(2) }, &[3, 2], &[2, 3], true, false);
+    check(Page::first(0), &[1, 2], &[1], true, false);
 }

@@ -14,6 +14,7 @@ use crate::{Db, Page, Store, installation};
 
 on_both!(
     entries_are_chained_and_listed,
+    entries_are_found_by_each_of_their_parts,
     an_entry_goes_with_its_change,
     the_database_refuses_to_change_entries,
     tampering_is_found,
@@ -46,12 +47,16 @@ fn entry(object: &str, now: Timestamp) -> AuditEntry {
     }
 }
 
+/// An id of full length.
+fn numbered(number: i64) -> String {
+    format!("crd_{number:026}")
+}
+
 async fn fill(store: &Store, key: &DerivedKey, count: i64) {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
     for number in 1..=count {
-        let sequence =
-            audit::append(&mut tx, &entry(&format!("crd_{}", number % 2), now), key).await.unwrap();
+        let sequence = audit::append(&mut tx, &entry(&numbered(number % 2), now), key).await.unwrap();
         assert_eq!(sequence, number);
     }
     tx.commit().await.unwrap();
@@ -68,20 +73,71 @@ async fn entries_are_chained_and_listed(Fresh { store, .. }: Fresh) {
     let verified = audit::verify(&mut db, &key).await.unwrap().unwrap();
     assert_eq!((verified.entries, audit::head(&mut db).await.unwrap()), (503, (503, verified.head)));
     assert_eq!(audit::verify(&mut db, &self::key()).await.unwrap(), Err(BrokenAt(1)), "another key");
-    let of_one = AuditFilter { object_id: Some("crd_1".to_owned()), ..AuditFilter::default() };
+    let of_one = AuditFilter { object: Some(numbered(1)), ..AuditFilter::default() };
     let first = audit::list(&mut db, &of_one, &Page::first(2)).await.unwrap();
     assert_eq!(first.items.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [503, 501]);
     assert_eq!((first.items[0].actor.as_str(), &first.items[0].changes["a"][1]), ("Ada", &json!("ü")));
-    let second = Page { after: first.next, before: None, limit: 2 };
+    let second = Page { after: first.next.clone(), ..Page::first(2) };
     let second = audit::list(&mut db, &of_one, &second).await.unwrap();
     assert_eq!(second.items[0].sequence, 499);
-    let nobody = AuditFilter { actor: Some("usr_2".to_owned()), ..AuditFilter::default() };
+    let oldest = Page { oldest_first: true, counted: true, ..Page::first(2) };
+    let oldest = audit::list(&mut db, &of_one, &oldest).await.unwrap();
+    assert_eq!(oldest.items.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!((oldest.count, first.count), (Some(252), None));
+    let nobody =
+        AuditFilter { actor: Some("usr_01JDJ0M4X5K6P7Q8R9S0T1V2W3".to_owned()), ..AuditFilter::default() };
     assert!(audit::list(&mut db, &nobody, &Page::first(2)).await.unwrap().items.is_empty());
     let at = second.items[0].at;
     let before = AuditFilter { before: Some(at), ..AuditFilter::default() };
     assert!(audit::list(&mut db, &before, &Page::first(2)).await.unwrap().items.is_empty());
     let after = AuditFilter { after: Some(at), ..AuditFilter::default() };
     assert_eq!(audit::list(&mut db, &after, &Page::first(2)).await.unwrap().items.len(), 2);
+}
+
+const KEY: &str = "key_01JDJ0M4X5K6P7Q8R9S0T1V2W3";
+const DELIVERY: &str = "dlv_01JDJ0M4X5K6P7Q8R9S0T1V2W3";
+
+async fn entries_are_found_by_each_of_their_parts(Fresh { store, .. }: Fresh) {
+    let key = key();
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    let other = AuditEntry {
+        actor_kind: "api_key",
+        actor_id: KEY.to_owned(),
+        actor: "nxt-in, 100% “a”".to_owned(),
+        action: "Opened payload".to_owned(),
+        object: "Tool's".to_owned(),
+        from: "2001:db8::1".to_owned(),
+        result: "refused",
+        ..entry(DELIVERY, now)
+    };
+    audit::append(&mut tx, &entry("crd_1", now), &key).await.unwrap();
+    audit::append(&mut tx, &other, &key).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut db = store.read().await.unwrap();
+    let mut check = async |filter: AuditFilter, expected: &[i64]| {
+        let found = audit::list(&mut db, &filter, &Page { counted: true, ..Page::first(9) }).await.unwrap();
+        let sequences: Vec<_> = found.items.iter().map(|entry| entry.sequence).collect();
+        assert_eq!(sequences, expected, "{filter:?}");
+        assert_eq!(found.count, Some(expected.len() as u64));
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let all = AuditFilter::default;
+    check(all(), &[2, 1]).await;
+    for object in [DELIVERY, "Tool's"] {
+        check(AuditFilter { object: text(object), ..all() }, &[2]).await;
+    }
+    for actor in [KEY, "nxt-in, 100% “a”"] {
+        check(AuditFilter { actor: text(actor), ..all() }, &[2]).await;
+    }
+    check(AuditFilter { actor: text("nxt-in"), ..all() }, &[]).await;
+    check(AuditFilter { action: text("PAYLOAD"), ..all() }, &[2]).await;
+    check(AuditFilter { action: text("%"), ..all() }, &[]).await;
+    check(AuditFilter { from: text("192.0.2.1"), ..all() }, &[1]).await;
+    check(AuditFilter { result: text("refused"), action: text("opened"), ..all() }, &[2]).await;
+    check(AuditFilter { result: text("done"), action: text("opened"), ..all() }, &[]).await;
+    assert_eq!(audit::find(&mut db, 2).await.unwrap().unwrap().object, "Tool's");
+    assert!(audit::find(&mut db, 3).await.unwrap().is_none());
 }
 
 async fn an_entry_goes_with_its_change(Fresh { store, .. }: Fresh) {

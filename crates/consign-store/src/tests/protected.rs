@@ -2,18 +2,24 @@
 
 use consign_core::api_key::ApiKey;
 use consign_core::audit::Table;
-use consign_core::id::{KeyId, UserId};
+use consign_core::id::KeyId;
 use consign_core::rights::Rights;
+use consign_core::role::Role;
 
 use super::{Fresh, connector, credential, on_both};
 use crate::db::{Query, query};
-use crate::users::{self, User};
-use crate::{Db, api_keys, connectors, credentials, protected};
+use crate::{Db, api_keys, connectors, credentials, protected, users};
 
-on_both!(each_column_is_protected_or_changes_without_a_record, a_moved_secret_keeps_its_text);
+on_both!(
+    each_column_is_protected_or_changes_without_a_record,
+    a_moved_secret_keeps_its_text,
+    a_person_from_before_there_were_roles_keeps_their_text,
+);
 
 /// What changes without an audit record.
 const VOLATILE: &[(&str, &str)] = &[
+    // Made of what is protected, each time that it is saved.
+    ("credential", "ends_first"),
     ("credential", "seen_code"),
     ("credential", "seen_reason"),
     ("credential", "seen_since"),
@@ -26,6 +32,7 @@ const VOLATILE: &[(&str, &str)] = &[
     ("connector", "next_run_at"),
     ("connector", "runs_started"),
     ("users", "theme"),
+    ("users", "totp_step"),
     ("users", "last_seen_at"),
     ("api_key", "last_used_at"),
 ];
@@ -40,6 +47,7 @@ const VOLATILE_NUMBERS: &[&str] = &[
     "next_run_at",
     "runs_started",
     "last_seen_at",
+    "totp_step",
     "generation",
     "updated_at",
 ];
@@ -48,16 +56,7 @@ async fn one_of_each(db: &mut Db, now: consign_core::time::Timestamp) {
     let tool = credential("Tool", now);
     credentials::insert(db, &tool).await.unwrap();
     connectors::insert(db, &connector("Hook", Some(tool.id), now)).await.unwrap();
-    let user = User {
-        id: UserId::new(now),
-        name: "Ada".to_owned(),
-        email: "ada@acme.example".to_owned(),
-        password_hash: "hash".to_owned(),
-        theme: String::new(),
-        created_at: now,
-        last_seen_at: None,
-    };
-    users::insert(db, &user).await.unwrap();
+    users::insert(db, &super::user("Ada", Role::Viewer, now)).await.unwrap();
     let (id, name, hash) = (KeyId::new(now), "key".to_owned(), "hash".to_owned());
     let key =
         ApiKey { id, name, rights: Rights::all(), hash, ends_at: None, last_used_at: None, created_at: now };
@@ -91,7 +90,9 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
                 // The row itself; another one has another text.
                 continue;
             }
-            let number = protected::columns(table).1.contains(&column) || VOLATILE_NUMBERS.contains(&column);
+            let later = protected::later_columns(table).1.iter().any(|(name, _)| *name == column);
+            let number =
+                later || protected::columns(table).1.contains(&column) || VOLATILE_NUMBERS.contains(&column);
             let other = if number { "coalesce({}, 0) + 1" } else { "coalesce({}, '') || 'x'" };
             let sql = format!("update {name} set {column} = {}", other.replace("{}", column));
             let mut tx = store.begin().await.unwrap();
@@ -103,6 +104,40 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
         }
     }
     assert!(checked > VOLATILE.len() * 3, "{checked}");
+}
+
+async fn a_person_from_before_there_were_roles_keeps_their_text(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    let ada = super::user("Ada", Role::Administrator, now);
+    // As a program without roles wrote it.
+    query(
+        "insert into users (id, name, email, email_key, password_hash, theme, created_at, last_seen_at)
+         values ($1, $2, $3, $3, $4, '', $5, null)",
+    )
+    .bind(ada.id.to_string())
+    .bind(ada.name.as_str())
+    .bind(ada.email.as_str())
+    .bind(ada.password_hash.as_str())
+    .bind(now.millis())
+    .execute(&mut tx)
+    .await
+    .unwrap();
+    let found = users::find(&mut tx, ada.id).await.unwrap().unwrap();
+    assert_eq!((found.role, found.revision, found.suspended_at), (Role::Administrator, 1, None));
+    let text = protected::find(&mut tx, Table::User, &ada.id.to_string()).await.unwrap().unwrap();
+    let before = serde_json::json!([
+        [
+            Some(ada.id.to_string()),
+            Some(ada.name.clone()),
+            Some(ada.email.clone()),
+            Some(ada.email),
+            Some(ada.password_hash)
+        ],
+        [now.millis()],
+        null
+    ]);
+    assert_eq!(text, before.to_string());
 }
 
 async fn a_moved_secret_keeps_its_text(Fresh { store, .. }: Fresh) {

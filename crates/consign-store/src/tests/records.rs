@@ -6,6 +6,7 @@ use consign_core::credential::{Credential, Status, StatusCode};
 use consign_core::id::{KeyId, UserId};
 use consign_core::name::Name;
 use consign_core::rights::{Right, Rights};
+use consign_core::role::Role;
 
 use super::{Fresh, connector, credential, hours, on_both};
 use crate::connectors::{self, ConnectorFilter};
@@ -139,10 +140,10 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     let first = credentials::list(&mut tx, &all, by_need, &Page::first(2), now).await.unwrap();
     assert_eq!((names(&first), first.previous.is_some()), (vec!["beta".into(), "gamma".into()], false));
     assert_eq!(first.items[0].secrets.len(), 2);
-    let second = Page { after: first.next, before: None, limit: 2 };
+    let second = Page { after: first.next, ..Page::first(2) };
     let second = credentials::list(&mut tx, &all, by_need, &second, now).await.unwrap();
     assert_eq!(names(&second), ["omega", "alpha"]);
-    let back = Page { after: None, before: second.previous, limit: 2 };
+    let back = Page { before: second.previous, ..Page::first(2) };
     let back = credentials::list(&mut tx, &all, by_need, &back, now).await.unwrap();
     assert_eq!((names(&back), back.previous.is_some()), (vec!["beta".into(), "gamma".into()], false));
     assert_eq!(credentials::attention_count(&mut tx, now).await.unwrap(), 3);
@@ -169,10 +170,13 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     let kind =
         |kind: &str| CredentialFilter { authorization_type: Some(kind.to_owned()), ..Default::default() };
     check(&mut tx, kind("bearer"), &[]).await;
+    let counted = Page { counted: true, ..Page::first(1) };
+    let counted = credentials::list(&mut tx, &q("a"), by_need, &counted, later).await.unwrap();
+    assert_eq!((counted.items.len(), counted.count), (1, Some(5)));
     let day = now.plus(hours(24)).day();
     check(&mut tx, CredentialFilter { ends_before: Some(day), ..Default::default() }, &["omega"]).await;
     assert_eq!(credentials::all(&mut tx).await.unwrap().len(), 5);
-    let bad = Page { after: Some("5b5d".to_owned()), before: None, limit: 2 };
+    let bad = Page { after: Some("5b5d".to_owned()), ..Page::first(2) };
     let refused = credentials::list(&mut tx, &all, by_need, &bad, now).await;
     assert!(matches!(refused, Err(StoreError::BadCursor)), "{refused:?}");
 }
@@ -216,7 +220,7 @@ async fn connectors_come_back_and_are_listed(Fresh { store, .. }: Fresh) {
     check(&mut tx, ConnectorFilter { credential: Some(tool.id), ..Default::default() }, "ab").await;
     check(&mut tx, ConnectorFilter { q: Some("TICKETS".to_owned()), ..Default::default() }, "abc").await;
     let first = connectors::list(&mut tx, &ConnectorFilter::default(), &Page::first(2)).await.unwrap();
-    let next = Page { after: first.next, before: None, limit: 2 };
+    let next = Page { after: first.next, ..Page::first(2) };
     let next = connectors::list(&mut tx, &ConnectorFilter::default(), &next).await.unwrap();
     assert_eq!((named(&first.items), named(&next.items)), ("ab".to_owned(), "c".to_owned()));
 }
@@ -225,13 +229,9 @@ async fn people_and_sessions(Fresh { store, .. }: Fresh) {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
     let ada = User {
-        id: UserId::new(now),
-        name: "Ada".to_owned(),
         email: "Ada@Example.org".to_owned(),
-        password_hash: "$argon2id$x".to_owned(),
         theme: "system".to_owned(),
-        created_at: now,
-        last_seen_at: None,
+        ..super::user("Ada", Role::Administrator, now)
     };
     users::insert(&mut tx, &ada).await.unwrap();
     assert_eq!(format!("{ada:?}"), format!("User({})", ada.id), "no hash in a log");

@@ -8,11 +8,11 @@ use consign_core::time::Timestamp;
 use consign_core::token::{SealedToken, StoredToken, TokenFacts};
 use consign_core::vault::Sealed;
 
-use super::{Fresh, credential, hours, on_both};
+use super::{Fresh, accept, connector, credential, delivery, hours, on_both};
 use crate::consents::{self, PendingConsent};
 use crate::credential_tests::{self, FinishedTest};
 use crate::tokens::{self, FailureKind, TokenFailure, TokenLease};
-use crate::{Store, credentials};
+use crate::{Store, connectors, credentials, deliveries};
 
 on_both!(
     one_asks_at_a_time,
@@ -20,6 +20,8 @@ on_both!(
     an_answer_that_outlives_a_move_changes_nothing,
     tokens_come_back_as_they_were,
     failures_are_kept_and_forgiven,
+    an_address_that_is_away_closes_until_something_is_repaired,
+    a_credential_stays_as_it_is_read,
     an_intent_survives_its_program,
     a_new_secret_drops_the_access_token_alone,
     unused_grants_are_found,
@@ -109,7 +111,7 @@ async fn an_overtaken_answer_changes_nothing(Fresh { store, .. }: Fresh) {
     let failure =
         TokenFailure { kind: FailureKind::GrantEnded, reason: "late".to_owned(), count: 1, retry_at: now };
     let mut tx = store.begin().await.unwrap();
-    assert!(!tokens::fail(&mut tx, &slow, &failure, true).await.unwrap());
+    assert!(!tokens::fail(&mut tx, &slow, &failure, true, false).await.unwrap());
     assert!(!tokens::note_intent(&mut tx, &slow, Some(1), None).await.unwrap());
     tx.commit().await.unwrap();
     let row = row(&store, &tool).await;
@@ -174,33 +176,112 @@ async fn failures_are_kept_and_forgiven(Fresh { store, .. }: Fresh) {
     assert!(keep(&store, &held, &token(1, now)).await);
     let failed =
         |kind, count| TokenFailure { kind, reason: "away".to_owned(), count, retry_at: now.plus(LEASE) };
-    let fail = async |failure: &TokenFailure, refused| {
+    let fail = async |failure: &TokenFailure, refused, away| {
         let (held, _) = lease(&store, &tool, "a").await.unwrap();
         let mut tx = store.begin().await.unwrap();
-        assert!(tokens::fail(&mut tx, &held, failure, refused).await.unwrap());
+        assert!(tokens::fail(&mut tx, &held, failure, refused, away).await.unwrap());
         tx.commit().await.unwrap();
         row(&store, &tool).await
     };
     let transient = failed(FailureKind::Transient, 2);
-    let found = fail(&transient, false).await;
+    let found = fail(&transient, false, false).await;
     assert_eq!(found.failure.as_ref(), Some(&transient));
     assert_eq!(
         (found.access_generation(), found.refresh_generation()),
         (Some(1), Some(1)),
         "nothing is lost"
     );
-    let found = fail(&transient, true).await;
+    let found = fail(&transient, true, false).await;
     assert_eq!(
         (found.access_generation(), found.refresh_generation()),
         (None, Some(1)),
         "the tool refused it"
     );
-    let found = fail(&failed(FailureKind::GrantEnded, 3), false).await;
+    let found = fail(&failed(FailureKind::GrantEnded, 3), false, false).await;
     assert_eq!(found.refresh_generation(), None);
     let mut tx = store.begin().await.unwrap();
-    tokens::forgive(&mut tx, tool.id).await.unwrap();
+    assert!(tokens::forgive(&mut tx, tool.id).await.unwrap());
+    assert!(!tokens::forgive(&mut tx, tool.id).await.unwrap(), "nothing is left");
     tx.commit().await.unwrap();
     assert_eq!(row(&store, &tool).await.failure, None);
+}
+
+async fn an_address_that_is_away_closes_until_something_is_repaired(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let mut tx = store.begin().await.unwrap();
+    let hook = connector("Hook", Some(tool.id), tx.now());
+    connectors::insert(&mut tx, &hook).await.unwrap();
+    tx.commit().await.unwrap();
+    let now = store.now().await.unwrap();
+    accept(&store, "1", &[delivery(hook.id, now)]).await;
+    let later = now.plus(hours(1));
+    let away =
+        TokenFailure { kind: FailureKind::Transient, reason: "429".to_owned(), count: 1, retry_at: later };
+    let until = async || {
+        let mut db = store.read().await.unwrap();
+        let open = !deliveries::lanes(&mut db, now.plus(LEASE), 64).await.unwrap().is_empty();
+        let until = tokens::away(&mut db).await.unwrap().get(&tool.id).copied();
+        assert_eq!(open, until.is_none(), "{until:?}");
+        until
+    };
+    let fail = async |closes| {
+        let (held, _) = lease(&store, &tool, "a").await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert!(tokens::fail(&mut tx, &held, &away, false, closes).await.unwrap());
+        tx.commit().await.unwrap();
+        until().await
+    };
+    assert_eq!(fail(false).await, None, "another token serves");
+    // It ended meanwhile.
+    let wait = async || {
+        let (held, _) = lease(&store, &tool, "a").await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        tokens::wait(&mut tx, &held).await.unwrap();
+        tx.commit().await.unwrap();
+        until().await
+    };
+    assert_eq!(wait().await, Some(later));
+    for repair in ["forgive", "drop", "forget", "store"] {
+        assert_eq!(fail(true).await, Some(later), "{repair}");
+        let mut db = store.read().await.unwrap();
+        assert!(!deliveries::lanes(&mut db, later, 64).await.unwrap().is_empty(), "it may be asked again");
+        drop(db);
+        let (held, _) = lease(&store, &tool, "a").await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        match repair {
+            "forgive" => assert!(tokens::forgive(&mut tx, tool.id).await.unwrap()),
+            "drop" => tokens::drop_access(&mut tx, tool.id).await.unwrap(),
+            "forget" => assert!(tokens::forget(&mut tx, tool.id).await.unwrap()),
+            _ => assert!(tokens::store(&mut tx, &held, &token(9, now)).await.unwrap()),
+        }
+        tokens::release(&mut tx, &held).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(until().await, None, "{repair}");
+    }
+    assert_eq!(wait().await, None, "nothing is wrong with it");
+}
+
+async fn a_credential_stays_as_it_is_read(Fresh { store, .. }: Fresh) {
+    let tool = add(&store).await;
+    let mut tx = store.begin().await.unwrap();
+    let locked = credentials::lock(&mut tx, tool.id).await.unwrap().unwrap();
+    assert_eq!((locked.revision, locked.secrets.len()), (1, 2));
+    let saved = Credential { revision: 2, ..tool.clone() };
+    let save = async {
+        let mut tx = store.begin().await.unwrap();
+        assert!(credentials::update(&mut tx, &saved, 1).await.unwrap());
+        tx.commit().await.unwrap();
+    };
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(credentials::revision(&mut tx, tool.id).await.unwrap(), Some(1), "a save waits");
+        tx.commit().await.unwrap();
+    };
+    tokio::join!(save, end);
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(credentials::lock(&mut tx, tool.id).await.unwrap().unwrap().revision, 2);
+    assert!(credentials::delete(&mut tx, tool.id).await.unwrap());
+    assert!(credentials::lock(&mut tx, tool.id).await.unwrap().is_none());
 }
 
 async fn an_intent_survives_its_program(Fresh { store, .. }: Fresh) {
@@ -213,6 +294,16 @@ async fn an_intent_survives_its_program(Fresh { store, .. }: Fresh) {
     tx.commit().await.unwrap();
     let (held, found) = lease(&store, &tool, "b").await.unwrap();
     assert_eq!((found.spending, found.forced_at), (Some(4), Some(now)));
+    // No answer is stored by a failure, nor by giving the lease back.
+    let kind = FailureKind::Transient;
+    let failure = TokenFailure { kind, reason: "no answer".to_owned(), count: 1, retry_at: now };
+    let mut tx = store.begin().await.unwrap();
+    assert!(tokens::fail(&mut tx, &held, &failure, false, false).await.unwrap());
+    tokens::wait(&mut tx, &held).await.unwrap();
+    tokens::release(&mut tx, &held).await.unwrap();
+    tx.commit().await.unwrap();
+    let (held, found) = lease(&store, &tool, "b").await.unwrap();
+    assert_eq!(found.spending, Some(4));
     assert!(keep(&store, &held, &token(1, now)).await);
     assert_eq!(row(&store, &tool).await.spending, None);
 }

@@ -112,6 +112,43 @@ async fn a_judgement_ahead_of_time_agrees_and_dials_nobody() {
 }
 
 #[tokio::test]
+async fn an_explanation_names_the_rule_of_each_address() {
+    let mut network = network(settings(&["127.0.0.1:*", "10.1.0.0/16:443", "!10.1.9.0/24:443"]));
+    network.guard.script(|_| {
+        ["127.0.0.1", "10.1.0.1", "10.1.9.9", "10.2.0.1", "8.8.8.8"].map(|text| text.parse().unwrap()).into()
+    });
+    let origin = origin(NAME, 443);
+    let explained = network.explain(origin.host(), origin.port(), PATIENT.timeout).await;
+    assert!(explained.name.is_ok());
+    let said: Vec<_> = explained
+        .addresses
+        .iter()
+        .map(|(address, said)| {
+            let said = match said {
+                AddressJudged::Open(rule) => {
+                    rule.as_ref().map_or_else(|| "public".to_owned(), ToString::to_string)
+                }
+                AddressJudged::Closed(blocked) => blocked.why.to_string(),
+                AddressJudged::Own => "own".to_owned(),
+            };
+            format!("{address} {said}")
+        })
+        .collect();
+    let expected = [
+        "127.0.0.1 127.0.0.1:*",
+        "10.1.0.1 10.1.0.0/16:443",
+        "10.1.9.9 the rule !10.1.9.0/24:443 denies it",
+        "10.2.0.1 it is on a private network",
+        "8.8.8.8 public",
+    ];
+    assert_eq!(said, expected);
+    network.guard.script(|_| Vec::new());
+    assert!(network.explain(origin.host(), 443, PATIENT.timeout).await.addresses.is_empty());
+    let closed = network.explain(self::origin("localhost", 443).host(), 443, PATIENT.timeout).await;
+    assert!(closed.name.is_err() && closed.addresses.is_empty());
+}
+
+#[tokio::test]
 async fn any_of_many_answers_refuses_all() {
     let peer = inside().await;
     let mut network = network(settings(&["127.0.0.1:*"]));

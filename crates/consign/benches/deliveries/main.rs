@@ -34,6 +34,7 @@ mod process;
 mod product;
 mod recorder;
 mod report;
+mod sign;
 mod sink;
 mod tool;
 
@@ -86,6 +87,7 @@ enum Scenario {
     Backlog,
     Hang,
     Oauth,
+    Sign,
     Idle,
 }
 
@@ -97,6 +99,7 @@ impl Scenario {
             Self::Backlog => backlog::run(ground).await,
             Self::Hang => hang::run(ground).await,
             Self::Oauth => oauth::run(ground).await,
+            Self::Sign => sign::run(ground),
             Self::Idle => idle::run(ground),
         }
     }

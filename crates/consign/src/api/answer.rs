@@ -5,7 +5,7 @@ use std::future::Future;
 
 use axum::body::Body;
 use axum::response::Response;
-use consign_store::Listed;
+use consign_store::{COUNT_MAX, Listed};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 pub(super) struct Answer {
     status: StatusCode,
     body: String,
+    /// What is read while it is sent, in place of `body`.
+    streamed: Option<Body>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -36,7 +38,13 @@ pub(super) fn etag(revision: i64) -> String {
 impl Answer {
     /// JSON that is written already.
     pub(super) fn text(status: StatusCode, body: String) -> Self {
-        Self { status, body, headers: Vec::new() }
+        Self { status, body, streamed: None, headers: Vec::new() }
+    }
+
+    /// 200 with something of any length, of a media type of its own.
+    pub(super) fn streamed(media_type: &'static str, body: Body) -> Self {
+        let answer = Self { streamed: Some(body), ..Self::text(StatusCode::OK, String::new()) };
+        answer.header(CONTENT_TYPE, media_type)
     }
 
     /// A value; its `etag` and, when it is new, its address go into headers.
@@ -76,10 +84,11 @@ impl Answer {
     /// The finished answer. Nothing of the API is ever cached: it may say what only this caller may know.
     pub(super) fn into_response(self) -> Response {
         let empty = self.body.is_empty();
-        let mut response = Response::new(if empty { Body::empty() } else { Body::from(self.body) });
+        let written = if empty { Body::empty() } else { Body::from(self.body) };
+        let mut response = Response::new(self.streamed.unwrap_or(written));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        if !empty {
+        if !empty && !self.headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -97,6 +106,7 @@ fn location(value: &Value) -> Option<String> {
         "con_" => "webhooks",
         "run_" => "runs",
         "dlv_" => "deliveries",
+        "usr_" => "users",
         _ => return None,
     };
     Some(format!("{BASE}/{place}/{id}"))
@@ -135,7 +145,11 @@ impl Call {
             Some(format!("<{address}>; rel=\"{relation}\""))
         });
         let links = links.collect::<Vec<_>>().join(", ");
-        let page = json!({ "items": listed.items, "next_cursor": next, "prev_cursor": previous });
+        let mut page = json!({ "items": listed.items, "next_cursor": next, "prev_cursor": previous });
+        if let Some(count) = listed.count {
+            page["count"] = json!(count);
+            page["count_is_capped"] = json!(count == COUNT_MAX);
+        }
         let answer = Answer::ok(&page);
         if links.is_empty() { answer } else { answer.header(LINK, &links) }
     }

@@ -144,6 +144,14 @@ impl Call {
             text.parse().ok().filter(|limit| (1..=PAGE_ITEMS_MAX).contains(limit))
         })?;
         let mut page = Page::first(limit.unwrap_or(PAGE_ITEMS));
+        page.counted = self.flag("count")?;
+        let oldest_first = |text: &str| match text {
+            "created_at" => Some(true),
+            "-created_at" => Some(false),
+            _ => None,
+        };
+        let sort = self.parsed("sort", "created_at or -created_at", oldest_first)?;
+        page.oldest_first = sort.unwrap_or_default();
         let cursor = self.parsed("cursor", "next_cursor or prev_cursor of another page", |text| {
             let place = text.get(1..).filter(|place| !place.is_empty())?;
             match text.chars().next()? {

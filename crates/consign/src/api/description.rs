@@ -7,7 +7,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use consign_core::api_key;
 use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
-use consign_core::catalog::{Field, Input, Rows, SentIn};
+use consign_core::catalog::{Field, Input, Names, Rows, SentIn};
+use consign_core::credential::key_pairs;
+use consign_core::sign::{CERTIFICATE_YEARS_MAX, KeySize};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -93,7 +95,9 @@ fn credential_schemas() -> Map<String, Value> {
 fn schema(entry: &AuthorizationType, usage: Use) -> Value {
     let mut properties = Map::new();
     let mut required = vec!["name", "protocol", "url_address", "authorization_type"];
-    properties.insert("protocol".to_owned(), json!({ "const": entry.protocol.kind() }));
+    let words = "Needed. It decides which authorization types there are.";
+    let protocol = json!({ "const": entry.protocol.kind(), "description": words });
+    properties.insert("protocol".to_owned(), protocol);
     properties.insert("authorization_type".to_owned(), json!({ "const": entry.kind }));
     let headers = if usage == Use::Read { "CustomHeadersShown" } else { "CustomHeaders" };
     properties.insert("custom_headers".to_owned(), reference(headers));
@@ -102,9 +106,21 @@ fn schema(entry: &AuthorizationType, usage: Use) -> Value {
     }
     for field in entry.fields {
         properties.insert(field.key.to_owned(), property(field, usage));
-        let needed = field.missing.is_some() && (usage == Use::New || !field.is_secret());
+        // Instead of a certificate and its key a new pair can be asked for.
+        let pair = matches!(field.input, Input::Certificate(_) | Input::PrivateKey);
+        let always =
+            field.missing.is_some() && field.when.is_none() && field.default_text().is_empty() && !pair;
+        let needed = always && (usage == Use::New || !field.is_secret());
         if needed || usage == Use::Read {
             required.push(field.key);
+        }
+    }
+    if key_pairs::fields(entry).is_some() {
+        match usage {
+            Use::Read => {
+                drop(properties.insert("certificates".to_owned(), reference("CredentialCertificates")))
+            }
+            Use::New | Use::Replace => properties.extend(key_pair()),
         }
     }
     let mut parts = vec![reference("CredentialSettings")];
@@ -129,9 +145,32 @@ fn schema(entry: &AuthorizationType, usage: Use) -> Value {
     })
 }
 
+/// How a certificate and its key are asked for or read.
+fn key_pair() -> Map<String, Value> {
+    let bits: Vec<_> = KeySize::ALL.iter().map(|size| size.bits()).collect();
+    let properties = json!({
+        "key_pair": {
+            "enum": ["generate", "own"], "title": "Key pair",
+            "description": "`generate` creates a key pair and its certificate here, in place of `certificate` and `private_key`.",
+        },
+        "key_pair_bits": { "type": "integer", "enum": bits, "default": KeySize::default().bits(), "title": "Key length" },
+        "key_pair_years": {
+            "type": "integer", "minimum": 1, "maximum": CERTIFICATE_YEARS_MAX, "default": 3,
+            "title": "Years until the certificate ends",
+        },
+        "private_key_passphrase": {
+            "type": "string", "writeOnly": true, "title": "Passphrase",
+            "description": "Opens `private_key`, and is not kept.",
+        },
+    });
+    properties.as_object().cloned().unwrap_or_default()
+}
+
 fn property(field: &Field, usage: Use) -> Value {
     let mut shown = match field.input {
-        Input::Text | Input::Secret => json!({ "type": "string", "maxLength": field.max_chars }),
+        Input::Text | Input::Secret | Input::Suggested(_) | Input::Certificate(_) | Input::PrivateKey => {
+            json!({ "type": "string", "maxLength": field.max_chars })
+        }
         Input::Address => json!({ "type": "string", "format": "uri", "maxLength": field.max_chars }),
         Input::Choice(choices) => {
             json!({ "type": "string", "enum": choices.iter().map(|choice| choice.kind).collect::<Vec<_>>() })
@@ -142,8 +181,11 @@ fn property(field: &Field, usage: Use) -> Value {
     if !field.hint.is_empty() {
         shown["description"] = Value::from(field.hint);
     }
-    if !field.prefill.is_empty() {
-        shown["default"] = Value::from(field.prefill);
+    if let Input::Suggested(choices) = field.input {
+        shown["examples"] = choices.iter().map(|choice| choice.kind).collect();
+    }
+    if !field.default_text().is_empty() {
+        shown["default"] = Value::from(field.default_text());
     }
     if field.missing.is_some() && usage != Use::Read && shown.get("maxLength").is_some() {
         shown["minLength"] = Value::from(1);
@@ -176,7 +218,12 @@ fn rows(rules: &Rows, usage: Use) -> Value {
         .map(|place| place.kind())
         .collect();
     let mut properties = json!({
-        "name": { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9._~-]+$" },
+        "name": match rules.names {
+            Names::Parameter => {
+                json!({ "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9._~-]+$" })
+            }
+            Names::Text => json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
+        },
         "value": value,
         "secret": { "type": "boolean", "default": false, "description": "Seals the value; it is never shown again." },
         "sent_in": { "enum": places, "default": SentIn::Body.kind() },
@@ -207,6 +254,7 @@ fn patch() -> Value {
     for field in AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields) {
         properties.insert(field.key.to_owned(), property(field, Use::Replace));
     }
+    properties.extend(key_pair());
     json!({
         "allOf": [reference("CredentialSettings"), reference("CredentialFacts")],
         "properties": properties,

@@ -29,6 +29,8 @@ pub(super) async fn meta(call: Call) -> Result<Answer, Problem> {
         "version": env!("CARGO_PKG_VERSION"),
         "api": "v1",
         "public_url": call.app.public_url(),
+        "database": if call.app.store.is_postgres() { "postgresql" } else { "sqlite" },
+        "licence": env!("CARGO_PKG_LICENSE"),
         "limits": {
             "body_bytes": body::BYTES_MAX,
             "event_bytes": call.app.config.limits.event_bytes,

@@ -161,7 +161,12 @@ fn each_authorization_type_has_its_schemas() {
         for field in entry.fields {
             let new = &of("CredentialNew")["properties"][field.key];
             match field.input {
-                Input::Text | Input::Secret | Input::Address => {
+                Input::Text
+                | Input::Secret
+                | Input::Address
+                | Input::Suggested(_)
+                | Input::Certificate(_)
+                | Input::PrivateKey => {
                     assert_eq!(new["maxLength"], field.max_chars, "{}", field.key);
                 }
                 Input::Choice(choices) => {
@@ -172,7 +177,9 @@ fn each_authorization_type_has_its_schemas() {
             }
             assert_eq!(new["writeOnly"] == true, field.is_secret(), "{}", field.key);
             let required = of("CredentialNew")["required"].as_array().unwrap().contains(&json!(field.key));
-            assert_eq!(required, field.missing.is_some(), "{}", field.key);
+            let pair = matches!(field.input, Input::Certificate(_) | Input::PrivateKey);
+            let always = field.missing.is_some() && field.when.is_none() && field.default_text().is_empty();
+            assert_eq!(required, always && !pair, "{}", field.key);
             let read = &of("Credential")["properties"][field.key];
             assert_eq!(read.get("$ref").is_some(), field.is_secret(), "a secret is read as set or not set");
             assert!(schemas["CredentialPatch"]["properties"].get(field.key).is_some(), "{}", field.key);

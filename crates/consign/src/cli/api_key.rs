@@ -10,7 +10,7 @@ use super::Global;
 use super::client::Call;
 use super::context;
 use super::failure::Failure;
-use super::listing::{PageFlags, cell, show, text};
+use super::listing::{cell, show, text};
 use super::object::put;
 use super::output::{Form, Output};
 
@@ -20,7 +20,7 @@ const API_KEYS: &str = "api-keys";
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// List API keys
-    List(PageFlags),
+    List,
     /// Create one and print its text, once
     Create {
         /// What it is for
@@ -47,8 +47,8 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
     let client = context::client(global, output)?;
     match verb {
-        Verb::List(page) => {
-            let answer = client.send(page.of(Call::get(&[API_KEYS]))).await?;
+        Verb::List => {
+            let answer = client.send(Call::get(&[API_KEYS])).await?;
             let headings = ["id", "name", "key", "scopes", "last used", "ends"];
             show(output, &answer, &headings, "There are no API keys.", |row| {
                 let scopes = row["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);

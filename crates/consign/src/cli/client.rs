@@ -9,9 +9,9 @@ use consign_core::id::RequestId;
 use consign_core::secret::Secret;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, IF_MATCH, USER_AGENT};
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -258,6 +258,31 @@ impl Client<'_> {
         }
     }
 
+    /// Takes an answer of any length portion by portion. The time limit holds for its beginning and between portions.
+    pub(crate) async fn download(
+        &self,
+        call: Call,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let (head, body) = self.request(call)?;
+        let request = head.body(Full::new(body)).map_err(unsendable)?;
+        let too_long = |_| Failure::new(Code::TooLong, "The answer stopped coming").and("Try it again");
+        let mut answer = timeout(self.time_max, self.open(request)).await.map_err(too_long)??;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(cut_off)?;
+            return Err(Failure::answered(status, &body.to_bytes()));
+        }
+        let unwritten = |error| Failure::caused(Code::Failed, "The answer cannot be written", &error);
+        while let Some(frame) = timeout(self.time_max, answer.body_mut().frame()).await.map_err(too_long)? {
+            let frame = frame.map_err(|error| cut_off(error.into()))?;
+            if let Some(bytes) = frame.data_ref() {
+                take(bytes).map_err(unwritten)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A request without its body, and the body that is at hand.
     fn request(&self, call: Call) -> Result<(http::request::Builder, Bytes), Failure> {
         let mut request = Request::builder()
@@ -302,19 +327,34 @@ impl Client<'_> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let answer = self.open(request).await?;
+        let text =
+            |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, etag) = (answer.status().as_u16(), text(ETAG.as_str()));
+        let id = text("x-request-id").unwrap_or_default();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        Ok((status, etag, id, body.map_err(cut_off)?.to_bytes()))
+    }
+
+    /// Sends and reads the head of the answer.
+    async fn open<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = connect(&self.server).await.map_err(|error| self.unreachable(&error))?;
         if !self.server.secure {
-            return self.exchange_over(stream, request).await;
+            return self.open_over(stream, request).await;
         }
         let name = ServerName::try_from(self.server.host().to_owned())
             .map_err(|_| Failure::usage("The server's name cannot be used with TLS"))?;
         let connector = TlsConnector::from(Arc::new(trust()?));
         let secured = connector.connect(name, stream).await;
         let stream = secured.map_err(|error| self.unreachable(&error))?;
-        self.exchange_over(stream, request).await
+        self.open_over(stream, request).await
     }
 
-    async fn exchange_over<S, B>(&self, stream: S, request: Request<B>) -> Result<Answered, Failure>
+    async fn open_over<S, B>(&self, stream: S, request: Request<B>) -> Result<Response<Incoming>, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -324,14 +364,7 @@ impl Client<'_> {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(&error))?;
         // Ends with the answer; its errors are seen by the request.
         tokio::spawn(connection);
-        let answer = sender.send_request(request).await.map_err(|error| self.unreachable(&error))?;
-        let text =
-            |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (status, etag) = (answer.status().as_u16(), text(ETAG.as_str()));
-        let id = text("x-request-id").unwrap_or_default();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let cut = |_| Failure::new(Code::Unreachable, "The answer was cut off or is too large");
-        Ok((status, etag, id, body.map_err(cut)?.to_bytes()))
+        sender.send_request(request).await.map_err(|error| self.unreachable(&error))
     }
 
     fn unreachable(&self, error: &dyn std::error::Error) -> Failure {
@@ -343,6 +376,10 @@ impl Client<'_> {
 
 fn unsendable(_: http::Error) -> Failure {
     Failure::usage("The request cannot be made of these values")
+}
+
+fn cut_off(_: Box<dyn std::error::Error + Send + Sync>) -> Failure {
+    Failure::new(Code::Unreachable, "The answer was cut off or is too large")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the operator's own server, named by the operator")]

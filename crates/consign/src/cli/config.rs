@@ -48,7 +48,7 @@ fn check(loaded: &Loaded, output: &Output) -> Result<(), Failure> {
 }
 
 fn print(loaded: &Loaded, output: &Output) {
-    let rows = loaded.print();
+    let rows = loaded.config.print();
     if output.form == Form::Json {
         let options: Map<String, Value> = rows
             .into_iter()

@@ -19,6 +19,7 @@ use approval::{AuthorizeFlags, ForgetFlags};
 use type_fields::{RemovedRows, TypeFields, merged_rows};
 
 mod approval;
+mod certificate;
 mod connection;
 mod preset;
 mod type_fields;
@@ -38,6 +39,7 @@ pub(crate) enum Verb {
     /// Create one
     Create(Box<CreateFlags>),
     /// Change one; what is not mentioned stays
+    #[command(visible_alias = "update")]
     Edit(Box<EditFlags>),
     /// Replace secrets
     SetSecret(SetSecretFlags),
@@ -50,6 +52,14 @@ pub(crate) enum Verb {
     Authorize(AuthorizeFlags),
     /// Forget the tokens that were granted
     ForgetTokens(ForgetFlags),
+    /// The certificates of a credential that signs assertions
+    #[command(subcommand)]
+    Certificate(certificate::Verb),
+    /// What the assertion would say now, unsigned
+    PreviewAssertion {
+        /// Name or id
+        name: String,
+    },
     /// What uses it
     Usage {
         /// Name or id
@@ -95,6 +105,11 @@ pub(crate) struct Fields {
     authorization_type: Option<String>,
     #[command(flatten)]
     of_type: TypeFields,
+    /// Create the key pair and its certificate on the server
+    #[arg(long, conflicts_with = "certificate", help_heading = "Authorization type")]
+    generate_key_pair: bool,
+    #[command(flatten)]
+    pair: certificate::KeyPairFlags,
     /// A header, its value from a file or variable; repeatable
     #[arg(long, value_name = "NAME=@FILE|env:VAR")]
     custom_header: Vec<String>,
@@ -206,6 +221,8 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Test { name } => return connection::test(&client, output, &name).await,
         Verb::Authorize(flags) => return approval::authorize(&client, output, &flags).await,
         Verb::ForgetTokens(flags) => approval::forget(&client, output, &flags).await?,
+        Verb::Certificate(verb) => certificate::run(&client, output, verb).await?,
+        Verb::PreviewAssertion { name } => certificate::preview(&client, output, &name).await?,
         Verb::Usage { name } => {
             let answer = client.send(Call::get(&[CREDENTIALS, &name, "usage"])).await?;
             show(
@@ -264,6 +281,11 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
     let answer = client.send(Call::post(&[CREDENTIALS]).json(&Value::Object(body))).await?;
     let written = show_written(output, &answer, "Created", "credential")?;
     let (id, name) = (text(&written, "id"), text(&written, "name"));
+    let fingerprint = text(&written, "certificates.present.fingerprint");
+    if !fingerprint.is_empty() {
+        output.note(&format!("Certificate, to be added in the tool: SHA256 {fingerprint}"));
+        output.next(&format!("consign credential certificate get \"{name}\""));
+    }
     let redirect_url = text(&written, "redirect_url");
     if !redirect_url.is_empty() {
         output.note(&format!("Redirect URL, to be added in the tool: {redirect_url}"));
@@ -387,7 +409,11 @@ impl Fields {
         let mut body = self.from_file.as_deref().map(read_object).transpose()?.unwrap_or_default();
         put(&mut body, "url_address", self.url_address.clone());
         put(&mut body, "authorization_type", self.authorization_type.clone());
-        self.of_type.put_plain(&mut body);
+        self.of_type.put_plain(&mut body)?;
+        if self.generate_key_pair {
+            body.insert("key_pair".to_owned(), "generate".into());
+            self.pair.put(&mut body);
+        }
         if let Some(path) = &self.test_path {
             let value = if path.is_empty() { Value::Null } else { path.as_str().into() };
             body.insert("test_path".to_owned(), value);

@@ -20,6 +20,9 @@ const TAIL_PAUSE: Duration = Duration::from_secs(1);
 /// How much `tail` looks at each time, and so remembers.
 const TAIL_ROWS: &str = "200";
 
+/// What stands beside its words in an answer.
+const CODES: &[&str] = &["state", "shown_state", "hold_reason", "last_outcome"];
+
 /// What can be done with deliveries.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -95,6 +98,9 @@ pub(crate) struct ListFlags {
     /// Only those that wait for a person
     #[arg(long)]
     needs_attention: bool,
+    /// The oldest first
+    #[arg(long)]
+    oldest_first: bool,
     #[command(flatten)]
     page: PageFlags,
 }
@@ -146,10 +152,11 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
         .query("event_type", flags.event_type.as_deref())
         .query("created_after", flags.created_after.as_deref())
         .query("created_before", flags.created_before.as_deref())
+        .query("sort", flags.oldest_first.then_some("created_at"))
         .query("q", flags.q.as_deref())
         .query("needs_attention", flags.needs_attention.then_some("true"));
     let answer = client.send(flags.page.of(call)).await?;
-    let headings = ["id", "event", "connector", "state", "attempts", "status", "created"];
+    let headings = ["id", "event", "connector", "state", "attempts", "answer", "created"];
     show(output, &answer, &headings, "There are no deliveries.", |row| {
         vec![
             cell(row, "id"),
@@ -169,7 +176,9 @@ async fn get(client: &Client<'_>, output: &Output, id: &str) -> Result<(), Failu
         output.text(&answer.text());
         return Ok(());
     }
-    if let Value::Object(delivery) = answer.json()? {
+    if let Value::Object(mut delivery) = answer.json()? {
+        // People read the words; the codes behind them are for programs.
+        delivery.retain(|key, _| output.form != Form::People || !CODES.contains(&key.as_str()));
         output.text(&details(output, &delivery));
     }
     let attempts = client.send(Call::get(&[DELIVERIES, id, "attempts"])).await?.json()?;
@@ -188,7 +197,7 @@ pub(super) fn show_attempts(output: &Output, attempts: &[Value]) {
             cell(attempt, "number"),
             output.when(&attempt["started_at"]),
             cell(attempt, "duration_ms"),
-            cell(attempt, "outcome"),
+            cell(attempt, if output.form == Form::People { "outcome_label" } else { "outcome" }),
             cell(attempt, "status"),
             cell(attempt, "message"),
         ]);

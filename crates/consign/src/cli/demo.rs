@@ -10,8 +10,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::Tokens;
+use consign_core::credential::key_pairs;
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
+use consign_core::time::in_words;
 use consign_core::vault::KeyRing;
 use consign_store::{DatabaseUrl, Store};
 use serde_json::{Value, json};
@@ -24,8 +26,10 @@ use crate::App;
 use crate::config::Config;
 use crate::ops::{self, Actor, Sent};
 
+use assertions::Verifier;
 use authorization_server::AuthorizationServer;
 
+mod assertions;
 mod authorization_server;
 mod exporter;
 mod https;
@@ -39,6 +43,8 @@ const EVENTS_PER_TYPE: usize = 3;
 /// Everything arrives within this time, or the demo has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Nobody approves faster than this; what is sent after an approval takes less.
+const APPROVED_BY_HAND: Duration = Duration::from_secs(2);
 
 /// Runs the demo until Ctrl-C; with `once` until everything arrived.
 ///
@@ -49,7 +55,8 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
     output.line(&format!("consign {version} · demo · loopback only · throw-away data, removed at the end"));
     let folder = Folder::create()?;
     let identity = https::Identity::create()?;
-    let tokens = AuthorizationServer::start(listen(Some(AUTHORIZATION_PORT)).await?, &identity)?;
+    let verifier = Verifier::find(folder.0.clone());
+    let tokens = AuthorizationServer::start(listen(Some(AUTHORIZATION_PORT)).await?, &identity, verifier)?;
     let tool = tool::start(listen(Some(TOOL_PORT)).await?, &identity, &tokens)?;
     output.done(&format!(
         "Stand-in tool         {}    (own certificate, trusted by this demo only)",
@@ -92,7 +99,8 @@ async fn show(
 ) -> anyhow::Result<usize> {
     let actor = Actor::system(app.now());
     let mut waiting = None;
-    for entry in AUTHORIZATION_TYPES {
+    let types = shown_types(output, tokens);
+    for entry in &types {
         let lock = tool
             .lock(entry.kind)
             .with_context(|| format!("the stand-in tool has no door for {}", entry.kind))?;
@@ -101,6 +109,9 @@ async fn show(
         let created = ops::credentials::create(app, &actor, credential).await.map_err(explain)?;
         let webhook = object(lock.webhook(&name, &created["id"], entry.kind));
         ops::webhooks::create(app, &actor, webhook).await.map_err(explain)?;
+        if let Some(certificate) = created["certificate"].as_str() {
+            tokens.trust(certificate);
+        }
         if let Some(redirect_url) = created["redirect_url"].as_str() {
             tokens.register(redirect_url);
             waiting = created["id"].as_str().map(|id| format!("/credentials/{id}/authorize"));
@@ -121,10 +132,10 @@ async fn show(
         output,
     };
     let (alone, approved): (Vec<_>, Vec<_>) =
-        AUTHORIZATION_TYPES.iter().copied().partition(|entry| entry.tokens != Tokens::Granted);
+        types.into_iter().partition(|entry| entry.tokens != Tokens::Granted);
     send(&client, &alone).await?;
     output.line("");
-    output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER   REFERENCE");
+    output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER         REFERENCE");
     let shown = watch(output, tool, EVENTS_PER_TYPE * alone.len()).await?;
     let exported = exporter::run(app, &actor, &exporter).await?;
     output.line("");
@@ -143,10 +154,11 @@ async fn show(
         link.expose()
     ));
     if let Some(page) = waiting {
-        output.line(&format!("Approve       {}{page}", app.public_url()));
+        output.line(&format!("Approve       {}/demo/{}?next={page}", app.public_url(), link.expose()));
         output.line(&format!(
-            "              {EVENTS_PER_TYPE} events wait for it. Sign in first. Your browser warns of the demo's own certificate."
+            "              {EVENTS_PER_TYPE} events wait for it. Both links sign you in, in the browser in which you open the"
         ));
+        output.line("              first of them. Your browser warns of the demo's own certificate.");
     }
     output.line("Send another event:");
     output.line(&format!(
@@ -155,6 +167,23 @@ async fn show(
     ));
     output.line("Ctrl-C ends the demo and deletes its data.");
     Ok(shown)
+}
+
+/// The types that can be shown here: assertions only where a program of somebody else can judge their signatures.
+fn shown_types(output: &Output, tokens: &AuthorizationServer) -> Vec<&'static AuthorizationType> {
+    let (signed, others): (Vec<&AuthorizationType>, Vec<&AuthorizationType>) =
+        AUTHORIZATION_TYPES.iter().copied().partition(|entry| key_pairs::fields(entry).is_some());
+    if tokens.judges_assertions() {
+        return AUTHORIZATION_TYPES.to_vec();
+    }
+    for entry in signed {
+        output.warn(&format!(
+            "“{}” is left out: no xmlsec1 here to judge its signatures. {}",
+            entry.label,
+            assertions::ADVICE
+        ));
+    }
+    others
 }
 
 /// Sends events for these types, in turns.
@@ -194,21 +223,25 @@ async fn watch_on(output: &Output, tool: &tool::Tool, mut shown: usize) {
 
 fn print_from(output: &Output, tool: &tool::Tool, shown: usize) -> usize {
     let arrivals = tool.received(shown);
-    for arrival in &arrivals {
-        let label = AUTHORIZATION_TYPES
-            .iter()
-            .find(|entry| entry.kind == arrival.kind)
-            .map_or("?", |entry| entry.label);
-        let clock = arrival.at.to_string();
-        output.line(&format!(
-            "{}  {label:<30}  {:<6}  {:>4} ms {}",
-            clock.get(11..19).unwrap_or_default(),
-            arrival.status,
-            arrival.after_ms,
-            arrival.reference,
-        ));
-    }
+    arrivals.iter().for_each(|arrival| output.line(&row(arrival)));
     shown + arrivals.len()
+}
+
+/// One line of the table.
+fn row(arrival: &tool::Arrival) -> String {
+    let entry = AUTHORIZATION_TYPES.iter().find(|entry| entry.kind == arrival.kind);
+    let label = entry.map_or("?", |entry| entry.label);
+    let waited =
+        entry.is_some_and(|entry| entry.tokens == Tokens::Granted) && arrival.after >= APPROVED_BY_HAND;
+    let clock = arrival.at.to_string();
+    format!(
+        "{}  {label:<30}  {:<6}  {:<12}  {}{}",
+        clock.get(11..19).unwrap_or_default(),
+        arrival.status,
+        in_words(arrival.after),
+        arrival.reference,
+        if waited { "  waited for your approval" } else { "" },
+    )
 }
 
 async fn start(
@@ -280,3 +313,6 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests;

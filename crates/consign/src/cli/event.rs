@@ -77,6 +77,9 @@ pub(crate) struct ListFlags {
     /// Only earlier ones
     #[arg(long, value_name = "TIME")]
     created_before: Option<String>,
+    /// The oldest first
+    #[arg(long)]
+    oldest_first: bool,
     #[command(flatten)]
     page: PageFlags,
 }
@@ -162,7 +165,8 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
         .query("q", flags.q.as_deref())
         .query("unmatched", flags.unmatched.then_some("true"))
         .query("created_after", flags.created_after.as_deref())
-        .query("created_before", flags.created_before.as_deref());
+        .query("created_before", flags.created_before.as_deref())
+        .query("sort", flags.oldest_first.then_some("created_at"));
     let answer = client.send(flags.page.of(call)).await?;
     show(output, &answer, &["id", "type", "subject", "received"], "There are no events.", |row| {
         let received = if row["received_at"].is_null() { &row["created_at"] } else { &row["received_at"] };

@@ -16,13 +16,18 @@ pub(crate) struct PageFlags {
     /// Where the last page ended
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+    /// Tell how many there are in all, up to 10,000
+    #[arg(long)]
+    count: bool,
 }
 
 impl PageFlags {
     /// The request for this page.
     pub(crate) fn of(&self, call: Call) -> Call {
         let limit = self.limit.map(|limit| limit.to_string());
-        call.query("limit", limit.as_deref()).query("cursor", self.cursor.as_deref())
+        call.query("limit", limit.as_deref())
+            .query("cursor", self.cursor.as_deref())
+            .query("count", self.count.then_some("true"))
     }
 }
 
@@ -48,6 +53,10 @@ pub(crate) fn show(
         return Ok(());
     }
     output.table(&table);
+    if let Some(count) = body["count"].as_u64() {
+        let more = if body["count_is_capped"] == true { " or more" } else { "" };
+        output.note(&format!("{count}{more} in all."));
+    }
     if let Some(cursor) = body["next_cursor"].as_str() {
         output.note(&format!("There are more. Next page: --cursor {cursor}"));
     }

@@ -90,6 +90,11 @@ impl Output {
         }
     }
 
+    /// A part of something long, as it is.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        io::stdout().lock().write_all(bytes)
+    }
+
     /// Rows, as a table or as tab-separated values.
     pub(crate) fn table(&self, table: &Table) {
         let text = match self.form {

@@ -2,6 +2,9 @@
 
 use std::io::Read as _;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::catalog::Input;
 use consign_core::secret::Secret;
 
 use super::failure::{Code, Failure};
@@ -73,11 +76,18 @@ impl<'a> Secrets<'a> {
     fn read(&mut self, field: &str, origin: &Origin) -> Result<Secret, Failure> {
         match origin {
             Origin::File(path) => {
-                let text = std::fs::read_to_string(path);
-                let text = text.map_err(|error| {
-                    Failure::caused(Code::Usage, &format!("{path} cannot be read"), &error)
-                })?;
-                Ok(Secret::new(without_line_break(text)))
+                let unreadable = |error: &dyn std::error::Error| {
+                    Failure::caused(Code::Usage, &format!("{path} cannot be read"), error)
+                };
+                let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+                match String::from_utf8(bytes) {
+                    Ok(text) => Ok(Secret::new(without_line_break(text))),
+                    // The only secret that has a binary form is a private key in DER.
+                    Err(binary) if is_private_key(field) => {
+                        Ok(Secret::new(BASE64_STANDARD.encode(binary.as_bytes())))
+                    }
+                    Err(error) => Err(unreadable(&error)),
+                }
             }
             Origin::Variable(name) => {
                 let value = variable(name).map(Secret::new);
@@ -101,6 +111,12 @@ pub(crate) fn from_input() -> Result<Secret, Failure> {
     let read = std::io::stdin().read_to_string(&mut text);
     read.map_err(|error| Failure::caused(Code::Failed, "Standard input could not be read", &error))?;
     Ok(Secret::new(without_line_break(text)))
+}
+
+fn is_private_key(field: &str) -> bool {
+    let field = field.replace('-', "_");
+    let mut fields = AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields);
+    fields.any(|known| known.key == field && known.input == Input::PrivateKey)
 }
 
 fn without_line_break(mut text: String) -> String {

@@ -31,6 +31,7 @@ pub(crate) enum Verb {
     /// Create one
     Create(Box<CreateFlags>),
     /// Change one; what is not mentioned stays
+    #[command(visible_alias = "update")]
     Edit(Box<EditFlags>),
     /// Send a test event now and show what came back
     Test(TestFlags),

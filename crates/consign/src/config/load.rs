@@ -18,7 +18,6 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read.
     pub file: Option<PathBuf>,
-    sources: BTreeMap<&'static str, Source>,
 }
 
 /// Where the value of an option came from.
@@ -95,7 +94,7 @@ pub fn load_from(
         line: error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1),
         what: error.message().to_owned(),
     })?;
-    let mut reading = Reading { config: Config::default(), sources: BTreeMap::new(), faults: Vec::new() };
+    let mut reading = Reading { config: Config::default(), faults: Vec::new() };
     let entries = options::all();
     let mut given = BTreeMap::new();
     flatten("", table, &mut given);
@@ -103,26 +102,14 @@ pub fn load_from(
     reading.read_environment(&entries, environment);
     reading.faults.extend(between(&reading.config));
     if reading.faults.is_empty() {
-        Ok(Loaded { config: reading.config, file, sources: reading.sources })
+        Ok(Loaded { config: reading.config, file })
     } else {
         Err(ConfigError::Options(reading.faults))
     }
 }
 
-impl Loaded {
-    /// Every option with its value and source; secrets as `set`, absent ones as `none`.
-    pub fn print(&self) -> Vec<(&'static str, String, Source)> {
-        let row = |entry: &Entry| {
-            let value = (entry.show)(&self.config).unwrap_or_else(|| "none".to_owned());
-            (entry.key, value, self.sources.get(entry.key).cloned().unwrap_or(Source::Default))
-        };
-        options::all().iter().map(row).collect()
-    }
-}
-
 struct Reading {
     config: Config,
-    sources: BTreeMap<&'static str, Source>,
     faults: Vec<String>,
 }
 
@@ -178,7 +165,7 @@ impl Reading {
         };
         match (entry.set)(&mut self.config, given) {
             Ok(()) => {
-                self.sources.insert(entry.key, source);
+                self.config.sources.insert(entry.key, source);
             }
             Err(fault) => self.faults.push(format!("{place} {fault}")),
         }

@@ -18,14 +18,18 @@ fn check(text: &str, environment: &[(&str, &str)], faults: &[&str]) {
 }
 
 fn values(loaded: &Loaded) -> Vec<(&'static str, String)> {
-    loaded.print().into_iter().map(|(key, value, _)| (key, value)).collect()
+    loaded.config.print().into_iter().map(|(key, value, _)| (key, value)).collect()
 }
 
 #[test]
 fn the_printed_defaults_are_the_defaults() {
     assert_eq!(values(&loaded(DEFAULTS, &[])), values(&loaded("", &[])));
-    let active =
-        loaded(DEFAULTS, &[]).print().into_iter().filter(|(_, _, source)| *source == Source::File).count();
+    let active = loaded(DEFAULTS, &[])
+        .config
+        .print()
+        .into_iter()
+        .filter(|(_, _, source)| *source == Source::File)
+        .count();
     assert!(active > 15, "only {active} options are active");
 }
 
@@ -41,7 +45,7 @@ fn every_option_stands_in_the_printed_defaults_and_is_read_from_there() {
         .filter(|line| !line.starts_with("keys = "))
         .fold(String::new(), |text, line| text + line + "\n");
     let read = loaded(&uncommented, &[]);
-    for (key, _, source) in read.print() {
+    for (key, _, source) in read.config.print() {
         let inside_the_ring = key == "encryption.keys";
         assert_eq!(source == Source::File, !inside_the_ring, "{key} is missing from consign.default.toml");
     }
@@ -74,7 +78,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(read.config.egress.allow, ["10.0.0.0/8:443", "tool.example:*"]);
     assert_eq!(read.config.delivery.retry_schedule_seconds, [1, 2]);
     let source = |wanted: &str| {
-        let found = read.print().into_iter().find(|(key, _, _)| *key == wanted);
+        let found = read.config.print().into_iter().find(|(key, _, _)| *key == wanted);
         found.map(|(_, _, source)| source.to_string()).unwrap_or_default()
     };
     assert_eq!(source("server.listen"), "CONSIGN_SERVER_LISTEN");
@@ -138,7 +142,7 @@ fn a_secret_can_stand_in_a_file_of_its_own() {
     let path = path.display().to_string();
     let read = loaded("[admin]\nemail = \"ana@example.com\"", &[("CONSIGN_ADMIN_PASSWORD_FILE", &path)]);
     assert_eq!(read.config.admin.password.as_ref().map(Secret::expose), Some("two words $HOME"));
-    let shown = read.print().into_iter().find(|(key, _, _)| *key == "admin.password").unwrap();
+    let shown = read.config.print().into_iter().find(|(key, _, _)| *key == "admin.password").unwrap();
     assert_eq!((shown.1.as_str(), shown.2), ("set", Source::Twin(Path::new(&path).to_owned())));
     std::fs::remove_dir_all(&folder).unwrap();
     check(

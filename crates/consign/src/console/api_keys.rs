@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at};
+use super::form::{errors, message_at, password_again};
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, api_keys};
 
@@ -57,6 +57,7 @@ async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> R
         "scopes_error": message_at(invalid, "scopes"),
         "ends_on": { "value": ends_on, "error": message_at(invalid, "ends_on") },
         "never": form.has("never"),
+        "password": password_again(visit, invalid),
     });
     visit.page(status, "api_key.html", (PLACE, "New API key"), context).await
 }
@@ -74,7 +75,8 @@ fn meaning(right: Right) -> &'static str {
         Right::DeliveriesRead => "See deliveries and their attempts",
         Right::DeliveriesOperate => "Pause, resume, replay and cancel",
         Right::PayloadsRead => "Open payloads",
-        Right::Admin => "Everything, API keys too",
+        Right::AuditRead => "Read the audit log",
+        Right::Admin => "Everything, people and API keys too",
     }
 }
 
@@ -85,6 +87,7 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     sent.insert("scopes".to_owned(), json!(form.all("scopes")));
     let ends_on = if form.has("never") { Value::Null } else { json!(form.text("ends_on")) };
     sent.insert("ends_on".to_owned(), ends_on);
+    sent.insert("password".to_owned(), json!(form.text("password")));
     let mut made = None;
     let once = visit.once(|_| LIST.to_owned(), async {
         made = Some(api_keys::create(visit.app(), &visit.actor, sent).await?);

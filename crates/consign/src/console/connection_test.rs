@@ -1,13 +1,11 @@
 //! The result of a connection test as the page shows it: steps, what they mean, and what would work instead.
 
+use consign_core::credential::NextAction;
 use consign_core::time::Timestamp;
 use serde_json::{Value, json};
 
 /// A test that was to start after a save and has not come by then will not come.
 const EXPECTED_MILLIS: i64 = 90_000;
-
-/// In what was seen when a client was not let in.
-const REFUSED: [&str; 2] = ["invalid_client", "401"];
 
 /// One result. `what` is what was tested, for the text that goes to somebody else.
 pub(super) fn panel(test: &Value, what: &str) -> Value {
@@ -19,15 +17,7 @@ pub(super) fn panel(test: &Value, what: &str) -> Value {
         (_, Some(step)) => ("danger", format!("Failed at {}", step["label"].as_str().unwrap_or_default())),
         (_, None) => ("danger", "Failed".to_owned()),
     };
-    let token = array(&test["steps"]).iter().find(|step| step["code"] == "token");
-    let code = failed.map_or("", |step| step["code"].as_str().unwrap_or_default());
-    let unauthorized = text("message").contains("(401)");
-    // A token that came has proven the secret.
-    let secret_refused = match code {
-        "token" => REFUSED.iter().any(|word| step_fact(token).contains(word)),
-        "request" => unauthorized && token.is_none(),
-        _ => false,
-    };
+    let action = NextAction::ALL.iter().find(|action| action.kind() == text("action_code"));
     // The headline has said it.
     let message = text("message");
     let short = ["Working. ", "Reached. "].iter().find_map(|said| message.strip_prefix(said));
@@ -38,9 +28,10 @@ pub(super) fn panel(test: &Value, what: &str) -> Value {
         "steps": array(&test["steps"]).iter().map(step).collect::<Vec<_>>(),
         "warnings": test["warnings"],
         "offer": test["offer"],
-        "asks_approval": text("outcome") == "reached" && token.is_some_and(|step| step["state"] == "skipped"),
-        "token_refused": code == "request" && unauthorized && token.is_some(),
-        "secret_refused": secret_refused && test["offer"].is_null(),
+        // What would work instead comes first.
+        "action": action.filter(|_| test["offer"].is_null()).map(|action| json!({
+            "code": action.kind(), "label": action.label(),
+        })),
         "at": test["at"],
         "saved": test["id"].is_string(),
         "report": report(test, what),
@@ -54,8 +45,10 @@ pub(super) fn running(latest: Option<&Value>, saved_at: &str, now: Timestamp) ->
     tested.is_none_or(|at| at < saved) && now.millis() - saved.millis() < EXPECTED_MILLIS
 }
 
-fn step_fact(step: Option<&Value>) -> &str {
-    step.and_then(|step| step["fact"].as_str()).unwrap_or_default()
+/// Whether the status of a credential is newer than a test of it, and asks for something else.
+pub(super) fn outdated(test: &Value, status: &Value) -> bool {
+    let time = |value: &Value| value.as_str().and_then(Timestamp::parse_rfc3339);
+    time(&status["since"]) > time(&test["at"]) && status["action_code"] != test["action"]["code"]
 }
 
 fn array(value: &Value) -> &[Value] {

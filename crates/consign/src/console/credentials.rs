@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::auth::{self, AUTHORIZATION_TYPES};
-use consign_core::catalog::{Fault, Invalid};
+use consign_core::catalog::{Invalid, PUBLIC_URL};
 use consign_core::credential::{Draft, Mode, StatusCode as CredentialStatus};
 use consign_core::id::CredentialId;
 use consign_core::preset::{self, Filling};
@@ -19,12 +19,19 @@ use serde_json::{Value, json};
 
 use super::Console;
 use super::conflict::Conflict;
-use super::connection_test::{panel, running};
+use super::connection_test::running;
 use super::errors::Failure;
 use super::form::{CredentialForm, Kept, asked, encoded, errors, page, pages};
 use super::visit::{Message, Signed, is_own_path};
-use crate::ops::credentials::{self, Deleted};
-use crate::ops::{IfMatch, OpError, Sent, Usage, credential_tests};
+use crate::ops::{OpError, credential_tests, credentials};
+
+use deletion::{confirm, delete};
+use testing::{edit_test, last_test, new_test};
+
+pub(super) use testing::test_saved;
+
+mod deletion;
+mod testing;
 
 const PLACE: &str = "credentials";
 const LIST: &str = "/credentials";
@@ -109,12 +116,28 @@ fn reserved(visit: &Signed) -> CredentialId {
     visit.form.text("reserved").parse().unwrap_or_else(|_| CredentialId::new(visit.app().now()))
 }
 
+/// Puts the address of this server where a field begins with it.
+fn at_server(mut fields: Value, public_url: &str) -> Value {
+    for field in fields["of_type"].as_array_mut().into_iter().flatten() {
+        if field["prefill"] == PUBLIC_URL {
+            field["prefill"] = json!(public_url);
+        }
+    }
+    fields
+}
+
+/// The certificate of a credential without its BEGIN and END lines, as some tools want it.
+fn base64_of(current: &Value) -> String {
+    let lines = current["certificate"].as_str().unwrap_or_default().lines();
+    lines.filter(|line| !line.starts_with("-----")).collect()
+}
+
 async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
     let id = page.reserved.unwrap_or_else(|| reserved(visit));
     let public_url = visit.app().public_url();
     let context = json!({
         "errors": errors(page.invalid),
-        "fields": page.form.fields(page.kept, None, page.invalid, "/credentials/new/fields"),
+        "fields": at_server(page.form.fields(page.kept, None, page.invalid, "/credentials/new/fields"), &public_url),
         "draft": page.kept.draft(),
         "reserved": id,
         "redirect_url": credentials::redirect_url(&public_url, id),
@@ -133,7 +156,7 @@ async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
 async fn new_fields(visit: Signed) -> Result<Response, Failure> {
     let mut kept = Kept::take(&visit).await?;
     let mut form = CredentialForm::typed(&visit.form, &mut kept);
-    form.start(&kept);
+    form.start(&kept, &visit.app().public_url());
     kept.keep(&visit).await?;
     Ok(new_page(&visit, Page::new(&form, &kept)).await)
 }
@@ -141,53 +164,6 @@ async fn new_fields(visit: Signed) -> Result<Response, Failure> {
 /// Whether a button asks for other fields or rows, not for a save. Without the script the form itself asks.
 fn asks_for_fields(visit: &Signed) -> bool {
     ["show_fields", "add_row", "remove_row", "use_offer"].iter().any(|name| visit.form.has(name))
-}
-
-/// What a test of a form found.
-struct Tested {
-    status: StatusCode,
-    test: Value,
-    /// The seconds until another one is taken.
-    wait: Option<u64>,
-}
-
-/// Tests; the inner error are sentences for the fields.
-async fn tested(
-    work: impl Future<Output = Result<Value, OpError>>,
-    what: &str,
-) -> Result<Result<Tested, Vec<Invalid>>, Failure> {
-    match work.await {
-        Ok(test) => Ok(Ok(Tested { status: StatusCode::OK, test: panel(&test, what), wait: None })),
-        Err(OpError::Invalid(invalid)) => Ok(Err(invalid)),
-        Err(OpError::TooMany { seconds }) => {
-            let sentence = format!("Too many tests. Wait {seconds} seconds.");
-            let test = json!({ "refused": sentence });
-            Ok(Ok(Tested { status: StatusCode::TOO_MANY_REQUESTS, test, wait: Some(seconds) }))
-        }
-        Err(other) => Err(other.into()),
-    }
-}
-
-fn retry_after(mut page: Response, wait: Option<u64>) -> Response {
-    if let Some(seconds) = wait {
-        page.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    page
-}
-
-/// What stands in a form that is to be tested. The script leaves it in its fields, where it can still be taken back;
-/// a page that comes anew has its secrets kept.
-async fn to_test(visit: &Signed) -> Result<(CredentialForm, Kept), OpError> {
-    let stays = visit.form.text("test") == "script";
-    let mut kept = Kept::take(visit).await?;
-    if stays {
-        kept.keep(visit).await?;
-    }
-    let form = CredentialForm::typed(&visit.form, &mut kept);
-    if !stays {
-        kept.keep(visit).await?;
-    }
-    Ok((form, kept))
 }
 
 /// What a preset left to be filled in, with everything else that will not be accepted; empty when it left nothing.
@@ -202,22 +178,6 @@ fn left_open(visit: &Signed, form: &CredentialForm, kept: &Kept) -> Vec<Invalid>
     let others: Vec<_> = others.collect();
     open.extend(others);
     open
-}
-
-async fn new_test(visit: Signed) -> Result<Response, Failure> {
-    let (form, kept) = to_test(&visit).await?;
-    let open = left_open(&visit, &form, &kept);
-    if !open.is_empty() {
-        return Ok(new_page(&visit, Page::refused(&form, &kept, &open)).await);
-    }
-    let work = credential_tests::of_values(visit.app(), &visit.actor, form.sent(&kept, None));
-    Ok(match tested(work, form.type_label()).await? {
-        Ok(Tested { wait, status, test }) => {
-            let page = new_page(&visit, Page { status, test, ..Page::new(&form, &kept) }).await;
-            retry_after(page, wait)
-        }
-        Err(invalid) => new_page(&visit, Page::refused(&form, &kept, &invalid)).await,
-    })
 }
 
 async fn create(visit: Signed) -> Result<Response, Failure> {
@@ -287,18 +247,11 @@ fn authorize_page(id: &str) -> String {
 }
 
 /// The page of a credential that was just saved.
-fn saved_page(visit: &Signed, id: &str) -> String {
+pub(super) fn saved_page(visit: &Signed, id: &str) -> String {
     if visit.actor.rights.allow(Right::CredentialsTest) {
         format!("{LIST}/{id}?testing=1")
     } else {
         format!("{LIST}/{id}")
-    }
-}
-
-/// Starts the test after a save. Whoever goes on to authorize is tested when they come back.
-fn test_saved(visit: &Signed, id: &str) {
-    if let (Ok(id), false) = (id.parse(), visit.form.has("authorize")) {
-        credential_tests::start_in_background(&visit.console.app, &visit.actor, id);
     }
 }
 
@@ -351,16 +304,17 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
     let waits = visit.form.has("testing") && running(test.as_ref(), stored("updated_at"), visit.app().now());
     let address = format!("{LIST}/{id}?testing=1");
     let fresh = !page.test.is_null();
-    let test = if fresh {
-        page.test
-    } else {
-        test.as_ref().map_or(Value::Null, |test| panel(test, stored("authorization_type_label")))
-    };
+    let test =
+        if fresh { page.test } else { test.as_ref().map_or(Value::Null, |test| last_test(test, current)) };
     let public_url = visit.app().public_url();
     let id: CredentialId = id.parse().unwrap_or_else(|_| CredentialId::new(visit.app().now()));
     let context = json!({
         "errors": errors(page.invalid),
-        "fields": page.form.fields(page.kept, Some(current), page.invalid, &format!("{LIST}/{id}/fields")),
+        "fields": at_server(
+            page.form.fields(page.kept, Some(current), page.invalid, &format!("{LIST}/{id}/fields")),
+            &public_url,
+        ),
+        "certificate_base64": base64_of(current),
         "draft": page.kept.draft(),
         "redirect_url": credentials::redirect_url(&public_url, id),
         "public_url": public_url,
@@ -386,31 +340,6 @@ async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, 
     let form = CredentialForm::typed(&visit.form, &mut kept);
     kept.keep(&visit).await?;
     edit_page(&visit, Page::new(&form, &kept), &stored).await
-}
-
-/// Tests what stands in the form: as it is stored when nothing was typed, else as if it were saved.
-async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let mut stored = Stored::read(&visit, &id).await?;
-    let (form, kept) = to_test(&visit).await?;
-    let values = values_of(&form, &kept, &stored.current);
-    let work = credential_tests::start(visit.app(), &visit.actor, &id, values);
-    match tested(work, form.type_label()).await? {
-        Ok(Tested { status, test, wait }) => {
-            if test["saved"] == json!(true) {
-                stored = Stored::read(&visit, &id).await?;
-            }
-            let page = edit_page(&visit, Page { status, test, ..Page::new(&form, &kept) }, &stored).await?;
-            Ok(retry_after(page, wait))
-        }
-        Err(invalid) => edit_page(&visit, Page::refused(&form, &kept, &invalid), &stored).await,
-    }
-}
-
-/// What is in the form and not stored; `None` when that is nothing.
-fn values_of(form: &CredentialForm, kept: &Kept, current: &Value) -> Option<Sent> {
-    let sent = form.sent(kept, Some(current));
-    let stored = CredentialForm::stored(current).sent(&Kept::default(), Some(current));
-    (sent != stored).then_some(sent)
 }
 
 async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -458,46 +387,4 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(other) => Err(other.into()),
     }
-}
-
-async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let users = credentials::usage(visit.app(), &visit.actor, &id).await?;
-    confirm_page(&visit, StatusCode::OK, &id, &users, &[]).await
-}
-
-async fn confirm_page(
-    visit: &Signed,
-    status: StatusCode,
-    id: &str,
-    users: &[Usage],
-    invalid: &[Invalid],
-) -> Result<Response, Failure> {
-    let current = credentials::find(visit.app(), &visit.actor, id).await?;
-    let error = super::form::message_at(invalid, "confirm_name");
-    let context =
-        json!({ "errors": errors(invalid), "current": current, "users": users, "confirm_error": error });
-    Ok(visit.page(status, "credential_delete.html", (PLACE, "Delete webhook credential"), context).await)
-}
-
-async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let current = credentials::find(visit.app(), &visit.actor, &id).await?;
-    let confirmed = Some(visit.form.text("confirm_name").trim()) == current["name"].as_str();
-    match credentials::delete(visit.app(), &visit.actor, &id, IfMatch::Any, confirmed).await {
-        Ok(deleted) => Ok(visit.go_and_say(LIST, farewell(&deleted))),
-        Err(OpError::StillUsed(users)) => {
-            let invalid = [Fault::new("not_matching", "Type the name exactly as shown").at("confirm_name")];
-            confirm_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &id, &users, &invalid).await
-        }
-        Err(other) => Err(other.into()),
-    }
-}
-
-fn farewell(deleted: &Deleted) -> Message {
-    let text = format!("Deleted {}.", deleted.name);
-    let waiting = match deleted.connectors.len() {
-        0 => return Message::done(text),
-        1 => format!("{text} 1 connector waits for a credential."),
-        many => format!("{text} {many} connectors wait for a credential."),
-    };
-    Message::done(waiting).with_action("/webhooks?state=credential_missing", "Show them")
 }

@@ -125,7 +125,8 @@ pub(super) fn shown_payload(payload: &Value) -> Value {
 async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Response, Failure> {
     let (app, actor) = (visit.app(), &visit.actor);
     let current = deliveries::find(app, actor, id).await?;
-    let attempts = deliveries::attempts(app, actor, id).await?;
+    let mut attempts = deliveries::attempts(app, actor, id).await?;
+    attempts.reverse();
     let event_id = current["event"]["id"].as_str().unwrap_or_default();
     let event = match event_id.parse() {
         Ok(event) => events::find(app, actor, event).await?,
@@ -133,8 +134,9 @@ async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Respon
     };
     let sender = super::events::sender(visit, &event);
     let others = event["deliveries"].as_array().map_or(0, |all| all.len().saturating_sub(1));
-    let asked: Option<u64> = visit.form.text("attempt").parse().ok();
-    let chosen = attempts.iter().find(|attempt| attempt["number"].as_u64() == asked && asked.is_some());
+    // By its id: attempts that were not counted share a number with the next.
+    let asked = visit.form.text("attempt");
+    let chosen = attempts.iter().find(|attempt| attempt["id"] == asked);
     let shown = chosen.or_else(|| attempts.first()).cloned();
     let context = json!({
         "current": current,

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use consign_core::rights::Right;
+use consign_core::role::Role;
 use consign_store::StoreError;
 use serde_json::json;
 
 use super::FORM_BYTES_MAX;
 use super::visit::Visit;
-use crate::ops::OpError;
+use crate::ops::{OpError, users};
 
 /// Why there is no page.
 #[derive(Debug)]
@@ -40,6 +42,10 @@ pub(super) enum Failure {
     },
     /// A set-up link was used, or is too old.
     SetUpLinkUsed,
+    /// The sign-in link of the demo waits to be opened.
+    DemoNotOpened,
+    /// An invitation was used or replaced, or is too old.
+    InvitationUsed,
     /// The sign-in link of the demo was used, or is too old.
     SignInLinkUsed,
     /// A sign-in by plain http from another machine.
@@ -86,6 +92,7 @@ fn words(status: StatusCode, title: &'static str, text: impl Into<String>) -> Wo
 pub(super) async fn show(visit: &Visit, failure: &Failure) -> Response {
     let said = match failure {
         Failure::SignIn => return visit.go(&sign_in_address(&visit.address)),
+        Failure::Op(OpError::NotAllowed(right)) => not_allowed(visit, *right).await,
         Failure::Op(error) => operation(visit, error),
         other => request(other),
     };
@@ -94,7 +101,7 @@ pub(super) async fn show(visit: &Visit, failure: &Failure) -> Response {
         "command": said.command,
         "reference": visit.request_id,
         "with_reference": said.status == StatusCode::INTERNAL_SERVER_ERROR,
-        "sign_in": !matches!(failure, Failure::NotSetUp | Failure::PlainHttp),
+        "sign_in": !matches!(failure, Failure::NotSetUp | Failure::DemoNotOpened | Failure::PlainHttp),
     });
     let mut response = visit.page(said.status, "error.html", ("", said.title), context).await;
     let wait = match failure {
@@ -127,6 +134,12 @@ fn request(failure: &Failure) -> Words {
                  Make a new one with this command:",
             )
         },
+        Failure::DemoNotOpened => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Open the console link first",
+            "The demo signs you in by a link. Open the link behind “Console” in the terminal of the demo, \
+             then this page again. The link behind “Approve” does both.",
+        ),
         Failure::SetUpLinkUsed => Words {
             command: Some("consign admin setup-link"),
             ..words(
@@ -135,6 +148,11 @@ fn request(failure: &Failure) -> Words {
                 "This set-up link was used or is older than 30 minutes. Make a new one:",
             )
         },
+        Failure::InvitationUsed => words(
+            StatusCode::NOT_FOUND,
+            "This link does not work any more",
+            "This invitation was used, replaced, or is older than 72 hours. Ask an administrator for a new link.",
+        ),
         Failure::SignInLinkUsed => words(
             StatusCode::NOT_FOUND,
             "This link does not work any more",
@@ -179,16 +197,35 @@ fn request(failure: &Failure) -> Words {
     }
 }
 
+/// The role that is needed, and who can give it.
+async fn not_allowed(visit: &Visit, right: Right) -> Words {
+    role_needed(right, &users::administrators(visit.app()).await.unwrap_or_default())
+}
+
+fn role_needed(right: Right, administrators: &[String]) -> Words {
+    let role = Role::least_with(right).label();
+    let names = listed(administrators);
+    words(
+        StatusCode::FORBIDDEN,
+        "This page is not for your role",
+        format!("You need the role {role} for this page. {names} can give it to you."),
+    )
+}
+
+/// "Ana, Bo or Cy"; of many the first three.
+fn listed(names: &[String]) -> String {
+    const NAMED_MAX: usize = 3;
+    match names {
+        [] => "An administrator".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] if names.len() <= NAMED_MAX => format!("{} or {last}", first.join(", ")),
+        _ => format!("{} or another administrator", names[..NAMED_MAX].join(", ")),
+    }
+}
+
 fn operation(visit: &Visit, error: &OpError) -> Words {
     match error {
-        OpError::NotAllowed(right) => words(
-            StatusCode::FORBIDDEN,
-            "This page is not for your role",
-            format!(
-                "You need the right {} for this page. An administrator can give it to you.",
-                right.kind()
-            ),
-        ),
+        OpError::NotAllowed(right) => role_needed(*right, &[]),
         OpError::NotFound(what) => words(
             StatusCode::NOT_FOUND,
             "Page not found",

@@ -9,7 +9,6 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
 use consign_core::connector::ConnectorState;
-use consign_store::Page;
 use consign_store::connectors::ConnectorFilter;
 use serde_json::{Value, json};
 
@@ -19,7 +18,7 @@ use super::errors::Failure;
 use super::form::{ExporterForm, asked, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhooks::choices;
-use crate::ops::{IfMatch, OpError, audit, exporters, runs};
+use crate::ops::{IfMatch, OpError, exporters, runs};
 
 const PLACE: &str = "exporters";
 const LIST: &str = "/exporters";
@@ -195,12 +194,10 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             let current = exporters::find(visit.app(), &visit.actor, &id).await?;
-            let filter =
-                consign_store::audit::AuditFilter { object_id: Some(id.clone()), ..Default::default() };
-            let history = audit::list(visit.app(), &visit.actor, &filter, &Page::first(1)).await?;
+            let history = exporters::history(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
             let conflict = Conflict { what: "exporter", place: PLACE, address, theirs: &current };
-            Ok(conflict.page(&visit, &form.sent(), history.items.first()).await)
+            Ok(conflict.page(&visit, &form.sent(), history.first()).await)
         }
         Err(other) => Err(other.into()),
     }

@@ -5,10 +5,12 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form as Encoded, FromRequest, Request};
 use axum::http::StatusCode;
 use consign_core::catalog::Invalid;
+use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::errors::Failure;
+use super::visit::Signed;
 use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
@@ -20,6 +22,7 @@ pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 mod credential;
 mod exporter;
 mod kept;
+mod key_pair;
 mod rows;
 mod start;
 mod webhook;
@@ -61,6 +64,16 @@ impl Form {
     /// A text of several lines, with one kind of line end.
     pub(super) fn lines(&self, key: &str) -> String {
         self.text(key).replace("\r\n", "\n")
+    }
+
+    /// What was typed, as one text: the same for the same, whichever of its buttons saves it.
+    pub(super) fn content(&self) -> Secret {
+        let typed = self.pairs().filter(|(name, _)| !["csrf", "authorize"].contains(name));
+        let mut content = String::new();
+        typed.for_each(|(name, value)| {
+            [name, "=", value, "\u{0}"].iter().for_each(|part| content.push_str(part));
+        });
+        Secret::new(content)
     }
 
     /// Everything that was sent.
@@ -121,7 +134,8 @@ pub(super) fn pages<T>(form: &Form, path: &str, listed: &consign_store::Listed<T
 pub(super) fn page(form: &Form) -> consign_store::Page {
     const PAGE_ITEMS: u32 = 50;
     let cursor = |name: &str| Some(form.text(name).to_owned()).filter(|text| !text.is_empty());
-    consign_store::Page { after: cursor("after"), before: cursor("before"), limit: PAGE_ITEMS }
+    let first = consign_store::Page::first(PAGE_ITEMS);
+    consign_store::Page { after: cursor("after"), before: cursor("before"), ..first }
 }
 
 /// A text of the query; `None` when it is empty.
@@ -139,6 +153,20 @@ pub(super) fn errors(invalid: &[Invalid]) -> Value {
 /// The sentence at a field; empty when it was accepted.
 pub(super) fn message_at<'a>(invalid: &'a [Invalid], key: &str) -> &'a str {
     invalid.iter().find(|one| one.field == key).map_or("", |one| one.message.as_str())
+}
+
+/// The field for the password again; null for whoever has none.
+pub(super) fn password_again(visit: &Signed, invalid: &[Invalid]) -> Value {
+    if !visit.person.signs_in_with.password {
+        return Value::Null;
+    }
+    json!({
+        "key": "password",
+        "label": "Your password, again",
+        "hint": "A session that was left open must not be enough for this.",
+        "error": message_at(invalid, "password"),
+        "autocomplete": "current-password",
+    })
 }
 
 /// A field for the template. The rest of its parts is added by whoever knows them.

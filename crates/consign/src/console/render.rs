@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use axum::extract::{Path, State};
@@ -10,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consign_core::catalog::{size, with_commas};
 use consign_core::hex::hex;
-use consign_core::time::Timestamp;
+use consign_core::time::{Timestamp, in_words};
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBehavior, Value};
 use serde_json::json;
@@ -44,11 +45,17 @@ macro_rules! files {
 
 /// Every template.
 pub(super) static TEMPLATES: &[File] = files!["templates":
+    "account.html",
+    "account_ask.html",
     "api_key.html",
     "api_key_created.html",
     "api_key_revoke.html",
     "api_keys.html",
+    "assertion.html",
+    "audit.html",
+    "audit_entry.html",
     "authorize.html",
+    "certificates.html",
     "conflict.html",
     "connection_test.html",
     "consented.html",
@@ -70,14 +77,26 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "exporters.html",
     "first_steps.html",
     "help.html",
+    "invitation.html",
     "layout.html",
     "macros.html",
     "plain.html",
+    "recovery_codes.html",
     "run.html",
     "run_cancel.html",
+    "settings.html",
+    "settings_about.html",
+    "settings_egress.html",
     "setup.html",
     "sign_in.html",
+    "sign_in_code.html",
     "tags.html",
+    "two_step_on.html",
+    "user.html",
+    "user_deed.html",
+    "user_invited.html",
+    "user_new.html",
+    "users.html",
     "webhook.html",
     "webhook_delete.html",
     "webhook_form.html",
@@ -235,12 +254,9 @@ fn relative(at: Timestamp, now: Timestamp) -> String {
     if seconds < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
 }
 
-/// Milliseconds as "184 ms" or "1.2 s".
+/// Milliseconds as people say them.
 fn took(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        _ => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-    }
+    in_words(Duration::from_millis(ms))
 }
 
 #[cfg(test)]

@@ -12,11 +12,14 @@ use serde_json::json;
 use super::Console;
 use super::errors::Failure;
 use super::visit::{Anyone, Message, Signed, is_own_path};
-use crate::ops::users::{self, SignInError};
+use crate::ops::users::{self, Entered, SignInError};
+
+const CODE: &str = "/sign-in/code";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route("/sign-in", get(show).post(sign_in))
+        .route(CODE, get(show_code).post(enter_code))
         .route("/sign-out", post(sign_out))
         .route("/theme", post(theme))
 }
@@ -26,7 +29,8 @@ async fn show(visit: Anyone) -> Result<Response, Failure> {
         return Ok(visit.go(next(&visit)));
     }
     if users::setup_needed(visit.app()).await? {
-        return Err(Failure::NotSetUp);
+        let demo = users::sign_in_link_waits(visit.app()).await?;
+        return Err(if demo { Failure::DemoNotOpened } else { Failure::NotSetUp });
     }
     Ok(page(&visit, StatusCode::OK, "").await)
 }
@@ -48,15 +52,60 @@ async fn sign_in(visit: Anyone) -> Result<Response, Failure> {
     visit.judge_way()?;
     let password = Secret::new(visit.form.text("password").to_owned());
     match users::sign_in(visit.app(), visit.form.text("email"), &password, visit.from).await {
-        Ok(session) => {
+        Ok(Entered::Whole(session)) => {
             let response = visit.go(next(&visit));
             Ok(visit.with_session(response, session.token.expose()))
         }
-        Err(SignInError::Wrong) => {
-            Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, "The email or password is not right").await)
+        Ok(Entered::CodeNeeded(step)) => {
+            let response = visit.go(&format!("{CODE}?next={}", next(&visit)));
+            Ok(visit.with_step(response, step.token.expose()))
         }
-        Err(SignInError::TooMany { seconds }) => Err(Failure::TooMany { seconds }),
-        Err(SignInError::Op(error)) => Err(error.into()),
+        Err(error @ (SignInError::Wrong | SignInError::Suspended)) => {
+            Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()).await)
+        }
+        Err(other) => refused(&visit, other),
+    }
+}
+
+fn refused(visit: &Anyone, error: SignInError) -> Result<Response, Failure> {
+    match error {
+        SignInError::TooMany { seconds } => Err(Failure::TooMany { seconds }),
+        SignInError::Op(error) => Err(error.into()),
+        late => {
+            let response = visit.go_and_say("/sign-in", Message::refused(format!("{late}.")));
+            Ok(visit.with_step(response, ""))
+        }
+    }
+}
+
+async fn show_code(visit: Anyone) -> Result<Response, Failure> {
+    let waits = match &visit.step {
+        Some(step) => users::awaits_code(visit.app(), step).await?,
+        None => false,
+    };
+    if waits { Ok(code_page(&visit, StatusCode::OK, "").await) } else { Ok(visit.go("/sign-in")) }
+}
+
+async fn code_page(visit: &Anyone, status: StatusCode, problem: &str) -> Response {
+    let errors =
+        if problem.is_empty() { json!([]) } else { json!([{ "field": "code", "message": problem }]) };
+    let context = json!({ "errors": errors, "problem": problem, "next": next(visit) });
+    visit.page(status, "sign_in_code.html", ("", "Enter the code"), context).await
+}
+
+async fn enter_code(visit: Anyone) -> Result<Response, Failure> {
+    visit.judge_way()?;
+    let Some(step) = &visit.step else { return refused(&visit, SignInError::TooLate) };
+    let typed = Secret::new(visit.form.text("code").to_owned());
+    match users::sign_in_with_code(visit.app(), step, &typed, visit.from).await {
+        Ok(session) => {
+            let response = visit.with_step(visit.go(next(&visit)), "");
+            Ok(visit.with_session(response, session.token.expose()))
+        }
+        Err(error @ SignInError::WrongCode) => {
+            Ok(code_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()).await)
+        }
+        Err(other) => refused(&visit, other),
     }
 }
 

@@ -1,4 +1,4 @@
-//! First run: the first administrator behind a link that works once, and the signed-in link of the demo.
+//! Links that work once: the first administrator, those who are invited, and the signed-in link of the demo.
 
 use std::sync::Arc;
 
@@ -9,17 +9,18 @@ use axum::response::Response;
 use axum::routing::get;
 use consign_core::catalog::Invalid;
 use consign_core::secret::Secret;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at};
-use super::visit::Anyone;
-use crate::ops::{OpError, users};
+use super::visit::{Anyone, is_own_path};
+use crate::ops::{OpError, people, users};
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route("/setup/{token}", get(show).post(set_up))
+        .route("/invitation/{token}", get(show_invitation).post(accept_invitation))
         .route("/demo/{token}", get(show_demo).post(enter_demo))
 }
 
@@ -55,14 +56,70 @@ async fn set_up(visit: Anyone, Path(token): Path<String>) -> Result<Response, Fa
     }
 }
 
+async fn show_invitation(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    invitation_page(&visit, StatusCode::OK, &token, &[]).await
+}
+
+async fn invitation_page(
+    visit: &Anyone,
+    status: StatusCode,
+    token: &str,
+    invalid: &[Invalid],
+) -> Result<Response, Failure> {
+    let (email, role) = match people::invited(visit.app(), token).await {
+        Ok(invited) => invited,
+        Err(OpError::WrongState(_)) => return Err(Failure::InvitationUsed),
+        Err(other) => return Err(other.into()),
+    };
+    let name = visit.form.text("name");
+    let context = json!({
+        "errors": errors(invalid),
+        "email": email,
+        "role": { "label": role.label(), "hint": role.hint() },
+        "name": {
+            "key": "name", "label": "Your name", "value": name, "autocomplete": "name",
+            "error": message_at(invalid, "name"),
+        },
+        "password": {
+            "key": "password", "label": "Password", "hint": "At least 12 characters. Longer is better.",
+            "error": message_at(invalid, "password"),
+        },
+    });
+    Ok(visit.page(status, "invitation.html", ("", "Welcome to Consign"), context).await)
+}
+
+async fn accept_invitation(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
+    let name = visit.form.text("name").trim().to_owned();
+    let password = Secret::new(visit.form.text("password").to_owned());
+    match people::accept(visit.app(), &token, &name, &password, visit.from).await {
+        Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
+        Err(OpError::Invalid(invalid)) => {
+            invitation_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &token, &invalid).await
+        }
+        Err(OpError::WrongState(_)) => Err(Failure::InvitationUsed),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The link signs in once. Whoever is signed in goes on to where it leads.
 async fn show_demo(visit: Anyone) -> Response {
-    visit.page(StatusCode::OK, "demo.html", ("", "Consign demo"), Value::Null).await
+    if visit.person.is_some() {
+        return visit.go(next(&visit));
+    }
+    visit.page(StatusCode::OK, "demo.html", ("", "Consign demo"), json!({ "next": next(&visit) })).await
+}
+
+/// Where to go once signed in.
+fn next(visit: &Anyone) -> &str {
+    let next = visit.form.text("next");
+    if is_own_path(next) { next } else { "/" }
 }
 
 async fn enter_demo(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
     visit.judge_way()?;
     match users::redeem_sign_in_link(visit.app(), &token, visit.from).await {
-        Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
+        Ok(session) => Ok(visit.with_session(visit.go(next(&visit)), session.token.expose())),
         Err(OpError::WrongState(_)) => Err(Failure::SignInLinkUsed),
         Err(other) => Err(other.into()),
     }

@@ -20,7 +20,7 @@ use super::form::Form;
 use crate::App;
 use crate::ops::idempotency::{self, Begun, Idempotency, IdempotencyFault};
 use crate::ops::users::{self, SignedIn};
-use crate::ops::{Actor, OpError, deliveries};
+use crate::ops::{Actor, OpError, deliveries, settings};
 use crate::server::PeerAddress;
 
 /// How long a second click waits for what the first one started, and how often it looks.
@@ -28,6 +28,8 @@ const SECOND_CLICK_MAX: Duration = Duration::from_secs(20);
 const SECOND_CLICK_LOOK: Duration = Duration::from_millis(100);
 /// A message waits this long for the next page.
 const MESSAGE_SECONDS: u32 = 60;
+/// As long as the server waits for a code.
+const STEP_SECONDS: u32 = 600;
 
 /// A request of anyone.
 pub(super) struct Visit {
@@ -40,6 +42,8 @@ pub(super) struct Visit {
     pub(super) address: String,
     pub(super) from: Option<IpAddr>,
     pub(super) request_id: RequestId,
+    /// The token of somebody whose code is missing.
+    pub(super) step: Option<String>,
     /// Plain http on a loopback address: the cookie cannot be `Secure`.
     local: bool,
     /// The browser showed that it came by TLS or from this machine: it would keep a session's cookie.
@@ -88,6 +92,7 @@ impl Visit {
             address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             from: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
             request_id: parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(now)),
+            step: cookie(step_cookie(local)),
             local,
             trusted_way: local || came_by_tls(&console.app, &parts.headers),
             origin: origin(&parts.headers),
@@ -170,18 +175,30 @@ impl Visit {
             "title": title,
             "page": place,
             "nav": { "deliveries": attention.deliveries, "credentials": attention.credentials },
-            "user": { "name": person.map_or("", |person| person.name.as_str()) },
+            "user": {
+                "name": person.map_or("", |person| person.name.as_str()),
+                "role": person.map_or("", |person| person.role.label()),
+            },
+            "may": super::policy::may(self),
             "theme": person.map_or("", |person| person.theme.as_str()),
             "csrf": person.map_or("", |person| person.csrf.as_str()),
             "banners": [],
             "flash": self.message,
-            "instance": "",
+            "instance": self.instance().await,
             "docs": "/help",
             "path": self.path(),
             "once": self.request_id,
             "now": self.app().now(),
             "signed_in": person.is_some(),
         })
+    }
+
+    /// The name that administrators gave this installation. Only those who are signed in see it.
+    async fn instance(&self) -> String {
+        match self.person {
+            Some(_) => settings::instance_name(self.app()).await.unwrap_or_default(),
+            None => String::new(),
+        }
     }
 
     /// A page: `place` is the entry of the navigation that it belongs to.
@@ -243,6 +260,12 @@ impl Visit {
         self.with_cookie(response, session_cookie(self.local), token, age)
     }
 
+    /// Remembers for ten minutes whose code is missing; an empty token forgets it.
+    pub(super) fn with_step(&self, response: Response, token: &str) -> Response {
+        let age = if token.is_empty() { 0 } else { STEP_SECONDS };
+        self.with_cookie(response, step_cookie(self.local), token, Some(age))
+    }
+
     fn with_cookie(&self, mut response: Response, name: &str, value: &str, age: Option<u32>) -> Response {
         let secure = if self.local { "" } else { "; Secure" };
         let age = age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
@@ -271,6 +294,7 @@ impl std::ops::Deref for Signed {
 
 impl Signed {
     /// Does what a form asks for, once: a second click gets what the first one made. `address` is where that is.
+    /// The same form with something else in it, as after going back in the browser, asks for something else.
     pub(super) async fn once(
         &self,
         address: fn(&Value) -> String,
@@ -281,7 +305,10 @@ impl Signed {
             return work.await.map(|made| address(&made));
         }
         let (app, actor) = (self.app(), &self.actor);
-        let asked = Idempotency::new(app, token.to_owned(), "POST", &self.address, b"");
+        let content = self.form.content();
+        let Idempotency { fingerprint, .. } =
+            Idempotency::new(app, String::new(), "POST", &self.address, content.expose().as_bytes());
+        let asked = Idempotency { key: format!("{token}/{fingerprint}"), fingerprint };
         let deadline = app.now().plus(SECOND_CLICK_MAX);
         loop {
             let status = StatusCode::SEE_OTHER.as_u16();
@@ -309,8 +336,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Signed {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let visit = parts.extensions.get::<Arc<Visit>>().cloned().ok_or(Failure::NotFound)?;
         let Some(person) = visit.person.clone() else {
-            let needed = users::setup_needed(visit.app()).await?;
-            return Err(if needed { Failure::NotSetUp } else { Failure::SignIn });
+            return Err(if !users::setup_needed(visit.app()).await? {
+                Failure::SignIn
+            } else if users::sign_in_link_waits(visit.app()).await? {
+                Failure::DemoNotOpened
+            } else {
+                Failure::NotSetUp
+            });
         };
         let actor = person.actor(visit.from, visit.request_id);
         Ok(Self { visit, person, actor })
@@ -372,6 +404,11 @@ fn is_loopback(host: &str) -> bool {
 
 fn session_cookie(local: bool) -> &'static str {
     if local { "consign-local" } else { "__Host-consign" }
+}
+
+/// Between the password and the code of a sign-in.
+fn step_cookie(local: bool) -> &'static str {
+    if local { "consign-local-step" } else { "__Host-consign-step" }
 }
 
 fn message_cookie(local: bool) -> &'static str {

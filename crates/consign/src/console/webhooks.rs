@@ -22,7 +22,7 @@ use super::conflict::Conflict;
 use super::errors::Failure;
 use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages, sends_to};
 use super::visit::{Message, Signed};
-use crate::ops::{IfMatch, OpError, audit, credentials, deliveries, events, webhooks};
+use crate::ops::{IfMatch, OpError, credentials, deliveries, events, webhooks};
 
 const PLACE: &str = "webhooks";
 const LIST: &str = "/webhooks";
@@ -216,12 +216,10 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
-            let filter =
-                consign_store::audit::AuditFilter { object_id: Some(id.clone()), ..Default::default() };
-            let history = audit::list(visit.app(), &visit.actor, &filter, &Page::first(1)).await?;
+            let history = webhooks::history(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
             let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current };
-            Ok(conflict.page(&visit, &form.sent(), history.items.first()).await)
+            Ok(conflict.page(&visit, &form.sent(), history.first()).await)
         }
         Err(other) => Err(other.into()),
     }

@@ -168,6 +168,7 @@ impl Engine {
             lease_until: lease.until,
             idempotency_key: delivery.idempotency_key,
             created_at: row.event.received_at,
+            due_at: delivery.due_at,
             alone: None,
             test: row.event.test,
         })

@@ -70,6 +70,12 @@ impl<'a> Opened<'a> {
         &*self.authorizer
     }
 
+    /// A secret, sealed for another field of the same credential.
+    pub(super) fn reseal(&self, from: &str, to: &str, generation: i64) -> Option<Sealed> {
+        let place = Credential::place(&self.id, to, generation, &self.binding);
+        Some(self.vault.seal(&place, self.fields.secret(from)?))
+    }
+
     /// Whether it needs a token.
     pub(super) fn uses_tokens(&self) -> bool {
         self.credential.authorization_type.tokens != Tokens::None
@@ -136,6 +142,13 @@ impl<'a> Opened<'a> {
     pub(super) fn scrubber(&self, token: Option<&Token>) -> Scrubber {
         let tokens = token.into_iter().flat_map(|token| [&token.access, &token.refresh]).flatten();
         Scrubber::new(self.fields.secrets.values().chain(tokens).map(Secret::expose))
+    }
+
+    /// Finds in an answer of the token address what it was asked with and what it gave, besides the secrets of this
+    /// credential and the tokens before.
+    pub(super) fn scrubber_of_exchange(&self, exchange: &Exchange, tokens: &[Secret]) -> Scrubber {
+        let known = self.fields.secrets.values().chain(&exchange.proofs).chain(tokens);
+        Scrubber::new(known.map(Secret::expose))
     }
 
     /// The proof of a credential that needs no token, or whose token still serves.

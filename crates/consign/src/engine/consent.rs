@@ -10,16 +10,16 @@ use consign_core::credential::{Credential, Status, StatusCode};
 use consign_core::delivery::Refusal;
 use consign_core::secret::Secret;
 use consign_core::target::Binding;
-use consign_core::time::Timestamp;
-use consign_core::token::{OAuthError, TokenFacts};
+use consign_core::token::{OAuthError, StoredToken, TokenFacts};
 use consign_core::vault::{Place, Sealed};
 use consign_store::consents::{self, PendingConsent};
-use consign_store::{StoreError, connectors, credentials, installation, tokens};
+use consign_store::tokens::{self, TokenLease};
+use consign_store::{StoreError, connectors, credentials, installation};
 
 use super::Engine;
 use super::authorize::Opened;
 use super::token_request::AskError;
-use super::tokens::{LEASE, LOOK_AGAIN, WAIT_MAX};
+use super::tokens::{LEASE, LOOK_AGAIN, WAIT_MAX, persist};
 
 /// A link to the tool is good for so long.
 const LINK_LIFE: Duration = Duration::from_secs(600);
@@ -44,6 +44,8 @@ pub struct Return<'a> {
     pub error: Option<OAuthError>,
     /// `iss` (RFC 9207).
     pub issuer: Option<&'a str>,
+    /// A parameter that came more than once (RFC 6749 section 3.1).
+    pub repeated: Option<&'static str>,
     /// The hash of the session that came back.
     pub session_hash: &'a str,
 }
@@ -53,7 +55,7 @@ pub struct Return<'a> {
 pub enum Consented {
     /// Access was granted, and the tokens are stored.
     Connected(TokenFacts),
-    /// As [`Consented::Connected`], but without a refresh token.
+    /// As [`Consented::Connected`], but without a new refresh token.
     ConnectedWillStop(TokenFacts),
     /// The person said no.
     AccessDenied,
@@ -151,15 +153,18 @@ impl Engine {
         if pending.session_hash != back.session_hash {
             return Ok(Consented::OtherSession);
         }
+        if let Some(name) = back.repeated {
+            return Ok(Consented::CodeRefused(format!("the answer holds {name} more than once")));
+        }
         let issuer = known.and_then(|row| row.token).and_then(|token| token.issuer);
-        if let (Some(before), Some(new)) = (&issuer, back.issuer)
-            && before != new
-        {
-            let what = "the answer came from another authorization server than the last time".to_owned();
-            return Ok(Consented::CodeRefused(what));
+        if let Some(what) = issuer.and_then(|before| of_issuer(&before, back.issuer)) {
+            return Ok(Consented::CodeRefused(what.to_owned()));
         }
         if let Some(error) = back.error {
-            return Ok(of_error(&error));
+            let Ok(opened) = Opened::open(&self.vault, credential) else {
+                return Ok(Consented::CodeRefused("the credential cannot be opened".to_owned()));
+            };
+            return Ok(of_error(&error.scrubbed(&opened.scrubber(None))));
         }
         let Some(code) = back.code else {
             return Ok(Consented::CodeRefused("the answer holds no code".to_owned()));
@@ -212,40 +217,56 @@ impl Engine {
                 let mut tx = self.store.begin().await?;
                 tokens::release(&mut tx, &lease).await?;
                 tx.commit().await?;
-                return Ok(of_refused_code(&opened, error));
+                return Ok(of_refused_code(error));
             }
         };
         let mut stored = opened.seal(&token, row.token.as_ref(), row.generation + 1);
         stored.issuer = issuer;
-        // A success without a new refresh token keeps the old one.
+        // A success without a new refresh token keeps the old one, which may have ended with the old grant.
+        let lasts = stored.refresh.is_some() || token.facts.ends_at.is_none();
         let old = row.token.as_ref().and_then(|token| token.refresh.clone());
         stored.refresh = stored.refresh.or(old);
-        let mut tx = self.store.begin().await?;
-        let now = tx.now();
-        if !tokens::store(&mut tx, &lease, &stored).await? {
+        if !persist(credential.id, || self.connect(credential, &lease, &stored)).await? {
             return Ok(Consented::CodeRefused("the credential was changed meanwhile".to_owned()));
         }
-        self.connected(&mut tx, credential, now).await?;
-        tx.commit().await?;
         self.changed().await;
-        Ok(if stored.refresh.is_some() || token.facts.ends_at.is_none() {
-            Consented::Connected(token.facts)
-        } else {
-            Consented::ConnectedWillStop(token.facts)
-        })
+        Ok(if lasts { Consented::Connected(token.facts) } else { Consented::ConnectedWillStop(token.facts) })
     }
 
-    /// What waited for the approval goes on.
-    async fn connected(
+    /// Stores what was granted, and what waited for it goes on. `false`: the credential leads elsewhere now.
+    async fn connect(
         &self,
-        tx: &mut consign_store::Tx,
-        credential: &Credential,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+        asked: &Credential,
+        lease: &TokenLease,
+        stored: &StoredToken,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        let Some(present) = credentials::lock(&mut tx, asked.id).await? else { return Ok(false) };
+        // An access token of a client that was saved meanwhile is given up where it can be renewed.
+        let given_up = stored.refresh.is_some() && !present.signs_in_like(asked);
+        let access = stored.access.clone().filter(|_| !given_up);
+        if !tokens::store(&mut tx, lease, &StoredToken { access, ..stored.clone() }).await? {
+            return Ok(false);
+        }
         let status = Status { code: StatusCode::NotTested, reason: "connected".to_owned(), since: now };
-        credentials::set_seen(tx, credential.id, credential.revision, &status).await?;
-        connectors::release_by_credential(tx, credential.id, now).await?;
-        installation::bump(tx).await
+        credentials::set_seen(&mut tx, present.id, present.revision, &status).await?;
+        connectors::release_by_credential(&mut tx, present.id, now).await?;
+        installation::bump(&mut tx).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// What is wrong with the server that an answer names: one that named itself before does so in every answer (RFC 9207
+/// section 2.4).
+fn of_issuer(before: &str, now: Option<&str>) -> Option<&'static str> {
+    match now {
+        Some(now) if now == before => None,
+        Some(_) => Some("the answer came from another authorization server than the last time"),
+        None => {
+            Some("the answer does not say which authorization server it came from, as it did the last time")
+        }
     }
 }
 
@@ -260,21 +281,16 @@ fn of_error(error: &OAuthError) -> Consented {
     }
 }
 
-fn of_refused_code(opened: &Opened<'_>, error: AskError) -> Consented {
+/// The error comes without secrets from the token request.
+fn of_refused_code(error: AskError) -> Consented {
     use consign_core::token::TokenError;
     match error {
         AskError::Token(
             TokenError::Refused { said: Some(error), .. } | TokenError::GrantEnded { said: Some(error), .. },
-        ) => {
-            let shown = OAuthError {
-                description: opened.scrubber(None).scrub(&error.description).into_owned(),
-                ..error
-            };
-            match of_error(&shown) {
-                Consented::AccessDenied => Consented::CodeRefused(said(&shown)),
-                other => other,
-            }
-        }
+        ) => match of_error(&error) {
+            Consented::AccessDenied => Consented::CodeRefused(said(&error)),
+            other => other,
+        },
         AskError::Token(error) => Consented::CodeRefused(error.reason().to_owned()),
         AskError::Unreached { reason, .. } => Consented::CodeRefused(reason),
         AskError::Refused(refusal) => Consented::CodeRefused(match refusal {

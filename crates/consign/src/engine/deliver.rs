@@ -1,17 +1,14 @@
 //! One attempt, from the leased delivery to the recorded result.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use consign_core::answer;
 use consign_core::connector::webhook::RenderFor;
-use consign_core::connector::{Connector, Message, Success, Webhook};
+use consign_core::connector::{Connector, Webhook};
 use consign_core::credential::Credential;
 use consign_core::delivery::{
-    CRASHES_MAX, DeliveryState, EXCERPT_BYTES_MAX, HoldReason, Next, NoAnswer, Outcome, Progress, Refusal,
-    Retry, THROTTLED_LIFE_MAX, Verdict,
+    CRASHES_MAX, DeliveryState, HoldReason, Next, NoAnswer, Outcome, Progress, Refusal, Retry,
+    THROTTLED_LIFE_MAX, Verdict,
 };
 use consign_core::event::Event;
 use consign_core::id::AttemptId;
@@ -20,73 +17,20 @@ use consign_core::vault::DerivedKey;
 use consign_store::StoreError;
 use consign_store::attempts::{self, Attempt};
 use consign_store::deliveries::Recording;
-use consign_transport::{Limits, Sent, Timing};
-use serde::Serialize;
-use serde_json::Value;
+use consign_transport::Limits;
 
-use super::authorize::Authorized;
 use super::work::{Content, Work, opened};
 use super::{Engine, PayloadKeys};
 use crate::telemetry;
 
+pub(super) use seen::{Kept, Seen, seen, shown};
+
+mod seen;
+
 /// Of an answer no more than this is read.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// A message of a tool that is kept with the delivery.
-const MESSAGE_CHARS_MAX: usize = 300;
-
 /// The attempt was stopped before anything left.
 const STOPPING: Outcome = Outcome::Refused { refusal: Refusal::Stopping };
-
-/// Headers whose values may be shown; of every other only the name is.
-const SHOWN_HEADERS: &[&str] = &[
-    "content-type",
-    "content-length",
-    "content-encoding",
-    "date",
-    "retry-after",
-    "x-request-id",
-    "x-correlation-id",
-    "idempotency-key",
-    "etag",
-    "allow",
-    "server",
-    "www-authenticate",
-    "accept",
-    "user-agent",
-];
-const SHOWN_PREFIXES: &[&str] = &["ratelimit", "x-ratelimit", "webhook-"];
-
-/// What one attempt saw, with what is kept of it.
-pub(super) struct Seen {
-    pub(super) outcome: Outcome,
-    request_line: String,
-    request_headers: String,
-    request_bytes: u64,
-    answer_headers: String,
-    answer_bytes: u64,
-    excerpt: Option<Vec<u8>>,
-    pub(super) message: Option<String>,
-    reference: Option<String>,
-    timing: String,
-}
-
-impl Seen {
-    /// Nothing was sent.
-    pub(super) fn nothing(outcome: Outcome, message: Option<String>) -> Self {
-        Self {
-            outcome,
-            request_line: String::new(),
-            request_headers: "[]".to_owned(),
-            request_bytes: 0,
-            answer_headers: "[]".to_owned(),
-            answer_bytes: 0,
-            excerpt: None,
-            message,
-            reference: None,
-            timing: "{}".to_owned(),
-        }
-    }
-}
 
 impl Engine {
     /// Makes one attempt of a leased delivery and records it. `Some(true)`: the tool failed.
@@ -332,154 +276,8 @@ pub(super) fn words_of(refusal: &Refusal) -> Option<String> {
     }
 }
 
-/// For whom an answer is read, and how.
-pub(super) struct Kept<'a> {
-    /// What the start of the answer is sealed for.
-    pub(super) record: &'a str,
-    /// When the request counts as taken.
-    pub(super) success_when: Success,
-    /// Names and JSON Pointers of values kept from the answer.
-    pub(super) outputs: &'a [(String, String)],
-}
-
-/// Turns what the transport saw into what is kept: scrubbed, cut, by allow-list.
-pub(super) fn seen(
-    of: &Kept<'_>,
-    credential: &Credential,
-    authorized: &Authorized,
-    message: &Message,
-    sent: Sent,
-    payload_key: &DerivedKey,
-) -> Seen {
-    let mut outcome = sent.outcome;
-    let secret_names: Vec<_> = authorized.access.headers.iter().map(|(name, _)| name).collect();
-    let own = message.headers.iter().filter(|(name, _)| !secret_names.contains(&name));
-    let request_headers = own
-        .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("hidden"), shown(name.as_str())))
-        .chain(secret_names.iter().map(|name| (name.as_str(), "hidden", false)))
-        .map(|(name, value, shown)| KeptHeader { name, value: (if shown { value } else { "hidden" }).into() })
-        .collect::<Vec<_>>();
-    let path = if authorized.access.path.is_some() {
-        "•••"
-    } else {
-        message.path.without_query().trim_start_matches('/')
-    };
-    let mut seen = Seen {
-        outcome: outcome.clone(),
-        request_line: format!("{} {}{path}", message.method, credential.origin),
-        request_headers: json_text(&request_headers),
-        request_bytes: sent.request_bytes,
-        answer_headers: "[]".to_owned(),
-        answer_bytes: 0,
-        excerpt: None,
-        // Of an answer the message is what the tool says in it; only of a redirect is it where it leads.
-        message: (!sent.detail.is_empty() && (sent.answer.is_none() || outcome.class() == "http_3xx"))
-            .then(|| authorized.scrubber.scrub(&sent.detail).into_owned()),
-        reference: None,
-        timing: json_text(&KeptTiming::of(&sent.timing)),
-    };
-    let Some(reply) = sent.answer else { return seen };
-    let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
-    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, of.success_when)
-        && !answer::is_json(&reply.body)
-    {
-        seen.message =
-            Some(format!("The tool answered {status} with a web page instead of JSON. Check the path."));
-        outcome = Outcome::Rejected { status: *status, wait: None };
-    }
-    let accepted = matches!(outcome, Outcome::Accepted { .. });
-    let answer_headers = reply
-        .headers
-        .iter()
-        .map(|(name, value)| {
-            let value = value.to_str().ok().filter(|_| shown(name.as_str()));
-            let value = value.map_or(Cow::Borrowed("hidden"), |value| authorized.scrubber.scrub(value));
-            KeptHeader { name: name.as_str(), value }
-        })
-        .collect::<Vec<_>>();
-    seen.answer_headers = json_text(&answer_headers);
-    seen.answer_bytes = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
-    if accepted {
-        seen.reference = reference(of.outputs, &reply.body, header("location"))
-            .map(|reference| authorized.scrubber.scrub(&reference).into_owned());
-    } else if seen.message.is_none() {
-        let found = answer::message(header("content-type"), &reply.body);
-        let said =
-            found.map(|text| authorized.scrubber.scrub(&text).chars().take(MESSAGE_CHARS_MAX).collect());
-        seen.message = said;
-    }
-    if !reply.body.is_empty() {
-        // The whole of what was read is scrubbed before it is cut, so that no secret is cut in half and kept.
-        let text = String::from_utf8_lossy(&reply.body);
-        let text = authorized.scrubber.scrub(&text);
-        let cut = text.floor_char_boundary(EXCERPT_BYTES_MAX);
-        seen.excerpt = Some(payload_key.encrypt(of.record, text[..cut].as_bytes()));
-    }
-    seen.outcome = outcome;
-    seen
-}
-
-/// The reference of the new record: the outputs asked for, else what tools usually call it.
-fn reference(outputs: &[(String, String)], body: &Bytes, location: Option<&str>) -> Option<String> {
-    const OUTPUT_CHARS_MAX: usize = 1_024;
-    if outputs.is_empty() {
-        return answer::reference(body, location);
-    }
-    let answer: Value = serde_json::from_slice(body).ok()?;
-    let found = outputs.iter().filter_map(|(name, pointer)| {
-        let value = answer.pointer(pointer)?;
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Some(format!("{name}: {}", text.chars().take(OUTPUT_CHARS_MAX).collect::<String>()))
-    });
-    let all: Vec<_> = found.collect();
-    (!all.is_empty()).then(|| all.join(", "))
-}
-
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A header as it is kept with an attempt.
-#[derive(Serialize)]
-struct KeptHeader<'a> {
-    name: &'a str,
-    value: Cow<'a, str>,
-}
-
-/// The parts of the duration, in milliseconds with three places.
-#[derive(Serialize)]
-struct KeptTiming {
-    dns: Option<f64>,
-    connect: Option<f64>,
-    tls: Option<f64>,
-    first_byte: Option<f64>,
-    body: Option<f64>,
-    total: f64,
-    reused: bool,
-}
-
-impl KeptTiming {
-    fn of(timing: &Timing) -> Self {
-        let ms = |part: Duration| (part.as_secs_f64() * 1e6).round() / 1e3;
-        Self {
-            dns: timing.dns.map(ms),
-            connect: timing.connect.map(ms),
-            tls: timing.tls.map(ms),
-            first_byte: timing.first_byte.map(ms),
-            body: timing.body.map(ms),
-            total: ms(timing.total),
-            reused: timing.reused,
-        }
-    }
-}
-
-fn json_text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("lists and structures of texts and numbers are JSON")
-}
-
-/// Whether the value of a header may be shown.
-pub(super) fn shown(name: &str) -> bool {
-    SHOWN_HEADERS.contains(&name) || SHOWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn recording(

@@ -203,7 +203,8 @@ impl Lanes {
     }
 
     /// Takes in what a claim leased; fewer than asked for means that nothing due was left when it looked. All of it
-    /// comes back when the process is stopping.
+    /// comes back when the process is stopping. What was accepted while the lane closed can be in the window already,
+    /// and older work comes now.
     pub(super) fn take_in(&self, connector: ConnectorId, claimed: Vec<Work>, asked: u32) -> Vec<Work> {
         let mut table = self.table();
         if table.stopping {
@@ -212,6 +213,7 @@ impl Lanes {
         let lane = table.lanes.entry(connector).or_default();
         lane.behind = lane.noted || claimed.len() >= usize::try_from(asked).unwrap_or(usize::MAX);
         lane.window.extend(claimed);
+        lane.window.make_contiguous().sort_by_key(|work| work.due_at);
         Vec::new()
     }
 

@@ -9,7 +9,7 @@ use consign_core::audit::Table;
 use consign_core::connector::{Connector, ConnectorState, Exporter, Webhook};
 use consign_core::credential::Credential;
 use consign_core::id::{ConnectorId, CredentialId, KeyId};
-use consign_store::{Store, StoreError, api_keys, connectors, credentials, installation};
+use consign_store::{Store, StoreError, api_keys, connectors, credentials, installation, tokens};
 
 use super::records::Records;
 
@@ -87,7 +87,17 @@ impl Snapshot {
     async fn load(store: &Store, records: &Records) -> Result<Self, StoreError> {
         let (mut db, found) = records.view(store).await?;
         let revision = installation::revision(&mut db).await?;
-        let connectors: Vec<_> = connectors::all(&mut db).await?.into_iter().map(Arc::new).collect();
+        // A token address that is away closes the connectors of its credential, by its one row.
+        let away = tokens::away(&mut db).await?;
+        let closed = |connector: Connector| {
+            let until = connector.credential.and_then(|id| away.get(&id).copied());
+            Connector { closed_until: connector.closed_until.max(until), ..connector }
+        };
+        let connectors: Vec<_> = connectors::all(&mut db)
+            .await?
+            .into_iter()
+            .map(|connector| Arc::new(closed(connector)))
+            .collect();
         let credentials = credentials::all(&mut db).await?.into_iter();
         let credentials = credentials.map(|credential| (credential.id, Arc::new(credential))).collect();
         let mut keys: HashMap<_, _> =

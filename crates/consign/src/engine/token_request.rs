@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use consign_core::connector::Message;
 use consign_core::delivery::{Outcome, Refusal, Unreached};
+use consign_core::redact::Scrubber;
+use consign_core::secret::Secret;
 use consign_core::target::RemotePath;
 use consign_core::time::Timestamp;
 use consign_core::token::{self, Answer, Exchange, Token, TokenError};
@@ -70,6 +72,15 @@ impl Engine {
                 return Asked { result, seen: None, timing: Timing::default() };
             }
         };
+        // A signature takes about a millisecond of a processor, which other work must not wait for.
+        let form = match exchange.assertion {
+            Some(_) => tokio::task::block_in_place(|| exchange.form(now)),
+            None => exchange.form(now),
+        };
+        let Ok((form, proofs)) = form else {
+            let result = Err(AskError::Refused(Refusal::CredentialLocked));
+            return Asked { result, seen: None, timing: Timing::default() };
+        };
         let headers = [
             (ACCEPT, "application/json"),
             (CONTENT_TYPE, "application/x-www-form-urlencoded"),
@@ -80,7 +91,7 @@ impl Engine {
             path: RemotePath::root(),
             headers: headers.map(|(name, value)| (name, HeaderValue::from_static(value))).into(),
         };
-        let body = Bytes::copy_from_slice(exchange.body.expose().as_bytes());
+        let body = Bytes::copy_from_slice(form.expose().as_bytes());
         let limits = Limits {
             timeout: TIMEOUT,
             head_timeout: Some(HEAD_TIMEOUT),
@@ -92,7 +103,15 @@ impl Engine {
             .answer
             .as_ref()
             .map(|answer| AnswerSeen { status: answer.status, date: text(&answer.headers, DATE.as_str()) });
+        let copied = |token: &Token| -> Vec<Secret> {
+            let both = [&token.access, &token.refresh].into_iter().flatten();
+            both.map(|token| Secret::new(token.expose().to_owned())).collect()
+        };
+        let mut tokens = before.as_ref().map(copied).unwrap_or_default();
         let result = read(exchange, sent, before, life_seen, self.now());
+        tokens.extend(result.iter().flat_map(copied));
+        tokens.extend(proofs);
+        let result = scrubbed(result, &opened.scrubber_of_exchange(exchange, &tokens));
         let outcome = match &result {
             Ok(_) => "ok",
             Err(AskError::Unreached { .. } | AskError::Token(TokenError::Transient { .. })) => "transient",
@@ -142,6 +161,21 @@ fn read(
             };
             exchange.read(answer, before, life_seen, now).map_err(AskError::Token)
         }
+    }
+}
+
+/// What is shown of an answer is free of all that it may repeat.
+fn scrubbed(result: Result<Token, AskError>, scrubber: &Scrubber) -> Result<Token, AskError> {
+    match result {
+        Ok(mut token) => {
+            token.facts.scope = token.facts.scope.map(|scope| scrubber.scrub_whole(&scope));
+            Ok(token)
+        }
+        Err(AskError::Token(error)) => Err(AskError::Token(error.scrubbed(scrubber))),
+        Err(AskError::Unreached { reason, trust }) => {
+            Err(AskError::Unreached { reason: scrubber.scrub_whole(&reason), trust })
+        }
+        Err(error @ AskError::Refused(_)) => Err(error),
     }
 }
 

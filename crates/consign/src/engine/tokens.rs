@@ -22,8 +22,10 @@ use super::Engine;
 use super::authorize::{Authorized, Opened};
 
 pub(super) use flight::{LEASE, LOOK_AGAIN, WAIT_MAX};
+pub(super) use landing::persist;
 
 mod flight;
+mod landing;
 
 /// A refresh token that was not used for so long is used, so that the tool does not retire it.
 const KEEP_ALIVE: Duration = Duration::from_secs(7 * 86_400);
@@ -235,6 +237,11 @@ impl Engine {
 /// Ours and passing: tried again in a second.
 fn away(now: Timestamp, reason: &str) -> Refusal {
     Refusal::TokenAway { until: now.plus(Duration::from_secs(1)), reason: reason.to_owned() }
+}
+
+/// Ours and passing as well: the next try is made with what was saved.
+fn saved_meanwhile(now: Timestamp) -> Refusal {
+    away(now, "the credential was saved meanwhile")
 }
 
 /// The database could not be asked: the delivery goes back into the queue and costs no attempt.

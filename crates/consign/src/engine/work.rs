@@ -32,6 +32,8 @@ pub(super) struct Work {
     pub idempotency_key: DeliveryId,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Since when it has been due.
+    pub due_at: Timestamp,
     /// Held while a suspect is out: this process sends one of them at a time.
     #[expect(dead_code, reason = "held until the work is done, never read")]
     pub(super) alone: Option<OwnedSemaphorePermit>,
@@ -60,6 +62,7 @@ impl From<Claimed> for Work {
             lease_until: claimed.lease_until,
             idempotency_key: claimed.idempotency_key,
             created_at: claimed.created_at,
+            due_at: claimed.due_at,
             alone: None,
             test: claimed.test,
         }

@@ -16,6 +16,7 @@ use consign_core::time::Timestamp;
 use consign_store::{PAGE_ITEMS_MAX as KEYS_SHOWN_MAX, Page, api_keys};
 use serde_json::{Value, json};
 
+use super::users::again::{require_password, take_password};
 use super::{Actor, ActorKind, Object, OpError, Sent, audit_rows, commit, commit_answered};
 use crate::App;
 
@@ -92,17 +93,19 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Value>, OpError> {
     Ok(found.items.iter().map(|key| show(key, now)).collect())
 }
 
-/// Makes a key. Its text is in this answer and nowhere else.
+/// Makes a key. Its text is in this answer and nowhere else. A person enters their password again.
 ///
 /// # Errors
 /// Every value that was not accepted.
-pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<(Value, Secret), OpError> {
+pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<(Value, Secret), OpError> {
     actor.require(Right::Admin)?;
     let now = app.now();
+    let password = take_password(&mut sent);
     let (name, rights, ends_at) = read(sent, now)?;
     if !actor.rights.cover(rights) {
         return Err(OpError::NotAllowed(Right::Admin));
     }
+    require_password(app, actor, &password).await?;
     let id = KeyId::new(now);
     let text = api_key::generate(id);
     let hash = api_key::hash(text.expose());

@@ -2,7 +2,7 @@
 
 use consign_core::audit::Table;
 use consign_core::catalog::{Input, Tokens};
-use consign_core::credential::{Change, Credential, Draft, Mode, Save};
+use consign_core::credential::{Change, Credential, Draft, Mode, Save, takes_long};
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
 use consign_core::rights::Right;
@@ -10,7 +10,7 @@ use consign_core::secret::Secret;
 use consign_core::target::Address;
 use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
-use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, tokens};
+use consign_store::{Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, tokens};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -22,8 +22,9 @@ use show::{Beside, show};
 
 pub use show::{catalogue, redirect_url};
 
-pub(in crate::ops) use show::token as shown_token;
+pub(in crate::ops) use show::{away as shown_away, refused_by, token as shown_token};
 
+pub mod certificates;
 mod show;
 
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
@@ -84,10 +85,12 @@ pub const ID_TAKEN: &str = "id_taken";
 pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
-    let draft = Draft::parse(sent, Mode::Create, now).map_err(OpError::Invalid)?;
+    let long = takes_long(&sent);
+    let draft = at_length(long, || Draft::parse(sent, Mode::Create, now)).map_err(OpError::Invalid)?;
     judge_destinations(app, &draft, None).await?;
     let name = draft.name.clone();
-    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, id, None);
+    let save = Save { now, by: actor.name() };
+    let credential = at_length(long, || draft.seal(&app.vault, &save, id, None));
     let beside = Beside { used_by: 0, token: None, public_url: &app.public_url(), now };
     let value = show(&credential, &beside);
     let mut tx = app.store.begin().await?;
@@ -179,22 +182,26 @@ async fn save(
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
-    let seen = by_reference(&mut *app.store.read().await?, reference).await?;
-    if_match.judge(seen.revision)?;
+    let read = by_reference(&mut *app.store.read().await?, reference).await?;
+    if_match.judge(read.revision)?;
     let mode = match rest {
-        Rest::Dropped => Mode::Replace(&seen),
-        Rest::Kept => Mode::Patch(&seen),
+        Rest::Dropped => Mode::Replace(&read),
+        Rest::Kept => Mode::Patch(&read),
     };
-    let draft = Draft::parse(sent, mode, now).map_err(OpError::Invalid)?;
-    judge_destinations(app, &draft, Some(&seen)).await?;
-    let secrets_replaced = draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
+    let long = takes_long(&sent);
+    let draft = at_length(long, || Draft::parse(sent, mode, now)).map_err(OpError::Invalid)?;
+    judge_destinations(app, &draft, Some(&read)).await?;
+    let secrets_replaced = draft.new_key_pair.is_some()
+        || draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
     // What is sent whole, every secret included, keeps nothing of the row that is there.
+    let save = Save { now, by: actor.name() };
     let whole = matches!(rest, Rest::Dropped)
         && draft.secrets.values().all(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
-    let credential = draft.seal(&app.vault, &Save { now, by: actor.name() }, seen.id, Some(&seen));
+    let mut credential = at_length(long, || draft.seal(&app.vault, &save, read.id, Some(&read)));
 
     let mut tx = app.store.begin().await?;
+    let seen = lay_over(&mut tx, &read, &mut credential).await?;
     if !whole {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
@@ -203,16 +210,14 @@ async fn save(
         return Err(not_unique("credential", name.as_str()));
     }
     if !credentials::update(&mut tx, &credential, seen.revision).await? {
-        let current = credentials::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("credential"))?;
-        return Err(OpError::Changed { current: current.revision });
-    }
-    let moved = seen.binding() != credential.binding();
-    if secrets_replaced || moved {
-        connectors::release_by_credential(&mut tx, credential.id, now).await?;
+        return Err(OpError::NotFound("credential"));
     }
     let public_url = app.public_url();
     let old = shown(&mut tx, &seen, &public_url, now).await?;
-    update_tokens(&mut tx, &seen, &credential, (moved, secrets_replaced)).await?;
+    update_tokens(&mut tx, &seen, &credential, secrets_replaced).await?;
+    if !credential.signs_in_like(&seen) {
+        connectors::release_by_credential(&mut tx, credential.id, now).await?;
+    }
     let new = shown(&mut tx, &credential, &public_url, now).await?;
     let action = action(&seen, &credential);
     let changes = differences(&old, &new);
@@ -222,19 +227,34 @@ async fn save(
     Ok(new)
 }
 
-/// What a save means for the tokens: a new destination takes all of them, a new client secret the access token, and
-/// so does another scope where nobody has to approve it.
+/// Lays a change of what was `read` over what is stored now, which it gives back and which stays until the end of the
+/// transaction. Its status may be another one by now, which is no save: what holds its connectors stays what it says.
+async fn lay_over(tx: &mut Tx, read: &Credential, new: &mut Credential) -> Result<Credential, OpError> {
+    let present = credentials::lock(tx, read.id).await?.ok_or(OpError::NotFound("credential"))?;
+    if present.revision != read.revision {
+        return Err(OpError::Changed { current: present.revision });
+    }
+    new.goes_on_from(&present);
+    Ok(present)
+}
+
+/// Reading a private key and creating one take up to seconds: other work goes on meanwhile.
+pub(super) fn at_length<T>(long: bool, work: impl FnOnce() -> T) -> T {
+    if long { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// What a save means for the tokens: a new destination takes all of them, a new secret the access token, and so does
+/// any other change of how we sign in where nobody has to approve it.
 async fn update_tokens(
     db: &mut Db,
     old: &Credential,
     new: &Credential,
-    (moved, secrets_replaced): (bool, bool),
+    secrets_replaced: bool,
 ) -> Result<(), StoreError> {
-    let tokens_kind = new.authorization_type.tokens;
-    let scope = |credential: &Credential| credential.plain.get("scope").cloned();
-    if moved {
+    let fetched = new.authorization_type.tokens == Tokens::Fetched;
+    if old.binding() != new.binding() {
         tokens::forget(db, new.id).await?;
-    } else if secrets_replaced || (tokens_kind == Tokens::Fetched && scope(old) != scope(new)) {
+    } else if secrets_replaced || (fetched && !new.signs_in_like(old)) {
         tokens::drop_access(db, new.id).await?;
     } else {
         tokens::forgive(db, new.id).await?;
@@ -291,7 +311,8 @@ pub async fn delete(
     actor.require(Right::CredentialsWrite)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let credential = by_reference(&mut tx, reference).await?;
+    let found = by_reference(&mut tx, reference).await?;
+    let credential = credentials::lock(&mut tx, found.id).await?.ok_or(OpError::NotFound("credential"))?;
     if_match.judge(credential.revision)?;
     let users = users_of(&mut tx, credential.id, now).await?;
     if !users.is_empty() && !hold_linked {
@@ -334,7 +355,7 @@ pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Va
     let mut db = app.store.read().await?;
     let credential = by_reference(&mut db, reference).await?;
     let id = credential.id.to_string();
-    let filter = audit_log::AuditFilter { object_id: Some(id), ..audit_log::AuditFilter::default() };
+    let filter = audit_log::AuditFilter { object: Some(id), ..audit_log::AuditFilter::default() };
     let entries = audit_log::list(&mut db, &filter, &Page::first(20)).await?;
     Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }

@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
-use consign_core::connector::Connector;
-use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::delivery::DeliveryState;
 use consign_core::id::DeliveryId;
 use consign_core::rights::Right;
-use consign_store::attempts::Attempt;
-use consign_store::deliveries::{Delivery, DeliveryFilter, Line};
+use consign_core::time::Timestamp;
+use consign_store::deliveries::{DeliveryFilter, Line};
 use consign_store::events::NewDelivery;
-use consign_store::{Db, Listed, Page, attempts, credentials, deliveries, events};
+use consign_store::{
+    Db, Listed, Page, Tx, attempts, connectors, credentials, deliveries, events, installation, tokens,
+};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Actor, Object, OpError, audit_entry, commit_answered};
 use crate::App;
+
+use show::{refusals, show, show_attempt, shown};
+
+mod show;
 
 /// A page of deliveries, newest first.
 ///
@@ -27,8 +32,10 @@ pub async fn list(
     page: &Page,
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::DeliveriesRead)?;
-    let found = deliveries::list(&mut *app.store.read().await?, filter, page).await?;
-    Ok(found.map(|line| show(app, &line)))
+    let mut db = app.store.read().await?;
+    let found = deliveries::list(&mut db, filter, page).await?;
+    let refusals = refusals(app, &mut db, &found.items).await?;
+    Ok(found.map(|line| show(app, &line, &refusals)))
 }
 
 /// One delivery.
@@ -37,11 +44,12 @@ pub async fn list(
 /// Without the right, or when there is none.
 pub async fn find(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesRead)?;
-    let line = load(app, id).await?;
-    Ok(show(app, &line))
+    let mut db = app.store.read().await?;
+    let line = find_line(&mut db, id).await?;
+    shown(app, &mut db, &line).await
 }
 
-/// The attempts of a delivery, the newest first.
+/// The attempts of a delivery, the oldest first.
 ///
 /// # Errors
 /// Without the right, or when there is no such delivery.
@@ -91,9 +99,10 @@ pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, O
         test: old.test,
     };
     deliveries::insert(&mut tx, &new, old.event, now).await?;
-    let object = object(&line);
-    audit_entry(app, &mut tx, actor, "Replayed delivery", object, json!({ "delivery": new.id })).await?;
-    let made = show(app, &find_line(&mut tx, new.id).await?);
+    let changes = json!({ "delivery": new.id });
+    audit_entry(app, &mut tx, actor, "Replayed delivery", object(&line), changes).await?;
+    let line = find_line(&mut tx, new.id).await?;
+    let made = shown(app, &mut tx, &line).await?;
     commit_answered(app, actor, tx, &made).await?;
     app.engine.wake_all();
     Ok(made)
@@ -155,9 +164,7 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
     let line = find_line(&mut tx, id).await?;
     let (changed, sentence) = match act {
         Act::Cancel => (deliveries::cancel(&mut tx, id, now).await?, "This delivery has ended already"),
-        Act::TryNow => {
-            (deliveries::try_now(&mut tx, id, now).await?, "This delivery is not waiting for a retry")
-        }
+        Act::TryNow => (try_now_at(&mut tx, &line, now).await?, "This delivery is not waiting for a retry"),
         Act::Release => {
             (deliveries::release(&mut tx, id, now).await?, "This delivery is not held for a decision")
         }
@@ -170,10 +177,25 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
         return Err(OpError::WrongState(sentence.to_owned()));
     }
     audit_entry(app, &mut tx, actor, action, object(&line), Value::Null).await?;
-    let made = show(app, &find_line(&mut tx, id).await?);
+    let line = find_line(&mut tx, id).await?;
+    let made = shown(app, &mut tx, &line).await?;
     commit_answered(app, actor, tx, &made).await?;
-    app.engine.wake_all();
+    app.engine.changed().await;
     Ok(made)
+}
+
+/// Makes it due; where a token is waited for, its address is asked again at once.
+async fn try_now_at(tx: &mut Tx, line: &Line, now: Timestamp) -> Result<bool, OpError> {
+    if !deliveries::try_now(tx, line.delivery.id, now).await? {
+        return Ok(false);
+    }
+    let connector = connectors::find(tx, line.delivery.connector).await?;
+    if let Some(credential) = connector.and_then(|connector| connector.credential)
+        && tokens::forgive(tx, credential).await?
+    {
+        installation::bump(tx).await?;
+    }
+    Ok(true)
 }
 
 /// The payload of a delivery's event as text; the opening is audited.
@@ -217,7 +239,7 @@ pub(super) async fn settled(app: &App, id: DeliveryId, timeout: Duration) -> Res
         let line = load(app, id).await?;
         let tried = line.delivery.last_outcome.is_some() || line.delivery.state != DeliveryState::Pending;
         if tried || app.now() > deadline {
-            let mut shown = show(app, &line);
+            let mut shown = shown(app, &mut *app.store.read().await?, &line).await?;
             shown["attempt_list"] = Value::Array(attempts_of(app, id).await?);
             return Ok(shown);
         }
@@ -238,166 +260,4 @@ async fn find_line(db: &mut Db, id: DeliveryId) -> Result<Line, OpError> {
 
 fn object(line: &Line) -> Object<'_> {
     Object { kind: "delivery", id: line.delivery.id.to_string(), name: &line.event_type }
-}
-
-/// The words for a state: an open delivery says what it is doing.
-fn shown_state(app: &App, delivery: &Delivery) -> (&'static str, &'static str) {
-    match delivery.shown_state().0 {
-        DeliveryState::Pending if app.engine.is_under_way(delivery.connector, delivery.id) => {
-            ("sending", "Sending")
-        }
-        DeliveryState::Pending if delivery.last_outcome.is_some() => ("retrying", "Retrying"),
-        DeliveryState::Pending => ("waiting", "Waiting"),
-        DeliveryState::Held => ("held", "On hold"),
-        DeliveryState::Delivered => ("delivered", "Delivered"),
-        DeliveryState::Failed => ("failed", "Failed"),
-        DeliveryState::Cancelled => ("cancelled", "Cancelled"),
-    }
-}
-
-fn show(app: &App, line: &Line) -> Value {
-    let delivery = &line.delivery;
-    let snapshot = app.engine.snapshot();
-    let connector = snapshot.connector(delivery.connector);
-    let credential =
-        connector.and_then(|connector| connector.credential).and_then(|id| snapshot.credential(id));
-    let attempts_max = connector.map_or(10, |connector| attempts_max(app, connector));
-    let (shown_state, state_label) = shown_state(app, delivery);
-    let (state, reason) = delivery.shown_state();
-    let mut shown = Map::new();
-    let mut put = |key: &str, value: Value| shown.insert(key.to_owned(), value);
-    put("id", json!(delivery.id));
-    put("event", json!({ "id": delivery.event, "type": line.event_type, "subject": line.subject }));
-    put("connector", json!({ "id": delivery.connector, "name": delivery.connector_name, "kind": "webhook" }));
-    put(
-        "credential",
-        json!(credential.map(|credential| json!({ "id": credential.id, "name": credential.name }))),
-    );
-    put("state", json!(state.kind()));
-    put("shown_state", json!(shown_state));
-    put("state_label", json!(state_label));
-    put("hold_reason", json!(reason));
-    put("hold_text", json!(reason.map(HoldReason::text)));
-    put("what_happened", json!(what_happened(delivery, shown_state, attempts_max)));
-    put("attempts", json!(delivery.attempts));
-    put("attempts_max", json!(attempts_max));
-    put("due_at", json!(delivery.due_at));
-    put("last_outcome", json!(delivery.last_outcome));
-    put("last_status", json!(delivery.last_status));
-    put("last_message", json!(delivery.last_message));
-    put("reference", json!(delivery.reference));
-    put("idempotency_key", json!(delivery.idempotency_key));
-    put("replay_of", json!(delivery.replay_of));
-    put("test", json!(delivery.test));
-    put("created_at", json!(delivery.created_at));
-    put("ended_at", json!(delivery.ended_at));
-    put("actions", json!(actions(delivery, connector.is_some())));
-    Value::Object(shown)
-}
-
-fn attempts_max(app: &App, connector: &Connector) -> usize {
-    let own = connector.webhook().and_then(|webhook| webhook.retry_schedule.as_deref());
-    own.unwrap_or_else(|| app.engine.retry_schedule()).len() + 1
-}
-
-/// What a person can do with it now.
-fn actions(delivery: &Delivery, connector_exists: bool) -> Vec<&'static str> {
-    match delivery.state {
-        DeliveryState::Pending if delivery.shown_state().0 == DeliveryState::Held => vec!["cancel"],
-        DeliveryState::Pending if delivery.last_outcome.is_some() => vec!["try_now", "cancel"],
-        DeliveryState::Pending => vec!["cancel"],
-        DeliveryState::Held => vec!["send_again", "mark_delivered", "cancel"],
-        DeliveryState::Delivered | DeliveryState::Failed | DeliveryState::Cancelled if connector_exists => {
-            vec!["replay"]
-        }
-        DeliveryState::Delivered | DeliveryState::Failed | DeliveryState::Cancelled => Vec::new(),
-    }
-}
-
-/// What happened, what happens next, and what is needed, in sentences.
-fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize) -> String {
-    let answer = match (delivery.last_status, delivery.last_message.as_deref()) {
-        (_, Some(message)) if message.starts_with("The tool ") => {
-            format!("{}.", message.trim_end_matches('.'))
-        }
-        (Some(status), Some(message)) => {
-            format!("The tool answered {status}: {}.", message.trim_end_matches('.'))
-        }
-        (Some(status), None) => format!("The tool answered {status}."),
-        (None, Some(message)) => format!("{}.", message.trim_end_matches('.')),
-        (None, None) => String::new(),
-    };
-    let next = match shown_state {
-        "waiting" => "It has not been sent yet. Nothing is needed from you.".to_owned(),
-        "sending" => "It is being sent now.".to_owned(),
-        "retrying" => {
-            format!(
-                "Attempt {} of {attempts_max} comes by itself. Nothing is needed from you.",
-                delivery.attempts + 1
-            )
-        }
-        "held" => {
-            let reason = delivery.shown_state().1.map_or("", HoldReason::text);
-            format!("{reason} {}", repair(delivery))
-        }
-        "delivered" => delivery
-            .reference
-            .as_ref()
-            .map(|reference| format!("Reference: {reference}."))
-            .unwrap_or_default(),
-        "failed" => "It is not tried again by itself. You can replay it.".to_owned(),
-        _ => "It was stopped and is not sent.".to_owned(),
-    };
-    format!("{answer} {next}").trim().to_owned()
-}
-
-fn repair(delivery: &Delivery) -> &'static str {
-    match delivery.shown_state().1 {
-        Some(HoldReason::CredentialMissing) => "Choose a credential in the webhook, and it continues.",
-        Some(HoldReason::CredentialLocked) => "Load the right encryption key, or enter the secrets again.",
-        Some(HoldReason::SignInRefused) => "Replace the secret of the credential, and it continues.",
-        Some(HoldReason::NotAuthorized) => "Authorize the credential, and it continues.",
-        Some(HoldReason::ReconnectNeeded) => "Authorize the credential again, and it continues.",
-        Some(HoldReason::NotAllowed) => "Check the role of the account, then resume the webhook.",
-        Some(HoldReason::DestinationBlocked) => "The operator of this server can allow it with egress.allow.",
-        Some(HoldReason::NotAsSaved) => {
-            "Look at the settings of the webhook and save them, or put the database right."
-        }
-        Some(HoldReason::NotRendered) => "Edit the webhook, and it continues.",
-        Some(HoldReason::RepeatedCrash | HoldReason::NoAnswer) => {
-            "Decide: send it again, mark it as delivered, or cancel it."
-        }
-        Some(HoldReason::ConnectorPaused | HoldReason::PausedAfterFailures) => {
-            "Resume the webhook, and it continues."
-        }
-        None => "",
-    }
-}
-
-async fn show_attempt(app: &App, attempt: &Attempt) -> Result<Value, OpError> {
-    let excerpt = match &attempt.answer_excerpt {
-        Some(sealed) => match app.engine.payloads().of_day(attempt.payload_key).await? {
-            Some(key) => key.decrypt(&attempt.delivery.to_string(), sealed).ok(),
-            None => None,
-        },
-        None => None,
-    };
-    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
-    Ok(json!({
-        "id": attempt.id,
-        "number": attempt.number,
-        "started_at": attempt.started_at,
-        "duration_ms": attempt.duration_ms,
-        "outcome": attempt.outcome,
-        "status": attempt.status,
-        "message": attempt.message,
-        "wait_ms": attempt.wait_ms,
-        "request_line": attempt.request_line,
-        "request_headers": parsed(&attempt.request_headers),
-        "answer_headers": parsed(&attempt.answer_headers),
-        "answer_excerpt": excerpt.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-        "timing": parsed(&attempt.timing),
-        "request_bytes": attempt.request_bytes,
-        "answer_bytes": attempt.answer_bytes,
-    }))
 }

@@ -9,12 +9,14 @@ use consign_core::id::ConnectorId;
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
+use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, connectors, runs};
+use consign_store::{Db, Listed, Page, connectors, runs, tokens};
 use serde_json::{Value, json};
 
 use super::webhooks::{
-    credential_of, head, insert_unique, named_credential, sample, settings, state, state_for,
+    access_of, credential_of, head, insert_unique, locked_credential, named_credential, sample, settings,
+    state, state_for,
 };
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
@@ -44,7 +46,7 @@ pub async fn list(
     for connector in &found.items {
         items.push(shown(&mut db, connector, now).await?);
     }
-    Ok(Listed { items, next: found.next, previous: found.previous })
+    Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
 
 /// One exporter, by id or name.
@@ -66,7 +68,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     actor.require(Right::ConnectorsWrite)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let credential = named_credential(&mut tx, &sent).await?;
+    let credential = locked_credential(&mut tx, &sent).await?;
     let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let next = draft.exporter.schedule.next_after(now);
     let connector = Connector {
@@ -155,7 +157,7 @@ async fn save(
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
     let sent = complete(&seen);
-    let credential = named_credential(&mut tx, &sent).await?;
+    let credential = locked_credential(&mut tx, &sent).await?;
     let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let (was, is) = (&before.schedule, &draft.exporter.schedule);
     let same_times = was.as_str() == is.as_str() && was.zone().name() == is.zone().name();
@@ -199,6 +201,19 @@ async fn save(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// What was done to an exporter, newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let id = by_reference(&mut db, reference).await?.0.id.to_string();
+    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
+    let entries = audit::list(&mut db, &filter, &Page::first(20)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
 /// What a deletion left behind.
@@ -275,6 +290,9 @@ async fn set_state(
     if to == ConnectorState::Active {
         require_as_saved(app, &mut tx, &row(&connector)).await?;
     }
+    if let Some(credential) = credential.filter(|_| to == ConnectorState::Active) {
+        tokens::forgive(&mut tx, credential.id).await?;
+    }
     connectors::set_state(&mut tx, connector.id, None, to, "", now).await?;
     if to == ConnectorState::Active {
         connectors::reopen(&mut tx, connector.id).await?;
@@ -350,12 +368,12 @@ pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<(Connec
 }
 
 pub(super) async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
-    let credential = credential_of(db, connector).await?;
-    let mut shown = head(connector, credential.as_ref(), now);
+    let access = access_of(db, connector).await?;
+    let mut shown = head(connector, &access, now);
     if let Some(exporter) = connector.exporter() {
         shown.insert("schedule_in_words".to_owned(), json!(exporter.schedule.to_string()));
     }
-    shown.extend(state(connector));
+    shown.extend(state(connector, &access, now));
     shown.insert("waiting_records".to_owned(), json!(runs::waiting_count(db, connector.id).await?));
     shown.insert("next_run_at".to_owned(), json!(runs::next_run_at(db, connector.id).await?));
     let last = runs::last_of(db, connector.id).await?;

@@ -1,47 +1,46 @@
 //! People: the first one, signing in and out, and what their web session keeps for them.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
 use consign_core::api_key::hash;
 use consign_core::audit::Table;
+use consign_core::catalog::{Fault, Invalid};
 use consign_core::hex::hex;
 use consign_core::id::{RequestId, UserId};
-use consign_core::rights::Rights;
+use consign_core::role::Role;
 use consign_core::secret::Secret;
-use consign_core::target::Binding;
 use consign_core::time::Timestamp;
-use consign_core::vault::{Place, Sealed};
 use consign_store::sessions::Session;
 use consign_store::users::User;
-use consign_store::{Db, installation, sessions, users};
+use consign_store::{Db, Tx, installation, sessions, users};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
-use super::{Actor, ActorKind, Object, OpError, audit_entry, audit_rows, commit};
+use super::{Actor, ActorKind, Object, OpError, audit_rows, commit};
 use crate::App;
-use crate::telemetry;
 
-use password::{hash_password, is_guessed_first, password_fits};
+use links::{SETUP_LINK, link_fits};
+use password::{hash_password, is_guessed_first};
 
-mod password;
+pub use again::require_password;
+pub use brake::SignInBrake;
+pub use links::{
+    new_setup_link, new_sign_in_link, redeem_sign_in_link, setup_link_works, sign_in_link_waits,
+};
+pub use sign_in::{Entered, SignInError, awaits_code, sign_in, sign_in_with_code};
+pub use typed::{keep_typed, take_typed};
 
-const SETUP_LINK: &str = "setup_link";
-const SIGN_IN_LINK: &str = "sign_in_link";
-const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
-/// What was typed into a form that was not saved.
-const TYPED_LIFE: Duration = Duration::from_secs(15 * 60);
+pub(super) mod again;
+mod brake;
+mod links;
+pub(super) mod password;
+mod sign_in;
+pub mod two_step;
+mod typed;
+
 const PASSWORD_CHARS_MIN: usize = 12;
 const PASSWORD_CHARS_MAX: usize = 1_024;
-/// Each hash takes 19 MiB; two at once keep a flood of sign-ins from eating the memory.
-const HASHES_AT_ONCE: usize = 2;
-/// Tries without a delay; from then on the delay doubles.
-const FREE_TRIES: u32 = 5;
-const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
-const BRAKED_MAX: usize = 10_000;
 
 /// A session that has begun: the token goes into the cookie.
 #[derive(Debug)]
@@ -57,6 +56,12 @@ pub struct SignedIn {
     pub id: UserId,
     /// Their name.
     pub name: String,
+    /// Their address.
+    pub email: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether they have a password, and a second step.
+    pub signs_in_with: SignsInWith,
     /// `light`, `dark`, or empty for the system's.
     pub theme: String,
     /// The token of every form of this session.
@@ -65,68 +70,37 @@ pub struct SignedIn {
     pub hash: String,
 }
 
+/// What a person is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignsInWith {
+    /// A password.
+    pub password: bool,
+    /// A code after it.
+    pub code: bool,
+}
+
+impl SignsInWith {
+    /// What is asked of this person.
+    pub fn of(user: &User) -> Self {
+        Self { password: !user.password_hash.is_empty(), code: user.two_step.is_some() }
+    }
+}
+
 impl SignedIn {
-    /// The person as an actor. Everyone who signs in is an administrator so far.
+    /// The person as an actor, with the rights of their role.
     pub fn actor(&self, from: Option<IpAddr>, request_id: RequestId) -> Actor {
         let kind = ActorKind::User { id: self.id, name: self.name.clone() };
-        Actor::new(kind, Rights::all(), from, request_id)
+        Actor::new(kind, self.role.rights(), from, request_id)
     }
 }
 
-/// Why a sign-in is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SignInError {
-    /// The same words for an unknown email and a wrong password.
-    #[error("The email or password is not right")]
-    Wrong,
-    /// Too many tries for this account or from this address.
-    #[error("Too many tries. Wait {seconds} seconds")]
-    TooMany {
-        /// The wait.
-        seconds: u64,
-    },
-    /// Not a matter of the password.
-    #[error(transparent)]
-    Op(#[from] OpError),
-}
-
-/// Slows guesses, per account and per address, in memory.
-pub struct SignInBrake {
-    tries: Mutex<HashMap<String, (u32, Timestamp)>>,
-    hashes: Semaphore,
-}
-
-impl Default for SignInBrake {
-    fn default() -> Self {
-        Self { tries: Mutex::default(), hashes: Semaphore::new(HASHES_AT_ONCE) }
-    }
-}
-
-impl SignInBrake {
-    /// Counts a try, which [`SignInBrake::passed`] takes back; or says how long to wait before the next one.
-    fn try_once(&self, who: &str, now: Timestamp) -> Option<Duration> {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if tries.len() >= BRAKED_MAX {
-            tries.retain(|_, (_, last)| now.since(*last) < DELAY_MAX);
-        }
-        let (count, last) = tries.entry(who.to_owned()).or_insert((0, now));
-        let until = last.plus(delay(*count).unwrap_or_default());
-        if until > now {
-            return Some(until.since(now));
-        }
-        *count += 1;
-        *last = now;
-        None
-    }
-
-    fn passed(&self, who: &str) {
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
-    }
-}
-
-fn delay(tries: u32) -> Option<Duration> {
-    let over = tries.checked_sub(FREE_TRIES)?;
-    Some(Duration::from_secs(30).saturating_mul(1 << over.min(6)).min(DELAY_MAX))
+/// The names of those who can give a role to somebody.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn administrators(app: &App) -> Result<Vec<String>, OpError> {
+    let found = users::active_with(&mut *app.store.read().await?, Role::Administrator).await?;
+    Ok(found.into_iter().map(|user| user.name).collect())
 }
 
 /// Whether nobody can sign in yet.
@@ -135,23 +109,6 @@ fn delay(tries: u32) -> Option<Duration> {
 /// When the database cannot be read.
 pub async fn setup_needed(app: &App) -> Result<bool, OpError> {
     Ok(users::count(&mut *app.store.read().await?).await? == 0)
-}
-
-/// A new set-up link: it works once, for 30 minutes, and the ones before it no longer do.
-///
-/// # Errors
-/// When the database did not take it.
-pub async fn new_setup_link(app: &App) -> Result<Secret, OpError> {
-    new_link(app, SETUP_LINK).await
-}
-
-/// Whether a set-up link would work now.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn setup_link_works(app: &App, token: &str) -> Result<bool, OpError> {
-    let stored = installation::get(&mut *app.store.read().await?, SETUP_LINK).await?;
-    Ok(link_fits(stored.as_deref(), token, app.now()) && setup_needed(app).await?)
 }
 
 /// Creates the first person from a set-up link and signs them in.
@@ -180,13 +137,12 @@ pub async fn setup(
         return Err(OpError::WrongState("This set-up link was used".to_owned()));
     }
     installation::remove(&mut tx, SETUP_LINK).await?;
-    let user = person(now, name, email, password_hash);
+    let user = person_of(now, name, email, password_hash);
     users::insert(&mut tx, &user).await?;
     let (begun, session) = new_session(&user, now);
     sessions::insert(&mut tx, &session).await?;
     let actor = acting(&user, from, now);
-    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-    audit_rows(app, &mut tx, &actor, "Set up Consign", object, Value::Null, &[row(&user)]).await?;
+    audit_rows(app, &mut tx, &actor, "Set up Consign", object(&user), Value::Null, &[row(&user)]).await?;
     commit(app, tx).await?;
     Ok(begun)
 }
@@ -203,29 +159,52 @@ pub async fn setup_unattended(app: &App, email: &str, password: &Secret) -> Resu
     let password_hash = hash_password(app, password).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let user = person(now, name, email, password_hash);
+    let user = person_of(now, name, email, password_hash);
     users::insert(&mut tx, &user).await?;
-    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
     let (actor, action) = (Actor::system(now), "Created first administrator");
-    audit_rows(app, &mut tx, &actor, action, object, Value::Null, &[row(&user)]).await?;
+    audit_rows(app, &mut tx, &actor, action, object(&user), Value::Null, &[row(&user)]).await?;
     commit(app, tx).await?;
     Ok(())
 }
 
-fn person(now: Timestamp, name: String, email: String, password_hash: String) -> User {
+/// A new person who may do everything.
+pub(super) fn person_of(now: Timestamp, name: String, email: String, password_hash: String) -> User {
     User {
         id: UserId::new(now),
         name,
         email,
         password_hash,
+        role: Role::Administrator,
+        suspended_at: None,
+        invitation: None,
+        two_step: None,
         theme: String::new(),
         created_at: now,
         last_seen_at: None,
+        revision: 1,
     }
 }
 
-fn row(user: &User) -> (Table, String) {
+pub(super) fn row(user: &User) -> (Table, String) {
     (Table::User, user.id.to_string())
+}
+
+pub(super) fn object(user: &User) -> Object<'_> {
+    Object { kind: "user", id: user.id.to_string(), name: shown_name(user) }
+}
+
+/// People have no name until they come.
+pub(super) fn shown_name(user: &User) -> &str {
+    if user.name.is_empty() { &user.email } else { &user.name }
+}
+
+/// Stores a person over the revision that was read.
+pub(super) async fn save(tx: &mut Tx, user: &mut User) -> Result<(), OpError> {
+    if !users::update(tx, user).await? {
+        return Err(OpError::Changed { current: user.revision });
+    }
+    user.revision += 1;
+    Ok(())
 }
 
 /// Whoever changes the rows of people in the database lets nobody in.
@@ -237,100 +216,44 @@ async fn is_as_saved(app: &App, db: &mut Db, user: &User) -> Result<bool, OpErro
     Ok(fits)
 }
 
-fn acting(user: &User, from: Option<IpAddr>, now: Timestamp) -> Actor {
+pub(super) fn acting(user: &User, from: Option<IpAddr>, now: Timestamp) -> Actor {
     let kind = ActorKind::User { id: user.id, name: user.name.clone() };
-    Actor::new(kind, Rights::all(), from, RequestId::new(now))
+    Actor::new(kind, user.role.rights(), from, RequestId::new(now))
 }
 
-fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, String), OpError> {
-    let mut faults = Vec::new();
-    let fault = consign_core::catalog::Fault::new;
+pub(super) fn judge_person(name: &str, email: &str, password: &Secret) -> Result<(String, String), OpError> {
     let (name, email) = (name.trim().to_owned(), email.trim().to_owned());
-    if name.is_empty() || name.chars().count() > 80 || name.chars().any(char::is_control) {
-        faults.push(fault("missing", "Enter your name, in 80 characters or fewer").at("name"));
-    }
-    let at = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.len() > 1);
-    if !at || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        faults.push(fault("bad_form", "Enter an email address such as ana@acme.example").at("email"));
-    }
-    let length = password.expose().chars().count();
-    if length < PASSWORD_CHARS_MIN {
-        faults.push(
-            fault("too_short", "Password must be 12 characters or more. Longer is better").at("password"),
-        );
-    } else if length > PASSWORD_CHARS_MAX {
-        faults.push(fault("too_long", "Password must be 1,024 characters or fewer").at("password"));
-    } else if is_guessed_first(password.expose(), &name, &email) {
-        let sentence = "This password is one of the first that are guessed. Choose another";
-        faults.push(fault("too_weak", sentence).at("password"));
-    }
+    let faults = [judge_name(&name), judge_email(&email), judge_password(password, &name, &email)];
+    let faults: Vec<_> = faults.into_iter().flatten().collect();
     if faults.is_empty() { Ok((name, email)) } else { Err(OpError::Invalid(faults)) }
 }
 
-/// Signs a person in. The same work is done for an unknown email as for a wrong password.
-///
-/// # Errors
-/// When email and password do not fit, or too many were tried.
-pub async fn sign_in(
-    app: &App,
-    email: &str,
-    password: &Secret,
-    from: Option<IpAddr>,
-) -> Result<Begun, SignInError> {
-    let now = app.now();
-    let account = format!("account {}", email.trim().to_lowercase());
-    let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
-    // Counted before the password is looked at, so that many tries at once are many tries.
-    let wait = app.sign_ins.try_once(&account, now).max(app.sign_ins.try_once(&address, now));
-    if let Some(wait) = wait {
-        metrics::counter!(telemetry::SIGN_INS, "outcome" => "braked").increment(1);
-        return Err(SignInError::TooMany { seconds: wait.as_secs() + 1 });
-    }
-    let mut db = app.store.read().await.map_err(OpError::from)?;
-    let mut user = users::find_by_email(&mut db, email.trim()).await.map_err(OpError::from)?;
-    if let Some(found) = &user
-        && !is_as_saved(app, &mut db, found).await?
-    {
-        user = None;
-    }
-    drop(db);
-    let stored = user.as_ref().map(|user| user.password_hash.clone());
-    if !password_fits(app, password, stored).await? {
-        metrics::counter!(telemetry::SIGN_INS, "outcome" => "refused").increment(1);
-        record_refusal(app, email, from).await?;
-        return Err(SignInError::Wrong);
-    }
-    let user = user.ok_or(SignInError::Wrong)?;
-    app.sign_ins.passed(&account);
-    app.sign_ins.passed(&address);
-    metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
-    Ok(begin_session(app, &user, from).await?)
+pub(super) fn judge_name(name: &str) -> Option<Invalid> {
+    let bad = name.is_empty() || name.chars().count() > 80 || name.chars().any(char::is_control);
+    bad.then(|| Fault::new("missing", "Enter your name, in 80 characters or fewer").at("name"))
 }
 
-async fn begin_session(app: &App, user: &User, from: Option<IpAddr>) -> Result<Begun, OpError> {
-    let mut tx = app.store.begin().await?;
-    let now = tx.now();
-    let (begun, session) = new_session(user, now);
-    sessions::insert(&mut tx, &session).await?;
-    users::set_seen(&mut tx, user.id, now).await?;
-    sessions::delete_old(&mut tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
-    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-    audit_entry(app, &mut tx, &acting(user, from, now), "Signed in", object, Value::Null).await?;
-    commit(app, tx).await?;
-    Ok(begun)
+pub(super) fn judge_email(email: &str) -> Option<Invalid> {
+    let at = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.len() > 1);
+    let bad = !at || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control());
+    bad.then(|| Fault::new("bad_form", "Enter an email address such as ana@acme.example").at("email"))
 }
 
-async fn record_refusal(app: &App, email: &str, from: Option<IpAddr>) -> Result<(), OpError> {
-    let mut tx = app.store.begin().await?;
-    let actor = Actor { from, ..Actor::system(tx.now()) };
-    let shown: String = email.chars().filter(|c| !c.is_control()).take(80).collect();
-    let object = Object { kind: "user", id: String::new(), name: &shown };
-    audit_entry(app, &mut tx, &actor, "Refused sign-in", object, Value::Null).await?;
-    commit(app, tx).await?;
-    Ok(())
+fn judge_password(password: &Secret, name: &str, email: &str) -> Option<Invalid> {
+    let length = password.expose().chars().count();
+    let fault = if length < PASSWORD_CHARS_MIN {
+        Fault::new("too_short", "Password must be 12 characters or more. Longer is better")
+    } else if length > PASSWORD_CHARS_MAX {
+        Fault::new("too_long", "Password must be 1,024 characters or fewer")
+    } else if is_guessed_first(password.expose(), name, email) {
+        Fault::new("too_weak", "This password is one of the first that are guessed. Choose another")
+    } else {
+        return None;
+    };
+    Some(fault.at("password"))
 }
 
-fn new_session(user: &User, now: Timestamp) -> (Begun, Session) {
+pub(super) fn new_session(user: &User, now: Timestamp) -> (Begun, Session) {
     let token = random_text();
     let session = Session {
         hash: hash(token.expose()),
@@ -364,7 +287,9 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
     if now.since(session.created_at) > session_life(app) || now.since(session.seen_at) > idle_life(app) {
         return Ok(None);
     }
-    let Some(user) = users::find(&mut db, session.user).await? else { return Ok(None) };
+    let Some(user) = users::find(&mut db, session.user).await?.filter(User::is_active) else {
+        return Ok(None);
+    };
     if !is_as_saved(app, &mut db, &user).await? {
         return Ok(None);
     }
@@ -375,7 +300,9 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
         users::set_seen(&mut tx, user.id, now).await?;
         tx.commit().await?;
     }
-    Ok(Some(SignedIn { id: user.id, name: user.name, theme: user.theme, csrf: session.csrf, hash }))
+    let signs_in_with = SignsInWith::of(&user);
+    let User { id, name, email, role, theme, .. } = user;
+    Ok(Some(SignedIn { id, name, email, role, signs_in_with, theme, csrf: session.csrf, hash }))
 }
 
 /// Ends a session.
@@ -401,98 +328,8 @@ pub async fn set_theme(app: &App, session: &SignedIn, theme: &str) -> Result<(),
     Ok(())
 }
 
-/// A link that signs in once, as a person made for it: for the demo.
-///
-/// # Errors
-/// When the database did not take it.
-pub async fn new_sign_in_link(app: &App) -> Result<Secret, OpError> {
-    new_link(app, SIGN_IN_LINK).await
-}
-
-/// Signs in by a link of [`new_sign_in_link`]. The person it is for is called Demo.
-///
-/// # Errors
-/// When the link is used or old.
-pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -> Result<Begun, OpError> {
-    let mut tx = app.store.begin().await?;
-    let now = tx.now();
-    let stored = installation::get(&mut tx, SIGN_IN_LINK).await?;
-    if !link_fits(stored.as_deref(), token, now) {
-        return Err(OpError::WrongState("This link was already used or is older than 30 minutes".to_owned()));
-    }
-    installation::remove(&mut tx, SIGN_IN_LINK).await?;
-    let email = "demo@localhost";
-    let user = match users::find_by_email(&mut tx, email).await? {
-        Some(user) => user,
-        None => {
-            // No password opens this account: the stored text is no hash.
-            let user = person(now, "Demo".to_owned(), email.to_owned(), String::new());
-            users::insert(&mut tx, &user).await?;
-            let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-            let (actor, action) = (Actor::system(now), "Created demo account");
-            audit_rows(app, &mut tx, &actor, action, object, Value::Null, &[row(&user)]).await?;
-            user
-        }
-    };
-    commit(app, tx).await?;
-    begin_session(app, &user, from).await
-}
-
-/// Keeps the secrets typed into a form that was not saved, sealed, for 15 minutes.
-///
-/// # Errors
-/// When the database did not take them.
-pub async fn keep_typed(app: &App, session: &SignedIn, typed: &Secret) -> Result<(), OpError> {
-    let own = Binding::of(&[]);
-    let now = app.now();
-    let sealed = app.vault.seal(&typed_place(&session.hash, now.millis(), &own), typed);
-    let stored = format!("{} {}", now.millis(), sealed.as_stored());
-    let mut tx = app.store.begin().await?;
-    sessions::set_pending(&mut tx, &session.hash, Some(&stored)).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Takes out what [`keep_typed`] kept; nothing after 15 minutes.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn take_typed(app: &App, session: &SignedIn) -> Result<Option<Secret>, OpError> {
-    let mut tx = app.store.begin().await?;
-    let found = sessions::find(&mut tx, &session.hash).await?;
-    let Some(stored) = found.and_then(|session| session.pending) else { return Ok(None) };
-    sessions::set_pending(&mut tx, &session.hash, None).await?;
-    tx.commit().await?;
-    let Some((at, sealed)) = stored.split_once(' ') else { return Ok(None) };
-    let Ok(at) = at.parse() else { return Ok(None) };
-    if app.now().since(Timestamp::from_millis(at)) > TYPED_LIFE {
-        return Ok(None);
-    }
-    let own = Binding::of(&[]);
-    let place = typed_place(&session.hash, at, &own);
-    Ok(app.vault.open_own(&place, &Sealed::from_stored(sealed.to_owned())).ok())
-}
-
-fn typed_place<'a>(session: &'a str, generation: i64, binding: &'a Binding) -> Place<'a> {
-    Place { table: "session", record: session, field: "pending", generation, binding }
-}
-
-async fn new_link(app: &App, key: &str) -> Result<Secret, OpError> {
-    let token = random_text();
-    let mut tx = app.store.begin().await?;
-    let until = tx.now().plus(LINK_LIFE);
-    installation::put(&mut tx, key, &format!("{} {}", until.millis(), hash(token.expose()))).await?;
-    tx.commit().await?;
-    Ok(token)
-}
-
-fn link_fits(stored: Option<&str>, token: &str, now: Timestamp) -> bool {
-    let Some((until, expected)) = stored.and_then(|stored| stored.split_once(' ')) else { return false };
-    until.parse().is_ok_and(|until| Timestamp::from_millis(until) > now) && hash(token) == expected
-}
-
 /// 256 random bits in hex.
-fn random_text() -> Secret {
+pub(super) fn random_text() -> Secret {
     let mut bytes = [0_u8; 32];
     rand::fill(&mut bytes).expect("the system has randomness");
     Secret::new(hex(&bytes))

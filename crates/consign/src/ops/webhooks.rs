@@ -9,8 +9,9 @@ use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
+use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries};
+use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, tokens};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -18,6 +19,11 @@ use super::{
     differences, invalid, not_unique, require_as_saved,
 };
 use crate::App;
+
+pub(super) use show::{access_of, head, state};
+use show::{show, shown};
+
+mod show;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -41,13 +47,13 @@ pub async fn list(
     for connector in &found.items {
         items.push(match &connector.kind {
             Kind::Webhook(_) => {
-                let credential = credential_of(&mut db, connector).await?;
-                show(connector, credential.as_ref(), counts.get(&connector.id), now)
+                let access = access_of(&mut db, connector).await?;
+                show(connector, &access, counts.get(&connector.id), now)
             }
             Kind::Exporter(_) => super::exporters::shown(&mut db, connector, now).await?,
         });
     }
-    Ok(Listed { items, next: found.next, previous: found.previous })
+    Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
 
 /// One webhook, by id or name.
@@ -69,7 +75,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     actor.require(Right::ConnectorsWrite)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let credential = named_credential(&mut tx, &sent).await?;
+    let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let connector = Connector {
         id: ConnectorId::new(now),
@@ -150,7 +156,7 @@ async fn save(
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
     let sent = complete(&seen);
-    let credential = named_credential(&mut tx, &sent).await?;
+    let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let id = credential.as_ref().map(|credential| credential.id);
     // An edit answers a hold of the connector's own; a pause by a person stays.
@@ -190,6 +196,19 @@ async fn save(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// What was done to a webhook, newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let id = by_reference(&mut db, reference).await?.id.to_string();
+    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
+    let entries = audit::list(&mut db, &filter, &Page::first(20)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
 /// What a deletion left behind.
@@ -262,6 +281,9 @@ async fn set_state(
     let state = state(credential.as_ref());
     if state == ConnectorState::Active {
         require_as_saved(app, &mut tx, &row(&connector)).await?;
+    }
+    if let Some(credential) = credential.filter(|_| state == ConnectorState::Active) {
+        tokens::forgive(&mut tx, credential.id).await?;
     }
     connectors::set_state(&mut tx, connector.id, None, state, "", now).await?;
     if state == ConnectorState::Active {
@@ -382,6 +404,12 @@ pub(super) async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<
     }
 }
 
+/// The same, as it is now and stays until the end of the transaction: whether its connectors are held goes by it.
+pub(super) async fn locked_credential(tx: &mut Tx, sent: &Sent) -> Result<Option<Credential>, OpError> {
+    let Some(named) = named_credential(tx, sent).await? else { return Ok(None) };
+    Ok(credentials::lock(tx, named.id).await?)
+}
+
 /// A connector of a credential that needs repair starts on hold with the others.
 pub(super) fn state_for(credential: Option<&Credential>) -> ConnectorState {
     use consign_core::connector::HeldBy;
@@ -411,77 +439,6 @@ pub(super) async fn credential_of(
         Some(id) => credentials::find(db, id).await,
         None => Ok(None),
     }
-}
-
-async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
-    let credential = credential_of(db, connector).await?;
-    let counts = connectors::counts_24h(db, &[connector.id], now.minus(DAY)).await?;
-    Ok(show(connector, credential.as_ref(), counts.get(&connector.id), now))
-}
-
-fn show(
-    connector: &Connector,
-    credential: Option<&Credential>,
-    counts: Option<&connectors::Counts>,
-    now: Timestamp,
-) -> Value {
-    let mut shown = head(connector, credential, now);
-    shown.extend(state(connector));
-    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
-    shown.insert(
-        "last_24_hours".to_owned(),
-        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
-    );
-    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
-    shown.insert("created_at".to_owned(), json!(connector.created_at));
-    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
-    Value::Object(shown)
-}
-
-/// What every connector begins with: itself, its credential, its settings.
-pub(super) fn head(
-    connector: &Connector,
-    credential: Option<&Credential>,
-    now: Timestamp,
-) -> Map<String, Value> {
-    let mut shown = Map::new();
-    shown.insert("id".to_owned(), json!(connector.id));
-    shown.insert("kind".to_owned(), json!(connector.kind.word()));
-    shown.insert("etag".to_owned(), json!(format!("\"{}\"", connector.revision)));
-    shown.insert("name".to_owned(), json!(connector.name));
-    shown.insert("description".to_owned(), json!(connector.description));
-    let credential = credential.map(|credential| {
-        let status = credential.status(now);
-        json!({
-            "id": credential.id,
-            "name": credential.name,
-            "address": credential.shown_address(),
-            "status": { "code": status.code.kind(), "label": status.code.label(), "reason": status.reason },
-        })
-    });
-    shown.insert("credential".to_owned(), json!(credential));
-    if let Value::Object(settings) = connector.kind.to_json() {
-        shown.extend(settings);
-    }
-    shown
-}
-
-/// Whether a connector sends, and why not.
-pub(super) fn state(connector: &Connector) -> Map<String, Value> {
-    let mut shown = Map::new();
-    let state = connector.state;
-    shown.insert("state".to_owned(), json!(state.kind()));
-    shown.insert("state_label".to_owned(), json!(state.label()));
-    let reason = if connector.state_reason.is_empty() {
-        state.hold_reason().map(|reason| reason.text().to_owned()).unwrap_or_default()
-    } else {
-        connector.state_reason.clone()
-    };
-    shown.insert("state_reason".to_owned(), json!(reason));
-    shown.insert("state_since".to_owned(), json!(connector.state_since));
-    shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
-    shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
-    shown
 }
 
 pub(super) fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{EMAIL, TestConsign, id_of, variable};
+use crate::harness::{EMAIL, TestConsign, bearer, id_of, variable};
 use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool};
@@ -11,12 +11,7 @@ use crate::peers::{Answer, Tool};
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 async fn sign_in(consign: &TestConsign, browser: &Browser) {
-    browser.goto(&format!("http://{}/credentials", consign.address())).await;
-    browser.until_at("/sign-in").await;
-    browser.fill("email", EMAIL).await;
-    browser.fill("password", &consign.password).await;
-    browser.press_words("Sign in").await;
-    browser.until_at("/credentials").await;
+    browser.sign_in(consign, &format!("http://{}", consign.address()), "/credentials").await;
 }
 
 /// Everything that a person does in the first hour.
@@ -171,6 +166,22 @@ async fn to_approve(consign: &TestConsign, tool: &Tool) -> String {
     id
 }
 
+/// A credential that signs assertions, with a next certificate.
+async fn to_sign(consign: &TestConsign, tool: &Tool) -> String {
+    let credential = json!({
+        "name": "HXM", "protocol": "https", "url_address": tool.origin(), "authorization_type": "oauth2_saml_bearer",
+        "key_pair": "generate", "key_pair_bits": 2048, "name_id": "ana.silva", "issuer": "https://consign.example",
+        "audience": "www.successfactors.com", "recipient": format!("{}token", tool.origin()),
+        "authentication_information": "header", "client_id": "NWQ5", "client_secret": consign.canary("client secret"),
+        "saml_attributes": [{ "name": "api_key", "value": "NWQ5" }],
+    });
+    let id = consign.credential(&credential).await;
+    let at = format!("/credentials/{id}/certificate");
+    let next = json!({ "key_pair_bits": 2048 });
+    consign.call("POST", &at, &[("if-match", "*")], Some(&next)).await.expect(201);
+    id
+}
+
 /// Every page, empty and full, with what it takes to be there.
 async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let webhook = consign
@@ -207,6 +218,7 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         .await;
         runs.push(run);
     }
+    let signed = to_sign(consign, tool).await;
     vec![
         "/exporters".to_owned(),
         "/exporters/new".to_owned(),
@@ -217,6 +229,8 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         format!("/runs/{}", runs[1]),
         format!("/runs/{}", runs[2]),
         format!("/runs/{}/cancel", runs[2]),
+        format!("/credentials/{signed}"),
+        format!("/credentials/{signed}/assertion"),
         format!("/credentials/{granted}"),
         format!("/credentials/{granted}/authorize"),
         format!("/credentials/{granted}/forget-tokens"),
@@ -325,6 +339,113 @@ async fn full_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
     browser.close().await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.allow_open();
+    consign.finish().await;
+}
+
+/// The pages of administration, each in the states it has.
+async fn administration(consign: &TestConsign) -> Vec<String> {
+    let invited = json!({ "email": "bo@acme.example", "role": "operator" });
+    let bo = consign.post("/users", &invited).await.expect(201).json();
+    let link = bo["invitation"]["link"].as_str().unwrap();
+    let token = link.rsplit('/').next().unwrap();
+    consign.canaries.shown_once("an invitation", token);
+    let bo = id_of(&bo);
+    let ana = id_of(&consign.get(&format!("/users/{EMAIL}")).await.json());
+    consign.credential(&bearer("Tool", "https://tool.example.org/", &consign.canary("token"))).await;
+    consign.patch("/credentials/Tool", &json!({ "labels": { "team": "itsm" } })).await.expect(200);
+    let edited = consign.all("/audit-entries?action=edited").await;
+    vec![
+        "/users".to_owned(),
+        "/users/new".to_owned(),
+        format!("/users/{ana}"),
+        format!("/users/{bo}"),
+        format!("/users/{ana}/suspend"),
+        format!("/invitation/{token}"),
+        "/audit".to_owned(),
+        "/audit?action=nothing".to_owned(),
+        format!("/audit/{}", edited[0]["sequence"]),
+        "/settings".to_owned(),
+        "/settings/egress".to_owned(),
+        "/settings/about".to_owned(),
+        "/account".to_owned(),
+        "/account/two-step/on".to_owned(),
+        "/api-keys".to_owned(),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_administration_are_accessible_in_light_and_dark_and_at_320_pixels() {
+    let consign = TestConsign::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    let pages = administration(&consign).await;
+    sign_in(&consign, &browser).await;
+    let mut faults = faults_of(&browser, &base, &pages).await;
+    let refused = async || {
+        browser.goto(&format!("{base}/users/new")).await;
+        browser.fill("email", "nobody@x").await;
+        browser.press_words("Make invitation link").await;
+        browser.until_shows("There is a problem").await;
+    };
+    faults.extend(faults_at(&browser, "a refused invitation", refused).await);
+    let judged = async || {
+        browser.goto(&format!("{base}/settings/egress")).await;
+        browser.fill("address", "https://10.21.0.5/").await;
+        browser.press_words("Check").await;
+        browser.until_shows("no rule of egress.allow names it").await;
+    };
+    faults.extend(faults_at(&browser, "the verdict on an address", judged).await);
+    browser.close().await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_signing_in_are_accessible_in_light_and_dark_and_at_320_pixels() {
+    let consign = TestConsign::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    let (_, codes) = crate::two_step::set_up(&consign).await;
+    browser.goto(&format!("{base}/sign-in")).await;
+    browser.fill("email", EMAIL).await;
+    browser.fill("password", &consign.password).await;
+    browser.press_words("Sign in").await;
+    browser.until_at("/sign-in/code").await;
+    let mut faults = faults_of(&browser, &base, &["/sign-in/code".to_owned()]).await;
+    browser.fill("code", "123456").await;
+    browser.press_words("Sign in").await;
+    browser.until_shows("The code is not right").await;
+    browser.fill("code", &codes[0]).await;
+    browser.press_words("Sign in").await;
+    browser.until_shows("Three steps").await;
+    let account = ["/account", "/account/two-step/off", "/account/recovery-codes"];
+    faults.extend(faults_of(&browser, &base, &account.map(str::to_owned)).await);
+    let renewed = async || {
+        browser.goto(&format!("{base}/account/recovery-codes")).await;
+        browser.fill("password", &consign.password).await;
+        browser.press_words("Make new codes").await;
+        browser.until_shows("These codes are shown once").await;
+    };
+    faults.extend(faults_at(&browser, "recovery codes", renewed).await);
+    let number = std::cell::Cell::new(0);
+    let invited = async || {
+        number.set(number.get() + 1);
+        browser.goto(&format!("{base}/users/new")).await;
+        browser.fill("email", &format!("bo{}@acme.example", number.get())).await;
+        browser.press("[name='role'][value='viewer']").await;
+        browser.fill("password", &consign.password).await;
+        browser.press_words("Make invitation link").await;
+        browser.until_shows("This link is shown once").await;
+    };
+    faults.extend(faults_at(&browser, "an invitation", invited).await);
+    // In a dialog, where the page has one.
+    browser.goto(&format!("{base}/users")).await;
+    browser.press("a[href$='/suspend']").await;
+    browser.until_shows("Suspend this person?").await;
+    press_in_confirmation(&browser, "Suspend").await;
+    browser.until_shows("This is the last administrator. Give someone else the role first.").await;
+    browser.close().await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.finish().await;
 }
 

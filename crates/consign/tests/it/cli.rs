@@ -80,7 +80,7 @@ async fn a_credential_is_created_edited_and_deleted_by_commands() {
     let json = consign.run(&["credential", "list", "--json"]).await.expect(0).json();
     assert_eq!(json["items"], consign.get("/credentials").await.json()["items"]);
     consign
-        .run(&["credential", "edit", "itsm", "--name", "itsm two", "--max-concurrency", "4"])
+        .run(&["credential", "update", "itsm", "--name", "itsm two", "--max-concurrency", "4"])
         .await
         .expect(0);
     let shown = consign.get("/credentials/itsm%20two").await.expect(200).json();
@@ -139,6 +139,14 @@ async fn deliveries_are_listed_replayed_and_resolved_by_commands() {
     assert!(no.stderr.contains("maintenance"), "{}", no.stderr);
     consign.run(&["webhook", "list"]).await.expect(0);
     consign.run(&["event", "list"]).await.expect(0);
+    let turned = ["event", "list", "--oldest-first", "--count", "--json"];
+    let turned = consign.run(&turned).await.expect(0).json();
+    let newest = consign.run(&["event", "list", "--json"]).await.expect(0).json();
+    let (turned_items, items) = (turned["items"].as_array().unwrap(), newest["items"].as_array().unwrap());
+    assert!(items.len() > 1 && turned_items.iter().eq(items.iter().rev()));
+    assert_eq!((&turned["count"], newest.get("count")), (&json!(items.len()), None));
+    let counted = consign.run(&["delivery", "list", "--count"]).await.expect(0);
+    assert!(counted.stderr.contains("in all."), "{}", counted.stderr);
     let event = consign.run(&["event", "get", &held.id, "--json"]).await.expect(0).json();
     assert_eq!(event["data"], 2, "{event}");
     consign.finish().await;

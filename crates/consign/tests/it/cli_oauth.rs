@@ -22,6 +22,8 @@ fn create<'a>(name: &'a str, tool: &'a str, kind: &'a str, token_url: &'a str) -
         "client_secret=env:SECRET",
         "--access-token-url",
         token_url,
+        "--authentication-information",
+        "header",
     ]
 }
 
@@ -35,7 +37,7 @@ async fn client_credentials_are_created_tested_and_used_by_commands() {
     let (origin, token_url) = (tool.origin(), server.token_url());
     let header = consign.canary("header");
     let mut words = create("Desk", &origin, "oauth2_client_credentials", &token_url);
-    words.extend(["--authentication-information", "header", "--scope", "read write"]);
+    words.extend(["--scope", "read write"]);
     words.extend(["--oauth-token-request", "flavour=sour", "--oauth-token-request", "key=env:PARAMETER"]);
     words.extend(["--custom-header", "X-Key=env:HEADER", "--sent-with", "api-request"]);
     words.extend(["--test-path", "/me", "--test"]);
@@ -105,7 +107,7 @@ async fn a_failed_test_has_its_exit_code_and_the_command_that_helps() {
     let tool = Tool::start().await;
     let (origin, token_url) = (tool.origin(), server.token_url());
     let mut words = create("Desk", &origin, "oauth2_client_credentials", &token_url);
-    words.extend(["--authentication-information", "header", "--test"]);
+    words.push("--test");
     let ran = consign.run_as(consign.cli(&words).env("SECRET", &secret)).await.expect(8);
     assert!(ran.stdout.contains("✕ Access token received"), "{}", ran.stdout);
     let helps = "Next: consign credential edit";
@@ -141,14 +143,7 @@ async fn the_way_to_an_approval_is_shown_and_waited_for_no_longer_than_asked() {
     let tool = Tool::start().await;
     let (origin, token_url, page) = (tool.origin(), server.token_url(), server.authorization_url());
     let mut words = create("Desk", &origin, "oauth2_authorization_code", &token_url);
-    words.extend([
-        "--authentication-information",
-        "header",
-        "--authorization-code-url",
-        &page,
-        "--pkce",
-        "s256",
-    ]);
+    words.extend(["--authorization-code-url", &page, "--pkce", "s256"]);
     words.extend(["--authorization-parameter", "prompt=consent"]);
     let ran = consign.run_as(consign.cli(&words).env("SECRET", &secret)).await.expect(0);
     let shown = consign.get("/credentials/Desk").await.json();
@@ -187,14 +182,7 @@ async fn an_approval_that_is_waited_for_lets_what_waited_go_on() {
     let tool = Tool::start().await;
     let (origin, token_url, page) = (tool.origin(), server.token_url(), server.authorization_url());
     let mut words = create("Desk", &origin, "oauth2_authorization_code", &token_url);
-    words.extend([
-        "--authentication-information",
-        "header",
-        "--authorization-code-url",
-        &page,
-        "--pkce",
-        "s256",
-    ]);
+    words.extend(["--authorization-code-url", &page, "--pkce", "s256"]);
     words.extend([
         "--scope",
         "openid offline_access",
@@ -211,11 +199,7 @@ async fn an_approval_that_is_waited_for_lets_what_waited_go_on() {
     consign.until(waiting.delivery(), "held").await;
 
     let approve = async {
-        let page = consign.page(&format!("/credentials/{}/authorize", id_of(&made))).await.expect(200).text();
-        let link =
-            page.split("<a ").find(|tag| tag.contains("rel=\"noreferrer\"")).expect("a link to the tool");
-        let link = link.split("href=\"").nth(1).unwrap().split('"').next().unwrap();
-        let link = link.replace("&#x2f;", "/").replace("&amp;", "&");
+        let link = consign.departure(&id_of(&made)).await;
         let back = server.decide(&link, Decision::Approve).await;
         let path = back.split_once(&consign.address().to_string()).expect("back here").1.to_owned();
         consign.page(&path).await.expect(200)

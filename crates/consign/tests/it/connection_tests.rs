@@ -354,3 +354,36 @@ async fn the_page_of_a_result_leads_to_what_mends_it() {
     assert!(!shown.contains(&authorize) && !shown.contains(replace), "{shown}");
     consign.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_placement_that_is_offered_is_no_refusal_of_what_a_person_approves() {
+    let consign = TestConsign::start().await;
+    let (tool, tokens) = (Tool::start().await, Tool::start().await);
+    let credential = json!({
+        "name": "itsm", "protocol": "https", "url_address": tool.origin(),
+        "authorization_type": "oauth2_authorization_code", "client_id": "client",
+        // Encoding changes this secret, so all three placements differ.
+        "client_secret": format!("{}/+", consign.canary("secret")),
+        "authorization_code_url": format!("{}authorize", tokens.origin()),
+        "access_token_url": format!("{}token", tokens.origin()),
+    });
+    let credential = consign.credential(&credential).await;
+    let refused = Answer::json(401, &json!({ "error": "invalid_client" }));
+    let looked_at = Answer::json(400, &json!({ "error": "invalid_grant" }));
+    for (answers, value) in [
+        (vec![refused.clone(), looked_at.clone()], "body"),
+        (vec![refused.clone(), refused.clone(), looked_at], "header_raw"),
+    ] {
+        tokens.answer_each(answers);
+        let result = test(&consign, &credential).await;
+        assert_eq!(result["offer"]["value"], value, "{result}");
+        let shown = consign.get(&format!("/credentials/{credential}")).await.expect(200).json();
+        assert_eq!(shown["status"]["code"], "not_authorized", "{shown}");
+    }
+    tokens.answer(refused);
+    let result = test(&consign, &credential).await;
+    assert_eq!(result["outcome"], "failed", "{result}");
+    let shown = consign.get(&format!("/credentials/{credential}")).await.expect(200).json();
+    assert_eq!(shown["status"]["code"], "not_authorized", "{shown}");
+    consign.finish().await;
+}

@@ -218,6 +218,35 @@ async fn webhooks_and_deliveries_are_worked_from_pages_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_attempt_can_be_looked_at() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    tool.answer_next(Answer::status(401));
+    let sent = consign.event("a", &json!(1)).await;
+    consign.until(sent.delivery(), "held").await;
+    let next = json!({ "value": consign.canary("next") });
+    let put = consign.call("PUT", "/credentials/itsm/secrets/token", &[("if-match", "*")], Some(&next));
+    put.await.expect(200);
+    consign.until(sent.delivery(), "delivered").await;
+    let attempts = consign.until_attempted(sent.delivery(), 2).await;
+    assert_eq!(attempts[0]["number"], attempts[1]["number"], "a refused sign-in is not counted");
+    let page = format!("/deliveries/{}", sent.delivery());
+    let chosen = async |query: &str| {
+        let page = consign.page(&format!("{page}{query}")).await.expect(200).text();
+        let answer = page.split("<h3>Answer</h3>").nth(1).expect("an answer").trim_start().to_owned();
+        assert_eq!(page.matches("aria-current=\"true\"").count(), 1, "{page}");
+        answer.split("</p>").next().expect("a paragraph").to_owned()
+    };
+    assert!(chosen("").await.contains("200"), "the newest is shown first");
+    for (attempt, status) in attempts.iter().zip(["401", "200"]) {
+        let shown = chosen(&format!("?attempt={}", id_of(attempt))).await;
+        assert!(shown.contains(status), "{status}: {shown}");
+    }
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_a_used_credential_asks_for_its_name() {
     let mut consign = TestConsign::start().await;
     let tool = Tool::start().await;
@@ -257,6 +286,11 @@ async fn an_api_key_is_shown_once_and_can_be_revoked() {
     let consign = TestConsign::start().await;
     let form =
         consign.form("/api-keys/new", "name").await.set("name", "Scores").with("scopes", "events:write");
+    let again = consign.send_form(&form).await.expect(422).text();
+    assert!(again.contains("Enter your password again"), "{again}");
+    let wrong = consign.send_form(&form.clone().set("password", "not the password")).await.expect(422).text();
+    assert!(wrong.contains("The password is not right"), "{wrong}");
+    let form = form.set("password", &consign.password);
     let made = consign.send_form(&form).await;
     let page = if made.status == 303 { consign.page(&made.location()).await } else { made };
     let text = page.expect(200).text();

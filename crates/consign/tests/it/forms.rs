@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::page::unescape;
+use crate::harness::page::{form_with, unescape};
 use crate::harness::{Reply, TestConsign, bearer, form, id_of};
 use crate::peers::{Answer, Tool};
 
@@ -46,6 +46,7 @@ async fn a_form_of_another_site_changes_nothing() {
         "/credentials/new/fields".to_owned(),
         format!("/credentials/{credential}"),
         format!("/credentials/{credential}/fields"),
+        format!("/credentials/{credential}/certificate"),
         format!("/credentials/{credential}/delete"),
         format!("/credentials/{credential}/forget-tokens"),
         "/webhooks/new".to_owned(),
@@ -244,5 +245,42 @@ async fn what_others_wrote_is_text_on_every_page() {
         assert!(!page.contains("<script>alert") && !page.contains("<img src=x"), "{}\n{page}", reply.asked);
         assert!(!page.contains("<script>\""), "{}", reply.asked);
     }
+    consign.finish().await;
+}
+
+/// Going back in the browser and saving the same form again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_that_was_saved_makes_another_credential_under_a_fresh_id() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let form = consign.new_credential("one", "bearer").await.set("url_address", &tool.origin());
+    let form = form.set("token", &consign.canary("one"));
+    let first = consign.save_credential(&form).await;
+    // Nothing was changed: a second click. It leads to what the first one made, by whichever button.
+    let again = consign.send_form(&form).await.expect(303).location();
+    assert!(again.starts_with(&first), "{again}");
+    let other = form.clone().with("authorize", "1");
+    assert_eq!(consign.send_form(&other).await.expect(303).location(), format!("{first}/authorize"));
+    // Something was: it is said that this makes another one, and nothing that was typed is lost.
+    let changed = form.clone().set("name", "two").set("token", &consign.canary("two"));
+    let (shown, _) = consign.pressed(changed.clone(), ("show_fields", "1")).await;
+    // From a page that was shown again, and from the very page that was saved.
+    for changed in [changed.clone(), shown.set("token", changed.value("token").unwrap())] {
+        let reply = consign.send_form(&changed).await.expect(422).text();
+        let page = unescape(&reply);
+        assert!(
+            page.contains("This was saved already, as “one”. Save again to create another one"),
+            "{page}"
+        );
+        assert!(page.contains("Entered, not saved yet") && page.contains("value=\"two\""), "{page}");
+        assert!(!page.contains("named “two” already exists"), "{page}");
+        let fresh = form_with(&reply, "/credentials/new", "authorization_type");
+        assert_ne!(fresh.value("reserved"), changed.value("reserved"));
+    }
+    let reply = consign.send_form(&changed).await.expect(422).text();
+    let fresh = form_with(&reply, "/credentials/new", "authorization_type");
+    let saved = consign.save_credential(&fresh).await;
+    assert_eq!(saved, format!("/credentials/{}", fresh.value("reserved").unwrap()));
+    assert_eq!(consign.all("/credentials").await.len(), 2);
     consign.finish().await;
 }

@@ -76,7 +76,8 @@ async fn a_refused_password_holds_everything_until_it_is_replaced(consign: TestC
     }
     assert_eq!(nginx.log().len(), 1, "one refusal is enough: {:?}", nginx.log());
     assert_eq!(nginx.log()[0].status, 401);
-    let attempts = consign.attempts(events[0].delivery()).await;
+    // The result of an attempt is on disk a moment after what it says of the credential.
+    let attempts = consign.until_attempted(events[0].delivery(), 1).await;
     assert_eq!(attempts[0]["outcome"], "sign_in", "{attempts:?}");
 
     let path = format!("/credentials/{credential}/secrets/password");

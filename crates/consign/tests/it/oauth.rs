@@ -15,7 +15,7 @@ const ODD_ID: &str = "1PpG/Q 1";
 const ODD_SECRET: &str = "z/tZ9VwFZqApmIQ+ZH1I5pLk/uB4ud:X2/8bL+wfFTt1rFw=";
 
 /// A credential for client credentials.
-fn client(name: &str, tool: &Tool, token_url: &str, id: &str, secret: &str) -> Value {
+pub(crate) fn client(name: &str, tool: &Tool, token_url: &str, id: &str, secret: &str) -> Value {
     json!({
         "name": name, "protocol": "https", "url_address": tool.origin(),
         "authorization_type": "oauth2_client_credentials",
@@ -24,7 +24,13 @@ fn client(name: &str, tool: &Tool, token_url: &str, id: &str, secret: &str) -> V
 }
 
 /// A webhook for all events over such a credential, the secret planted.
-async fn webhook(consign: &TestConsign, name: &str, tool: &Tool, token_url: &str, more: &Value) -> String {
+pub(crate) async fn webhook(
+    consign: &TestConsign,
+    name: &str,
+    tool: &Tool,
+    token_url: &str,
+    more: &Value,
+) -> String {
     let secret = consign.canary(&format!("secret-of-{name}"));
     let credential = consign.credential(&client(name, tool, token_url, "client", &secret)).await;
     let mut webhook =
@@ -35,19 +41,19 @@ async fn webhook(consign: &TestConsign, name: &str, tool: &Tool, token_url: &str
 }
 
 /// Token endpoint and tool in one, so that an access token is seen where it is used.
-async fn endpoint(consign: &TestConsign, answer: Answer) -> Tool {
+pub(crate) async fn endpoint(consign: &TestConsign, answer: Answer) -> Tool {
     consign.canaries.never_shown("what the token address answers", MARKER);
     let endpoint = Tool::start().await;
     endpoint.answer(answer);
     endpoint
 }
 
-fn token_url(endpoint: &Tool) -> String {
+pub(crate) fn token_url(endpoint: &Tool) -> String {
     format!("{}token", endpoint.origin())
 }
 
 /// An access token that must be found nowhere but on the wire.
-fn access(consign: &TestConsign, name: &str, more: &Value) -> (String, Answer) {
+pub(crate) fn access(consign: &TestConsign, name: &str, more: &Value) -> (String, Answer) {
     let access = consign.canary(name);
     let mut members = json!({ "access_token": access });
     merge(&mut members, more);

@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 pub(crate) use nginx::Nginx;
 pub(crate) use tool::{Answer, Asked, Tool};
 
+pub(crate) mod assertion_verifiers;
 pub(crate) mod authorization_server;
 pub(crate) mod browser;
 pub(crate) mod nginx;

@@ -3,18 +3,14 @@
 
 use serde_json::json;
 
-use crate::harness::page::{Form, form_with, unescape};
-use crate::harness::{EMAIL, TestConsign};
+use crate::harness::TestConsign;
+use crate::harness::page::{form_with, unescape};
 use crate::peers::Tool;
 use crate::peers::browser::Browser;
 
 const CODE: &str = "oauth2_authorization_code";
-
-/// The form of a new credential after a preset was chosen, without scripts.
-async fn started(consign: &TestConsign, first: Form) -> (Form, String) {
-    let page = consign.send_form(&first).await.expect(200).text();
-    (form_with(&page, "/credentials/new", "authorization_type"), unescape(&page))
-}
+/// The button for the fields of a choice.
+const SHOW: (&str, &str) = ("show_fields", "1");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preset_fills_in_the_form_and_suggests_the_first_webhook_without_scripts() {
@@ -23,21 +19,16 @@ async fn a_preset_fills_in_the_form_and_suggests_the_first_webhook_without_scrip
     let first = consign.form("/credentials/new", "start_from").await.set("name", "4me");
     // The button for the fields, and the Enter key.
     let first = first.set("start_from", "4me");
-    let (entered, _) = started(&consign, first.clone()).await;
-    let (form, page) = started(&consign, first.with("show_fields", "1")).await;
+    let entered = consign.send_form(&first).await.expect(200).text();
+    let entered = form_with(&entered, "/credentials/new", "authorization_type");
+    let (form, page) = consign.pressed(first, SHOW).await;
     assert_eq!((form.value("authorization_type"), entered.names()), (Some("bearer"), form.names()));
     assert_eq!(form.value("url_address"), Some("https://api.4me.com/"));
     assert_eq!((form.value("test_path"), form.value("name")), (Some("/v1/people/me"), Some("4me")));
     assert_eq!(form.value("custom_headers.name"), Some("X-4me-Account"));
     assert!(page.contains("The id of the account that the requests are for."), "{page}");
-    let (form, page) = started(
-        &consign,
-        form.set("url_address", &tool.origin())
-            .set("token", &consign.canary("token"))
-            .set("test_path", "")
-            .with("show_fields", "1"),
-    )
-    .await;
+    let form = form.set("url_address", &tool.origin()).set("token", &consign.canary("token"));
+    let (form, page) = consign.pressed(form.set("test_path", ""), SHOW).await;
     assert_eq!(
         (form.value("url_address"), form.value("test_path")),
         (Some(tool.origin().as_str()), Some(""))
@@ -62,8 +53,8 @@ async fn a_preset_fills_in_the_form_and_suggests_the_first_webhook_without_scrip
 async fn what_a_preset_leaves_open_is_asked_for() {
     let consign = TestConsign::start().await;
     let first = consign.form("/credentials/new", "start_from").await.set("start_from", "jira");
-    let first = first.set("authorization_type", CODE).set("name", "Jira").with("show_fields", "1");
-    let (form, page) = started(&consign, first).await;
+    let first = first.set("authorization_type", CODE).set("name", "Jira");
+    let (form, page) = consign.pressed(first, SHOW).await;
     assert_eq!(form.value("scope"), Some("offline_access"));
     assert_eq!(form.value("authorization_parameters.name"), Some("audience"));
     assert!(page.contains("Replace {cloudId} with yours."), "{page}");
@@ -76,11 +67,8 @@ async fn what_a_preset_leaves_open_is_asked_for() {
     assert!(refused.contains("Enter a name") && refused.contains("{cloudId} in"), "{refused}");
     assert!(consign.all("/credentials").await.is_empty());
     // The page of an existing one knows the tool by its address; the site stands in the test path.
-    let (form, _) = started(
-        &consign,
-        form.set("test_path", "/ex/jira/1324a887/rest/api/3/myself").with("show_fields", "1"),
-    )
-    .await;
+    let form = form.set("test_path", "/ex/jira/1324a887/rest/api/3/myself");
+    let (form, _) = consign.pressed(form, SHOW).await;
     let at = consign.send_form(&form.with("authorize", "1")).await.expect(303).location();
     let page = consign.page(at.strip_suffix("/authorize").unwrap()).await.expect(200).text();
     assert!(
@@ -91,42 +79,10 @@ async fn what_a_preset_leaves_open_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_form_that_was_saved_makes_another_credential_under_a_fresh_id() {
-    let consign = TestConsign::start().await;
-    let tool = Tool::start().await;
-    let first = consign.form("/credentials/new", "start_from").await.set("authorization_type", "bearer");
-    let (form, _) = started(&consign, first.with("show_fields", "1")).await;
-    let form =
-        form.set("name", "one").set("url_address", &tool.origin()).set("token", &consign.canary("one"));
-    consign.save_credential(&form).await;
-    // Back in the browser, and on with the old form.
-    let (again, _) = started(&consign, form.set("name", "two").with("show_fields", "1")).await;
-    let again = again.set("token", &consign.canary("two"));
-    let reply = consign.send_form(&again).await.expect(422).text();
-    let page = unescape(&reply);
-    assert!(page.contains("This was saved already, as “one”. Save again to create another one"), "{page}");
-    assert!(
-        !page.contains("named “two” already exists") && page.contains("Entered, not saved yet"),
-        "{page}"
-    );
-    let fresh = form_with(&reply, "/credentials/new", "authorization_type");
-    assert_ne!(fresh.value("reserved"), again.value("reserved"));
-    let saved = consign.save_credential(&fresh).await;
-    assert_eq!(saved, format!("/credentials/{}", fresh.value("reserved").unwrap()));
-    assert_eq!(consign.all("/credentials").await.len(), 2);
-    consign.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preset_is_chosen_with_scripts_and_what_was_typed_stays() {
     let consign = TestConsign::start().await;
     let browser = Browser::start(true).await;
-    browser.goto(&format!("http://{}/credentials/new", consign.address())).await;
-    browser.until_at("/sign-in").await;
-    browser.fill("email", EMAIL).await;
-    browser.fill("password", &consign.password).await;
-    browser.press_words("Sign in").await;
-    browser.until_at("/credentials/new").await;
+    browser.sign_in(&consign, &format!("http://{}", consign.address()), "/credentials/new").await;
     browser.choose("authorization_type", "basic").await;
     browser.until_there("#f-password").await;
     browser.fill("name", "Service desk").await;

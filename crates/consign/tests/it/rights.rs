@@ -14,7 +14,7 @@ fn operations(description: &Value) -> Vec<(String, String, Option<String>)> {
                 continue;
             }
             let right = operation["security"][0]["apiKey"][0].as_str().map(str::to_owned);
-            let path = path.replace("{id}", "none").replace("{field}", "password");
+            let path = path.replace("{id}", "none").replace("{field}", "password").replace("{sequence}", "0");
             found.push((method.to_uppercase(), path, right));
         }
     }

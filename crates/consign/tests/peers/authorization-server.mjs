@@ -10,7 +10,9 @@ import http from 'node:http';
 import https from 'node:https';
 import readline from 'node:readline';
 
-import Provider, { interactionPolicy } from 'oidc-provider';
+import Provider, { errors, interactionPolicy } from 'oidc-provider';
+
+import { judged } from './saml.mjs';
 
 const YEAR_SECONDS = 365 * 24 * 3600;
 const SCOPES = ['openid', 'offline_access', 'read', 'write'];
@@ -18,6 +20,7 @@ const SCOPES = ['openid', 'offline_access', 'read', 'write'];
 const USUAL_SCOPE = 'read';
 const ACCOUNT = 'ana';
 const TOKEN_PATH = '/token';
+const SAML2_BEARER = 'urn:ietf:params:oauth:grant-type:saml2-bearer';
 
 /** Everything that is stored: model → id → payload. Nothing is ever pushed out by something newer. */
 const stored = new Map();
@@ -27,6 +30,10 @@ const revokedByReuse = new Set();
 const log = [];
 /** What the token endpoint does to every request. */
 const weather = { down: false, delay_ms: 0, lose: false };
+/** Whose assertions are taken, and how: `certificate`, `issuer`, `audience`, `name_id`, `clock_ahead_seconds`. */
+const signer = {};
+/** Every assertion that was taken, with its encoding as it came. */
+const assertions = [];
 
 function rowsOf(model) {
   if (!stored.has(model)) {
@@ -110,7 +117,7 @@ function provider(issuer, config) {
       devInteractions: { enabled: false },
       revocation: { enabled: true },
     },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
     scopes: SCOPES,
@@ -131,6 +138,7 @@ function provider(issuer, config) {
     },
   });
   strict(made.Client);
+  made.registerGrantType(SAML2_BEARER, takeAssertion, ['assertion', 'scope']);
   made.on('grant.revoked', (ctx, grantId) => {
     if (ctx.path === TOKEN_PATH) {
       revokedByReuse.add(grantId);
@@ -139,6 +147,31 @@ function provider(issuer, config) {
   made.on('server_error', (_ctx, error) => console.error(error));
   made.use(watched);
   return made;
+}
+
+/** RFC 7522: the assertion is judged by a library that shares no code with Consign; then a token is issued as usual. */
+async function takeAssertion(ctx) {
+  const { client, params } = ctx.oidc;
+  const known = new Set(assertions.map(({ id }) => id));
+  const at = new Date(Date.now() + 1000 * (signer.clock_ahead_seconds ?? 0));
+  let taken;
+  try {
+    taken = judged(params.assertion ?? '', { ...signer, recipient: `${ctx.oidc.issuer}${TOKEN_PATH}`, known, at });
+  } catch (error) {
+    throw new errors.CustomOIDCProviderError('invalid_grant', signer.silent ? 'grant request is invalid' : error.message);
+  }
+  assertions.push({ ...taken, query: ctx.querystring, company_id: ctx.oidc.body?.company_id ?? null });
+  const { ClientCredentials } = Provider.ctx.oidc.provider;
+  const token = new ClientCredentials({ client, scope: params.scope });
+  ctx.oidc.entity('ClientCredentials', token);
+  ctx.body = {
+    access_token: await token.save(),
+    expires_in: token.expiration,
+    token_type: token.tokenType,
+    // RFC 7521 section 4.1 discourages it; a client has to ignore it.
+    refresh_token: 'ignore-me',
+    ...(token.scope ? { scope: token.scope } : {}),
+  };
 }
 
 /** The library takes a secret from the header and from the body alike. Here a client sends it the way that it registered. */
@@ -160,6 +193,9 @@ async function watched(ctx, next) {
     return;
   }
   const at_ms = Date.now();
+  if (signer.clock_ahead_seconds) {
+    ctx.set('date', new Date(at_ms + 1000 * signer.clock_ahead_seconds).toUTCString());
+  }
   if (weather.down) {
     ctx.status = 503;
     ctx.body = { error: 'temporarily_unavailable' };
@@ -253,6 +289,8 @@ async function control(oidc, req, res) {
     'GET /log': () => log,
     'GET /families': () => ({ revoked: revokedByReuse.size }),
     'GET /introspect': async () => ({ valid: await isValid(oidc, searchParams.get('token') ?? '') }),
+    'GET /assertions': () => assertions,
+    'POST /signer': () => Object.assign(signer, JSON.parse(body)),
     'POST /clients': () => register(JSON.parse(body)),
     'POST /weather': () => Object.assign(weather, JSON.parse(body)),
     'POST /expire': () => ['AccessToken', 'ClientCredentials'].forEach((model) => forget(model)),

@@ -191,6 +191,7 @@ fn a_renewal_sends_the_refresh_token_and_no_scope() {
     let Step::Fetch { exchange, .. } = code.step(Some(&token(4000, Some(3600), true)), NOW) else { panic!() };
     assert_eq!(exchange.body.expose(), "grant_type=refresh_token&refresh_token=refresh");
     assert_eq!(exchange.grant, Grant::RefreshToken);
+    assert_eq!(exchange.proofs.iter().map(Secret::expose).collect::<Vec<_>>(), ["refresh"]);
 }
 
 fn ask() -> Ask {
@@ -223,6 +224,10 @@ fn the_browser_is_sent_with_everything_the_tool_needs() {
     );
     assert_eq!(consent.host(), "login.example");
     let exchange = consent.redeem(&Secret::new("the/code".to_owned()), &ask());
+    assert_eq!(
+        exchange.proofs.iter().map(Secret::expose).collect::<Vec<_>>(),
+        ["the/code", ask().verifier.expose()]
+    );
     assert_eq!(
         exchange.body.expose(),
         "grant_type=authorization_code&code=the%2Fcode\
@@ -273,4 +278,86 @@ fn warnings_name_what_often_goes_wrong() {
     assert_eq!(warnings(&[("scope", "a,b")]), [("scope", comma.to_owned())]);
     let open = "Without a proof key a stolen code is easier to misuse.";
     assert_eq!(warnings(&[("pkce", "off")]), [("pkce", open.to_owned())]);
+}
+
+#[track_caller]
+fn check_address(key: &str, query: &str, expected: Option<&str>) {
+    let entry = find("oauth2_authorization_code").unwrap();
+    let field = entry.fields.iter().find(|field| field.key == key).unwrap();
+    let judged = field.judge(&format!("https://login.example/oauth/token{query}"));
+    let found = judged.as_ref().err().map(|fault| (fault.code, fault.message.as_str()));
+    assert_eq!(found, expected.map(|sentence| ("secret_in_address", sentence)), "{query}");
+}
+
+/// Addresses are stored and shown as they are.
+#[test]
+fn an_address_holds_no_secret() {
+    let row = |label: &str, name: &str| {
+        format!(
+            "{label} must not include “{name}”, because the address is shown. Put it into a row of OAuth Token \
+             Requests that is marked as a secret and sent in the query (sent_in: query)"
+        )
+    };
+    for name in [
+        "password",
+        "api_key",
+        "apikey",
+        "API-Key",
+        "apiKey",
+        "x-api-key",
+        "key",
+        "token",
+        "access_token",
+        "subscription-key",
+        "sig",
+        "pass%77ord",
+        "user[password]",
+        "clientSecretKey",
+    ] {
+        let shown = name.replace("%77", "w");
+        for query in [format!("?{name}=x"), format!("?a=1&{name}=x"), format!("?{name}")] {
+            check_address("access_token_url", &query, Some(&row("Access Token URL", &shown)));
+        }
+    }
+    let url = "authorization_code_url";
+    check_address(url, "?token=x", Some(&row("Authorization code URL", "token")));
+    let field = "Access Token URL must not include “client_secret”, because the address is shown. Enter it in the \
+                 field Client secret";
+    check_address(
+        "access_token_url",
+        "?Client_Secret=x",
+        Some(&field.replace("client_secret", "Client_Secret")),
+    );
+    check_address("access_token_url", "?client_secret=x", Some(field));
+    let ours = "Access Token URL must not include “assertion”, because the address is shown. Remove it: it is set \
+                automatically";
+    check_address("access_token_url", "?assertion=x", Some(ours));
+    for query in [
+        "",
+        "?",
+        "?tenant=acme",
+        "?token_format=opaque&token_access_type=offline",
+        "?resource=a%26password%3Db",
+        "?passwordless=true",
+        "?keyboard=x&monkey=y",
+        "?api-version=2024-10-21",
+    ] {
+        check_address("access_token_url", query, None);
+        check_address(url, query, None);
+    }
+}
+
+#[test]
+fn a_username_in_an_address_belongs_into_the_fields_of_the_client() {
+    for (key, label) in
+        [("access_token_url", "Access Token URL"), ("authorization_code_url", "Authorization code URL")]
+    {
+        let entry = find("oauth2_authorization_code").unwrap();
+        let field = entry.fields.iter().find(|field| field.key == key).unwrap();
+        let fault = field.judge("https://id:secret@login.example/token").unwrap_err();
+        let sentence = format!(
+            "{label} must not include a username or password. Use the fields Client ID and Client secret"
+        );
+        assert_eq!((fault.code, fault.message), ("user_info", sentence));
+    }
 }

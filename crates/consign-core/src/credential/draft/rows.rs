@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Change, Given, Reading};
+use crate::assertion;
 use crate::auth::AuthorizationType;
 use crate::catalog::{
-    Fault, Field, Fields, Input, Row, Rows, SentIn, is_mask, mask, row_secret_key, stored_rows, too_long,
+    Fault, Field, Fields, Input, Names, Row, Rows, SentIn, is_mask, mask, row_secret_key, stored_rows,
+    too_long, with_commas,
 };
 use crate::secret::Secret;
 
 const ROW_KEYS: &[&str] = &["name", "value", "secret", "sent_in"];
 const NAME_CHARS_MAX: usize = 64;
+const TEXT_CHARS_MAX: usize = 256;
 
 /// The rows in a stored text, as an API shows them and takes them back.
 pub(super) fn shown(stored: &str) -> Value {
@@ -64,6 +67,12 @@ impl Reading<'_> {
             let key = row_secret_key(field.key, &rows, rows.len() - 1);
             self.row_value(&format!("{at}/value"), &mut rows, (key, value), (entry, rules), (typed, secrets));
         }
+        let bytes = |row: &Row| row.name.len() + row.value.as_deref().map_or(0, str::len);
+        if rows.iter().map(bytes).sum::<usize>() > rules.bytes_max {
+            let most = with_commas(rules.bytes_max);
+            let sentence = format!("{} must be {most} bytes or fewer in all", field.label);
+            self.reader.refuse(field.key, Fault::new("too_long", sentence));
+        }
         if !rows.is_empty() {
             let text = serde_json::to_string(&rows).expect("texts and words always serialize");
             typed.plain.insert(field.key.to_owned(), text);
@@ -93,15 +102,24 @@ impl Reading<'_> {
         };
         let value = take("value");
         let Some(sent_in) = sent_in.filter(|place| rules.query || *place == SentIn::Body) else {
-            self.reader.refuse(&at("sent_in"), Fault::new("unknown", "Sent in must be body or query"));
+            let fault = match rules.query {
+                true => Fault::new("unknown", "Sent in must be body or query"),
+                false => not_for(field, "Sent in", "they all travel in the same place"),
+            };
+            self.reader.refuse(&at("sent_in"), fault);
             return None;
         };
+        if secret && !rules.secrets {
+            let fault = not_for(field, "Secret", "their values are stored and shown as text");
+            self.reader.refuse(&at("secret"), fault);
+            return None;
+        }
         self.reader.accept(&at("name"), judge_name(&name, index + 1, rules, typed))?;
         let given = match value {
             Value::Null => Given::Typed(Secret::new(String::new())),
             value => self.given_value(value, &at("value"), "Value"),
         };
-        Some((Row { name, value: None, secret: secret && rules.secrets, sent_in }, given))
+        Some((Row { name, value: None, secret, sent_in }, given))
     }
 
     /// Puts the value of the last row where it belongs: into the row, or among the secrets.
@@ -138,9 +156,20 @@ impl Reading<'_> {
     }
 }
 
+fn not_for(field: &Field, what: &str, why: &str) -> Fault {
+    let sentence = format!("{what} is not for {}: {why}. Leave it out", field.label);
+    Fault::new("unsupported", sentence)
+}
+
 fn judge_name(name: &str, row: usize, rules: &Rows, typed: &Fields) -> Result<(), Fault> {
     if name.is_empty() {
         return Err(Fault::new("missing", format!("Enter a name for row {row} or remove it")));
+    }
+    if rules.names == Names::Text {
+        if name.chars().count() > TEXT_CHARS_MAX {
+            return Err(too_long(&format!("The name of row {row}"), TEXT_CHARS_MAX));
+        }
+        return assertion::judge_name(&format!("The name of row {row}"), name);
     }
     let plain = name.len() <= NAME_CHARS_MAX
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
@@ -166,9 +195,5 @@ fn judge_value(name: &str, value: &str, secret: bool, rules: &Rows) -> Result<()
     if secret && is_mask(value) {
         return Err(mask(&format!("value of {name}")));
     }
-    if value.chars().any(char::is_control) {
-        let sentence = format!("The value of {name} must not include control characters");
-        return Err(Fault::new("bad_characters", sentence));
-    }
-    Ok(())
+    assertion::judge(&format!("The value of {name}"), value)
 }

@@ -32,7 +32,7 @@ fn common_fields_and_their_sentences() {
     check(json!({ "name": "a\tb" }), "name", "bad_characters", "Name must not include line breaks or tabs");
     let number = refused(with(&typed("basic"), &json!({ "name": 7 })), Mode::Create);
     assert_eq!((number[0].1, number[0].2.as_str()), ("bad_form", "Name must be text"));
-    check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol");
+    check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol: https");
     check(json!({ "protocol": "http" }), "protocol", "unknown", "“http” is not a protocol. Choose https");
     check(json!({ "url_address": "" }), "url_address", "missing", "Enter the URL address");
     check(
@@ -69,7 +69,7 @@ fn types_are_chosen_from_the_list() {
     };
     let missing = ("authorization_type".to_owned(), "missing", "Select an authorization type".to_owned());
     assert_eq!(chosen(Value::Null), [missing]);
-    let sentence = "“Basic” is not an authorization type. Choose one of basic, bearer, oauth2_client_credentials, oauth2_authorization_code, none".to_owned();
+    let sentence = "“Basic” is not an authorization type. Choose one of basic, bearer, oauth2_client_credentials, oauth2_authorization_code, oauth2_saml_bearer, none".to_owned();
     assert_eq!(chosen(json!("Basic")), [("authorization_type".to_owned(), "unknown", sentence)]);
 }
 
@@ -189,6 +189,8 @@ fn custom_headers_and_their_sentences() {
         let plain = "The value of A must use plain characters on one line";
         check_headers(json!([row("A", value)]), &[("custom_headers/0/value", "bad_characters", plain)]);
     }
+    let long = "The value of A must be 4,096 characters or fewer";
+    check_headers(json!([row("A", &"x".repeat(4_097))]), &[("custom_headers/0/value", "too_long", long)]);
     let mask = "This looks like a mask, not a value of A. Leave it out to keep the saved one";
     check_headers(json!([row("A", "••••")]), &[("custom_headers/0/value", "mask_value", mask)]);
     let rows: Vec<_> = (0..21).map(|n| row(&format!("H{n}"), "x")).collect();
@@ -254,4 +256,47 @@ fn a_patch_merges_labels_by_key() {
     let pairs = |labels: &Labels| labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
     assert_eq!(pairs(&labels(json!({ "b": null, "c": "3", "d": null }))), ["a=1", "c=3"]);
     assert!(labels(Value::Null).is_empty());
+}
+
+#[test]
+fn what_rows_do_not_have_is_refused_and_not_dropped() {
+    let check = |changes: Value, field: &str, message: &str| {
+        let found = refused(with(&typed("oauth2_saml_bearer"), &changes), Mode::Create);
+        let found: Vec<_> = found.iter().map(|(f, c, m)| (f.as_str(), *c, m.as_str())).collect();
+        assert_eq!(found, [(field, "unsupported", message)]);
+    };
+    let secret = "Secret is not for SAML Attributes: their values are stored and shown as text. Leave it out";
+    for said in [json!(true), json!("on")] {
+        let row = json!({ "saml_attributes": [{ "name": "api_key", "value": "hidden", "secret": said }] });
+        check(row, "saml_attributes/0/secret", secret);
+    }
+    let place = "Sent in is not for SAML Attributes: they all travel in the same place. Leave it out";
+    for said in ["query", "header"] {
+        let row = json!({ "saml_attributes": [{ "name": "api_key", "value": "x", "sent_in": said }] });
+        check(row, "saml_attributes/0/sent_in", place);
+    }
+    // What an answer shows comes back.
+    let row =
+        json!({ "saml_attributes": [{ "name": "a", "value": " x ", "secret": false, "sent_in": "body" }] });
+    assert!(parse(with(&typed("oauth2_saml_bearer"), &row), Mode::Create).is_ok());
+}
+
+#[test]
+fn names_in_an_assertion_have_no_blanks_at_their_ends() {
+    for (key, label) in [
+        ("name_id", "Name ID"),
+        ("issuer", "Issuer"),
+        ("audience", "Audience"),
+        ("name_qualifier", "Name qualifier"),
+        ("authn_context_class_ref", "Authentication context"),
+    ] {
+        let sentence = format!("{label} must not start or end with a space");
+        for text in [" x", "x ", "x\u{a0}"] {
+            let found = refused(with(&typed("oauth2_saml_bearer"), &json!({ key: text })), Mode::Create);
+            assert_eq!(found, [(key.to_owned(), "bad_characters", sentence.clone())]);
+        }
+    }
+    let row = json!({ "saml_attributes": [{ "name": "api_key ", "value": "x" }] });
+    let found = refused(with(&typed("oauth2_saml_bearer"), &row), Mode::Create);
+    assert_eq!(found[0].2, "The name of row 1 must not start or end with a space");
 }

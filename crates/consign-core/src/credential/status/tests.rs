@@ -24,11 +24,29 @@ fn an_end_date_outranks_working_and_a_failure_outranks_an_end_date() {
 }
 
 #[test]
+fn the_age_of_an_end_is_that_of_the_end() {
+    let since = |ends_on: &str, seen_days_ago: u64| {
+        let seen_since = now().minus(DAY * u32::try_from(seen_days_ago).unwrap());
+        let seen = Status { code: StatusCode::Working, reason: String::new(), since: seen_since };
+        let credential = Credential { seen, ends_on: Some(ends_on.to_owned()), ..stored("basic") };
+        credential.status(now()).since.to_string()
+    };
+    assert!(now().to_string().starts_with("2026-11-22T"), "{}", now());
+    assert_eq!(since("2026-11-20", 90), "2026-11-21T00:00:00Z");
+    assert_eq!(since("2026-11-20", 0), "2026-11-21T00:00:00Z");
+    assert_eq!(since("2026-12-02", 90), "2026-11-02T00:00:00Z");
+    assert_eq!(since("2026-12-02", 1), now().minus(DAY).to_string(), "it was entered only then");
+}
+
+#[test]
 fn statuses_have_words_and_consequences() {
     for code in StatusCode::ALL {
         assert_eq!(StatusCode::find(code.kind()), Some(*code));
         assert_eq!(serde_json::to_value(code).unwrap(), code.kind());
-        assert!(code.action().is_some() || !code.needs_attention(), "{}", code.label());
+        for tokens in [Tokens::None, Tokens::Fetched, Tokens::Granted] {
+            let action = code.action(tokens, Refuser::Tool);
+            assert!(action.is_some() || !code.needs_attention(), "{}", code.label());
+        }
     }
     let holding: Vec<_> =
         StatusCode::ALL.iter().filter(|code| code.holds()).map(|code| code.kind()).collect();
@@ -38,4 +56,23 @@ fn statuses_have_words_and_consequences() {
         (stored_type("basic").unwrap().kind, stored_type("kerberos").unwrap_err().as_str()),
         ("basic", "kerberos")
     );
+}
+
+#[test]
+fn what_is_refused_says_what_mends_it() {
+    use {NextAction::*, Refuser::*};
+    for (tokens, refused_by, action) in [
+        (Tokens::None, Tool, ReplaceSecret),
+        (Tokens::Fetched, Tool, ReplaceSecret),
+        (Tokens::Fetched, TokenAddress, ReplaceSecret),
+        (Tokens::Granted, TokenAddress, ReplaceSecret),
+        (Tokens::Granted, Tool, AuthorizeAgain),
+    ] {
+        assert_eq!(StatusCode::SignInRefused.action(tokens, refused_by), Some(action), "{tokens:?}");
+        assert_eq!(StatusCode::ReconnectNeeded.action(tokens, refused_by), Some(AuthorizeAgain));
+        assert_eq!(StatusCode::Working.action(tokens, refused_by), None);
+    }
+    for action in NextAction::ALL {
+        assert_eq!(serde_json::to_value(action).unwrap(), action.kind());
+    }
 }

@@ -92,7 +92,11 @@ impl Served {
 }
 
 fn filled(route: &Route) -> String {
-    let path = route.path.replace("{id}", "dlv_01JDK3V7Q2A1B2C3D4E5F6G7H8").replace("{field}", "password");
+    let path = route
+        .path
+        .replace("{id}", "dlv_01JDK3V7Q2A1B2C3D4E5F6G7H8")
+        .replace("{field}", "password")
+        .replace("{sequence}", "0");
     format!("{} {path}", route.method)
 }
 
@@ -278,6 +282,11 @@ async fn events_are_accepted_and_paged() {
         (Some(1), &Value::Null)
     );
     assert!(rest.body["prev_cursor"].is_string());
+    assert!(rest.body.get("count").is_none());
+    let oldest = served.send(&key, "GET /events?limit=1&sort=created_at&count=true", &[], "").await.body;
+    assert_eq!((&oldest["count"], &oldest["count_is_capped"]), (&json!(3), &json!(false)));
+    assert_eq!(oldest["items"][0]["id"], first.body["id"]);
+    served.send(&key, "GET /events?sort=name", &[], "").await.expect(400, "parameter_not_accepted");
 
     let id = first.body["id"].as_str().unwrap();
     let read = served.send(&key, &format!("GET /events/{id}"), &[], "").await;

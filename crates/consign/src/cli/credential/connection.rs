@@ -1,7 +1,9 @@
 //! `consign credential test`: each step of a connection test, what it means, and what to do.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use consign_core::time::in_words;
 use serde_json::Value;
 
 use super::super::client::{Answer, Call, Client};
@@ -14,15 +16,15 @@ use super::CREDENTIALS;
 pub(super) async fn test(client: &Client<'_>, output: &Output, name: &str) -> Result<ExitCode, Failure> {
     let answer = client.send(Call::post(&[CREDENTIALS, name, "tests"])).await?;
     // Whoever may test may still not be allowed to look.
-    let status = match client.send(Call::get(&[CREDENTIALS, name])).await {
-        Ok(found) => text(&found.json()?, "status.code"),
-        Err(_) => String::new(),
+    let credential = match client.send(Call::get(&[CREDENTIALS, name])).await {
+        Ok(found) => found.json()?,
+        Err(_) => Value::Null,
     };
-    show(output, &answer, name, &status)
+    show(output, &answer, name, &credential)
 }
 
 /// Prints a result. A test that failed is a failure of the command, with its own code.
-fn show(output: &Output, answer: &Answer, name: &str, status: &str) -> Result<ExitCode, Failure> {
+fn show(output: &Output, answer: &Answer, name: &str, credential: &Value) -> Result<ExitCode, Failure> {
     let result = answer.json()?;
     let steps = result["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
     match output.form {
@@ -37,7 +39,7 @@ fn show(output: &Output, answer: &Answer, name: &str, status: &str) -> Result<Ex
     if let Some(details) = result["details"].as_str() {
         output.detail(&details.lines().map(clean).collect::<Vec<_>>().join("\n"));
     }
-    let next = next(&result, name, status);
+    let next = next(&result, name, credential);
     if text(&result, "outcome") == "failed" {
         let failure = Failure::new(Code::SaidNo, &message);
         return Err(match next {
@@ -58,16 +60,30 @@ fn show(output: &Output, answer: &Answer, name: &str, status: &str) -> Result<Ex
 }
 
 /// The command that helps, where one does.
-fn next(result: &Value, name: &str, status: &str) -> Option<String> {
+fn next(result: &Value, name: &str, credential: &Value) -> Option<String> {
     if result["offer"].is_object() {
         let flag = text(result, "offer.field").replace('_', "-");
         return Some(format!("consign credential edit \"{name}\" --{flag} {}", text(result, "offer.value")));
     }
-    match status {
-        "not_authorized" | "reconnect_needed" => Some(format!("consign credential authorize \"{name}\"")),
-        "not_proven" => Some(format!("consign credential edit \"{name}\" --test-path /…")),
+    // What the test itself says comes before what was known of the credential.
+    let own = text(result, "action_code");
+    let action = if own.is_empty() { text(credential, "status.action_code") } else { own };
+    match action.as_str() {
+        "authorize" | "authorize_again" => Some(format!("consign credential authorize \"{name}\"")),
+        "replace_secret" => {
+            let secret = secret_of(credential)?;
+            Some(format!("consign credential set-secret \"{name}\" {secret}=prompt"))
+        }
+        "add_test_path" => Some(format!("consign credential edit \"{name}\" --test-path /…")),
         _ => None,
     }
+}
+
+/// The key of the secret that the type of a credential has.
+fn secret_of(credential: &Value) -> Option<&str> {
+    let members = credential.as_object()?.iter();
+    let mut secrets = members.filter(|(key, value)| *key != "url_path" && value["set"].is_boolean());
+    secrets.next().map(|(key, _)| key.as_str())
 }
 
 fn table(steps: &[Value]) -> Table {
@@ -90,7 +106,8 @@ fn lines(steps: &[Value]) -> Vec<String> {
             };
             let (fact, host) = (text(step, "fact"), text(step, "host"));
             let fact = if host.is_empty() { fact } else { format!("{host}: {fact}") };
-            let time = step["duration_ms"].as_u64().map(|ms| format!("{ms} ms")).unwrap_or_default();
+            let time =
+                step["duration_ms"].as_u64().map(Duration::from_millis).map(in_words).unwrap_or_default();
             [mark.to_owned(), text(step, "label"), clean(fact.trim_end_matches(": ")), time]
         })
         .collect();

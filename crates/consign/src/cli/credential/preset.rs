@@ -36,6 +36,10 @@ fn fill_from(presets: &Value, kind: &str, body: &mut Map<String, Value>) -> Resu
     }
     let mut told = Vec::new();
     for (key, value) in filling["values"].as_object().into_iter().flatten() {
+        if let Some(rows) = value.as_array() {
+            fill_rows(key, rows, body)?;
+            continue;
+        }
         if body.contains_key(key) {
             continue;
         }
@@ -61,6 +65,21 @@ fn fill_from(presets: &Value, kind: &str, body: &mut Map<String, Value>) -> Resu
     let hints = filling["hints"].as_object().into_iter().flatten();
     told.extend(hints.filter_map(|(key, hint)| Some(format!("{key}: {}", hint.as_str()?))));
     Ok(told)
+}
+
+/// Rows that are not there yet; what only the person knows must be said.
+fn fill_rows(key: &str, rows: &[Value], body: &mut Map<String, Value>) -> Result<(), Failure> {
+    let given = body.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let missing: Vec<_> =
+        rows.iter().filter(|row| given.iter().all(|given| given["name"] != row["name"])).collect();
+    if let Some(row) = missing.iter().find(|row| text(row, "value").contains('{')) {
+        let flag = key.trim_end_matches('s').replace('_', "-");
+        let (name, value) = (text(row, "name"), text(row, "value"));
+        return Err(Failure::usage(&format!("Say --{flag} {name}=VALUE, in place of {value}")));
+    }
+    let all = given.into_iter().chain(missing.into_iter().cloned());
+    body.insert(key.to_owned(), all.collect());
+    Ok(())
 }
 
 /// Headers hold values that only the person knows.

@@ -1,6 +1,7 @@
 //! A flag for every field of every authorization type, made of the catalogue: a new type needs no line here. Secrets
 //! are no flags; they come with `--secret`.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use clap::error::Error;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap::{Args, FromArgMatches};
@@ -8,7 +9,7 @@ use consign_core::auth::AUTHORIZATION_TYPES;
 use consign_core::catalog::{Field, Input, Rows, SentIn};
 use serde_json::{Map, Value, json};
 
-use super::super::failure::Failure;
+use super::super::failure::{Code, Failure};
 use super::super::listing::text;
 use super::super::secret::Secrets;
 
@@ -26,11 +27,16 @@ pub(crate) struct RemovedRows {
 
 impl TypeFields {
     /// Puts the plain values into a body of the API. Rows are put by [`TypeFields::rows`].
-    pub(super) fn put_plain(&self, body: &mut Map<String, Value>) {
-        let plain = self.given.iter().filter(|(field, _)| rules(field).is_none());
-        body.extend(plain.filter_map(|(field, values)| {
-            Some((field.key.to_owned(), Value::String(values.last()?.clone())))
-        }));
+    pub(super) fn put_plain(&self, body: &mut Map<String, Value>) -> Result<(), Failure> {
+        for (field, values) in self.given.iter().filter(|(field, _)| rules(field).is_none()) {
+            let Some(value) = values.last() else { continue };
+            let value = match field.input {
+                Input::Certificate(_) => certificate(value, &flag_of(field))?,
+                _ => value.clone(),
+            };
+            body.insert(field.key.to_owned(), Value::String(value));
+        }
+        Ok(())
     }
 
     /// The rows that were given, by the key of their field.
@@ -62,6 +68,19 @@ pub(super) fn merged_rows(present: Vec<Value>, fresh: Vec<Value>, removed: &[Str
     kept.into_iter().chain(fresh).collect()
 }
 
+/// A certificate in a file: PEM as it is, DER as its Base64.
+pub(super) fn certificate(argument: &str, flag: &str) -> Result<String, Failure> {
+    let path = argument.strip_prefix('@').filter(|path| !path.is_empty());
+    let path = path.ok_or_else(|| Failure::usage(&format!("--{flag} is given as @FILE")))?;
+    let bytes = std::fs::read(path);
+    let bytes =
+        bytes.map_err(|error| Failure::caused(Code::Usage, &format!("{path} cannot be read"), &error))?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(binary) => BASE64_STANDARD.encode(binary.as_bytes()),
+    })
+}
+
 /// `NAME=VALUE`, where `NAME?=` asks for the query of the address, and `@FILE` or `env:VAR` for a secret.
 fn row(argument: &str, field: &Field, rules: &Rows, secrets: &mut Secrets<'_>) -> Result<Value, Failure> {
     let flag = flag_of(field);
@@ -71,7 +90,17 @@ fn row(argument: &str, field: &Field, rules: &Rows, secrets: &mut Secrets<'_>) -
         Some(name) if rules.query => (name, SentIn::Query),
         _ => (name, SentIn::Body),
     };
-    let secret = rules.secrets && (value.starts_with('@') || value.starts_with("env:"));
+    let elsewhere = value.starts_with("env:")
+        || value.strip_prefix('@').is_some_and(|path| {
+            // Where there are no secrets a value may begin so: a name that people are mentioned by.
+            rules.secrets || std::path::Path::new(path).is_file()
+        });
+    if elsewhere && !rules.secrets {
+        let line = format!("--{flag} takes the value itself, not a file or a variable");
+        let why = format!("{} are not secret: their values are stored and shown as text", field.label);
+        return Err(Failure::usage(&line).and(&why));
+    }
+    let secret = rules.secrets && elsewhere;
     let value = if secret {
         let (_, value) = secrets.named(&format!("{name}={value}"))?;
         value.expose().to_owned()
@@ -102,7 +131,13 @@ fn fields() -> Vec<&'static Field> {
 const fn rules(field: &Field) -> Option<&'static Rows> {
     match field.input {
         Input::Rows(rules) => Some(rules),
-        Input::Text | Input::Secret | Input::Address | Input::Choice(_) => None,
+        Input::Text
+        | Input::Secret
+        | Input::Address
+        | Input::Choice(_)
+        | Input::Suggested(_)
+        | Input::Certificate(_)
+        | Input::PrivateKey => None,
     }
 }
 
@@ -115,17 +150,28 @@ fn flag_of(field: &Field) -> String {
 fn flag(field: &'static Field) -> Arg {
     let flag = Arg::new(field.key).long(flag_of(field)).help(help(field)).help_heading("Authorization type");
     match field.input {
-        Input::Text | Input::Secret => flag.value_name(field.key.to_uppercase()),
+        Input::Text | Input::Secret | Input::PrivateKey => flag.value_name(field.key.to_uppercase()),
+        Input::Suggested(_) => flag.value_name(field.key.to_uppercase()),
+        Input::Certificate(_) => flag.value_name("@FILE"),
         Input::Address => flag.value_name("URL"),
-        Input::Choice(choices) => {
-            let kinds: Vec<_> = choices.iter().map(|choice| choice.kind).collect();
-            flag.value_name(kinds.join("|"))
-        }
+        Input::Choice(_) => flag.value_name(kinds(field.key).join("|")),
         Input::Rows(rules) => {
             let name = if rules.secrets { "NAME=VALUE|@FILE|env:VAR" } else { "NAME=VALUE" };
             flag.value_name(name).action(ArgAction::Append)
         }
     }
+}
+
+/// The choices of a field, over all types that have it.
+fn kinds(key: &str) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    let same = AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields).filter(|field| field.key == key);
+    for field in same {
+        let Input::Choice(choices) = field.input else { continue };
+        let fresh = choices.iter().map(|choice| choice.kind).filter(|kind| !kinds.contains(kind));
+        kinds.extend(fresh.collect::<Vec<_>>());
+    }
+    kinds
 }
 
 /// Label and hint of the form.

@@ -1,5 +1,6 @@
 //! The stand-in authorization server of the demo: it checks the client, asks the person, and issues tokens that live
-//! for a minute. RFC 6749 with the proof key of RFC 7636, the issuer of RFC 9207, and refresh tokens that work once.
+//! for a minute. RFC 6749 with the proof key of RFC 7636, the issuer of RFC 9207, and refresh tokens that work once; RFC
+//! 7522 where xmlsec1 is at hand to judge the signature.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::assertions::{Trusted, Verifier};
 use super::https::{Identity, random};
 
 /// Short, so that a demo sees renewals.
@@ -25,6 +27,11 @@ const CODE_LIFE: Duration = Duration::from_secs(60);
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Of each kind; a demo sees a handful.
 const KEPT_MAX: usize = 1_000;
+
+const SAML2_BEARER: &str = "urn:ietf:params:oauth:grant-type:saml2-bearer";
+/// Who signs assertions, and for whom.
+const SIGNER: &str = "consign-demo";
+const SIGNED_FOR: &str = "demo-user";
 
 /// A client that is known here.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +49,8 @@ struct Inner {
     machine: Client,
     person: Client,
     known: Mutex<Known>,
+    /// Judges assertions; absent where its program is.
+    verifier: Option<Verifier>,
 }
 
 #[derive(Default)]
@@ -71,11 +80,15 @@ type Reply = Response<Full<Bytes>>;
 
 impl AuthorizationServer {
     /// Starts the server on a listener.
-    pub(super) fn start(listener: TcpListener, identity: &Identity) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        listener: TcpListener,
+        identity: &Identity,
+        verifier: Option<Verifier>,
+    ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let machine = Client { id: "demo-machine", secret: random()? };
         let person = Client { id: "demo-person", secret: random()? };
-        let server = Self(Arc::new(Inner { address, machine, person, known: Mutex::default() }));
+        let server = Self(Arc::new(Inner { address, machine, person, known: Mutex::default(), verifier }));
         let serving = server.clone();
         identity.serve(listener, move |request| {
             let server = serving.clone();
@@ -103,6 +116,32 @@ impl AuthorizationServer {
         settings["authorization_code_url"] = format!("{}/authorize", self.issuer()).into();
         settings["pkce"] = "s256".into();
         settings
+    }
+
+    /// The settings of a credential that signs assertions.
+    pub(super) fn of_signer(&self) -> Value {
+        let address = format!("{}/token", self.issuer());
+        json!({
+            "key_pair": "generate", "key_pair_bits": 2048, "key_pair_years": 1,
+            "name_id": SIGNED_FOR, "issuer": SIGNER, "recipient": address, "audience": address,
+        })
+    }
+
+    /// Whether assertions can be judged here.
+    pub(super) fn judges_assertions(&self) -> bool {
+        self.0.verifier.is_some()
+    }
+
+    /// Registers the certificate of the signer, as an administrator of a tool does.
+    pub(super) fn trust(&self, certificate: &str) {
+        if let Some(verifier) = &self.0.verifier {
+            verifier.trust(Trusted {
+                certificate: certificate.to_owned(),
+                issuer: SIGNER.to_owned(),
+                name_id: SIGNED_FOR.to_owned(),
+                address: format!("{}/token", self.issuer()),
+            });
+        }
     }
 
     fn settings(&self, client: &Client) -> Value {
@@ -141,7 +180,14 @@ impl AuthorizationServer {
             }
         };
         match (&head.method, head.uri.path()) {
-            (&Method::POST, "/token") => self.token(&head.headers, &Form::read(&body)),
+            (&Method::POST, "/token") => {
+                let form = Form::read(&body);
+                if form.text("grant_type") == SAML2_BEARER {
+                    self.assertion(&form)
+                } else {
+                    self.token(&head.headers, &form)
+                }
+            }
             (&Method::GET, "/authorize") => {
                 self.ask(&Form::read(head.uri.query().unwrap_or_default().as_bytes()))
             }
@@ -168,6 +214,19 @@ impl AuthorizationServer {
                 bad("unauthorized_client", "this client may not use this grant")
             }
             _ => bad("unsupported_grant_type", "this grant is not known"),
+        }
+    }
+
+    /// RFC 7522 section 2.1; the signature proves the client.
+    fn assertion(&self, form: &Form) -> Reply {
+        let bad = |code, why| refusal(StatusCode::BAD_REQUEST, code, why);
+        let Some(verifier) = &self.0.verifier else {
+            return bad("unsupported_grant_type", "assertions are not judged here");
+        };
+        let now = consign_store::local_now();
+        match tokio::task::block_in_place(|| verifier.judge(form.text("assertion"), now)) {
+            Ok(()) => self.issue(None, form.text("scope")),
+            Err(why) => bad("invalid_grant", why),
         }
     }
 

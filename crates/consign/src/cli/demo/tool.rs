@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
@@ -71,7 +72,7 @@ pub(super) struct Arrival {
     pub(super) kind: &'static str,
     pub(super) status: u16,
     pub(super) at: Timestamp,
-    pub(super) after_ms: u64,
+    pub(super) after: Duration,
     pub(super) reference: String,
 }
 
@@ -141,7 +142,7 @@ impl Tool {
                 kind: lock.kind,
                 status: status.as_u16(),
                 at,
-                after_ms: age_ms(event, at),
+                after: age(event, at),
                 reference: reference.clone(),
             });
         }
@@ -155,14 +156,14 @@ impl Tool {
 }
 
 /// The time since an event was accepted: its id begins with it.
-fn age_ms(event: &str, now: Timestamp) -> u64 {
+fn age(event: &str, now: Timestamp) -> Duration {
     const ALPHABET: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let digits = event.strip_prefix("evt_").and_then(|text| text.get(..10)).unwrap_or_default();
     let millis = digits
         .chars()
         .filter_map(|digit| ALPHABET.find(digit))
         .fold(0_i64, |sum, digit| sum * 32 + i64::try_from(digit).unwrap_or(0));
-    u64::try_from(now.since(Timestamp::from_millis(millis)).as_millis()).unwrap_or(0)
+    now.since(Timestamp::from_millis(millis))
 }
 
 fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
@@ -214,6 +215,12 @@ fn locks(tokens: &AuthorizationServer) -> anyhow::Result<Vec<Lock>> {
             path: "/rest/servicedeskapi/request".to_owned(),
             opens: Opens::Token { of_person: true },
             settings: tokens.of_person(),
+        },
+        Lock {
+            kind: "oauth2_saml_bearer",
+            path: "/odata/v2/upsert".to_owned(),
+            opens: Opens::Token { of_person: false },
+            settings: tokens.of_signer(),
         },
         Lock { kind: "none", path: format!("/hooks/{path}"), opens: Opens::Path, settings: json!({}) },
     ])

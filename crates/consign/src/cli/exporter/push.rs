@@ -59,7 +59,7 @@ pub(super) async fn push(
         return push_records(client, output, flags, &key).await;
     }
     let named = Path::new(&flags.file).file_name().and_then(|name| name.to_str());
-    let name = flags.file_name.as_deref().or(named.filter(|_| flags.file != "-"));
+    let name = flags.file_name.as_deref().or_else(|| named.filter(|_| flags.file != "-"));
     let name = name.ok_or_else(|| Failure::usage("Name the file with --file-name"))?;
     let mut call = Call::post(&[EXPORTERS, &flags.name, "files"])
         .query("file_name", Some(name))

@@ -349,7 +349,18 @@
     }
   });
 
+  // A file into the field it belongs to; what is no text as Base64.
+  const FILE_BYTES_MAX = 65536;
+  const fill = async ({ files: [file], dataset }) => {
+    if (!file || file.size > FILE_BYTES_MAX) return;
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const plain = bytes.every((byte) => byte > 8 && byte < 127);
+    byId(dataset.file).value = plain ? new TextDecoder().decode(bytes) : btoa(String.fromCharCode(...bytes));
+    typed = true;
+  };
+
   document.addEventListener('change', (event) => {
+    if (event.target.matches('[data-file]')) fill(event.target);
     if (event.target.matches('select[data-refresh]')) refresh(event.target);
     if (event.target.matches('#f-url_address')) follow(event.target);
     if (event.target.matches('[data-row-secret]')) mark(event.target);

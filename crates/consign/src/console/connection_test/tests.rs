@@ -45,38 +45,31 @@ fn a_result_says_which_of_three_it_is_and_where_it_failed() {
 
 #[test]
 fn a_result_says_what_would_mend_it() {
-    let check = |change: fn(&mut Value), expected: [bool; 3]| {
+    let shown = |code: Value, offer: Value| {
         let mut test = test();
-        test["offer"] = Value::Null;
-        change(&mut test);
-        let shown = panel(&test, "OAuth");
-        let found = ["asks_approval", "token_refused", "secret_refused"].map(|key| shown[key] == json!(true));
-        assert_eq!(found, expected, "{test}");
+        test["action_code"] = code;
+        test["offer"] = offer;
+        panel(&test, "OAuth")["action"].clone()
     };
-    check(|_| {}, [false, false, true]);
-    check(|test| test["steps"][1]["fact"] = json!("the token address answered 503"), [false, false, false]);
-    // What would work instead comes first.
-    check(|test| test["offer"] = json!({ "field": "authentication_information" }), [false, false, false]);
-    check(
-        |test| {
-            test["outcome"] = json!("reached");
-            test["steps"][1]["state"] = json!("skipped");
-        },
-        [true, false, false],
-    );
-    let refused = |test: &mut Value| {
-        test["message"] = json!("The tool refused the sign-in (401). Check the token.");
-        test["steps"][1]["state"] = json!("done");
-        test["steps"][2]["state"] = json!("failed");
+    let replace = json!({ "code": "replace_secret", "label": "Replace secret" });
+    assert_eq!(shown(json!("replace_secret"), Value::Null), replace);
+    let again = json!({ "code": "authorize_again", "label": "Authorize again" });
+    assert_eq!(shown(json!("authorize_again"), Value::Null), again);
+    // What would work instead comes first. Results from before there were actions have none.
+    assert_eq!(shown(json!("replace_secret"), json!({ "field": "authentication_information" })), Value::Null);
+    assert_eq!(shown(Value::Null, Value::Null), Value::Null);
+}
+
+#[test]
+fn an_action_is_outdated_by_a_newer_status_that_asks_for_another() {
+    let check = |since: &str, code: &str, expected: bool| {
+        let test = json!({ "at": "2026-11-22T14:00:00Z", "action": { "code": "replace_secret" } });
+        let status = json!({ "since": since, "action_code": code });
+        assert_eq!(outdated(&test, &status), expected, "{since} {code}");
     };
-    check(refused, [false, true, false]);
-    check(
-        |test| {
-            test["message"] = json!("The tool refused the sign-in (401). Check the username and password.");
-            test["steps"] = json!([{ "code": "request", "state": "failed" }]);
-        },
-        [false, false, true],
-    );
+    check("2026-11-22T14:00:01Z", "authorize_again", true);
+    check("2026-11-22T14:00:01Z", "replace_secret", false);
+    check("2026-11-22T13:59:59Z", "authorize", false);
 }
 
 #[test]

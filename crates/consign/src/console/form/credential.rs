@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use consign_core::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::{Field, Fields, Input, Invalid, Protocol, Tokens, in_sentence};
+use consign_core::credential::{PASSPHRASE, key_pairs};
 use consign_core::secret::Secret;
-use consign_core::target::cut_to_origin;
 use serde_json::{Map, Value, json};
 
+use super::key_pair;
 use super::rows::{CUSTOM_HEADERS, Row, RowKind};
 use super::start::{self, Start};
 use super::{Form, Kept, field, message_at, saved, with};
+
+mod address;
 
 /// More choices than that are a drop-down.
 const RADIOS_MAX: usize = 3;
@@ -84,14 +87,16 @@ impl CredentialForm {
         let mut plain: BTreeMap<_, _> =
             plain.map(|field| (field.key, form.text(field.key).to_owned())).collect();
         plain.extend(offered(form));
+        plain.extend(key_pair::typed(form));
         for field in all_fields().filter(|field| field.is_secret()) {
-            kept.put(field.key, form.text(field.key));
+            kept.put(field.key, &form.lines(field.key));
         }
+        kept.put(PASSPHRASE, form.text(PASSPHRASE));
         let kinds = RowKind::all();
         let rows: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.key, kind.typed(form, kept))).collect();
         let entry = type_of(form.text("authorization_type"));
         let mut notes = Vec::new();
-        texts.insert("url_address", address(form, entry, kept, &mut notes));
+        texts.insert("url_address", address::typed(form, entry, kept, &mut notes));
         let asked = kinds.iter().filter(|kind| {
             kind.key == CUSTOM_HEADERS
                 || entry.is_some_and(|entry| entry.fields.iter().any(|field| field.key == kind.key))
@@ -100,7 +105,10 @@ impl CredentialForm {
             .flat_map(|kind| rows[kind.key].iter().filter(|row| row.secret).map(|row| kind.kept_key(row)))
             .collect();
         kept.retain(|key| {
-            let of_type = entry.is_some_and(|entry| entry.fields.iter().any(|field| field.key == key));
+            let of_type = entry.is_some_and(|entry| {
+                entry.fields.iter().any(|field| field.key == key)
+                    || key == PASSPHRASE && key_pairs::fields(entry).is_some()
+            });
             let address = key == "url_address" && entry.is_some_and(|entry| entry.address_is_secret);
             of_type || address || row_keys.iter().any(|row| row == key)
         });
@@ -115,6 +123,19 @@ impl CredentialForm {
 
     pub(super) fn entry(&self) -> Option<&'static AuthorizationType> {
         type_of(self.text("authorization_type"))
+    }
+
+    /// The fields of the chosen type that its choices ask for.
+    pub(super) fn asked(&self) -> Vec<&'static Field> {
+        let mut before = Fields::default();
+        let mut asked = Vec::new();
+        for field in self.entry().iter().flat_map(|entry| entry.fields) {
+            if field.is_asked(&before) {
+                asked.push(field);
+            }
+            before.plain.insert(field.key.to_owned(), self.plain_or_prefill(field));
+        }
+        asked
     }
 
     fn rows_of(&self, key: &str) -> &[Row] {
@@ -148,7 +169,14 @@ impl CredentialForm {
         };
         sent.insert("url_address".to_owned(), json!(address));
         let of_type = self.stored_of_type(current);
-        for field in self.entry().iter().flat_map(|entry| entry.fields) {
+        for field in self.asked() {
+            if let Input::Certificate(key) = field.input {
+                sent.extend(key_pair::sent(&self.plain, kept, of_type, (field.key, key)));
+                continue;
+            }
+            if field.input == Input::PrivateKey {
+                continue;
+            }
             if let Some(kind) = RowKind::of(field) {
                 let rows = kind.sent(self.rows_of(field.key), kept, of_type, true);
                 sent.insert(field.key.to_owned(), rows);
@@ -230,7 +258,8 @@ impl CredentialForm {
             .iter()
             .map(|entry| json!({ "value": entry.kind, "label": entry.label }))
             .collect();
-        let of_type = self.entry().map(|entry| self.type_fields(entry, kept, current, invalid, &warnings));
+        let of_type =
+            self.entry().map(|entry| self.type_fields(entry, kept, current, (invalid, &warnings), refresh));
         let more = ["test_path", "ends_on", "labels", "max_concurrency", "max_per_second"];
         let recognise = "Something you will recognise in a list, such as the tool and the environment.";
         let account = "Some tools allow one request at a time for an account.";
@@ -321,11 +350,14 @@ impl CredentialForm {
         entry: &'static AuthorizationType,
         kept: &Kept,
         current: Option<&Value>,
-        invalid: &[Invalid],
-        warnings: &[(&str, String)],
+        (invalid, warnings): (&[Invalid], &[(&str, String)]),
+        refresh: &str,
     ) -> Value {
         let stored = self.stored_of_type(current);
-        let fields = entry.fields.iter().map(|of| {
+        let decides =
+            |of: &Field| entry.fields.iter().any(|other| other.when.is_some_and(|when| when.field == of.key));
+        let shown = self.asked().into_iter().filter(|of| of.input != Input::PrivateKey);
+        let fields = shown.map(|of| {
             let typed = self.plain.get(of.key).map(String::as_str);
             let is_usual = self.start.is_usual(of.key, typed.unwrap_or_default());
             let hint = self.start.hint(of.key, of.hint, typed.unwrap_or_default());
@@ -333,10 +365,18 @@ impl CredentialForm {
                 "input": input(of),
                 "optional": of.missing.is_none(),
                 "prefill": of.prefill,
+                "under": of.under,
+                "changed": of.under.is_some() && self.is_changed(of, kept, invalid),
                 "warning": if is_usual { String::new() } else { joined(warnings, of.key) },
             });
             let own = match of.input {
                 Input::Text => json!({ "mono": false }),
+                Input::Suggested(choices) => {
+                    let options = choices.iter().map(|one| json!({ "value": one.kind, "label": one.label }));
+                    json!({ "suggestions": options.collect::<Vec<_>>() })
+                }
+                Input::Certificate(key) => key_pair::fields(&self.plain, kept, stored, invalid, key),
+                Input::PrivateKey => Value::Null,
                 Input::Address => {
                     json!({ "mono": true, "follows": typed.and_then(|typed| self.start.follows(typed)) })
                 }
@@ -347,7 +387,8 @@ impl CredentialForm {
                 }),
                 Input::Choice(choices) => {
                     let options = choices.iter().map(|one| json!({ "value": one.kind, "label": one.label }));
-                    json!({ "options": options.collect::<Vec<_>>(), "inline": true })
+                    let refresh = decides(of).then(|| json!({ "url": refresh, "target": "tool" }));
+                    json!({ "options": options.collect::<Vec<_>>(), "inline": true, "refresh": refresh })
                 }
                 Input::Rows(_) => RowKind::of(of).map_or(Value::Null, |kind| {
                     kind.fields(self.rows_of(of.key), kept, stored, invalid, &[])
@@ -356,6 +397,16 @@ impl CredentialForm {
             with(with(field(of.key, of.label, &hint, typed, invalid), parts), own)
         });
         Value::Array(fields.collect())
+    }
+
+    /// Whether a field under a heading holds something that should be seen.
+    fn is_changed(&self, of: &Field, kept: &Kept, invalid: &[Invalid]) -> bool {
+        let typed = self.plain.get(of.key).map_or("", String::as_str);
+        let rows = !self.rows_of(of.key).is_empty();
+        !message_at(invalid, of.key).is_empty()
+            || rows
+            || kept.has(of.key)
+            || !typed.is_empty() && typed != of.prefill
     }
 
     fn plain_or_prefill(&self, field: &Field) -> String {
@@ -374,8 +425,10 @@ impl CredentialForm {
 
     /// What was typed for other types: it comes back when the choice does.
     fn others(&self) -> Value {
+        let asked = self.asked();
+        let pair = self.entry().is_some_and(|entry| key_pairs::fields(entry).is_some());
         let shown =
-            |key: &str| self.entry().is_some_and(|entry| entry.fields.iter().any(|field| field.key == key));
+            |key: &str| asked.iter().any(|field| field.key == key) || pair && key_pair::KEYS.contains(&key);
         let others = self.plain.iter().filter(|(key, text)| !text.is_empty() && !shown(key));
         let others = others.map(|(key, text)| json!({ "name": key, "value": text }));
         let rows = RowKind::all().into_iter().filter(|kind| kind.key != CUSTOM_HEADERS && !shown(kind.key));
@@ -386,7 +439,8 @@ impl CredentialForm {
 /// How a field is asked for.
 fn input(field: &Field) -> &'static str {
     match field.input {
-        Input::Text | Input::Address => "text",
+        Input::Text | Input::Address | Input::Suggested(_) => "text",
+        Input::Certificate(_) | Input::PrivateKey => "key_pair",
         Input::Secret => "secret",
         Input::Choice(choices) if choices.len() <= RADIOS_MAX => "radio",
         Input::Choice(_) => "select",
@@ -406,32 +460,6 @@ fn offered(form: &Form) -> Option<(&'static str, String)> {
     let field = all_fields().find(|field| field.key == key)?;
     let Input::Choice(choices) = field.input else { return None };
     choices.iter().any(|choice| choice.kind == value).then(|| (field.key, value.to_owned()))
-}
-
-/// The address as typed. Spaces around it go, and a full address is cut to its start; both are said.
-fn address(
-    form: &Form,
-    entry: Option<&'static AuthorizationType>,
-    kept: &mut Kept,
-    notes: &mut Vec<(&'static str, String)>,
-) -> String {
-    const KEY: &str = "url_address";
-    let typed = form.text(KEY);
-    let trimmed = typed.trim();
-    if trimmed != typed && !trimmed.is_empty() {
-        notes.push((KEY, "We removed the spaces around the address.".to_owned()));
-    }
-    let Some(entry) = entry else { return trimmed.to_owned() };
-    if entry.address_is_secret {
-        kept.put(KEY, trimmed);
-        return String::new();
-    }
-    let typed = if trimmed.is_empty() { kept.text(KEY).unwrap_or_default() } else { trimmed };
-    let Some((origin, rest)) = cut_to_origin(typed) else { return typed.to_owned() };
-    if !trimmed.is_empty() {
-        notes.push((KEY, format!("We kept {origin}. You will need {rest} in the webhook.")));
-    }
-    origin
 }
 
 /// Lines of `key=value` as an object; a line without `=` has no value, which the rule of labels names.

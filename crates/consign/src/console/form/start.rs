@@ -2,7 +2,7 @@
 //! of it is stored.
 
 use consign_core::auth::AUTHORIZATION_TYPES;
-use consign_core::catalog::{Fault, Invalid};
+use consign_core::catalog::{Fault, Input, Invalid, PUBLIC_URL};
 use consign_core::preset::{self, Filling, PRESETS, Preset};
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ impl Start {
 impl CredentialForm {
     /// Puts in the usual values of the chosen preset, once. What was filled in before and is as it was makes room;
     /// what was typed stays.
-    pub(in crate::console) fn start(&mut self, kept: &Kept) {
+    pub(in crate::console) fn start(&mut self, kept: &Kept, public_url: &str) {
         let Start { chosen, from, filled } = self.start;
         let is_new = chosen.map(|preset| preset.kind) != from.map(|preset| preset.kind);
         if let Some(preset) = chosen.filter(|preset| is_new && preset.filling(self.text(TYPE)).is_none()) {
@@ -98,7 +98,7 @@ impl CredentialForm {
             self.take_out(filled, kept);
         }
         if let Some(filling) = filling {
-            self.fill_in(filling, kept);
+            self.fill_in(filling, kept, public_url);
         }
         self.follow();
     }
@@ -122,7 +122,7 @@ impl CredentialForm {
         });
     }
 
-    fn fill_in(&mut self, filling: &Filling, kept: &Kept) {
+    fn fill_in(&mut self, filling: &Filling, kept: &Kept, public_url: &str) {
         for (key, value) in [(ADDRESS, filling.url_address), (TEST_PATH, filling.test_path)] {
             if self.text(key).is_empty() && !kept.has(key) {
                 self.texts.insert(key, value.to_owned());
@@ -132,6 +132,7 @@ impl CredentialForm {
         for (key, value) in filling.values {
             // A default that nobody touched is not typed.
             let prefill = of_type.iter().find(|field| field.key == *key).map_or("", |field| field.prefill);
+            let prefill = if prefill == PUBLIC_URL { public_url } else { prefill };
             let text = self.plain.entry(key).or_default();
             if text.is_empty() || text == prefill {
                 (*value).clone_into(text);
@@ -177,15 +178,31 @@ impl CredentialForm {
 
     /// What stands in the form as it was filled in, and would be wrong as it is.
     pub(in crate::console) fn left_open(&self) -> Vec<Invalid> {
-        let open = |key: &str| self.start.braces(key, self.text(key));
-        let sentence = |key, label: &str| {
-            let braces = open(key)?;
-            Some(Fault::new("bad_form", format!("Replace {braces} in the {label} with yours")).at(key))
+        let sentence = |key: &str, label: &str, braces: &str| {
+            Fault::new("bad_form", format!("Replace {braces} in the {label} with yours")).at(key)
         };
-        [(ADDRESS, "URL address"), (TEST_PATH, "test path")]
+        let mut open: Vec<_> = [(ADDRESS, "URL address"), (TEST_PATH, "test path")]
             .into_iter()
-            .filter_map(|(key, label)| sentence(key, label))
-            .collect()
+            .filter_map(|(key, label)| Some(sentence(key, label, self.start.braces(key, self.text(key))?)))
+            .collect();
+        // Addresses have a rule of their own against braces.
+        for field in self.asked().iter().filter(|field| field.input == Input::Text) {
+            let text = self.plain.get(field.key).map_or("", String::as_str);
+            open.extend(
+                self.start.braces(field.key, text).map(|braces| sentence(field.key, field.label, braces)),
+            );
+        }
+        let rows = self.start.filled.map_or(&[][..], |filled| filled.rows);
+        for (key, usual) in rows {
+            let typed = self.rows.get(key).map_or(&[][..], Vec::as_slice);
+            for (index, row) in typed.iter().enumerate() {
+                let ours = usual.iter().any(|(name, value)| *name == row.name && *value == row.value);
+                if ours && row.value.starts_with('{') {
+                    open.push(sentence(&format!("{key}/{index}/value"), &row.name, &row.value));
+                }
+            }
+        }
+        open
     }
 
     /// The choice, for a new credential. `refresh` is where the page asks for other fields.

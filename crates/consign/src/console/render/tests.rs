@@ -7,11 +7,17 @@ const NOW: &str = "2026-11-22T14:02:00Z";
 fn frame() -> serde_json::Value {
     json!({
         "title": "Title", "page": "credentials", "nav": { "deliveries": 3, "credentials": 2 },
-        "user": { "name": "Ana Silva" },
+        "user": { "name": "Ana Silva", "role": "Administrator" }, "may": may(),
         "theme": "", "csrf": "token", "banners": [], "flash": null, "instance": "", "docs": "/help",
         "path": "/x",
         "once": "req_1", "now": NOW, "signed_in": true,
     })
+}
+
+/// An administrator may do everything.
+fn may() -> serde_json::Value {
+    let all = consign_core::rights::Right::ALL.iter();
+    all.map(|right| (right.kind().replace(':', "_"), json!(true))).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn check(template: &str, context: serde_json::Value) -> String {
@@ -38,7 +44,8 @@ fn credential() -> serde_json::Value {
         "labels": { "team": "itsm" }, "max_concurrency": 2, "max_per_second": 0.5,
         "status": {
             "code": "sign_in_refused", "label": "Sign-in refused", "reason": "401",
-            "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "needs_attention": true,
+            "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "action_code": "replace_secret", "needs_attention": true,
+            "away": { "until": NOW, "reason": "the token address answered 429" },
         },
         "last_used_at": NOW, "used_by_count": 2, "created_at": NOW, "updated_at": NOW,
     })
@@ -49,7 +56,7 @@ fn webhook() -> serde_json::Value {
         "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "state": "held",
         "state_label": "On hold",
         "state_reason": "The tool refused the sign-in.", "state_since": NOW, "lost_credential": null,
-        "hold_reason": "sign_in_refused",
+        "hold_reason": "sign_in_refused", "away": null,
         "credential": {
             "id": "crd_1", "name": "Tool", "address": "https://tool.example/",
             "status": { "label": "Working" },
@@ -67,10 +74,10 @@ fn delivery(state: &str) -> serde_json::Value {
             "id": "con_1", "name": "Incidents", "kind": "webhook",
         }, "credential": { "id": "crd_1", "name": "Tool" },
         "state": state, "shown_state": state, "state_label": state, "hold_reason": "no_answer",
-        "hold_text": "No answer came.",
+        "hold_text": "No answer came.", "away": null,
         "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
         "last_outcome": "http_5xx",
-        "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
+        "last_outcome_label": "503", "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
         "replay_of": "dlv_0",
         "test": true, "created_at": NOW, "ended_at": NOW,
         "actions": ["send_again", "mark_delivered", "cancel", "replay", "try_now"],
@@ -80,7 +87,7 @@ fn delivery(state: &str) -> serde_json::Value {
 fn attempt(number: u64, outcome: &str) -> serde_json::Value {
     json!({
         "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome,
-        "status": null, "message": "m",
+        "outcome_label": "no answer", "status": null, "message": "m",
         "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
         "request_headers": [{ "name": "authorization", "hidden": true }],
         "answer_headers": [{ "name": "content-type", "value": "text/html" }],
@@ -173,8 +180,17 @@ fn the_form_of_a_credential_renders_for_every_type() {
         });
         // A secret of the same name is none of the facts.
         stored["token"] = if kind.starts_with("oauth2") { facts } else { secret() };
+        if kind == "oauth2_saml_bearer" {
+            let facts = json!({
+                "subject": "CN=Consign crd_1", "key": "RSA 3072", "fingerprint": "AB:CD:EF:01:23", "ends_at": NOW,
+                "begins_at": NOW,
+            });
+            stored["certificates"] =
+                json!({ "present": facts, "next": facts, "previous": facts, "step_back_until": NOW });
+        }
         let form = CredentialForm::stored(&stored);
         let current = json!({
+            "certificate_base64": "MIIC",
             "errors": errors(&invalid), "fields": form.fields(&kept, Some(&stored), &invalid, "/x"),
             "draft": "d", "back": "", "redirect_url": "https://c.example/oauth/callback/crd_1",
             "public_url": "https://c.example", "other_origin": null, "test": test(), "fresh": true, "testing": "",
@@ -488,8 +504,12 @@ fn the_other_pages_render() {
         "errors": [{ "field": "name", "message": "Enter a name" }], "name": field,
         "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose",
         "ends_on": field, "never": true,
+        "password": { "key": "password", "label": "Your password, again", "error": "Enter your password again" },
     });
-    check("api_key.html", form);
+    check("api_key.html", form.clone());
+    let mut without = form;
+    without["password"] = json!(null);
+    check("api_key.html", without);
     check("api_key_created.html", json!({ "current": key(json!(null)), "text": "csg_secret" }));
     check("api_key_revoke.html", json!({ "current": key(json!(null)) }));
     check("first_steps.html", json!({ "credential": true, "webhook": null, "delivery": false }));
@@ -513,7 +533,7 @@ fn the_other_pages_render() {
             "errors": [], "name": field, "email": field, "password": { "error": "" }, "keys_file": "keys",
         }),
     );
-    check("demo.html", json!({}));
+    check("demo.html", json!({ "next": "/credentials" }));
 }
 
 #[test]

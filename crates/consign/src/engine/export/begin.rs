@@ -63,7 +63,7 @@ impl Engine {
             (None, None, Destination::Sftp(place)) => place.file_name.of(&stamp, 1),
             (None, None, Destination::Https(_)) => String::new(),
         };
-        let file = of.again.and_then(|run| run.file.as_ref()).or(of.file.map(|(_, file)| file));
+        let file = of.again.and_then(|run| run.file.as_ref()).or_else(|| of.file.map(|(_, file)| file));
         let new = NewRun {
             id: of.id,
             connector: connector.id,

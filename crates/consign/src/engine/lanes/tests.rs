@@ -85,6 +85,7 @@ fn work(connector: &Connector) -> Work {
         lease_until: NOW.plus(Duration::from_secs(120)),
         idempotency_key: delivery,
         created_at: NOW,
+        due_at: NOW,
         alone: None,
         test: false,
     }
@@ -387,4 +388,20 @@ fn a_forgotten_lane_gives_back_its_window_and_its_attempts_still_end() {
     assert!(lanes.known().is_empty() && lanes.forget(connector.id).is_empty());
     lanes.finish(ids[0], connector.id, None, Some(false));
     assert_eq!(lanes.under_way(), 0);
+}
+
+/// Events can be accepted while their lane is being closed; after the repair the oldest goes first all the same.
+#[test]
+fn what_a_claim_brings_goes_before_what_became_due_later() {
+    let connector = connector(&json!({}));
+    let rules = rules(&connector);
+    let lanes = Lanes::default();
+    let due = |second| Work { due_at: at(second), ..work(&connector) };
+    let (young, older, oldest) = (due(3), due(2), due(1));
+    let expected = [oldest.delivery, older.delivery, young.delivery];
+    assert!(lanes.reserve(&rules, NOW));
+    assert!(lanes.fill(young).is_none());
+    lanes.note_behind(connector.id);
+    lanes.take_in(connector.id, vec![oldest, older], 2);
+    assert_eq!(start_all(&lanes, &rules, at(4)), expected);
 }

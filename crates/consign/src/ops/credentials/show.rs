@@ -2,10 +2,10 @@
 
 use consign_core::auth::AUTHORIZATION_TYPES;
 use consign_core::catalog::{Entry, Field, Input, Protocol, SentIn, Tokens, row_secret_key, stored_rows};
-use consign_core::credential::{Credential, Rate, StoredSecret};
+use consign_core::credential::{Credential, NextAction, Rate, Refuser, StoredSecret, Which, key_pairs};
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
-use consign_store::tokens::TokenRow;
+use consign_store::tokens::{FailureKind, TokenRow};
 use serde_json::{Map, Value, json};
 
 /// What is shown of a credential and does not stand in its record.
@@ -49,6 +49,9 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
         json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
     });
     put("custom_headers", headers.collect());
+    if key_pairs::fields(entry).is_some() {
+        put("certificates", certificates(credential, beside.now));
+    }
     if entry.tokens == Tokens::Granted {
         put("redirect_url", json!(redirect_url(beside.public_url, credential.id)));
     }
@@ -61,6 +64,7 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
     put("max_concurrency", json!(credential.max_concurrency));
     put("max_per_second", json!(credential.max_per_second.map(Rate::per_second)));
     let status = credential.status(beside.now);
+    let action = status.code.action(entry.tokens, refused_by(beside.token));
     put(
         "status",
         json!({
@@ -68,8 +72,10 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
             "label": status.code.label(),
             "reason": status.reason,
             "since": text(status.since),
-            "action": status.code.action(),
+            "action": action.map(NextAction::label),
+            "action_code": action,
             "needs_attention": status.code.needs_attention(),
+            "away": away(beside.token, beside.now),
         }),
     );
     put("last_used_at", json!(credential.last_used_at.map(text)));
@@ -79,11 +85,44 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
     Value::Object(shown)
 }
 
+/// Who refused the sign-in of a credential, when it was refused.
+pub(in crate::ops) fn refused_by(row: Option<&TokenRow>) -> Refuser {
+    let failure = row.and_then(|row| row.failure.as_ref());
+    match failure.map(|failure| failure.kind) {
+        Some(FailureKind::Refused) => Refuser::TokenAddress,
+        Some(FailureKind::Transient | FailureKind::GrantEnded) | None => Refuser::Tool,
+    }
+}
+
+/// What may be shown of the certificates: all but the private keys.
+fn certificates(credential: &Credential, now: Timestamp) -> Value {
+    let shown = |which| {
+        credential.certificate(which, now).map(|certificate| {
+            json!({
+                "subject": certificate.subject,
+                "fingerprint": certificate.fingerprint(),
+                "key": certificate.key,
+                "begins_at": certificate.begins.to_string(),
+                "ends_at": certificate.ends.to_string(),
+            })
+        })
+    };
+    let until = credential.step_back_until().filter(|until| *until > now);
+    json!({
+        "present": shown(Which::Present),
+        "next": shown(Which::Next),
+        "previous": shown(Which::Previous),
+        "step_back_until": until.map(|until| until.to_string()),
+    })
+}
+
 fn value_of(credential: &Credential, field: &Field) -> Value {
     let plain = || credential.plain.get(field.key).map_or("", String::as_str);
     match field.input {
-        Input::Secret => set(credential.secrets.get(field.key)),
-        Input::Text | Input::Address | Input::Choice(_) => json!(plain()),
+        Input::Secret | Input::PrivateKey => set(credential.secrets.get(field.key)),
+        Input::Text | Input::Address | Input::Choice(_) | Input::Suggested(_) | Input::Certificate(_) => {
+            json!(plain())
+        }
         Input::Rows(_) => {
             let rows = stored_rows(plain()).unwrap_or_default();
             let shown = rows.iter().enumerate().map(|(index, row)| {
@@ -98,14 +137,25 @@ fn value_of(credential: &Credential, field: &Field) -> Value {
     }
 }
 
-/// A token without the token.
+/// Until when nothing is sent for want of a token, and why; `null` when no token is waited for.
+pub(in crate::ops) fn away(row: Option<&TokenRow>, now: Timestamp) -> Value {
+    row.and_then(|row| row.away(now))
+        .map_or(Value::Null, |(until, reason)| json!({ "until": until, "reason": reason }))
+}
+
+/// A token without the token. Once it was dropped, and until there is another one, nothing is left of it but what a
+/// person granted.
 pub(in crate::ops) fn token(row: Option<&TokenRow>) -> Value {
-    let Some(token) = row.and_then(|row| row.token.as_ref()) else { return Value::Null };
+    let token = row.and_then(|row| row.token.as_ref());
+    let Some(token) = token.filter(|token| token.access.is_some() || token.refresh.is_some()) else {
+        return Value::Null;
+    };
+    let ends_at = token.facts.ends_at.filter(|_| token.access.is_some());
     let text = |time: Timestamp| time.to_string();
     json!({
         "type": "Bearer",
         "obtained_at": text(token.facts.obtained_at),
-        "ends_at": token.facts.ends_at.map(text),
+        "ends_at": ends_at.map(text),
         "renewable": token.refresh.is_some(),
         "refresh_ends_at": token.facts.refresh_ends_at.map(text),
         "scope": token.facts.scope,
@@ -136,6 +186,8 @@ fn describe<T>(entry: &Entry<T>) -> Value {
             "choices": choices(field),
             "secret": field.is_secret(),
             "optional": field.missing.is_none(),
+            "when": field.when.map(|when| json!({ "field": when.field, "is_not": when.is_not })),
+            "under": field.under,
             "prefill": field.prefill,
             "max_chars": field.max_chars,
         })
@@ -157,18 +209,26 @@ const fn input(field: &Field) -> &'static str {
         Input::Address => "address",
         Input::Choice(_) => "choice",
         Input::Rows(_) => "rows",
+        Input::Suggested(_) => "suggested",
+        Input::Certificate(_) => "certificate",
+        Input::PrivateKey => "private_key",
     }
 }
 
 /// The choices of a field; of rows, those of where they go.
 fn choices(field: &Field) -> Value {
     match field.input {
-        Input::Choice(choices) => {
+        Input::Choice(choices) | Input::Suggested(choices) => {
             choices.iter().map(|choice| json!({ "value": choice.kind, "label": choice.label })).collect()
         }
         Input::Rows(rows) if rows.query => {
             SentIn::ALL.iter().map(|place| json!({ "value": place.kind(), "label": place.label() })).collect()
         }
-        Input::Text | Input::Secret | Input::Address | Input::Rows(_) => json!([]),
+        Input::Text
+        | Input::Secret
+        | Input::Address
+        | Input::Rows(_)
+        | Input::Certificate(_)
+        | Input::PrivateKey => json!([]),
     }
 }

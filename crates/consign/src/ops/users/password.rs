@@ -38,7 +38,7 @@ fn hashed(password: &Secret) -> Result<PasswordHash, argon2::password_hash::Erro
     argon2().hash_password_with_salt(password.expose().as_bytes(), &salt)
 }
 
-pub(super) async fn hash_password(app: &App, password: &Secret) -> Result<String, OpError> {
+pub(in crate::ops) async fn hash_password(app: &App, password: &Secret) -> Result<String, OpError> {
     let _turn = app.sign_ins.hashes.acquire().await.map_err(|_| OpError::Draining)?;
     let password = Secret::new(password.expose().to_owned());
     let done = tokio::task::spawn_blocking(move || hashed(&password).map(|hash| hash.to_string()));

@@ -196,6 +196,33 @@ pub(crate) async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A parameter in the query of an address, decoded.
+pub(crate) fn parameter(address: &str, name: &str) -> String {
+    let query = address.split_once('?').expect("a query").1;
+    let pairs = decoded_pairs(query);
+    pairs.into_iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no {name} in {address}")).1
+}
+
+fn decoded_pairs(query: &str) -> Vec<(String, String)> {
+    let decoded = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.bytes();
+        while let Some(byte) = rest.next() {
+            match byte {
+                b'+' => bytes.push(b' '),
+                b'%' => {
+                    let digits: String = rest.by_ref().take(2).map(char::from).collect();
+                    bytes.push(u8::from_str_radix(&digits, 16).unwrap());
+                }
+                byte => bytes.push(byte),
+            }
+        }
+        String::from_utf8(bytes).unwrap()
+    };
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
+}
+
 /// Text as it stands in a form or query.
 pub(crate) fn percent(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);

@@ -76,6 +76,46 @@ impl TestConsign {
 }
 
 impl TestConsign {
+    /// A page of the console, signed in.
+    pub(crate) async fn page(&self, path: &str) -> Reply {
+        self.client.send("GET", path, &[("cookie", &self.session.cookie)], "").await
+    }
+
+    /// A posted form of the console, signed in, with its token.
+    pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let mut all = vec![("csrf", self.session.csrf.as_str())];
+        all.extend_from_slice(fields);
+        let headers = [
+            ("cookie", self.session.cookie.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        self.client.send("POST", path, &headers, super::form(&all)).await
+    }
+
+    /// The form of a new credential that a button answered with, and its whole page.
+    pub(crate) async fn pressed(&self, form: Form, button: (&str, &str)) -> (Form, String) {
+        let action = form.action.clone();
+        let page = self.send_form(&form.with(button.0, button.1)).await.expect(200).text();
+        (form_with(&page, &action, "authorization_type"), unescape(&page))
+    }
+
+    /// The form of a new credential of this type, without scripts.
+    pub(crate) async fn new_credential(&self, name: &str, kind: &str) -> Form {
+        let first = self.form("/credentials/new", "authorization_type").await;
+        let first = first.set("name", name).set("authorization_type", kind);
+        self.pressed(first, ("show_fields", "1")).await.0
+    }
+
+    /// Where the link of the page before the tool leads to.
+    pub(crate) async fn departure(&self, credential: &str) -> String {
+        let page = self.page(&format!("/credentials/{credential}/authorize")).await.expect(200).text();
+        assert!(page.contains("You will approve as whoever is signed in there."), "{page}");
+        let link =
+            page.split("<a ").find(|tag| tag.contains("rel=\"noreferrer\"")).expect("a link to the tool");
+        attribute(&format!("a {}", link.split('>').next().unwrap()), "href").expect("an address")
+    }
+
     /// Goes where a reply leads, with what the browser was told to say there.
     pub(crate) async fn follow(&self, reply: &Reply) -> Reply {
         let set = reply.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());

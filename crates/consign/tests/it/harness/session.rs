@@ -31,7 +31,7 @@ pub(crate) async fn session_of(client: &Client, reply: &Reply) -> Session {
     let mut cookies = cookies.filter_map(|cookie| cookie.split(';').next());
     let cookie =
         cookies.find(|cookie| cookie.starts_with("consign-local=")).expect("a session cookie").to_owned();
-    let page = client.send("GET", "/api-keys", &[("cookie", &cookie)], "").await.expect(200);
+    let page = client.send("GET", "/account", &[("cookie", &cookie)], "").await.expect(200);
     Session { csrf: value_of(&page.text(), "csrf").expect("a form with its token"), cookie }
 }
 

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -38,6 +39,7 @@ pub(crate) struct Setup {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Registered {
     client_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     client_secret: String,
     token_endpoint_auth_method: &'static str,
     grant_types: Vec<&'static str>,
@@ -102,6 +104,23 @@ impl Registered {
             grant_types: vec!["authorization_code", "refresh_token"],
             response_types: vec!["code"],
             redirect_uris: vec![redirect_url.to_owned()],
+            ..Self::machine(id, secret)
+        }
+    }
+
+    /// One that signs assertions, and is known without a secret.
+    pub(crate) fn signer(id: &str) -> Self {
+        Self {
+            token_endpoint_auth_method: "none",
+            client_secret: String::new(),
+            ..Self::signer_with_secret(id, "")
+        }
+    }
+
+    /// One that signs assertions and has a secret, in the header.
+    pub(crate) fn signer_with_secret(id: &str, secret: &str) -> Self {
+        Self {
+            grant_types: vec!["urn:ietf:params:oauth:grant-type:saml2-bearer"],
             ..Self::machine(id, secret)
         }
     }
@@ -188,6 +207,16 @@ impl AuthorizationServer {
         self.tell("/expire", &Value::Null).await;
     }
 
+    /// Whose assertions are taken from now on, and how: what is named is replaced.
+    pub(crate) async fn trust_signer(&self, signer: &Value) {
+        self.tell("/signer", signer).await;
+    }
+
+    /// Every assertion that was taken, oldest first, as the server read it.
+    pub(crate) async fn assertions(&self) -> Vec<Value> {
+        self.ask("/assertions").await.as_array().cloned().expect("a list")
+    }
+
     /// Whether the token endpoint answers 503, and nothing else.
     pub(crate) async fn set_down(&self, down: bool) {
         self.tell("/weather", &json!({ "down": down })).await;
@@ -202,6 +231,16 @@ impl AuthorizationServer {
     /// Whether the token endpoint does what is asked, and then hangs up without an answer.
     pub(crate) async fn lose_answers(&self, lose: bool) {
         self.tell("/weather", &json!({ "lose": lose })).await;
+    }
+
+    /// Takes its time away: connections are made, and nothing is read.
+    pub(crate) fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// Gives it back.
+    pub(crate) fn thaw(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
     }
 
     /// A person at an authorization request, without a browser: where the server sends them back to.

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use super::free_port;
-use crate::harness::{Folder, eventually, http, variable};
+use crate::harness::{EMAIL, Folder, TestConsign, eventually, http, variable};
 
 pub(crate) struct Browser {
     pub(crate) client: Client,
@@ -49,6 +49,16 @@ impl Browser {
 
     pub(crate) async fn goto(&self, address: &str) {
         self.client.goto(address).await.unwrap();
+    }
+
+    /// Opens a page of Consign whose reader has to sign in first.
+    pub(crate) async fn sign_in(&self, consign: &TestConsign, base: &str, path: &str) {
+        self.goto(&format!("{base}{path}")).await;
+        self.until_at("/sign-in").await;
+        self.fill("email", EMAIL).await;
+        self.fill("password", &consign.password).await;
+        self.press_words("Sign in").await;
+        self.until_at(path).await;
     }
 
     /// The path of the page that is shown.

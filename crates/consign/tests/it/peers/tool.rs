@@ -44,6 +44,8 @@ pub(crate) enum Answer {
     Drip(Duration, Vec<u8>),
     /// All headers and the body come back in the answer.
     Echo(u16),
+    /// What this makes of the request.
+    By(fn(&Asked) -> Self),
     /// Not HTTP.
     Noise,
 }
@@ -319,6 +321,9 @@ async fn give(stream: &mut TlsStream<TcpStream>, asked: &Asked, answer: Answer) 
         tokio::time::sleep(wait).await;
         answer = *then;
     }
+    if let Answer::By(make) = answer {
+        answer = make(asked);
+    }
     match answer {
         Answer::Reply(status, headers, body) => reply(stream, status, &headers, body.as_bytes()).await,
         Answer::Echo(status) => {
@@ -378,7 +383,7 @@ async fn give(stream: &mut TlsStream<TcpStream>, asked: &Asked, answer: Answer) 
             }
             Ok(true)
         }
-        Answer::Late(..) => unreachable!("waited for above"),
+        Answer::Late(..) | Answer::By(_) => unreachable!("waited for and made above"),
     }
 }
 

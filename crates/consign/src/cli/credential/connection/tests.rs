@@ -21,14 +21,23 @@ fn a_line_for_each_step_in_columns() {
 #[test]
 fn the_next_command_is_the_one_that_helps() {
     let check = |result: Value, status: &str, expected: Option<&str>| {
-        assert_eq!(next(&result, "Desk", status).as_deref(), expected, "{result} {status}");
+        let credential = json!({
+            "client_id": "id", "client_secret": { "set": true }, "status": { "action_code": status },
+            "url_path": { "set": true },
+        });
+        assert_eq!(next(&result, "Desk", &credential).as_deref(), expected, "{result} {status}");
     };
     let offer =
         json!({ "offer": { "field": "authentication_information", "value": "body", "label": "Body" } });
     let edit = "consign credential edit \"Desk\" --authentication-information body";
-    check(offer, "sign_in_refused", Some(edit));
-    check(json!({}), "reconnect_needed", Some("consign credential authorize \"Desk\""));
-    check(json!({}), "not_authorized", Some("consign credential authorize \"Desk\""));
-    check(json!({}), "not_proven", Some("consign credential edit \"Desk\" --test-path /…"));
-    check(json!({}), "working", None);
+    check(offer, "replace_secret", Some(edit));
+    let authorize = Some("consign credential authorize \"Desk\"");
+    check(json!({}), "authorize_again", authorize);
+    check(json!({}), "authorize", authorize);
+    let replace = Some("consign credential set-secret \"Desk\" client_secret=prompt");
+    check(json!({ "action_code": "replace_secret" }), "authorize", replace);
+    check(json!({}), "add_test_path", Some("consign credential edit \"Desk\" --test-path /…"));
+    check(json!({}), "test_connection", None);
+    let unseen = json!({ "action_code": "replace_secret" });
+    assert_eq!(next(&unseen, "Desk", &Value::Null), None, "nobody may look at its fields");
 }

@@ -68,3 +68,16 @@ fn a_test_path_with_braces_is_told_and_not_sent() {
     assert_eq!((&body["url_address"], body.get("test_path")), (&json!("https://api.desk.example/"), None));
     assert!(told[0].contains("--test-path /{site}/me"), "{told:?}");
 }
+
+#[test]
+fn rows_are_added_by_name_and_what_only_a_person_knows_is_asked_for() {
+    let rows =
+        json!([{ "name": "company_id", "value": "{company id}" }, { "name": "grant", "value": "usual" }]);
+    let given = |rows: Value| json!({ "rows": rows }).as_object().cloned().unwrap();
+    let mut body = given(json!([{ "name": "company_id", "value": "acme" }, { "name": "own", "value": "x" }]));
+    fill_rows("rows", rows.as_array().unwrap(), &mut body).unwrap();
+    let names: Vec<_> = body["rows"].as_array().unwrap().iter().map(|row| text(row, "name")).collect();
+    assert_eq!(names, ["company_id", "own", "grant"]);
+    let failure = fill_rows("saml_attributes", rows.as_array().unwrap(), &mut Map::new()).unwrap_err();
+    assert_eq!(failure.lines[0], "Say --saml-attribute company_id=VALUE, in place of {company id}");
+}

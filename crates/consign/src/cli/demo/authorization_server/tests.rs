@@ -7,7 +7,7 @@ const BACK: &str = "http://127.0.0.1:8420/oauth/callback/crd_1";
 
 async fn server() -> AuthorizationServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    AuthorizationServer::start(listener, &Identity::create().unwrap()).unwrap()
+    AuthorizationServer::start(listener, &Identity::create().unwrap(), None).unwrap()
 }
 
 fn form(pairs: &[(&str, &str)]) -> Form {

@@ -20,6 +20,14 @@ const BASIC: &[(&str, &str)] = &[
     ("labels", "team=itsm\r\nstage=production\r\n"),
 ];
 
+const CERTIFICATE: &str = include_str!("../../../../../consign-core/src/sign/tests/rsa.certificate.pem");
+const PRIVATE_KEY: &str = include_str!("../../../../../consign-core/src/sign/tests/rsa.pkcs8.pem");
+
+/// A text that the rule of a field takes.
+fn usual(field: &Field) -> &'static str {
+    if field.default_text().is_empty() { "5" } else { field.default_text() }
+}
+
 fn stored() -> Value {
     let secret = json!({ "set": true, "updated_at": "2026-11-03T10:12:00Z", "updated_by": "Ana Silva" });
     json!({
@@ -41,7 +49,10 @@ fn a_form_says_the_same_as_a_body_of_the_api() {
         for field in type_of(kind).unwrap().fields {
             if !pairs.iter().any(|(key, _)| *key == field.key) {
                 match field.input {
-                    Input::Text | Input::Secret => pairs.push((field.key, "5")),
+                    Input::Text | Input::Secret => pairs.push((field.key, usual(field))),
+                    Input::Suggested(choices) => pairs.push((field.key, choices[0].kind)),
+                    Input::Certificate(_) => pairs.push((field.key, CERTIFICATE)),
+                    Input::PrivateKey => pairs.push((field.key, PRIVATE_KEY)),
                     Input::Address => pairs.push((field.key, "https://login.example/token")),
                     Input::Choice(choices) => pairs.push((field.key, choices[0].kind)),
                     Input::Rows(_) => {}
@@ -53,7 +64,8 @@ fn a_form_says_the_same_as_a_body_of_the_api() {
         assert_eq!(draft.authorization_type.kind, kind);
         assert_eq!(draft.labels.len(), 2);
         for field in type_of(kind).unwrap().fields {
-            assert_eq!(draft.secrets.contains_key(field.key), field.is_secret(), "{kind} {}", field.key);
+            let there = field.is_secret() && field.when.is_none();
+            assert_eq!(draft.secrets.contains_key(field.key), there, "{kind} {}", field.key);
         }
     }
 }
@@ -65,7 +77,7 @@ fn nothing_typed_gives_the_sentences_of_the_rules() {
     let found: Vec<_> = invalid.iter().map(|one| one.message.as_str()).collect();
     assert_eq!(
         found,
-        ["Enter a name", "Select a protocol", "Select an authorization type", "Enter the URL address"]
+        ["Enter a name", "Select a protocol: https", "Select an authorization type", "Enter the URL address"]
     );
 }
 

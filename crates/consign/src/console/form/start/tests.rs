@@ -7,7 +7,7 @@ const CODE: &str = "oauth2_authorization_code";
 fn started(pairs: &[(&str, &str)]) -> (CredentialForm, Value) {
     let mut kept = Kept::default();
     let mut form = CredentialForm::typed(&Form::from(pairs), &mut kept);
-    form.start(&kept);
+    form.start(&kept, "https://consign.example");
     let fields = form.fields(&kept, None, &[], "/x");
     (form, fields)
 }
@@ -119,4 +119,26 @@ fn addresses_follow_the_own_one() {
     let form = CredentialForm::typed(&Form::from(&typed[..]), &mut kept);
     assert_eq!(form.sent(&kept, None)["access_token_url"], "https://acme.service-now.com/oauth_token.do");
     assert_eq!(form.preset().unwrap().webhook_path, "/api/now/table/incident");
+}
+
+#[test]
+fn what_only_a_person_knows_is_asked_for_in_rows_and_texts_too() {
+    let (form, fields) =
+        started(&[("start_from", "successfactors"), ("url_address", "https://api4.hxm.example/")]);
+    assert_eq!(of_type(&fields, "recipient")["value"], "https://api4.hxm.example/oauth/token");
+    assert_eq!(of_type(&fields, "assertion_encoding")["value"], "base64");
+    let open: Vec<_> = form.left_open().into_iter().map(|one| (one.field, one.message)).collect();
+    let row = |at: &str, message: &str| (at.to_owned(), message.to_owned());
+    assert_eq!(
+        open,
+        [
+            row("oauth_token_requests/0/value", "Replace {company id} in the company_id with yours"),
+            row("oauth_token_requests/1/value", "Replace {API key} in the client_id with yours"),
+            row("saml_attributes/0/value", "Replace {API key} in the api_key with yours"),
+        ]
+    );
+    let (form, _) =
+        started(&[("start_from", "salesforce"), ("url_address", "https://acme.my.salesforce.com/")]);
+    let open: Vec<_> = form.left_open().into_iter().map(|one| one.message).collect();
+    assert_eq!(open, ["Replace {consumer key} in the Issuer with yours"]);
 }

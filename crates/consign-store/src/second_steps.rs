@@ -1,0 +1,55 @@
+//! People whose password was right and whose code is still missing. Each is known by the hash of a token only.
+
+use consign_core::id::UserId;
+use consign_core::time::Timestamp;
+
+use crate::db::query;
+use crate::{Db, StoreError};
+
+/// Remembers that a password was right.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn insert(db: &mut Db, hash: &str, user: UserId, now: Timestamp) -> Result<(), StoreError> {
+    query("insert into second_step (hash, user_id, created_at) values ($1, $2, $3)")
+        .bind(hash)
+        .bind(user.to_string())
+        .bind(now.millis())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Whose password was right, and when.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn find(db: &mut Db, hash: &str) -> Result<Option<(UserId, Timestamp)>, StoreError> {
+    let query = query("select user_id, created_at from second_step where hash = $1").bind(hash);
+    let Some(row) = query.optional(db).await? else { return Ok(None) };
+    Ok(Some((row.id("user_id")?, row.time("created_at")?)))
+}
+
+/// Forgets one, and tells whether it was there: it serves for one sign-in.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete(db: &mut Db, hash: &str) -> Result<bool, StoreError> {
+    Ok(query("delete from second_step where hash = $1").bind(hash).execute(db).await? == 1)
+}
+
+/// Forgets all of a person.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_of(db: &mut Db, user: UserId) -> Result<u64, StoreError> {
+    query("delete from second_step where user_id = $1").bind(user.to_string()).execute(db).await
+}
+
+/// Forgets those from before a time.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_old(db: &mut Db, before: Timestamp) -> Result<u64, StoreError> {
+    query("delete from second_step where created_at < $1").bind(before.millis()).execute(db).await
+}

@@ -1,0 +1,41 @@
+//! The password again, for what a session that somebody else took over must not do.
+
+use consign_core::secret::Secret;
+use consign_store::users;
+
+use super::password::password_fits;
+use crate::App;
+use crate::ops::{Actor, ActorKind, OpError, Sent, invalid};
+
+/// The member of a body that holds it.
+pub(in crate::ops) const PASSWORD: &str = "password";
+
+/// Takes the password out of what was sent.
+pub(in crate::ops) fn take_password(sent: &mut Sent) -> Secret {
+    let typed = sent.remove(PASSWORD);
+    Secret::new(typed.and_then(|typed| typed.as_str().map(str::to_owned)).unwrap_or_default())
+}
+
+/// Asks a person for their password again. Programs have none, nor has whoever never had one.
+///
+/// # Errors
+/// When it is missing or wrong, or was tried too often.
+pub async fn require_password(app: &App, actor: &Actor, typed: &Secret) -> Result<(), OpError> {
+    let ActorKind::User { id, .. } = actor.kind else { return Ok(()) };
+    let user = users::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("person"))?;
+    if user.password_hash.is_empty() {
+        return Ok(());
+    }
+    if typed.expose().is_empty() {
+        return Err(invalid(PASSWORD, "missing", "Enter your password again"));
+    }
+    let account = format!("again {id}");
+    if let Some(wait) = app.sign_ins.try_once(&account, app.now()) {
+        return Err(OpError::TooMany { seconds: wait.as_secs() + 1 });
+    }
+    if !password_fits(app, typed, Some(user.password_hash)).await? {
+        return Err(invalid(PASSWORD, "wrong", "The password is not right"));
+    }
+    app.sign_ins.passed(&account);
+    Ok(())
+}

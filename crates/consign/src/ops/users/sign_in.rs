@@ -1,0 +1,245 @@
+//! Signing in: email and password, and a code after them for those who have set it up.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use consign_core::api_key::hash;
+use consign_core::secret::Secret;
+use consign_core::time::Timestamp;
+use consign_store::users::User;
+use consign_store::{Tx, second_steps, sessions, users};
+use serde_json::{Value, json};
+
+use super::password::password_fits;
+use super::two_step::{self, Fits};
+use super::{Begun, acting, idle_life, is_as_saved, new_session, object, random_text, row, session_life};
+use crate::App;
+use crate::ops::{Actor, Object, OpError, audit_entry, audit_refusal, audit_rows, commit};
+use crate::telemetry;
+
+/// Between the password and the code.
+const STEP_LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// How far a password leads.
+#[derive(Debug)]
+pub enum Entered {
+    /// The session has begun.
+    Whole(Begun),
+    /// A code is missing; the token says whose.
+    CodeNeeded(Begun),
+}
+
+/// Why a sign-in is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The same words for an unknown email and a wrong password.
+    #[error("The email or password is not right")]
+    Wrong,
+    /// The code does not fit, or was used.
+    #[error("The code is not right, or was used already. Wait for the next one")]
+    WrongCode,
+    /// The password was right too long ago.
+    #[error("This took longer than 10 minutes. Sign in again")]
+    TooLate,
+    /// The password was right, and the account is closed.
+    #[error("This account is suspended. An administrator can reactivate it")]
+    Suspended,
+    /// Too many tries for this account or from this address.
+    #[error("Too many tries. Wait {seconds} seconds")]
+    TooMany {
+        /// The wait.
+        seconds: u64,
+    },
+    /// Not a matter of the password.
+    #[error(transparent)]
+    Op(#[from] OpError),
+}
+
+/// Signs a person in, or says that a code is missing. The same work is done for an unknown email as for a wrong
+/// password.
+///
+/// # Errors
+/// When email and password do not fit, or too many were tried.
+pub async fn sign_in(
+    app: &App,
+    email: &str,
+    password: &Secret,
+    from: Option<IpAddr>,
+) -> Result<Entered, SignInError> {
+    let now = app.now();
+    let account = format!("account {}", email.trim().to_lowercase());
+    let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
+    // Counted before the password is looked at, so that many tries at once are many tries.
+    let wait = app.sign_ins.try_once(&account, now).max(app.sign_ins.try_once(&address, now));
+    if let Some(wait) = wait {
+        return Err(braked(wait));
+    }
+    let mut db = app.store.read().await.map_err(OpError::from)?;
+    let mut user = users::find_by_email(&mut db, email.trim()).await.map_err(OpError::from)?;
+    if let Some(found) = &user
+        && !is_as_saved(app, &mut db, found).await?
+    {
+        user = None;
+    }
+    drop(db);
+    let stored = user.as_ref().map(|user| user.password_hash.clone());
+    if !password_fits(app, password, stored).await? {
+        refused(app, email, from, "password").await?;
+        return Err(SignInError::Wrong);
+    }
+    let user = user.ok_or(SignInError::Wrong)?;
+    app.sign_ins.passed(&account);
+    app.sign_ins.passed(&address);
+    if !user.is_active() {
+        refused(app, email, from, "suspended").await?;
+        return Err(SignInError::Suspended);
+    }
+    if user.two_step.is_some() {
+        return Ok(Entered::CodeNeeded(await_code(app, &user).await?));
+    }
+    metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
+    Ok(Entered::Whole(begin_session(app, &user, from, Value::Null).await?))
+}
+
+fn braked(wait: Duration) -> SignInError {
+    metrics::counter!(telemetry::SIGN_INS, "outcome" => "braked").increment(1);
+    SignInError::TooMany { seconds: wait.as_secs() + 1 }
+}
+
+/// Remembers for ten minutes that a password was right.
+async fn await_code(app: &App, user: &User) -> Result<Begun, OpError> {
+    let token = random_text();
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    second_steps::delete_old(&mut tx, now.minus(STEP_LIFE)).await?;
+    second_steps::insert(&mut tx, &hash(token.expose()), user.id, now).await?;
+    tx.commit().await?;
+    Ok(Begun { token })
+}
+
+/// Whether a token of [`Entered::CodeNeeded`] still waits for its code.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn awaits_code(app: &App, token: &str) -> Result<bool, OpError> {
+    let found = second_steps::find(&mut *app.store.read().await?, &hash(token)).await?;
+    Ok(found.is_some_and(|(_, since)| in_time(since, app.now())))
+}
+
+fn in_time(since: Timestamp, now: Timestamp) -> bool {
+    now.since(since) <= STEP_LIFE
+}
+
+/// The second step: a code of the app, or a recovery code.
+///
+/// # Errors
+/// When it does not fit, was used, or too many were tried.
+pub async fn sign_in_with_code(
+    app: &App,
+    token: &str,
+    typed: &Secret,
+    from: Option<IpAddr>,
+) -> Result<Begun, SignInError> {
+    let (token, now) = (hash(token), app.now());
+    let mut db = app.store.read().await.map_err(OpError::from)?;
+    let found = second_steps::find(&mut db, &token).await.map_err(OpError::from)?;
+    let Some((id, _)) = found.filter(|(_, since)| in_time(*since, now)) else {
+        return Err(SignInError::TooLate);
+    };
+    let user = users::find(&mut db, id).await.map_err(OpError::from)?.filter(User::is_active);
+    let Some(user) = user else { return Err(SignInError::TooLate) };
+    if !is_as_saved(app, &mut db, &user).await? {
+        return Err(SignInError::TooLate);
+    }
+    let last_step = users::last_code_step(&mut db, id).await.map_err(OpError::from)?;
+    drop(db);
+    let account = format!("code {id}");
+    if let Some(wait) = app.sign_ins.try_once(&account, now) {
+        return Err(braked(wait));
+    }
+    let fits = two_step::judge(app, &user, typed, last_step)?;
+    let Some(begun) = enter(app, user.clone(), &token, fits, from).await? else {
+        refused(app, &user.email, from, "code").await?;
+        return Err(SignInError::WrongCode);
+    };
+    app.sign_ins.passed(&account);
+    metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
+    Ok(begun)
+}
+
+/// Uses what was typed and begins the session, in one transaction. `None`: it was used by somebody faster.
+async fn enter(
+    app: &App,
+    user: User,
+    step: &str,
+    fits: Option<Fits>,
+    from: Option<IpAddr>,
+) -> Result<Option<Begun>, OpError> {
+    let Some(fits) = fits else { return Ok(None) };
+    let mut tx = app.store.begin().await?;
+    if !second_steps::delete(&mut tx, step).await? {
+        return Ok(None);
+    }
+    let with = match fits {
+        Fits::Code(code_step) if !users::use_code(&mut tx, user.id, code_step).await? => return Ok(None),
+        Fits::Code(_) => "code",
+        Fits::Recovery(rest) => {
+            let mut spent = user.clone();
+            let left = rest.len();
+            if let Some(two_step) = &mut spent.two_step {
+                two_step.recovery = rest;
+            }
+            if !users::update(&mut tx, &spent).await? {
+                return Ok(None);
+            }
+            let actor = acting(&user, from, tx.now());
+            let changes = json!({ "recovery_codes_left": left });
+            audit_rows(app, &mut tx, &actor, "Used recovery code", object(&user), changes, &[row(&user)])
+                .await?;
+            "recovery code"
+        }
+    };
+    let begun = begin(app, &mut tx, &user, from, json!({ "second_step": with })).await?;
+    commit(app, tx).await?;
+    Ok(Some(begun))
+}
+
+/// Begins a session of a person who showed who they are.
+pub(super) async fn begin_session(
+    app: &App,
+    user: &User,
+    from: Option<IpAddr>,
+    how: Value,
+) -> Result<Begun, OpError> {
+    let mut tx = app.store.begin().await?;
+    let begun = begin(app, &mut tx, user, from, how).await?;
+    commit(app, tx).await?;
+    Ok(begun)
+}
+
+async fn begin(
+    app: &App,
+    tx: &mut Tx,
+    user: &User,
+    from: Option<IpAddr>,
+    how: Value,
+) -> Result<Begun, OpError> {
+    let now = tx.now();
+    let (begun, session) = new_session(user, now);
+    sessions::insert(tx, &session).await?;
+    users::set_seen(tx, user.id, now).await?;
+    sessions::delete_old(tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
+    audit_entry(app, tx, &acting(user, from, now), "Signed in", object(user), how).await?;
+    Ok(begun)
+}
+
+async fn refused(app: &App, email: &str, from: Option<IpAddr>, why: &'static str) -> Result<(), OpError> {
+    metrics::counter!(telemetry::SIGN_INS, "outcome" => "refused").increment(1);
+    let mut tx = app.store.begin().await?;
+    let actor = Actor { from, ..Actor::system(tx.now()) };
+    let shown: String = email.chars().filter(|c| !c.is_control()).take(80).collect();
+    let object = Object { kind: "user", id: String::new(), name: &shown };
+    let why = json!({ "why": why });
+    audit_refusal(app, &mut tx, &actor, "Refused sign-in", object, why).await?;
+    commit(app, tx).await
+}

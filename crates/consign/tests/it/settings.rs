@@ -1,0 +1,130 @@
+//! Settings: what is shown is what is in force, and the check of an address says what a delivery would meet.
+
+use consign::config::Source;
+use serde_json::json;
+
+use crate::harness::TestConsign;
+use crate::harness::database::Kind;
+use crate::harness::page::unescape;
+
+on_both_databases! { the_name_of_the_installation_stands_in_the_navigation }
+
+async fn the_name_of_the_installation_stands_in_the_navigation(consign: TestConsign) {
+    let first = consign.get("/settings").await.expect(200).json();
+    assert_eq!(first["instance_name"], "");
+    consign.call("PATCH", "/settings", &[], Some(&json!({ "instance_name": "x" }))).await.expect(428);
+    let name = "Acme <production> & “main”";
+    let named = consign.patch("/settings", &json!({ "instance_name": name })).await.expect(200).json();
+    assert_eq!(named["instance_name"], name);
+    let page = consign.page("/webhooks").await.expect(200).text();
+    assert!(page.contains("<small>Acme &lt;production&gt; &amp; “main”</small>"), "{page}");
+    assert!(!consign.client.send("GET", "/sign-in", &[], "").await.text().contains("Acme"));
+    let stale = first["etag"].as_str().unwrap();
+    let body = json!({ "instance_name": "late" });
+    let late = consign.call("PATCH", "/settings", &[("if-match", stale)], Some(&body)).await.expect(412);
+    assert_eq!(late.json()["current"]["instance_name"], name);
+    let long = json!({ "instance_name": "x".repeat(61) });
+    consign.patch("/settings", &long).await.expect(422);
+    consign.patch("/settings", &json!({ "public_url2": "x" })).await.expect(422);
+    let entries = consign.all("/audit-entries?action=settings").await;
+    assert_eq!(entries[0]["changes"], json!({ "instance_name": { "old": "", "new": name } }));
+
+    let form = consign.form("/settings", "instance_name").await;
+    assert_eq!(form.value("instance_name").map(unescape).as_deref(), Some(name));
+    let form = form.set("instance_name", "Test");
+    consign.send_form(&form.clone().without("etag")).await.expect(409);
+    let reply = consign.send_form(&form).await.expect(303);
+    assert!(consign.follow(&reply).await.text().contains("Saved."));
+    consign.run(&["settings", "set", "--instance-name", "Lab"]).await.expect(0);
+    let shown = consign.run(&["settings", "get", "--json"]).await.expect(0).json();
+    assert_eq!(shown["instance_name"], "Lab");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_are_shown_with_their_source_and_secrets_only_as_set() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        config.egress.allow.push("10.20.0.0/16:443".to_owned());
+        config.sources.insert("egress.allow", Source::Environment("CONSIGN_EGRESS_ALLOW".to_owned()));
+    })
+    .await;
+    let shown = consign.get("/settings").await.expect(200).json();
+    let option = |key: &str| {
+        shown["options"].as_array().unwrap().iter().find(|option| option["key"] == key).unwrap().clone()
+    };
+    let allow = option("egress.allow");
+    assert!(allow["value"].as_str().unwrap().contains("10.20.0.0/16:443"), "{allow}");
+    assert_eq!(
+        (&allow["source"], &allow["source_name"]),
+        (&json!("environment"), &json!("CONSIGN_EGRESS_ALLOW"))
+    );
+    assert_eq!(option("egress.tls_min")["source"], "default");
+    assert!(["set", "none"].contains(&option("database.url")["value"].as_str().unwrap()));
+    let page = unescape(&consign.page("/settings/egress").await.expect(200).text());
+    for words in ["10.20.0.0/16:443", "set by CONSIGN_EGRESS_ALLOW", "egress.allow_loopback"] {
+        assert!(page.contains(words), "{words}\n{page}");
+    }
+    let about = consign.page("/settings/about").await.expect(200).text();
+    assert!(about.contains(env!("CARGO_PKG_VERSION")) && about.contains("SQLite"));
+    let meta = consign.get("/meta").await.expect(200).json();
+    assert_eq!((&meta["database"], &meta["licence"]), (&json!("sqlite"), &json!("Apache-2.0 OR MIT")));
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_judged_by_the_rule_that_decides() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        config.egress.allow =
+            vec!["10.20.0.0/16:443".to_owned(), "!10.20.9.0/24:443".to_owned(), "127.0.0.1:*".to_owned()];
+        config.egress.allow_loopback = false;
+    })
+    .await;
+    for (address, allowed, message) in [
+        ("https://10.20.0.5/", true, "Yes. The rule 10.20.0.0/16:443 of egress.allow opens 10.20.0.5."),
+        (
+            "https://10.20.0.5/api/x?y=1",
+            true,
+            "Yes. The rule 10.20.0.0/16:443 of egress.allow opens 10.20.0.5.",
+        ),
+        ("https://10.20.9.5/", false, "No. The rule !10.20.9.0/24:443 of egress.allow closes 10.20.9.5."),
+        (
+            "https://10.21.0.5/",
+            false,
+            "No. 10.21.0.5 is on a private network and no rule of egress.allow names it.",
+        ),
+        (
+            "https://127.0.0.1/",
+            false,
+            "No. 127.0.0.1 is this computer itself. Rules open it only while egress.allow_loopback is true.",
+        ),
+        ("https://8.8.8.8/", true, "Yes. 8.8.8.8 is public, and no rule closes it."),
+        ("https://8.8.8.8:25/", false, "No. Port 25 belongs to another protocol."),
+        ("https://erp/", false, "No. erp is a short name and no rule of egress.allow names it."),
+    ] {
+        let verdict = consign.post("/egress-checks", &json!({ "address": address })).await.expect(200).json();
+        assert_eq!(
+            (&verdict["allowed"], &verdict["message"]),
+            (&json!(allowed), &json!(message)),
+            "{address}"
+        );
+        let form = consign.form("/settings/egress", "address").await.set("address", address);
+        let page = unescape(&consign.send_form(&form).await.expect(200).text());
+        assert!(page.contains(message), "{message}\n{page}");
+        let code = if allowed { 0 } else { 8 };
+        let ran = consign.run(&["settings", "check-address", address]).await.expect(code);
+        assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    }
+    for wrong in ["", "10.0.0.1", "http://10.0.0.1/", "https://user@10.0.0.1/"] {
+        consign.post("/egress-checks", &json!({ "address": wrong })).await.expect(422);
+    }
+    let form = consign.form("/settings/egress", "address").await.set("address", "http://10.0.0.1/");
+    let page = unescape(&consign.send_form(&form).await.expect(422).text());
+    assert!(page.contains("Address must start with https://"), "{page}");
+    let key = consign.make_key(&["credentials:write"]).await;
+    let body = json!({ "address": "https://8.8.8.8/" }).to_string();
+    consign
+        .call_as(&key, "POST", "/egress-checks", &[("content-type", "application/json")], body)
+        .await
+        .expect(403);
+    consign.finish().await;
+}
