@@ -67,6 +67,7 @@ const READ_ONLY: &[&str] = &[
     "state_reason",
     "state_since",
     "hold_reason",
+    "away",
     "lost_credential",
     "waiting_records",
     "next_run_at",
