@@ -32,10 +32,34 @@ const NPM: Peer = Peer { name: "npm", packages: &["npm"], find: || program(&["np
 
 const XMLSEC1: Peer = Peer { name: "xmlsec1", packages: &["xmlsec1"], find: || program(&["xmlsec1"]) };
 const PYTHON: Peer = Peer { name: "Python 3", packages: &["python3-venv"], find: || program(&["python3"]) };
+const SSHD: Peer =
+    Peer { name: "the OpenSSH server", packages: &["openssh-server"], find: || program(&["sshd"]) };
+const SSH_KEYGEN: Peer =
+    Peer { name: "ssh-keygen", packages: &["openssh-client"], find: || program(&["ssh-keygen"]) };
+const PROFTPD: Peer = Peer {
+    name: "ProFTPD with mod_sftp",
+    packages: &["proftpd-core", "proftpd-mod-crypto"],
+    find: || program(&["proftpd"]).filter(|_| Path::new(MOD_SFTP).is_file()),
+};
 const OPENSSL: Peer = Peer { name: "openssl", packages: &["openssl"], find: || program(&["openssl"]) };
 
-const PEERS: [&Peer; 9] =
-    [&POSTGRES, &NGINX, &CHROMIUM, &CHROMEDRIVER, &NODE, &NPM, &XMLSEC1, &PYTHON, &OPENSSL];
+/// Where Debian puts it; tests load it from there.
+const MOD_SFTP: &str = "/usr/lib/proftpd/mod_sftp.so";
+
+const PEERS: [&Peer; 12] = [
+    &POSTGRES,
+    &NGINX,
+    &CHROMIUM,
+    &CHROMEDRIVER,
+    &NODE,
+    &NPM,
+    &XMLSEC1,
+    &PYTHON,
+    &SSHD,
+    &SSH_KEYGEN,
+    &PROFTPD,
+    &OPENSSL,
+];
 
 /// A package of npm's; `package.json` names its version.
 struct NpmPackage {
@@ -67,6 +91,8 @@ pub(crate) struct Peers {
     node: PathBuf,
     xmlsec1: PathBuf,
     openssl: PathBuf,
+    sshd: PathBuf,
+    proftpd: PathBuf,
 }
 
 impl Peers {
@@ -95,6 +121,8 @@ impl Peers {
             node: found(&NODE)?,
             xmlsec1: found(&XMLSEC1)?,
             openssl: found(&OPENSSL)?,
+            sshd: found(&SSHD)?,
+            proftpd: found(&PROFTPD)?,
         })
     }
 
@@ -113,6 +141,8 @@ impl Peers {
         tests.env("CONSIGN_TEST_XMLSEC1", &self.xmlsec1);
         tests.env("CONSIGN_TEST_OPENSSL", &self.openssl);
         tests.env("CONSIGN_TEST_PYTHON", python::program());
+        tests.env("CONSIGN_TEST_SSHD", &self.sshd);
+        tests.env("CONSIGN_TEST_PROFTPD", &self.proftpd);
         tests.env("CONSIGN_TEST_AUTHORIZATION_SERVER", npm_folder().join("authorization-server.mjs"));
     }
 
@@ -129,6 +159,8 @@ impl fmt::Display for Peers {
         let node = version(&self.node, "--version");
         write!(f, ", Chromium {chromium}, ChromeDriver {driver}, Node.js {node}")?;
         write!(f, ", xmlsec1 {}, signxml {}", version(&self.xmlsec1, "--version"), python::signxml())?;
+        let sshd = version(&self.sshd, "-V");
+        write!(f, ", OpenSSH {sshd}, ProFTPD {}", version(&self.proftpd, "--version"))?;
         NPM_PACKAGES
             .iter()
             .try_for_each(|package| write!(f, ", {} {}", package.name, package.wanted().unwrap_or_default()))
@@ -169,7 +201,7 @@ fn install_packages(missing_peers: &[&Peer]) -> Result<(), String> {
         return Err(format!(
             "{}\nThis system has no apt-get: install them with its own package manager, so that \
              `initdb`, `nginx`, `chromium`, `chromedriver`, `node`, `npm`, `xmlsec1`, `python3` with its module \
-             venv, and `openssl` are in PATH.",
+             venv, `sshd`, `ssh-keygen`, `proftpd` and `openssl` are in PATH.",
             absent(missing_peers)
         ));
     }
@@ -231,7 +263,7 @@ fn version(program: &Path, option: &str) -> String {
 
 fn version_in(text: &str) -> Option<&str> {
     // Node.js says `v20.1.0`.
-    let mut words = text.split([' ', '/', '\n']).map(|word| word.strip_prefix('v').unwrap_or(word));
+    let mut words = text.split([' ', '/', '\n', '_', ',']).map(|word| word.strip_prefix('v').unwrap_or(word));
     words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 

@@ -14,6 +14,9 @@ mod rule;
 use class::{Class, class_of, is_foreign_port, name_class};
 use rule::Rule;
 
+/// SSH, RFC 4253 section 4.1.
+const SSH_PORT: u16 = 22;
+
 /// The operator's egress rules over the built-in lists. The most specific rule wins, a denial wins a tie;
 /// without a rule everything public is open and everything else is closed.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,8 @@ pub struct Egress {
     rules: Vec<Rule>,
     allow_loopback: bool,
     own: Vec<SocketAddr>,
+    /// The port that is no other protocol's here.
+    home: Option<u16>,
 }
 
 /// The rule that opened a destination, as the operator wrote it.
@@ -94,7 +99,7 @@ impl Egress {
     /// names the rule.
     pub fn parse(rules: &[String], allow_loopback: bool) -> Result<Self, String> {
         let rules = rules.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?;
-        Ok(Self { rules, allow_loopback, own: Vec::new() })
+        Ok(Self { rules, allow_loopback, own: Vec::new(), home: None })
     }
 
     /// No rules: public addresses only.
@@ -107,6 +112,11 @@ impl Egress {
     pub fn with_own(mut self, own: Vec<SocketAddr>) -> Self {
         self.own = own;
         self
+    }
+
+    /// The same rules for SFTP, which is at home on port 22.
+    pub fn for_sftp(&self) -> Self {
+        Self { home: Some(SSH_PORT), ..self.clone() }
     }
 
     /// Before resolution: may this name or literal with this port be asked for at all?
@@ -146,7 +156,7 @@ impl Egress {
         if let Some(denial) = rule.filter(|rule| rule.deny) {
             return blocked(BlockedWhy::Denied(denial.used()));
         }
-        let foreign = is_foreign_port(port);
+        let foreign = is_foreign_port(port) && self.home != Some(port);
         if foreign && rule.is_none_or(|rule| rule.port != Some(port)) {
             return blocked(BlockedWhy::Port(port));
         }

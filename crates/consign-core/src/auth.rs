@@ -22,7 +22,9 @@ mod bearer;
 mod client_credentials;
 mod none;
 mod oauth;
+mod password;
 mod saml_bearer;
+mod ssh_key;
 
 /// One way to be let in.
 pub type AuthorizationType = Entry<Box<dyn Authorizer>>;
@@ -35,6 +37,8 @@ pub static AUTHORIZATION_TYPES: &[&AuthorizationType] = &[
     &authorization_code::TYPE,
     &saml_bearer::TYPE,
     &none::TYPE,
+    &password::TYPE,
+    &ssh_key::TYPE,
 ];
 
 /// The type with this stored and public name.
@@ -57,6 +61,11 @@ pub trait Authorizer: Send + Sync {
     fn assertion(&self) -> Option<Assertion> {
         None
     }
+
+    /// What may be shown of the secrets, kept beside the plain fields: the public half of a key, under a key of its own.
+    fn shown(&self) -> Option<(&'static str, String)> {
+        None
+    }
 }
 
 /// What authorizing asks for next.
@@ -73,6 +82,8 @@ pub enum Step {
     },
     /// A person must grant access first.
     AskConsent,
+    /// Sign in to an SSH session with this.
+    SignIn(Box<SshLogin>),
 }
 
 /// What lets a request in.
@@ -83,6 +94,29 @@ pub struct Proof {
     /// A path and query that are themselves the secret; the request's own path is added behind.
     pub path: Option<Secret>,
 }
+
+/// How to sign in to an SSH session: a password, a key, or both where the server asks for both.
+#[derive(Debug)]
+pub struct SshLogin {
+    /// As whom.
+    pub username: String,
+    /// The key to sign with.
+    pub key: Option<SshKey>,
+    /// The password.
+    pub password: Option<Secret>,
+}
+
+/// A private key as it was typed. Opening it can take seconds, so that is left to whoever connects.
+#[derive(Debug)]
+pub struct SshKey {
+    /// The text.
+    pub text: Secret,
+    /// What opens it.
+    pub passphrase: Option<Secret>,
+}
+
+/// The key under which the public half of a private key stands beside the plain fields.
+pub const SSH_PUBLIC_KEY: &str = "ssh_public_key";
 
 impl Proof {
     /// One sensitive header.

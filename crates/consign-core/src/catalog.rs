@@ -51,16 +51,19 @@ pub struct Invalid {
 pub enum Protocol {
     /// HTTPS.
     Https,
+    /// Files over SSH.
+    Sftp,
 }
 
 impl Protocol {
     /// All, in screen order.
-    pub const ALL: &'static [Self] = &[Self::Https];
+    pub const ALL: &'static [Self] = &[Self::Https, Self::Sftp];
 
     /// The stored and public word.
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Https => "https",
+            Self::Sftp => "sftp",
         }
     }
 
@@ -68,7 +71,21 @@ impl Protocol {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Https => "Hypertext Transfer Protocol Secure (HTTPS)",
+            Self::Sftp => "Secure File Transfer Protocol (SFTP)",
         }
+    }
+
+    /// The word in a sentence.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Https => "HTTPS",
+            Self::Sftp => "SFTP",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn find(kind: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|protocol| protocol.kind() == kind)
     }
 }
 
@@ -79,6 +96,8 @@ pub enum Input {
     Text,
     /// One line, sealed when saved and never shown again.
     Secret,
+    /// A private key of several lines, sealed like a secret; the secret field named here opens it.
+    PrivateKey(&'static str),
     /// An https address with its path; the egress rules judge it when it is saved.
     Address,
     /// One of these.
@@ -89,8 +108,8 @@ pub enum Input {
     Suggested(&'static [Choice]),
     /// A certificate whose private key is the field of this key; both can be created here.
     Certificate(&'static str),
-    /// The private key of a certificate: a secret of several lines.
-    PrivateKey,
+    /// The private key of a certificate: a secret of several lines, read together with it.
+    CertificateKey,
 }
 
 /// One answer to a question with a closed set of them.
@@ -178,7 +197,7 @@ impl Field {
 
     /// Whether it is sealed.
     pub fn is_secret(&self) -> bool {
-        matches!(self.input, Input::Secret | Input::PrivateKey)
+        matches!(self.input, Input::Secret | Input::CertificateKey | Input::PrivateKey(_))
     }
 
     /// Whether it is there, given the fields before it.

@@ -31,7 +31,7 @@ impl TestOutcome {
     }
 }
 
-/// The steps of a test over HTTPS, in order.
+/// The steps of a test, in order: over HTTPS with TLS, token and request, over SFTP with host key, sign-in and folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepCode {
@@ -45,6 +45,14 @@ pub enum StepCode {
     Token,
     /// A request with the sign-in.
     Request,
+    /// The host key against the pinned ones.
+    HostKey,
+    /// The sign-in to the session.
+    SignIn,
+    /// A look into the folder.
+    Folder,
+    /// A small file that is written, renamed and deleted.
+    Write,
 }
 
 impl StepCode {
@@ -56,6 +64,10 @@ impl StepCode {
             Self::Tls => "Secure connection",
             Self::Token => "Access token received",
             Self::Request => "Signed-in request",
+            Self::HostKey => "Host key matches",
+            Self::SignIn => "Signed in",
+            Self::Folder => "Folder can be read",
+            Self::Write => "File written, renamed and deleted",
         }
     }
 }
@@ -230,6 +242,14 @@ pub fn of_offer(works: &str, fails: &str) -> String {
     format!("The tool accepts the client secret in {works}, not in {fails}.")
 }
 
+/// The sentence when a server refused the sign-in to a session; `set` knows which secrets there are.
+pub fn of_session(entry: &AuthorizationType, set: impl Fn(&str) -> bool) -> String {
+    let offered =
+        |field: &&Field| if field.is_secret() { set(field.key) } else { field.input == Input::Text };
+    let fields = in_words(entry.fields.iter().filter(offered));
+    format!("The server refused the sign-in. Check {fields}.")
+}
+
 /// A clock that is apart may make the tool refuse what is dated.
 pub fn of_clocks(seconds_ahead: i64) -> Option<String> {
     const APART_SECONDS_MAX: i64 = 60;
@@ -244,7 +264,11 @@ fn fields_of(entry: &AuthorizationType) -> String {
     let checked = |field: &&Field| {
         field.when.is_none() && (field.is_secret() || (field.input == Input::Text && field.missing.is_some()))
     };
-    let labels: Vec<_> = entry.fields.iter().filter(checked).map(|field| in_sentence(field.label)).collect();
+    in_words(entry.fields.iter().filter(checked))
+}
+
+fn in_words<'a>(fields: impl Iterator<Item = &'a Field>) -> String {
+    let labels: Vec<_> = fields.map(|field| in_sentence(field.label)).collect();
     match labels.as_slice() {
         [] => "the address".to_owned(),
         [one] => format!("the {one}"),

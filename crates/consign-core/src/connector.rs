@@ -117,6 +117,8 @@ pub enum HeldBy {
     CredentialLocked,
     /// The tool refused the sign-in.
     SignInRefused,
+    /// The server showed another host key than the pinned one.
+    HostKeyChanged,
     /// A person never approved access.
     NotAuthorized,
     /// A person must approve access again.
@@ -133,9 +135,11 @@ impl HeldBy {
     /// Whether it waits for a repair of its credential, whose status says so too.
     pub const fn is_of_credential(self) -> bool {
         match self {
-            Self::CredentialLocked | Self::SignInRefused | Self::NotAuthorized | Self::ReconnectNeeded => {
-                true
-            }
+            Self::CredentialLocked
+            | Self::SignInRefused
+            | Self::HostKeyChanged
+            | Self::NotAuthorized
+            | Self::ReconnectNeeded => true,
             Self::NotAllowed | Self::DestinationBlocked | Self::NotAsSaved => false,
         }
     }
@@ -147,6 +151,7 @@ impl ConnectorState {
         Self::Active,
         Self::Paused,
         Self::Held(HeldBy::SignInRefused),
+        Self::Held(HeldBy::HostKeyChanged),
         Self::Held(HeldBy::NotAuthorized),
         Self::Held(HeldBy::ReconnectNeeded),
         Self::Held(HeldBy::CredentialLocked),
@@ -163,6 +168,7 @@ impl ConnectorState {
             Self::Active => "active",
             Self::Paused => "paused",
             Self::Held(HeldBy::SignInRefused) => "held_sign_in_refused",
+            Self::Held(HeldBy::HostKeyChanged) => "held_host_key_changed",
             Self::Held(HeldBy::NotAuthorized) => "held_not_authorized",
             Self::Held(HeldBy::ReconnectNeeded) => "held_reconnect_needed",
             Self::Held(HeldBy::CredentialLocked) => "held_credential_locked",
@@ -208,6 +214,7 @@ impl ConnectorState {
             Self::Active => None,
             Self::Paused => Some(HoldReason::ConnectorPaused),
             Self::Held(HeldBy::SignInRefused) => Some(HoldReason::SignInRefused),
+            Self::Held(HeldBy::HostKeyChanged) => Some(HoldReason::HostKeyChanged),
             Self::Held(HeldBy::NotAuthorized) => Some(HoldReason::NotAuthorized),
             Self::Held(HeldBy::ReconnectNeeded) => Some(HoldReason::ReconnectNeeded),
             Self::Held(HeldBy::CredentialLocked) => Some(HoldReason::CredentialLocked),

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
-use crate::auth::{self, AuthorizationType, Proof};
+use crate::auth::{self, AuthorizationType, Proof, SshLogin};
 use crate::catalog::{Fields, Tokens};
 use crate::id::CredentialId;
 use crate::name::Name;
+use crate::pin::Confirmed;
 use crate::secret::Secret;
-use crate::target::{Binding, Origin};
+use crate::target::{Binding, Origin, SftpHost, Target};
 use crate::time::Timestamp;
 use crate::token::Exchange;
 use crate::vault::{Place, Sealed, Vault};
@@ -38,7 +39,7 @@ pub struct Credential {
     /// Unique without regard to case.
     pub name: Name,
     /// Where the tool is.
-    pub origin: Origin,
+    pub target: Target,
     /// How we are let in.
     pub authorization_type: &'static AuthorizationType,
     /// The fields of the type that may be shown.
@@ -142,7 +143,7 @@ pub struct StoredSecret {
 impl Credential {
     /// What its secrets are tied to.
     pub fn binding(&self) -> Binding {
-        binding(&self.origin, self.authorization_type, &self.plain)
+        binding(&self.target, self.authorization_type, &self.plain)
     }
 
     /// The place of one of its secrets.
@@ -171,8 +172,7 @@ impl Credential {
     /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for
     /// the other as well, and where they differ it says nothing. Key pairs that do not sign make no difference.
     pub fn signs_in_like(&self, other: &Self) -> bool {
-        self.origin == other.origin
-            && self.authorization_type.kind == other.authorization_type.kind
+        self.binding() == other.binding()
             && self.custom_headers == other.custom_headers
             && self.in_use(&self.plain).eq(other.in_use(&other.plain))
             && self.generations().eq(other.generations())
@@ -203,19 +203,20 @@ impl Credential {
     /// The address to show: the part of it that is secret is three dots.
     pub fn shown_address(&self) -> String {
         if self.secrets.contains_key(URL_PATH) {
-            return format!("{}•••", self.origin);
+            return format!("{}•••", self.target);
         }
-        self.origin.to_string()
+        self.target.to_string()
     }
 }
 
 /// The hash of everything that decides where a secret goes and as whom it is used.
 pub fn binding(
-    origin: &Origin,
+    target: &Target,
     authorization_type: &AuthorizationType,
     plain: &BTreeMap<String, String>,
 ) -> Binding {
-    let origin = origin.to_string();
+    let origin = target.to_string();
+    let pins = target.sftp().map(|host| host.pins.binding());
     let mut parts = vec![
         ("protocol", authorization_type.protocol.kind()),
         ("origin", origin.as_str()),
@@ -224,7 +225,29 @@ pub fn binding(
     for field in authorization_type.fields.iter().filter(|field| field.binds) {
         parts.push((field.key, plain.get(field.key).map_or("", String::as_str)));
     }
+    parts.extend(pins.as_deref().map(|pins| ("pins", pins)));
     Binding::of(&parts)
+}
+
+/// What a transport needs to open a session on a file server, and all it needs.
+#[derive(Debug)]
+pub struct SftpAccess {
+    /// Where, and the keys that must be shown there first.
+    pub host: SftpHost,
+    /// How to sign in once one of them was.
+    pub login: SshLogin,
+    /// Who may share a session: this credential, with these secrets at this destination.
+    pub shared_by: String,
+}
+
+impl SftpAccess {
+    /// Joins the way in with the file server of the credential. `None` when the credential is for something else.
+    pub fn join(credential: &Credential, login: SshLogin) -> Option<Self> {
+        let generation = credential.secrets.values().map(|secret| secret.generation).max().unwrap_or(0);
+        let binding = crate::hex::hex(credential.binding().as_bytes());
+        let shared_by = format!("{}/{generation}/{binding}", credential.id);
+        Some(Self { host: credential.target.sftp()?.clone(), login, shared_by })
+    }
 }
 
 /// What a transport needs to send a request for a credential, and all it needs.
@@ -241,14 +264,15 @@ pub struct Access {
 impl Access {
     /// Joins the proof of the type with the custom headers of the credential.
     ///
-    /// `None` when a custom header cannot be sent as stored; the rules at save time exclude it.
+    /// `None` when a custom header cannot be sent as stored, or the credential is no tool on the web; the rules at save
+    /// time exclude both.
     pub fn join(credential: &Credential, proof: Proof, fields: &Fields) -> Option<Self> {
         // Without a token request every header goes with the API request.
         let with_token = credential.authorization_type.tokens != Tokens::None;
         let except = with_token.then_some(SentWith::TokenRequest);
         let mut headers = proof.headers;
         headers.extend(custom_headers(credential, fields, except)?);
-        Some(Self { origin: credential.origin.clone(), headers, path: proof.path })
+        Some(Self { origin: credential.target.origin()?.clone(), headers, path: proof.path })
     }
 
     /// What a token request goes out with: its own proof and the custom headers that belong to it.
@@ -289,12 +313,18 @@ impl Draft {
     ) -> Credential {
         let id = current.map_or(id, |current| current.id);
         let revision = current.map_or(1, |current| current.revision + 1);
+        if let Target::Sftp(host) = &mut self.target {
+            let before = current.and_then(|current| current.target.sftp()).map(|host| &host.pins);
+            let compared_with = std::mem::take(&mut self.compared_with);
+            host.pins
+                .confirm(before, &Confirmed { by: save.by.to_owned(), at: save.now.millis(), compared_with });
+        }
         if let Some(wish) = self.new_key_pair.take() {
             let (certificate, key) = wish.create(id, save.now);
             self.plain.insert(wish.certificate.to_owned(), certificate.pem());
             self.secrets.insert(wish.key.to_owned(), Change::Replace(key));
         }
-        let binding = binding(&self.origin, self.authorization_type, &self.plain);
+        let binding = binding(&self.target, self.authorization_type, &self.plain);
         let id_text = id.to_string();
         let mut secrets = BTreeMap::new();
         for (key, change) in self.secrets {
@@ -319,7 +349,7 @@ impl Draft {
         let mut credential = Credential {
             id,
             name: self.name,
-            origin: self.origin,
+            target: self.target,
             authorization_type: self.authorization_type,
             plain: self.plain,
             custom_headers: self.custom_headers,

@@ -23,7 +23,10 @@ pub mod name;
 pub mod address;
 pub mod header;
 pub mod host;
+pub mod pin;
 pub mod target;
+
+pub mod ssh_key;
 
 pub mod assertion;
 pub mod auth;

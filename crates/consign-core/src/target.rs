@@ -10,8 +10,10 @@ use crate::host::{Host, HostFault};
 use crate::secret::Secret;
 
 mod path;
+mod sftp;
 pub(crate) use path::push_component;
 pub use path::{PathFault, RemotePath};
+pub use sftp::{FileName, Folder, SftpAddress, SftpHost};
 
 /// Longer addresses are mistakes.
 const ADDRESS_CHARACTERS_MAX: usize = 2_048;
@@ -123,6 +125,59 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "https://{}/", self.authority())
+    }
+}
+
+/// Where a credential leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A tool on the web.
+    Https(Origin),
+    /// A file server, with the keys that it must prove itself with.
+    Sftp(SftpHost),
+}
+
+impl Target {
+    /// The origin of a tool on the web.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Https(origin) => Some(origin),
+            Self::Sftp(_) => None,
+        }
+    }
+
+    /// The file server.
+    pub fn sftp(&self) -> Option<&SftpHost> {
+        match self {
+            Self::Https(_) => None,
+            Self::Sftp(host) => Some(host),
+        }
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        match self {
+            Self::Https(origin) => origin.host(),
+            Self::Sftp(sftp) => sftp.address.host(),
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Https(origin) => origin.port(),
+            Self::Sftp(sftp) => sftp.address.port(),
+        }
+    }
+}
+
+/// The address alone, without host keys.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Https(origin) => origin.fmt(f),
+            Self::Sftp(sftp) => sftp.address.fmt(f),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use consign_core::credential::{
 };
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
-use consign_core::target::Origin;
+use consign_core::pin::{self, Pins};
+use consign_core::target::{Origin, SftpAddress, SftpHost, Target};
 use consign_core::time::Timestamp;
 use consign_core::vault::Sealed;
 
@@ -72,9 +73,9 @@ fn bind_saved(query: Query<&'static str>, credential: &Credential) -> Query<&'st
     query
         .bind(credential.name.as_str())
         .bind(credential.name.key())
-        .bind(credential.origin.to_string())
+        .bind(credential.target.to_string())
         .bind(credential.authorization_type.kind)
-        .bind(json_text(&credential.plain))
+        .bind(plain_text(credential))
         .bind(headers_text(&credential.custom_headers))
         .bind(credential.ends_on.as_deref())
         .bind(json_text(&credential.labels))
@@ -278,15 +279,15 @@ async fn with_secrets(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Credential>, St
 fn read(row: &Row) -> Result<Credential, StoreError> {
     let authorization_type = stored_type(&row.text("authorization_type")?)
         .map_err(|word| StoreError::Damaged(format!("unknown authorization type {word}")))?;
-    let origin =
-        Origin::parse("URL address", &row.text("origin")?).map_err(|_| damaged("credential.origin"))?;
+    let mut plain: BTreeMap<String, String> = row.json("plain")?;
+    let target = target(&row.text("origin")?, plain.remove(pin::FIELD).as_deref());
     let rate = row.optional_number("max_per_second")?;
     Ok(Credential {
         id: row.id("id")?,
         name: Name::from_stored(row.text("name")?),
-        origin,
+        target: target.ok_or_else(|| damaged("credential.origin"))?,
         authorization_type,
-        plain: row.json("plain")?,
+        plain,
         custom_headers: read_headers(row)?,
         secrets: BTreeMap::new(),
         test_path: row.optional_text("test_path")?,
@@ -306,6 +307,22 @@ fn read(row: &Row) -> Result<Credential, StoreError> {
         updated_at: row.time("updated_at")?,
         revision: row.number("revision")?,
     })
+}
+
+/// The plain fields; host keys stand among them, under the key they have in a request.
+fn plain_text(credential: &Credential) -> String {
+    let pins = credential.target.sftp().map(|host| host.pins.to_stored());
+    let mut plain: BTreeMap<&str, &str> =
+        credential.plain.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    plain.extend(pins.as_deref().map(|pins| (pin::FIELD, pins)));
+    json_text(&plain)
+}
+
+/// A stored address with the host keys beside it.
+fn target(address: &str, pins: Option<&str>) -> Option<Target> {
+    let Some(pins) = pins else { return Origin::parse("URL address", address).ok().map(Target::Https) };
+    let host = SftpHost { address: SftpAddress::parse(address).ok()?, pins: Pins::from_stored(pins)? };
+    Some(Target::Sftp(host))
 }
 
 fn headers_text(headers: &[CustomHeader]) -> String {

@@ -3,6 +3,8 @@
 //! A record without a run waits for the next one. A run takes records in portions, and then has them for good: they
 //! are spent when it is done, and the next run takes them first when it failed.
 
+use std::collections::HashSet;
+
 use consign_core::connector::exporter::{RunState, Step};
 use consign_core::id::{AttemptId, ConnectorId, RunId};
 use consign_core::time::Timestamp;
@@ -16,7 +18,8 @@ pub use chunks::{Chunk, chunks, insert_chunk};
 pub use claim::{Claimed, abandon_foreign_leases, claim, claim_held, give_back, has_due};
 pub use collect::{begin_collecting, collect, end_collecting};
 pub use progress::{
-    End, Progress, advance, cancel, cancel_of_connector, end, hurry, keep_lease, keep_lease_only, retry,
+    End, Progress, advance, cancel, cancel_of_connector, choose_name, end, hurry, keep_lease, keep_lease_only,
+    made, retry,
 };
 pub(crate) use records::insert_of_events;
 pub use records::{Content, NewRecord, StoredRecord, WAITING_COUNT_MAX, insert_records, page, waiting_count};
@@ -91,6 +94,8 @@ pub struct Run {
     pub file_name: String,
     /// The file that was pushed, if it sends one.
     pub file: Option<PushedFile>,
+    /// The size of the file that an attempt may have given its final name.
+    pub made_bytes: Option<u64>,
     /// The stored state; `None` while it is open. [`Run::state`] is the one to show.
     ended_as: Option<RunState>,
     /// What it is at.
@@ -213,6 +218,17 @@ pub async fn find(db: &mut Db, id: RunId) -> Result<Option<Run>, StoreError> {
     query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
+/// The ids of the newest runs of an exporter.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn ids_of(db: &mut Db, connector: ConnectorId) -> Result<HashSet<RunId>, StoreError> {
+    const NEWEST: i64 = 10_000;
+    let query = query("select id from run where connector_id = $1 order by number desc limit $2");
+    let rows = query.bind(connector.to_string()).bind(NEWEST).all(db).await?;
+    rows.iter().map(|row| row.id("id")).collect()
+}
+
 /// Whether a lease of a run still counts: nobody took it over, and no person stopped the run.
 ///
 /// # Errors
@@ -333,6 +349,7 @@ fn read(row: &Row) -> Result<Run, StoreError> {
         source: row.id("source_id")?,
         file_name: row.text("file_name")?,
         file,
+        made_bytes: row.optional_number("made_bytes")?.and_then(|bytes| u64::try_from(bytes).ok()),
         ended_as,
         step: row.word("step", Step::find)?,
         collect_to: row.optional_text("collect_to")?,

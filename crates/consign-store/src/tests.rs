@@ -11,7 +11,7 @@ use consign_core::event::Event;
 use consign_core::id::{AttemptId, ConnectorId, CredentialId, DeliveryId, EventId, UserId};
 use consign_core::name::Name;
 use consign_core::role::Role;
-use consign_core::target::Origin;
+use consign_core::target::{Origin, Target};
 use consign_core::time::Timestamp;
 use consign_core::vault::Sealed;
 use serde_json::{Map, Value, json};
@@ -145,7 +145,7 @@ fn credential(name: &str, now: Timestamp) -> Credential {
     Credential {
         id: CredentialId::new(now),
         name: Name::parse(name).unwrap(),
-        origin: Origin::parse("URL address", "https://tool.example:8443").unwrap(),
+        target: Target::Https(Origin::parse("URL address", "https://tool.example:8443").unwrap()),
         authorization_type: consign_core::auth::find("basic").unwrap(),
         plain: [("username".to_owned(), "ada".to_owned())].into(),
         custom_headers: vec![CustomHeader { name: "X-Site".to_owned(), sent_with: SentWith::ApiRequest }],

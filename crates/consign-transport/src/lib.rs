@@ -15,7 +15,7 @@ use consign_core::connector::Message;
 use consign_core::credential::Access;
 use consign_core::delivery::Outcome;
 use consign_core::host::Host;
-use consign_core::target::Origin;
+use consign_core::target::{Origin, Target};
 use consign_core::time::Timestamp;
 
 use guard::Guard;
@@ -33,6 +33,7 @@ mod guard;
 mod http;
 mod pool;
 mod probe;
+pub mod sftp;
 mod tls;
 
 /// What the operator decided about the network.
@@ -122,8 +123,11 @@ pub struct Timing {
 /// The way out to third parties, with its kept connections.
 pub struct Network {
     guard: Guard,
+    sftp_guard: Guard,
     tls: Tls,
     pool: Arc<Pool>,
+    sessions: sftp::Sessions,
+    learned: sftp::Learned,
     connect_timeout: Duration,
 }
 
@@ -131,9 +135,12 @@ impl Network {
     /// Takes over the settings. The authorities of the system are read at first use, not here.
     pub fn new(settings: Settings) -> Self {
         Self {
+            sftp_guard: Guard::new(settings.egress.for_sftp(), settings.own_ports.clone()),
             guard: Guard::new(settings.egress, settings.own_ports),
             tls: Tls::new(settings.extra_roots, settings.system_roots, settings.tls_min),
             pool: Arc::default(),
+            sessions: sftp::Sessions::default(),
+            learned: sftp::Learned::default(),
             connect_timeout: settings.connect_timeout,
         }
     }
@@ -151,8 +158,12 @@ impl Network {
     ///
     /// # Errors
     /// What is blocked.
-    pub async fn judge(&self, host: &Host, port: u16, within: Duration) -> Result<(), Blocked> {
-        guard::preview(&self.guard, host, port, within).await
+    pub async fn judge(&self, target: &Target, within: Duration) -> Result<(), Blocked> {
+        let guard = match target {
+            Target::Https(_) => &self.guard,
+            Target::Sftp(_) => &self.sftp_guard,
+        };
+        guard::preview(guard, target.host(), target.port(), within).await
     }
 
     /// What the egress rules say of a destination, address by address. Nothing is sent.
@@ -199,6 +210,7 @@ impl Network {
     /// Closes the kept connections. Requests under way end undisturbed.
     pub fn close(&self) {
         self.pool.close();
+        sftp::close(&self.sessions);
     }
 
     /// A connection to the origin: a kept one, unless a fresh one is asked for, or a new one.

@@ -5,6 +5,7 @@ use super::*;
 mod destinations;
 mod peer;
 mod reuse;
+mod sftp;
 mod sinks;
 mod streams;
 mod trust;

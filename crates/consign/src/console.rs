@@ -30,6 +30,7 @@ mod events;
 mod exporters;
 mod form;
 mod home;
+mod host_keys;
 mod people;
 mod policy;
 mod render;

@@ -9,10 +9,11 @@ use consign_core::address::Blocked;
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
-use consign_core::target::Origin;
+use consign_core::target::{Origin, SftpAddress, Target};
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, connectors, deliveries, idempotency, runs};
+use consign_transport::sftp::{ScannedKey, SftpFault};
 use consign_transport::{Explained, Network};
 use tokio::sync::{Notify, Semaphore};
 
@@ -22,6 +23,7 @@ pub use consent::{Consented, Departure, Return};
 pub use export::{Beginning, Begun, FILE_PIECE_BYTES, Intake};
 pub use key_pairs::NotInUse;
 pub use payload::PayloadKeys;
+pub use probe::TestHow;
 pub use records::{Records, RecordsError};
 pub use retention::Kept;
 pub use snapshot::Snapshot;
@@ -169,8 +171,16 @@ impl Engine {
     ///
     /// # Errors
     /// What is blocked.
-    pub async fn judge_destination(&self, origin: &Origin, within: Duration) -> Result<(), Blocked> {
-        self.network.judge(origin.host(), origin.port(), within).await
+    pub async fn judge_destination(&self, target: &Target, within: Duration) -> Result<(), Blocked> {
+        self.network.judge(target, within).await
+    }
+
+    /// Reads the host keys of a file server, without signing in.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or may not be.
+    pub async fn scan_host_keys(&self, address: &SftpAddress) -> Result<Vec<ScannedKey>, SftpFault> {
+        self.network.scan_host_keys(address).await
     }
 
     /// What the egress rules say of a destination, address by address. Nothing is sent.
@@ -256,6 +266,7 @@ impl Engine {
             CredentialLesson::Works
             | CredentialLesson::Answered
             | CredentialLesson::Refused(_)
+            | CredentialLesson::HostKeyChanged
             | CredentialLesson::Locked => *count = 0,
         }
         *count

@@ -24,6 +24,7 @@ pub mod credentials;
 pub mod deliveries;
 pub mod events;
 pub mod exporters;
+pub mod host_keys;
 pub mod idempotency;
 pub mod people;
 pub mod presets;

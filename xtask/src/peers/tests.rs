@@ -14,6 +14,8 @@ fn versions_are_read_from_what_programs_say() {
         ("nginx version: nginx/1.26.3\n", Some("1.26.3")),
         ("ChromeDriver 140.0.1 (abc)\n", Some("140.0.1")),
         ("v20.19.2\n", Some("20.19.2")),
+        ("OpenSSH_9.2, OpenSSL 3.0.19 27 Jan 2026\n", Some("9.2")),
+        ("ProFTPD Version 1.3.8\n", Some("1.3.8")),
         ("nothing\n", None),
     ] {
         assert_eq!(version_in(said), version, "{said}");

@@ -81,7 +81,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
         Field {
             key: "private_key",
             label: "Private key",
-            input: Input::PrivateKey,
+            input: Input::CertificateKey,
             missing: Some("Add the private key that belongs to this certificate"),
             max_chars: sign::CERTIFICATE_CHARACTERS_MAX,
             ..Field::PLAIN

@@ -10,6 +10,8 @@ fn kinds_and_labels_are_as_published() {
         ("oauth2_authorization_code", "OAuth 2.0 - Authorization code"),
         ("oauth2_saml_bearer", "OAuth 2.0 – SAML"),
         ("none", "No Auth (None)"),
+        ("password", "Basic"),
+        ("ssh_key", "SSH key"),
     ];
     assert_eq!(listed, published);
     assert!(find("basic").is_some() && find("Basic").is_none());

@@ -15,11 +15,11 @@ use crate::delivery::Retry;
 use crate::event::{Event, TypePattern};
 use crate::id::RunId;
 use crate::schedule::Schedule;
-use crate::target::RemotePath;
+use crate::target::{Folder, RemotePath};
 use crate::time::Timestamp;
 
 pub use draft::ExporterDraft;
-pub use file_name::{FileName, Stamp, judge as judge_file_name};
+pub use file_name::{FileName, Stamp, judge as judge_file_name, numbered};
 pub use run::{RunState, Step};
 
 mod draft;
@@ -164,18 +164,12 @@ pub struct Bulk {
 /// Where a file stands on a server, and what is done about one that is there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilePlace {
-    /// The folder, absolute or relative to where the server lets us start; may be empty.
-    pub folder: String,
+    /// The folder, absolute or relative to where the server lets us start.
+    pub folder: Folder,
     /// How its name is made.
     pub file_name: FileName,
-    /// Whether it is written under another name first, so that no reader sees half of it.
-    pub temporary_name: bool,
     /// What happens when a file of this name is there.
     pub if_exists: IfExists,
-    /// Whether its size is compared at the end.
-    pub check_size: bool,
-    /// How many files of this pattern stay; `None`: all.
-    pub keep_files: Option<u32>,
 }
 
 /// What happens when a file of the same name is there.
@@ -241,6 +235,16 @@ impl Exporter {
     /// What names of files end with: the format, and the compression.
     pub fn extension(&self) -> String {
         format!("{}{}", self.format.extension(), self.compression.suffix())
+    }
+
+    /// The name that a pushed file has where it goes: on a server it tells how it is compressed.
+    pub fn name_of_pushed(&self, name: &str) -> String {
+        match self.destination {
+            Destination::Sftp(_) if !name.ends_with(self.compression.suffix()) => {
+                format!("{name}{}", self.compression.suffix())
+            }
+            Destination::Sftp(_) | Destination::Https(_) => name.to_owned(),
+        }
     }
 
     /// The values that stand for the placeholders of one run.
@@ -325,12 +329,9 @@ impl Destination {
                 "max_per_second": bulk.max_per_second.map(Rate::per_second),
             }),
             Self::Sftp(place) => json!({
-                "folder": place.folder,
+                "folder": place.folder.as_str(),
                 "file_name": place.file_name.as_str(),
-                "temporary_name": place.temporary_name,
                 "if_exists": place.if_exists.kind(),
-                "check_size": place.check_size,
-                "keep_files": place.keep_files,
             }),
         };
         match shown {

@@ -9,33 +9,41 @@ use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use crate::catalog::{Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, is_mask, mask, unknown_field};
 use crate::name::Name;
 use crate::secret::Secret;
-use crate::target::Origin;
+use crate::target::{Origin, Target};
 use crate::time::Timestamp;
 
 mod common;
 mod destination;
 mod headers;
 mod key_pair;
+mod private_key;
 mod rows;
+mod sftp;
 
 pub use key_pair::{KeyPairWish, NextPair, PASSPHRASE};
 
 /// Free labels of a credential.
 pub type Labels = BTreeMap<String, String>;
 
-/// Keys that every HTTPS credential takes.
+/// Keys that every credential takes.
 const COMMON: &[&str] = &[
     "name",
     "protocol",
-    "url_address",
     "authorization_type",
-    "custom_headers",
     "test_path",
     "ends_on",
     "labels",
     "max_concurrency",
     "max_per_second",
 ];
+
+/// Keys that every credential of a protocol takes.
+const fn keys_of(protocol: Protocol) -> &'static [&'static str] {
+    match protocol {
+        Protocol::Https => &["url_address", "custom_headers"],
+        Protocol::Sftp => sftp::KEYS,
+    }
+}
 
 /// Keys of an answer that may come back in a request and say nothing.
 const READ_ONLY: &[&str] = &[
@@ -86,8 +94,10 @@ pub enum Change {
 pub struct Draft {
     /// The name.
     pub name: Name,
-    /// The origin of the address.
-    pub origin: Origin,
+    /// Where the tool is.
+    pub target: Target,
+    /// What new host keys were compared with, in the words of whoever did it; empty when they did not say.
+    pub compared_with: String,
     /// The chosen type.
     pub authorization_type: &'static AuthorizationType,
     /// Plain fields of the type.
@@ -112,7 +122,7 @@ pub struct Draft {
 
 /// Whether reading this, or saving it, takes a processor long: it holds a private key, or asks for one.
 pub fn takes_long(sent: &Map<String, Value>) -> bool {
-    key_pair::is_asked(sent)
+    key_pair::is_asked(sent) || private_key::is_typed(sent)
 }
 
 impl Draft {
@@ -139,7 +149,16 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
     let text = |text: &str| Value::String(text.to_owned());
     whole.insert("name".to_owned(), text(current.name.as_str()));
     whole.insert("protocol".to_owned(), text(current.authorization_type.protocol.kind()));
-    whole.insert("url_address".to_owned(), text(&current.origin.to_string()));
+    match &current.target {
+        Target::Https(origin) => {
+            whole.insert("url_address".to_owned(), text(&origin.to_string()));
+            let headers = current.custom_headers.iter().map(|header| {
+                serde_json::json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": { "set": true } })
+            });
+            whole.insert("custom_headers".to_owned(), headers.collect());
+        }
+        Target::Sftp(host) => whole.extend(sftp::shown(host)),
+    }
     whole.insert("authorization_type".to_owned(), text(current.authorization_type.kind));
     whole.insert("test_path".to_owned(), current.test_path.as_deref().map_or(Value::Null, text));
     whole.insert("ends_on".to_owned(), current.ends_on.as_deref().map_or(Value::Null, text));
@@ -147,10 +166,6 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
     whole.insert("max_concurrency".to_owned(), current.max_concurrency.map_or(Value::Null, Value::from));
     let rate = current.max_per_second.map(Rate::per_second);
     whole.insert("max_per_second".to_owned(), rate.map_or(Value::Null, Value::from));
-    let headers = current.custom_headers.iter().map(|header| {
-        serde_json::json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": { "set": true } })
-    });
-    whole.insert("custom_headers".to_owned(), headers.collect());
     let same_type = sent
         .get("authorization_type")
         .is_none_or(|kind| kind.as_str() == Some(current.authorization_type.kind));
@@ -197,11 +212,17 @@ impl Reading<'_> {
     fn read(&mut self) -> Option<Draft> {
         let name = self.reader.text("name", "Name");
         let name = self.reader.accept("name", Name::parse(&name));
-        self.protocol();
-        let authorization_type = self.authorization_type();
+        let protocol = self.protocol();
+        let authorization_type = self.authorization_type(protocol);
         let secret_address = authorization_type.is_some_and(|entry| entry.address_is_secret);
-        let (origin, url_path) = self.address(secret_address);
-        let test_path = self.test_path(origin.as_ref());
+        let (target, url_path, compared_with) = if protocol == Some(Protocol::Sftp) {
+            let (target, compared_with) = self.sftp_host();
+            (target, None, compared_with)
+        } else {
+            let (origin, url_path) = self.address(secret_address);
+            (origin.map(Target::Https), url_path, String::new())
+        };
+        let test_path = self.test_path(protocol, target.as_ref());
         let ends_on = self.ends_on();
         let labels = self.labels();
         let max_concurrency = self.max_concurrency();
@@ -220,23 +241,29 @@ impl Reading<'_> {
         if secret_address {
             self.url_path(url_path, &mut secrets);
         }
-        let custom_headers = self.custom_headers(&mut typed, &mut secrets);
-        self.unknown(authorization_type);
+        let custom_headers = if protocol == Some(Protocol::Sftp) {
+            Vec::new()
+        } else {
+            self.custom_headers(&mut typed, &mut secrets)
+        };
+        self.unknown(protocol, authorization_type);
 
-        let (authorization_type, origin) = (authorization_type?, origin?);
+        let (authorization_type, target) = (authorization_type?, target?);
         let kept: Vec<String> = secrets
             .iter()
             .filter(|(_, change)| matches!(change, Change::Keep))
             .map(|(key, _)| key.clone())
             .collect();
-        self.destination(authorization_type, &origin, &typed.plain, &custom_headers, &kept);
-        self.keep_other_key_pairs(authorization_type, &origin, &mut typed, &mut secrets);
+        self.destination(authorization_type, &target, &typed.plain, &custom_headers, &kept);
+        self.keep_other_key_pairs(authorization_type, &target, &mut typed, &mut secrets);
+        typed.plain.extend(self.shown(authorization_type, &typed));
         for (key, secret) in std::mem::take(&mut typed.secrets) {
             secrets.insert(key, Change::Replace(secret));
         }
         Some(Draft {
             name: name?,
-            origin,
+            target,
+            compared_with,
             authorization_type,
             plain: typed.plain,
             custom_headers,
@@ -250,9 +277,10 @@ impl Reading<'_> {
         })
     }
 
-    fn protocol(&mut self) {
+    fn protocol(&mut self) -> Option<Protocol> {
         let protocol = self.reader.text("protocol", "Protocol");
-        if protocol != "https" {
+        let found = Protocol::find(&protocol);
+        if found.is_none() {
             let known = Protocol::ALL.iter().map(|protocol| protocol.kind()).collect::<Vec<_>>().join(" or ");
             let fault = if protocol.is_empty() {
                 Fault::new("missing", format!("Select a protocol: {known}"))
@@ -261,20 +289,25 @@ impl Reading<'_> {
             };
             self.reader.refuse("protocol", fault);
         }
+        found
     }
 
-    fn authorization_type(&mut self) -> Option<&'static AuthorizationType> {
+    fn authorization_type(&mut self, protocol: Option<Protocol>) -> Option<&'static AuthorizationType> {
         let kind = self.reader.text("authorization_type", "Authorization type");
-        let found = auth::find(&kind);
+        let fits = |entry: &&AuthorizationType| protocol.is_none_or(|protocol| entry.protocol == protocol);
+        let found = auth::find(&kind).filter(fits);
         if found.is_none() {
             let fault = if kind.is_empty() {
                 Fault::new("missing", "Select an authorization type")
             } else {
-                let known: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| entry.kind).collect();
-                Fault::new(
-                    "unknown",
-                    format!("“{kind}” is not an authorization type. Choose one of {}", known.join(", ")),
-                )
+                let known = AUTHORIZATION_TYPES.iter().copied().filter(fits).map(|entry| entry.kind);
+                let known = known.collect::<Vec<_>>().join(", ");
+                let of = match (auth::find(&kind), protocol) {
+                    (Some(_), Some(protocol)) => format!(" for {}", protocol.short()),
+                    _ => String::new(),
+                };
+                let sentence = format!("“{kind}” is not an authorization type{of}. Choose one of {known}");
+                Fault::new("unknown", sentence)
             };
             self.reader.refuse("authorization_type", fault);
         }
@@ -332,7 +365,7 @@ impl Reading<'_> {
                 continue;
             }
             // It was read with its certificate.
-            if field.input == Input::PrivateKey {
+            if field.input == Input::CertificateKey {
                 continue;
             }
             // What the choice before it does not ask for is not there, whatever was sent.
@@ -365,6 +398,7 @@ impl Reading<'_> {
                 Given::Refused => {}
             }
         }
+        self.private_keys(entry, typed, secrets);
     }
 
     /// A plain field: a text, or a number or switch as a program writes it.
@@ -397,9 +431,11 @@ impl Reading<'_> {
     }
 
     /// What is left over was never asked for.
-    fn unknown(&mut self, entry: Option<&'static AuthorizationType>) {
+    fn unknown(&mut self, protocol: Option<Protocol>, entry: Option<&'static AuthorizationType>) {
+        let of_protocol = keys_of(protocol.unwrap_or(Protocol::Https));
         let known: Vec<&str> = COMMON
             .iter()
+            .chain(of_protocol)
             .copied()
             .chain(entry.iter().flat_map(|e| e.fields).map(|field| field.key))
             .chain(
@@ -415,11 +451,17 @@ impl Reading<'_> {
             READ_ONLY.contains(&key)
                 || with_token && READ_ONLY_OF_TOKENS.contains(&key)
                 || with_key && key_pair::READ_ONLY.contains(&key)
+                || protocol == Some(Protocol::Sftp) && sftp::READ_ONLY.contains(&key)
         };
+        let foreign = |key: &str| Protocol::ALL.iter().any(|other| keys_of(*other).contains(&key));
         let left: Vec<String> = self.reader.left().filter(|key| !read_only(key)).map(str::to_owned).collect();
         for key in left {
             let owner = AUTHORIZATION_TYPES.iter().find(|e| e.fields.iter().any(|field| field.key == key));
             let invalid = match (owner, entry) {
+                (None, _) if foreign(&key) => {
+                    let protocol = protocol.unwrap_or(Protocol::Https).short();
+                    Fault::new("unknown_field", format!("“{key}” does not belong to {protocol}")).at(key)
+                }
                 (Some(_), Some(entry)) => {
                     let sentence = format!("“{key}” does not belong to {}", entry.label);
                     Fault::new("unknown_field", sentence).at(key)

@@ -19,6 +19,8 @@ const ENDS_SOON: Duration = DAY.saturating_mul(30);
 pub enum StatusCode {
     /// The secret does not open with the loaded keys, or its destination was changed behind our back.
     Locked,
+    /// The server showed another host key than the pinned ones.
+    HostKeyChanged,
     /// The grant ended, or the token ended and cannot be renewed: a person must approve again.
     ReconnectNeeded,
     /// A person never approved.
@@ -43,6 +45,7 @@ impl StatusCode {
     /// All, the most pressing first.
     pub const ALL: &'static [Self] = &[
         Self::Locked,
+        Self::HostKeyChanged,
         Self::ReconnectNeeded,
         Self::NotAuthorized,
         Self::SignInRefused,
@@ -58,6 +61,7 @@ impl StatusCode {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Locked => "locked",
+            Self::HostKeyChanged => "host_key_changed",
             Self::ReconnectNeeded => "reconnect_needed",
             Self::NotAuthorized => "not_authorized",
             Self::SignInRefused => "sign_in_refused",
@@ -74,6 +78,7 @@ impl StatusCode {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Locked => "Locked",
+            Self::HostKeyChanged => "Host key changed",
             Self::ReconnectNeeded => "Reconnect needed",
             Self::NotAuthorized => "Not authorized yet",
             Self::SignInRefused => "Sign-in refused",
@@ -91,6 +96,7 @@ impl StatusCode {
     pub const fn action(self, tokens: Tokens, refused_by: Refuser) -> Option<NextAction> {
         match (self, tokens, refused_by) {
             (Self::Locked, ..) => Some(NextAction::WhatToDo),
+            (Self::HostKeyChanged, ..) => Some(NextAction::CompareKeys),
             (Self::ReconnectNeeded, ..) | (Self::SignInRefused, Tokens::Granted, Refuser::Tool) => {
                 Some(NextAction::AuthorizeAgain)
             }
@@ -104,7 +110,7 @@ impl StatusCode {
 
     /// Whether deliveries of its connectors wait until it is repaired.
     pub const fn holds(self) -> bool {
-        matches!(self, Self::Locked | Self::SignInRefused) || self.needs_consent()
+        matches!(self, Self::Locked | Self::HostKeyChanged | Self::SignInRefused) || self.needs_consent()
     }
 
     /// Whether a person has to grant access.
@@ -138,6 +144,8 @@ pub enum Refuser {
 pub enum NextAction {
     /// Load the right encryption key, or enter the secrets again.
     WhatToDo,
+    /// Compare the host key that the server showed with the pinned ones.
+    CompareKeys,
     /// Approve access for the first time.
     Authorize,
     /// Approve access once more.
@@ -154,6 +162,7 @@ impl NextAction {
     /// All.
     pub const ALL: &'static [Self] = &[
         Self::WhatToDo,
+        Self::CompareKeys,
         Self::Authorize,
         Self::AuthorizeAgain,
         Self::ReplaceSecret,
@@ -165,6 +174,7 @@ impl NextAction {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::WhatToDo => "what_to_do",
+            Self::CompareKeys => "compare_keys",
             Self::Authorize => "authorize",
             Self::AuthorizeAgain => "authorize_again",
             Self::ReplaceSecret => "replace_secret",
@@ -177,6 +187,7 @@ impl NextAction {
     pub const fn label(self) -> &'static str {
         match self {
             Self::WhatToDo => "What to do",
+            Self::CompareKeys => "Compare keys",
             Self::Authorize => "Authorize",
             Self::AuthorizeAgain => "Authorize again",
             Self::ReplaceSecret => "Replace secret",

@@ -33,6 +33,17 @@ pub(super) fn with(base: &Value, changes: &Value) -> Value {
 
 /// A whole credential of a type, every secret typed.
 pub(super) fn typed(kind: &str) -> Value {
+    if matches!(kind, "password" | "ssh_key") {
+        let server = json!({
+            "name": "Payroll", "protocol": "sftp", "hostname": "sftp://sftp.example.org:2222/",
+            "sftp_server_fingerprint": [include_str!("../ssh_key/keys/p256.pub").trim()],
+            "authorization_type": kind, "username": "ana", "password": "open sesame",
+        });
+        let key = json!({
+            "ssh_key": include_str!("../ssh_key/keys/p384.passphrase"), "passphrase": "correct horse",
+        });
+        return if kind == "password" { server } else { with(&server, &key) };
+    }
     let common = json!({
         "name": "ServiceNow production", "protocol": "https", "url_address": "https://acme.example/",
         "authorization_type": kind, "custom_headers": [{ "name": "X-Api-Key", "value": "header 1" }],
@@ -75,7 +86,7 @@ pub(super) fn stored(kind: &str) -> Credential {
     draft.seal(&VAULT, &Save { now: now(), by: "Ana Silva" }, CredentialId::new(now()), None)
 }
 
-fn seal_again(draft: Draft, current: &Credential) -> Credential {
+pub(super) fn seal_again(draft: Draft, current: &Credential) -> Credential {
     draft.seal(&VAULT, &Save { now: later(), by: "ci" }, current.id, Some(current))
 }
 
@@ -89,18 +100,29 @@ pub(super) fn shown(credential: &Credential) -> Value {
     };
     let mut value = json!({
         "id": credential.id, "etag": "\"1\"", "status": { "code": "working" }, "used_by_count": 2,
-        "name": credential.name, "protocol": "https", "url_address": credential.origin.to_string(),
+        "name": credential.name, "protocol": credential.authorization_type.protocol,
         "authorization_type": credential.authorization_type.kind, "ends_on": credential.ends_on,
         "labels": credential.labels, "max_concurrency": credential.max_concurrency,
         "max_per_second": credential.max_per_second.map(Rate::per_second),
-        "custom_headers": credential.custom_headers.iter().map(|header| json!({
-            "name": header.name, "sent_with": header.sent_with, "value": saved(&header.secret_key()),
-        })).collect::<Vec<_>>(),
     });
+    match &credential.target {
+        Target::Https(origin) => {
+            value["url_address"] = json!(origin.to_string());
+            value["custom_headers"] = credential.custom_headers.iter().map(|header| json!({
+                "name": header.name, "sent_with": header.sent_with, "value": saved(&header.secret_key()),
+            })).collect();
+        }
+        Target::Sftp(host) => {
+            value["hostname"] = json!(host.address.to_string());
+            value["sftp_server_fingerprint"] = json!(host.pins.lines());
+            value["host_keys"] = json!([{ "type": "ssh-ed25519" }]);
+            value["ssh_public_key"] = json!({ "line": credential.plain.get(auth::SSH_PUBLIC_KEY) });
+        }
+    }
     for field in credential.authorization_type.fields {
         let text = credential.plain.get(field.key);
         value[field.key] = match field.input {
-            Input::Secret | Input::PrivateKey => saved(field.key),
+            Input::Secret | Input::CertificateKey | Input::PrivateKey(_) => saved(field.key),
             Input::Rows(_) => {
                 let rows = stored_rows(text.map_or("", String::as_str)).unwrap();
                 let shown = rows.iter().enumerate().map(|(index, row)| {

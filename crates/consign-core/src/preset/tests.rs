@@ -55,7 +55,7 @@ pub(super) fn completed(preset: &Preset, filling: &Filling) -> Map<String, Value
         let given = filling.values.iter().any(|(key, _)| *key == field.key);
         let typed = match field.input {
             Input::Certificate(_) => include_str!("../sign/tests/rsa.certificate.pem"),
-            Input::PrivateKey => include_str!("../sign/tests/rsa.pkcs8.pem"),
+            Input::CertificateKey => include_str!("../sign/tests/rsa.pkcs8.pem"),
             _ if field.key == "issuer" => "https://consign.acme.example",
             _ if field.key == "name_id" => "ana.silva@acme.example",
             _ => "typed",

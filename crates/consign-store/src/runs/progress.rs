@@ -24,6 +24,19 @@ pub struct Progress {
     pub sent_to: String,
 }
 
+impl Progress {
+    /// As a run has it in memory.
+    pub fn of(run: &Run) -> Self {
+        Self {
+            step: run.step,
+            sent_records: run.sent_records,
+            sent_bytes: run.sent_bytes,
+            requests: run.requests,
+            sent_to: run.sent_to.clone(),
+        }
+    }
+}
+
 /// Writes down how far a run has come and that its last attempt worked, and keeps the lease. `false`: the lease was
 /// lost, or a person stopped the run.
 ///
@@ -102,6 +115,26 @@ pub async fn retry(
         .bind(outcome)
         .bind(message);
     Ok(query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
+}
+
+/// Writes down the name that the file of a run is about to have. `false` as in [`advance`].
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn choose_name(db: &mut Db, run: &Run, name: &str) -> Result<bool, StoreError> {
+    let query = query(
+        "update run set file_name = $1, made_bytes = null where id = $2 and fence = $3 and state = 'open'",
+    );
+    Ok(query.bind(name).bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
+}
+
+/// Writes down that a file of this size may get its final name from now on. `false` as in [`advance`].
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn made(db: &mut Db, run: &Run, bytes: u64) -> Result<bool, StoreError> {
+    let query = query("update run set made_bytes = $1 where id = $2 and fence = $3 and state = 'open'");
+    Ok(query.bind(stored(bytes)).bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
 }
 
 /// How a run ended.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use consign_core::delivery::Refusal;
+use consign_core::target::Target;
 
 use super::peer::*;
 use super::*;
@@ -95,7 +96,7 @@ async fn a_judgement_ahead_of_time_agrees_and_dials_nobody() {
         let addresses: Vec<IpAddr> = answer.iter().map(|text| text.parse().unwrap()).collect();
         network.guard.script(move |_| addresses.clone());
         let origin = peer.origin();
-        let judged = network.judge(origin.host(), origin.port(), PATIENT.timeout).await;
+        let judged = network.judge(&Target::Https(origin.clone()), PATIENT.timeout).await;
         assert_eq!(judged.is_ok(), open, "{answer:?}");
     }
     for (host, port, open) in
@@ -103,7 +104,7 @@ async fn a_judgement_ahead_of_time_agrees_and_dials_nobody() {
     {
         let origin = origin(host, port);
         assert_eq!(
-            network.judge(origin.host(), origin.port(), PATIENT.timeout).await.is_ok(),
+            network.judge(&Target::Https(origin.clone()), PATIENT.timeout).await.is_ok(),
             open,
             "{host}"
         );

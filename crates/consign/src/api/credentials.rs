@@ -110,13 +110,20 @@ pub(super) async fn tests(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
     let values = call.object_if_sent()?;
     let values = (!values.is_empty()).then_some(values);
-    let result = credential_tests::start(&call.app, &call.actor, call.place("id"), values).await?;
+    let write = write_too(&call)?;
+    let result = credential_tests::start(&call.app, &call.actor, call.place("id"), values, write).await?;
     Ok(Answer::json(Status::CREATED, &result))
 }
 
 pub(super) async fn test_values(call: Call) -> Result<Answer, Problem> {
-    let result = credential_tests::of_values(&call.app, &call.actor, call.object()?).await?;
+    let write = write_too(&call)?;
+    let result = credential_tests::of_values(&call.app, &call.actor, call.object()?, write).await?;
     Ok(Answer::json(Status::CREATED, &result))
+}
+
+/// Whether a small file is written to a file server, renamed and deleted.
+fn write_too(call: &Call) -> Result<bool, Problem> {
+    Ok(call.parsed("write", "true", |text| (text == "true").then_some(()))?.is_some())
 }
 
 pub(super) async fn authorization(call: Call) -> Result<Answer, Problem> {

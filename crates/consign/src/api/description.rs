@@ -6,9 +6,10 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use consign_core::api_key;
-use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
-use consign_core::catalog::{Field, Input, Names, Rows, SentIn};
+use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType, SSH_PUBLIC_KEY};
+use consign_core::catalog::{Field, Input, Names, Protocol, Rows, SentIn};
 use consign_core::credential::key_pairs;
+use consign_core::pin;
 use consign_core::sign::{CERTIFICATE_YEARS_MAX, KeySize};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -94,20 +95,25 @@ fn credential_schemas() -> Map<String, Value> {
 
 fn schema(entry: &AuthorizationType, usage: Use) -> Value {
     let mut properties = Map::new();
-    let mut required = vec!["name", "protocol", "url_address", "authorization_type"];
+    let mut required = vec!["name", "protocol", "authorization_type"];
     let words = "Needed. It decides which authorization types there are.";
     let protocol = json!({ "const": entry.protocol.kind(), "description": words });
     properties.insert("protocol".to_owned(), protocol);
     properties.insert("authorization_type".to_owned(), json!({ "const": entry.kind }));
-    let headers = if usage == Use::Read { "CustomHeadersShown" } else { "CustomHeaders" };
-    properties.insert("custom_headers".to_owned(), reference(headers));
+    for (key, schema, needed) in of_protocol(entry.protocol, usage) {
+        properties.insert((*key).to_owned(), reference(schema));
+        required.extend(needed.then_some(*key));
+    }
+    if entry.fields.iter().any(|field| matches!(field.input, Input::PrivateKey(_))) && usage != Use::New {
+        properties.insert(SSH_PUBLIC_KEY.to_owned(), reference("SshPublicKey"));
+    }
     if entry.address_is_secret && usage != Use::New {
         properties.insert("url_path".to_owned(), reference("SecretState"));
     }
     for field in entry.fields {
         properties.insert(field.key.to_owned(), property(field, usage));
         // Instead of a certificate and its key a new pair can be asked for.
-        let pair = matches!(field.input, Input::Certificate(_) | Input::PrivateKey);
+        let pair = matches!(field.input, Input::Certificate(_) | Input::CertificateKey);
         let always =
             field.missing.is_some() && field.when.is_none() && field.default_text().is_empty() && !pair;
         let needed = always && (usage == Use::New || !field.is_secret());
@@ -128,7 +134,7 @@ fn schema(entry: &AuthorizationType, usage: Use) -> Value {
         parts.push(reference("CredentialFacts"));
     }
     if usage == Use::Read {
-        required.extend(["id", "etag", "custom_headers", "status", "created_at", "updated_at"]);
+        required.extend(["id", "etag", "status", "created_at", "updated_at"]);
         return json!({
             "title": entry.label,
             "allOf": parts,
@@ -166,9 +172,42 @@ fn key_pair() -> Map<String, Value> {
     properties.as_object().cloned().unwrap_or_default()
 }
 
+/// What every credential of a protocol has: key, schema, and whether it is required.
+const fn of_protocol(protocol: Protocol, usage: Use) -> &'static [(&'static str, &'static str, bool)] {
+    match (protocol, usage) {
+        (Protocol::Https, Use::Read) => {
+            &[("url_address", "UrlAddress", true), ("custom_headers", "CustomHeadersShown", true)]
+        }
+        (Protocol::Https, Use::New | Use::Replace) => {
+            &[("url_address", "UrlAddress", true), ("custom_headers", "CustomHeaders", false)]
+        }
+        (Protocol::Sftp, Use::Read) => &[
+            ("hostname", "Hostname", true),
+            (pin::FIELD, "SftpServerFingerprint", true),
+            ("host_keys", "HostKeys", true),
+        ],
+        (Protocol::Sftp, Use::Replace) => &[
+            ("hostname", "Hostname", true),
+            (pin::FIELD, "SftpServerFingerprint", true),
+            ("host_keys_compared_with", "HostKeysComparedWith", false),
+            ("host_keys", "HostKeys", false),
+        ],
+        (Protocol::Sftp, Use::New) => &[
+            ("hostname", "Hostname", true),
+            (pin::FIELD, "SftpServerFingerprint", true),
+            ("host_keys_compared_with", "HostKeysComparedWith", false),
+        ],
+    }
+}
+
 fn property(field: &Field, usage: Use) -> Value {
     let mut shown = match field.input {
-        Input::Text | Input::Secret | Input::Suggested(_) | Input::Certificate(_) | Input::PrivateKey => {
+        Input::Text
+        | Input::Secret
+        | Input::Suggested(_)
+        | Input::Certificate(_)
+        | Input::CertificateKey
+        | Input::PrivateKey(_) => {
             json!({ "type": "string", "maxLength": field.max_chars })
         }
         Input::Address => json!({ "type": "string", "format": "uri", "maxLength": field.max_chars }),
@@ -247,9 +286,15 @@ fn rows(rules: &Rows, usage: Use) -> Value {
 fn patch() -> Value {
     let kinds: Vec<_> = AUTHORIZATION_TYPES.iter().map(|entry| entry.kind).collect();
     let mut properties = Map::new();
-    properties.insert("protocol".to_owned(), json!({ "enum": ["https"] }));
+    properties.insert(
+        "protocol".to_owned(),
+        json!({ "enum": Protocol::ALL.iter().map(|protocol| protocol.kind()).collect::<Vec<_>>() }),
+    );
     properties.insert("authorization_type".to_owned(), json!({ "enum": kinds }));
-    properties.insert("custom_headers".to_owned(), reference("CustomHeaders"));
+    for (key, schema, _) in Protocol::ALL.iter().flat_map(|protocol| of_protocol(*protocol, Use::Replace)) {
+        properties.insert((*key).to_owned(), reference(schema));
+    }
+    properties.insert(SSH_PUBLIC_KEY.to_owned(), reference("SshPublicKey"));
     properties.insert("url_path".to_owned(), reference("SecretState"));
     for field in AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields) {
         properties.insert(field.key.to_owned(), property(field, Use::Replace));

@@ -166,7 +166,8 @@ fn each_authorization_type_has_its_schemas() {
                 | Input::Address
                 | Input::Suggested(_)
                 | Input::Certificate(_)
-                | Input::PrivateKey => {
+                | Input::CertificateKey
+                | Input::PrivateKey(_) => {
                     assert_eq!(new["maxLength"], field.max_chars, "{}", field.key);
                 }
                 Input::Choice(choices) => {
@@ -177,7 +178,7 @@ fn each_authorization_type_has_its_schemas() {
             }
             assert_eq!(new["writeOnly"] == true, field.is_secret(), "{}", field.key);
             let required = of("CredentialNew")["required"].as_array().unwrap().contains(&json!(field.key));
-            let pair = matches!(field.input, Input::Certificate(_) | Input::PrivateKey);
+            let pair = matches!(field.input, Input::Certificate(_) | Input::CertificateKey);
             let always = field.missing.is_some() && field.when.is_none() && field.default_text().is_empty();
             assert_eq!(required, always && !pair, "{}", field.key);
             let read = &of("Credential")["properties"][field.key];

@@ -16,11 +16,15 @@ use super::secret::{Secrets, from_input};
 use super::{context, output};
 
 use approval::{AuthorizeFlags, ForgetFlags};
+use headers::merged_headers;
+use host_keys::ScanFlags;
 use type_fields::{RemovedRows, TypeFields, merged_rows};
 
 mod approval;
 mod certificate;
 mod connection;
+mod headers;
+mod host_keys;
 mod preset;
 mod type_fields;
 
@@ -47,7 +51,12 @@ pub(crate) enum Verb {
     Test {
         /// Name or id
         name: String,
+        /// File servers: write a small file to the folder of the test path, rename and delete it
+        #[arg(long)]
+        write: bool,
     },
+    /// Read the host keys of a file server, to be compared before one is pinned
+    ScanHostKey(ScanFlags),
     /// Have a person approve access in the tool, and wait for it
     Authorize(AuthorizeFlags),
     /// Forget the tokens that were granted
@@ -100,6 +109,15 @@ pub(crate) struct Fields {
     /// The address of the tool, such as https://acme.service-now.com/
     #[arg(long, value_name = "URL")]
     url_address: Option<String>,
+    /// The address of a file server, such as sftp://sftp.example.org:22/
+    #[arg(long, value_name = "SFTP-URL", conflicts_with = "url_address")]
+    hostname: Option<String>,
+    /// A host key of the file server: SHA256 fingerprint or public key line; up to four
+    #[arg(long, value_name = "PIN")]
+    fingerprint: Vec<String>,
+    /// What new host keys were compared with; stored with them
+    #[arg(long, value_name = "TEXT")]
+    compared_with: Option<String>,
     /// How we are let in; see: consign credential authorization-types
     #[arg(long, value_name = "TYPE")]
     authorization_type: Option<String>,
@@ -218,7 +236,8 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Create(flags) => return create(&client, output, *flags).await,
         Verb::Edit(flags) => edit(&client, output, *flags).await?,
         Verb::SetSecret(flags) => set_secret(&client, output, &flags).await?,
-        Verb::Test { name } => return connection::test(&client, output, &name).await,
+        Verb::Test { name, write } => return connection::test(&client, output, &name, write).await,
+        Verb::ScanHostKey(flags) => return host_keys::scan(&client, output, flags).await,
         Verb::Authorize(flags) => return approval::authorize(&client, output, &flags).await,
         Verb::ForgetTokens(flags) => approval::forget(&client, output, &flags).await?,
         Verb::Certificate(verb) => certificate::run(&client, output, verb).await?,
@@ -266,7 +285,8 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
     let mut secrets = Secrets::new(output);
     let mut body = flags.fields.body(&mut secrets)?;
     put(&mut body, "name", flags.name);
-    let protocol = flags.protocol.or_else(|| (!body.contains_key("protocol")).then(|| "https".to_owned()));
+    let usual = if body.contains_key("hostname") { "sftp" } else { "https" };
+    let protocol = flags.protocol.or_else(|| (!body.contains_key("protocol")).then(|| usual.to_owned()));
     put(&mut body, "protocol", protocol);
     let rows = flags.fields.header_rows(&mut secrets)?;
     if !rows.is_empty() {
@@ -290,10 +310,11 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
     if !redirect_url.is_empty() {
         output.note(&format!("Redirect URL, to be added in the tool: {redirect_url}"));
     }
-    let ended = if flags.test { connection::test(client, output, &id).await } else { Ok(ExitCode::SUCCESS) };
+    let ended =
+        if flags.test { connection::test(client, output, &id, false).await } else { Ok(ExitCode::SUCCESS) };
     if text(&written, "status.code") == "not_authorized" {
         output.next(&format!("consign credential authorize \"{name}\""));
-    } else if ended.is_ok() {
+    } else if ended.is_ok() && text(&written, "protocol") == "https" {
         output.next(&format!("consign webhook create --credential \"{name}\" …"));
     }
     ended
@@ -408,6 +429,11 @@ impl Fields {
     fn body(&self, secrets: &mut Secrets<'_>) -> Result<Map<String, Value>, Failure> {
         let mut body = self.from_file.as_deref().map(read_object).transpose()?.unwrap_or_default();
         put(&mut body, "url_address", self.url_address.clone());
+        put(&mut body, "hostname", self.hostname.clone());
+        if !self.fingerprint.is_empty() {
+            body.insert("sftp_server_fingerprint".to_owned(), self.fingerprint.clone().into());
+        }
+        put(&mut body, "host_keys_compared_with", self.compared_with.clone());
         put(&mut body, "authorization_type", self.authorization_type.clone());
         self.of_type.put_plain(&mut body)?;
         if self.generate_key_pair {
@@ -446,25 +472,6 @@ impl Fields {
         });
         rows.collect()
     }
-}
-
-/// The present rows, which keep their values, with fresh ones in their place or at the end.
-fn merged_headers(present: Vec<Value>, fresh: Vec<Value>, removed: &[String]) -> Vec<Value> {
-    let same = |row: &Value, name: &str| text(row, "name").eq_ignore_ascii_case(name);
-    let gone = |row: &Value| removed.iter().any(|name| same(row, name));
-    let mut rows: Vec<Value> = present.into_iter().filter(|row| !gone(row)).collect();
-    for mut row in fresh {
-        match rows.iter_mut().find(|other| same(other, &text(&row, "name"))) {
-            Some(place) => {
-                if row["sent_with"].is_null() {
-                    row["sent_with"] = place["sent_with"].take();
-                }
-                *place = row;
-            }
-            None => rows.push(row),
-        }
-    }
-    rows
 }
 
 fn nested<'a>(body: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {

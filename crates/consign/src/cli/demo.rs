@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType};
-use consign_core::catalog::Tokens;
+use consign_core::catalog::{Protocol, Tokens};
 use consign_core::credential::key_pairs;
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
@@ -169,13 +169,15 @@ async fn show(
     Ok(shown)
 }
 
-/// The types that can be shown here: assertions only where a program of somebody else can judge their signatures.
+/// The types that can be shown here: those of tools on the web, since webhooks go nowhere else; assertions only where a
+/// program of somebody else can judge their signatures.
 fn shown_types(output: &Output, tokens: &AuthorizationServer) -> Vec<&'static AuthorizationType> {
-    let (signed, others): (Vec<&AuthorizationType>, Vec<&AuthorizationType>) =
-        AUTHORIZATION_TYPES.iter().copied().partition(|entry| key_pairs::fields(entry).is_some());
+    let of_web = AUTHORIZATION_TYPES.iter().copied().filter(|entry| entry.protocol == Protocol::Https);
     if tokens.judges_assertions() {
-        return AUTHORIZATION_TYPES.to_vec();
+        return of_web.collect();
     }
+    let (signed, others): (Vec<&AuthorizationType>, Vec<&AuthorizationType>) =
+        of_web.partition(|entry| key_pairs::fields(entry).is_some());
     for entry in signed {
         output.warn(&format!(
             "“{}” is left out: no xmlsec1 here to judge its signatures. {}",

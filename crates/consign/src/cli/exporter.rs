@@ -107,6 +107,15 @@ pub(crate) struct Fields {
     /// Added to the URL address of the credential
     #[arg(long)]
     path: Option<String>,
+    /// The folder on the file server; it must be there
+    #[arg(long)]
+    folder: Option<String>,
+    /// The name of the file, such as {exporter}-{date}-{run}.{ext}
+    #[arg(long, value_name = "PATTERN")]
+    file_name: Option<String>,
+    /// Where the name is taken: fail, replace or number
+    #[arg(long, value_name = "WORD")]
+    if_exists: Option<String>,
     /// The most records of a request
     #[arg(long, value_name = "N")]
     max_records_per_request: Option<u32>,
@@ -295,6 +304,9 @@ impl Fields {
             ("time_zone", &self.time_zone),
             ("method", &self.method),
             ("path", &self.path),
+            ("folder", &self.folder),
+            ("file_name", &self.file_name),
+            ("if_exists", &self.if_exists),
             ("format", &self.format),
             ("json_shape", &self.json_shape),
             ("json_array_key", &self.json_array_key),

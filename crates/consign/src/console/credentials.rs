@@ -22,6 +22,7 @@ use super::conflict::Conflict;
 use super::connection_test::running;
 use super::errors::Failure;
 use super::form::{CredentialForm, Kept, asked, encoded, errors, page, pages};
+use super::host_keys::{self, Looked};
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::{OpError, credential_tests, credentials};
 
@@ -91,13 +92,23 @@ struct Page<'a> {
     invalid: &'a [Invalid],
     /// The result of a test of what was typed.
     test: Value,
+    /// The host keys that were read for it.
+    scan: Value,
     /// Another id than the reserved one, which is in use.
     reserved: Option<CredentialId>,
 }
 
 impl<'a> Page<'a> {
     fn new(form: &'a CredentialForm, kept: &'a Kept) -> Self {
-        Self { status: StatusCode::OK, form, kept, invalid: &[], test: Value::Null, reserved: None }
+        Self {
+            status: StatusCode::OK,
+            form,
+            kept,
+            invalid: &[],
+            test: Value::Null,
+            scan: Value::Null,
+            reserved: None,
+        }
     }
 
     fn refused(form: &'a CredentialForm, kept: &'a Kept, invalid: &'a [Invalid]) -> Self {
@@ -144,6 +155,8 @@ async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
         "public_url": public_url,
         "other_origin": visit.other_origin(),
         "back": back(visit),
+        "scan": page.scan,
+        "may_scan": visit.actor.rights.allow(Right::CredentialsTest),
         "current": null,
         "test": page.test,
         "fresh": !page.test.is_null(),
@@ -159,6 +172,16 @@ async fn new_fields(visit: Signed) -> Result<Response, Failure> {
     form.start(&kept, &visit.app().public_url());
     kept.keep(&visit).await?;
     Ok(new_page(&visit, Page::new(&form, &kept)).await)
+}
+
+/// The same page with host keys that were read, or with the chosen one.
+async fn new_host_keys(visit: Signed) -> Result<Response, Failure> {
+    let mut kept = Kept::take(&visit).await?;
+    let mut form = CredentialForm::typed(&visit.form, &mut kept);
+    kept.keep(&visit).await?;
+    let Looked { status, panel, invalid } = host_keys::look(&visit, &mut form).await?;
+    let page = Page { status, scan: panel, invalid: &invalid, ..Page::new(&form, &kept) };
+    Ok(new_page(&visit, page).await)
 }
 
 /// Whether a button asks for other fields or rows, not for a save. Without the script the form itself asks.
@@ -186,6 +209,9 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
         !visit.form.text("start_from").is_empty() && visit.form.text("authorization_type").is_empty();
     if asks_for_fields(&visit) || starts {
         return new_fields(visit).await;
+    }
+    if host_keys::asks(&visit) {
+        return new_host_keys(visit).await;
     }
     if visit.form.has("test") {
         return new_test(visit).await;
@@ -320,6 +346,8 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
         "public_url": public_url,
         "other_origin": visit.other_origin(),
         "back": "",
+        "scan": page.scan,
+        "may_scan": visit.actor.rights.allow(Right::CredentialsTest),
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
@@ -342,9 +370,22 @@ async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, 
     edit_page(&visit, Page::new(&form, &kept), &stored).await
 }
 
+async fn edit_host_keys(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let stored = Stored::read(&visit, &id).await?;
+    let mut kept = Kept::take(&visit).await?;
+    let mut form = CredentialForm::typed(&visit.form, &mut kept);
+    kept.keep(&visit).await?;
+    let Looked { status, panel, invalid } = host_keys::look(&visit, &mut form).await?;
+    let page = Page { status, scan: panel, invalid: &invalid, ..Page::new(&form, &kept) };
+    edit_page(&visit, page, &stored).await
+}
+
 async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     if asks_for_fields(&visit) {
         return edit_fields(visit, Path(id)).await;
+    }
+    if host_keys::asks(&visit) {
+        return edit_host_keys(visit, Path(id)).await;
     }
     if visit.form.has("test") {
         return edit_test(visit, Path(id)).await;

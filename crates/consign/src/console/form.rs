@@ -17,6 +17,7 @@ pub(super) use credential::CredentialForm;
 pub(super) use exporter::ExporterForm;
 pub(super) use kept::Kept;
 pub(super) use rows::without_row_secrets;
+pub(super) use sftp::{panel as scan_panel, panel_again as scan_panel_again};
 pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
@@ -24,6 +25,7 @@ mod exporter;
 mod kept;
 mod key_pair;
 mod rows;
+mod sftp;
 mod start;
 mod webhook;
 

@@ -77,6 +77,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "exporters.html",
     "first_steps.html",
     "help.html",
+    "host_keys.html",
     "invitation.html",
     "layout.html",
     "macros.html",

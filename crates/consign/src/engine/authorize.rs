@@ -2,7 +2,7 @@
 
 use consign_core::auth::{Authorizer, Proof, Step};
 use consign_core::catalog::{Fields, Tokens};
-use consign_core::credential::{Access, Credential};
+use consign_core::credential::{Access, Credential, SftpAccess};
 use consign_core::delivery::Refusal;
 use consign_core::redact::Scrubber;
 use consign_core::secret::Secret;
@@ -128,6 +128,17 @@ impl<'a> Opened<'a> {
             Some(UsedToken { generation, ended: token.facts.has_ended(now) })
         });
         Ok(Authorized { access, scrubber: self.scrubber(used.map(|(_, token)| token)), token })
+    }
+
+    /// What a session on a file server is opened with.
+    ///
+    /// # Errors
+    /// When the credential is for something else.
+    pub(super) fn enter_session(&self, now: Timestamp) -> Result<SftpAccess, Refusal> {
+        match self.authorizer.step(None, now) {
+            Step::SignIn(login) => SftpAccess::join(self.credential, *login).ok_or(Refusal::CredentialLocked),
+            Step::Apply(_) | Step::Fetch { .. } | Step::AskConsent => Err(Refusal::CredentialLocked),
+        }
     }
 
     /// What a token request goes out with.

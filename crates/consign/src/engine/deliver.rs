@@ -272,6 +272,8 @@ pub(super) fn words_of(refusal: &Refusal) -> Option<String> {
         | Refusal::NotAsSaved
         | Refusal::DestinationBlocked(_)
         | Refusal::NotRendered(_)
+        | Refusal::HostKeyChanged
+        | Refusal::SignInRefused
         | Refusal::Stopping => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Runs of exporters: claimed by lease, collected, written page by page, sent; ended in one row.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use consign_core::delivery::{CRASHES_MAX, Next, Outcome, Progress as Tries, Refu
 use consign_core::id::ConnectorId;
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
-use consign_store::runs::{self, Claimed, End, Run};
+use consign_store::runs::{self, Claimed, End, Progress, Run};
 use tokio::sync::Notify;
 
 use super::deliver::Seen;
@@ -24,9 +24,12 @@ pub use intake::{FILE_PIECE_BYTES, Intake};
 mod begin;
 mod bulk;
 mod compress;
+mod feed;
 mod file;
 mod intake;
+mod outlet;
 mod records;
+mod server;
 
 /// Runs at one time: each holds a few megabytes.
 const RUNS_MAX: usize = 4;
@@ -96,13 +99,40 @@ pub(super) struct Job {
     pub(super) moving: Moving,
 }
 
-/// How far a request has come that is still being sent.
-#[derive(Default)]
+impl Job {
+    /// It leaves as one file, that is there or not, and not request by request.
+    fn is_one_piece(&self) -> bool {
+        let to_server = |exporter: &Exporter| matches!(exporter.destination, Destination::Sftp(_));
+        self.run.file.is_some() || self.connector.exporter().is_some_and(to_server)
+    }
+}
+
+/// How far a request or file has come that is still being sent.
 pub(super) struct Moving {
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
+    step: Mutex<Step>,
+}
+
+impl Default for Moving {
+    fn default() -> Self {
+        Self { bytes: Arc::default(), step: Mutex::new(Step::Upload) }
+    }
 }
 
 impl Moving {
+    /// For whoever counts by himself.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        self.bytes.clone()
+    }
+
+    pub(super) fn is_at_step(&self, step: Step) {
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
+    }
+
+    fn step(&self) -> Step {
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -227,10 +257,7 @@ impl Engine {
                     self.send_file(job, exporter, bulk, &mut run).await
                 }
                 Destination::Https(bulk) => self.send_records(job, exporter, bulk, &mut run).await,
-                // A newer program stored it: this one knows no way there.
-                Destination::Sftp(_) => {
-                    Err(Stop::unreadable("this version sends no files over SFTP".to_owned()))
-                }
+                Destination::Sftp(place) => self.send_to_server(job, exporter, place, &mut run).await,
             }
         };
         let sent = tokio::select! {
@@ -275,7 +302,7 @@ impl Engine {
         let (mut shown, mut kept) = (0, self.now());
         loop {
             tokio::time::sleep(TICK).await;
-            if self.lanes.is_stopping() && job.run.file.is_some() {
+            if self.lanes.is_stopping() && job.is_one_piece() {
                 return Stop::GiveBack;
             }
             let bytes = job.moving.bytes();
@@ -298,8 +325,8 @@ impl Engine {
     async fn keep_lease_of(&self, job: &Job, bytes: u64) -> Result<bool, StoreError> {
         let mut tx = self.store.begin().await?;
         let until = tx.now().plus(LEASE);
-        let kept = if job.run.file.is_some() {
-            runs::keep_lease(&mut tx, &job.run, Step::Upload, bytes, until).await?
+        let kept = if job.is_one_piece() {
+            runs::keep_lease(&mut tx, &job.run, job.moving.step(), bytes, until).await?
         } else {
             runs::keep_lease_only(&mut tx, &job.run, until).await?
         };
@@ -355,6 +382,10 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         let now = tx.now();
+        if state == RunState::Done {
+            // What arrived and the end are one step: between them nothing is sent again.
+            runs::advance(&mut tx, run, &Progress::of(run), now).await?;
+        }
         if !runs::end(&mut tx, run, &End { state, outcome, message }, now).await? {
             return tx.commit().await;
         }
@@ -420,6 +451,9 @@ fn words_of(outcome: &Outcome) -> String {
         Outcome::Refused { refusal: Refusal::NotAsSaved } => "The exporter was changed outside Consign.",
         Outcome::Refused { refusal: Refusal::DestinationBlocked(_) } => {
             "This server may not call the address."
+        }
+        Outcome::Refused { refusal: Refusal::HostKeyChanged } => {
+            "The server showed another host key than the pinned one."
         }
         Outcome::Rejected { status, .. } => return format!("The tool answered {status}."),
         _ => "It did not work.",

@@ -9,24 +9,34 @@ use consign_core::catalog::Tokens;
 use consign_core::connection_test::{Offer, StepCode, StepState, TestOutcome, TestResult, TestStep};
 use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{CredentialLesson, Outcome, Refusal};
-use consign_core::target::Origin;
+use consign_core::target::{Origin, Target};
 use consign_transport::Probe;
 
 use super::Engine;
 use super::authorize::Opened;
 
+mod file_server;
 mod request;
 mod token;
 
 impl Engine {
-    /// Tests a credential. `saved`: it is stored as it is, and its own tokens may be used.
-    pub async fn test(self: &Arc<Self>, credential: &Arc<Credential>, saved: bool) -> TestResult {
-        let mut test = Test { engine: self, credential, saved, steps: Vec::new(), warnings: Vec::new() };
+    /// Tests a credential.
+    pub async fn test(self: &Arc<Self>, credential: &Arc<Credential>, how: TestHow) -> TestResult {
+        let mut test = Test { engine: self, credential, how, steps: Vec::new(), warnings: Vec::new() };
         let ended = test.run().await;
         let End { outcome, message, details, offer, action, lesson } = ended.unwrap_or_else(|failed| failed);
         let (steps, warnings) = (test.steps, test.warnings);
         TestResult { outcome, message, steps, details, offer, action, warnings, lesson }
     }
+}
+
+/// What a test may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TestHow {
+    /// The credential is stored as it is, and its own tokens may be used.
+    pub saved: bool,
+    /// On a file server a small file is written, renamed and deleted.
+    pub write: bool,
 }
 
 /// How a test ended.
@@ -67,7 +77,7 @@ fn lesson_of(outcome: &Outcome) -> Option<CredentialLesson> {
 struct Test<'a> {
     engine: &'a Arc<Engine>,
     credential: &'a Arc<Credential>,
-    saved: bool,
+    how: TestHow,
     steps: Vec<TestStep>,
     warnings: Vec<String>,
 }
@@ -76,14 +86,18 @@ impl Test<'_> {
     async fn run(&mut self) -> Result<End, End> {
         let engine = self.engine;
         let credential = self.credential.clone();
-        self.look(&credential.origin, None).await?;
+        let origin = match &credential.target {
+            Target::Https(origin) => origin,
+            Target::Sftp(host) => return self.file_server(host).await,
+        };
+        self.look(origin, None).await?;
         let opened = Opened::open(&engine.vault, &credential).map_err(|refusal| refused(&refusal))?;
         let authorized = match credential.authorization_type.tokens {
             Tokens::None => match opened.step(None, engine.now()) {
                 Step::Apply(proof) => {
                     opened.enter(proof, None, engine.now()).map_err(|refusal| refused(&refusal))?
                 }
-                Step::Fetch { .. } | Step::AskConsent => {
+                Step::Fetch { .. } | Step::AskConsent | Step::SignIn(_) => {
                     return Err(End::failed("The sign-in needs a token."));
                 }
             },

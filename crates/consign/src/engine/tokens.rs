@@ -167,6 +167,8 @@ impl Engine {
             Step::Apply(proof) => (proof, false),
             Step::Fetch { meanwhile: Some(proof), .. } => (proof, true),
             Step::Fetch { meanwhile: None, .. } | Step::AskConsent => return Ok(None),
+            // Only what is made for the web has requests.
+            Step::SignIn(_) => return Err(Refusal::CredentialLocked),
         };
         opened.enter(proof, stored.zip(token.as_ref()), now).map(|authorized| Some((authorized, due)))
     }

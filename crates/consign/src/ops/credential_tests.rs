@@ -7,7 +7,7 @@ use std::time::Duration;
 use consign_core::catalog::Tokens;
 use consign_core::connection_test::{StepCode, StepState, TestResult};
 use consign_core::connector::HeldBy;
-use consign_core::credential::{Credential, Draft, Mode, Refuser, Save, Status, StatusCode, takes_long};
+use consign_core::credential::{Credential, Draft, Refuser, Save, Status, StatusCode};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{CredentialId, TestId};
 use consign_core::rights::Right;
@@ -16,9 +16,10 @@ use consign_store::credential_tests::{self as kept, FinishedTest};
 use consign_store::{Tx, connectors, credentials, installation, tokens};
 use serde_json::{Value, json};
 
-use super::credentials::{at_length, by_reference, judge_destinations, object, refused_by, row};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit, invalid, require_as_saved};
+use super::credentials::{by_reference, judge_destinations, object, read, refused_by, row};
+use super::{Actor, Object, OpError, Rest, Sent, audit_entry, commit, invalid, require_as_saved};
 use crate::App;
+use crate::engine::TestHow;
 
 /// So many tests of one credential, or of new values by one caller, in this time.
 const TESTS_MAX: usize = 10;
@@ -29,7 +30,7 @@ const PER: Duration = Duration::from_secs(60);
 pub struct TestBrake(Mutex<HashMap<String, Vec<Timestamp>>>);
 
 impl TestBrake {
-    fn take(&self, what: String, now: Timestamp) -> Result<(), OpError> {
+    pub(super) fn take(&self, what: String, now: Timestamp) -> Result<(), OpError> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.retain(|_, times| times.iter().any(|at| now.since(*at) < PER));
         let times = table.entry(what).or_default();
@@ -56,6 +57,7 @@ pub async fn start(
     actor: &Actor,
     reference: &str,
     values: Option<Sent>,
+    write: bool,
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
@@ -66,9 +68,7 @@ pub async fn start(
     let (credential, saved) = match values {
         None => (stored, true),
         Some(sent) => {
-            let long = takes_long(&sent);
-            let parsed = at_length(long, || Draft::parse(sent, Mode::Patch(&stored), now));
-            let draft = parsed.map_err(OpError::Invalid)?;
+            let draft = read(sent, Some((&stored, Rest::Kept)), now).await?;
             require_known_key(&draft)?;
             judge_destinations(app, &draft, Some(&stored)).await?;
             let save = Save { now, by: actor.name() };
@@ -76,24 +76,23 @@ pub async fn start(
         }
     };
     app.tests.take(credential.id.to_string(), now)?;
-    run(app, actor, &Arc::new(credential), saved).await
+    run(app, actor, &Arc::new(credential), TestHow { saved, write }).await
 }
 
 /// Tests a complete set of new values. Nothing is stored but the audit entry.
 ///
 /// # Errors
 /// Without the right, too often, or when a value is not accepted.
-pub async fn of_values(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+pub async fn of_values(app: &App, actor: &Actor, sent: Sent, write: bool) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
-    let long = takes_long(&sent);
-    let draft = at_length(long, || Draft::parse(sent, Mode::Create, now)).map_err(OpError::Invalid)?;
+    let draft = read(sent, None, now).await?;
     require_known_key(&draft)?;
     judge_destinations(app, &draft, None).await?;
     app.tests.take(actor.caller(), now)?;
     let save = Save { now, by: actor.name() };
     let credential = draft.seal(&app.vault, &save, CredentialId::new(now), None);
-    let result = app.engine.test(&Arc::new(credential.clone()), false).await;
+    let result = app.engine.test(&Arc::new(credential.clone()), TestHow { saved: false, write }).await;
     let mut tx = app.store.begin().await?;
     let of = Object { kind: "credential", id: String::new(), name: credential.name.as_str() };
     let changes = json!({ "outcome": result.outcome.kind() });
@@ -136,16 +135,17 @@ pub fn start_in_background(app: &Arc<App>, actor: &Actor, id: CredentialId) {
         if !actor.rights.allow(Right::CredentialsTest) {
             return;
         }
-        match start(&app, &actor, &id.to_string(), None).await {
+        match start(&app, &actor, &id.to_string(), None, false).await {
             Ok(_) | Err(OpError::TooMany { .. } | OpError::NotFound(_)) => {}
             Err(error) => tracing::warn!(credential.id = %id, %error, "the test after a save was not done"),
         }
     });
 }
 
-async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, saved: bool) -> Result<Value, OpError> {
+async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, how: TestHow) -> Result<Value, OpError> {
+    let saved = how.saved;
     let at = app.now();
-    let result = app.engine.test(credential, saved).await;
+    let result = app.engine.test(credential, how).await;
     let value = json!(result);
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -216,6 +216,7 @@ async fn draw_consequences(
             _ => return Ok(false),
         },
         Some(CredentialLesson::Refused(_)) => (StatusCode::SignInRefused, reason_of(result)),
+        Some(CredentialLesson::HostKeyChanged) => (StatusCode::HostKeyChanged, reason_of(result)),
         Some(CredentialLesson::Unreachable(_)) if !present.holds() => {
             (StatusCode::CannotReach, result.message.clone())
         }
@@ -237,6 +238,9 @@ async fn draw_consequences(
         }
         StatusCode::SignInRefused => {
             connectors::hold_by_credential(tx, credential.id, HeldBy::SignInRefused, &reason, now).await?;
+        }
+        StatusCode::HostKeyChanged => {
+            connectors::hold_by_credential(tx, credential.id, HeldBy::HostKeyChanged, &reason, now).await?;
         }
         _ => {}
     }

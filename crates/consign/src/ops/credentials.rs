@@ -2,12 +2,12 @@
 
 use consign_core::audit::Table;
 use consign_core::catalog::{Input, Tokens};
-use consign_core::credential::{Change, Credential, Draft, Mode, Save, takes_long};
+use consign_core::credential::{Change, Credential, Draft, Save};
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::secret::Secret;
-use consign_core::target::Address;
+use consign_core::target::{Address, Target};
 use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, tokens};
@@ -25,6 +25,10 @@ pub use show::{catalogue, redirect_url};
 pub(in crate::ops) use show::{away as shown_away, refused_by, token as shown_token};
 
 pub mod certificates;
+
+pub(in crate::ops) use read::read;
+
+mod read;
 mod show;
 
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
@@ -85,12 +89,12 @@ pub const ID_TAKEN: &str = "id_taken";
 pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
-    let long = takes_long(&sent);
-    let draft = at_length(long, || Draft::parse(sent, Mode::Create, now)).map_err(OpError::Invalid)?;
+    let draft = read(sent, None, now).await?;
     judge_destinations(app, &draft, None).await?;
     let name = draft.name.clone();
     let save = Save { now, by: actor.name() };
-    let credential = at_length(long, || draft.seal(&app.vault, &save, id, None));
+    let makes_key = draft.new_key_pair.is_some();
+    let credential = at_length(makes_key, || draft.seal(&app.vault, &save, id, None));
     let beside = Beside { used_by: 0, token: None, public_url: &app.public_url(), now };
     let value = show(&credential, &beside);
     let mut tx = app.store.begin().await?;
@@ -184,26 +188,25 @@ async fn save(
     let now = app.now();
     let read = by_reference(&mut *app.store.read().await?, reference).await?;
     if_match.judge(read.revision)?;
-    let mode = match rest {
-        Rest::Dropped => Mode::Replace(&read),
-        Rest::Kept => Mode::Patch(&read),
-    };
-    let long = takes_long(&sent);
-    let draft = at_length(long, || Draft::parse(sent, mode, now)).map_err(OpError::Invalid)?;
+    let draft = read::read(sent, Some((&read, rest)), now).await?;
     judge_destinations(app, &draft, Some(&read)).await?;
-    let secrets_replaced = draft.new_key_pair.is_some()
-        || draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
+    let makes_key = draft.new_key_pair.is_some();
+    let secrets_replaced =
+        makes_key || draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
     // What is sent whole, every secret included, keeps nothing of the row that is there.
     let save = Save { now, by: actor.name() };
     let whole = matches!(rest, Rest::Dropped)
         && draft.secrets.values().all(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
-    let mut credential = at_length(long, || draft.seal(&app.vault, &save, read.id, Some(&read)));
+    let mut credential = at_length(makes_key, || draft.seal(&app.vault, &save, read.id, Some(&read)));
 
     let mut tx = app.store.begin().await?;
     let seen = lay_over(&mut tx, &read, &mut credential).await?;
     if !whole {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
+    }
+    if credential.authorization_type.protocol != seen.authorization_type.protocol {
+        require_unused(&mut tx, seen.id).await?;
     }
     let taken = credentials::find_by_name(&mut tx, &name).await?;
     if taken.is_some_and(|other| other.id != credential.id) {
@@ -243,6 +246,17 @@ pub(super) fn at_length<T>(long: bool, work: impl FnOnce() -> T) -> T {
     if long { tokio::task::block_in_place(work) } else { work() }
 }
 
+/// Connectors are made for one protocol.
+async fn require_unused(db: &mut Db, id: CredentialId) -> Result<(), OpError> {
+    let used = credentials::usage_counts(db, &[id]).await?.get(&id).copied().unwrap_or(0);
+    if used == 0 {
+        return Ok(());
+    }
+    let connectors = if used == 1 { "1 connector uses".to_owned() } else { format!("{used} connectors use") };
+    let sentence = format!("Protocol cannot change while {connectors} this credential");
+    Err(invalid("protocol", "in_use", sentence))
+}
+
 /// What a save means for the tokens: a new destination takes all of them, a new secret the access token, and so does
 /// any other change of how we sign in where nobody has to approve it.
 async fn update_tokens(
@@ -272,7 +286,7 @@ fn action(old: &Credential, new: &Credential) -> String {
         })
         .map(|(key, _)| label_of(new, key))
         .collect();
-    let only_secrets = old.name == new.name && old.origin == new.origin && old.plain == new.plain;
+    let only_secrets = old.name == new.name && old.target == new.target && old.plain == new.plain;
     if replaced.is_empty() || !only_secrets {
         return "Edited credential".to_owned();
     }
@@ -415,23 +429,27 @@ pub(super) async fn judge_destinations(
     draft: &Draft,
     before: Option<&Credential>,
 ) -> Result<(), OpError> {
-    let mut asked = vec![("url_address", "URL address", draft.origin.clone())];
+    let (key, label) = match draft.target {
+        Target::Https(_) => ("url_address", "URL address"),
+        Target::Sftp(_) => ("hostname", "Hostname"),
+    };
+    let mut asked = vec![(key, label, draft.target.clone())];
     for field in draft.authorization_type.fields.iter().filter(|field| field.input == Input::Address) {
         let text = draft.plain.get(field.key).map_or("", String::as_str);
         if let Ok(address) = Address::parse(field.label, text) {
-            asked.push((field.key, field.label, address.origin().clone()));
+            asked.push((field.key, field.label, Target::Https(address.origin().clone())));
         }
     }
     let mut invalid = Vec::new();
-    for (key, label, origin) in asked {
+    for (key, label, target) in asked {
         let same = before.is_some_and(|before| match key {
-            "url_address" => before.origin == origin,
+            "url_address" | "hostname" => before.target.to_string() == target.to_string(),
             key => before.plain.get(key) == draft.plain.get(key),
         });
         if same {
             continue;
         }
-        if let Err(blocked) = app.engine.judge_destination(&origin, RESOLVE_MAX).await {
+        if let Err(blocked) = app.engine.judge_destination(&target, RESOLVE_MAX).await {
             invalid.push(blocked.fault(label).at(key));
         }
     }

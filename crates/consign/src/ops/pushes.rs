@@ -139,8 +139,10 @@ pub async fn begin_file(
     name: &str,
 ) -> Result<FilePush, OpError> {
     actor.require(Right::EventsWrite)?;
-    judge_file_name(name).map_err(|fault| OpError::Invalid(vec![fault.at("file_name")]))?;
     let (connector, exporter) = by_reference(&mut *app.store.read().await?, reference).await?;
+    judge_file_name(&exporter.name_of_pushed(name))
+        .and_then(|()| judge_file_name(name))
+        .map_err(|fault| OpError::Invalid(vec![fault.at("file_name")]))?;
     require_pushed(&exporter)?;
     let run = RunId::new(app.now());
     let intake = Intake::new(app.engine.clone(), run);

@@ -175,6 +175,8 @@ fn show(run: &Run, connector: Option<&Connector>, now: Timestamp) -> Map<String,
     let hold = connector.and_then(|one| one.state.hold_reason()).filter(|_| state == RunState::Waiting);
     put("hold_reason", json!(hold));
     put("hold_text", json!(hold.map(HoldReason::text)));
+    let destination = connector.and_then(Connector::exporter).map(|exporter| exporter.destination.kind());
+    put("destination", json!(destination));
     put("step", json!(run.step));
     put("steps", steps(run, connector, state));
     put("file_name", json!(Some(&run.file_name).filter(|name| !name.is_empty())));

@@ -417,6 +417,7 @@ pub(super) fn state_for(credential: Option<&Credential>) -> ConnectorState {
     match credential.map(|credential| credential.seen.code) {
         None => ConnectorState::CredentialMissing,
         Some(StatusCode::SignInRefused) => ConnectorState::Held(HeldBy::SignInRefused),
+        Some(StatusCode::HostKeyChanged) => ConnectorState::Held(HeldBy::HostKeyChanged),
         Some(StatusCode::Locked) => ConnectorState::Held(HeldBy::CredentialLocked),
         Some(_) => ConnectorState::Active,
     }

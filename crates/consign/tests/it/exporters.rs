@@ -33,7 +33,7 @@ async fn exporter(consign: &TestConsign, tool: &Tool, more: &Value) -> String {
     id_of(&consign.post("/exporters", &body).await.expect(201).json())
 }
 
-fn pushed() -> Value {
+pub(crate) fn pushed() -> Value {
     json!({ "source": "pushed", "columns": [] })
 }
 
@@ -43,7 +43,7 @@ fn fresh_key() -> String {
     format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn post_once(
+pub(crate) async fn post_once(
     consign: &TestConsign,
     path: &str,
     content_type: &str,
@@ -54,21 +54,21 @@ async fn post_once(
     consign.call_as(&consign.key, "POST", path, &headers, body).await
 }
 
-async fn push(consign: &TestConsign, exporter: &str, records: &Value) {
+pub(crate) async fn push(consign: &TestConsign, exporter: &str, records: &Value) {
     let path = format!("/exporters/{exporter}/records");
     post_once(consign, &path, "application/json", records.to_string()).await.expect(202);
 }
 
-async fn start(consign: &TestConsign, exporter: &str) -> String {
+pub(crate) async fn start(consign: &TestConsign, exporter: &str) -> String {
     let started = post_once(consign, &format!("/exporters/{exporter}/runs"), "application/json", "").await;
     id_of(&started.expect(201).json())
 }
 
-async fn run(consign: &TestConsign, id: &str) -> Value {
+pub(crate) async fn run(consign: &TestConsign, id: &str) -> Value {
     consign.get(&format!("/runs/{id}")).await.expect(200).json()
 }
 
-async fn until(consign: &TestConsign, id: &str, state: &str) -> Value {
+pub(crate) async fn until(consign: &TestConsign, id: &str, state: &str) -> Value {
     let what = format!("{id} to be {state}");
     let ended = eventually(&what, async || {
         let run = run(consign, id).await;
@@ -81,7 +81,7 @@ async fn until(consign: &TestConsign, id: &str, state: &str) -> Value {
 }
 
 /// Waits until a run waits for its next attempt.
-async fn until_attempted(consign: &TestConsign, id: &str, attempts: u64) -> Value {
+pub(crate) async fn until_attempted(consign: &TestConsign, id: &str, attempts: u64) -> Value {
     eventually(&format!("{id} to have made {attempts} attempts"), async || {
         let run = run(consign, id).await;
         (run["attempts"] == attempts && run["state"] == "waiting").then_some(run)
@@ -102,7 +102,7 @@ fn lines(asked: &[Asked]) -> Vec<Value> {
         .collect()
 }
 
-fn numbers(range: std::ops::Range<u32>) -> Value {
+pub(crate) fn numbers(range: std::ops::Range<u32>) -> Value {
     range.map(|n| json!({ "n": n })).collect()
 }
 
@@ -500,7 +500,7 @@ async fn what_is_not_accepted(consign: TestConsign) {
     consign.finish().await;
 }
 
-fn with(mut base: Value, more: Value) -> Value {
+pub(crate) fn with(mut base: Value, more: Value) -> Value {
     merge(&mut base, &more);
     base
 }

@@ -145,6 +145,7 @@ fn step_word(step: &Step) -> &'static str {
         Step::Fetch { meanwhile: Some(_), .. } => "early",
         Step::Fetch { meanwhile: None, .. } => "fetch",
         Step::AskConsent => "ask",
+        Step::SignIn(_) => "sign in",
     }
 }
 

@@ -13,18 +13,15 @@ use crate::connector::webhook::read_event_types;
 use crate::credential::{Credential, Rate, parse_count};
 use crate::name::Name;
 use crate::schedule::{Schedule, TimeZone};
-use crate::target::RemotePath;
+use crate::target::{Folder, RemotePath, Target as Destined};
 
 mod format;
 
 const DESCRIPTION_CHARS_MAX: usize = 500;
-/// As long as paths of file systems go.
-const FOLDER_BYTES_MAX: usize = 4_096;
-const FOLDER_PART_BYTES_MAX: usize = 255;
 
 /// The keys that belong to requests, and those that belong to files.
 const OF_HTTPS: &[&str] = &["method", "path", "max_records_per_request", "timeout_seconds", "max_per_second"];
-const OF_SFTP: &[&str] = &["folder", "file_name", "temporary_name", "if_exists", "check_size", "keep_files"];
+const OF_SFTP: &[&str] = &["folder", "file_name", "if_exists"];
 
 const KNOWN: &[&str] = &[
     "name",
@@ -42,10 +39,7 @@ const KNOWN: &[&str] = &[
     "max_per_second",
     "folder",
     "file_name",
-    "temporary_name",
     "if_exists",
-    "check_size",
-    "keep_files",
     "format",
     "json_shape",
     "json_array_key",
@@ -94,6 +88,18 @@ enum To {
     Sftp,
 }
 
+/// An answer that is sent back with a credential of the other protocol brings the keys of the old one along.
+fn without_leftovers(mut sent: Map<String, Value>, to: To) -> Map<String, Value> {
+    let was = sent.get("destination").and_then(Value::as_str);
+    let left_over = match (was, to) {
+        (Some("https"), To::Sftp) => OF_HTTPS,
+        (Some("sftp"), To::Https) => OF_SFTP,
+        _ => &[],
+    };
+    left_over.iter().for_each(|key| drop(sent.remove(*key)));
+    sent
+}
+
 /// What a reader must know of the credential.
 struct Target<'a> {
     to: To,
@@ -111,14 +117,18 @@ impl ExporterDraft {
     /// # Errors
     /// Every value that was not accepted, with its sentence.
     pub fn parse(sent: Map<String, Value>, credential: Option<&Credential>) -> Result<Self, Vec<Invalid>> {
-        let host = credential.map(|credential| credential.origin.host().to_string()).unwrap_or_default();
+        let host = credential.map(|credential| credential.target.host().to_string()).unwrap_or_default();
+        let to = match credential.map(|credential| &credential.target) {
+            None | Some(Destined::Https(_)) => To::Https,
+            Some(Destined::Sftp(_)) => To::Sftp,
+        };
         let target = Target {
-            to: To::Https,
+            to,
             name: credential.map_or("", |credential| credential.name.as_str()),
             host: &host,
             path_may_be_empty: credential.is_some_and(|one| one.authorization_type.address_is_secret),
         };
-        let mut reader = Reader::new(sent);
+        let mut reader = Reader::new(without_leftovers(sent, to));
         if credential.is_none() {
             reader.refuse("credential", Fault::new("missing", "Choose a credential"));
         }
@@ -253,41 +263,9 @@ fn read_place(reader: &mut Reader, target: &Target<'_>) -> Option<FilePlace> {
     let sentence = format!("“{}” is for SFTP. Method and path belong to HTTPS", target.name);
     refuse_others(reader, OF_HTTPS, &sentence);
     let folder = reader.text("folder", "Folder");
-    let folder = reader.accept("folder", parse_folder(&folder));
+    let folder = reader.accept("folder", Folder::parse("Folder", folder.trim()));
     let file_name = reader.text("file_name", "File name");
     let file_name = reader.accept("file_name", FileName::parse(&file_name));
-    let label = "Write under a temporary name, then rename";
-    let temporary_name = reader.flag("temporary_name", label, true);
     let if_exists = reader.choice("if_exists", "If the file exists", IfExists::ALL, IfExists::Fail);
-    let check_size = reader.flag("check_size", "Check the size", true);
-    let keep = parse_count(&reader.take("keep_files"), 1..=10_000, "Keep must be from 1 to 10,000 files");
-    let keep_files = reader.accept("keep_files", keep).flatten();
-    Some(FilePlace {
-        folder: folder?,
-        file_name: file_name?,
-        temporary_name,
-        if_exists,
-        check_size,
-        keep_files,
-    })
-}
-
-/// A folder of a server, absolute or relative; every part of it is a name.
-fn parse_folder(text: &str) -> Result<String, Fault> {
-    let text = text.trim();
-    let parts = || text.split('/').filter(|part| !part.is_empty());
-    if parts().any(|part| part == "..") {
-        return Err(Fault::new("bad_characters", "Folder must not include .."));
-    }
-    let plain = |part: &str| {
-        part != "."
-            && !part.starts_with(['-', '~'])
-            && part.len() <= FOLDER_PART_BYTES_MAX
-            && !part.chars().any(|c| c.is_control() || c == '\\')
-    };
-    if text.len() > FOLDER_BYTES_MAX || !parts().all(plain) {
-        return Err(Fault::new("bad_characters", "Folder must use plain characters"));
-    }
-    let joined = parts().collect::<Vec<_>>().join("/");
-    Ok(if text.starts_with('/') { format!("/{joined}") } else { joined })
+    Some(FilePlace { folder: folder?, file_name: file_name?, if_exists })
 }

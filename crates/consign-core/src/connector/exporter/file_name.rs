@@ -141,6 +141,14 @@ pub fn judge(name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A finished name with a number before all that it ends with: `a.csv.gz` becomes `a-2.csv.gz`.
+pub fn numbered(name: &str, n: u32) -> String {
+    match name.split_once('.') {
+        Some((stem, ending)) => format!("{stem}-{n}.{ending}"),
+        None => format!("{name}-{n}"),
+    }
+}
+
 /// Characters that change the direction of text or have no width: they make a name look like another one.
 fn is_unseen(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

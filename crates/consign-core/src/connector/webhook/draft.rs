@@ -110,7 +110,11 @@ fn read(reader: &mut Reader, credential: Option<&Credential>) -> Option<WebhookD
     if credential.is_none() {
         reader.refuse("credential", Fault::new("missing", "Choose a credential"));
     }
-    let host = credential.map(|credential| credential.origin.host().to_string()).unwrap_or_default();
+    if let Some(credential) = credential.filter(|credential| credential.target.origin().is_none()) {
+        let sentence = format!("“{}” is for SFTP. Choose an HTTPS credential", credential.name);
+        reader.refuse("credential", Fault::new("wrong_protocol", sentence));
+    }
+    let host = credential.map(|credential| credential.target.host().to_string()).unwrap_or_default();
     let whole_address = credential.is_some_and(|credential| credential.authorization_type.address_is_secret);
     let webhook = read_webhook(reader, &host, whole_address);
     reader.refuse_unknown(KNOWN, READ_ONLY);

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{Labels, Reading};
-use crate::catalog::Fault;
+use crate::catalog::{Fault, Protocol};
 use crate::credential::parse_count;
-use crate::target::{Origin, RemotePath};
+use crate::target::{RemotePath, Target};
 use crate::time::Timestamp;
 
 const LABELS_MAX: usize = 16;
@@ -13,12 +13,19 @@ const LABEL_CHARS_MAX: usize = 63;
 
 impl Reading<'_> {
     /// Where a connection test asks: a path that needs the sign-in and changes nothing.
-    pub(super) fn test_path(&mut self, origin: Option<&Origin>) -> Option<String> {
+    pub(super) fn test_path(
+        &mut self,
+        protocol: Option<Protocol>,
+        target: Option<&Target>,
+    ) -> Option<String> {
         let path = self.reader.text("test_path", "Test path").trim().to_owned();
         if path.is_empty() {
             return None;
         }
-        let host = origin.map(|origin| origin.host().to_string()).unwrap_or_default();
+        if protocol == Some(Protocol::Sftp) {
+            return self.test_folder(&path);
+        }
+        let host = target.map(|target| target.host().to_string()).unwrap_or_default();
         let parsed = RemotePath::parse(&path).map_err(|fault| {
             let fault = fault.at_host(&host);
             Fault::new(fault.code, format!("Test path{}", fault.message.trim_start_matches("Path")))

@@ -6,23 +6,23 @@ use super::{Reading, rows};
 use crate::auth::AuthorizationType;
 use crate::catalog::{Fault, Input, in_sentence};
 use crate::credential::{CustomHeader, binding};
-use crate::target::Origin;
+use crate::target::Target;
 
 impl Reading<'_> {
     /// A changed destination asks for every secret again, in the same request.
     pub(super) fn destination(
         &mut self,
         entry: &'static AuthorizationType,
-        origin: &Origin,
+        target: &Target,
         plain: &BTreeMap<String, String>,
         headers: &[CustomHeader],
         kept: &[String],
     ) {
         let Some(current) = self.current else { return };
-        if current.binding() == binding(origin, entry, plain) {
+        if current.binding() == binding(target, entry, plain) {
             return;
         }
-        let reason = if current.origin != *origin {
+        let reason = if current.target.to_string() != target.to_string() {
             "You changed the address, so saved secrets are not sent to the new one".to_owned()
         } else if current.authorization_type.kind != entry.kind {
             "You changed the authorization type, so the saved one is not used with it".to_owned()
@@ -30,7 +30,7 @@ impl Reading<'_> {
             let changed = entry.fields.iter().filter(|field| field.binds);
             let mut changed = changed.filter(|field| current.plain.get(field.key) != plain.get(field.key));
             let field = changed.next();
-            let label = field.map(|field| in_sentence(field.label)).unwrap_or_default();
+            let label = field.map_or_else(|| "host keys".to_owned(), |field| in_sentence(field.label));
             match field.map(|field| field.input) {
                 Some(Input::Address) => {
                     format!("You changed the {label}, so saved secrets are not sent to the new one")

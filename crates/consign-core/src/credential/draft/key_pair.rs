@@ -12,7 +12,7 @@ use crate::credential::key_pairs;
 use crate::id::CredentialId;
 use crate::secret::Secret;
 use crate::sign::{self, CERTIFICATE_YEARS_MAX, Certificate, KeySize, NotTaken};
-use crate::target::Origin;
+use crate::target::Target;
 use crate::time::Timestamp;
 
 /// The passphrase of a private key: used when it is read, and not kept.
@@ -219,12 +219,12 @@ impl Reading<'_> {
     pub(super) fn keep_other_key_pairs(
         &mut self,
         entry: &'static AuthorizationType,
-        origin: &Origin,
+        target: &Target,
         typed: &mut Fields,
         secrets: &mut BTreeMap<String, Change>,
     ) {
         let (Some(current), Some(_)) = (self.current, key_pairs::fields(entry)) else { return };
-        if current.binding() != crate::credential::binding(origin, entry, &typed.plain) {
+        if current.binding() != crate::credential::binding(target, entry, &typed.plain) {
             return;
         }
         let (plain, kept) = current.other_pairs(self.now);

@@ -32,8 +32,13 @@ fn common_fields_and_their_sentences() {
     check(json!({ "name": "a\tb" }), "name", "bad_characters", "Name must not include line breaks or tabs");
     let number = refused(with(&typed("basic"), &json!({ "name": 7 })), Mode::Create);
     assert_eq!((number[0].1, number[0].2.as_str()), ("bad_form", "Name must be text"));
-    check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol: https");
-    check(json!({ "protocol": "http" }), "protocol", "unknown", "“http” is not a protocol. Choose https");
+    check(json!({ "protocol": null }), "protocol", "missing", "Select a protocol: https or sftp");
+    check(
+        json!({ "protocol": "http" }),
+        "protocol",
+        "unknown",
+        "“http” is not a protocol. Choose https or sftp",
+    );
     check(json!({ "url_address": "" }), "url_address", "missing", "Enter the URL address");
     check(
         json!({ "url_address": "http://a.example/" }),

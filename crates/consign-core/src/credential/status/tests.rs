@@ -50,7 +50,10 @@ fn statuses_have_words_and_consequences() {
     }
     let holding: Vec<_> =
         StatusCode::ALL.iter().filter(|code| code.holds()).map(|code| code.kind()).collect();
-    assert_eq!(holding, ["locked", "reconnect_needed", "not_authorized", "sign_in_refused"]);
+    assert_eq!(
+        holding,
+        ["locked", "host_key_changed", "reconnect_needed", "not_authorized", "sign_in_refused"]
+    );
     assert!(SentWith::ALL.iter().all(|choice| SentWith::find(choice.kind()) == Some(*choice)));
     assert_eq!(
         (stored_type("basic").unwrap().kind, stored_type("kerberos").unwrap_err().as_str()),
@@ -70,6 +73,7 @@ fn what_is_refused_says_what_mends_it() {
     ] {
         assert_eq!(StatusCode::SignInRefused.action(tokens, refused_by), Some(action), "{tokens:?}");
         assert_eq!(StatusCode::ReconnectNeeded.action(tokens, refused_by), Some(AuthorizeAgain));
+        assert_eq!(StatusCode::HostKeyChanged.action(tokens, refused_by), Some(CompareKeys));
         assert_eq!(StatusCode::Working.action(tokens, refused_by), None);
     }
     for action in NextAction::ALL {

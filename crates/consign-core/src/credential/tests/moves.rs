@@ -163,7 +163,7 @@ fn what_does_not_bind_keeps_the_secrets() {
 fn a_secret_kept_behind_the_rules_does_not_open_at_the_new_address() {
     let current = stored("basic");
     let mut draft = parse(json!({}), Mode::Patch(&current)).unwrap();
-    draft.origin = Origin::parse("URL address", "https://other.example/").unwrap();
+    draft.target = Target::Https(Origin::parse("URL address", "https://other.example/").unwrap());
     let saved = seal_again(draft, &current);
     for key in saved.secrets.keys() {
         assert_eq!(open(&saved, key).unwrap_err(), OpenError::Misplaced);

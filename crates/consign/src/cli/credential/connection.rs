@@ -13,8 +13,14 @@ use super::super::output::{Form, Output, Table, clean};
 use super::CREDENTIALS;
 
 /// Tests a stored credential.
-pub(super) async fn test(client: &Client<'_>, output: &Output, name: &str) -> Result<ExitCode, Failure> {
-    let answer = client.send(Call::post(&[CREDENTIALS, name, "tests"])).await?;
+pub(super) async fn test(
+    client: &Client<'_>,
+    output: &Output,
+    name: &str,
+    write: bool,
+) -> Result<ExitCode, Failure> {
+    let call = Call::post(&[CREDENTIALS, name, "tests"]).query("write", write.then_some("true"));
+    let answer = client.send(call).await?;
     // Whoever may test may still not be allowed to look.
     let credential = match client.send(Call::get(&[CREDENTIALS, name])).await {
         Ok(found) => found.json()?,
@@ -74,6 +80,7 @@ fn next(result: &Value, name: &str, credential: &Value) -> Option<String> {
             let secret = secret_of(credential)?;
             Some(format!("consign credential set-secret \"{name}\" {secret}=prompt"))
         }
+        "compare_keys" => Some(format!("consign credential scan-host-key --pin \"{name}\"")),
         "add_test_path" => Some(format!("consign credential edit \"{name}\" --test-path /…")),
         _ => None,
     }

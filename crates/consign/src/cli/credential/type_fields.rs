@@ -137,7 +137,8 @@ const fn rules(field: &Field) -> Option<&'static Rows> {
         | Input::Choice(_)
         | Input::Suggested(_)
         | Input::Certificate(_)
-        | Input::PrivateKey => None,
+        | Input::CertificateKey
+        | Input::PrivateKey(_) => None,
     }
 }
 
@@ -150,8 +151,9 @@ fn flag_of(field: &Field) -> String {
 fn flag(field: &'static Field) -> Arg {
     let flag = Arg::new(field.key).long(flag_of(field)).help(help(field)).help_heading("Authorization type");
     match field.input {
-        Input::Text | Input::Secret | Input::PrivateKey => flag.value_name(field.key.to_uppercase()),
-        Input::Suggested(_) => flag.value_name(field.key.to_uppercase()),
+        Input::Text | Input::Secret | Input::CertificateKey | Input::PrivateKey(_) | Input::Suggested(_) => {
+            flag.value_name(field.key.to_uppercase())
+        }
         Input::Certificate(_) => flag.value_name("@FILE"),
         Input::Address => flag.value_name("URL"),
         Input::Choice(_) => flag.value_name(kinds(field.key).join("|")),

@@ -121,6 +121,21 @@
     one('[data-word]', button).textContent = shown ? 'Hide' : 'Show';
   };
 
+  // A key or certificate is small; what is not is another file. What is no text goes into its field as Base64.
+  const FILE_BYTES_MAX = 64 << 10;
+  const fromFile = async (input) => {
+    const file = input.files[0];
+    if (file && file.size <= FILE_BYTES_MAX) {
+      const field = byId(input.dataset.file);
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      const plain = bytes.every((byte) => byte > 8 && byte < 127);
+      field.value = plain ? new TextDecoder().decode(bytes) : btoa(String.fromCharCode(...bytes));
+      typed = true;
+      field.focus();
+    }
+    input.value = '';
+  };
+
   let rowsMade = 0;
   const addRow = (box) => {
     const fresh = one('template', box).content.cloneNode(true);
@@ -349,21 +364,11 @@
     }
   });
 
-  // A file into the field it belongs to; what is no text as Base64.
-  const FILE_BYTES_MAX = 65536;
-  const fill = async ({ files: [file], dataset }) => {
-    if (!file || file.size > FILE_BYTES_MAX) return;
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    const plain = bytes.every((byte) => byte > 8 && byte < 127);
-    byId(dataset.file).value = plain ? new TextDecoder().decode(bytes) : btoa(String.fromCharCode(...bytes));
-    typed = true;
-  };
-
   document.addEventListener('change', (event) => {
-    if (event.target.matches('[data-file]')) fill(event.target);
     if (event.target.matches('select[data-refresh]')) refresh(event.target);
     if (event.target.matches('#f-url_address')) follow(event.target);
     if (event.target.matches('[data-row-secret]')) mark(event.target);
+    if (event.target.matches('[data-file]')) fromFile(event.target);
     if (event.target.matches('[data-single-keys]')) single.on = event.target.checked;
   });
 

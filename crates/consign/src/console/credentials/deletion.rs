@@ -27,9 +27,13 @@ async fn confirm_page(
 ) -> Result<Response, Failure> {
     let current = credentials::find(visit.app(), &visit.actor, id).await?;
     let error = message_at(invalid, "confirm_name");
+    let title = match current["protocol"].as_str() {
+        Some("sftp") => "Delete SFTP credential",
+        _ => "Delete webhook credential",
+    };
     let context =
         json!({ "errors": errors(invalid), "current": current, "users": users, "confirm_error": error });
-    Ok(visit.page(status, "credential_delete.html", (PLACE, "Delete webhook credential"), context).await)
+    Ok(visit.page(status, "credential_delete.html", (PLACE, title), context).await)
 }
 
 pub(super) async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

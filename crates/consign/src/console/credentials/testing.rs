@@ -19,7 +19,7 @@ pub(super) async fn new_test(visit: Signed) -> Result<Response, Failure> {
     if !open.is_empty() {
         return Ok(new_page(&visit, Page::refused(&form, &kept, &open)).await);
     }
-    let work = credential_tests::of_values(visit.app(), &visit.actor, form.sent(&kept, None));
+    let work = credential_tests::of_values(visit.app(), &visit.actor, form.sent(&kept, None), false);
     Ok(match tested(work, form.type_label()).await? {
         Ok(Tested { wait, status, test }) => {
             let page = new_page(&visit, Page { status, test, ..Page::new(&form, &kept) }).await;
@@ -34,7 +34,7 @@ pub(super) async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<R
     let mut stored = Stored::read(&visit, &id).await?;
     let (form, kept) = to_test(&visit).await?;
     let values = values_of(&form, &kept, &stored.current);
-    let work = credential_tests::start(visit.app(), &visit.actor, &id, values);
+    let work = credential_tests::start(visit.app(), &visit.actor, &id, values, false);
     match tested(work, form.type_label()).await? {
         Ok(Tested { status, test, wait }) => {
             if test["saved"] == json!(true) {

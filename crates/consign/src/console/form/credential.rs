@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use consign_core::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::{Field, Fields, Input, Invalid, Protocol, Tokens, in_sentence};
 use consign_core::credential::{PASSPHRASE, key_pairs};
+use consign_core::pin;
 use consign_core::secret::Secret;
 use serde_json::{Map, Value, json};
 
 use super::key_pair;
 use super::rows::{CUSTOM_HEADERS, Row, RowKind};
 use super::start::{self, Start};
-use super::{Form, Kept, field, message_at, saved, with};
+use super::{Form, Kept, field, message_at, saved, sftp, with};
 
 mod address;
 
@@ -67,6 +68,9 @@ impl CredentialForm {
         };
         let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, text(key))).collect();
         texts.insert("url_address", text("url_address"));
+        texts.insert("hostname", text("hostname"));
+        let pins = credential[pin::FIELD].as_array().into_iter().flatten().filter_map(Value::as_str);
+        texts.insert(pin::FIELD, pins.collect::<Vec<_>>().join("\n"));
         let labels = credential["labels"].as_object().into_iter().flatten();
         let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
         texts.insert("labels", labels.collect::<Vec<_>>().join("\n"));
@@ -82,7 +86,16 @@ impl CredentialForm {
 
     /// What was typed; secrets go into `kept`.
     pub(in crate::console) fn typed(form: &Form, kept: &mut Kept) -> Self {
-        let mut texts: BTreeMap<_, _> = TEXTS.iter().map(|key| (*key, form.lines(key))).collect();
+        let keys = TEXTS.iter().chain(&sftp::TEXTS);
+        let mut texts: BTreeMap<_, _> = keys.map(|key| (*key, form.lines(key))).collect();
+        // A choice of the other protocol is none.
+        let protocol = texts["protocol"].clone();
+        let fits = |entry: &&AuthorizationType| protocol.is_empty() || entry.protocol.kind() == protocol;
+        let of_protocol = |kind: &str| type_of(kind).filter(fits);
+        let entry = of_protocol(form.text("authorization_type"));
+        if entry.is_none() {
+            texts.insert("authorization_type", String::new());
+        }
         let plain = all_fields().filter(|field| !field.is_secret() && form.has(field.key));
         let mut plain: BTreeMap<_, _> =
             plain.map(|field| (field.key, form.text(field.key).to_owned())).collect();
@@ -94,7 +107,6 @@ impl CredentialForm {
         kept.put(PASSPHRASE, form.text(PASSPHRASE));
         let kinds = RowKind::all();
         let rows: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.key, kind.typed(form, kept))).collect();
-        let entry = type_of(form.text("authorization_type"));
         let mut notes = Vec::new();
         texts.insert("url_address", address::typed(form, entry, kept, &mut notes));
         let asked = kinds.iter().filter(|kind| {
@@ -159,22 +171,18 @@ impl CredentialForm {
             sent.insert((*key).to_owned(), json!(self.text(key)));
         }
         sent.insert("labels".to_owned(), labels(self.text("labels")));
-        let secret_address = self.entry().is_some_and(|entry| entry.address_is_secret);
-        let address = if secret_address {
-            // Left empty, the stored one stays.
-            let stored = current.and_then(|current| current["url_address"].as_str()).unwrap_or_default();
-            kept.text("url_address").unwrap_or(stored)
+        if self.is_sftp() {
+            self.sent_sftp(&mut sent);
         } else {
-            self.text("url_address")
-        };
-        sent.insert("url_address".to_owned(), json!(address));
+            sent.insert("url_address".to_owned(), json!(self.address(kept, current)));
+        }
         let of_type = self.stored_of_type(current);
         for field in self.asked() {
             if let Input::Certificate(key) = field.input {
                 sent.extend(key_pair::sent(&self.plain, kept, of_type, (field.key, key)));
                 continue;
             }
-            if field.input == Input::PrivateKey {
+            if field.input == Input::CertificateKey {
                 continue;
             }
             if let Some(kind) = RowKind::of(field) {
@@ -190,6 +198,9 @@ impl CredentialForm {
             if let Some(value) = value {
                 sent.insert(field.key.to_owned(), json!(value));
             }
+        }
+        if self.is_sftp() {
+            return sent;
         }
         let with_tokens = self.entry().is_some_and(|entry| entry.tokens != Tokens::None);
         let headers =
@@ -254,8 +265,10 @@ impl CredentialForm {
             .iter()
             .map(|protocol| json!({ "value": protocol.kind(), "label": protocol.label() }))
             .collect();
+        let of_protocol = |entry: &&&AuthorizationType| (entry.protocol == Protocol::Sftp) == self.is_sftp();
         let types: Vec<_> = AUTHORIZATION_TYPES
             .iter()
+            .filter(of_protocol)
             .map(|entry| json!({ "value": entry.kind, "label": entry.label }))
             .collect();
         let of_type =
@@ -268,6 +281,7 @@ impl CredentialForm {
         let harmless = "A path that needs sign-in and changes nothing.";
         let example = "Example: /api/now/table/sys_user?sysparm_limit=1";
         let harmless = match self.preset() {
+            _ if self.is_sftp() => "A folder that a test looks into. Example: /inbox".to_owned(),
             Some(_) => harmless.to_owned(),
             None => format!("{harmless} {example}"),
         };
@@ -276,10 +290,14 @@ impl CredentialForm {
         let of_type_hint = self.type_hint(changes);
         json!({
             "name": text("name", "Name", recognise),
-            "protocol": with(text("protocol", "Protocol", changes), json!({ "options": protocols })),
-            "start_from": if current.is_none() { self.start_field(refresh) } else { Value::Null },
+            "protocol": with(text("protocol", "Protocol", changes), json!({
+                "options": protocols,
+                "refresh": { "url": refresh, "target": start::PARTS },
+            })),
+            "sftp": if self.is_sftp() { self.sftp_fields(invalid) } else { Value::Null },
+            "start_from": if current.is_none() && !self.is_sftp() { self.start_field(refresh) } else { Value::Null },
             "url_address": self.address_field(kept, current, invalid, &warn("url_address")),
-            "authorization_type": with(text("authorization_type", "Authorization type", &of_type_hint), json!({
+            "authorization_type": with(text("authorization_type", if self.is_sftp() { "Authorization" } else { "Authorization type" }, &of_type_hint), json!({
                 "options": types,
                 "choose": "Select an authorization type",
                 "refresh": { "url": refresh, "target": if current.is_none() { start::PARTS } else { "tool" } },
@@ -310,41 +328,6 @@ impl CredentialForm {
         })
     }
 
-    fn address_field(
-        &self,
-        kept: &Kept,
-        current: Option<&Value>,
-        invalid: &[Invalid],
-        warning: &str,
-    ) -> Value {
-        if !self.entry().is_some_and(|entry| entry.address_is_secret) {
-            let hint = "The start of the address only, up to the first slash after the host. \
-                        The rest belongs in the webhook.";
-            let typed = self.text("url_address");
-            let hint = self.start.hint("url_address", hint, typed);
-            let plain = field("url_address", "URL address", &hint, typed, invalid);
-            return with(
-                plain,
-                json!({ "placeholder": "https://host:port/", "mono": true, "warning": warning }),
-            );
-        }
-        let hint = "The whole address the tool gave you. Anyone who has this address can post to it. \
-                    We hide everything after the host.";
-        let stored = current.filter(|current| current["url_path"]["set"] == json!(true));
-        let preview =
-            stored.map(|current| format!("{}•••", current["url_address"].as_str().unwrap_or_default()));
-        with(
-            field("url_address", "URL address", hint, "", invalid),
-            json!({
-                "secret": true,
-                "set": stored.map_or(Value::Null, |current| saved(&current["url_path"])),
-                "entered": kept.has("url_address"),
-                "preview": preview,
-                "warning": warning,
-            }),
-        )
-    }
-
     fn type_fields(
         &self,
         entry: &'static AuthorizationType,
@@ -353,10 +336,11 @@ impl CredentialForm {
         (invalid, warnings): (&[Invalid], &[(&str, String)]),
         refresh: &str,
     ) -> Value {
-        let stored = self.stored_of_type(current);
+        // Secrets are saved for the host keys they were saved with.
+        let stored = self.stored_of_type(current).filter(|_| !self.has_other_pins(current));
         let decides =
             |of: &Field| entry.fields.iter().any(|other| other.when.is_some_and(|when| when.field == of.key));
-        let shown = self.asked().into_iter().filter(|of| of.input != Input::PrivateKey);
+        let shown = self.asked().into_iter().filter(|of| of.input != Input::CertificateKey);
         let fields = shown.map(|of| {
             let typed = self.plain.get(of.key).map(String::as_str);
             let is_usual = self.start.is_usual(of.key, typed.unwrap_or_default());
@@ -376,11 +360,11 @@ impl CredentialForm {
                     json!({ "suggestions": options.collect::<Vec<_>>() })
                 }
                 Input::Certificate(key) => key_pair::fields(&self.plain, kept, stored, invalid, key),
-                Input::PrivateKey => Value::Null,
+                Input::CertificateKey => Value::Null,
                 Input::Address => {
                     json!({ "mono": true, "follows": typed.and_then(|typed| self.start.follows(typed)) })
                 }
-                Input::Secret => json!({
+                Input::Secret | Input::PrivateKey(_) => json!({
                     "set": stored.map_or(Value::Null, |stored| saved(&stored[of.key])),
                     "entered": kept.has(of.key),
                     "preview": self.preview(entry),
@@ -440,8 +424,9 @@ impl CredentialForm {
 fn input(field: &Field) -> &'static str {
     match field.input {
         Input::Text | Input::Address | Input::Suggested(_) => "text",
-        Input::Certificate(_) | Input::PrivateKey => "key_pair",
+        Input::Certificate(_) | Input::CertificateKey => "key_pair",
         Input::Secret => "secret",
+        Input::PrivateKey(_) => "private_key",
         Input::Choice(choices) if choices.len() <= RADIOS_MAX => "radio",
         Input::Choice(_) => "select",
         Input::Rows(_) => "rows",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use consign_core::catalog::Invalid;
+use consign_core::connector::exporter::FileName;
 use consign_core::schedule::{PRESETS, Schedule, TimeZone};
 use consign_core::time::Timestamp;
 use serde_json::{Map, Value, json};
@@ -27,8 +28,12 @@ const TEXTS: &[&str] = &[
     "cron",
     "time_zone",
     "credential",
+    "destination",
     "method",
     "path",
+    "folder",
+    "file_name",
+    "if_exists",
     "format",
     "json_shape",
     "json_array_key",
@@ -43,6 +48,9 @@ const TEXTS: &[&str] = &[
     "max_per_second",
 ];
 const FLAGS: &[&str] = &["csv.header", "csv.bom", "csv.guard"];
+/// What stands in the form for one protocol only.
+const OF_HTTPS: &[&str] = &["method", "path", "max_records_per_request", "timeout_seconds", "max_per_second"];
+const OF_SFTP: &[&str] = &["folder", "file_name", "if_exists"];
 /// The choice of a schedule that is typed.
 const CRON: &str = "cron";
 
@@ -56,6 +64,11 @@ const RECORD_HINT: &str = "Empty: the whole record.";
 const PROPERTIES_HINT: &str =
     "Before the array, one per line: site = LIS. {date} {time} {run} {exporter} are filled in.";
 
+const FOLDER_HINT: &str =
+    "A folder that is there, absolute or below the one where the sign-in starts. Empty: that one.";
+const FILE_NAME_HINT: &str = "{date} {time} {datetime} {run} {exporter} {n} {ext} are filled in. \
+    A file has its name only when all of it is on the server.";
+
 impl ExporterForm {
     /// A new exporter for a credential, if one is chosen already.
     pub(in crate::console) fn empty(credential: &str) -> Self {
@@ -64,7 +77,10 @@ impl ExporterForm {
             ("source", "events"),
             ("schedule", "daily"),
             ("time_zone", "UTC"),
+            ("destination", "https"),
             ("method", "POST"),
+            ("file_name", FileName::DEFAULT),
+            ("if_exists", "fail"),
             ("format", "csv"),
             ("json_shape", "array"),
             ("csv.delimiter", "comma"),
@@ -141,6 +157,8 @@ impl ExporterForm {
         const OTHERWISE: &[&str] =
             &["event_types", "only_when", "schedule", "cron", "columns", "json_properties"];
         let plain = TEXTS.iter().filter(|key| !OTHERWISE.contains(key) && !key.contains('.'));
+        let others = if self.text("destination") == "sftp" { OF_HTTPS } else { OF_SFTP };
+        let plain = plain.filter(|key| !others.contains(key));
         let mut sent: Map<_, _> = plain.map(|key| ((*key).to_owned(), json!(self.text(key)))).collect();
         sent.insert("schedule".to_owned(), json!(self.schedule()));
         if self.text("source") == "events" {
@@ -243,6 +261,8 @@ impl ExporterForm {
             "path": with(text("path", "Path", "Added to the URL address of the credential."), json!({
                 "mono": true, "placeholder": "/bulk/devices", "preview": sends_to,
             })),
+            "is_sftp": chosen.is_some_and(|chosen| chosen.is_sftp),
+            "place": self.place_fields(invalid),
             "content": self.content_fields(invalid, &refresh),
             "limits": json!({
                 "max_records_per_request": text("max_records_per_request", "Records per request", "From 1 to 10,000; a request also holds 10 MiB at most."),
@@ -253,6 +273,17 @@ impl ExporterForm {
                 })),
             }),
             "limits_open": limits.iter().any(|key| !message_at(invalid, key).is_empty()),
+        })
+    }
+
+    fn place_fields(&self, invalid: &[Invalid]) -> Value {
+        let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
+        json!({
+            "folder": with(text("folder", "Folder", FOLDER_HINT), json!({ "mono": true, "optional": true, "placeholder": "in/devices" })),
+            "file_name": with(text("file_name", "File name", FILE_NAME_HINT), json!({ "mono": true })),
+            "if_exists": with(text("if_exists", "If the file exists", ""), json!({
+                "options": options(&[("fail", "Fail"), ("replace", "Replace it"), ("number", "Add a number")]),
+            })),
         })
     }
 

@@ -58,6 +58,8 @@ pub(in crate::console) struct Choice {
     pub(in crate::console) id: String,
     pub(in crate::console) label: String,
     pub(in crate::console) address: String,
+    /// It leads to a file server.
+    pub(in crate::console) is_sftp: bool,
 }
 
 impl WebhookForm {

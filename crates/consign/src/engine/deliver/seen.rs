@@ -103,7 +103,7 @@ pub(in crate::engine) fn seen(
     };
     let mut seen = Seen {
         outcome: outcome.clone(),
-        request_line: format!("{} {}{path}", message.method, credential.origin),
+        request_line: format!("{} {}{path}", message.method, credential.target),
         request_headers: json_text(&request_headers),
         request_bytes: sent.request_bytes,
         answer_headers: "[]".to_owned(),

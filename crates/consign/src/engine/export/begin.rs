@@ -59,7 +59,7 @@ impl Engine {
         let file_name = match (&of.again, &of.file, &exporter.destination) {
             // What is sent again keeps its name.
             (Some(run), ..) => run.file_name.clone(),
-            (None, Some((name, _)), _) => (*name).to_owned(),
+            (None, Some((name, _)), _) => exporter.name_of_pushed(name),
             (None, None, Destination::Sftp(place)) => place.file_name.of(&stamp, 1),
             (None, None, Destination::Https(_)) => String::new(),
         };

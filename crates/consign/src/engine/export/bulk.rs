@@ -8,6 +8,7 @@ use consign_core::catalog::size;
 use consign_core::connector::exporter::{Bulk, Exporter, Load, REQUEST_BYTES_MAX, Step};
 use consign_core::connector::format::Encoder;
 use consign_core::connector::{Message, Success};
+use consign_core::credential::Rate;
 use consign_core::delivery::{CredentialLesson, Next, Outcome, Refusal, Verdict};
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
@@ -123,13 +124,8 @@ impl Engine {
 
     /// What arrived is on disk before anything else leaves.
     pub(super) async fn advance(&self, run: &mut Run, line: &str) -> Result<(), Stop> {
-        let progress = Progress {
-            step: Step::Upload,
-            sent_records: run.sent_records,
-            sent_bytes: run.sent_bytes,
-            requests: run.requests,
-            sent_to: run.sent_to.clone(),
-        };
+        run.step = Step::Upload;
+        let progress = Progress::of(run);
         let mut tx = self.store.begin().await?;
         let (now, until) = (tx.now(), tx.now().plus(LEASE));
         if !runs::advance(&mut tx, run, &progress, until).await? {
@@ -149,7 +145,7 @@ impl Engine {
         message: &Message,
         content: &Content<'_>,
     ) -> Result<(), Stop> {
-        let _place = self.place_for(job, bulk).await?;
+        let _place = self.place_for(job, bulk.max_per_second).await?;
         let now = self.now();
         let refused = |refusal: Refusal| {
             let words = words_of(&refusal);
@@ -179,7 +175,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn learn_that_it_works(&self, job: &Job, seen: &Seen, now: Timestamp) {
+    pub(super) async fn learn_that_it_works(&self, job: &Job, seen: &Seen, now: Timestamp) {
         let works = Some(CredentialLesson::Works);
         let verdict = Verdict { next: Next::Deliver, lane: None, credential: works };
         self.learn(&job.connector, Some(&job.credential), seen, &verdict, now).await;
@@ -204,10 +200,14 @@ impl Engine {
     }
 
     /// A place among the requests of the credential, and the pace of both.
-    async fn place_for(self: &Arc<Self>, job: &Job, bulk: &Bulk) -> Result<BorrowedPlace, Stop> {
+    pub(super) async fn place_for(
+        self: &Arc<Self>,
+        job: &Job,
+        rate: Option<Rate>,
+    ) -> Result<BorrowedPlace, Stop> {
         loop {
             let now = self.now();
-            let wait = match self.lanes.borrow(job.connector.id, bulk.max_per_second, &job.credential, now) {
+            let wait = match self.lanes.borrow(job.connector.id, rate, &job.credential, now) {
                 Borrowed::Place => {
                     return Ok(BorrowedPlace { engine: self.clone(), credential: job.credential.id });
                 }

@@ -1,20 +1,19 @@
-//! A pushed file, sent as it came: opened piece by piece while it leaves, and never held.
+//! A pushed file, sent as it came: opened piece by piece while it leaves, and never held whole.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use consign_core::catalog::size;
 use consign_core::connector::Message;
 use consign_core::connector::exporter::{Bulk, Compression, Exporter, Load};
 use consign_core::time::Timestamp;
-use consign_store::runs::{self, Run};
-use consign_transport::{Closed, Limits, Pieces, Sent, Stream};
+use consign_store::runs::Run;
+use consign_transport::{Limits, Pieces, Sent, Stream};
 
 use super::bulk::Content;
-use super::compress::Compressor;
-use super::intake::piece_context;
+use super::feed::Fed;
+use super::outlet::Outlet;
 use super::{Job, Stop};
 use crate::engine::Engine;
 use crate::engine::authorize::Authorized;
@@ -22,20 +21,6 @@ use crate::telemetry;
 
 /// A request of which nothing moves for so long is given up.
 const STILL_MAX: Duration = Duration::from_secs(60);
-
-/// Why the making of a body ended early.
-enum Fed {
-    /// The request is over.
-    Closed,
-    /// What is to be sent cannot be read.
-    Stop(Stop),
-}
-
-impl From<Closed> for Fed {
-    fn from(_: Closed) -> Self {
-        Self::Closed
-    }
-}
 
 impl Engine {
     pub(super) async fn send_file(
@@ -75,7 +60,7 @@ impl Engine {
         let (pieces, body) = Stream::new(length, STILL_MAX);
         let sending = body.sending();
         let mut sent = pin!(self.network.send_stream(&authorized.access, message, body, limits, now));
-        let mut fed = pin!(self.feed(run, compression, pieces));
+        let mut fed = pin!(self.feed_request(run, compression, pieces));
         let mut whole = false;
         loop {
             tokio::select! {
@@ -92,38 +77,9 @@ impl Engine {
         }
     }
 
-    /// Reads, opens and compresses the pieces of the file.
-    async fn feed(&self, run: &Run, compression: Compression, pieces: Pieces) -> Result<(), Fed> {
-        let broken = |what: String| Fed::Stop(Stop::unreadable(what));
-        let mut compressor = Compressor::new(compression).map_err(|error| broken(error.to_string()))?;
-        let (mut number, mut bytes) = (0, 0_u64);
-        loop {
-            let found = async {
-                let mut db = self.store.read().await?;
-                runs::chunks(&mut db, run.source, number, 1).await
-            };
-            let found = found.await.map_err(|error| Fed::Stop(Stop::Store(error)))?;
-            let Some(chunk) = found.into_iter().next().filter(|chunk| chunk.number == number) else { break };
-            let closed = || broken(format!("piece {number} of the file cannot be opened"));
-            let key = self.settings.payloads.of_day(chunk.payload_key).await;
-            let key = key.map_err(|error| Fed::Stop(Stop::Store(error)))?.ok_or_else(closed)?;
-            let context = piece_context(run.source, number);
-            let plain = key.decrypt(&context, &chunk.sealed_data).map_err(|_| closed())?;
-            drop(chunk);
-            bytes += u64::try_from(plain.len()).unwrap_or(u64::MAX);
-            let piece = compressor.push(plain).map_err(|error| broken(error.to_string()))?;
-            if !piece.is_empty() {
-                pieces.send(Bytes::from(piece)).await?;
-            }
-            number += 1;
-        }
-        if run.file.as_ref().is_none_or(|file| file.bytes != bytes) {
-            return Err(broken("the file is not whole".to_owned()));
-        }
-        let rest = compressor.finish().map_err(|error| broken(error.to_string()))?;
-        if !rest.is_empty() {
-            pieces.send(Bytes::from(rest)).await?;
-        }
-        Ok(pieces.end().await?)
+    async fn feed_request(&self, run: &Run, compression: Compression, pieces: Pieces) -> Result<(), Fed> {
+        let outlet = Outlet::Request(pieces);
+        self.feed_file(run, compression, &outlet).await?;
+        Ok(outlet.end().await?)
     }
 }

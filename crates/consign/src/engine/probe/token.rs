@@ -49,7 +49,8 @@ impl Test<'_> {
         let ask = Ask::new(String::from("https://consign.invalid/oauth/callback"));
         let made_up = consent.redeem(&Secret::new(MADE_UP_CODE.to_owned()), &ask);
         self.look_at_token_host(&made_up).await?;
-        let row = if self.saved { self.engine.token_row(self.credential).await.ok().flatten() } else { None };
+        let row =
+            if self.how.saved { self.engine.token_row(self.credential).await.ok().flatten() } else { None };
         if row.as_ref().is_some_and(|row| row.token.is_some()) {
             let authorized = self.engine.authorize(self.credential, self.engine.now()).await;
             let row = self.engine.token_row(self.credential).await.ok().flatten();
@@ -81,7 +82,7 @@ impl Test<'_> {
 
     async fn look_at_token_host(&mut self, exchange: &Exchange) -> Result<(), End> {
         let origin = exchange.to.origin().clone();
-        if origin == self.credential.origin {
+        if Some(&origin) == self.credential.target.origin() {
             return Ok(());
         }
         let host = origin.host().to_string();
@@ -224,7 +225,9 @@ impl Test<'_> {
         let now = self.engine.now();
         let proof = match opened.step(Some(token), now) {
             Step::Apply(proof) | Step::Fetch { meanwhile: Some(proof), .. } => proof,
-            Step::Fetch { .. } | Step::AskConsent => return Err(End::failed("The token ended at once.")),
+            Step::Fetch { .. } | Step::AskConsent | Step::SignIn(_) => {
+                return Err(End::failed("The token ended at once."));
+            }
         };
         let mut authorized = opened.enter(proof, None, now).map_err(|refusal| refused(&refusal))?;
         authorized.scrubber = opened.scrubber(Some(token));
@@ -240,7 +243,7 @@ fn same_grant(opened: &Opened<'_>, grant: Grant, now: Timestamp) -> Option<Excha
     }
     match opened.step(None, now) {
         Step::Fetch { exchange, .. } => Some(*exchange),
-        Step::Apply(_) | Step::AskConsent => None,
+        Step::Apply(_) | Step::AskConsent | Step::SignIn(_) => None,
     }
 }
 

@@ -100,7 +100,7 @@ impl Engine {
             }
         }
         match opened.step(token.as_ref(), now) {
-            Step::Apply(_) => Ok(Plan::Use),
+            Step::Apply(_) | Step::SignIn(_) => Ok(Plan::Use),
             Step::AskConsent => Ok(Plan::NoGrant),
             Step::Fetch { exchange, .. } => match &row.failure {
                 Some(last) if last.retry_at > now => Ok(Plan::NotYet(last.clone())),

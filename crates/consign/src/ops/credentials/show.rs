@@ -1,9 +1,12 @@
 //! What may be shown of a credential, and of the types that one can be of.
 
-use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::auth::{AUTHORIZATION_TYPES, SSH_PUBLIC_KEY};
 use consign_core::catalog::{Entry, Field, Input, Protocol, SentIn, Tokens, row_secret_key, stored_rows};
 use consign_core::credential::{Credential, NextAction, Rate, Refuser, StoredSecret, Which, key_pairs};
 use consign_core::id::CredentialId;
+use consign_core::pin::{self, HostKeyPin, KeyType};
+use consign_core::ssh_key::{self, PublicHalf};
+use consign_core::target::Target;
 use consign_core::time::Timestamp;
 use consign_store::tokens::{FailureKind, TokenRow};
 use serde_json::{Map, Value, json};
@@ -34,8 +37,15 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
     put("id", json!(credential.id));
     put("etag", json!(format!("\"{}\"", credential.revision)));
     put("name", json!(credential.name));
-    put("protocol", json!(Protocol::Https.kind()));
-    put("url_address", json!(credential.origin.to_string()));
+    put("protocol", json!(entry.protocol.kind()));
+    match &credential.target {
+        Target::Https(origin) => put("url_address", json!(origin.to_string())),
+        Target::Sftp(host) => {
+            put("hostname", json!(host.address.to_string()));
+            put(pin::FIELD, json!(host.pins.lines()));
+            put("host_keys", host.pins.iter().map(host_key).collect())
+        }
+    };
     if entry.address_is_secret {
         put("url_path", set(credential.secrets.get("url_path")));
     }
@@ -44,13 +54,18 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
     for field in entry.fields {
         put(field.key, value_of(credential, field));
     }
-    let headers = credential.custom_headers.iter().map(|header| {
-        let value = set(credential.secrets.get(&header.secret_key()));
-        json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
-    });
-    put("custom_headers", headers.collect());
+    if entry.protocol == Protocol::Https {
+        let headers = credential.custom_headers.iter().map(|header| {
+            let value = set(credential.secrets.get(&header.secret_key()));
+            json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
+        });
+        put("custom_headers", headers.collect());
+    }
     if key_pairs::fields(entry).is_some() {
         put("certificates", certificates(credential, beside.now));
+    }
+    if let Some(half) = credential.plain.get(SSH_PUBLIC_KEY).and_then(|line| ssh_key::describe(line)) {
+        put(SSH_PUBLIC_KEY, public_half(&half));
     }
     if entry.tokens == Tokens::Granted {
         put("redirect_url", json!(redirect_url(beside.public_url, credential.id)));
@@ -116,10 +131,30 @@ fn certificates(credential: &Credential, now: Timestamp) -> Value {
     })
 }
 
+/// A pinned host key, with who said that it is the right one.
+fn host_key(pin: &HostKeyPin) -> Value {
+    let confirmed = pin.confirmed.as_ref();
+    json!({
+        "type": pin.key_type.map(KeyType::kind),
+        "fingerprint": pin.fingerprint.to_string(),
+        "confirmed_by": confirmed.map(|confirmed| &confirmed.by),
+        "confirmed_at": confirmed.map(|confirmed| confirmed.time().to_string()),
+        "compared_with": confirmed.map(|confirmed| &confirmed.compared_with),
+    })
+}
+
+fn public_half(half: &PublicHalf) -> Value {
+    json!({
+        "line": half.line, "type": half.key_type, "bits": half.bits, "fingerprint": half.fingerprint,
+    })
+}
+
 fn value_of(credential: &Credential, field: &Field) -> Value {
     let plain = || credential.plain.get(field.key).map_or("", String::as_str);
     match field.input {
-        Input::Secret | Input::PrivateKey => set(credential.secrets.get(field.key)),
+        Input::Secret | Input::CertificateKey | Input::PrivateKey(_) => {
+            set(credential.secrets.get(field.key))
+        }
         Input::Text | Input::Address | Input::Choice(_) | Input::Suggested(_) | Input::Certificate(_) => {
             json!(plain())
         }
@@ -206,12 +241,12 @@ const fn input(field: &Field) -> &'static str {
     match field.input {
         Input::Text => "text",
         Input::Secret => "secret",
+        Input::CertificateKey | Input::PrivateKey(_) => "private_key",
         Input::Address => "address",
         Input::Choice(_) => "choice",
         Input::Rows(_) => "rows",
         Input::Suggested(_) => "suggested",
         Input::Certificate(_) => "certificate",
-        Input::PrivateKey => "private_key",
     }
 }
 
@@ -229,6 +264,7 @@ fn choices(field: &Field) -> Value {
         | Input::Address
         | Input::Rows(_)
         | Input::Certificate(_)
-        | Input::PrivateKey => json!([]),
+        | Input::CertificateKey
+        | Input::PrivateKey(_) => json!([]),
     }
 }

@@ -178,6 +178,7 @@ fn mend(credential: &Credential, reason: HoldReason, refusals: &Refusals) -> Opt
         HoldReason::NotAuthorized => StatusCode::NotAuthorized,
         HoldReason::ReconnectNeeded => StatusCode::ReconnectNeeded,
         HoldReason::CredentialLocked => StatusCode::Locked,
+        HoldReason::HostKeyChanged => StatusCode::HostKeyChanged,
         HoldReason::CredentialMissing
         | HoldReason::NotAllowed
         | HoldReason::DestinationBlocked
@@ -295,6 +296,7 @@ fn repair(hold: &Hold<'_>) -> &'static str {
             "Authorize the credential again, and it continues."
         }
         Some(HoldReason::SignInRefused) => "Replace the secret of the credential, and it continues.",
+        Some(HoldReason::HostKeyChanged) => "Compare the host keys of the credential, and it continues.",
         Some(HoldReason::NotAuthorized) => "Authorize the credential, and it continues.",
         Some(HoldReason::ReconnectNeeded) => "Authorize the credential again, and it continues.",
         Some(HoldReason::NotAllowed) => "Check the role of the account, then resume the webhook.",

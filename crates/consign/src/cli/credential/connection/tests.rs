@@ -37,6 +37,9 @@ fn the_next_command_is_the_one_that_helps() {
     let replace = Some("consign credential set-secret \"Desk\" client_secret=prompt");
     check(json!({ "action_code": "replace_secret" }), "authorize", replace);
     check(json!({}), "add_test_path", Some("consign credential edit \"Desk\" --test-path /…"));
+    let compare = Some("consign credential scan-host-key --pin \"Desk\"");
+    check(json!({}), "compare_keys", compare);
+    check(json!({ "action_code": "compare_keys" }), "test_connection", compare);
     check(json!({}), "test_connection", None);
     let unseen = json!({ "action_code": "replace_secret" });
     assert_eq!(next(&unseen, "Desk", &Value::Null), None, "nobody may look at its fields");

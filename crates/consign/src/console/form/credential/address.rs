@@ -1,9 +1,59 @@
-//! The address of a tool as it is typed.
+//! The address of a tool on the web: the start of it, or the whole, which is a secret then.
 
 use consign_core::auth::AuthorizationType;
+use consign_core::catalog::Invalid;
 use consign_core::target::cut_to_origin;
+use serde_json::{Value, json};
 
-use crate::console::form::{Form, Kept};
+use super::CredentialForm;
+use crate::console::form::{Form, Kept, field, saved, with};
+
+impl CredentialForm {
+    /// The address of a tool as it is sent.
+    pub(super) fn address<'a>(&'a self, kept: &'a Kept, current: Option<&'a Value>) -> &'a str {
+        if !self.entry().is_some_and(|entry| entry.address_is_secret) {
+            return self.text("url_address");
+        }
+        // Left empty, the stored one stays.
+        let stored = current.and_then(|current| current["url_address"].as_str()).unwrap_or_default();
+        kept.text("url_address").unwrap_or(stored)
+    }
+
+    pub(super) fn address_field(
+        &self,
+        kept: &Kept,
+        current: Option<&Value>,
+        invalid: &[Invalid],
+        warning: &str,
+    ) -> Value {
+        if !self.entry().is_some_and(|entry| entry.address_is_secret) {
+            let hint = "The start of the address only, up to the first slash after the host. \
+                        The rest belongs in the webhook.";
+            let typed = self.text("url_address");
+            let hint = self.start.hint("url_address", hint, typed);
+            let plain = field("url_address", "URL address", &hint, typed, invalid);
+            return with(
+                plain,
+                json!({ "placeholder": "https://host:port/", "mono": true, "warning": warning }),
+            );
+        }
+        let hint = "The whole address the tool gave you. Anyone who has this address can post to it. \
+                    We hide everything after the host.";
+        let stored = current.filter(|current| current["url_path"]["set"] == json!(true));
+        let preview =
+            stored.map(|current| format!("{}•••", current["url_address"].as_str().unwrap_or_default()));
+        with(
+            field("url_address", "URL address", hint, "", invalid),
+            json!({
+                "secret": true,
+                "set": stored.map_or(Value::Null, |current| saved(&current["url_path"])),
+                "entered": kept.has("url_address"),
+                "preview": preview,
+                "warning": warning,
+            }),
+        )
+    }
+}
 
 /// The address as typed. Spaces around it go, and a full address is cut to its start; both are said.
 pub(super) fn typed(

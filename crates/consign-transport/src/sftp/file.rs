@@ -1,0 +1,248 @@
+//! What can be done with files and folders, and the server's refusals in words.
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::channel::{Answer, Channel};
+use super::wire::{self, Attributes, Reply, Request};
+use super::{Listed, SftpFault, SftpWhy};
+
+/// What every server takes in one request (draft-ietf-secsh-filexfer-02 section 3).
+const WRITE_BYTES: usize = 32 << 10;
+/// What none is sent more of at once.
+const WRITE_BYTES_MAX: usize = 255 << 10;
+/// So many names of a folder are read, and no more.
+const NAMES_MAX: usize = 1_000;
+/// A disk with less room than this is full.
+const SPACE_BYTES_MIN: u64 = 1 << 20;
+/// Words of a server that are shown.
+const WORDS_MAX: usize = 200;
+
+/// Why a server refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SftpStatus {
+    /// There is no such file or folder.
+    NotThere,
+    /// The account may not.
+    NotAllowed,
+    /// The server does not know how.
+    NotSupported,
+    /// It does not say why.
+    Failure,
+}
+
+/// A channel with what is known about its limits.
+pub(super) struct Files {
+    pub(super) channel: Channel,
+    write_bytes: OnceCell<usize>,
+}
+
+impl Files {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel, write_bytes: OnceCell::new() }
+    }
+
+    /// How much one request may carry: what the server says, within reason.
+    pub(super) async fn write_bytes(&self) -> usize {
+        *self.write_bytes.get_or_init(|| self.ask_write_bytes()).await
+    }
+
+    async fn ask_write_bytes(&self) -> usize {
+        if !self.channel.offers(wire::LIMITS) {
+            return WRITE_BYTES;
+        }
+        let Ok(Reply::Extended(limits)) = self.channel.ask(&Request::Limits).await else {
+            return WRITE_BYTES;
+        };
+        let Some([_, _, write, _]) = wire::numbers::<4>(&limits) else { return WRITE_BYTES };
+        // 0 is "no limit that I would know of".
+        let write = usize::try_from(write).unwrap_or(0);
+        if write == 0 { WRITE_BYTES } else { write.clamp(1 << 10, WRITE_BYTES_MAX) }
+    }
+
+    /// The absolute path of a folder that is there.
+    pub(super) async fn folder(&self, path: &str) -> Result<String, SftpFault> {
+        let resolved = match self.channel.ask(&Request::RealPath(path)).await? {
+            Reply::Names(names) if names.len() == 1 => names.into_iter().next().map(|name| name.name),
+            other => return Err(refusal(&other, "find the folder")),
+        };
+        let resolved = resolved.filter(|path| path.starts_with('/') && !path.chars().any(char::is_control));
+        let resolved =
+            resolved.ok_or_else(|| SftpFault::misbehaved("The server gave no path of the folder."))?;
+        match self.channel.ask(&Request::Stat(&resolved)).await? {
+            Reply::Attributes(attributes) if attributes.is_folder() => Ok(resolved),
+            Reply::Attributes(_) => {
+                Err(SftpFault::new(SftpWhy::Refused(SftpStatus::NotThere), "The folder is a file."))
+            }
+            other => Err(refusal(&other, "find the folder")),
+        }
+    }
+
+    /// What is known of a file; `None` when there is none.
+    pub(super) async fn stat(&self, path: &str) -> Result<Option<Attributes>, SftpFault> {
+        match self.channel.ask(&Request::Lstat(path)).await? {
+            Reply::Attributes(attributes) => Ok(Some(attributes)),
+            Reply::Status { code: NO_SUCH_FILE, .. } => Ok(None),
+            other => Err(refusal(&other, "look for the file")),
+        }
+    }
+
+    pub(super) async fn size_of(&self, handle: &[u8]) -> Result<Option<u64>, SftpFault> {
+        match self.channel.ask(&Request::Fstat(handle)).await? {
+            Reply::Attributes(attributes) => Ok(attributes.size),
+            other => Err(refusal(&other, "read the size of the file")),
+        }
+    }
+
+    /// Opens a new file for writing.
+    pub(super) async fn create(&self, path: &str) -> Result<Bytes, SftpFault> {
+        match self.channel.ask(&Request::Create(path)).await? {
+            Reply::Handle(handle) => Ok(handle),
+            other => Err(refusal(&other, "create the file")),
+        }
+    }
+
+    /// Sends bytes of a file; whether they arrived comes later.
+    pub(super) async fn write(&self, handle: &[u8], offset: u64, data: &[u8]) -> Result<Answer, SftpFault> {
+        self.channel.send(&Request::Write { handle, offset, data }).await
+    }
+
+    /// Asks the server to put a file on its disk; `false` when it cannot.
+    pub(super) async fn sync(&self, handle: &[u8]) -> Result<bool, SftpFault> {
+        if !self.channel.offers(wire::FSYNC) {
+            return Ok(false);
+        }
+        let reply = self.channel.ask(&Request::Sync(handle)).await?;
+        match reply {
+            // Some file systems cannot; that is no failure of the file.
+            Reply::Status { code: OP_UNSUPPORTED, .. } => Ok(false),
+            reply => done(&reply, "put the file on its disk").map(|()| true),
+        }
+    }
+
+    pub(super) async fn close(&self, handle: &[u8]) -> Result<(), SftpFault> {
+        let reply = self.channel.ask(&Request::Close(handle)).await?;
+        done(&reply, "close the file")
+    }
+
+    pub(super) async fn remove(&self, path: &str) -> Result<(), SftpFault> {
+        let reply = self.channel.ask(&Request::Remove(path)).await?;
+        done(&reply, "delete the file")
+    }
+
+    /// Gives a file its name; what has that name is refused, or replaced at the same moment.
+    pub(super) async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), SftpFault> {
+        let atomic = replace && self.channel.offers(wire::POSIX_RENAME);
+        let request = if atomic { Request::PosixRename(from, to) } else { Request::Rename(from, to) };
+        let reply = self.channel.ask(&request).await?;
+        if replace && !atomic && matches!(reply, Reply::Status { code, .. } if code != OK) {
+            // Without the extension a name that is taken has to be freed first.
+            self.remove(to).await?;
+            let reply = self.channel.ask(&request).await?;
+            return done(&reply, "rename the file");
+        }
+        done(&reply, "rename the file")
+    }
+
+    /// Names in a folder, up to a limit.
+    pub(super) async fn list(&self, folder: &str) -> Result<(Vec<wire::Name>, bool), SftpFault> {
+        let handle = match self.channel.ask(&Request::OpenFolder(folder)).await? {
+            Reply::Handle(handle) => handle,
+            other => return Err(refusal(&other, "read the folder")),
+        };
+        let mut names = Vec::new();
+        let more = loop {
+            match self.channel.ask(&Request::ReadFolder(&handle)).await? {
+                Reply::Names(some) if some.is_empty() => break false,
+                Reply::Names(some) => names.extend(some),
+                Reply::Status { code: EOF, .. } => break false,
+                other => return Err(refusal(&other, "read the folder")),
+            }
+            if names.len() > NAMES_MAX {
+                names.truncate(NAMES_MAX);
+                break true;
+            }
+        };
+        self.close(&handle).await?;
+        names.retain(|name| name.name != "." && name.name != "..");
+        Ok((names, more))
+    }
+
+    /// How many names a folder has.
+    pub(super) async fn count(&self, folder: &str) -> Result<Listed, SftpFault> {
+        let (names, more) = self.list(folder).await?;
+        Ok(Listed { names: names.len(), more })
+    }
+
+    /// The fault of a write that was refused: many servers do not say that their disk is full, so it is asked.
+    pub(super) async fn refused_write(&self, reply: &Reply, folder: &str) -> SftpFault {
+        if let Reply::Status { code: FAILURE, .. } = reply
+            && self.channel.offers(wire::STATVFS)
+            && let Ok(Reply::Extended(space)) = self.channel.ask(&Request::Space(folder)).await
+            && let Some([_, fragment, _, _, free]) = wire::numbers::<5>(&space)
+            && free.saturating_mul(fragment) < SPACE_BYTES_MIN
+        {
+            return no_space();
+        }
+        refusal(reply, "write the file")
+    }
+}
+
+const OK: u32 = 0;
+const EOF: u32 = 1;
+const NO_SUCH_FILE: u32 = 2;
+const PERMISSION_DENIED: u32 = 3;
+const FAILURE: u32 = 4;
+const OP_UNSUPPORTED: u32 = 8;
+/// Of later versions; some servers use them all the same.
+const FILE_ALREADY_EXISTS: u32 = 11;
+const NO_SPACE: u32 = 14;
+const QUOTA_EXCEEDED: u32 = 15;
+
+fn done(reply: &Reply, what: &str) -> Result<(), SftpFault> {
+    if is_ok(reply) { Ok(()) } else { Err(refusal(reply, what)) }
+}
+
+/// Whether a write arrived.
+pub(super) fn is_ok(reply: &Reply) -> bool {
+    matches!(reply, Reply::Status { code: OK, .. })
+}
+
+fn no_space() -> SftpFault {
+    SftpFault::new(SftpWhy::NoSpace, "The server has no space left.")
+}
+
+fn refusal(reply: &Reply, what: &str) -> SftpFault {
+    let Reply::Status { code, message } = reply else {
+        return SftpFault::misbehaved(format!(
+            "The server answered with something else when asked to {what}."
+        ));
+    };
+    let said: String = message.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
+    let said = said.trim().trim_end_matches('.');
+    match *code {
+        NO_SPACE => no_space(),
+        QUOTA_EXCEEDED => SftpFault::new(SftpWhy::NoSpace, "The account's quota on the server is used up."),
+        FILE_ALREADY_EXISTS => SftpFault::new(SftpWhy::Exists, "A file of that name exists already."),
+        NO_SUCH_FILE => SftpFault::new(
+            SftpWhy::Refused(SftpStatus::NotThere),
+            format!("The server cannot {what}: no such file or folder."),
+        ),
+        PERMISSION_DENIED => SftpFault::new(
+            SftpWhy::Refused(SftpStatus::NotAllowed),
+            format!("The server cannot {what}: permission denied."),
+        ),
+        OP_UNSUPPORTED => SftpFault::new(
+            SftpWhy::Refused(SftpStatus::NotSupported),
+            format!("The server cannot {what}: it does not know how."),
+        ),
+        _ if said.is_empty() || said.eq_ignore_ascii_case("failure") => SftpFault::new(
+            SftpWhy::Refused(SftpStatus::Failure),
+            format!("The server cannot {what} and does not say why."),
+        ),
+        _ => SftpFault::new(
+            SftpWhy::Refused(SftpStatus::Failure),
+            format!("The server cannot {what}: {said}."),
+        ),
+    }
+}

@@ -1,0 +1,96 @@
+//! The steps of a connection test, one after the other, over a connection of its own.
+
+use std::sync::Arc;
+
+use consign_core::credential::SftpAccess;
+
+use super::channel::Channel;
+use super::file::Files;
+use super::prove::prove;
+use super::session::Way;
+use super::sign_in::sign_in;
+use super::{OPEN_TIMEOUT, ProbeFolder, SftpFault, SftpProbe};
+use crate::{Network, now};
+
+/// The names of the file that a test writes; the middle is chance.
+const TEST_FILE: &str = "consign-connection-test";
+
+/// See [`Network::probe_sftp`].
+pub(super) async fn run(network: &Network, access: &SftpAccess, folder: ProbeFolder<'_>) -> SftpProbe {
+    let mut probe = SftpProbe::default();
+    probe.failure = steps(network, access, folder, &mut probe).await.err();
+    probe
+}
+
+async fn steps(
+    network: &Network,
+    access: &SftpAccess,
+    folder: ProbeFolder<'_>,
+    probe: &mut SftpProbe,
+) -> Result<(), SftpFault> {
+    let deadline = now() + OPEN_TIMEOUT;
+    let way = Way { network, address: &access.host.address, deadline };
+    let start = now();
+    let proven = prove(&way, &access.host.pins, &mut probe.timing.network).await;
+    let network_took = [probe.timing.network.dns, probe.timing.network.connect].into_iter().flatten().sum();
+    probe.timing.host_key = Some(now().saturating_duration_since(start).saturating_sub(network_took));
+    let (mut session, address) = proven.map_err(|(fault, address)| {
+        probe.address = address;
+        fault
+    })?;
+    probe.address = Some(address);
+    probe.facts = session.facts();
+    let start = now();
+    let signed_in = sign_in(&mut session, &access.login, deadline).await;
+    probe.timing.sign_in = Some(now().saturating_duration_since(start));
+    probe.signed_in = Some(signed_in?);
+    let files = Files::new(Channel::open(Arc::new(session)).await?);
+    if let Some(folder) = folder.folder {
+        let start = now();
+        let listed = list(&files, folder.as_sent()).await;
+        probe.timing.folder = Some(now().saturating_duration_since(start));
+        probe.listed = Some(listed?);
+    }
+    if folder.write {
+        let start = now();
+        let written = write(&files, folder.folder.map_or(".", |folder| folder.as_sent())).await;
+        probe.timing.write = Some(now().saturating_duration_since(start));
+        written?;
+        probe.written = true;
+    }
+    files.channel.session.close().await;
+    Ok(())
+}
+
+async fn list(files: &Files, folder: &str) -> Result<super::Listed, SftpFault> {
+    let folder = files.folder(folder).await?;
+    files.count(&folder).await
+}
+
+/// Writes a small file under a temporary name, gives it another, and deletes it; leaves nothing behind.
+async fn write(files: &Files, folder: &str) -> Result<(), SftpFault> {
+    let folder = files.folder(folder).await?;
+    let chance = consign_core::hex::hex(&chance());
+    let at = |name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
+    let (part, whole) = (at(&format!(".{TEST_FILE}.{chance}.part")), at(&format!("{TEST_FILE}.{chance}")));
+    let handle = files.create(&part).await?;
+    let content = b"Consign tested the connection. This file can be deleted.\n";
+    let written = async {
+        let reply = files.write(&handle, 0, content).await?.reply().await?;
+        if !super::file::is_ok(&reply) {
+            return Err(files.refused_write(&reply, &folder).await);
+        }
+        files.close(&handle).await?;
+        files.rename(&part, &whole, false).await
+    };
+    let written = written.await;
+    let removed = files.remove(if written.is_ok() { &whole } else { &part }).await;
+    written.and(removed)
+}
+
+/// Eight random bytes: two tests at once do not meet.
+fn chance() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has random bytes");
+    bytes
+}

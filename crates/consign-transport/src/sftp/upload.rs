@@ -1,0 +1,318 @@
+//! A file, whole or not at all: written under a temporary name in its own folder, put on the disk, measured, and only then
+//! given its name. A reader who looks at final names never sees a part of it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use bytes::{Bytes, BytesMut};
+use consign_core::target::{FileName, Folder};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::channel::Answer;
+use super::file::{Files, is_ok};
+use super::{SftpFault, SftpSession, SftpWhy};
+
+/// So many bytes are under way at once: more than the windows of servers are.
+const IN_FLIGHT_BYTES: usize = 4 << 20;
+/// Cleaning up after a failure may take so long.
+const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is sent: bytes at hand, or parts that come one by one.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it.
+    Whole(Bytes),
+    /// Part by part. A stream that ends without [`Part::End`] was cut, and its file does not come to be.
+    Stream(mpsc::Receiver<Part>),
+}
+
+/// A part of what is sent.
+#[derive(Debug)]
+pub enum Part {
+    /// Some bytes.
+    Bytes(Bytes),
+    /// That was all.
+    End,
+}
+
+/// What happens where the name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfExists {
+    /// It stays as it is, and the upload fails.
+    Fail,
+    /// It is replaced, at one moment where the server can.
+    Replace,
+}
+
+/// Where a file goes.
+#[derive(Debug)]
+pub struct Upload<'a> {
+    /// The folder; it must be there.
+    pub folder: &'a Folder,
+    /// The final name.
+    pub name: &'a FileName,
+    /// What makes the temporary name one of its own: the run.
+    pub run: &'a str,
+    /// Where the name is taken.
+    pub if_exists: IfExists,
+    /// Bytes that arrived so far, for whoever watches.
+    pub progress: Option<&'a AtomicU64>,
+}
+
+/// A file that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of what was sent.
+    pub sha256: [u8; 32],
+    /// The server put it on its disk before it got its name.
+    pub synced: bool,
+}
+
+/// A file that is on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Its size, where the server says it.
+    pub size: Option<u64>,
+    /// When it was last written, in seconds since 1970, where the server says it.
+    pub modified_seconds: Option<u32>,
+}
+
+impl SftpSession {
+    /// Uploads a file. Several may be under way in one session.
+    ///
+    /// # Errors
+    /// Why it did not arrive; then nothing has its final name, or what had it before still does.
+    pub async fn upload(&self, upload: &Upload<'_>, body: Body) -> Result<Uploaded, SftpFault> {
+        let files = self.files();
+        let folder = files.folder(upload.folder.as_sent()).await?;
+        let at = |name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
+        let target = at(upload.name.as_str());
+        if upload.if_exists == IfExists::Fail && files.stat(&target).await?.is_some() {
+            return Err(exists());
+        }
+        let part = at(&part_name(upload.name, upload.run));
+        let handle = create(files, &part).await?;
+        let file = File { files, folder: &folder, handle: &handle, progress: upload.progress };
+        let mut open = true;
+        let arrived = async {
+            let uploaded = file.fill(body).await?;
+            open = false;
+            files.close(&handle).await?;
+            give_name(files, &part, &target, upload.if_exists, uploaded.bytes).await?;
+            Ok(uploaded)
+        };
+        let arrived = arrived.await;
+        if arrived.is_err() && files.channel.is_open() {
+            let clean_up = async {
+                if open {
+                    let _ = files.close(&handle).await;
+                }
+                files.remove(&part).await
+            };
+            // What stays is removed by a later run.
+            let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+        }
+        arrived
+    }
+
+    /// Looks for a file; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the folder is not there or the server does not answer.
+    pub async fn find(&self, folder: &Folder, name: &FileName) -> Result<Option<RemoteFile>, SftpFault> {
+        let files = self.files();
+        let folder = files.folder(folder.as_sent()).await?;
+        let found = files.stat(&format!("{}/{}", folder.trim_end_matches('/'), name.as_str())).await?;
+        Ok(found.map(|found| RemoteFile { size: found.size, modified_seconds: found.modified_seconds }))
+    }
+
+    /// Removes parts that earlier uploads left behind: those that `ours` knows and that were not written to since
+    /// `before`, in seconds since 1970. Tells how many.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn remove_parts(
+        &self,
+        folder: &Folder,
+        before: u32,
+        ours: impl Fn(&str) -> bool,
+    ) -> Result<usize, SftpFault> {
+        let files = self.files();
+        let folder = files.folder(folder.as_sent()).await?;
+        let (names, _) = files.list(&folder).await?;
+        let old = names.iter().filter(|name| {
+            let is_part =
+                name.name.starts_with('.') && name.name.ends_with(".part") && !name.name.contains('/');
+            is_part && ours(&name.name) && name.attributes.modified_seconds.is_some_and(|at| at < before)
+        });
+        let mut removed = 0;
+        for name in old {
+            let path = format!("{}/{}", folder.trim_end_matches('/'), name.name);
+            removed += usize::from(files.remove(&path).await.is_ok());
+        }
+        Ok(removed)
+    }
+}
+
+/// The temporary name beside the final one.
+pub fn part_name(name: &FileName, run: &str) -> String {
+    format!(".{}.{run}.part", name.as_str())
+}
+
+/// Opens the part as a new file; one that an earlier attempt left behind goes first. What is there is never followed.
+async fn create(files: &Files, part: &str) -> Result<Bytes, SftpFault> {
+    match files.create(part).await {
+        Err(fault) if matches!(fault.why, SftpWhy::Refused(_) | SftpWhy::Exists) => {
+            if files.stat(part).await?.is_none() {
+                return Err(fault);
+            }
+            files.remove(part).await?;
+            files.create(part).await
+        }
+        created => created,
+    }
+}
+
+async fn give_name(
+    files: &Files,
+    part: &str,
+    target: &str,
+    if_exists: IfExists,
+    bytes: u64,
+) -> Result<(), SftpFault> {
+    match files.rename(part, target, if_exists == IfExists::Replace).await {
+        // Servers say "failure" where the name is taken.
+        Err(fault)
+            if if_exists == IfExists::Fail
+                && matches!(fault.why, SftpWhy::Refused(_))
+                && files.stat(target).await?.is_some() =>
+        {
+            Err(exists())
+        }
+        Err(fault) => Err(fault),
+        Ok(()) => same_size(files.stat(target).await?.and_then(|found| found.size), bytes),
+    }
+}
+
+fn same_size(found: Option<u64>, bytes: u64) -> Result<(), SftpFault> {
+    match found {
+        // A server that does not say sizes is believed.
+        None => Ok(()),
+        Some(found) if found == bytes => Ok(()),
+        Some(found) => {
+            let detail = format!("The server has {found} bytes of the file, {bytes} were sent.");
+            Err(SftpFault::lost(detail))
+        }
+    }
+}
+
+fn exists() -> SftpFault {
+    SftpFault::new(SftpWhy::Exists, "A file of that name exists already.")
+}
+
+/// An open file that is being written.
+struct File<'a> {
+    files: &'a Files,
+    folder: &'a str,
+    handle: &'a [u8],
+    progress: Option<&'a AtomicU64>,
+}
+
+impl File<'_> {
+    /// Writes the body, puts it on the disk and compares the size.
+    async fn fill(&self, body: Body) -> Result<Uploaded, SftpFault> {
+        let mut flight = Flight { file: self, under_way: VecDeque::new(), bytes: 0, offset: 0 };
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let most = self.files.write_bytes().await;
+        match body {
+            Body::Whole(bytes) => {
+                for chunk in bytes.chunks(most) {
+                    hash.update(chunk);
+                    flight.write(chunk).await?;
+                }
+            }
+            Body::Stream(mut parts) => {
+                let mut gathered = BytesMut::new();
+                loop {
+                    match parts.recv().await {
+                        Some(Part::Bytes(bytes)) => {
+                            hash.update(&bytes);
+                            // What is large enough by itself is not copied first.
+                            let mut rest = bytes.as_ref();
+                            while gathered.is_empty() && rest.len() >= most {
+                                let (chunk, after) = rest.split_at(most);
+                                flight.write(chunk).await?;
+                                rest = after;
+                            }
+                            gathered.extend_from_slice(rest);
+                        }
+                        Some(Part::End) => break,
+                        None => {
+                            let detail = "What was to be sent ended before its end.";
+                            return Err(SftpFault::new(SftpWhy::SourceEnded, detail));
+                        }
+                    }
+                    while gathered.len() >= most {
+                        flight.write(&gathered.split_to(most)).await?;
+                    }
+                }
+                if !gathered.is_empty() {
+                    flight.write(&gathered).await?;
+                }
+            }
+        }
+        let bytes = flight.offset;
+        flight.land_all().await?;
+        let synced = self.files.sync(self.handle).await?;
+        same_size(self.files.size_of(self.handle).await?, bytes)?;
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(hash.finish().as_ref());
+        Ok(Uploaded { bytes, sha256, synced })
+    }
+}
+
+/// Writes that were sent and not answered yet, oldest first.
+struct Flight<'a> {
+    file: &'a File<'a>,
+    under_way: VecDeque<(usize, Answer)>,
+    bytes: usize,
+    offset: u64,
+}
+
+impl Flight<'_> {
+    async fn write(&mut self, chunk: &[u8]) -> Result<(), SftpFault> {
+        while self.bytes + chunk.len() > IN_FLIGHT_BYTES {
+            self.land().await?;
+        }
+        let answer = self.file.files.write(self.file.handle, self.offset, chunk).await?;
+        self.under_way.push_back((chunk.len(), answer));
+        self.bytes += chunk.len();
+        self.offset += chunk.len() as u64;
+        Ok(())
+    }
+
+    async fn land(&mut self) -> Result<(), SftpFault> {
+        let Some((length, answer)) = self.under_way.pop_front() else { return Ok(()) };
+        let reply = answer.reply().await?;
+        if !is_ok(&reply) {
+            return Err(self.file.files.refused_write(&reply, self.file.folder).await);
+        }
+        self.bytes -= length;
+        if let Some(progress) = self.file.progress {
+            progress.fetch_add(length as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn land_all(mut self) -> Result<(), SftpFault> {
+        while !self.under_way.is_empty() {
+            self.land().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Files, whole or not at all, at OpenSSH.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest;
+use consign_core::target::{FileName, Folder};
+use tokio::sync::mpsc;
+
+use super::openssh::*;
+use super::*;
+use crate::sftp::{Body, IfExists, Part, SftpSession, SftpStatus, Upload, Uploaded};
+
+/// Bytes that do not repeat.
+fn content(length: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_u32;
+    let bytes = (0..length).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    });
+    bytes.collect()
+}
+
+async fn session(sshd: &Sshd) -> SftpSession {
+    network().sftp(&access(sshd.port, ED25519_PUB, by_key(&user(), P256, None))).await.unwrap()
+}
+
+fn folder(path: &Path) -> Folder {
+    Folder::parse("Folder", path.to_str().unwrap()).unwrap()
+}
+
+async fn upload(
+    session: &SftpSession,
+    to: &Path,
+    name: &str,
+    if_exists: IfExists,
+    body: Body,
+) -> Result<Uploaded, SftpFault> {
+    let name = FileName::parse("File name", name).unwrap();
+    let to = folder(to);
+    session.upload(&Upload { folder: &to, name: &name, run: "run_1", if_exists, progress: None }, body).await
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn files_of_every_size_arrive_whole() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    for length in [0, 1, 4_096, 32_768, 255 << 10, (255 << 10) + 1, 1 << 20, 9_000_001] {
+        let bytes = content(length);
+        let name = format!("f{length}.csv");
+        let uploaded =
+            upload(&session, &inbox, &name, IfExists::Fail, Body::Whole(bytes.clone())).await.unwrap();
+        assert_eq!(std::fs::read(inbox.join(&name)).unwrap(), bytes, "{length}");
+        assert_eq!(uploaded.bytes, length as u64);
+        assert_eq!(uploaded.sha256, digest::digest(&digest::SHA256, &bytes).as_ref());
+        assert!(uploaded.synced, "OpenSSH has fsync@openssh.com");
+    }
+    assert!(names(&inbox).iter().all(|name| !name.ends_with(".part")), "{:?}", names(&inbox));
+}
+
+#[tokio::test]
+async fn a_stream_arrives_when_it_ends_and_not_when_it_is_cut() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    let bytes = content(3_000_000);
+    for end in [true, false] {
+        let (sender, receiver) = mpsc::channel(4);
+        let parts = bytes.clone();
+        tokio::spawn(async move {
+            for chunk in parts.chunks(70_001) {
+                sender.send(Part::Bytes(Bytes::copy_from_slice(chunk))).await.unwrap();
+            }
+            if end {
+                sender.send(Part::End).await.unwrap();
+            }
+        });
+        let name = if end { "whole.csv" } else { "cut.csv" };
+        let uploaded = upload(&session, &inbox, name, IfExists::Fail, Body::Stream(receiver)).await;
+        match (end, uploaded) {
+            (true, Ok(uploaded)) => assert_eq!(uploaded.bytes, 3_000_000),
+            (false, Err(fault)) => assert!(matches!(fault.why, SftpWhy::SourceEnded), "{fault:?}"),
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(names(&inbox), ["whole.csv"]);
+    assert_eq!(std::fs::read(inbox.join("whole.csv")).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_taken_name_is_left_or_replaced() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    std::fs::write(inbox.join("a.csv"), "old").unwrap();
+    let new = || Body::Whole(Bytes::from_static(b"new"));
+    let fault = upload(&session, &inbox, "a.csv", IfExists::Fail, new()).await.unwrap_err();
+    assert!(matches!(fault.why, SftpWhy::Exists), "{fault:?}");
+    assert_eq!(std::fs::read(inbox.join("a.csv")).unwrap(), b"old");
+    upload(&session, &inbox, "a.csv", IfExists::Replace, new()).await.unwrap();
+    assert_eq!(std::fs::read(inbox.join("a.csv")).unwrap(), b"new");
+    assert_eq!(names(&inbox), ["a.csv"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_left_is_no_hindrance_and_never_followed() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    let precious = sshd.folder.write("precious", "precious");
+    std::os::unix::fs::symlink(&precious, inbox.join(".a.csv.run_1.part")).unwrap();
+    std::fs::write(inbox.join(".b.csv.run_1.part"), "half").unwrap();
+    for name in ["a.csv", "b.csv"] {
+        upload(&session, &inbox, name, IfExists::Fail, Body::Whole(Bytes::from_static(b"new")))
+            .await
+            .unwrap();
+        assert_eq!(std::fs::read(inbox.join(name)).unwrap(), b"new");
+    }
+    assert_eq!(std::fs::read(precious).unwrap(), b"precious");
+    assert_eq!(names(&inbox), ["a.csv", "b.csv"]);
+}
+
+#[tokio::test]
+async fn refusals_are_said_in_words() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    let body = || Body::Whole(Bytes::from_static(b"x"));
+    let nowhere = sshd.folder.path().join("nowhere");
+    let fault = upload(&session, &nowhere, "a.csv", IfExists::Fail, body()).await.unwrap_err();
+    assert!(matches!(fault.why, SftpWhy::Refused(SftpStatus::NotThere)), "{fault:?}");
+    assert_eq!(fault.detail, "The server cannot find the folder: no such file or folder.");
+    let file = sshd.folder.write("file", "");
+    let fault = upload(&session, &file, "a.csv", IfExists::Fail, body()).await.unwrap_err();
+    assert_eq!(fault.detail, "The folder is a file.");
+    // The kernel refuses even root here.
+    let fault = upload(&session, Path::new("/proc/1"), "a.csv", IfExists::Fail, body()).await.unwrap_err();
+    assert!(matches!(fault.why, SftpWhy::Refused(_)), "{fault:?}");
+    assert!(names(&inbox).is_empty());
+}
+
+#[tokio::test]
+async fn many_files_are_under_way_at_once() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    let progress = Arc::new(AtomicU64::new(0));
+    let uploads = (0..200).map(|number| {
+        let (session, to, progress) = (session.clone(), folder(&inbox), progress.clone());
+        tokio::spawn(async move {
+            let name = FileName::parse("File name", &format!("f{number}.csv")).unwrap();
+            let upload = Upload {
+                folder: &to,
+                name: &name,
+                run: "run_1",
+                if_exists: IfExists::Fail,
+                progress: Some(&progress),
+            };
+            session.upload(&upload, Body::Whole(content(4_096))).await.unwrap()
+        })
+    });
+    for upload in uploads.collect::<Vec<_>>() {
+        upload.await.unwrap();
+    }
+    assert_eq!(names(&inbox).len(), 200);
+    assert_eq!(progress.load(Ordering::Relaxed), 200 * 4_096);
+    assert_eq!(sshd.logged("Accepted publickey"), 1);
+}
+
+#[tokio::test]
+async fn old_parts_of_ours_are_removed_and_no_others() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    for name in [".a.csv.run_1.part", ".a.csv.run_2.part", ".b.csv.run_1.part", "a.part", ".a.csv"] {
+        std::fs::write(inbox.join(name), "").unwrap();
+    }
+    let ours = |name: &str| name.starts_with(".a.csv.");
+    let to = folder(&inbox);
+    assert_eq!(session.remove_parts(&to, 1_000, ours).await.unwrap(), 0, "they are young");
+    assert_eq!(session.remove_parts(&to, u32::MAX, ours).await.unwrap(), 2);
+    assert_eq!(names(&inbox), [".a.csv", ".b.csv.run_1.part", "a.part"]);
+    let name = FileName::parse("File name", "a.part").unwrap();
+    let found = session.find(&to, &name).await.unwrap().unwrap();
+    assert_eq!(found.size, Some(0));
+    assert!(found.modified_seconds.is_some());
+}
+
+#[tokio::test]
+async fn a_test_looks_into_the_folder_and_leaves_nothing() {
+    let sshd = Sshd::start(&Setup::default());
+    let inbox = sshd.inbox();
+    std::fs::write(inbox.join("a"), "").unwrap();
+    let to = folder(&inbox);
+    let wanted = crate::sftp::ProbeFolder { folder: Some(&to), write: true };
+    let probe =
+        network().probe_sftp(&access(sshd.port, ED25519_PUB, by_key(&user(), P256, None)), wanted).await;
+    assert!(probe.failure.is_none(), "{:?}", probe.failure);
+    assert_eq!(probe.listed.map(|listed| (listed.names, listed.more)), Some((1, false)));
+    assert!(probe.written);
+    assert_eq!(names(&inbox), ["a"]);
+}
