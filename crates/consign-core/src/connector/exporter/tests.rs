@@ -42,6 +42,21 @@ fn check(changes: Value, field: &str, code: &str, message: &str) {
     assert_eq!(found, [(field, code, message)]);
 }
 
+/// What a person sends for a file server, whose credential decides about the destination.
+fn parse_for_server(changes: Value) -> Result<ExporterDraft, Vec<Invalid>> {
+    let sent = with(
+        json!({ "name": "Files", "protocol": "sftp", "hostname": "sftp://sftp.example.org:2222/" }),
+        json!({ "sftp_server_fingerprint": [include_str!("../../ssh_key/keys/p256.pub").trim()],
+            "authorization_type": "password", "username": "ana", "password": "open sesame" }),
+    );
+    let draft = Draft::parse(sent, Mode::Create, NOW).unwrap();
+    let save = Save { now: NOW, by: "Ana" };
+    let credential =
+        draft.seal(&Vault::new(&KeyRing::generate(), "i"), &save, crate::id::CredentialId::new(NOW), None);
+    let typed = with(typed(), json!({ "path": null, "credential": "Files" }));
+    ExporterDraft::parse(with(Value::Object(typed), changes), Some(&credential))
+}
+
 fn to_file(changes: Value) -> Result<Exporter, Vec<Invalid>> {
     let stored = with(typed(), json!({ "destination": "sftp", "path": null }));
     ExporterDraft::parse_stored(with(Value::Object(stored), changes))
@@ -81,10 +96,7 @@ fn what_is_not_sent_has_its_default() {
     for (key, value) in [
         ("folder", json!("")),
         ("file_name", json!("{exporter}-{date}-{run}.{ext}")),
-        ("temporary_name", json!(true)),
         ("if_exists", json!("fail")),
-        ("check_size", json!(true)),
-        ("keep_files", Value::Null),
     ] {
         assert_eq!(file[key], value, "{key}");
     }
@@ -105,8 +117,7 @@ fn settings_survive_being_stored() {
     assert_eq!(ExporterDraft::parse_stored(stored).unwrap().to_json(), shown);
     assert_eq!(parse(shown.clone()).unwrap().exporter.to_json(), shown);
 
-    let file = json!({ "folder": "//in//x/", "file_name": "{n}.{ext}", "temporary_name": false, "if_exists": "number",
-        "check_size": false, "keep_files": 30 });
+    let file = json!({ "folder": "/in/x/", "file_name": "{n}.{ext}", "if_exists": "number" });
     let shown = to_file(file).unwrap().to_json();
     assert_eq!(shown["folder"], "/in/x");
     let Value::Object(stored) = shown.clone() else { unreachable!() };
@@ -171,6 +182,34 @@ fn fields_and_their_sentences() {
 }
 
 #[test]
+fn the_credential_decides_where_it_goes() {
+    let file = parse_for_server(json!({ "folder": "in" })).unwrap().exporter;
+    assert_eq!(file.to_json()["destination"], "sftp");
+    let refused = parse_for_server(json!({ "path": "/bulk" })).unwrap_err();
+    assert_eq!(
+        (refused[0].field.as_str(), refused[0].code, refused[0].message.as_str()),
+        ("path", "wrong_protocol", "“Files” is for SFTP. Method and path belong to HTTPS")
+    );
+    // What an answer says about the other protocol is no wish.
+    let Value::Object(shown) = parse(json!({})).unwrap().exporter.to_json() else { unreachable!() };
+    let moved = parse_for_server(Value::Object(shown)).unwrap().exporter;
+    assert_eq!(moved.to_json()["file_name"], FileName::DEFAULT);
+    let back = parse(with(json!({ "path": "/bulk" }), json!({ "destination": "sftp", "folder": "in" })).into());
+    assert_eq!(back.unwrap().exporter.to_json()["path"], "/bulk");
+}
+
+#[test]
+fn names_with_numbers_and_endings() {
+    assert_eq!(numbered("a.tar.gz", 2), "a-2.tar.gz");
+    assert_eq!(numbered("a", 12), "a-12");
+    let zipped = to_file(json!({ "compression": "gzip" })).unwrap();
+    assert_eq!(zipped.name_of_pushed("a.csv"), "a.csv.gz");
+    assert_eq!(zipped.name_of_pushed("a.csv.gz"), "a.csv.gz");
+    assert_eq!(to_file(json!({})).unwrap().name_of_pushed("a.csv"), "a.csv");
+    assert_eq!(parse(json!({ "compression": "gzip" })).unwrap().exporter.name_of_pushed("a.csv"), "a.csv");
+}
+
+#[test]
 fn hostile_folders_and_file_names() {
     let folder =
         |folder: &str| to_file(json!({ "folder": folder })).map_err(|found| found[0].message.clone());
@@ -180,7 +219,7 @@ fn hostile_folders_and_file_names() {
     for hostile in ["a\0b", "a\nb", "a\\..\\b", "~root", "-rf", "./x", "a/./b"] {
         assert_eq!(folder(hostile).unwrap_err(), "Folder must use plain characters", "{hostile:?}");
     }
-    assert!(folder(&"x".repeat(256)).is_err() && folder(&"x/".repeat(2_100)).is_err());
+    assert!(folder(&"x".repeat(256)).is_err() && folder(&"x/".repeat(600)).is_err());
     let name = |name: &str| to_file(json!({ "file_name": name })).map_err(|found| found[0].message.clone());
     for hostile in ["../x", "a/b", "/etc/passwd", "a\\b", ".ssh", "..", ".", "a..b", "{date}/{run}"] {
         assert_eq!(
