@@ -327,7 +327,9 @@ impl Outcome {
     pub const fn status(&self) -> Option<u16> {
         match self {
             Self::Accepted { status } | Self::Rejected { status, .. } => Some(*status),
-            Self::Unanswered { .. } | Self::Unreachable { .. } | Self::Refused { .. } | Self::File { .. } => None,
+            Self::Unanswered { .. } | Self::Unreachable { .. } | Self::Refused { .. } | Self::File { .. } => {
+                None
+            }
         }
     }
 

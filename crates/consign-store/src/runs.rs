@@ -18,8 +18,8 @@ pub use chunks::{Chunk, chunks, insert_chunk};
 pub use claim::{Claimed, abandon_foreign_leases, claim, claim_held, give_back, has_due};
 pub use collect::{begin_collecting, collect, end_collecting};
 pub use progress::{
-    End, Progress, advance, cancel, cancel_of_connector, choose_name, end, hurry, keep_lease, keep_lease_only,
-    made, retry,
+    End, Progress, advance, cancel, cancel_of_connector, choose_name, end, hurry, keep_lease,
+    keep_lease_only, made, retry,
 };
 pub(crate) use records::insert_of_events;
 pub use records::{Content, NewRecord, StoredRecord, WAITING_COUNT_MAX, insert_records, page, waiting_count};

@@ -1,7 +1,7 @@
 //! Runs of exporters: claimed by lease, collected, written page by page, sent; ended in one row.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use consign_core::connector::exporter::{Destination, RunState, Step};

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::page::unescape;
 use crate::harness::{Folder, TestConsign, bearer, id_of};
 use crate::peers::{Answer, Tool};
 
@@ -14,7 +15,7 @@ async fn lake(consign: &TestConsign, tool: &Tool) -> String {
 async fn an_exporter_is_worked_from_pages_alone() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;
-    let empty = consign.page("/exporters").await.expect(200).text();
+    let empty = unescape(&consign.page("/exporters").await.expect(200).text());
     assert!(empty.contains("No data exporters yet") && empty.contains("Add a credential first"));
     let credential = lake(&consign, &tool).await;
     let new = consign.form(&format!("/exporters/new?credential={credential}"), "columns").await;
@@ -25,19 +26,19 @@ async fn an_exporter_is_worked_from_pages_alone() {
         .set("time_zone", "Europe/Lisbon")
         .set("columns", "device\nscore = data.score | 0");
     // A preview stores nothing.
-    let preview = consign.send_form(&new.clone().with("preview", "1")).await.expect(200).text();
+    let preview = unescape(&consign.send_form(&new.clone().with("preview", "1")).await.expect(200).text());
     for words in ["Every day at 02:00, Europe/Lisbon; next", "device,score", "LT-0231,2.1"] {
         assert!(preview.contains(words), "{words}: {preview}");
     }
     assert!(preview.contains(&format!("POST {}bulk/devices", tool.origin())), "{preview}");
     let wrong = new.clone().set("schedule", "cron").set("cron", "61 * * * *").set("columns", "");
-    let wrong = consign.send_form(&wrong).await.expect(422).text();
+    let wrong = unescape(&consign.send_form(&wrong).await.expect(422).text());
     for words in ["Schedule is not a cron text: “61” is not a minute", "Add at least one column"] {
         assert!(wrong.contains(words), "{words}: {wrong}");
     }
     let page = consign.send_form(&new).await.location().to_owned();
     assert!(page.starts_with("/exporters/con_"), "{page}");
-    let text = consign.page(&page).await.expect(200).text();
+    let text = unescape(&consign.page(&page).await.expect(200).text());
     for words in ["No runs yet", "Every day at 02:00, Europe/Lisbon", "Run now", "0 records wait"] {
         assert!(text.contains(words), "{words}: {text}");
     }
@@ -47,18 +48,18 @@ async fn an_exporter_is_worked_from_pages_alone() {
     let run = consign.send_form(&consign.form(&page, "once").await).await.location().to_owned();
     assert!(run.starts_with("/runs/run_"), "{run}");
     consign.until_shows(&run, "/last_outcome", "http_5xx").await;
-    let waiting = consign.page(&run).await.expect(200).text();
+    let waiting = unescape(&consign.page(&run).await.expect(200).text());
     for words in ["Waiting", "Collected 1 record.", "Next attempt", "Cancel run …", "data-under-way"] {
         assert!(waiting.contains(words), "{words}: {waiting}");
     }
-    let shown = consign.page(&page).await.expect(200).text();
+    let shown = unescape(&consign.page(&page).await.expect(200).text());
     assert!(shown.contains("Run 1") && !shown.contains("Run now"), "{shown}");
     let cancelled = consign.send_form(&consign.form(&format!("{run}/cancel"), "records").await).await;
-    let cancelled = consign.follow(&cancelled).await.expect(200).text();
+    let cancelled = unescape(&consign.follow(&cancelled).await.expect(200).text());
     assert!(cancelled.contains("Cancelled. Its records go with the next run."), "{cancelled}");
     let again = consign.send_form(&consign.form(&run, "once").await).await.location().to_owned();
     consign.until_shows(&again, "/state", "done").await;
-    let done = consign.page(&again).await.expect(200).text();
+    let done = unescape(&consign.page(&again).await.expect(200).text());
     for words in ["1 of 1 record", "Sent 1 record in 1 request", "Run again"] {
         assert!(done.contains(words), "{words}: {done}");
     }
@@ -73,11 +74,11 @@ async fn an_exporter_is_worked_from_pages_alone() {
     let json = consign.send_form(&set_up.clone().set("format", "json").with("show_fields", "1")).await;
     assert!(json.expect(200).text().contains("An array of objects"));
     consign.send_form(&set_up.set("schedule", "cron").set("cron", "*/5 * * * *")).await.expect(303);
-    let list = consign.page("/exporters").await.expect(200).text();
+    let list = unescape(&consign.page("/exporters").await.expect(200).text());
     for words in ["Nightly list", "Every 5 minutes, Europe/Lisbon", "Lake", "Done"] {
         assert!(list.contains(words), "{words}: {list}");
     }
-    let credential = consign.page(&format!("/credentials/{credential}")).await.expect(200).text();
+    let credential = unescape(&consign.page(&format!("/credentials/{credential}")).await.expect(200).text());
     assert!(credential.contains(&format!("href=\"{page}\"")), "its user is linked");
     let paused = consign.submit(&format!("{page}/pause"), &[]).await;
     assert!(consign.follow(&paused).await.text().contains("Records keep arriving and wait."));

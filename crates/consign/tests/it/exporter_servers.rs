@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::exporters::{numbers, post_once, push, start, until, until_attempted};
-use crate::harness::{TestConsign, bearer, id_of, merge};
+use crate::harness::{TestConsign, bearer, eventually, http, id_of, merge};
 use crate::peers::sshd::{KeyPair, Sshd, user};
 
 on_both_databases!(
@@ -80,7 +81,10 @@ async fn records_are_a_file_on_the_server(consign: TestConsign) {
 
     // Compressed, with a size that is known only at its end.
     let path = format!("/exporters/{}", place.exporter);
-    consign.patch(&path, &json!({ "compression": "gzip", "format": "ndjson", "columns": [] })).await.expect(200);
+    consign
+        .patch(&path, &json!({ "compression": "gzip", "format": "ndjson", "columns": [] }))
+        .await
+        .expect(200);
     push(&consign, &place.exporter, &numbers(3..5)).await;
     let second = start(&consign, &place.exporter).await;
     assert_eq!(until(&consign, &second, "done").await["file_name"], "list-0002.ndjson.gz");
@@ -144,6 +148,36 @@ async fn a_pushed_file_arrives_as_it_is(consign: TestConsign) {
         let digest = done["file"]["sha256"].as_str().unwrap();
         assert!(done["log"].to_string().contains(digest), "what was sent is what was pushed: {done}");
     }
+    // One that breaks off on its way in is no run; the same request again is, once.
+    let cut = format!("/api/v1/exporters/{}/files?file_name=cut.bin", place.exporter);
+    let head = format!(
+        "POST {cut} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nidempotency-key: cut\r\n\
+         content-type: text/plain\r\ncontent-length: {}\r\n\r\n",
+        consign.address(),
+        consign.key,
+        content.len()
+    );
+    let mut stream = http::connect(consign.address()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&content[..700_000]).await.unwrap();
+    drop(stream);
+    let runs = format!("/exporters/{}/runs", place.exporter);
+    assert_eq!(consign.all(&runs).await.len(), 2);
+    let headers = [("idempotency-key", "cut"), ("content-type", "text/plain")];
+    let path = format!("/exporters/{}/files?file_name=cut.bin", place.exporter);
+    let again = eventually("the key to be free again", async || {
+        let again = consign.call_as(&consign.key, "POST", &path, &headers, content.clone()).await;
+        (again.status != 409).then_some(again)
+    })
+    .await;
+    let id = id_of(&again.expect(202).json());
+    let again = consign.call_as(&consign.key, "POST", &path, &headers, content.clone()).await.expect(202);
+    assert_eq!(id_of(&again.json()), id);
+    until(&consign, &id, "done").await;
+    assert!(std::fs::read(place.path("cut.bin")).unwrap() == content);
+    assert_eq!(consign.all(&runs).await.len(), 3);
+
+    let path = format!("/exporters/{}/files?file_name=devices.tar", place.exporter);
     let exporter = format!("/exporters/{}", place.exporter);
     consign.patch(&exporter, &json!({ "compression": "zstd" })).await.expect(200);
     let pushed = post_once(&consign, &path, "application/x-tar", content.clone()).await.expect(202);
@@ -157,13 +191,15 @@ async fn a_pushed_file_arrives_as_it_is(consign: TestConsign) {
     consign.finish().await;
 }
 
-async fn a_changed_host_key_holds_the_exporter_until_the_pin_is_replaced(consign: TestConsign) {
+async fn a_changed_host_key_holds_the_exporter_until_the_pin_is_replaced(mut consign: TestConsign) {
     let mut place = Place::new(&consign, &json!({})).await;
     let path = format!("/exporters/{}", place.exporter);
     push(&consign, &place.exporter, &numbers(0..1)).await;
     until(&consign, &start(&consign, &place.exporter).await, "done").await;
     let new = KeyPair::generate("ed25519", "");
     place.sshd.change_keys(&[&new]).await;
+    // The session with the old server would still stand.
+    consign.restart().await;
     let sign_ins = place.sshd.sign_ins();
     push(&consign, &place.exporter, &numbers(1..2)).await;
     let waiting = start(&consign, &place.exporter).await;

@@ -194,7 +194,8 @@ fn the_credential_decides_where_it_goes() {
     let Value::Object(shown) = parse(json!({})).unwrap().exporter.to_json() else { unreachable!() };
     let moved = parse_for_server(Value::Object(shown)).unwrap().exporter;
     assert_eq!(moved.to_json()["file_name"], FileName::DEFAULT);
-    let back = parse(with(json!({ "path": "/bulk" }), json!({ "destination": "sftp", "folder": "in" })).into());
+    let back =
+        parse(with(json!({ "path": "/bulk" }), json!({ "destination": "sftp", "folder": "in" })).into());
     assert_eq!(back.unwrap().exporter.to_json()["path"], "/bulk");
 }
 

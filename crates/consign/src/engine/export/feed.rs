@@ -99,7 +99,8 @@ impl Engine {
             let closed = || broken(format!("piece {number} of the file cannot be opened"));
             let key = self.settings.payloads.of_day(chunk.payload_key).await.map_err(Stop::Store)?;
             let context = piece_context(run.source, number);
-            let plain = key.ok_or_else(closed)?.decrypt(&context, &chunk.sealed_data).map_err(|_| closed())?;
+            let plain =
+                key.ok_or_else(closed)?.decrypt(&context, &chunk.sealed_data).map_err(|_| closed())?;
             drop(chunk);
             bytes += u64::try_from(plain.len()).unwrap_or(u64::MAX);
             tap.push(plain).await?;

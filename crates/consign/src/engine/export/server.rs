@@ -128,7 +128,11 @@ impl Engine {
     async fn choose_name(&self, errand: &Errand<'_>, run: &mut Run) -> Result<(), Stop> {
         let stamp = errand.exporter.stamp(errand.job.connector.name.as_str(), run.number, run.created_at);
         let of_pattern = run.file.is_none() && run.source == run.id;
-        let base = if run.file_name.is_empty() { errand.place.file_name.of(&stamp, 1) } else { run.file_name.clone() };
+        let base = if run.file_name.is_empty() {
+            errand.place.file_name.of(&stamp, 1)
+        } else {
+            run.file_name.clone()
+        };
         let mut name = base.clone();
         if errand.place.if_exists == IfExists::Number {
             for n in 1.. {

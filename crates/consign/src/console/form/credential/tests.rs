@@ -80,7 +80,12 @@ fn nothing_typed_gives_the_sentences_of_the_rules() {
     let found: Vec<_> = invalid.iter().map(|one| one.message.as_str()).collect();
     assert_eq!(
         found,
-        ["Enter a name", "Select a protocol: https or sftp", "Select an authorization type", "Enter the URL address"]
+        [
+            "Enter a name",
+            "Select a protocol: https or sftp",
+            "Select an authorization type",
+            "Enter the URL address"
+        ]
     );
 }
 
