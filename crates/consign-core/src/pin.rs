@@ -127,6 +127,11 @@ impl HostKey {
         Fingerprint::of(&self.key)
     }
 
+    /// Whether it is too short to prove anything.
+    pub fn is_weak(&self) -> bool {
+        self.key_type == KeyType::Rsa && self.bits < RSA_BITS_MIN
+    }
+
     /// As a line of a `.pub` file, without a comment.
     pub fn line(&self) -> String {
         format!("{} {}", self.key_type.key_kind(), BASE64_STANDARD.encode(&self.key))

@@ -105,7 +105,7 @@ fn whole(kind: &str, key: &str) -> Result<HostKeyPin, Fault> {
         return Err(Fault::new("not_matching", sentence));
     }
     let host_key = HostKey::parse(&key).ok_or_else(bad_form)?;
-    if host_key.key_type == KeyType::Rsa && host_key.bits < RSA_BITS_MIN {
+    if host_key.is_weak() {
         return Err(unsupported(&format!("RSA {}-bit", host_key.bits)));
     }
     let fingerprint = host_key.fingerprint();

@@ -136,7 +136,10 @@ impl Files {
         let request = if atomic { Request::PosixRename(from, to) } else { Request::Rename(from, to) };
         let reply = self.channel.ask(&request).await?;
         if replace && !atomic && matches!(reply, Reply::Status { code, .. } if code != OK) {
-            // Without the extension a name that is taken has to be freed first.
+            // Without the extension a name that is taken has to be freed first; one that is not was refused for itself.
+            if self.stat(to).await?.is_none() {
+                return done(&reply, "rename the file");
+            }
             self.remove(to).await?;
             let reply = self.channel.ask(&request).await?;
             return done(&reply, "rename the file");

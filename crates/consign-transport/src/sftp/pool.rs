@@ -74,10 +74,17 @@ impl Kept {
     }
 }
 
+/// Whether nobody has a session there, or is about to.
+fn is_left(place: &Arc<Place>) -> bool {
+    Arc::strong_count(place) == 1 && place.0.try_lock().is_ok_and(|kept| kept.is_none())
+}
+
 /// See [`Network::sftp`].
 pub(super) async fn take(network: &Network, access: &SftpAccess) -> Result<SftpSession, SftpFault> {
     let place = {
         let mut sessions = network.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each save of a credential makes a place of its own; those left behind go once their session is over.
+        sessions.retain(|_, place| !is_left(place));
         sessions.entry(access.shared_by.clone()).or_default().clone()
     };
     let mut kept = place.0.lock().await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use consign_core::pin::{HostKey, KeyType, Pins};
+use consign_core::pin::{HostKey, KeyType, Pins, RSA_BITS_MIN};
 use consign_core::target::SftpAddress;
 use russh::client::{self, ChannelOpenHandle, Handle, Handler, Msg};
 use russh::keys::PublicKeyOrCertificate;
@@ -187,9 +187,16 @@ impl Handler for Watcher {
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
         let wire = key.to_bytes().ok();
         let Some(host_key) = wire.and_then(|wire| HostKey::parse(&wire)) else { return Ok(false) };
-        let fingerprint = host_key.fingerprint();
+        let (fingerprint, weak, bits) = (host_key.fingerprint(), host_key.is_weak(), host_key.bits);
         self.seen.show(Shown { key: host_key, public: key.clone(), names: None });
-        Ok(self.pins.as_ref().is_some_and(|pins| pins.matching(fingerprint).is_some()))
+        let pinned = self.pins.as_ref().is_some_and(|pins| pins.matching(fingerprint).is_some());
+        // A bare fingerprint does not tell how long the key is.
+        if pinned && weak {
+            let detail =
+                format!("The server's host key has {bits} bits. It must have {RSA_BITS_MIN} or more.");
+            return Err(Failed::Ours(SftpFault::unreachable(detail)));
+        }
+        Ok(pinned)
     }
 
     async fn kex_done(

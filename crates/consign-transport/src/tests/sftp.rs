@@ -29,6 +29,9 @@ pub(super) const P256_PUB: &str = include_str!("../../../consign-core/src/ssh_ke
 pub(super) const P384_PUB: &str = include_str!("../../../consign-core/src/ssh_key/keys/p384.pub");
 pub(super) const P521_PUB: &str = include_str!("../../../consign-core/src/ssh_key/keys/p521.pub");
 pub(super) const RSA_PUB: &str = include_str!("../../../consign-core/src/ssh_key/keys/rsa.pub");
+/// Shorter than is accepted.
+pub(super) const WEAK_RSA: &str = include_str!("../../../consign-core/src/ssh_key/keys/rsa1024");
+pub(super) const WEAK_RSA_PUB: &str = include_str!("../../../consign-core/src/ssh_key/keys/rsa1024.pub");
 pub(super) const PASSPHRASE: &str = "correct horse";
 
 /// A network that may reach loopback.

@@ -11,7 +11,7 @@ use crate::peers::{Answer, Tool};
 /// What the checker must find nothing of.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-async fn sign_in(consign: &TestConsign, browser: &Browser) {
+pub(crate) async fn sign_in(consign: &TestConsign, browser: &Browser) {
     browser.sign_in(consign, &format!("http://{}", consign.address()), "/credentials").await;
 }
 
@@ -285,8 +285,8 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     [exporters, others].concat()
 }
 
-/// What is wrong with these pages, in light and dark, and at a width of 320 pixels.
-async fn faults_of(browser: &Browser, base: &str, pages: &[String]) -> Vec<String> {
+/// What is wrong with these pages, in light, dark and forced colours, and at a width of 320 pixels.
+pub(crate) async fn faults_of(browser: &Browser, base: &str, pages: &[String]) -> Vec<String> {
     let mut faults = Vec::new();
     for path in pages {
         let open = async || browser.goto(&format!("{base}{path}")).await;
@@ -296,15 +296,16 @@ async fn faults_of(browser: &Browser, base: &str, pages: &[String]) -> Vec<Strin
 }
 
 /// What is wrong with a page that is opened so.
-async fn faults_at(browser: &Browser, page: &str, open: impl AsyncFn()) -> Vec<String> {
+pub(crate) async fn faults_at(browser: &Browser, page: &str, open: impl AsyncFn()) -> Vec<String> {
     let checker = std::fs::read_to_string(variable("CONSIGN_TEST_AXE")).expect("axe-core can be read");
     let mut faults = Vec::new();
-    for scheme in ["light", "dark"] {
+    for (scheme, forced) in [("light", false), ("dark", false), ("dark", true)] {
         // Before the page comes: colours that fade from one scheme to the other are none that stay.
-        browser.prefer(scheme).await;
+        browser.prefer(scheme, forced).await;
         open().await;
         let found = found_by_checker(browser, &checker).await;
-        faults.extend(found.into_iter().map(|fault| format!("{page} ({scheme}): {fault}")));
+        let forced = if forced { ", forced colours" } else { "" };
+        faults.extend(found.into_iter().map(|fault| format!("{page} ({scheme}{forced}): {fault}")));
     }
     browser.resize(320).await;
     let width = browser.run("return document.scrollingElement.scrollWidth", vec![]).await;

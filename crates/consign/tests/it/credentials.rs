@@ -110,7 +110,7 @@ async fn every_fault_has_its_place_and_its_sentence() {
         .await;
     check(json!({ "name": "a\nb" }), "/name", "bad_characters", "Name must not include line breaks or tabs")
         .await;
-    check(json!({ "protocol": "" }), "/protocol", "missing", "Select a protocol: https").await;
+    check(json!({ "protocol": "" }), "/protocol", "missing", "Select a protocol: https or sftp").await;
     check(
         json!({ "authorization_type": "" }),
         "/authorization_type",

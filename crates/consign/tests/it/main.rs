@@ -73,6 +73,7 @@ mod saml_pairs;
 mod saml_surfaces;
 mod settings;
 mod sftp;
+mod sftp_pages;
 mod starting;
 mod throttling;
 mod token_crossings;

@@ -150,6 +150,43 @@ async fn sha_1_and_other_old_algorithms_are_refused() {
 }
 
 #[tokio::test]
+async fn a_host_key_that_is_too_short_is_refused_though_its_fingerprint_matches() {
+    let sshd = Sshd::start(&Setup { host_keys: &[WEAK_RSA], ..Setup::default() });
+    let found = network().scan_host_keys(&address(sshd.port)).await.unwrap();
+    assert_eq!(found.iter().map(|one| one.key.bits).collect::<Vec<_>>(), [1_024]);
+    let print = found[0].key.fingerprint();
+    assert!(Pins::parse(WEAK_RSA_PUB, None).is_err(), "a whole key tells its length");
+    for pin in [print.to_string(), format!("rsa-sha2-512 {print}")] {
+        let fault = network().sftp(&access(sshd.port, &pin, login())).await.unwrap_err();
+        assert!(matches!(fault.why, SftpWhy::Unreachable(_)), "{pin}: {fault:?}");
+        assert_eq!(fault.detail, "The server's host key has 1024 bits. It must have 2048 or more.");
+    }
+    sshd.saw_no_sign_in();
+}
+
+#[tokio::test]
+async fn places_of_sessions_that_are_over_are_left() {
+    let network = network();
+    let nowhere = free_port();
+    for save in ["crd_1/1", "crd_1/2", "crd_1/3"] {
+        let mut access = access(nowhere, RSA_PUB, login());
+        access.shared_by = save.to_owned();
+        assert!(network.sftp(&access).await.is_err());
+    }
+    assert_eq!(network.sessions.lock().unwrap().len(), 1, "the last one");
+    let sshd = Sshd::start(&Setup::default());
+    let connections = sshd.logged("Connection from");
+    let kept = network.sftp(&access(sshd.port, RSA_PUB, login())).await.unwrap();
+    let mut other = access(sshd.port, RSA_PUB, login());
+    other.shared_by = "crd_2/1".to_owned();
+    let beside = network.sftp(&other).await.unwrap();
+    assert_eq!(network.sessions.lock().unwrap().len(), 2);
+    let _again = network.sftp(&access(sshd.port, RSA_PUB, login())).await.unwrap();
+    assert_eq!(sshd.logged("Connection from"), connections + 2, "both were kept");
+    assert!(kept.is_open() && beside.is_open());
+}
+
+#[tokio::test]
 async fn every_accepted_algorithm_works_with_openssh() {
     let kex = [
         "curve25519-sha256",

@@ -110,6 +110,26 @@ async fn a_taken_name_is_left_or_replaced() {
 }
 
 #[tokio::test]
+async fn a_server_without_posix_rename_replaces_what_is_there_and_says_its_own_refusal() {
+    let plain = "Subsystem sftp internal-sftp -P posix-rename\n";
+    let sshd = Sshd::start(&Setup { lines: plain, ..Setup::default() });
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    for text in ["first", "second"] {
+        let body = Body::Whole(Bytes::from_static(text.as_bytes()));
+        upload(&session, &inbox, "f.csv", IfExists::Replace, body).await.unwrap();
+        assert_eq!(std::fs::read_to_string(inbox.join("f.csv")).unwrap(), text);
+    }
+    assert_eq!(names(&inbox), ["f.csv"]);
+    let sealed = "Subsystem sftp internal-sftp -P posix-rename,rename\n";
+    let sshd = Sshd::start(&Setup { lines: sealed, ..Setup::default() });
+    let (inbox, session) = (sshd.inbox(), self::session(&sshd).await);
+    let body = Body::Whole(Bytes::from_static(b"first"));
+    let fault = upload(&session, &inbox, "f.csv", IfExists::Replace, body).await.unwrap_err();
+    assert_eq!(fault.detail, "The server cannot rename the file: permission denied.");
+    assert!(names(&inbox).is_empty(), "{:?}", names(&inbox));
+}
+
+#[tokio::test]
 async fn what_an_earlier_attempt_left_is_no_hindrance_and_never_followed() {
     let sshd = Sshd::start(&Setup::default());
     let (inbox, session) = (sshd.inbox(), session(&sshd).await);

@@ -72,10 +72,12 @@ impl CredentialForm {
     pub(in crate::console) fn use_key(&mut self, form: &Form) -> Result<(), Vec<Invalid>> {
         let mut invalid = Vec::new();
         let line = form.text("scanned_key");
-        let chosen = Pins::parse(line, None).ok().filter(|_| !line.is_empty());
-        if chosen.is_none() {
-            invalid.push(Fault::new("missing", "Select the host key that you compared").at("scanned_key"));
-        }
+        let chosen = if line.is_empty() {
+            Err(Fault::new("missing", "Select the host key that you compared"))
+        } else {
+            Pins::parse(line, None)
+        };
+        let chosen = chosen.map_err(|fault| invalid.push(fault.at("scanned_key"))).ok();
         if form.text("compared") != "on" {
             let sentence = "Compare the fingerprint first, and tick that you did";
             invalid.push(Fault::new("missing", sentence).at("compared"));

@@ -28,8 +28,10 @@ pub(in crate::ops) async fn read(
     }
     let current = current.map(|(credential, rest)| (credential.clone(), rest));
     let reading = async {
-        let _turn = ONE_KEY.acquire().await.map_err(|_| OpError::Unavailable)?;
+        let turn = ONE_KEY.acquire().await.map_err(|_| OpError::Unavailable)?;
         let reading = tokio::task::spawn_blocking(move || {
+            // The turn ends with the work, also where nobody waits for it any more.
+            let _turn = turn;
             parse(sent, current.as_ref().map(|(credential, rest)| (credential, *rest)), now)
         });
         reading.await.map_err(|_| OpError::Unavailable)?

@@ -128,9 +128,12 @@ impl Browser {
         driver.send("POST", &path, &[("content-type", "application/json")], body).await.expect(200);
     }
 
-    /// As on a system that prefers dark or light pages.
-    pub(crate) async fn prefer(&self, scheme: &str) {
-        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+    /// As on a system that prefers dark or light pages, or `forced` its own colours on all of them.
+    pub(crate) async fn prefer(&self, scheme: &str, forced: bool) {
+        let features = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "forced-colors", "value": if forced { "active" } else { "none" } },
+        ] });
         self.devtools("Emulation.setEmulatedMedia", &features).await;
     }
 

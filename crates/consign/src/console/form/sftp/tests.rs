@@ -52,6 +52,12 @@ fn a_key_is_used_once_it_was_compared() {
     let missing = form.use_key(&sent).unwrap_err();
     let fields: Vec<_> = missing.iter().map(|one| one.field.as_str()).collect();
     assert_eq!(fields, ["scanned_key", "compared", "scan_compared_with"]);
+    let weak = include_str!("../../../../../consign-core/src/ssh_key/keys/rsa1024.pub").trim();
+    let (mut form, _, sent) =
+        read(&[("scanned_key", weak), ("compared", "on"), ("scan_compared_with", "Ana")]);
+    let refused = form.use_key(&sent).unwrap_err();
+    let found: Vec<_> = refused.iter().map(|one| (one.field.as_str(), one.message.as_str())).collect();
+    assert_eq!(found, [("scanned_key", "RSA 1024-bit keys are not supported")]);
     let whole = [
         ("sftp_server_fingerprint", OTHER),
         ("scanned_key", P256.trim()),
