@@ -245,8 +245,8 @@ pub async fn release_by_credential(
     let query = query(
         "update connector set state = 'active', state_reason = '', state_since = $1
          where credential_id = $2
-           and state in ('held_sign_in_refused', 'held_not_authorized', 'held_reconnect_needed',
-             'held_credential_locked', 'held_destination_blocked')",
+           and state in ('held_sign_in_refused', 'held_host_key_changed', 'held_not_authorized',
+             'held_reconnect_needed', 'held_credential_locked', 'held_destination_blocked')",
     );
     let query = query.bind(now.millis()).bind(credential.to_string());
     let released = query.execute(db).await?;

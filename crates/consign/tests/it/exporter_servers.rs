@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::exporters::{numbers, post_once, push, start, until, until_attempted};
 use crate::harness::{TestConsign, bearer, eventually, http, id_of, merge};
+use crate::peers::Tool;
 use crate::peers::sshd::{KeyPair, Sshd, user};
 
 on_both_databases!(
@@ -242,8 +243,8 @@ async fn what_a_server_does_not_do_is_said_and_tried_again(consign: TestConsign)
     assert_eq!(place.read("gone/list-0001.csv"), "n\n0\n");
 
     // What is for the other protocol is refused in words.
-    let token = consign.canary("token-of-the-lake");
-    let lake = consign.credential(&bearer("Lake", "https://lake.example/", &token)).await;
+    let (tool, token) = (Tool::start().await, consign.canary("token-of-the-lake"));
+    let lake = consign.credential(&bearer("Lake", &tool.origin(), &token)).await;
     for (body, sentence) in [
         (json!({ "path": "/x" }), "“Files” is for SFTP. Method and path belong to HTTPS"),
         (json!({ "folder": "a/../b" }), "Folder must not include .."),
