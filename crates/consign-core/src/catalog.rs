@@ -281,6 +281,20 @@ pub fn with_commas(number: usize) -> String {
     text
 }
 
+/// A size for people: "812 bytes", "48.2 MB".
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return format!("{bytes} {}", if bytes == 1 { "byte" } else { "bytes" });
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1_000.0, 0);
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1_000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 /// A key that nobody knows, with the nearest one that is known.
 pub fn unknown_field(key: &str, known: &[&str]) -> Invalid {
     let nearest = known

@@ -7,11 +7,14 @@ use crate::name::Name;
 use crate::target::RemotePath;
 use crate::time::Timestamp;
 
+pub use exporter::{Exporter, ExporterDraft};
 pub use webhook::{Payload, Success, Webhook, WebhookDraft, WhenNoAnswer};
 
+pub mod exporter;
+pub mod format;
 pub mod webhook;
 
-/// A stored connector. Webhooks are the one kind so far.
+/// A stored connector.
 #[derive(Clone, Debug)]
 pub struct Connector {
     /// Its id.
@@ -25,7 +28,7 @@ pub struct Connector {
     /// The name of the credential it lost, to offer a new one of that name.
     pub lost_credential: Option<String>,
     /// What it sends.
-    pub webhook: Webhook,
+    pub kind: Kind,
     /// Whether it sends.
     pub state: ConnectorState,
     /// Why it does not, in one line; may be empty.
@@ -42,6 +45,54 @@ pub struct Connector {
     pub updated_at: Timestamp,
     /// Rises with every save; the ETag.
     pub revision: i64,
+}
+
+/// What a connector sends.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// One request per event.
+    Webhook(Webhook),
+    /// Files or requests with many records, on a schedule.
+    Exporter(Exporter),
+}
+
+impl Kind {
+    /// The words, in screen order.
+    pub const WORDS: &'static [&'static str] = &["webhook", "exporter"];
+
+    /// The stored and public word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::Exporter(_) => "exporter",
+        }
+    }
+
+    /// The settings as they are shown, sent and stored.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Webhook(webhook) => webhook.to_json(),
+            Self::Exporter(exporter) => exporter.to_json(),
+        }
+    }
+}
+
+impl Connector {
+    /// The webhook, if it is one.
+    pub const fn webhook(&self) -> Option<&Webhook> {
+        match &self.kind {
+            Kind::Webhook(webhook) => Some(webhook),
+            Kind::Exporter(_) => None,
+        }
+    }
+
+    /// The exporter, if it is one.
+    pub const fn exporter(&self) -> Option<&Exporter> {
+        match &self.kind {
+            Kind::Exporter(exporter) => Some(exporter),
+            Kind::Webhook(_) => None,
+        }
+    }
 }
 
 /// Whether a connector sends.

@@ -193,6 +193,22 @@ pub enum Outcome {
         /// Why not.
         refusal: Refusal,
     },
+    /// A file server let us in, and did something about the file.
+    File {
+        /// What.
+        answer: FileAnswer,
+    },
+}
+
+/// What a file server did about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileAnswer {
+    /// It has it, whole.
+    Taken,
+    /// It did not do what was asked: no such folder, permission, space.
+    Declined,
+    /// The name is taken, and what has it stays.
+    Exists,
 }
 
 /// Why no answer came.
@@ -242,6 +258,10 @@ pub enum Refusal {
     TokenRefused(String),
     /// A person must grant access.
     NoGrant(String),
+    /// The server showed another host key than the pinned ones; nothing was offered to it.
+    HostKeyChanged,
+    /// A file server did not let us in.
+    SignInRefused,
     /// The attempt was stopped before anything left.
     Stopping,
 }
@@ -269,8 +289,14 @@ impl Outcome {
             Self::Refused { refusal: Refusal::DestinationBlocked(_) } => "blocked",
             Self::Refused { refusal: Refusal::NotRendered(_) } => "not_rendered",
             Self::Refused { refusal: Refusal::TokenAway { .. } } => "token",
-            Self::Refused { refusal: Refusal::TokenRefused(_) | Refusal::NoGrant(_) } => "sign_in",
+            Self::Refused {
+                refusal: Refusal::TokenRefused(_) | Refusal::NoGrant(_) | Refusal::SignInRefused,
+            } => "sign_in",
+            Self::Refused { refusal: Refusal::HostKeyChanged } => "host_key",
             Self::Refused { refusal: Refusal::Stopping } => "stopped",
+            Self::File { answer: FileAnswer::Taken } => "ok",
+            Self::File { answer: FileAnswer::Declined } => "declined",
+            Self::File { answer: FileAnswer::Exists } => "exists",
         }
     }
 
@@ -286,6 +312,9 @@ impl Outcome {
             "blocked" => "blocked",
             "not_as_saved" => "changed outside",
             "not_rendered" => "not made",
+            "host_key" => "another host key",
+            "declined" => "not taken",
+            "exists" => "name is taken",
             // Nothing was asked for this delivery: the credential is missing or locked, or the server stopped.
             _ => "not sent",
         }
@@ -298,7 +327,9 @@ impl Outcome {
     pub const fn status(&self) -> Option<u16> {
         match self {
             Self::Accepted { status } | Self::Rejected { status, .. } => Some(*status),
-            Self::Unanswered { .. } | Self::Unreachable { .. } | Self::Refused { .. } => None,
+            Self::Unanswered { .. } | Self::Unreachable { .. } | Self::Refused { .. } | Self::File { .. } => {
+                None
+            }
         }
     }
 
@@ -308,7 +339,7 @@ impl Outcome {
             Self::Unanswered { reason: NoAnswer::ProgramStopped } => false,
             Self::Unanswered { .. } | Self::Unreachable { .. } => true,
             Self::Rejected { status, .. } => *status < 200 || *status >= 500,
-            Self::Accepted { .. } | Self::Refused { .. } => false,
+            Self::Accepted { .. } | Self::Refused { .. } | Self::File { .. } => false,
         }
     }
 }
@@ -346,7 +377,7 @@ pub enum CredentialLesson {
     Works,
     /// The tool answered, which proves nothing about the sign-in.
     Answered,
-    /// The tool refused the sign-in with this status.
+    /// The tool refused the sign-in with this status; zero from a server that has none.
     Refused(u16),
     /// Name, network or TLS failed.
     Unreachable(Unreached),
@@ -405,6 +436,15 @@ impl Retry {
                 ..verdict(self.again(progress, now, jitter))
             },
             Outcome::Refused { refusal } => refused(refusal, now),
+            // Whatever it did, it let us in.
+            Outcome::File { answer } => {
+                let next = match answer {
+                    FileAnswer::Taken => Next::Deliver,
+                    FileAnswer::Declined => self.again(progress, now, jitter),
+                    FileAnswer::Exists => Next::Fail,
+                };
+                Verdict { credential: Some(CredentialLesson::Works), ..verdict(next) }
+            }
         }
     }
 
@@ -468,6 +508,13 @@ fn refused(refusal: &Refusal, now: Timestamp) -> Verdict {
         Refusal::DestinationBlocked(_) => (wait, Some(LaneChange::Hold(HeldBy::DestinationBlocked)), None),
         Refusal::NotAsSaved => (wait, Some(LaneChange::Hold(HeldBy::NotAsSaved)), None),
         Refusal::NotRendered(_) => (Next::Hold(HoldReason::NotRendered), None, None),
+        Refusal::HostKeyChanged => {
+            let lane = LaneChange::Hold(HeldBy::HostKeyChanged);
+            (wait, Some(lane), Some(CredentialLesson::HostKeyChanged))
+        }
+        Refusal::SignInRefused => {
+            (wait, Some(LaneChange::Hold(HeldBy::SignInRefused)), Some(CredentialLesson::Refused(0)))
+        }
     };
     Verdict { next, lane, credential }
 }

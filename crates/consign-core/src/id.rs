@@ -100,6 +100,10 @@ ids! {
     DeliveryId = "dlv_";
     /// An attempt of a delivery.
     AttemptId = "att_";
+    /// A run of an exporter.
+    RunId = "run_";
+    /// Records that were pushed together.
+    PushId = "rec_";
     /// A person.
     UserId = "usr_";
     /// An API key.

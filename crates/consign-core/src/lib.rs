@@ -39,6 +39,7 @@ pub mod condition;
 pub mod connector;
 pub mod event;
 pub mod json;
+pub mod schedule;
 pub mod template;
 
 pub mod answer;

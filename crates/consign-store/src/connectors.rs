@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use consign_core::connector::{Connector, ConnectorState, HeldBy, Webhook, WebhookDraft};
+use consign_core::connector::{Connector, ConnectorState, ExporterDraft, HeldBy, Kind, WebhookDraft};
 use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::name::Name;
 use consign_core::time::Timestamp;
@@ -13,14 +13,13 @@ use crate::row::{Row, anywhere, damaged, millis};
 use crate::statement::{Statement, chunks};
 use crate::{Db, Listed, Page, StoreError, installation};
 
-/// The one kind so far.
-const WEBHOOK: &str = "webhook";
-
 /// Which connectors a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectorFilter {
     /// Part of the name or description, without regard to case.
     pub q: Option<String>,
+    /// The word of its kind.
+    pub kind: Option<&'static str>,
     /// The public word of the state: `held` is every hold.
     pub state: Option<String>,
     /// The credential it uses.
@@ -81,11 +80,12 @@ fn bind_saved(query: Query<&'static str>, connector: &Connector) -> Query<&'stat
         .bind(connector.name.as_str())
         .bind(connector.name.key())
         .bind(connector.description.as_str())
-        .bind(WEBHOOK)
+        .bind(connector.kind.word())
         .bind(connector.credential.map(|id| id.to_string()))
         .bind(connector.lost_credential.as_deref())
-        .bind(connector.webhook.to_json().to_string())
-        .bind(i64::from(connector.webhook.max_concurrency))
+        .bind(connector.kind.to_json().to_string())
+        // The requests of a run go out one after the other.
+        .bind(connector.webhook().map_or(1, |webhook| i64::from(webhook.max_concurrency)))
         .bind(connector.state.stored())
         .bind(connector.state_reason.as_str())
         .bind(connector.state_since.millis())
@@ -157,6 +157,9 @@ pub async fn list(
         let pattern = anywhere(&q.trim().to_lowercase());
         statement.push(" and (name_key like ").bind(pattern.clone()).push(" escape '!'");
         statement.push(" or lower(description) like ").bind(pattern).push(" escape '!')");
+    }
+    if let Some(kind) = filter.kind {
+        statement.push(" and kind = ").bind(kind);
     }
     if let Some(word) = &filter.state {
         let states = ConnectorState::ALL.iter().filter(|state| state.kind() == word);
@@ -242,8 +245,8 @@ pub async fn release_by_credential(
     let query = query(
         "update connector set state = 'active', state_reason = '', state_since = $1
          where credential_id = $2
-           and state in ('held_sign_in_refused', 'held_not_authorized', 'held_reconnect_needed',
-             'held_credential_locked', 'held_destination_blocked')",
+           and state in ('held_sign_in_refused', 'held_host_key_changed', 'held_not_authorized',
+             'held_reconnect_needed', 'held_credential_locked', 'held_destination_blocked')",
     );
     let query = query.bind(now.millis()).bind(credential.to_string());
     let released = query.execute(db).await?;
@@ -371,7 +374,7 @@ fn read(row: &Row) -> Result<Connector, StoreError> {
         description: row.text("description")?,
         credential: row.optional_id("credential_id")?,
         lost_credential: row.optional_text("lost_credential")?,
-        webhook: read_webhook(row)?,
+        kind: read_kind(row)?,
         state: row.word("state", ConnectorState::find)?,
         state_reason: row.text("state_reason")?,
         state_since: row.time("state_since")?,
@@ -383,15 +386,12 @@ fn read(row: &Row) -> Result<Connector, StoreError> {
     })
 }
 
-fn read_webhook(row: &Row) -> Result<Webhook, StoreError> {
-    let kind = row.text("kind")?;
-    if kind != WEBHOOK {
-        return Err(StoreError::Damaged(format!("unknown connector kind {kind}")));
-    }
-    match row.json("settings")? {
-        Value::Object(settings) => {
-            WebhookDraft::parse_stored(settings).map_err(|_| damaged("connector.settings"))
-        }
-        _ => Err(damaged("connector.settings")),
-    }
+fn read_kind(row: &Row) -> Result<Kind, StoreError> {
+    let Value::Object(settings) = row.json("settings")? else { return Err(damaged("connector.settings")) };
+    let read = match row.text("kind")?.as_str() {
+        "webhook" => WebhookDraft::parse_stored(settings).map(Kind::Webhook),
+        "exporter" => ExporterDraft::parse_stored(settings).map(Kind::Exporter),
+        kind => return Err(StoreError::Damaged(format!("unknown connector kind {kind}"))),
+    };
+    read.map_err(|_| damaged("connector.settings"))
 }

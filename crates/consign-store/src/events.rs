@@ -10,7 +10,7 @@ use consign_core::time::Timestamp;
 use crate::db::query;
 use crate::row::{Row, anywhere, json_text};
 use crate::statement::{Statement, chunks};
-use crate::{Db, Listed, Page, StoreError, deliveries};
+use crate::{Db, Listed, Page, StoreError, deliveries, runs};
 
 /// The columns of an event under names that a join with deliveries leaves unambiguous.
 macro_rules! event_columns {
@@ -30,8 +30,10 @@ pub struct NewRow<'a> {
     pub sealed_data: &'a [u8],
     /// The day of the payload key.
     pub payload_key: i64,
-    /// A delivery for each interested connector.
+    /// A delivery for each interested webhook.
     pub deliveries: &'a [NewDelivery],
+    /// The interested exporters; each gets a record.
+    pub exporters: &'a [ConnectorId],
 }
 
 /// A delivery to insert.
@@ -140,6 +142,12 @@ pub async fn accept(db: &mut Db, rows: &[NewRow<'_>]) -> Result<Vec<Accepted>, S
         .flat_map(|row| row.deliveries.iter().map(|new| (row.event.id, row.event.received_at, new)))
         .collect();
     deliveries::insert_all(db, &new).await?;
+    let records: Vec<_> = rows
+        .iter()
+        .filter(|row| stored.contains(&row.event.id))
+        .flat_map(|row| row.exporters.iter().map(|of| (row.event.id.to_string(), *of, row.payload_key)))
+        .collect();
+    runs::insert_of_events(db, &records).await?;
     let answer = |row: &NewRow<'_>| {
         if stored.contains(&row.event.id) {
             return Ok(Accepted::New);
@@ -170,7 +178,8 @@ async fn insert_events(
         values.bind(event.content_type.as_str()).push(", ").bind(extensions).push(", ");
         values.bind(event.received_at.millis()).push(", ").bind(event.received_from.as_str()).push(", ");
         values.bind(i64::from(event.test)).push(", ");
-        values.bind(i64::try_from(row.deliveries.len()).unwrap_or(i64::MAX)).push(", ");
+        let matched = row.deliveries.len() + row.exporters.len();
+        values.bind(i64::try_from(matched).unwrap_or(i64::MAX)).push(", ");
         values.bind(row.payload_key).push(", ").bind(row.sealed_data);
     });
     statement.push(" on conflict (source, source_id) do nothing returning id");

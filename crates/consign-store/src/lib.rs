@@ -43,6 +43,7 @@ pub mod tokens;
 pub mod attempts;
 pub mod deliveries;
 pub mod events;
+pub mod runs;
 
 pub mod api_keys;
 pub mod audit;
@@ -304,6 +305,7 @@ fn skip_locked(db: &Db, of: &'static str) -> &'static str {
     match (db.is_postgres(), of) {
         (false, _) => "",
         (true, "c") => " for update of c skip locked",
+        (true, "r") => " for update of r skip locked",
         (true, _) => " for update of d skip locked",
     }
 }

@@ -4,7 +4,7 @@
 //! Ids sort by the time they were made, so that an id made up for a time is a bound for the ids before it,
 //! and a portion begins at the oldest row without an index of its own.
 
-use consign_core::id::{DeliveryId, EventId};
+use consign_core::id::{DeliveryId, EventId, RunId};
 use consign_core::time::Timestamp;
 
 use crate::db::query;
@@ -24,6 +24,7 @@ pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Resu
          where e.sealed_data is not null and e.payload_key <= $3 and e.received_at < $1
            and not exists (select 1 from delivery d
              where d.event_id = e.id and (d.ended_at is null or d.ended_at >= $1))
+           and not exists (select 1 from run_record r where r.id = e.id)
          order by e.payload_key, e.id limit $2",
     );
     // The key tells the day, so that younger payloads are not looked at.
@@ -75,10 +76,106 @@ pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result
         "delete from event where id in (
            select e.id from event e where e.id < $1 and e.received_at < $2
              and not exists (select 1 from delivery d where d.event_id = e.id)
+             and not exists (select 1 from run_record r where r.id = e.id)
            order by e.id limit $3)",
     );
     let query = query.bind(EventId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
     query.execute(db).await
+}
+
+/// Removes at most `limit` records and pieces of files of runs that ended before a time and owe nothing, and tells how
+/// many. What is repeated right now stays.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_run_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let ended = query(
+        "select r.id, r.connector_id from run r where r.ended_at < $1 and r.owes = 0 and r.payloads_kept = 1
+           and not exists (select 1 from run o where o.source_id = r.id and o.state = 'open')
+         order by r.ended_at limit 1",
+    );
+    let Some(row) = ended.bind(before.millis()).optional(db).await? else { return Ok(0) };
+    let (run, connector) = (row.text("id")?, row.text("connector_id")?);
+    let records = query(
+        "delete from run_record where connector_id = $1 and run_id = $2 and id in (
+           select id from run_record where connector_id = $1 and run_id = $2 order by id limit $3)",
+    );
+    let records = records.bind(connector).bind(run.as_str()).bind(i64::from(limit)).execute(db).await?;
+    let pieces = query(
+        "delete from run_chunk where run_id = $1 and number in (
+           select number from run_chunk where run_id = $1 order by number limit $2)",
+    );
+    let pieces = pieces.bind(run.as_str()).bind(i64::from(limit)).execute(db).await?;
+    if records.max(pieces) < u64::from(limit) {
+        query("update run set payloads_kept = 0 where id = $1").bind(run).execute(db).await?;
+        // There may be another run.
+        return Ok((records + pieces).max(1));
+    }
+    Ok(records + pieces)
+}
+
+/// Removes at most `limit` runs that ended before a time and whose records are gone, with their logs, and tells how
+/// many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_runs(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let query = query(
+        "select id from run where ended_at < $1 and owes = 0 and payloads_kept = 0 order by ended_at limit $2",
+    );
+    let rows = query.bind(before.millis()).bind(i64::from(limit)).all(db).await?;
+    let runs = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
+    for runs in chunks(&runs) {
+        for text in ["delete from run_log where run_id in (", "delete from run where id in ("] {
+            let mut statement = Statement::new(db, text);
+            statement.list(runs.iter().map(String::as_str)).push(")");
+            statement.execute(db).await?;
+        }
+    }
+    Ok(u64::try_from(runs.len()).unwrap_or(u64::MAX))
+}
+
+/// Removes at most `limit` pieces of a file whose push did not come to its end before a time, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_unowned_pieces(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let unowned = query(
+        "select c.run_id from run_chunk c where c.run_id < $1
+           and not exists (select 1 from run r where r.id = c.run_id) order by c.run_id limit 1",
+    );
+    let Some(row) = unowned.bind(RunId::new(before).to_string()).optional(db).await? else { return Ok(0) };
+    let query = query(
+        "delete from run_chunk where run_id = $1 and number in (
+           select number from run_chunk where run_id = $1 order by number limit $2)",
+    );
+    query.bind(row.text("run_id")?).bind(i64::from(limit)).execute(db).await
+}
+
+/// Removes at most `limit` records that waited for an exporter that was deleted, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_unowned_records(db: &mut Db, limit: u32) -> Result<u64, StoreError> {
+    // From one exporter to the next, however many records lie between them.
+    let unowned = query(
+        "with recursive waiting (connector_id) as (
+           select min(connector_id) from run_record
+           union all
+           select (select min(r.connector_id) from run_record r where r.connector_id > waiting.connector_id)
+             from waiting where waiting.connector_id is not null)
+         select connector_id from waiting where connector_id is not null
+           and not exists (select 1 from connector c where c.id = waiting.connector_id)
+           and exists (select 1 from run_record r
+             where r.connector_id = waiting.connector_id and r.run_id is null)
+         limit 1",
+    );
+    let Some(row) = unowned.optional(db).await? else { return Ok(0) };
+    let query = query(
+        "delete from run_record where connector_id = $1 and run_id is null and id in (
+           select id from run_record where connector_id = $1 and run_id is null order by id limit $2)",
+    );
+    query.bind(row.text("connector_id")?).bind(i64::from(limit)).execute(db).await
 }
 
 /// Removes the payload keys of days before one, counted since 1970, that no payload needs any more, and
@@ -89,7 +186,9 @@ pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result
 pub async fn delete_payload_keys(db: &mut Db, before_day: i64) -> Result<u64, StoreError> {
     let query = query(
         "delete from payload_key where id < $1
-           and id < coalesce((select min(payload_key) from event where sealed_data is not null), $1)",
+           and id < coalesce((select min(payload_key) from event where sealed_data is not null), $1)
+           and id < coalesce((select min(payload_key) from run_record where sealed_data is not null), $1)
+           and id < coalesce((select min(payload_key) from run_chunk), $1)",
     );
     query.bind(before_day).execute(db).await
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consign_core::connector::{Connector, ConnectorState, WebhookDraft};
+use consign_core::connector::{Connector, ConnectorState, Kind, WebhookDraft};
 use consign_core::credential::{Credential, CustomHeader, SentWith, Status, StoredSecret};
 use consign_core::delivery::DeliveryState;
 use consign_core::event::Event;
@@ -32,6 +32,7 @@ mod protected;
 mod queue;
 mod records;
 mod retention;
+mod runs;
 mod tokens;
 
 /// A store of a test's own.
@@ -171,7 +172,7 @@ fn connector(name: &str, credential: Option<CredentialId>, now: Timestamp) -> Co
         description: "Sends Tickets".to_owned(),
         credential,
         lost_credential: None,
-        webhook: WebhookDraft::parse_stored(object(settings)).unwrap(),
+        kind: Kind::Webhook(WebhookDraft::parse_stored(object(settings)).unwrap()),
         state: ConnectorState::Active,
         state_reason: String::new(),
         state_since: now,
@@ -217,7 +218,7 @@ fn delivery(connector: ConnectorId, now: Timestamp) -> NewDelivery {
 async fn accept(store: &Store, source_id: &str, deliveries: &[NewDelivery]) -> EventId {
     let mut tx = store.begin().await.unwrap();
     let event = event(source_id, tx.now());
-    let row = NewRow { event: &event, sealed_data: b"sealed", payload_key: 7, deliveries };
+    let row = NewRow { event: &event, sealed_data: b"sealed", payload_key: 7, deliveries, exporters: &[] };
     assert_eq!(events::accept(&mut tx, &[row]).await.unwrap(), [Accepted::New]);
     tx.commit().await.unwrap();
     event.id

@@ -17,10 +17,11 @@ use consign_core::time::Timestamp;
 use http::header::{CONTENT_LENGTH, HOST, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
+use crate::body::{self, Body, Sending};
 use crate::pool::Lease;
 use crate::{Answer, Limits, Network, NothingSent, Sent, Timing, now as clock, words};
 
@@ -41,12 +42,15 @@ const FRAMING: &[&str] = &[
 /// What a line of a head has beside name and value: a colon, a space and the end of the line.
 const LINE_EXTRA_BYTES: usize = 4;
 
+/// How often it is seen whether a body moves.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// See [`Network::send`].
 pub(crate) async fn send(
     network: &Network,
     access: &Access,
     message: &Message,
-    body: Bytes,
+    body: Body,
     limits: &Limits,
     now: Timestamp,
 ) -> Sent {
@@ -84,7 +88,9 @@ impl From<DraftFault> for NothingSent {
 
 /// A request that is complete but for the version of HTTP.
 pub(crate) struct Draft {
-    request: Request<Full<Bytes>>,
+    request: Request<Body>,
+    /// How far a body has come that is made while it is sent, and for how long it may stand still.
+    sending: Option<(Sending, Duration)>,
     /// Scheme, authority, path and query; HTTP/1.1 sends only the last two.
     uri: Uri,
     host: HeaderValue,
@@ -94,7 +100,7 @@ pub(crate) struct Draft {
 impl Draft {
     /// Joins the message with the access: its headers replace those of the message, its secret path goes
     /// before the message's own. The finished address must have exactly the origin of the access.
-    pub(crate) fn new(access: &Access, message: &Message, body: Bytes) -> Result<Self, DraftFault> {
+    pub(crate) fn new(access: &Access, message: &Message, body: Body) -> Result<Self, DraftFault> {
         let authority = access.origin.authority();
         let uri = join(&access.origin, &authority, access.path.as_ref(), &message.path)?;
         let host =
@@ -111,17 +117,21 @@ impl Draft {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        if !body.is_empty() || matches!(message.method, Method::POST | Method::PUT | Method::PATCH) {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let length = body.length();
+        let has_body = matches!(message.method, Method::POST | Method::PUT | Method::PATCH);
+        if let Some(length) = length.filter(|length| *length > 0 || has_body) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_EXTRA_BYTES);
         let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
         let first_line = message.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
-        let bytes = first_line + lines.sum::<usize>() + "\r\n".len() + body.len();
-        let mut request = Request::new(Full::new(body));
+        let bytes = first_line + lines.sum::<usize>() + "\r\n".len();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(length.unwrap_or(0));
+        let sending = body.sending();
+        let mut request = Request::new(body);
         *request.method_mut() = message.method.clone();
         *request.headers_mut() = headers;
-        Ok(Self { request, uri, host, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
+        Ok(Self { request, sending, uri, host, bytes })
     }
 
     /// Sends it; once more, on a fresh connection, when a kept one turned out to be dead before anything was
@@ -143,19 +153,30 @@ impl Draft {
                 Err(fault) => return nothing_sent(fault),
             };
             let handed_over = clock();
+            let mut under_way =
+                self.sending.as_ref().map(|(sending, _)| body::Request::new(sending, lease.task()));
             let request = self.written_for(lease.is_http2());
             let head_deadline = head_timeout.map_or(deadline, |limit| (start + limit).min(deadline));
-            let answered = timeout_at(head_deadline.into(), lease.send(request)).await;
+            let answered = match &self.sending {
+                None => timeout_at(head_deadline.into(), lease.send(request)).await.ok(),
+                Some(sending) => while_it_moves(lease.send(request), sending, limits.timeout).await,
+            };
             let first_byte = clock().saturating_duration_since(handed_over);
             let bytes = self.bytes;
             match answered {
-                Ok(Ok(response)) => {
+                Some(Ok(response)) => {
+                    under_way.iter_mut().for_each(body::Request::answered);
                     timing.first_byte = Some(first_byte);
+                    // A body that is made while it is sent takes its time; the answer behind it has its own.
+                    let deadline = self.sending.as_ref().map_or(deadline, |_| clock() + limits.timeout);
                     let reading = Reading { origin, limits, deadline, now };
                     return reading.answer(lease, response, bytes, timing).await;
                 }
-                Ok(Err(mut lost)) => match lost.take_message() {
+                Some(Err(mut lost)) => match lost.take_message() {
                     Some(request) if timing.reused => {
+                        if let Some(request) = under_way {
+                            request.handed_back();
+                        }
                         self.request = request;
                         fresh = true;
                     }
@@ -170,7 +191,7 @@ impl Draft {
                         return unanswered(NoAnswer::ConnectionLost, words, bytes);
                     }
                 },
-                Err(_) => {
+                None => {
                     lease.retire();
                     let limit = head_timeout.unwrap_or(limits.timeout).min(limits.timeout);
                     let words = format!("{} did not answer within {}.", origin.host(), words(limit));
@@ -181,7 +202,7 @@ impl Draft {
     }
 
     /// Takes the request out, as the version of the connection writes it.
-    fn written_for(&mut self, http2: bool) -> Request<Full<Bytes>> {
+    fn written_for(&mut self, http2: bool) -> Request<Body> {
         let mut request = std::mem::take(&mut self.request);
         if http2 {
             request.headers_mut().remove(HOST);
@@ -196,6 +217,29 @@ impl Draft {
             *request.version_mut() = Version::HTTP_11;
         }
         request
+    }
+}
+
+/// Waits for the answer to a request whose body is made while it is sent: as long as bytes move, and for the time of an
+/// answer once they are all out. `None`: neither happened in time.
+async fn while_it_moves<T>(
+    answer: impl Future<Output = T>,
+    (sending, still_max): &(Sending, Duration),
+    limit: Duration,
+) -> Option<T> {
+    let mut answer = std::pin::pin!(answer);
+    let (mut taken, mut since) = (sending.bytes(), clock());
+    loop {
+        let look_again = timeout_at((clock() + LOOK_EVERY).into(), answer.as_mut()).await;
+        if let Ok(answered) = look_again {
+            return Some(answered);
+        }
+        let limit = if sending.is_whole() { limit } else { *still_max };
+        match sending.bytes() {
+            bytes if bytes > taken => (taken, since) = (bytes, clock()),
+            _ if clock().saturating_duration_since(since) > limit => return None,
+            _ => {}
+        }
     }
 }
 

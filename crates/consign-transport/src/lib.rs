@@ -22,11 +22,13 @@ use guard::Guard;
 use pool::{Lease, Pool};
 use tls::Tls;
 
+pub use body::{Closed, Pieces, Sending, Stream};
 pub use guard::{AddressJudged, Explained};
 pub use probe::{Probe, TlsFacts};
 pub use rustls::pki_types::CertificateDer;
 pub use tls::{CaFileFault, TlsMin};
 
+mod body;
 mod guard;
 mod http;
 mod pool;
@@ -179,7 +181,20 @@ impl Network {
         limits: &Limits,
         now: Timestamp,
     ) -> Sent {
-        http::send(self, access, message, body, limits, now).await
+        http::send(self, access, message, body.into(), limits, now).await
+    }
+
+    /// As [`Network::send`], with a body that is made while it is sent. The time of `limits` is for the connection, and
+    /// again for the answer once the body is out; until then it may take as long as bytes move.
+    pub async fn send_stream(
+        &self,
+        access: &Access,
+        message: &Message,
+        body: Stream,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Sent {
+        http::send(self, access, message, body::Body::Stream(body), limits, now).await
     }
 
     /// Connects and says what it saw, without a request. For a connection test.

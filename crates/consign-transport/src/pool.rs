@@ -11,18 +11,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use consign_core::target::Origin;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use crate::body::Body;
 use crate::now;
 
 /// Together with the pause between sweeps no connection is idle for more than 90 s.
@@ -47,8 +47,6 @@ const STREAMS_AT_FIRST: usize = 1;
 const STREAMS_EXPECTED: usize = 100;
 /// After the end of an answer, a connection that is not ready for the next request within this is dropped.
 const READY_WITHIN: Duration = Duration::from_millis(10);
-
-type Body = Full<Bytes>;
 
 /// All kept connections.
 #[derive(Default)]
@@ -82,6 +80,7 @@ struct LaneState {
 /// An HTTP/1.1 connection between two requests.
 struct Idle {
     sender: http1::SendRequest<Body>,
+    task: AbortHandle,
     born: Instant,
     until: Instant,
     place: Place,
@@ -108,7 +107,7 @@ pub(crate) struct Lease {
 }
 
 enum Wire {
-    Http1 { sender: http1::SendRequest<Body>, born: Instant, place: Option<Place> },
+    Http1 { sender: http1::SendRequest<Body>, task: AbortHandle, born: Instant, place: Option<Place> },
     Http2 { sender: http2::SendRequest<Body>, stream: Stream },
 }
 
@@ -236,7 +235,8 @@ impl LaneState {
     fn take(&mut self, now: Instant) -> Option<Wire> {
         while let Some(idle) = self.idle.pop() {
             if idle.is_usable(now) {
-                return Some(Wire::Http1 { sender: idle.sender, born: idle.born, place: Some(idle.place) });
+                let Idle { sender, task, born, place, .. } = idle;
+                return Some(Wire::Http1 { sender, task, born, place: Some(place) });
             }
         }
         self.shared.retain(|shared| shared.is_usable(now));
@@ -312,8 +312,8 @@ async fn open_http1(pool: &Pool, stream: TlsStream<TcpStream>, now: Instant) -> 
     builder.max_buf_size(ANSWER_HEAD_BYTES_MAX).max_header_size(ANSWER_HEAD_BYTES_MAX);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     // How it ends is seen by the request that it carries.
-    tokio::spawn(async move { drop(connection.await) });
-    Ok(Wire::Http1 { sender, born: now, place: pool.place() })
+    let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+    Ok(Wire::Http1 { sender, task, born: now, place: pool.place() })
 }
 
 async fn open_http2(
@@ -358,6 +358,14 @@ impl Lease {
         matches!(self.wire, Wire::Http2 { .. })
     }
 
+    /// What ends the connection at once, whatever it waits for; HTTP/2 resets the stream instead.
+    pub(crate) fn task(&self) -> Option<AbortHandle> {
+        match &self.wire {
+            Wire::Http1 { task, .. } => Some(task.clone()),
+            Wire::Http2 { .. } => None,
+        }
+    }
+
     /// Sends the request. The error gives it back when nothing of it was sent.
     pub(crate) async fn send(
         &mut self,
@@ -371,14 +379,14 @@ impl Lease {
 
     /// After the end of an answer: keeps the connection for the next request, for `idle_max` at most.
     pub(crate) async fn give_back(self, idle_max: Option<Duration>) {
-        let Wire::Http1 { mut sender, born, place: Some(place) } = self.wire else { return };
+        let Wire::Http1 { mut sender, task, born, place: Some(place) } = self.wire else { return };
         if !sender.is_ready() && !matches!(timeout(READY_WITHIN, sender.ready()).await, Ok(Ok(()))) {
             return;
         }
         let until = now() + idle_max.unwrap_or(IDLE_MAX).min(IDLE_MAX);
         let mut state = self.lane.lock();
         if state.idle.len() < IDLE_PER_ORIGIN_MAX {
-            state.idle.push(Idle { sender, born, until, place });
+            state.idle.push(Idle { sender, task, born, until, place });
         }
     }
 

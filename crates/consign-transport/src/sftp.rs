@@ -121,7 +121,8 @@ impl From<NothingSent> for SftpFault {
             Outcome::Accepted { .. }
             | Outcome::Rejected { .. }
             | Outcome::Unanswered { .. }
-            | Outcome::Refused { .. } => SftpWhy::Blocked,
+            | Outcome::Refused { .. }
+            | Outcome::File { .. } => SftpWhy::Blocked,
         };
         Self::new(why, nothing.detail)
     }

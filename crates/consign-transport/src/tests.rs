@@ -7,5 +7,6 @@ mod peer;
 mod reuse;
 mod sftp;
 mod sinks;
+mod streams;
 mod trust;
 mod wire;

@@ -33,6 +33,7 @@ mod description;
 mod docs;
 mod encryption;
 mod events;
+mod exporters;
 mod host_keys;
 mod me;
 mod problem;
@@ -105,7 +106,8 @@ routes! {
     GET "/authorization-types" CredentialsRead [] => credentials::types;
     GET "/presets" CredentialsRead [] => credentials::presets;
 
-    GET "/connectors" ConnectorsRead ["kind" "q" "state" "credential" "count" "limit" "cursor"] => webhooks::list;
+    GET "/connectors" ConnectorsRead
+        ["kind" "q" "state" "credential" "count" "limit" "cursor"] => webhooks::list_connectors;
     GET "/webhooks" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => webhooks::list;
     POST "/webhooks" ConnectorsWrite [] => webhooks::create;
     POST "/webhooks/preview" ConnectorsRead [] => webhooks::preview;
@@ -116,6 +118,23 @@ routes! {
     POST "/webhooks/{id}/tests" DeliveriesOperate [] => webhooks::test;
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;
+
+    GET "/exporters" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => exporters::list;
+    POST "/exporters" ConnectorsWrite [] => exporters::create;
+    POST "/exporters/preview" ConnectorsRead [] => exporters::preview;
+    GET "/exporters/{id}" ConnectorsRead [] => exporters::find;
+    PUT "/exporters/{id}" ConnectorsWrite [] => exporters::replace;
+    PATCH "/exporters/{id}" ConnectorsWrite [] => exporters::patch;
+    DELETE "/exporters/{id}" ConnectorsWrite [] => exporters::delete;
+    POST "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::pause;
+    DELETE "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::resume;
+    GET "/exporters/{id}/runs" DeliveriesRead ["state" "sort" "count" "limit" "cursor"] => exporters::runs_of;
+    POST "/exporters/{id}/runs" DeliveriesOperate [] => exporters::start;
+    POST "/exporters/{id}/records" EventsWrite [] => exporters::push_records;
+    POST "/exporters/{id}/files" EventsWrite ["file_name"] => exporters::push_file;
+    GET "/runs/{id}" DeliveriesRead [] => exporters::run;
+    POST "/runs/{id}/cancellation" DeliveriesOperate [] => exporters::cancel;
+    POST "/runs/{id}/repetitions" DeliveriesOperate [] => exporters::repeat;
 
     POST "/events" EventsWrite [] => events::send;
     GET "/events" EventsRead

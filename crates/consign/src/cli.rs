@@ -20,6 +20,7 @@ mod credential;
 mod delivery;
 mod demo;
 mod event;
+mod exporter;
 mod failure;
 mod healthcheck;
 mod key;
@@ -30,6 +31,7 @@ mod secret;
 mod serve;
 mod session;
 mod settings;
+mod upload;
 mod user;
 mod webhook;
 
@@ -116,6 +118,9 @@ enum Command {
     /// Webhooks: one request per event
     #[command(subcommand)]
     Webhook(webhook::Verb),
+    /// Exporters: many records at once, on a schedule or on demand
+    #[command(subcommand)]
+    Exporter(exporter::Verb),
     /// Events: what happened
     #[command(subcommand)]
     Event(event::Verb),
@@ -207,6 +212,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Context(verb) => session::context(verb, output),
         Command::Credential(verb) => on_one_core(credential::run(verb, &global, output)),
         Command::Webhook(verb) => on_one_core(webhook::run(verb, &global, output)),
+        Command::Exporter(verb) => on_one_core(exporter::run(verb, &global, output)),
         Command::Event(verb) => on_one_core(event::run(verb, &global, output)),
         Command::Delivery(verb) => on_one_core(delivery::run(verb, &global, output)),
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),

@@ -152,6 +152,8 @@ pub struct RetentionOptions {
 pub struct LimitOptions {
     /// The largest request with events.
     pub event_bytes: usize,
+    /// The largest file that is pushed to an exporter.
+    pub export_bytes: u64,
     /// The requests of one API key in a second, events apart; 0: as many as come.
     pub requests_per_second: u32,
     /// Its requests with events in a second; 0: as many as come.
@@ -205,6 +207,7 @@ impl Default for Config {
             retention: RetentionOptions { payload_days: 14, delivery_days: 90 },
             limits: LimitOptions {
                 event_bytes: 1 << 20,
+                export_bytes: 5 << 30,
                 requests_per_second: 500,
                 event_requests_per_second: 0,
             },

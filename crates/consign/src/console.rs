@@ -28,12 +28,14 @@ mod deliveries;
 mod encryption;
 mod errors;
 mod events;
+mod exporters;
 mod form;
 mod home;
 mod host_keys;
 mod people;
 mod policy;
 mod render;
+mod runs;
 mod session;
 mod settings;
 mod setup;
@@ -65,6 +67,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(certificates::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
+        .merge(exporters::routes())
+        .merge(runs::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(api_keys::routes())

@@ -12,7 +12,7 @@ use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
 use consign_core::target::{Origin, SftpAddress, Target};
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
-use consign_store::{Store, StoreError, connectors, deliveries, idempotency};
+use consign_store::{Store, StoreError, connectors, deliveries, idempotency, runs};
 use consign_transport::sftp::{ScannedKey, SftpFault};
 use consign_transport::{Explained, Network};
 use tokio::sync::{Notify, Semaphore};
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
+pub use export::{Beginning, Begun, FILE_PIECE_BYTES, Intake};
 pub use key_pairs::NotInUse;
 pub use payload::{PayloadKeys, place as payload_key_place};
 pub use probe::TestHow;
@@ -28,6 +29,7 @@ pub use retention::Kept;
 pub use snapshot::Snapshot;
 
 use commit::{Committer, Wanted};
+use export::Exports;
 use lanes::{Lanes, Rules, Turn};
 use snapshot::Snapshots;
 use tokens::Tokens;
@@ -38,6 +40,7 @@ mod authorize;
 mod commit;
 mod consent;
 mod deliver;
+mod export;
 mod key_pairs;
 mod lanes;
 mod learn;
@@ -83,6 +86,7 @@ pub struct Engine {
     records: Arc<Records>,
     commit: Committer,
     lanes: Lanes,
+    exports: Exports,
     wake: Notify,
     /// Deliveries that were there at several crashes go one at a time.
     suspects: Arc<Semaphore>,
@@ -127,6 +131,7 @@ impl Engine {
             // One process owns this database: whatever is leased or half answered belongs to a run that is over.
             let mut tx = store.begin().await?;
             deliveries::abandon_foreign_leases(&mut tx, &by, now).await?;
+            runs::abandon_foreign_leases(&mut tx, &by, now).await?;
             consign_store::tokens::end_foreign_leases(&mut tx, &by).await?;
             idempotency::forget_running(&mut tx).await?;
             tx.commit().await?;
@@ -142,6 +147,7 @@ impl Engine {
             network,
             by,
             lanes: Lanes::default(),
+            exports: Exports::default(),
             wake: Notify::new(),
             suspects: Arc::new(Semaphore::new(1)),
             tokens: Tokens::default(),
@@ -152,6 +158,7 @@ impl Engine {
         engine.mark_misfits().await?;
         tokio::spawn(engine.clone().claim_loop());
         tokio::spawn(engine.clone().tick_loop());
+        tokio::spawn(engine.clone().export_loop());
         tokio::spawn(engine.clone().retention_loop());
         Ok(engine)
     }
@@ -216,10 +223,11 @@ impl Engine {
 
     /// There may be due work in the database.
     pub fn wake_all(&self) {
-        for connector in self.snapshot().connectors() {
+        for (connector, _) in self.snapshot().webhooks() {
             self.lanes.note_behind(connector.id);
         }
         self.wake.notify_one();
+        self.exports.wake();
     }
 
     /// An API key was used.
@@ -242,7 +250,8 @@ impl Engine {
         let waiting = self.lanes.stop();
         self.give_back(&waiting).await;
         let deadline = self.now().plus(grace);
-        while self.lanes.under_way() + self.tokens.under_way() > 0 && self.now() < deadline {
+        let under_way = || self.lanes.under_way() + self.tokens.under_way() + self.exports.under_way();
+        while under_way() > 0 && self.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let left = self.lanes.under_way();
@@ -303,9 +312,11 @@ impl Engine {
     fn pump(self: &Arc<Self>, connector: ConnectorId) {
         let snapshot = self.snapshot();
         let Some(connector) = snapshot.connector(connector) else { return };
+        let Some(webhook) = connector.webhook() else { return };
         let credential = connector.credential.and_then(|id| snapshot.credential(id));
         let rules = Rules {
             connector,
+            webhook,
             credential: credential.map(Arc::as_ref),
             attempts_max: self.settings.attempts_max,
         };
@@ -343,8 +354,8 @@ impl Engine {
             credential: credential_id,
             failed: None,
         };
-        if let Some(connector) = &connector {
-            place.failed = self.deliver(&work, connector, credential.as_ref()).await;
+        if let Some((connector, webhook)) = connector.as_ref().and_then(|one| Some((one, one.webhook()?))) {
+            place.failed = self.deliver(&work, (connector, webhook), credential.as_ref()).await;
         }
     }
 
@@ -353,7 +364,7 @@ impl Engine {
         self.lanes.finish(place.delivery, place.connector, place.credential, place.failed);
         if self.lanes.take_starved() {
             // Turns go round: those that found no place come before the one that has just had its turn.
-            for other in place.snapshot.connectors().iter().filter(|other| other.id != place.connector) {
+            for (other, _) in place.snapshot.webhooks().filter(|(other, _)| other.id != place.connector) {
                 self.pump(other.id);
             }
         }
@@ -365,6 +376,15 @@ impl Engine {
             if other != place.connector {
                 self.pump(other);
             }
+        }
+    }
+
+    /// A request of a run has ended: others of its credential may start.
+    fn borrowed_place_is_free(self: &Arc<Self>, credential: CredentialId) {
+        self.lanes.end_borrowing(credential);
+        let snapshot = self.snapshot();
+        for other in self.sharing(&snapshot, credential) {
+            self.pump(other);
         }
     }
 
@@ -402,8 +422,9 @@ impl Engine {
         let snapshot = self.snapshot();
         let now = self.now();
         let mut wanted = Vec::new();
-        for connector in snapshot.connectors() {
-            let rules = Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+        for (connector, webhook) in snapshot.webhooks() {
+            let attempts_max = self.settings.attempts_max;
+            let rules = Rules { connector, webhook, credential: None, attempts_max };
             let room = self.lanes.claimable(&rules, now);
             if room > 0 {
                 wanted.push((connector.id, room));

@@ -24,10 +24,13 @@ pub mod credentials;
 pub mod deliveries;
 pub mod encryption;
 pub mod events;
+pub mod exporters;
 pub mod host_keys;
 pub mod idempotency;
 pub mod people;
 pub mod presets;
+pub mod pushes;
+pub mod runs;
 pub mod settings;
 pub mod users;
 pub mod webhooks;
@@ -346,7 +349,17 @@ fn not_unique(kind: &str, name: &str) -> OpError {
 fn differences(old: &Value, new: &Value) -> Value {
     let empty = Map::new();
     let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
-    const SILENT: &[&str] = &["etag", "updated_at", "status", "token", "used_by_count", "last_used_at"];
+    const SILENT: &[&str] = &[
+        "etag",
+        "updated_at",
+        "status",
+        "token",
+        "used_by_count",
+        "last_used_at",
+        "waiting_records",
+        "last_run",
+        "next_run_at",
+    ];
     let mut changes = Map::new();
     for (key, after) in new.iter().filter(|(key, _)| !SILENT.contains(&key.as_str())) {
         let before = old.get(key).unwrap_or(&Value::Null);

@@ -1,5 +1,21 @@
 use super::*;
 
+#[test]
+fn sizes_for_people() {
+    for (bytes, text) in [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1_000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (48_200_000, "48.2 MB"),
+        (u64::MAX, "18446744.1 TB"),
+    ] {
+        assert_eq!(size(bytes), text);
+    }
+}
+
 fn field() -> Field {
     Field {
         key: "password",

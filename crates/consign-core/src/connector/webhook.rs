@@ -20,6 +20,7 @@ use crate::template::{Scope, Shape, Template};
 use crate::time::Timestamp;
 
 pub use draft::WebhookDraft;
+pub(super) use draft::read_event_types;
 
 mod draft;
 

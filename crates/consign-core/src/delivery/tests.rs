@@ -93,6 +93,21 @@ fn outcomes_without_a_rejecting_answer() {
     check(refused(Refusal::CredentialLocked), locked);
     let lane = Some(LaneChange::Hold(HeldBy::DestinationBlocked));
     check(refused(Refusal::DestinationBlocked("10.0.0.0/8".to_owned())), Verdict { lane, ..wait });
+    let lane = Some(LaneChange::Hold(HeldBy::HostKeyChanged));
+    let changed = Verdict { lane, credential: Some(CredentialLesson::HostKeyChanged), ..wait };
+    check(refused(Refusal::HostKeyChanged), changed);
+    let lane = Some(LaneChange::Hold(HeldBy::SignInRefused));
+    check(
+        refused(Refusal::SignInRefused),
+        Verdict { lane, credential: Some(CredentialLesson::Refused(0)), ..wait },
+    );
+    for (answer, next) in [
+        (FileAnswer::Taken, Next::Deliver),
+        (FileAnswer::Declined, Next::RetryAt(in_seconds(5))),
+        (FileAnswer::Exists, Next::Fail),
+    ] {
+        check(Outcome::File { answer }, Verdict { credential: works, ..only(next) });
+    }
     let what = "“data.id” is empty".to_owned();
     check(refused(Refusal::NotRendered(what)), only(Next::Hold(HoldReason::NotRendered)));
 }
@@ -208,9 +223,16 @@ fn classes_for_records_and_metrics() {
         (Refusal::TokenAway { until: NOW, reason: "x".to_owned() }, "token"),
         (Refusal::TokenRefused("x".to_owned()), "sign_in"),
         (Refusal::NoGrant("x".to_owned()), "sign_in"),
+        (Refusal::HostKeyChanged, "host_key"),
+        (Refusal::SignInRefused, "sign_in"),
         (Refusal::Stopping, "stopped"),
     ] {
         check_class(Outcome::Refused { refusal }, class, None, false);
+    }
+    for (answer, class) in
+        [(FileAnswer::Taken, "ok"), (FileAnswer::Declined, "declined"), (FileAnswer::Exists, "exists")]
+    {
+        check_class(Outcome::File { answer }, class, None, false);
     }
 }
 

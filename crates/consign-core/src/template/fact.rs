@@ -117,6 +117,32 @@ impl FactPath {
     }
 }
 
+impl FactPath {
+    /// The fact of a record: of an event, or of what was pushed, which is all data.
+    pub(crate) fn find_in_record<'a>(
+        &self,
+        event: Option<&EventFacts<'a>>,
+        data: &'a Value,
+    ) -> Option<Cow<'a, Value>> {
+        match (event, &self.fact) {
+            (Some(event), _) => self.find_in_event(event, data),
+            (None, Fact::Data(segments)) => descend(data, segments).map(Cow::Borrowed),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether it starts with `data`.
+    pub(crate) fn is_of_data(&self) -> bool {
+        matches!(self.fact, Fact::Data(_))
+    }
+
+    /// The path to a member of the data.
+    pub(crate) fn of_member(name: &str) -> Self {
+        let text = format!("data[{}]", Value::from(name));
+        Self { text, fact: Fact::Data(vec![name.to_owned()]) }
+    }
+}
+
 fn owned<'a>(text: &str) -> Cow<'a, Value> {
     Cow::Owned(Value::String(text.to_owned()))
 }

@@ -155,6 +155,15 @@ async fn a_held_connector_holds_what_waits(Fresh { store, .. }: Fresh) {
     assert!(counts.contains(&(DeliveryState::Held, Some(HoldReason::SignInRefused), 1)), "{counts:?}");
     assert_eq!(connectors::release_by_credential(&mut tx, tool.id, now).await.unwrap(), 1);
     assert_eq!(shown(&mut tx, &of_state(DeliveryState::Pending)).await.len(), 1);
+    for state in ConnectorState::ALL.iter().copied() {
+        let ConnectorState::Held(by) = state else { continue };
+        connectors::set_state(&mut tx, active.id, None, state, "", now).await.unwrap();
+        // The rules for addresses are judged again with the credential.
+        let ends = by.is_of_credential() || by == HeldBy::DestinationBlocked;
+        let released = connectors::release_by_credential(&mut tx, tool.id, now).await.unwrap();
+        assert_eq!(released, u64::from(ends), "{by:?}");
+    }
+    connectors::set_state(&mut tx, active.id, None, ConnectorState::Active, "", now).await.unwrap();
     let lost = connectors::lose_credential(&mut tx, tool.id, &tool.name, now).await.unwrap();
     assert_eq!(lost.len(), 2);
     let of = connectors::find(&mut tx, active.id).await.unwrap().unwrap();

@@ -26,6 +26,7 @@ async fn an_event_comes_back_as_it_was(Fresh { store, .. }: Fresh) {
         sealed_data: &[0, 255, 7],
         payload_key: 42,
         deliveries: &[born_leased.clone(), delivery(connector.id, now)],
+        exporters: &[],
     };
     events::accept(&mut tx, &[row]).await.unwrap();
     tx.commit().await.unwrap();
@@ -52,7 +53,13 @@ async fn repeats_are_recognised_across_and_within_batches(Fresh { store, .. }: F
     let rows: Vec<_> = events
         .iter()
         .zip(&deliveries)
-        .map(|(event, deliveries)| NewRow { event, sealed_data: b"x", payload_key: 1, deliveries })
+        .map(|(event, deliveries)| NewRow {
+            event,
+            sealed_data: b"x",
+            payload_key: 1,
+            deliveries,
+            exporters: &[],
+        })
         .collect();
     let accepted = events::accept(&mut tx, &rows).await.unwrap();
     let b = Accepted::Duplicate(events[0].id);
@@ -76,7 +83,7 @@ async fn a_batch_of_any_size_is_stored_whole(Fresh { store, .. }: Fresh) {
         .enumerate()
         .map(|(index, event)| {
             let deliveries = if index == 130 { &deliveries[..] } else { &[] };
-            NewRow { event, sealed_data: b"x", payload_key: 1, deliveries }
+            NewRow { event, sealed_data: b"x", payload_key: 1, deliveries, exporters: &[] }
         })
         .collect();
     assert!(events::accept(&mut tx, &rows).await.unwrap().iter().all(|accepted| *accepted == Accepted::New));
@@ -97,7 +104,8 @@ async fn lists_filter_and_turn_pages(Fresh { store, .. }: Fresh) {
         let mut event = event(&number.to_string(), at);
         event.event_type = if number == 3 { "other".to_owned() } else { event.event_type };
         event.subject = (number == 2).then(|| "Printer_A".to_owned());
-        let row = NewRow { event: &event, sealed_data: b"x", payload_key: 1, deliveries: &[] };
+        let row =
+            NewRow { event: &event, sealed_data: b"x", payload_key: 1, deliveries: &[], exporters: &[] };
         events::accept(&mut tx, &[row]).await.unwrap();
         made.push(event.id);
     }

@@ -150,7 +150,8 @@ async fn a_full_disk_is_told_apart_and_passes() {
     let mut tx = store.begin().await.unwrap();
     let event = event("big", tx.now());
     let payload = vec![1; 64 << 10];
-    let row = NewRow { event: &event, sealed_data: &payload, payload_key: 1, deliveries: &[] };
+    let row =
+        NewRow { event: &event, sealed_data: &payload, payload_key: 1, deliveries: &[], exporters: &[] };
     let refused = events::accept(&mut tx, &[row]).await;
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
     drop(tx);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use consign_core::connector::{ConnectorState, HeldBy};
+use consign_core::connector::{ConnectorState, HeldBy, Kind};
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::{ConnectorId, DeliveryId};
 
@@ -38,7 +38,13 @@ async fn accept_many(store: &Store, names: &[&str], per_connector: usize) {
         let rows: Vec<_> = events
             .iter()
             .zip(&made)
-            .map(|(event, deliveries)| NewRow { event, sealed_data: b"x", payload_key: 1, deliveries })
+            .map(|(event, deliveries)| NewRow {
+                event,
+                sealed_data: b"x",
+                payload_key: 1,
+                deliveries,
+                exporters: &[],
+            })
             .collect();
         events::accept(&mut tx, &rows).await.unwrap();
         tx.commit().await.unwrap();
@@ -210,7 +216,8 @@ async fn given_back_and_run_out(Fresh { store, .. }: Fresh) {
 async fn lanes_have_room_and_are_open(Fresh { store, .. }: Fresh) {
     let time = now(&store).await;
     let mut narrow = super::connector("Narrow", None, time);
-    narrow.webhook.max_concurrency = 1;
+    let Kind::Webhook(webhook) = &mut narrow.kind else { panic!("it is a webhook") };
+    webhook.max_concurrency = 1;
     let mut tx = store.begin().await.unwrap();
     connectors::insert(&mut tx, &narrow).await.unwrap();
     tx.commit().await.unwrap();

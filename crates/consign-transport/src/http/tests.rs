@@ -59,7 +59,7 @@ fn draft(base: Option<&str>, path: RemotePath) -> Result<Draft, DraftFault> {
     let path_secret = base.map(|base| Secret::new(base.to_owned()));
     let access = Access { origin: origin(), headers: Vec::new(), path: path_secret };
     let message = Message { method: Method::POST, path, headers: Vec::new() };
-    Draft::new(&access, &message, Bytes::new())
+    Draft::new(&access, &message, Body::default())
 }
 
 #[track_caller]
@@ -112,7 +112,7 @@ fn a_proof_is_marked_sensitive() {
     let headers = vec![(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer x"))];
     let access = Access { origin: origin(), headers, path: None };
     let message = Message { method: Method::GET, path: RemotePath::root(), headers: Vec::new() };
-    let draft = Draft::new(&access, &message, Bytes::new()).unwrap();
+    let draft = Draft::new(&access, &message, Body::default()).unwrap();
     assert!(draft.request.headers()[http::header::AUTHORIZATION].is_sensitive());
 }
 

@@ -168,6 +168,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Writes down what was read otherwise.
+    pub(super) fn write_down(&self, read: Vec<u8>) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(read);
+    }
+
     /// Reads one request with a body of stated length; `None` at the end of the connection. Answers those
     /// that only warm the connection.
     pub(super) async fn read<S: AsyncRead + AsyncWrite + Unpin>(

@@ -102,7 +102,9 @@ fn location(value: &Value) -> Option<String> {
     let id = value.get("id")?.as_str()?;
     let place = match id.get(..4)? {
         "crd_" => "credentials",
+        "con_" if value.get("kind").is_some_and(|kind| kind == "exporter") => "exporters",
         "con_" => "webhooks",
+        "run_" => "runs",
         "dlv_" => "deliveries",
         "usr_" => "users",
         _ => return None,

@@ -1,6 +1,6 @@
 //! One request after it was let in: who calls, and what was sent.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Query, RawPathParams};
@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::problem::{Problem, kinds};
-use super::{Route, body, events, sign_in};
+use super::{Route, body, events, exporters, sign_in};
 use crate::App;
 use crate::ops::{Actor, IfMatch};
 
@@ -42,6 +42,8 @@ pub(super) struct Call {
     pub(super) method: Method,
     /// The body; empty where none is read.
     pub(super) body: Bytes,
+    /// The body where it is read piece by piece.
+    stream: Mutex<Option<Body>>,
     /// The query parameters, each known to the route and there once.
     pub(super) query: Vec<(&'static str, String)>,
     places: Vec<(String, String)>,
@@ -68,15 +70,28 @@ impl Call {
         }
         let query = query(route, &parts)?;
         let places = if route.path.contains('{') { places(&mut parts).await? } else { Vec::new() };
+        let mut stream = None;
         let body = if route.method == Method::GET || route.method == Method::DELETE {
             Bytes::new()
+        } else if route.path == exporters::FILES {
+            stream = Some(body);
+            Bytes::new()
         } else {
-            let event_bytes = app.config.limits.event_bytes;
-            let bytes_max = if route.path == events::PATH { event_bytes } else { body::BYTES_MAX };
+            let bytes_max = match route.path {
+                events::PATH => app.config.limits.event_bytes,
+                exporters::RECORDS => exporters::RECORDS_BYTES_MAX,
+                _ => body::BYTES_MAX,
+            };
             body::read(&parts.headers, body, bytes_max).await?
         };
         let path = parts.uri.path().to_owned();
-        Ok(Self { app, actor, headers: parts.headers, path, method: parts.method, body, query, places })
+        let (headers, method, stream) = (parts.headers, parts.method, Mutex::new(stream));
+        Ok(Self { app, actor, headers, path, method, body, stream, query, places })
+    }
+
+    /// The body where it is read piece by piece; empty the second time.
+    pub(super) fn take_stream(&mut self) -> Body {
+        self.stream.get_mut().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }
 
     /// What stands at a `{…}` of the address.

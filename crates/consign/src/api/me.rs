@@ -34,6 +34,7 @@ pub(super) async fn meta(call: Call) -> Result<Answer, Problem> {
         "limits": {
             "body_bytes": body::BYTES_MAX,
             "event_bytes": call.app.config.limits.event_bytes,
+            "export_bytes": call.app.config.limits.export_bytes,
             "batch_events": BATCH_EVENTS_MAX,
             "page_items": PAGE_ITEMS_MAX,
         },

@@ -1,6 +1,6 @@
-//! `/webhooks` and `/connectors`, of which webhooks are the one kind so far.
+//! `/webhooks`, and `/connectors` of all kinds.
 
-use consign_core::connector::ConnectorState;
+use consign_core::connector::{ConnectorState, Kind};
 use consign_core::id::{CredentialId, EventId};
 use consign_store::connectors::ConnectorFilter;
 use http::StatusCode;
@@ -11,15 +11,28 @@ use super::call::Call;
 use super::problem::Problem;
 use crate::ops::{OpError, webhooks};
 
+/// Webhooks.
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
-    call.parsed("kind", "webhook", |text| (text == "webhook").then_some(()))?;
+    let filter = filter(&call, Some("webhook"))?;
+    Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+}
+
+/// Connectors of all kinds, or of one.
+pub(super) async fn list_connectors(call: Call) -> Result<Answer, Problem> {
+    let kind = call.parsed("kind", "webhook or exporter", |text| {
+        Kind::WORDS.iter().copied().find(|word| *word == text)
+    })?;
+    let filter = filter(&call, kind)?;
+    Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+}
+
+fn filter(call: &Call, kind: Option<&'static str>) -> Result<ConnectorFilter, Problem> {
     let state = call.parsed("state", "a state such as paused", |text| {
         ConnectorState::ALL.iter().any(|state| state.kind() == text).then(|| text.to_owned())
     })?;
     let credential =
         call.parsed("credential", "the id of a credential", |text| text.parse::<CredentialId>().ok())?;
-    let filter = ConnectorFilter { q: call.text("q"), state, credential };
-    Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+    Ok(ConnectorFilter { q: call.text("q"), kind, state, credential })
 }
 
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {

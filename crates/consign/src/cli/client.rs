@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, IF_MATCH, USER_AGENT};
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -24,12 +24,14 @@ use tokio_rustls::TlsConnector;
 
 use super::failure::{Code, Failure};
 use super::output::Output;
+use super::upload::Upload;
 
 /// Where the API begins.
 const BASE: &str = "/api/v1";
 /// The largest answer that is read: a page of 200 events with their details is far smaller.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 const AGENT: &str = concat!("consign/", env!("CARGO_PKG_VERSION"));
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The address of a Consign server: an origin.
@@ -122,13 +124,29 @@ pub(crate) struct Call {
     path: String,
     body: Option<(&'static str, Vec<u8>)>,
     if_match: Option<String>,
+    idempotency_key: Option<String>,
+    /// The media type of a body that is read while it is sent.
+    content_type: Option<String>,
+    content_digest: Option<String>,
 }
 
 impl Call {
     /// A request to a path of segments below the API; each segment is escaped.
     pub(crate) fn new(method: Method, segments: &[&str]) -> Self {
         let path = segments.iter().fold(BASE.to_owned(), |path, segment| path + "/" + &escape(segment));
-        Self { method, path, body: None, if_match: None }
+        Self { path, ..Self::empty(method) }
+    }
+
+    fn empty(method: Method) -> Self {
+        Self {
+            method,
+            path: String::new(),
+            body: None,
+            if_match: None,
+            idempotency_key: None,
+            content_type: None,
+            content_digest: None,
+        }
     }
 
     pub(crate) fn get(segments: &[&str]) -> Self {
@@ -141,7 +159,7 @@ impl Call {
 
     /// A path outside the API.
     pub(crate) fn outside(path: &str) -> Self {
-        Self { method: Method::GET, path: path.to_owned(), body: None, if_match: None }
+        Self { path: path.to_owned(), ..Self::empty(Method::GET) }
     }
 
     /// With a query parameter, if there is a value.
@@ -165,6 +183,24 @@ impl Call {
         self
     }
 
+    /// With a key of the caller's own instead of a new one.
+    pub(crate) fn idempotency_key(mut self, key: &str) -> Self {
+        self.idempotency_key = Some(key.to_owned());
+        self
+    }
+
+    /// The media type of a body that is read while it is sent.
+    pub(crate) fn content_type(mut self, content_type: &str) -> Self {
+        self.content_type = Some(content_type.to_owned());
+        self
+    }
+
+    /// The digest of such a body (RFC 9530).
+    pub(crate) fn content_digest(mut self, digest: &str) -> Self {
+        self.content_digest = Some(digest.to_owned());
+        self
+    }
+
     /// Only while the object is unchanged.
     pub(crate) fn if_match(mut self, etag: &str) -> Self {
         self.if_match = Some(etag.to_owned());
@@ -172,18 +208,45 @@ impl Call {
     }
 }
 
+/// Status, ETag, request id and body.
+type Answered = (u16, Option<String>, String, Bytes);
+
 impl Client<'_> {
     /// Sends, and takes only a success for an answer.
     pub(crate) async fn send(&self, call: Call) -> Result<Answer, Failure> {
         let shown = format!("{} {}", call.method, call.path);
-        let request = self.request(call)?;
+        let (head, body) = self.request(call)?;
+        let request = head.body(Full::new(body)).map_err(unsendable)?;
         let asked = timeout(self.time_max, self.exchange(request)).await;
-        let too_long = || {
-            let line =
-                format!("{} did not answer within {} s", self.server.origin(), self.time_max.as_secs());
-            Failure::new(Code::TooLong, &line).and("Give it more time with --timeout")
-        };
-        let (status, etag, id, body) = asked.map_err(|_| too_long())??;
+        self.judge(&shown, asked.map_err(|_| self.too_long())??)
+    }
+
+    /// Sends what is read while it is sent. It may take as long as bytes move.
+    pub(crate) async fn upload(&self, call: Call, body: Upload) -> Result<Answer, Failure> {
+        let shown = format!("{} {}", call.method, call.path);
+        let (progress, length) = (body.progress(), body.length());
+        let (mut head, _) = self.request(call)?;
+        if let Some(length) = length {
+            head = head.header(CONTENT_LENGTH, length);
+        }
+        let request = head.body(body).map_err(unsendable)?;
+        let mut asked = std::pin::pin!(self.exchange(request));
+        let mut before = 0;
+        loop {
+            match timeout(self.time_max, asked.as_mut()).await {
+                Ok(answer) => return self.judge(&shown, answer?),
+                Err(_) if progress.bytes() > before => before = progress.bytes(),
+                Err(_) => return Err(self.too_long()),
+            }
+        }
+    }
+
+    fn too_long(&self) -> Failure {
+        let line = format!("{} did not answer within {} s", self.server.origin(), self.time_max.as_secs());
+        Failure::new(Code::TooLong, &line).and("Give it more time with --timeout")
+    }
+
+    fn judge(&self, shown: &str, (status, etag, id, body): Answered) -> Result<Answer, Failure> {
         self.output.detail(&format!("{shown} → {status} {id}"));
         match status {
             200..=299 => Ok(Answer { etag, body }),
@@ -201,7 +264,8 @@ impl Client<'_> {
         call: Call,
         mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), Failure> {
-        let request = self.request(call)?;
+        let (head, body) = self.request(call)?;
+        let request = head.body(Full::new(body)).map_err(unsendable)?;
         let too_long = |_| Failure::new(Code::TooLong, "The answer stopped coming").and("Try it again");
         let mut answer = timeout(self.time_max, self.open(request)).await.map_err(too_long)??;
         let status = answer.status().as_u16();
@@ -219,8 +283,8 @@ impl Client<'_> {
         Ok(())
     }
 
-    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
-        let unsendable = |_| Failure::usage("The request cannot be made of these values");
+    /// A request without its body, and the body that is at hand.
+    fn request(&self, call: Call) -> Result<(http::request::Builder, Bytes), Failure> {
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(call.path)
@@ -239,7 +303,14 @@ impl Client<'_> {
             request = request.header(IF_MATCH, etag);
         }
         if call.method == Method::POST {
-            request = request.header(IDEMPOTENCY_KEY, RequestId::new(self.output.now).to_string());
+            let key = call.idempotency_key.unwrap_or_else(|| RequestId::new(self.output.now).to_string());
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        if let Some(content_type) = call.content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        if let Some(digest) = call.content_digest {
+            request = request.header(CONTENT_DIGEST, digest);
         }
         let body = match call.body {
             Some((content_type, body)) => {
@@ -248,13 +319,14 @@ impl Client<'_> {
             }
             None => Bytes::new(),
         };
-        request.body(Full::new(body)).map_err(unsendable)
+        Ok((request, body))
     }
 
-    async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(u16, Option<String>, String, Bytes), Failure> {
+    async fn exchange<B>(&self, request: Request<B>) -> Result<Answered, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let answer = self.open(request).await?;
         let text =
             |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -265,7 +337,11 @@ impl Client<'_> {
     }
 
     /// Sends and reads the head of the answer.
-    async fn open(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+    async fn open<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = connect(&self.server).await.map_err(|error| self.unreachable(&error))?;
         if !self.server.secure {
             return self.open_over(stream, request).await;
@@ -278,13 +354,11 @@ impl Client<'_> {
         self.open_over(stream, request).await
     }
 
-    async fn open_over<S>(
-        &self,
-        stream: S,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Failure>
+    async fn open_over<S, B>(&self, stream: S, request: Request<B>) -> Result<Response<Incoming>, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(&error))?;
@@ -298,6 +372,10 @@ impl Client<'_> {
         Failure::caused(Code::Unreachable, &line, error)
             .and("Check that it runs, and the address: --server, CONSIGN_SERVER or the context")
     }
+}
+
+fn unsendable(_: http::Error) -> Failure {
+    Failure::usage("The request cannot be made of these values")
 }
 
 fn cut_off(_: Box<dyn std::error::Error + Send + Sync>) -> Failure {

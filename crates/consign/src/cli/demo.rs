@@ -31,6 +31,7 @@ use authorization_server::AuthorizationServer;
 
 mod assertions;
 mod authorization_server;
+mod exporter;
 mod https;
 mod tool;
 
@@ -117,6 +118,8 @@ async fn show(
         }
         output.done(&format!("Credential, webhook   “{name}”"));
     }
+    let exporter = exporter::create(app, &actor).await?;
+    output.done(&format!("Data exporter         “{}”", exporter::NAME));
     let key =
         object(json!({ "name": "demo", "scopes": ["events:write", "deliveries:read"], "ends_on": null }));
     let (_, key) = ops::api_keys::create(app, &actor, key).await.map_err(explain)?;
@@ -134,6 +137,9 @@ async fn show(
     output.line("");
     output.line("ARRIVED   AUTHORIZATION                   STATUS  AFTER         REFERENCE");
     let shown = watch(output, tool, EVENTS_PER_TYPE * alone.len()).await?;
+    let exported = exporter::run(app, &actor, &exporter).await?;
+    output.line("");
+    output.done(&format!("Data exporter         {exported}"));
     if once {
         output.line(&format!("All {shown} events arrived, each with the right sign-in."));
         return Ok(shown);

@@ -11,10 +11,12 @@ use super::failure::{Code, Failure};
 use crate::config::variable;
 
 pub(crate) use details::details;
+pub(crate) use progress::{Progress, ProgressForm};
 pub(crate) use table::{Table, clean};
 pub(crate) use when::relative;
 
 mod details;
+mod progress;
 mod table;
 mod when;
 
@@ -219,6 +221,14 @@ impl Output {
         let read = io::stdin().read_line(&mut line);
         read.map_err(|error| Failure::caused(Code::Failed, "Nothing could be read", &error))?;
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// Writes over the last line on a terminal; an empty text removes it.
+    fn overwrite(&self, text: &str) {
+        if !self.quiet {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r\u{1b}[2K{}", clean(text)).and_then(|()| err.flush());
+        }
     }
 
     fn paint(&self, color: &str, text: &str) -> String {

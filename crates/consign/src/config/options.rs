@@ -290,6 +290,14 @@ fn keeping() -> Vec<Entry> {
             |config| Some(config.limits.event_bytes.to_string()),
         ),
         open(
+            "limits.export_bytes",
+            |config, given| {
+                config.limits.export_bytes = given.number(1 << 10, 1 << 40)?;
+                Ok(())
+            },
+            |config| Some(config.limits.export_bytes.to_string()),
+        ),
+        open(
             "limits.requests_per_second",
             |config, given| {
                 config.limits.requests_per_second = u32::try_from(given.number(0, 1_000_000)?).unwrap_or(0);

@@ -59,7 +59,8 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let listed = deliveries::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
     let all = Page::first(CONNECTORS_MAX);
-    let connectors = webhooks::list(visit.app(), &visit.actor, &ConnectorFilter::default(), &all).await?;
+    let of_webhooks = ConnectorFilter { kind: Some("webhook"), ..ConnectorFilter::default() };
+    let connectors = webhooks::list(visit.app(), &visit.actor, &of_webhooks, &all).await?;
     let filtered = ["q", "state", "connector", "type"].iter().any(|key| !form.text(key).is_empty());
     let newest = listed.items.first().and_then(|item| item["id"].as_str()).unwrap_or_default();
     let first_page = form.text("after").is_empty() && form.text("before").is_empty();

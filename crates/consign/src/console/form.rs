@@ -14,6 +14,7 @@ use super::visit::Signed;
 use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
+pub(super) use exporter::ExporterForm;
 pub(super) use kept::Kept;
 pub(super) use next_pair::NextPairForm;
 pub(super) use rows::without_row_secrets;
@@ -21,6 +22,7 @@ pub(super) use sftp::{panel as scan_panel, panel_again as scan_panel_again};
 pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
+mod exporter;
 mod kept;
 mod key_pair;
 mod next_pair;

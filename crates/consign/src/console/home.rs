@@ -26,7 +26,8 @@ async fn start(visit: Signed) -> Result<Response, Failure> {
     let (app, actor, first) = (visit.app(), &visit.actor, Page::first(1));
     let credential =
         !credentials::list(app, actor, &CredentialFilter::default(), &first).await?.items.is_empty();
-    let webhook = webhooks::list(app, actor, &ConnectorFilter::default(), &first).await?.items.pop();
+    let of_webhooks = ConnectorFilter { kind: Some("webhook"), ..ConnectorFilter::default() };
+    let webhook = webhooks::list(app, actor, &of_webhooks, &first).await?.items.pop();
     let delivery = !deliveries::list(app, actor, &DeliveryFilter::default(), &first).await?.items.is_empty();
     if credential && webhook.is_some() && delivery {
         return Ok(visit.go("/deliveries"));

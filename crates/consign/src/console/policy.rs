@@ -94,6 +94,26 @@ pages! {
     GET "/webhooks/{id}/delete" ConnectorsWrite;
     POST "/webhooks/{id}/delete" ConnectorsWrite;
 
+    GET "/exporters" ConnectorsRead;
+    GET "/exporters/new" ConnectorsWrite;
+    POST "/exporters/new" ConnectorsWrite;
+    POST "/exporters/new/fields" ConnectorsWrite;
+    // Its runs stand on it.
+    GET "/exporters/{id}" DeliveriesRead;
+    GET "/exporters/{id}/set-up" ConnectorsRead;
+    POST "/exporters/{id}/set-up" ConnectorsWrite;
+    // Its form also shows previews.
+    POST "/exporters/{id}/set-up/fields" ConnectorsRead;
+    POST "/exporters/{id}/run" DeliveriesOperate;
+    POST "/exporters/{id}/pause" DeliveriesOperate;
+    POST "/exporters/{id}/resume" DeliveriesOperate;
+    GET "/exporters/{id}/delete" ConnectorsWrite;
+    POST "/exporters/{id}/delete" ConnectorsWrite;
+    GET "/runs/{id}" DeliveriesRead;
+    GET "/runs/{id}/cancel" DeliveriesOperate;
+    POST "/runs/{id}/cancel" DeliveriesOperate;
+    POST "/runs/{id}/repeat" DeliveriesOperate;
+
     GET "/deliveries" DeliveriesRead;
     GET "/deliveries/news" DeliveriesRead;
     GET "/deliveries/{id}" DeliveriesRead;

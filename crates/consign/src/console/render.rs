@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use consign_core::catalog::with_commas;
+use consign_core::catalog::{size, with_commas};
 use consign_core::hex::hex;
 use consign_core::time::{Timestamp, in_words};
 use minijinja::value::Serde;
@@ -72,6 +72,10 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "error.html",
     "event.html",
     "events.html",
+    "exporter.html",
+    "exporter_delete.html",
+    "exporter_form.html",
+    "exporters.html",
     "first_steps.html",
     "help.html",
     "host_keys.html",
@@ -80,6 +84,8 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "macros.html",
     "plain.html",
     "recovery_codes.html",
+    "run.html",
+    "run_cancel.html",
     "settings.html",
     "settings_about.html",
     "settings_egress.html",
@@ -189,6 +195,7 @@ impl Views {
         environment.add_filter("day", day);
         environment.add_filter("took", took);
         environment.add_filter("commas", |number: u64| commas(number));
+        environment.add_filter("size", size);
         environment.add_filter("count", |number: u64, one: &str, many: &str| {
             format!("{} {}", commas(number), if number == 1 { one } else { many })
         });

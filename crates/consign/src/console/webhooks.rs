@@ -48,11 +48,12 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let filter = ConnectorFilter {
         q: asked(form, "q"),
+        kind: Some("webhook"),
         state: asked(form, "state"),
         credential: form.text("credential").parse().ok(),
     };
     let listed = webhooks::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
-    let choices = choices(&visit).await?;
+    let choices = web_choices(&visit).await?;
     let mut states: Vec<Value> = Vec::new();
     for state in ConnectorState::ALL {
         let option = json!({ "value": state.kind(), "label": state.label() });
@@ -77,8 +78,8 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
 
-/// The credentials that a webhook can use, with status and address.
-async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
+/// The credentials that a connector can use, with status and address.
+pub(super) async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
     let all = Page::first(CHOICES_MAX);
     let listed = credentials::list(visit.app(), &visit.actor, &CredentialFilter::default(), &all).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -88,9 +89,15 @@ async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
             id: text(&credential["id"]),
             label: format!("{} · {}", text(&credential["name"]), text(&credential["status"]["label"])),
             address: format!("{}{hidden}", text(&credential["url_address"])),
+            is_sftp: credential["protocol"] == "sftp",
         }
     });
     Ok(choices.collect())
+}
+
+/// Those that a webhook can use.
+async fn web_choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
+    Ok(choices(visit).await?.into_iter().filter(|choice| !choice.is_sftp).collect())
 }
 
 /// What stands below the form when a preview was asked for.
@@ -119,7 +126,7 @@ async fn form_page(
     let recent =
         events::list(visit.app(), &visit.actor, &EventFilter::default(), &Page::first(PREVIEW_EVENTS))
             .await?;
-    let choices = choices(visit).await?;
+    let choices = web_choices(visit).await?;
     let address = current.map_or_else(
         || format!("{LIST}/new"),
         |current| format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default()),

@@ -22,6 +22,8 @@ pub struct AcceptedEvent {
     pub duplicate: bool,
     /// Its deliveries; none for a repeat.
     pub deliveries: Vec<(DeliveryId, ConnectorId)>,
+    /// How many exporters send it with their next run.
+    pub exporters: usize,
 }
 
 impl Engine {
@@ -58,7 +60,8 @@ impl Engine {
             .map(|event| {
                 let sealed_data = key.encrypt(&event.id.to_string(), &event.data);
                 let deliveries = self.fan_out(&event, only, now, &mut promised.connectors);
-                AcceptRow { event: Arc::new(event), sealed_data, payload_key, deliveries }
+                let exporters = self.exporters_of(&event, only);
+                AcceptRow { event: Arc::new(event), sealed_data, payload_key, deliveries, exporters }
             })
             .collect();
         // A task of its own: a client that hangs up now undoes nothing, and its deliveries still start.
@@ -105,14 +108,15 @@ impl Engine {
         promised: &mut Vec<ConnectorId>,
     ) -> Vec<NewDelivery> {
         let snapshot = self.snapshot();
-        let interested = snapshot.connectors().iter().filter(|connector| match only {
+        let interested = snapshot.webhooks().filter(|(connector, webhook)| match only {
             Some(id) => connector.id == id,
-            None => connector.webhook.matches(event),
+            None => webhook.matches(event),
         });
         interested
-            .map(|connector| {
+            .map(|(connector, webhook)| {
                 let id = DeliveryId::new(now);
-                let rules = Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+                let attempts_max = self.settings.attempts_max;
+                let rules = Rules { connector, webhook, credential: None, attempts_max };
                 let lease = self.lanes.reserve(&rules, now).then(|| {
                     promised.push(connector.id);
                     Lease { until: now.plus(LEASE), by: self.by.clone() }
@@ -128,6 +132,16 @@ impl Engine {
                 }
             })
             .collect()
+    }
+
+    /// The exporters that take the event, paused and held ones too: it leaves a record for their next run.
+    fn exporters_of(&self, event: &Event, only: Option<ConnectorId>) -> Vec<ConnectorId> {
+        if only.is_some() {
+            return Vec::new();
+        }
+        let snapshot = self.snapshot();
+        let interested = snapshot.exporters().filter(|(_, exporter)| exporter.matches(event));
+        interested.map(|(connector, _)| connector.id).collect()
     }
 
     /// Puts a new delivery into its lane; a stopped engine gets it back.
@@ -167,8 +181,11 @@ fn answer(row: &AcceptRow, fate: &Accepted) -> AcceptedEvent {
             id: row.event.id,
             duplicate: false,
             deliveries: row.deliveries.iter().map(|delivery| (delivery.id, delivery.connector)).collect(),
+            exporters: row.exporters.len(),
         },
-        Accepted::Duplicate(first) => AcceptedEvent { id: *first, duplicate: true, deliveries: Vec::new() },
+        Accepted::Duplicate(first) => {
+            AcceptedEvent { id: *first, duplicate: true, deliveries: Vec::new(), exporters: 0 }
+        }
     }
 }
 

@@ -29,8 +29,10 @@ pub(super) struct AcceptRow {
     pub sealed_data: Vec<u8>,
     /// The payload key that sealed it.
     pub payload_key: i64,
-    /// One for each interested connector.
+    /// One for each interested webhook.
     pub deliveries: Vec<NewDelivery>,
+    /// The interested exporters.
+    pub exporters: Vec<ConnectorId>,
 }
 
 impl AcceptRow {
@@ -40,6 +42,7 @@ impl AcceptRow {
             sealed_data: &self.sealed_data,
             payload_key: self.payload_key,
             deliveries: &self.deliveries,
+            exporters: &self.exporters,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use consign_core::connector::Connector;
 use consign_core::connector::webhook::RenderFor;
+use consign_core::connector::{Connector, Webhook};
 use consign_core::credential::Credential;
 use consign_core::delivery::{
     CRASHES_MAX, DeliveryState, HoldReason, Next, NoAnswer, Outcome, Progress, Refusal, Retry,
@@ -23,12 +23,12 @@ use super::work::{Content, Work, opened};
 use super::{Engine, PayloadKeys};
 use crate::telemetry;
 
-pub(super) use seen::{Seen, shown};
+pub(super) use seen::{Kept, Seen, seen, shown};
 
 mod seen;
 
 /// Of an answer no more than this is read.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+pub(super) const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// The attempt was stopped before anything left.
 const STOPPING: Outcome = Outcome::Refused { refusal: Refusal::Stopping };
 
@@ -37,12 +37,12 @@ impl Engine {
     pub(super) async fn deliver(
         self: &Arc<Self>,
         work: &Work,
-        connector: &Arc<Connector>,
+        (connector, webhook): (&Arc<Connector>, &Webhook),
         credential: Option<&Arc<Credential>>,
     ) -> Option<bool> {
         let started = self.now();
-        let retry = connector.webhook.retry(&self.settings.retry_schedule);
-        let seen = self.attempt(work, connector, credential, started).await;
+        let retry = webhook.retry(&self.settings.retry_schedule);
+        let seen = self.attempt(work, (connector, webhook), credential, started).await;
         let ended = self.now();
         let counted = work.attempts + u32::from(work.abandoned);
         let throttled_for = self.throttled_for(work, &seen.outcome, ended).await;
@@ -119,13 +119,13 @@ impl Engine {
     async fn attempt(
         self: &Arc<Self>,
         work: &Work,
-        connector: &Arc<Connector>,
+        (connector, webhook): (&Arc<Connector>, &Webhook),
         credential: Option<&Arc<Credential>>,
         now: Timestamp,
     ) -> Seen {
         let refused =
             |refusal: Refusal, words: Option<String>| Seen::nothing(Outcome::Refused { refusal }, words);
-        let in_doubt = connector.webhook.when_no_answer == consign_core::connector::WhenNoAnswer::Hold;
+        let in_doubt = webhook.when_no_answer == consign_core::connector::WhenNoAnswer::Hold;
         if work.abandoned && (in_doubt || work.crashes >= CRASHES_MAX) {
             let words = "The program stopped while this was being sent.".to_owned();
             return Seen::nothing(Outcome::Unanswered { reason: NoAnswer::ProgramStopped }, Some(words));
@@ -151,7 +151,7 @@ impl Engine {
             connector: connector.name.as_str(),
             now,
         };
-        let (message, body) = match connector.webhook.render(&event, &of) {
+        let (message, body) = match webhook.render(&event, &of) {
             Ok(rendered) => rendered,
             Err(error) => {
                 let what = format!("The request could not be made: {error}.");
@@ -165,7 +165,7 @@ impl Engine {
                 return refused(refusal, words);
             }
         };
-        let timeout = connector.webhook.timeout;
+        let timeout = webhook.timeout;
         let limits = Limits { timeout, head_timeout: None, answer_bytes_max: ANSWER_BYTES_MAX };
         let sent = self.network.send(&authorized.access, &message, body.clone(), &limits, now).await;
         let again = match authorized.token.filter(|token| asks_for_renewal(&sent.outcome, token.ended)) {
@@ -183,7 +183,12 @@ impl Engine {
                 return refused(refusal, words);
             }
         };
-        seen::seen(work.delivery, connector, credential, &authorized, &message, sent, &payload_key)
+        let kept = Kept {
+            record: &work.delivery.to_string(),
+            success_when: webhook.success_when,
+            outputs: &webhook.outputs,
+        };
+        seen(&kept, credential, &authorized, &message, sent, &payload_key)
     }
 
     /// The event with its data, and today's payload key for what is kept of the answer.
@@ -247,7 +252,7 @@ impl Engine {
 
 /// Whether a new token could help: after 401, and after 403 and 404 when the time of the token was over, which is
 /// how some tools say it.
-fn asks_for_renewal(outcome: &Outcome, ended: bool) -> bool {
+pub(super) fn asks_for_renewal(outcome: &Outcome, ended: bool) -> bool {
     match outcome {
         Outcome::Rejected { status: 401, .. } => true,
         Outcome::Rejected { status: 403, wait: None } | Outcome::Rejected { status: 404, .. } => ended,
@@ -256,7 +261,7 @@ fn asks_for_renewal(outcome: &Outcome, ended: bool) -> bool {
 }
 
 /// What a person reads about a request that was not made.
-fn words_of(refusal: &Refusal) -> Option<String> {
+pub(super) fn words_of(refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::TokenAway { reason, .. } => Some(format!("No token: {reason}.")),
         Refusal::TokenRefused(reason) => Some(format!("The tool gave no token: {reason}.")),
@@ -267,6 +272,8 @@ fn words_of(refusal: &Refusal) -> Option<String> {
         | Refusal::NotAsSaved
         | Refusal::DestinationBlocked(_)
         | Refusal::NotRendered(_)
+        | Refusal::HostKeyChanged
+        | Refusal::SignInRefused
         | Refusal::Stopping => None,
     }
 }

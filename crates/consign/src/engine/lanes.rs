@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use consign_core::connector::{Connector, WhenNoAnswer};
+use consign_core::connector::{Connector, Webhook, WhenNoAnswer};
 use consign_core::credential::{Credential, Rate};
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId};
 use consign_core::time::Timestamp;
@@ -31,6 +31,18 @@ pub(super) enum Turn {
     WaitUntil(Timestamp),
     /// Nothing now.
     Nothing,
+}
+
+/// What became of the wish for a place outside the lanes.
+pub(super) enum Borrowed {
+    /// It is taken.
+    Place,
+    /// Its rate, or that of its credential, asks to wait until then.
+    WaitUntil(Timestamp),
+    /// The credential has no place left.
+    Full,
+    /// The process is stopping.
+    Stopping,
 }
 
 /// All lanes of this process.
@@ -101,6 +113,8 @@ fn step(rate: Rate) -> i64 {
 pub(super) struct Rules<'a> {
     /// The connector.
     pub connector: &'a Connector,
+    /// What it sends.
+    pub webhook: &'a Webhook,
     /// Its credential.
     pub credential: Option<&'a Credential>,
     /// The most attempts of this process.
@@ -109,14 +123,14 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     fn places(&self, lane: &Lane) -> u32 {
-        if lane.failures >= SLOW_AFTER_FAILURES { 1 } else { self.connector.webhook.max_concurrency }
+        if lane.failures >= SLOW_AFTER_FAILURES { 1 } else { self.webhook.max_concurrency }
     }
 
     /// How many deliveries may be leased to this process. A webhook that asks a person when no answer comes
     /// leases only what it sends, so that a crash leaves nothing in doubt that never left.
     fn window(&self, lane: &Lane) -> u32 {
         let places = self.places(lane);
-        let careful = self.connector.webhook.when_no_answer == WhenNoAnswer::Hold;
+        let careful = self.webhook.when_no_answer == WhenNoAnswer::Hold;
         if careful || lane.failures > 0 { places } else { (places * WINDOW_PER_PLACE).min(WINDOW_MAX) }
     }
 }
@@ -216,6 +230,44 @@ impl Lanes {
         true
     }
 
+    /// Takes a place of the process for a request of a run, within the limits of its credential and its own pace.
+    pub(super) fn borrow(
+        &self,
+        connector: ConnectorId,
+        rate: Option<Rate>,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Borrowed {
+        let mut table = self.table();
+        let table = &mut *table;
+        if table.stopping {
+            return Borrowed::Stopping;
+        }
+        let lane = table.lanes.entry(connector).or_default();
+        let gate = table.gates.entry(credential.id).or_default();
+        if credential.max_concurrency.is_some_and(|places| gate.under_way >= places) {
+            return Borrowed::Full;
+        }
+        let gate_ready = gate.pace.ready_at(credential.max_per_second, now);
+        if let Some(ready) = lane.pace.ready_at(rate, now).max(gate_ready) {
+            return Borrowed::WaitUntil(ready);
+        }
+        lane.pace.take(rate, now);
+        gate.pace.take(credential.max_per_second, now);
+        gate.under_way += 1;
+        table.under_way += 1;
+        Borrowed::Place
+    }
+
+    /// A request of a run has ended.
+    pub(super) fn end_borrowing(&self, credential: CredentialId) {
+        let mut table = self.table();
+        table.under_way = table.under_way.saturating_sub(1);
+        if let Some(gate) = table.gates.get_mut(&credential) {
+            gate.under_way = gate.under_way.saturating_sub(1);
+        }
+    }
+
     /// Whether a lane found all places of the process taken since this was last asked.
     pub(super) fn take_starved(&self) -> bool {
         std::mem::take(&mut self.table().starved)
@@ -241,7 +293,7 @@ impl Lanes {
         let limits =
             rules.credential.map(|credential| (credential.max_concurrency, credential.max_per_second));
         let (gate_places, gate_rate) = limits.unwrap_or_default();
-        let rate = rules.connector.webhook.max_per_second;
+        let rate = rules.webhook.max_per_second;
         let gate_full = match (&gate, gate_places) {
             (Some(gate), Some(places)) => gate.under_way >= places,
             _ => false,
@@ -314,7 +366,7 @@ impl Lanes {
     pub(super) fn surplus(&self, rules: &Rules<'_>, now: Timestamp) -> Vec<Work> {
         let mut table = self.table();
         let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Vec::new() };
-        let needed = now.plus(rules.connector.webhook.timeout + LEASE_MARGIN);
+        let needed = now.plus(rules.webhook.timeout + LEASE_MARGIN);
         let window = if is_open(rules.connector, now) { rules.window(lane) } else { 0 };
         let (keep, back): (Vec<_>, Vec<_>) = lane.window.drain(..).enumerate().partition(|(place, work)| {
             *place < usize::try_from(window).unwrap_or(usize::MAX) && work.lease_until > needed

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use consign_core::connector::{Connector, ConnectorState, HeldBy};
 use consign_core::credential::{Credential, Status, StatusCode};
-use consign_core::delivery::{CredentialLesson, LaneChange, Unreached, Verdict};
+use consign_core::delivery::{CredentialLesson, LaneChange, Outcome, Unreached, Verdict};
 use consign_core::time::Timestamp;
 use consign_store::{StoreError, connectors, credentials, installation};
 
@@ -52,7 +52,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let failing = seen.outcome.is_failure_of_the_tool();
-        let works = seen.outcome.status().is_some() && !failing;
+        let answered = seen.outcome.status().is_some() || matches!(seen.outcome, Outcome::File { .. });
+        let works = answered && !failing;
         let failing_since = match connector.failing_since {
             None if failing => Some(Some(now)),
             Some(_) if works => Some(None),
@@ -72,7 +73,9 @@ impl Engine {
             Some(LaneChange::ClosedUntil(until)) => {
                 connectors::close_until(&mut tx, connector.id, until).await?;
             }
-            Some(LaneChange::Hold(HeldBy::SignInRefused | HeldBy::CredentialLocked)) => {
+            Some(LaneChange::Hold(
+                HeldBy::SignInRefused | HeldBy::HostKeyChanged | HeldBy::CredentialLocked,
+            )) => {
                 // Held with its credential, below: all connectors of it at once.
             }
             Some(LaneChange::Hold(by)) => stop = Some((ConnectorState::Held(by), reason.as_str())),
@@ -113,7 +116,10 @@ impl Engine {
             }
             CredentialLesson::Answered => (StatusCode::NotTested, String::new(), None),
             CredentialLesson::Refused(status) => {
-                let reason = format!("the tool answered {status}");
+                let reason = match status {
+                    0 => "the server refused the sign-in".to_owned(),
+                    status => format!("the tool answered {status}"),
+                };
                 (StatusCode::SignInRefused, reason, Some(HeldBy::SignInRefused))
             }
             CredentialLesson::HostKeyChanged => {

@@ -70,7 +70,8 @@ fn lesson_of(outcome: &Outcome) -> Option<CredentialLesson> {
         Outcome::Accepted { .. }
         | Outcome::Rejected { .. }
         | Outcome::Unanswered { .. }
-        | Outcome::Refused { .. } => None,
+        | Outcome::Refused { .. }
+        | Outcome::File { .. } => None,
     }
 }
 
@@ -180,6 +181,8 @@ fn refused(refusal: &Refusal) -> End {
         Refusal::NoGrant(reason) if reason.is_empty() => action(StatusCode::NotAuthorized),
         Refusal::NoGrant(_) => action(StatusCode::ReconnectNeeded),
         Refusal::CredentialLocked => action(StatusCode::Locked),
+        Refusal::HostKeyChanged => action(StatusCode::HostKeyChanged),
+        Refusal::SignInRefused => action(StatusCode::SignInRefused),
         Refusal::NotAsSaved
         | Refusal::CredentialMissing
         | Refusal::DestinationBlocked(_)
@@ -201,6 +204,8 @@ fn refused(refusal: &Refusal) -> End {
         }
         Refusal::NoGrant(reason) if reason.is_empty() => "Nobody has approved access yet.".to_owned(),
         Refusal::NoGrant(reason) => format!("Someone must approve access again: {reason}."),
+        Refusal::HostKeyChanged => "The server showed another host key than the pinned one.".to_owned(),
+        Refusal::SignInRefused => "The server refused the sign-in.".to_owned(),
         Refusal::Stopping => "This server could not finish the test. Try again.".to_owned(),
     });
     failed.with_action(action)
@@ -216,6 +221,8 @@ fn reason_of(refusal: &Refusal) -> String {
         | Refusal::CredentialMissing
         | Refusal::DestinationBlocked(_)
         | Refusal::NotRendered(_)
+        | Refusal::HostKeyChanged
+        | Refusal::SignInRefused
         | Refusal::Stopping => String::new(),
     }
 }

@@ -11,6 +11,8 @@ use crate::telemetry;
 
 /// Rows in one transaction: short enough that an accept behind it hardly waits.
 const PORTION_ROWS: u32 = 500;
+/// Pieces of files in one transaction: each is a quarter of a megabyte.
+const PIECES: u32 = 128;
 /// Between two portions others write.
 const PAUSE: Duration = Duration::from_millis(20);
 const ROUND_EVERY: Duration = Duration::from_secs(600);
@@ -43,6 +45,10 @@ impl Engine {
         let payloads_before = now.minus(kept.payloads);
         let records_before = now.minus(kept.deliveries);
         self.in_portions(Portion::Payloads, payloads_before).await?;
+        self.in_portions(Portion::RunPayloads, payloads_before).await?;
+        self.in_portions(Portion::Runs, records_before).await?;
+        self.in_portions(Portion::UnownedPieces, now.minus(DAY)).await?;
+        self.in_portions(Portion::UnownedRecords, now).await?;
         self.in_portions(Portion::Deliveries, records_before).await?;
         self.in_portions(Portion::Events, records_before).await?;
         let mut tx = self.store.begin().await?;
@@ -62,11 +68,28 @@ impl Engine {
                 Portion::Deliveries => {
                     ("delivery", retention::delete_deliveries(&mut tx, before, PORTION_ROWS).await?)
                 }
+                Portion::RunPayloads => {
+                    ("run_record", retention::delete_run_payloads(&mut tx, before, PORTION_ROWS).await?)
+                }
+                Portion::Runs => ("run", retention::delete_runs(&mut tx, before, PORTION_ROWS).await?),
+                Portion::UnownedPieces => {
+                    ("run_chunk", retention::delete_unowned_pieces(&mut tx, before, PIECES).await?)
+                }
+                Portion::UnownedRecords => {
+                    ("run_record", retention::delete_unowned_records(&mut tx, PORTION_ROWS).await?)
+                }
                 Portion::Events => ("event", retention::delete_events(&mut tx, before, PORTION_ROWS).await?),
             };
             tx.commit().await?;
             metrics::counter!(telemetry::RETENTION_DELETED_ROWS, "table" => table).increment(gone);
-            if gone < u64::from(PORTION_ROWS) {
+            let last = match portion {
+                // A portion ends with its run or file; there may be another.
+                Portion::RunPayloads | Portion::UnownedPieces | Portion::UnownedRecords => gone == 0,
+                Portion::Payloads | Portion::Deliveries | Portion::Runs | Portion::Events => {
+                    gone < u64::from(PORTION_ROWS)
+                }
+            };
+            if last {
                 return Ok(());
             }
             tokio::time::sleep(PAUSE).await;
@@ -79,4 +102,8 @@ enum Portion {
     Payloads,
     Deliveries,
     Events,
+    RunPayloads,
+    Runs,
+    UnownedPieces,
+    UnownedRecords,
 }

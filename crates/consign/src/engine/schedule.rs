@@ -86,10 +86,10 @@ impl Engine {
         let now = self.now();
         let mut back = Vec::new();
         for id in self.lanes.known() {
-            let surplus = match snapshot.connector(id) {
-                Some(connector) => {
-                    let rules =
-                        Rules { connector, credential: None, attempts_max: self.settings.attempts_max };
+            let surplus = match snapshot.connector(id).and_then(|one| Some((one, one.webhook()?))) {
+                Some((connector, webhook)) => {
+                    let attempts_max = self.settings.attempts_max;
+                    let rules = Rules { connector, webhook, credential: None, attempts_max };
                     self.lanes.surplus(&rules, now)
                 }
                 None => self.lanes.forget(id),
@@ -112,7 +112,9 @@ impl Engine {
                 self.release_left_behind(credential.id, now).await?;
                 continue;
             }
-            let probed = matches!(by, HeldBy::SignInRefused | HeldBy::CredentialLocked);
+            // Runs of exporters are probed where they are claimed.
+            let probed = connector.webhook().is_some()
+                && matches!(by, HeldBy::SignInRefused | HeldBy::CredentialLocked);
             if !probed || !self.probe_is_due(credential, now) {
                 continue;
             }
@@ -149,7 +151,7 @@ impl Engine {
         Ok(())
     }
 
-    fn probe_is_due(&self, credential: &Credential, now: Timestamp) -> bool {
+    pub(super) fn probe_is_due(&self, credential: &Credential, now: Timestamp) -> bool {
         let since = credential.seen.since;
         let probed = self.memory().probed.get(&credential.id).copied().unwrap_or(since).max(since);
         // Refusals of a password can lock the account.

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use consign_core::api_key::ApiKey;
 use consign_core::audit::Table;
-use consign_core::connector::{Connector, ConnectorState};
+use consign_core::connector::{Connector, ConnectorState, Exporter, Webhook};
 use consign_core::credential::Credential;
 use consign_core::id::{ConnectorId, CredentialId, KeyId};
 use consign_store::{Store, StoreError, api_keys, connectors, credentials, installation, tokens};
@@ -47,6 +47,16 @@ impl Snapshot {
     /// All connectors that are not deleted.
     pub fn connectors(&self) -> &[Arc<Connector>] {
         &self.connectors
+    }
+
+    /// The webhooks among them.
+    pub(super) fn webhooks(&self) -> impl Iterator<Item = (&Arc<Connector>, &Webhook)> {
+        self.connectors.iter().filter_map(|connector| Some((connector, connector.webhook()?)))
+    }
+
+    /// The exporters among them.
+    pub(super) fn exporters(&self) -> impl Iterator<Item = (&Arc<Connector>, &Exporter)> {
+        self.connectors.iter().filter_map(|connector| Some((connector, connector.exporter()?)))
     }
 
     /// A connector.

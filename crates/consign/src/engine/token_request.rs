@@ -144,7 +144,8 @@ fn read(
     match sent.outcome {
         Outcome::Refused { refusal } => Err(AskError::Refused(refusal)),
         Outcome::Unreachable { reason } => Err(unreached(reason == Unreached::Tls)),
-        Outcome::Unanswered { .. } => Err(unreached(false)),
+        // No file server is asked for a token.
+        Outcome::Unanswered { .. } | Outcome::File { .. } => Err(unreached(false)),
         Outcome::Accepted { .. } | Outcome::Rejected { .. } => {
             let Some(reply) = &sent.answer else { return Err(unreached(false)) };
             let content_type = text(&reply.headers, CONTENT_TYPE.as_str());

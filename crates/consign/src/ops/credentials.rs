@@ -395,7 +395,7 @@ pub(super) async fn users_of(
         let counts = counts.get(&connector.id);
         Usage {
             id: connector.id.to_string(),
-            kind: "webhook",
+            kind: connector.kind.word(),
             name: connector.name.to_string(),
             state: connector.state.kind(),
             deliveries_24h: counts.map_or(0, |counts| counts.delivered + counts.failed),

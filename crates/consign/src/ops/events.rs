@@ -36,7 +36,7 @@ pub async fn accept(app: &App, actor: &Actor, sent: Vec<NewEvent>) -> Result<Vec
     for event in &accepted {
         let outcome = match event {
             AcceptedEvent { duplicate: true, .. } => "duplicate",
-            AcceptedEvent { deliveries, .. } if deliveries.is_empty() => "unmatched",
+            AcceptedEvent { deliveries, exporters: 0, .. } if deliveries.is_empty() => "unmatched",
             AcceptedEvent { .. } => "accepted",
         };
         metrics::counter!(telemetry::EVENTS_RECEIVED, "outcome" => outcome).increment(1);

@@ -2,7 +2,7 @@
 
 use consign_core::audit::Table;
 use consign_core::connector::webhook::RenderFor;
-use consign_core::connector::{Connector, ConnectorState, WebhookDraft};
+use consign_core::connector::{Connector, ConnectorState, Kind, WebhookDraft};
 use consign_core::credential::Credential;
 use consign_core::event::{Event, JSON};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
@@ -20,13 +20,14 @@ use super::{
 };
 use crate::App;
 
-use show::{access_of, show, shown};
+pub(super) use show::{access_of, head, state};
+use show::{show, shown};
 
 mod show;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
-/// A page of webhooks.
+/// A page of connectors: of one kind, or of all.
 ///
 /// # Errors
 /// Without the right, or when the database cannot be read.
@@ -44,8 +45,13 @@ pub async fn list(
     let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
-        let access = access_of(&mut db, connector).await?;
-        items.push(show(connector, &access, counts.get(&connector.id), now));
+        items.push(match &connector.kind {
+            Kind::Webhook(_) => {
+                let access = access_of(&mut db, connector).await?;
+                show(connector, &access, counts.get(&connector.id), now)
+            }
+            Kind::Exporter(_) => super::exporters::shown(&mut db, connector, now).await?,
+        });
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -77,7 +83,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
         description: draft.description,
         credential: credential.as_ref().map(|credential| credential.id),
         lost_credential: None,
-        webhook: draft.webhook,
+        kind: Kind::Webhook(draft.webhook),
         state: state_for(credential.as_ref()),
         state_reason: String::new(),
         state_since: now,
@@ -163,7 +169,7 @@ async fn save(
         description: draft.description,
         credential: id,
         lost_credential: None,
-        webhook: draft.webhook,
+        kind: Kind::Webhook(draft.webhook),
         state,
         state_reason: if state == seen.state { seen.state_reason.clone() } else { String::new() },
         state_since: if state == seen.state { seen.state_since } else { now },
@@ -339,7 +345,8 @@ pub async fn send_test(
     actor.require(Right::DeliveriesOperate)?;
     let connector = by_reference(&mut *app.store.read().await?, reference).await?;
     let id = super::events::accept_test(app, actor, &connector, event.unwrap_or_default()).await?;
-    super::deliveries::settled(app, id, connector.webhook.timeout).await
+    let timeout = connector.webhook().map_or(DAY, |webhook| webhook.timeout);
+    super::deliveries::settled(app, id, timeout).await
 }
 
 /// A harmless event for previews and tests.
@@ -361,9 +368,9 @@ pub(super) fn sample(now: Timestamp) -> Event {
     }
 }
 
-/// The settings of a webhook as they would be sent.
-fn settings(connector: &Connector) -> Sent {
-    let mut settings = match connector.webhook.to_json() {
+/// The settings of a connector as they would be sent.
+pub(super) fn settings(connector: &Connector) -> Sent {
+    let mut settings = match connector.kind.to_json() {
         Value::Object(settings) => settings,
         _ => Map::new(),
     };
@@ -374,7 +381,7 @@ fn settings(connector: &Connector) -> Sent {
 }
 
 /// The credential that a body names: id, name, or the object of an answer sent back.
-async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>, OpError> {
+pub(super) async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>, OpError> {
     let reference = match sent.get("credential") {
         Some(Value::String(reference)) => reference.as_str(),
         Some(Value::Object(shown)) => shown.get("id").and_then(Value::as_str).unwrap_or_default(),
@@ -398,13 +405,13 @@ async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>
 }
 
 /// The same, as it is now and stays until the end of the transaction: whether its connectors are held goes by it.
-async fn locked_credential(tx: &mut Tx, sent: &Sent) -> Result<Option<Credential>, OpError> {
+pub(super) async fn locked_credential(tx: &mut Tx, sent: &Sent) -> Result<Option<Credential>, OpError> {
     let Some(named) = named_credential(tx, sent).await? else { return Ok(None) };
     Ok(credentials::lock(tx, named.id).await?)
 }
 
 /// A connector of a credential that needs repair starts on hold with the others.
-fn state_for(credential: Option<&Credential>) -> ConnectorState {
+pub(super) fn state_for(credential: Option<&Credential>) -> ConnectorState {
     use consign_core::connector::HeldBy;
     use consign_core::credential::StatusCode;
     match credential.map(|credential| credential.seen.code) {
@@ -422,17 +429,20 @@ pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Connect
         Ok(id) => connectors::find(db, id).await?,
         Err(_) => connectors::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
     };
-    found.ok_or(OpError::NotFound("webhook"))
+    found.filter(|found| found.webhook().is_some()).ok_or(OpError::NotFound("webhook"))
 }
 
-async fn credential_of(db: &mut Db, connector: &Connector) -> Result<Option<Credential>, StoreError> {
+pub(super) async fn credential_of(
+    db: &mut Db,
+    connector: &Connector,
+) -> Result<Option<Credential>, StoreError> {
     match connector.credential {
         Some(id) => credentials::find(db, id).await,
         None => Ok(None),
     }
 }
 
-fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {
+pub(super) fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {
     match inserted {
         Err(StoreError::NotUnique(_)) => Err(not_unique("connector", name.as_str())),
         other => Ok(other?),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use consign_core::connector::ConnectorState;
+use consign_core::connector::{ConnectorState, Kind};
 use consign_core::credential::StatusCode as CredentialStatus;
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::CredentialId;
@@ -151,10 +151,12 @@ async fn measure(app: &App) -> Vec<(CredentialId, i64)> {
         }
     }
     let snapshot = app.engine.snapshot();
-    for state in ConnectorState::ALL {
-        let count =
-            snapshot.connectors().iter().filter(|connector| connector.state.kind() == state.kind()).count();
-        gauge!(CONNECTORS, "kind" => "webhook", "state" => state.kind()).set(count as f64);
+    for kind in Kind::WORDS.iter().copied() {
+        let of_kind = || snapshot.connectors().iter().filter(|connector| connector.kind.word() == kind);
+        for state in ConnectorState::ALL {
+            let count = of_kind().filter(|connector| connector.state.kind() == state.kind()).count();
+            gauge!(CONNECTORS, "kind" => kind, "state" => state.kind()).set(count as f64);
+        }
     }
     ends
 }

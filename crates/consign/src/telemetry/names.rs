@@ -16,6 +16,14 @@ pub const DELIVERIES_OPEN: &str = "consign_deliveries_open";
 pub const DELIVERY_OLDEST_OPEN: &str = "consign_delivery_oldest_open_seconds";
 /// `kind`, `state`.
 pub const CONNECTORS: &str = "consign_connectors";
+/// `outcome`: done, failed.
+pub const EXPORTER_RUNS: &str = "consign_exporter_runs_total";
+/// No labels.
+pub const EXPORTER_ROWS: &str = "consign_exporter_rows_total";
+/// No labels.
+pub const EXPORTER_BYTES: &str = "consign_exporter_bytes_total";
+/// `exporter`: the id.
+pub const EXPORTER_LAST_SUCCESS: &str = "consign_exporter_last_success_timestamp_seconds";
 /// `rule`.
 pub const EGRESS_BLOCKED: &str = "consign_egress_blocked_total";
 /// No labels.
@@ -45,6 +53,9 @@ pub(super) const COUNTERS: &[(&str, &str)] = &[
     (EVENTS_RECEIVED, "Events received, by what became of them"),
     (DELIVERIES, "Deliveries that ended, by how"),
     (DELIVERY_ATTEMPTS, "Attempts of deliveries, by what was seen"),
+    (EXPORTER_RUNS, "Runs of exporters that ended, by how"),
+    (EXPORTER_ROWS, "Records of exporters that arrived"),
+    (EXPORTER_BYTES, "Bytes of exporters that arrived"),
     (EGRESS_BLOCKED, "Requests that the egress rules stopped"),
     (RETENTION_DELETED_ROWS, "Rows deleted because they were old"),
     (TOKEN_REQUESTS, "Token requests, by what was answered"),
@@ -57,6 +68,7 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
     (DELIVERY_OLDEST_OPEN, "Age of the oldest delivery that has not ended"),
     (CONNECTORS, "Connectors, by state"),
     (CREDENTIALS, "Credentials, by status"),
+    (EXPORTER_LAST_SUCCESS, "When a run of an exporter was last done"),
     (PROCESS_RESIDENT_MEMORY_BYTES, "Memory in use"),
     (PROCESS_CPU_SECONDS, "Processor time used so far"),
     (PROCESS_OPEN_FDS, "Open files and connections"),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{EMAIL, TestConsign, bearer, id_of, variable};
 use crate::peers::browser::Browser;
+use crate::peers::sshd::{KeyPair, Sshd, user};
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool};
 
@@ -182,6 +183,60 @@ async fn to_sign(consign: &TestConsign, tool: &Tool) -> String {
     id
 }
 
+/// Exporters to a tool and to a file server, with runs in every state.
+async fn of_exporters(consign: &TestConsign, tool: &Tool) -> Vec<String> {
+    let exporter = json!({ "name": "Nightly list", "credential": "Incidents", "path": "/x", "source": "pushed",
+        "columns": [{ "name": "n" }], "schedule": "0 2 * * 1-5", "description": "For the lake" });
+    let exporter = id_of(&consign.post("/exporters", &exporter).await.expect(201).json());
+    let mut runs = Vec::new();
+    for (state, answer) in [("done", 200), ("failed", 422), ("waiting", 503)] {
+        let records = json!([{ "n": 1 }, { "n": 2 }]);
+        let path = format!("/exporters/{exporter}");
+        let key = [("idempotency-key", state)];
+        consign.call("POST", &format!("{path}/records"), &key, Some(&records)).await.expect(202);
+        tool.answer_next(Answer::status(answer));
+        let key = [("idempotency-key", &*format!("{state}-run"))];
+        let run = id_of(&consign.call("POST", &format!("{path}/runs"), &key, None).await.expect(201).json());
+        crate::harness::eventually(state, async || {
+            let run = consign.get(&format!("/runs/{run}")).await.json();
+            let attempted = run["last_outcome"].is_string();
+            (run["state"] == state && attempted).then_some(())
+        })
+        .await;
+        runs.push(run);
+    }
+    let (host, passphrase) = (KeyPair::generate("ed25519", ""), consign.canary("passphrase"));
+    let key = KeyPair::generate("ed25519", &passphrase);
+    let sshd = Sshd::start(&[&host], &key.public).await;
+    let files = json!({
+        "name": "Files", "protocol": "sftp", "hostname": sshd.hostname(), "sftp_server_fingerprint": [host.public],
+        "authorization_type": "ssh_key", "username": user(), "ssh_key": key.private, "passphrase": passphrase,
+    });
+    consign.credential(&files).await;
+    let files = json!({ "name": "Device list", "credential": "Files", "folder": sshd.inbox(), "event_types": ["*"],
+        "columns": [{ "name": "n" }], "schedule": "daily", "time_zone": "Europe/Lisbon", "compression": "gzip" });
+    let files = id_of(&consign.post("/exporters", &files).await.expect(201).json());
+    consign.event("device.low", &json!({ "n": 4 })).await;
+    let key = [("idempotency-key", "files")];
+    let run = consign.call("POST", &format!("/exporters/{files}/runs"), &key, None).await.expect(201);
+    let sent = id_of(&run.json());
+    consign.until_shows(&format!("/runs/{sent}"), "/state", "done").await;
+    vec![
+        format!("/exporters/{files}"),
+        format!("/exporters/{files}/set-up"),
+        format!("/runs/{sent}"),
+        "/exporters".to_owned(),
+        "/exporters/new".to_owned(),
+        format!("/exporters/{exporter}"),
+        format!("/exporters/{exporter}/set-up"),
+        format!("/exporters/{exporter}/delete"),
+        format!("/runs/{}", runs[0]),
+        format!("/runs/{}", runs[1]),
+        format!("/runs/{}", runs[2]),
+        format!("/runs/{}/cancel", runs[2]),
+    ]
+}
+
 /// Every page, empty and full, with what it takes to be there.
 async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let webhook = consign
@@ -198,8 +253,9 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let credential = id_of(&consign.get("/credentials/Incidents").await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
     let granted = to_approve(consign, tool).await;
+    let exporters = of_exporters(consign, tool).await;
     let signed = to_sign(consign, tool).await;
-    vec![
+    let others = vec![
         format!("/credentials/{signed}"),
         format!("/credentials/{signed}/assertion"),
         format!("/credentials/{signed}/certificate/next"),
@@ -226,7 +282,8 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         format!("/api-keys/{key}/revoke"),
         "/design".to_owned(),
         "/nowhere".to_owned(),
-    ]
+    ];
+    [exporters, others].concat()
 }
 
 /// What is wrong with these pages, in light, dark and forced colours, and at a width of 320 pixels.
@@ -288,6 +345,7 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
         "/credentials",
         "/credentials/new",
         "/webhooks",
+        "/exporters",
         "/deliveries",
         "/events",
         "/api-keys",

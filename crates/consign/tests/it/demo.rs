@@ -19,6 +19,8 @@ async fn the_demo_delivers_with_every_authorization_type_and_leaves_nothing() {
         "OAuth 2.0 - Client credentials",
         "OAuth 2.0 – SAML",
         "No Auth (None)",
+        "Data exporter         “Demo device list”",
+        "Data exporter         Sent",
         "All 15 events arrived",
     ] {
         let said = format!("{}{}", ran.stdout, ran.stderr);

@@ -9,7 +9,9 @@ use crate::peers::{Answer, Tool};
 /// Everything that a post could change.
 async fn state(consign: &TestConsign) -> String {
     let mut state = String::new();
-    for path in ["/credentials", "/webhooks", "/deliveries", "/events", "/api-keys", "/audit-entries"] {
+    for path in
+        ["/credentials", "/webhooks", "/exporters", "/deliveries", "/events", "/api-keys", "/audit-entries"]
+    {
         let mut page = consign.get(path).await.expect(200).json();
         for item in page["items"].as_array_mut().into_iter().flatten() {
             // The key that asks is used by asking.
@@ -33,6 +35,12 @@ async fn a_form_of_another_site_changes_nothing() {
     consign.until(sent.delivery(), "retrying").await;
     let (credential, delivery) = (id_of(&consign.get("/credentials/itsm").await.json()), sent.delivery());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
+    let exporter = json!({ "name": "List", "credential": credential, "path": "/x", "source": "pushed", "format": "ndjson" });
+    let exporter = id_of(&consign.post("/exporters", &exporter).await.expect(201).json());
+    let run =
+        consign.call("POST", &format!("/exporters/{exporter}/runs"), &[("idempotency-key", "1")], None).await;
+    let run = id_of(&run.expect(201).json());
+    consign.until_shows(&format!("/runs/{run}"), "/state", "done").await;
     let posts = [
         "/credentials/new".to_owned(),
         "/credentials/new/fields".to_owned(),
@@ -50,6 +58,16 @@ async fn a_form_of_another_site_changes_nothing() {
         format!("/webhooks/{webhook}/pause"),
         format!("/webhooks/{webhook}/resume"),
         format!("/webhooks/{webhook}/delete"),
+        "/exporters/new".to_owned(),
+        "/exporters/new/fields".to_owned(),
+        format!("/exporters/{exporter}/set-up"),
+        format!("/exporters/{exporter}/set-up/fields"),
+        format!("/exporters/{exporter}/run"),
+        format!("/exporters/{exporter}/pause"),
+        format!("/exporters/{exporter}/resume"),
+        format!("/exporters/{exporter}/delete"),
+        format!("/runs/{run}/cancel"),
+        format!("/runs/{run}/repeat"),
         format!("/deliveries/{delivery}/payload"),
         format!("/deliveries/{delivery}/replay"),
         format!("/deliveries/{delivery}/cancel"),

@@ -173,7 +173,8 @@ fn read_webhook(reader: &mut Reader, host: &str, path_may_be_empty: bool) -> Opt
     })
 }
 
-fn read_event_types(reader: &mut Reader) -> Vec<TypePattern> {
+/// The key `event_types`, of whatever takes events.
+pub(in crate::connector) fn read_event_types(reader: &mut Reader) -> Vec<TypePattern> {
     let mut patterns = Vec::new();
     for row in reader.list("event_types", "Event types") {
         let text = row.as_str().unwrap_or_default();

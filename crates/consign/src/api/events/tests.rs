@@ -10,6 +10,7 @@ use super::*;
 fn accepted(deliveries: usize) -> AcceptedEvent {
     let now = Timestamp::from_millis(1_795_000_000_000);
     AcceptedEvent {
+        exporters: 0,
         id: EventId::new(now),
         duplicate: deliveries == 0,
         deliveries: (0..deliveries).map(|_| (DeliveryId::new(now), ConnectorId::new(now))).collect(),

@@ -53,8 +53,8 @@ kinds! {
         "Correct the value. The detail says what is expected.";
     IDEMPOTENCY_KEY_NEEDED = 400 "idempotency_key_needed",
         "An Idempotency-Key is needed",
-        "A batch of events needs the header Idempotency-Key, so that sending it again makes no second copy.",
-        "Add the header with up to 128 visible characters that are new for each batch, such as a UUID.";
+        "A batch of events, a push to an exporter and the start of a run need the header Idempotency-Key, so that sending it again makes no second copy.",
+        "Add the header with up to 128 visible characters that are new for each of them, such as a UUID.";
     KEY_NOT_ACCEPTED = 401 "key_not_accepted",
         "Sign-in is needed",
         "The request has no API key, or one that is cut, not known, deleted or past its end.",
@@ -98,7 +98,7 @@ kinds! {
     TOO_LARGE = 413 "too_large",
         "The request is too large",
         "The body is larger than this server accepts. GET /api/v1/meta shows the limits.",
-        "Send less at once. For events the operator can raise limits.event_bytes.";
+        "Send less at once. The operator can raise limits.event_bytes for events and limits.export_bytes for files.";
     MEDIA_TYPE_NOT_ACCEPTED = 415 "media_type_not_accepted",
         "This media type is not accepted",
         "The body has a Content-Type or Content-Encoding that this address does not take.",

@@ -74,6 +74,8 @@ async fn answers_have_the_members_that_are_described() {
     check(&whole, "Usage", &ask(&format!("GET /credentials/{id}/usage"), "").await["items"][0]);
     check(&whole, "AuditEntry", &ask(&format!("GET /credentials/{id}/history"), "").await["items"][0]);
 
+    check_exporters(&whole, &served, &key, &ask).await;
+
     let accepted = ask("POST /events", r#"{"type":"a.b","data":{}}"#).await;
     check(&whole, "Accepted", &accepted);
     let page = ask("GET /events", "").await;
@@ -93,6 +95,42 @@ async fn answers_have_the_members_that_are_described() {
     let problem = served.send(&key, "GET /events/evt_1", &[], "").await;
     check(&whole, "Problem", &problem.body);
     served.app.stop().await;
+}
+
+async fn check_exporters(whole: &Value, served: &Served, key: &str, ask: &impl AsyncFn(&str, &str) -> Value) {
+    let exporter =
+        r#"{"name":"List","credential":"Tool","path":"/bulk","source":"pushed","format":"ndjson"}"#;
+    check(whole, "ExporterPreview", &ask("POST /exporters/preview", exporter).await);
+    let exporter = ask("POST /exporters", exporter).await;
+    check(whole, "Exporter", &exporter);
+    let one = format!("/exporters/{}", exporter["id"].as_str().unwrap());
+    check(whole, "Exporter", &ask(&format!("POST {one}/pauses"), "").await);
+    let again = async |request: &str, body: &str| {
+        let idempotency_key = format!("idempotency-key: {}", request.len());
+        let headers = [idempotency_key.as_str(), "content-type: application/json"];
+        let reply = served.send(key, request, &headers, body).await;
+        assert!(reply.status < 300, "{request}: {}", reply.body);
+        reply.body
+    };
+    assert_eq!(again(&format!("POST {one}/records"), r#"[{"a":1},{"a":2}]"#).await["accepted"], 2);
+    let keyless = served.send(key, &format!("POST {one}/runs"), &[], "").await;
+    assert_eq!(keyless.body["code"], "idempotency_key_needed");
+    let run = again(&format!("POST {one}/runs"), "").await;
+    check(whole, "Run", &run);
+    let listed = ask(&format!("GET {one}/runs"), "").await;
+    check(whole, "Run", &listed["items"][0]);
+    check(whole, "Exporter", &ask(&format!("GET {one}"), "").await);
+    for list in ["GET /exporters", "GET /connectors?kind=exporter"] {
+        check(whole, "Exporter", &ask(list, "").await["items"][0]);
+    }
+    assert_eq!(ask("GET /connectors", "").await["items"].as_array().unwrap().len(), 2);
+    assert_eq!(ask("GET /webhooks", "").await["items"].as_array().unwrap().len(), 1);
+    let id = run["id"].as_str().unwrap();
+    let cancelled = ask(&format!("POST /runs/{id}/cancellation"), r#"{"records":"left_out"}"#).await;
+    check(whole, "Run", &cancelled);
+    assert_eq!(cancelled["state"], "cancelled");
+    assert_eq!(ask(&format!("GET {one}"), "").await["waiting_records"], 2, "it never collected");
+    ask(&format!("DELETE {one}"), "").await;
 }
 
 async fn check_oauth(whole: &Value, ask: &impl AsyncFn(&str, &str) -> Value) {

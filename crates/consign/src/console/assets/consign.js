@@ -209,6 +209,23 @@
       awaitTest(rounds - 1);
     }, TEST_POLL_MS);
   };
+  // What is under way is asked for again until it has ended.
+  const awaitEnd = () => {
+    const now = one('[data-under-way]');
+    if (!now) return;
+    setTimeout(async () => {
+      try {
+        const fresh = await page(now.dataset.underWay);
+        const next = fresh.getElementById(now.id);
+        if (next && !document.hidden) {
+          const ended = !('underWay' in next.dataset);
+          now.replaceWith(document.adoptNode(next));
+          if (ended) say(next.dataset.says || '');
+        }
+      } catch { /* The next round asks again. */ }
+      awaitEnd();
+    }, TEST_POLL_MS);
+  };
   const use = (button) => {
     const name = button.dataset.use;
     const fields = button.form.elements[name];
@@ -406,6 +423,7 @@
     ready();
     reveal();
     awaitTest(TEST_POLLS_MAX);
+    awaitEnd();
     all('[data-live]').forEach(watch);
     one('.problem')?.focus();
   });

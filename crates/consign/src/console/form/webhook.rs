@@ -58,6 +58,8 @@ pub(in crate::console) struct Choice {
     pub(in crate::console) id: String,
     pub(in crate::console) label: String,
     pub(in crate::console) address: String,
+    /// It leads to a file server.
+    pub(in crate::console) is_sftp: bool,
 }
 
 impl WebhookForm {
@@ -251,15 +253,15 @@ pub(in crate::console) fn at_whole_fields(invalid: &[Invalid]) -> Vec<Invalid> {
     invalid.iter().map(whole).collect()
 }
 
-fn options(choices: &[(&str, &str)]) -> Value {
+pub(super) fn options(choices: &[(&str, &str)]) -> Value {
     choices.iter().map(|(value, label)| json!({ "value": value, "label": label })).collect()
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn join(list: &Value, between: &str, text: impl Fn(&Value) -> String) -> String {
+pub(super) fn join(list: &Value, between: &str, text: impl Fn(&Value) -> String) -> String {
     let rows = list.as_array().into_iter().flatten();
     rows.map(text).collect::<Vec<_>>().join(between)
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::console::form::{CredentialForm, Kept, WebhookForm, errors};
+use crate::console::form::{CredentialForm, ExporterForm, Kept, WebhookForm, errors};
 use consign_core::catalog::Fault;
 
 const NOW: &str = "2026-11-22T14:02:00Z";
@@ -334,6 +334,104 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
         check("webhook_delete.html", json!({ "current": webhook() }))
             .contains("4 waiting deliveries become cancelled.")
     );
+}
+
+fn exporter() -> serde_json::Value {
+    json!({
+        "id": "con_2", "kind": "exporter", "etag": "\"1\"", "name": "Nightly <list>", "description": "",
+        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
+        "source": "events", "event_types": ["*"], "schedule": "daily", "time_zone": "UTC", "format": "csv",
+        "columns": [{ "name": "a", "path": "data.a", "default": null }], "method": "POST", "path": "/x",
+        "schedule_in_words": "Every day at 02:00, UTC", "next_run_at": NOW, "waiting_records": 3, "state": "active",
+        "state_label": "Active", "state_reason": "", "state_since": NOW, "lost_credential": null, "last_run": null,
+        "updated_at": NOW, "away": null, "destination": "https",
+    })
+}
+
+fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
+    let ended = if ["running", "waiting"].contains(&state) { json!(null) } else { json!(NOW) };
+    json!({
+        "id": "run_1", "exporter": { "id": "con_2", "name": "Nightly <list>" }, "number": 4, "cause": "hand",
+        "destination": "https",
+        "started_by": "Ana", "repeats": null, "state": state, "state_label": state, "hold_text": null,
+        "steps": [
+            { "step": "collect", "label": "Collect", "state": "done" },
+            { "step": "upload", "label": "Upload", "state": if state == "running" { "running" } else { "waiting" } },
+        ],
+        "file_name": null, "file": file, "records": 312_400, "sent_records": 1_000, "sent_bytes": 48_200_000,
+        "requests": 1, "attempts": 1, "message": "The tool answered 503.", "next_attempt_at": NOW,
+        "records_in_next_run": state == "failed", "duration_ms": 21_000, "created_at": NOW, "ended_at": ended,
+        "actions": [if ended.is_null() { "cancel" } else { "repeat" }],
+        "log": [{ "at": NOW, "line": "Collected 312,400 records." }],
+    })
+}
+
+#[test]
+fn pages_of_exporters_render_empty_full_and_failing() {
+    let list = |items: serde_json::Value, credentials: serde_json::Value| {
+        json!({
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "credentials": credentials, "whole": true,
+            "pages": { "previous": null, "next": "/exporters?after=1" },
+        })
+    };
+    assert!(check("exporters.html", list(json!([]), json!([]))).contains("Add a credential first"));
+    let choice = json!([{ "value": "crd_1", "label": "Tool" }]);
+    assert!(check("exporters.html", list(json!([]), choice.clone())).contains("No data exporters yet"));
+    let (mut ran, mut lost) = (exporter(), exporter());
+    ran["last_run"] = json!({ "id": "run_1", "state": "done", "state_label": "Done", "created_at": NOW, "file_name": "a.csv" });
+    lost["credential"] = json!(null);
+    lost["lost_credential"] = json!("Old tool");
+    assert!(check("exporters.html", list(json!([exporter(), ran, lost]), choice)).contains("was Old tool"));
+
+    let form = |form: &ExporterForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
+        json!({
+            "errors": [], "fields": form.fields(&[], &[], "/x", Timestamp::parse_rfc3339(NOW).unwrap()),
+            "address": "/exporters/new", "without_credentials": true, "current": current, "etag": "", "seen_at": "",
+            "preview": preview,
+        })
+    };
+    check("exporter_form.html", form(&ExporterForm::empty(""), None, json!(null)));
+    let preview = json!({
+        "schedule_in_words": "Every hour, UTC", "next_runs": [NOW, NOW], "sends_to": "POST https://x/",
+        "file_name": null, "sample": "a,b\n",
+    });
+    check("exporter_form.html", form(&ExporterForm::stored(&exporter()), Some(exporter()), preview));
+    let mut other = exporter();
+    for (key, value) in [
+        ("format", "json"),
+        ("json_shape", "object_with_array"),
+        ("source", "pushed"),
+        ("schedule", "5 * * * *"),
+    ] {
+        other[key] = json!(value);
+    }
+    let page =
+        check("exporter_form.html", form(&ExporterForm::stored(&other), Some(other.clone()), json!(null)));
+    assert!(page.contains("Name of the array") && page.contains("5 * * * *"), "{page}");
+
+    let pages = json!({ "previous": null, "next": null });
+    let none = json!({ "current": exporter(), "items": [], "open": null, "pages": pages });
+    assert!(check("exporter.html", none).contains("No runs yet"));
+    let file = json!({ "bytes": 9, "content_type": "text/csv", "sha256": "ab" });
+    let open = run("running", json!(null));
+    let all = json!([open, run("failed", json!(null)), run("done", file.clone())]);
+    let page =
+        check("exporter.html", json!({ "current": exporter(), "items": all, "open": open, "pages": pages }));
+    assert!(page.contains("data-under-way") && page.contains("in the next run"), "{page}");
+    for state in ["running", "waiting", "done", "failed", "cancelled"] {
+        for file in [json!(null), file.clone()] {
+            let page = check("run.html", json!({ "current": run(state, file) }));
+            assert_eq!(page.contains("data-under-way"), ["running", "waiting"].contains(&state));
+        }
+    }
+    assert!(
+        check("run_cancel.html", json!({ "current": run("running", json!(null)) }))
+            .contains("Leave them out")
+    );
+    assert!(!check("run_cancel.html", json!({ "current": run("running", file) })).contains("Leave them out"));
+    let delete = check("exporter_delete.html", json!({ "current": exporter() }));
+    assert!(delete.contains("3 records that wait are not sent."), "{delete}");
 }
 
 #[test]

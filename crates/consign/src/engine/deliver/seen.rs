@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consign_core::answer;
-use consign_core::connector::{Connector, Message, Success};
+use consign_core::connector::{Message, Success};
 use consign_core::credential::Credential;
 use consign_core::delivery::{EXCERPT_BYTES_MAX, Outcome};
-use consign_core::id::DeliveryId;
 use consign_core::vault::DerivedKey;
 use consign_transport::{Sent, Timing};
 use serde::Serialize;
@@ -54,7 +53,7 @@ pub(in crate::engine) struct Seen {
 
 impl Seen {
     /// Nothing was sent.
-    pub(super) fn nothing(outcome: Outcome, message: Option<String>) -> Self {
+    pub(in crate::engine) fn nothing(outcome: Outcome, message: Option<String>) -> Self {
         Self {
             outcome,
             request_line: String::new(),
@@ -70,10 +69,19 @@ impl Seen {
     }
 }
 
+/// For whom an answer is read, and how.
+pub(in crate::engine) struct Kept<'a> {
+    /// What the start of the answer is sealed for.
+    pub(in crate::engine) record: &'a str,
+    /// When the request counts as taken.
+    pub(in crate::engine) success_when: Success,
+    /// Names and JSON Pointers of values kept from the answer.
+    pub(in crate::engine) outputs: &'a [(String, String)],
+}
+
 /// Turns what the transport saw into what is kept: scrubbed, cut, by allow-list.
-pub(super) fn seen(
-    delivery: DeliveryId,
-    connector: &Connector,
+pub(in crate::engine) fn seen(
+    of: &Kept<'_>,
     credential: &Credential,
     authorized: &Authorized,
     message: &Message,
@@ -109,7 +117,7 @@ pub(super) fn seen(
     };
     let Some(reply) = sent.answer else { return seen };
     let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
-    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, connector.webhook.success_when)
+    if let (Outcome::Accepted { status }, Success::StatusAndJson) = (&outcome, of.success_when)
         && !answer::is_json(&reply.body)
     {
         seen.message =
@@ -129,7 +137,7 @@ pub(super) fn seen(
     seen.answer_headers = json_text(&answer_headers);
     seen.answer_bytes = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
     if accepted {
-        seen.reference = reference(connector, &reply.body, header("location"))
+        seen.reference = reference(of.outputs, &reply.body, header("location"))
             .map(|reference| authorized.scrubber.scrub(&reference).into_owned());
     } else if seen.message.is_none() {
         let found = answer::message(header("content-type"), &reply.body);
@@ -142,20 +150,20 @@ pub(super) fn seen(
         let text = String::from_utf8_lossy(&reply.body);
         let text = authorized.scrubber.scrub(&text);
         let cut = text.floor_char_boundary(EXCERPT_BYTES_MAX);
-        seen.excerpt = Some(payload_key.encrypt(&delivery.to_string(), text[..cut].as_bytes()));
+        seen.excerpt = Some(payload_key.encrypt(of.record, text[..cut].as_bytes()));
     }
     seen.outcome = outcome;
     seen
 }
 
 /// The reference of the new record: the outputs asked for, else what tools usually call it.
-fn reference(connector: &Connector, body: &Bytes, location: Option<&str>) -> Option<String> {
+fn reference(outputs: &[(String, String)], body: &Bytes, location: Option<&str>) -> Option<String> {
     const OUTPUT_CHARS_MAX: usize = 1_024;
-    if connector.webhook.outputs.is_empty() {
+    if outputs.is_empty() {
         return answer::reference(body, location);
     }
     let answer: Value = serde_json::from_slice(body).ok()?;
-    let found = connector.webhook.outputs.iter().filter_map(|(name, pointer)| {
+    let found = outputs.iter().filter_map(|(name, pointer)| {
         let value = answer.pointer(pointer)?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Some(format!("{name}: {}", text.chars().take(OUTPUT_CHARS_MAX).collect::<String>()))

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use consign_core::connector::{ConnectorState, WebhookDraft};
+use consign_core::connector::{ConnectorState, Kind, WebhookDraft};
 use consign_core::credential::{Draft, Mode, Save};
 use consign_core::event::Event;
 use consign_core::id::{CredentialId, EventId};
@@ -42,7 +42,7 @@ fn connector(settings: &Value) -> Connector {
         description: draft.description,
         credential: None,
         lost_credential: None,
-        webhook: draft.webhook,
+        kind: Kind::Webhook(draft.webhook),
         state: ConnectorState::Active,
         state_reason: String::new(),
         state_since: NOW,
@@ -55,7 +55,7 @@ fn connector(settings: &Value) -> Connector {
 }
 
 fn rules(connector: &Connector) -> Rules<'_> {
-    Rules { connector, credential: None, attempts_max: 1_000 }
+    Rules { connector, webhook: connector.webhook().unwrap(), credential: None, attempts_max: 1_000 }
 }
 
 fn work(connector: &Connector) -> Work {
@@ -274,7 +274,7 @@ fn a_credential_limits_all_its_connectors_together() {
     for connector in [&one, &two] {
         lanes.take_in(connector.id, (0..4).map(|_| work(connector)).collect(), 5);
     }
-    let with = |connector| Rules { connector, credential: Some(&limited), attempts_max: 1_000 };
+    let with = |connector| Rules { credential: Some(&limited), ..rules(connector) };
     let first = start_all(&lanes, &with(&one), NOW);
     assert_eq!((first.len(), start_all(&lanes, &with(&two), NOW).len()), (2, 0));
     lanes.finish(first[0], one.id, Some(limited.id), Some(false));
@@ -282,7 +282,7 @@ fn a_credential_limits_all_its_connectors_together() {
     assert_eq!(start_all(&lanes, &with(&one), NOW).len(), 0);
     // Another credential is another gate.
     let free = credential(&json!({}));
-    let other = Rules { connector: &one, credential: Some(&free), attempts_max: 1_000 };
+    let other = Rules { credential: Some(&free), ..rules(&one) };
     assert_eq!(start_all(&lanes, &other, NOW).len(), 2);
 }
 
@@ -294,7 +294,7 @@ fn a_credentials_rate_counts_over_its_connectors() {
     for connector in [&one, &two] {
         lanes.take_in(connector.id, (0..4).map(|_| work(connector)).collect(), 5);
     }
-    let with = |connector| Rules { connector, credential: Some(&limited), attempts_max: 1_000 };
+    let with = |connector| Rules { credential: Some(&limited), ..rules(connector) };
     assert!(matches!(lanes.next(&with(&one), NOW), Turn::Start(_)));
     assert!(matches!(lanes.next(&with(&two), NOW), Turn::Start(_)));
     for connector in [&one, &two] {
@@ -310,7 +310,7 @@ fn the_process_has_a_limit_over_all_lanes() {
     for connector in [&one, &two] {
         lanes.take_in(connector.id, (0..4).map(|_| work(connector)).collect(), 5);
     }
-    let with = |connector| Rules { connector, credential: None, attempts_max: 5 };
+    let with = |connector| Rules { attempts_max: 5, ..rules(connector) };
     let started = start_all(&lanes, &with(&one), NOW);
     assert_eq!((started.len(), start_all(&lanes, &with(&two), NOW).len()), (4, 1));
     lanes.finish(started[0], one.id, None, Some(false));

@@ -1,7 +1,7 @@
-//! What may be shown of a webhook: how it is set up, whether it sends, and why not.
+//! What may be shown of a connector: how it is set up, whether it sends, and why not.
 
 use consign_core::catalog::Tokens;
-use consign_core::connector::{Connector, Webhook};
+use consign_core::connector::Connector;
 use consign_core::credential::Credential;
 use consign_core::time::Timestamp;
 use consign_store::tokens::TokenRow;
@@ -19,12 +19,12 @@ pub(super) async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) ->
 }
 
 /// How a connector is let in: its credential, and the tokens of it.
-pub(super) struct Access {
+pub(in crate::ops) struct Access {
     credential: Option<Credential>,
     token: Option<TokenRow>,
 }
 
-pub(super) async fn access_of(db: &mut Db, connector: &Connector) -> Result<Access, StoreError> {
+pub(in crate::ops) async fn access_of(db: &mut Db, connector: &Connector) -> Result<Access, StoreError> {
     let credential = credential_of(db, connector).await?;
     let with_token = credential.as_ref().filter(|saved| saved.authorization_type.tokens != Tokens::None);
     let token = match with_token {
@@ -41,9 +41,24 @@ pub(super) fn show(
     counts: Option<&connectors::Counts>,
     now: Timestamp,
 ) -> Value {
+    let mut shown = head(connector, access, now);
+    shown.extend(state(connector, access, now));
+    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
+    shown.insert(
+        "last_24_hours".to_owned(),
+        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
+    );
+    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
+    shown.insert("created_at".to_owned(), json!(connector.created_at));
+    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
+    Value::Object(shown)
+}
+
+/// What every connector begins with: itself, its credential, its settings.
+pub(in crate::ops) fn head(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, Value> {
     let mut shown = Map::new();
     shown.insert("id".to_owned(), json!(connector.id));
-    shown.insert("kind".to_owned(), json!("webhook"));
+    shown.insert("kind".to_owned(), json!(connector.kind.word()));
     shown.insert("etag".to_owned(), json!(format!("\"{}\"", connector.revision)));
     shown.insert("name".to_owned(), json!(connector.name));
     shown.insert("description".to_owned(), json!(connector.description));
@@ -57,9 +72,15 @@ pub(super) fn show(
         })
     });
     shown.insert("credential".to_owned(), json!(credential));
-    if let Value::Object(settings) = Webhook::to_json(&connector.webhook) {
+    if let Value::Object(settings) = connector.kind.to_json() {
         shown.extend(settings);
     }
+    shown
+}
+
+/// Whether a connector sends, and why not.
+pub(in crate::ops) fn state(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, Value> {
+    let mut shown = Map::new();
     let state = connector.state;
     shown.insert("state".to_owned(), json!(state.kind()));
     shown.insert("state_label".to_owned(), json!(state.label()));
@@ -74,13 +95,5 @@ pub(super) fn show(
     shown.insert("state_since".to_owned(), json!(connector.state_since));
     shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
     shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
-    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
-    shown.insert(
-        "last_24_hours".to_owned(),
-        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
-    );
-    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
-    shown.insert("created_at".to_owned(), json!(connector.created_at));
-    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
-    Value::Object(shown)
+    shown
 }

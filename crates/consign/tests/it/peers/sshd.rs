@@ -64,6 +64,11 @@ impl Sshd {
         eventually("sshd listens", async || http::connect(address).await.ok()).await;
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `sftp://127.0.0.1:port/`.
     pub(crate) fn hostname(&self) -> String {
         format!("sftp://127.0.0.1:{}/", self.port)

@@ -285,8 +285,33 @@ async fn read(stream: &mut TlsStream<TcpStream>) -> io::Result<Option<Asked>> {
             return Ok(None);
         }
     }
+    if headers
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked")
+    {
+        while !body.ends_with(b"0\r\n\r\n") {
+            if stream.read_buf(&mut body).await? == 0 {
+                return Ok(None);
+            }
+        }
+        body = unchunked(&body);
+    }
     let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
     Ok(Some(Asked { method, target, headers, body }))
+}
+
+/// What stands in the chunks of a body (RFC 9112 section 7.1).
+fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|window| window == b"\r\n").unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&chunks[end + 2..end + 2 + size]);
+        chunks = &chunks[end + 2 + size + 2..];
+    }
 }
 
 /// Answers; `false` when the connection is over.

@@ -55,6 +55,7 @@ fn waits_are_numbers_or_refused_by_their_rule() {
 #[test]
 fn the_whole_address_is_shown_before_it_is_used() {
     let choices = [Choice {
+        is_sftp: false,
         id: "crd_1".to_owned(),
         label: String::new(),
         address: "https://acme.service-now.com/".to_owned(),

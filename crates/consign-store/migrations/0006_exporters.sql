@@ -1,0 +1,79 @@
+-- When an exporter runs next, and how many runs it has had.
+alter table connector add column next_run_at bigint;
+alter table connector add column runs_started bigint not null default 0;
+
+-- One execution of an exporter. `source_id` tells whose records it sends: its own, or those of the run it repeats.
+-- `made_bytes` is the size of a file that may have its final name although no answer came.
+-- `sent_to` is the last record that arrived; `owes` is 1 for an end after which the next run takes the rest.
+create table run (
+    id text primary key,
+    connector_id text not null,
+    number bigint not null,
+    cause text not null,
+    started_by text not null,
+    source_id text not null,
+    file_name text not null,
+    content_type text,
+    digest text,
+    file_bytes bigint,
+    made_bytes bigint,
+    state text not null,
+    step text not null,
+    collect_to text,
+    collected bigint not null,
+    records bigint not null,
+    sent_records bigint not null,
+    sent_bytes bigint not null,
+    requests bigint not null,
+    sent_to text not null,
+    owes bigint not null,
+    payloads_kept bigint not null,
+    due_at bigint not null,
+    attempts bigint not null,
+    crashes bigint not null,
+    throttled_since bigint,
+    lease_until bigint,
+    lease_by text,
+    fence bigint not null,
+    outcome text,
+    message text,
+    created_at bigint not null,
+    started_at bigint,
+    ended_at bigint
+);
+create index run_by_connector on run (connector_id, id);
+create index run_by_number on run (connector_id, number);
+create index run_open on run (connector_id, number) where state = 'open';
+create index run_owing on run (connector_id, id) where owes = 1;
+create index run_source on run (source_id);
+create index run_ended on run (ended_at) where ended_at is not null;
+
+-- What an exporter is to send: an event by its id, or what was pushed. Without a run it waits for the next one.
+create table run_record (
+    id text not null,
+    connector_id text not null,
+    run_id text,
+    payload_key bigint not null,
+    sealed_data blob,
+    primary key (id, connector_id)
+);
+create index run_record_of on run_record (connector_id, run_id, id);
+create index run_record_payload on run_record (payload_key) where sealed_data is not null;
+
+-- The pieces of a pushed file.
+create table run_chunk (
+    run_id text not null,
+    number bigint not null,
+    payload_key bigint not null,
+    sealed_data blob not null,
+    primary key (run_id, number)
+);
+create index run_chunk_payload on run_chunk (payload_key);
+
+create table run_log (
+    run_id text not null,
+    id text not null,
+    at bigint not null,
+    line text not null,
+    primary key (run_id, id)
+);

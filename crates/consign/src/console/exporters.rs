@@ -1,0 +1,251 @@
+//! Data exporters: list, form with preview, page with runs, start, pause, deletion.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use consign_core::catalog::Invalid;
+use consign_core::connector::ConnectorState;
+use consign_store::connectors::ConnectorFilter;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::conflict::Conflict;
+use super::errors::Failure;
+use super::form::{ExporterForm, asked, at_whole_fields, errors, page, pages};
+use super::visit::{Message, Signed};
+use super::webhooks::choices;
+use crate::ops::{IfMatch, OpError, exporters, runs};
+
+const PLACE: &str = "exporters";
+const LIST: &str = "/exporters";
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(LIST, get(list))
+        .route("/exporters/new", get(new).post(create))
+        .route("/exporters/new/fields", post(new_fields))
+        .route("/exporters/{id}", get(show))
+        .route("/exporters/{id}/set-up", get(edit).post(save))
+        .route("/exporters/{id}/set-up/fields", post(edit_fields))
+        .route("/exporters/{id}/run", post(run))
+        .route("/exporters/{id}/pause", post(pause))
+        .route("/exporters/{id}/resume", post(resume))
+        .route("/exporters/{id}/delete", get(confirm).post(delete))
+}
+
+async fn list(visit: Signed) -> Result<Response, Failure> {
+    let form = &visit.form;
+    let filter = ConnectorFilter {
+        q: asked(form, "q"),
+        kind: None,
+        state: asked(form, "state"),
+        credential: form.text("credential").parse().ok(),
+    };
+    let listed = exporters::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
+    let choices = choices(&visit).await?;
+    let mut states: Vec<Value> = Vec::new();
+    for state in ConnectorState::ALL {
+        let option = json!({ "value": state.kind(), "label": state.label() });
+        if !states.contains(&option) {
+            states.push(option);
+        }
+    }
+    let filtered = ["q", "state", "credential"].iter().any(|key| !form.text(key).is_empty());
+    let context = json!({
+        "q": form.text("q"),
+        "state": form.text("state"),
+        "credential": form.text("credential"),
+        "states": states,
+        "credentials": choices.iter().map(|choice| json!({
+            "value": choice.id, "label": choice.label,
+        })).collect::<Vec<_>>(),
+        "filtered": filtered,
+        "pages": pages(form, LIST, &listed),
+        "whole": listed.next.is_none() && listed.previous.is_none(),
+        "items": listed.items,
+    });
+    Ok(visit.page(StatusCode::OK, "exporters.html", (PLACE, "Data exporters"), context).await)
+}
+
+/// What stands below the form when a preview was asked for.
+async fn preview(visit: &Signed, form: &ExporterForm) -> Result<(Value, Vec<Invalid>), OpError> {
+    if !visit.form.has("preview") {
+        return Ok((Value::Null, Vec::new()));
+    }
+    match exporters::preview(visit.app(), &visit.actor, form.sent()).await {
+        Ok(preview) => Ok((preview, Vec::new())),
+        Err(OpError::Invalid(invalid)) => Ok((Value::Null, invalid)),
+        Err(other) => Err(other),
+    }
+}
+
+/// The page of a form, new or not.
+async fn form_page(
+    visit: &Signed,
+    status: StatusCode,
+    form: &ExporterForm,
+    invalid: &[Invalid],
+    current: Option<&Value>,
+) -> Result<Response, Failure> {
+    let (preview, found) = preview(visit, form).await?;
+    let invalid = at_fields(&[invalid, &found].concat());
+    let choices = choices(visit).await?;
+    let address = current.map_or_else(
+        || format!("{LIST}/new"),
+        |current| format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default()),
+    );
+    let typed = visit.form.text("etag");
+    let stored = |key: &str| current.and_then(|current| current[key].as_str()).unwrap_or_default();
+    let context = json!({
+        "errors": errors(&invalid),
+        "fields": form.fields(&choices, &invalid, &format!("{address}/fields"), visit.app().now()),
+        "address": address,
+        "without_credentials": choices.is_empty(),
+        "current": current,
+        "etag": if typed.is_empty() { stored("etag") } else { typed },
+        "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
+        "preview": preview,
+    });
+    let title = if current.is_some() { stored("name") } else { "New data exporter" };
+    let status = if found.is_empty() { status } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok(visit.page(status, "exporter_form.html", (PLACE, title), context).await)
+}
+
+/// Faults of rows stand at the field that holds all rows; those of CSV at their own.
+fn at_fields(invalid: &[Invalid]) -> Vec<Invalid> {
+    let (csv, others): (Vec<_>, Vec<_>) =
+        invalid.iter().cloned().partition(|one| one.field.starts_with("csv/"));
+    let csv = csv.into_iter().map(|one| Invalid { field: one.field.replace('/', "."), ..one });
+    at_whole_fields(&others).into_iter().chain(csv).collect()
+}
+
+async fn new(visit: Signed) -> Result<Response, Failure> {
+    let form = ExporterForm::empty(visit.form.text("credential"));
+    form_page(&visit, StatusCode::OK, &form, &[], None).await
+}
+
+/// The same page with the fields of another choice, or with a preview.
+async fn new_fields(visit: Signed) -> Result<Response, Failure> {
+    form_page(&visit, StatusCode::OK, &ExporterForm::typed(&visit.form), &[], None).await
+}
+
+fn asks_for_fields(visit: &Signed) -> bool {
+    visit.form.has("show_fields") || visit.form.has("preview")
+}
+
+async fn create(visit: Signed) -> Result<Response, Failure> {
+    if asks_for_fields(&visit) {
+        return new_fields(visit).await;
+    }
+    let form = ExporterForm::typed(&visit.form);
+    let address = |made: &Value| format!("{LIST}/{}", made["id"].as_str().unwrap_or_default());
+    let made = visit.once(address, exporters::create(visit.app(), &visit.actor, form.sent()));
+    match made.await {
+        Ok(address) => {
+            let message = Message::done("Saved. Run it now to see that its records arrive.");
+            Ok(visit.go_and_say(&address, message))
+        }
+        Err(OpError::Invalid(invalid)) => {
+            form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, None).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = exporters::find(visit.app(), &visit.actor, &id).await?;
+    let id = current["id"].as_str().unwrap_or_default();
+    let listed = runs::list(visit.app(), &visit.actor, id, None, &page(&visit.form)).await?;
+    let open = listed.items.iter().find(|run| run["ended_at"].is_null()).cloned();
+    let context = json!({
+        "pages": pages(&visit.form, &format!("{LIST}/{id}"), &listed),
+        "items": listed.items,
+        "open": open,
+        "current": current,
+    });
+    let name = current["name"].as_str().unwrap_or_default();
+    Ok(visit.page(StatusCode::OK, "exporter.html", (PLACE, name), context).await)
+}
+
+async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = exporters::find(visit.app(), &visit.actor, &id).await?;
+    form_page(&visit, StatusCode::OK, &ExporterForm::stored(&current), &[], Some(&current)).await
+}
+
+async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = exporters::find(visit.app(), &visit.actor, &id).await?;
+    form_page(&visit, StatusCode::OK, &ExporterForm::typed(&visit.form), &[], Some(&current)).await
+}
+
+async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    if asks_for_fields(&visit) {
+        return edit_fields(visit, Path(id)).await;
+    }
+    let form = ExporterForm::typed(&visit.form);
+    match exporters::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
+        Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
+        Err(OpError::Invalid(invalid)) => {
+            let current = exporters::find(visit.app(), &visit.actor, &id).await?;
+            form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, Some(&current)).await
+        }
+        Err(OpError::Changed { .. }) => {
+            let current = exporters::find(visit.app(), &visit.actor, &id).await?;
+            let history = exporters::history(visit.app(), &visit.actor, &id).await?;
+            let address = format!("{LIST}/{id}/set-up");
+            let conflict = Conflict { what: "exporter", place: PLACE, address, theirs: &current };
+            Ok(conflict.page(&visit, &form.sent(), history.first()).await)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Starts a run and shows it.
+async fn run(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let address = |made: &Value| format!("/runs/{}", made["id"].as_str().unwrap_or_default());
+    let started = visit.once(address, runs::start(visit.app(), &visit.actor, &id));
+    match started.await {
+        Ok(address) => Ok(visit.go(&address)),
+        Err(OpError::WrongState(sentence)) => {
+            Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::refused(format!("{sentence}."))))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn pause(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    exporters::pause(visit.app(), &visit.actor, &id).await?;
+    let message = Message::done("Paused. Records keep arriving and wait. Nothing is lost.");
+    Ok(visit.go_and_say(&format!("{LIST}/{id}"), message))
+}
+
+async fn resume(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let resumed = exporters::resume(visit.app(), &visit.actor, &id).await?;
+    let message = if resumed["state"] == "active" {
+        Message::done("Resumed. A run that waited goes on now.")
+    } else {
+        Message::refused("Its credential was deleted. Choose a credential, and it continues.")
+            .with_action(format!("{LIST}/{id}/set-up"), "Choose a credential")
+    };
+    Ok(visit.go_and_say(&format!("{LIST}/{id}"), message))
+}
+
+async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = exporters::find(visit.app(), &visit.actor, &id).await?;
+    let context = json!({ "current": current });
+    let heading = (PLACE, "Delete data exporter");
+    Ok(visit.page(StatusCode::OK, "exporter_delete.html", heading, context).await)
+}
+
+async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let deleted = exporters::delete(visit.app(), &visit.actor, &id, IfMatch::Any).await?;
+    let text = match deleted.cancelled {
+        0 => format!("Deleted {}.", deleted.name),
+        1 => format!("Deleted {}. 1 run was cancelled.", deleted.name),
+        many => format!("Deleted {}. {many} runs were cancelled.", deleted.name),
+    };
+    Ok(visit.go_and_say(LIST, Message::done(text)))
+}

@@ -1,0 +1,468 @@
+//! Runs of exporters: claimed by lease, collected, written page by page, sent; ended in one row.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use consign_core::connector::exporter::{Destination, RunState, Step};
+use consign_core::connector::{Connector, ConnectorState, Exporter, HeldBy};
+use consign_core::credential::Credential;
+use consign_core::delivery::{CRASHES_MAX, Next, Outcome, Progress as Tries, Refusal};
+use consign_core::id::ConnectorId;
+use consign_core::time::Timestamp;
+use consign_store::StoreError;
+use consign_store::runs::{self, Claimed, End, Progress, Run};
+use tokio::sync::Notify;
+
+use super::deliver::Seen;
+use super::{Engine, LEASE};
+use crate::telemetry;
+
+pub use begin::{Beginning, Begun};
+pub use intake::{FILE_PIECE_BYTES, Intake};
+
+mod begin;
+mod bulk;
+mod compress;
+mod feed;
+mod file;
+mod intake;
+mod outlet;
+mod records;
+mod server;
+
+/// Runs at one time: each holds a few megabytes.
+const RUNS_MAX: usize = 4;
+const TICK: Duration = Duration::from_secs(1);
+/// Records that one transaction takes: short enough that an accept behind it hardly waits.
+const COLLECT_PORTION: u32 = 5_000;
+/// A lease is kept this often at least.
+const KEEP_EVERY: Duration = Duration::from_secs(20);
+
+/// The runs of this process.
+#[derive(Default)]
+pub(super) struct Exports {
+    wake: Notify,
+    under_way: AtomicUsize,
+}
+
+impl Exports {
+    /// There may be a run to do.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Runs that are worked on.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+}
+
+/// Why the work on a run ended before the run did.
+pub(super) enum Stop {
+    /// The lease was lost, or a person stopped the run: nothing is to be written.
+    Lost,
+    /// The program stops, or the exporter was paused: the run stays due.
+    GiveBack,
+    /// An attempt did not work.
+    Attempt(Box<Seen>),
+    /// The database cannot be used.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Stop {
+    fn refused(refusal: Refusal, message: Option<String>) -> Self {
+        Self::Attempt(Box::new(Seen::nothing(Outcome::Refused { refusal }, message)))
+    }
+
+    /// What is to be sent cannot be read.
+    fn unreadable(what: String) -> Self {
+        let words = format!("The file could not be made: {what}.");
+        Self::refused(Refusal::NotRendered(what), Some(words))
+    }
+}
+
+/// A run under way, with all that is known of it without a query.
+pub(super) struct Job {
+    pub(super) run: Run,
+    pub(super) connector: Arc<Connector>,
+    pub(super) credential: Arc<Credential>,
+    /// It is sent although its exporter is held, to see whether the tool lets us in again.
+    pub(super) probe: bool,
+    /// What is shown while it moves.
+    pub(super) moving: Moving,
+}
+
+impl Job {
+    /// It leaves as one file, that is there or not, and not request by request.
+    fn is_one_piece(&self) -> bool {
+        let to_server = |exporter: &Exporter| matches!(exporter.destination, Destination::Sftp(_));
+        self.run.file.is_some() || self.connector.exporter().is_some_and(to_server)
+    }
+}
+
+/// How far a request or file has come that is still being sent.
+pub(super) struct Moving {
+    bytes: Arc<AtomicU64>,
+    step: Mutex<Step>,
+}
+
+impl Default for Moving {
+    fn default() -> Self {
+        Self { bytes: Arc::default(), step: Mutex::new(Step::Upload) }
+    }
+}
+
+impl Moving {
+    /// For whoever counts by himself.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        self.bytes.clone()
+    }
+
+    pub(super) fn is_at_step(&self, step: Step) {
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
+    }
+
+    fn step(&self) -> Step {
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_at(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    pub(super) async fn export_loop(self: Arc<Self>) {
+        while !self.lanes.is_stopping() {
+            let woken = self.exports.wake.notified();
+            if let Err(error) = self.export_round().await {
+                tracing::error!(%error, "runs of exporters could not be looked for; trying again in a second");
+            }
+            drop(tokio::time::timeout(TICK, woken).await);
+        }
+    }
+
+    async fn export_round(self: &Arc<Self>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.take_ticks(now).await?;
+        let room = RUNS_MAX.saturating_sub(self.exports.under_way());
+        if room > 0 && runs::has_due(&mut *self.store.read().await?, now).await? {
+            let mut tx = self.store.begin().await?;
+            let until = tx.now().plus(LEASE);
+            let max = u32::try_from(room).unwrap_or(u32::MAX);
+            let now = tx.now();
+            let claimed = runs::claim(&mut tx, max, now, until, &self.by).await?;
+            tx.commit().await?;
+            for claimed in claimed {
+                self.spawn_run(claimed, false);
+            }
+        }
+        self.probe_held_exporters(now).await
+    }
+
+    /// One held run tells whether the tool lets us in again.
+    async fn probe_held_exporters(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
+        let snapshot = self.snapshot();
+        for (connector, _) in snapshot.exporters() {
+            let held = ConnectorState::Held(HeldBy::SignInRefused);
+            let locked = ConnectorState::Held(HeldBy::CredentialLocked);
+            let credential = connector.credential.and_then(|id| snapshot.credential(id));
+            let Some(credential) = credential.filter(|one| one.seen.code.holds()) else { continue };
+            if ![held, locked].contains(&connector.state) || !self.probe_is_due(credential, now) {
+                continue;
+            }
+            let mut tx = self.store.begin().await?;
+            let (now, until) = (tx.now(), tx.now().plus(LEASE));
+            let claimed = runs::claim_held(&mut tx, connector.id, now, until, &self.by).await?;
+            tx.commit().await?;
+            if let Some(claimed) = claimed {
+                self.memory().probed.insert(credential.id, now);
+                self.spawn_run(claimed, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn_run(self: &Arc<Self>, claimed: Claimed, probe: bool) {
+        let counted = UnderWay::new(self.clone());
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let _counted = counted;
+            let run = claimed.run.id;
+            if let Err(error) = engine.work_on(claimed, probe).await {
+                // The lease runs out, and the run goes on from where it was.
+                tracing::error!(run.id = %run, %error, "a run could not be written down; it goes on later");
+            }
+        });
+    }
+
+    async fn work_on(self: &Arc<Self>, claimed: Claimed, probe: bool) -> Result<(), StoreError> {
+        let snapshot = self.snapshot();
+        let Claimed { run, abandoned } = claimed;
+        let Some(connector) = snapshot.connector(run.connector).cloned() else {
+            return self.put_run_back(&run).await;
+        };
+        let Some(exporter) = connector.exporter() else { return self.put_run_back(&run).await };
+        if abandoned && run.crashes >= CRASHES_MAX {
+            let message = "Sending it stopped the program five times.";
+            return self.end_run(&run, &connector, RunState::Failed, "stopped", message).await;
+        }
+        let credential = connector.credential.and_then(|id| snapshot.credential(id)).cloned();
+        let Some(credential) = credential else { return self.put_run_back(&run).await };
+        let fits = snapshot.fits(connector.id) && snapshot.fits(credential.id);
+        let mut job = Job { run, connector: connector.clone(), credential, probe, moving: Moving::default() };
+        let worked = if fits {
+            self.run_steps(&mut job, exporter).await
+        } else {
+            Err(Stop::refused(Refusal::NotAsSaved, None))
+        };
+        match worked {
+            Ok(message) => self.end_run(&job.run, &connector, RunState::Done, "ok", &message).await,
+            Err(Stop::Lost) => {
+                tracing::info!(run.id = %job.run.id, "the run is no longer ours");
+                Ok(())
+            }
+            Err(Stop::GiveBack) => self.put_run_back(&job.run).await,
+            Err(Stop::Store(error)) => {
+                self.put_run_back(&job.run).await?;
+                Err(error)
+            }
+            Err(Stop::Attempt(seen)) => self.attempt_failed(&job, exporter, *seen).await,
+        }
+    }
+
+    /// Collects and sends. The answer is what there is to say about it.
+    async fn run_steps(self: &Arc<Self>, job: &mut Job, exporter: &Exporter) -> Result<String, Stop> {
+        if !job.run.collected {
+            self.collect_records(&mut job.run).await?;
+        }
+        if job.run.file.is_none() && job.run.records == 0 && !exporter.send_empty {
+            return Ok("There was nothing to send.".to_owned());
+        }
+        let mut run = job.run.clone();
+        let sent = async {
+            match &exporter.destination {
+                Destination::Https(bulk) if run.file.is_some() => {
+                    self.send_file(job, exporter, bulk, &mut run).await
+                }
+                Destination::Https(bulk) => self.send_records(job, exporter, bulk, &mut run).await,
+                Destination::Sftp(place) => self.send_to_server(job, exporter, place, &mut run).await,
+            }
+        };
+        let sent = tokio::select! {
+            sent = sent => sent,
+            stop = self.keep_run(job) => Err(stop),
+        };
+        job.run = run;
+        sent
+    }
+
+    /// Takes the records that have no run, in portions; afterwards they stay the same.
+    async fn collect_records(&self, run: &mut Run) -> Result<(), Stop> {
+        let mut tx = self.store.begin().await?;
+        let to = runs::begin_collecting(&mut tx, run).await?.ok_or(Stop::Lost)?;
+        tx.commit().await?;
+        loop {
+            if self.lanes.is_stopping() {
+                return Err(Stop::GiveBack);
+            }
+            let mut tx = self.store.begin().await?;
+            let until = tx.now().plus(LEASE);
+            if !runs::keep_lease(&mut tx, run, Step::Collect, 0, until).await? {
+                return Err(Stop::Lost);
+            }
+            let taken = runs::collect(&mut tx, run, &to, COLLECT_PORTION).await?;
+            if taken >= u64::from(COLLECT_PORTION) {
+                tx.commit().await?;
+                continue;
+            }
+            run.records = runs::end_collecting(&mut tx, run).await?.ok_or(Stop::Lost)?;
+            run.collected = true;
+            let line = format!("Collected {}.", counted(run.records, "record", "records"));
+            let now = tx.now();
+            runs::log(&mut tx, run.id, &line, now).await?;
+            tx.commit().await?;
+            return Ok(());
+        }
+    }
+
+    /// Keeps the lease while requests are under way, and shows how far they are; ends when the run is no longer ours.
+    async fn keep_run(&self, job: &Job) -> Stop {
+        let (mut shown, mut kept) = (0, self.now());
+        loop {
+            tokio::time::sleep(TICK).await;
+            if self.lanes.is_stopping() && job.is_one_piece() {
+                return Stop::GiveBack;
+            }
+            let bytes = job.moving.bytes();
+            let quiet = bytes == shown && self.now().since(kept) < KEEP_EVERY;
+            let ours = async {
+                match quiet {
+                    true => runs::is_ours(&mut *self.store.read().await?, &job.run).await,
+                    false => self.keep_lease_of(job, bytes).await,
+                }
+            };
+            match ours.await {
+                Ok(true) if quiet => {}
+                Ok(true) => (shown, kept) = (bytes, self.now()),
+                Ok(false) => return Stop::Lost,
+                Err(error) => tracing::warn!(run.id = %job.run.id, %error, "the lease of a run was not kept"),
+            }
+        }
+    }
+
+    async fn keep_lease_of(&self, job: &Job, bytes: u64) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let until = tx.now().plus(LEASE);
+        let kept = if job.is_one_piece() {
+            runs::keep_lease(&mut tx, &job.run, job.moving.step(), bytes, until).await?
+        } else {
+            runs::keep_lease_only(&mut tx, &job.run, until).await?
+        };
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    /// What an attempt that did not work leads to: another one, a hold, or the end.
+    async fn attempt_failed(
+        self: &Arc<Self>,
+        job: &Job,
+        exporter: &Exporter,
+        seen: Seen,
+    ) -> Result<(), StoreError> {
+        let (run, now) = (&job.run, self.now());
+        let throttled = seen.outcome.class() == Outcome::THROTTLED;
+        let throttled_since = throttled.then(|| run.throttled_since.unwrap_or(now));
+        let tries = Tries {
+            attempt: run.attempts + 1,
+            throttled_for: throttled_since.map(|since| now.since(since)).unwrap_or_default(),
+        };
+        let retry = exporter.retry(&self.settings.retry_schedule);
+        let verdict = retry.next(tries, &seen.outcome, now, self.jitter());
+        self.learn(&job.connector, Some(&job.credential), &seen, &verdict, now).await;
+        let outcome = seen.outcome.class();
+        let message = seen.message.clone().unwrap_or_else(|| words_of(&seen.outcome));
+        tracing::info!(run.id = %run.id, connector.id = %job.connector.id, outcome, "a run did not get on");
+        let (due_at, attempts) = match verdict.next {
+            Next::RetryAt(at) => (at, run.attempts + 1),
+            Next::WaitUntil(at) => (at, run.attempts),
+            Next::Deliver | Next::Hold(_) | Next::Fail => {
+                return self.end_run(run, &job.connector, RunState::Failed, outcome, &message).await;
+            }
+        };
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        let state = (attempts, throttled_since);
+        if runs::retry(&mut tx, run, due_at, state, (outcome, &message)).await? {
+            let next =
+                if due_at > now { format!(" The next attempt is at {due_at}.") } else { String::new() };
+            runs::log(&mut tx, run.id, &format!("{message}{next}"), now).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn end_run(
+        &self,
+        run: &Run,
+        connector: &Connector,
+        state: RunState,
+        outcome: &'static str,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        if state == RunState::Done {
+            // What arrived and the end are one step: between them nothing is sent again.
+            runs::advance(&mut tx, run, &Progress::of(run), now).await?;
+        }
+        if !runs::end(&mut tx, run, &End { state, outcome, message }, now).await? {
+            return tx.commit().await;
+        }
+        let line = match state {
+            RunState::Failed if run.file.is_none() => {
+                format!("{message} The run failed; its records go with the next run.")
+            }
+            RunState::Failed => format!("{message} The run failed."),
+            _ => message.to_owned(),
+        };
+        runs::log(&mut tx, run.id, &line, now).await?;
+        tx.commit().await?;
+        tracing::info!(
+            run.id = %run.id, connector.id = %connector.id, state = state.kind(), records = run.sent_records,
+            bytes = run.sent_bytes, "run ended"
+        );
+        metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => state.kind()).increment(1);
+        if state == RunState::Done {
+            let id = connector.id.to_string();
+            let seconds = now.seconds() as f64;
+            metrics::gauge!(telemetry::EXPORTER_LAST_SUCCESS, "exporter" => id).set(seconds);
+        }
+        // A file that was pushed meanwhile has its turn.
+        self.exports.wake();
+        Ok(())
+    }
+
+    async fn put_run_back(&self, run: &Run) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        runs::give_back(&mut tx, run.id, run.fence).await?;
+        tx.commit().await
+    }
+
+    /// Whether an exporter still sends, as a person may have paused it since its run began.
+    pub(super) fn still_sends(&self, connector: ConnectorId) -> bool {
+        let snapshot = self.snapshot();
+        snapshot.connector(connector).is_some_and(|one| one.state == ConnectorState::Active)
+    }
+}
+
+/// Counts a run among those under way until it is dropped, also by a panic.
+struct UnderWay(Arc<Engine>);
+
+impl UnderWay {
+    fn new(engine: Arc<Engine>) -> Self {
+        engine.exports.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(engine)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.exports.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.exports.wake();
+    }
+}
+
+/// What a person reads when the outcome came without words.
+fn words_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Refused { refusal: Refusal::CredentialMissing } => "The credential was deleted.",
+        Outcome::Refused { refusal: Refusal::CredentialLocked } => "The credential cannot be opened.",
+        Outcome::Refused { refusal: Refusal::NotAsSaved } => "The exporter was changed outside Consign.",
+        Outcome::Refused { refusal: Refusal::DestinationBlocked(_) } => {
+            "This server may not call the address."
+        }
+        Outcome::Refused { refusal: Refusal::HostKeyChanged } => {
+            "The server showed another host key than the pinned one."
+        }
+        Outcome::Rejected { status, .. } => return format!("The tool answered {status}."),
+        _ => "It did not work.",
+    }
+    .to_owned()
+}
+
+/// "1 record", "1,000 records".
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    let digits = consign_core::catalog::with_commas(usize::try_from(count).unwrap_or(usize::MAX));
+    format!("{digits} {}", if count == 1 { one } else { many })
+}

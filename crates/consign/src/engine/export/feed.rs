@@ -1,0 +1,142 @@
+//! Making what is sent, piece by piece: the stored pieces of a pushed file, or records as they are written. Nothing of it
+//! is ever held whole.
+
+use consign_core::connector::Exporter;
+use consign_core::connector::exporter::Compression;
+use consign_core::connector::format::Encoder;
+use consign_store::runs::{self, Run};
+use consign_transport::Closed;
+
+use super::compress::Compressor;
+use super::intake::piece_context;
+use super::outlet::Outlet;
+use super::records::Records;
+use super::{Job, Stop};
+use crate::engine::Engine;
+
+/// Written records leave in pieces of about this size.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Why the making of a body ended early.
+pub(super) enum Fed {
+    /// What it goes into takes no more.
+    Closed,
+    /// What is to be sent cannot be read.
+    Stop(Stop),
+}
+
+impl From<Closed> for Fed {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<Stop> for Fed {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<std::io::Error> for Fed {
+    fn from(error: std::io::Error) -> Self {
+        Self::Stop(Stop::unreadable(error.to_string()))
+    }
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Made {
+    /// How many records are in it.
+    pub(super) records: u64,
+    /// How many bytes it has, as it is sent.
+    pub(super) bytes: u64,
+}
+
+/// Compresses and counts on the way out.
+struct Tap<'a> {
+    outlet: &'a Outlet,
+    compressor: Compressor,
+    made: Made,
+}
+
+impl<'a> Tap<'a> {
+    fn new(outlet: &'a Outlet, compression: Compression) -> Result<Self, Fed> {
+        Ok(Self { outlet, compressor: Compressor::new(compression)?, made: Made::default() })
+    }
+
+    async fn push(&mut self, piece: Vec<u8>) -> Result<(), Fed> {
+        let piece = self.compressor.push(piece)?;
+        self.made.bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        Ok(self.outlet.send(piece).await?)
+    }
+
+    async fn finish(mut self) -> Result<Made, Fed> {
+        let rest = self.compressor.finish()?;
+        self.made.bytes += u64::try_from(rest.len()).unwrap_or(u64::MAX);
+        self.outlet.send(rest).await?;
+        Ok(self.made)
+    }
+}
+
+impl Engine {
+    /// The stored pieces of the file that a run sends. The end is left to the caller.
+    pub(super) async fn feed_file(
+        &self,
+        run: &Run,
+        compression: Compression,
+        outlet: &Outlet,
+    ) -> Result<Made, Fed> {
+        let broken = |what: String| Fed::Stop(Stop::unreadable(what));
+        let mut tap = Tap::new(outlet, compression)?;
+        let (mut number, mut bytes) = (0, 0_u64);
+        loop {
+            let found = async {
+                let mut db = self.store.read().await?;
+                runs::chunks(&mut db, run.source, number, 1).await
+            };
+            let found = found.await.map_err(Stop::Store)?;
+            let Some(chunk) = found.into_iter().next().filter(|chunk| chunk.number == number) else { break };
+            let closed = || broken(format!("piece {number} of the file cannot be opened"));
+            let key = self.settings.payloads.of_day(chunk.payload_key).await.map_err(Stop::Store)?;
+            let context = piece_context(run.source, number);
+            let plain =
+                key.ok_or_else(closed)?.decrypt(&context, &chunk.sealed_data).map_err(|_| closed())?;
+            drop(chunk);
+            bytes += u64::try_from(plain.len()).unwrap_or(u64::MAX);
+            tap.push(plain).await?;
+            number += 1;
+        }
+        if run.file.as_ref().is_none_or(|file| file.bytes != bytes) {
+            return Err(broken("the file is not whole".to_owned()));
+        }
+        tap.finish().await
+    }
+
+    /// All records of a run that were not sent yet, in one file. The end is left to the caller.
+    pub(super) async fn feed_records(
+        &self,
+        job: &Job,
+        exporter: &Exporter,
+        outlet: &Outlet,
+    ) -> Result<Made, Fed> {
+        let run = &job.run;
+        let mut tap = Tap::new(outlet, exporter.compression)?;
+        let stamp = exporter.stamp(job.connector.name.as_str(), run.number, run.created_at);
+        let mut encoder = Encoder::new(&exporter.format, |text| stamp.fill(text, 1));
+        let mut records = Records::behind(self, run, &run.sent_to);
+        let mut out = Vec::with_capacity(2 * PIECE_BYTES);
+        encoder.start(&mut out);
+        while let Some(record) = records.next().await? {
+            encoder.push(&record.as_record(), &mut out);
+            tap.made.records += 1;
+            records.taken();
+            if out.len() >= PIECE_BYTES {
+                let piece = std::mem::replace(&mut out, Vec::with_capacity(2 * PIECE_BYTES));
+                tap.push(piece).await?;
+            }
+        }
+        encoder.finish(&mut out);
+        tap.push(out).await?;
+        tap.finish().await
+    }
+}

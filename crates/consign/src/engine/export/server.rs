@@ -1,0 +1,279 @@
+//! A file on a file server: made while it leaves, under a temporary name, whole when it has its final one. Where the answer
+//! to the rename was lost, the next attempt looks first.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use consign_core::catalog::size;
+use consign_core::connector::Exporter;
+use consign_core::connector::exporter::{FilePlace, IfExists, Step, numbered};
+use consign_core::credential::SftpAccess;
+use consign_core::delivery::{FileAnswer, NoAnswer, Outcome, Refusal};
+use consign_core::hex::hex;
+use consign_core::id::RunId;
+use consign_core::redact::Scrubber;
+use consign_core::target::FileName;
+use consign_store::runs::{self, Run};
+use consign_transport::sftp::{
+    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Uploaded,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::feed::{Fed, Made};
+use super::outlet::Outlet;
+use super::{Job, Stop, counted};
+use crate::engine::Engine;
+use crate::engine::authorize::Opened;
+use crate::engine::deliver::Seen;
+use crate::telemetry;
+
+/// Parts that wait for the server; of a pushed file they are 256 KiB each.
+const PARTS_WAITING_MAX: usize = 4;
+/// So many names are tried where each is taken.
+const NUMBERS_MAX: u32 = 1_000;
+/// Parts that were left behind are removed when nothing was written to them for so long.
+const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
+/// Between two looks at how far it has come.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What is sent as a file, where to.
+struct Errand<'a> {
+    job: &'a Job,
+    exporter: &'a Exporter,
+    place: &'a FilePlace,
+    session: SftpSession,
+    scrubber: Scrubber,
+}
+
+impl Errand<'_> {
+    /// What a fault means for the attempt; what the server said is cleaned of secrets.
+    fn attempt(&self, fault: SftpFault) -> Stop {
+        attempt(&self.scrubber, fault)
+    }
+}
+
+impl Engine {
+    /// Sends the file of a run: its records, or what was pushed.
+    pub(super) async fn send_to_server(
+        self: &Arc<Self>,
+        job: &Job,
+        exporter: &Exporter,
+        place: &FilePlace,
+        run: &mut Run,
+    ) -> Result<String, Stop> {
+        let _place = self.place_for(job, None).await?;
+        let started = self.now();
+        let (access, scrubber) = self.enter_server(job)?;
+        let session = self.network.sftp(&access).await.map_err(|fault| attempt(&scrubber, fault))?;
+        let errand = Errand { job, exporter, place, session, scrubber };
+        if let Some(bytes) = self.arrived_before(&errand, run).await? {
+            let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
+            let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
+            return self.arrived(run, made, &line).await;
+        }
+        self.remove_left_behind(&errand, run).await?;
+        self.choose_name(&errand, run).await?;
+        let (made, uploaded) = self.upload(&errand, run).await?;
+        let line = format!(
+            "Uploaded {}: {}, SHA-256 {}{} → renamed in {} ms.",
+            run.file_name,
+            size(uploaded.bytes),
+            hex(&uploaded.sha256),
+            if uploaded.synced { ", on the disk of the server" } else { "" },
+            self.now().since(started).as_millis(),
+        );
+        self.learn_that_it_works(job, &Seen::nothing(FILE_TAKEN, None), self.now()).await;
+        self.arrived(run, made, &line).await
+    }
+
+    fn enter_server(&self, job: &Job) -> Result<(SftpAccess, Scrubber), Stop> {
+        let refused = |refusal| Stop::refused(refusal, None);
+        let opened = Opened::open(&self.vault, &job.credential).map_err(refused)?;
+        let access = opened.enter_session(self.now()).map_err(refused)?;
+        Ok((access, opened.scrubber(None)))
+    }
+
+    /// An earlier attempt may have given the file its name without learning of it. The name was free then, so a file of the
+    /// same size under it is ours; where it is to be replaced anyway, nobody needs to know.
+    async fn arrived_before(&self, errand: &Errand<'_>, run: &Run) -> Result<Option<u64>, Stop> {
+        let Some(bytes) = run.made_bytes.filter(|_| errand.place.if_exists != IfExists::Replace) else {
+            return Ok(None);
+        };
+        let name = final_name(&run.file_name)?;
+        let found = errand.session.find(&errand.place.folder, &name).await;
+        let found = found.map_err(|fault| errand.attempt(fault))?;
+        Ok(found.and_then(|found| found.size).filter(|size| *size == bytes))
+    }
+
+    /// Best effort: what stays is tried again by the next run.
+    async fn remove_left_behind(&self, errand: &Errand<'_>, run: &Run) -> Result<(), Stop> {
+        let known = runs::ids_of(&mut *self.store.read().await?, run.connector).await?;
+        let before = u32::try_from(self.now().minus(LEFT_BEHIND).seconds()).unwrap_or(u32::MAX);
+        let ours = |part: &str| {
+            let id = part.strip_suffix(".part").and_then(|part| part.rsplit_once('.'));
+            id.and_then(|(_, id)| id.parse().ok()).is_some_and(|id: RunId| known.contains(&id))
+        };
+        match errand.session.remove_parts(&errand.place.folder, before, ours).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(run.id = %run.id, removed, "parts that were left behind are gone"),
+            Err(fault) => tracing::info!(run.id = %run.id, %fault, "the folder was not looked through"),
+        }
+        Ok(())
+    }
+
+    /// The name of the file, on disk before anything is written under it.
+    async fn choose_name(&self, errand: &Errand<'_>, run: &mut Run) -> Result<(), Stop> {
+        let stamp = errand.exporter.stamp(errand.job.connector.name.as_str(), run.number, run.created_at);
+        let of_pattern = run.file.is_none() && run.source == run.id;
+        let base = if run.file_name.is_empty() {
+            errand.place.file_name.of(&stamp, 1)
+        } else {
+            run.file_name.clone()
+        };
+        let mut name = base.clone();
+        if errand.place.if_exists == IfExists::Number {
+            for n in 1.. {
+                name = match (n, of_pattern) {
+                    (1, _) => base.clone(),
+                    (_, true) => errand.place.file_name.of(&stamp, n),
+                    (_, false) => numbered(&base, n),
+                };
+                let found = errand.session.find(&errand.place.folder, &final_name(&name)?).await;
+                if found.map_err(|fault| errand.attempt(fault))?.is_none() {
+                    break;
+                }
+                if n == NUMBERS_MAX {
+                    return Err(errand.attempt(exists()));
+                }
+            }
+        }
+        let mut tx = self.store.begin().await?;
+        if !runs::choose_name(&mut tx, run, &name).await? {
+            return Err(Stop::Lost);
+        }
+        tx.commit().await?;
+        run.file_name = name;
+        run.made_bytes = None;
+        Ok(())
+    }
+
+    /// Makes and sends the file. When this is dropped, the other side sees the file end before its end, and cleans up.
+    async fn upload(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
+        let (parts, body) = mpsc::channel(PARTS_WAITING_MAX);
+        let mut sent = self.spawn_upload(errand, run, body)?;
+        let job = errand.job;
+        job.moving.is_at_step(Step::Write);
+        let mut fed = pin!(self.feed(errand, run, Outlet::File(parts)));
+        let mut made = None;
+        loop {
+            tokio::select! {
+                sent = &mut sent => return match (sent, made) {
+                    (Ok(Ok(uploaded)), Some(made)) => Ok((made, uploaded)),
+                    (Ok(Err(fault)), _) => Err(errand.attempt(fault)),
+                    (Ok(Ok(_)) | Err(_), _) => Err(Stop::GiveBack),
+                },
+                fed = &mut fed, if made.is_none() => match fed {
+                    Ok(whole) => {
+                        made = Some(whole);
+                        job.moving.is_at_step(Step::Upload);
+                    }
+                    // The other side says why.
+                    Err(Fed::Closed) => made = Some(Made::default()),
+                    Err(Fed::Stop(stop)) => return Err(stop),
+                },
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let all = made.as_ref().is_some_and(|made| made.bytes == job.moving.bytes());
+            if all {
+                job.moving.is_at_step(Step::Check);
+            }
+        }
+    }
+
+    fn spawn_upload(
+        &self,
+        errand: &Errand<'_>,
+        run: &Run,
+        body: mpsc::Receiver<Part>,
+    ) -> Result<JoinHandle<Result<Uploaded, SftpFault>>, Stop> {
+        let (session, folder) = (errand.session.clone(), errand.place.folder.clone());
+        let (name, id) = (final_name(&run.file_name)?, run.id.to_string());
+        let if_exists = match errand.place.if_exists {
+            IfExists::Replace => WhereTaken::Replace,
+            IfExists::Fail | IfExists::Number => WhereTaken::Fail,
+        };
+        let progress = errand.job.moving.counter();
+        progress.store(0, Ordering::Relaxed);
+        Ok(tokio::spawn(async move {
+            let upload =
+                Upload { folder: &folder, name: &name, run: &id, if_exists, progress: Some(&progress) };
+            session.upload(&upload, Body::Stream(body)).await
+        }))
+    }
+
+    /// Makes the file. Its size is on disk before it can get its name.
+    async fn feed(&self, errand: &Errand<'_>, run: &Run, outlet: Outlet) -> Result<Made, Fed> {
+        let made = match &run.file {
+            Some(_) => self.feed_file(run, errand.exporter.compression, &outlet).await?,
+            None => self.feed_records(errand.job, errand.exporter, &outlet).await?,
+        };
+        let mut tx = self.store.begin().await.map_err(Stop::Store)?;
+        if !runs::made(&mut tx, run, made.bytes).await.map_err(Stop::Store)? {
+            return Err(Fed::Stop(Stop::Lost));
+        }
+        tx.commit().await.map_err(Stop::Store)?;
+        outlet.end().await?;
+        Ok(made)
+    }
+
+    /// The run is done; it is written down with its end, so that no attempt comes in between.
+    async fn arrived(&self, run: &mut Run, made: Made, line: &str) -> Result<String, Stop> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        runs::log(&mut tx, run.id, line, now).await?;
+        tx.commit().await?;
+        run.step = Step::Rename;
+        run.requests = 1;
+        run.sent_records += made.records;
+        run.sent_bytes = made.bytes;
+        metrics::counter!(telemetry::EXPORTER_ROWS).increment(made.records);
+        metrics::counter!(telemetry::EXPORTER_BYTES).increment(made.bytes);
+        let what = match &run.file {
+            Some(_) => String::new(),
+            None => format!("{}, ", counted(run.sent_records, "record", "records")),
+        };
+        Ok(format!("Sent {}, {what}{}.", run.file_name, size(made.bytes)))
+    }
+}
+
+const FILE_TAKEN: Outcome = Outcome::File { answer: FileAnswer::Taken };
+
+fn final_name(text: &str) -> Result<FileName, Stop> {
+    FileName::parse("File name", text).map_err(|fault| Stop::unreadable(fault.message))
+}
+
+fn exists() -> SftpFault {
+    SftpFault { why: SftpWhy::Exists, detail: "A file of that name exists already.".to_owned() }
+}
+
+/// What a fault means for the attempt.
+fn attempt(scrubber: &Scrubber, fault: SftpFault) -> Stop {
+    let outcome = match fault.why {
+        SftpWhy::Blocked => Outcome::Refused { refusal: Refusal::DestinationBlocked(fault.detail.clone()) },
+        SftpWhy::Unreachable(reason) => Outcome::Unreachable { reason },
+        SftpWhy::HostKey { .. } => Outcome::Refused { refusal: Refusal::HostKeyChanged },
+        SftpWhy::Key(_) => Outcome::Refused { refusal: Refusal::CredentialLocked },
+        SftpWhy::SignIn(_) => Outcome::Refused { refusal: Refusal::SignInRefused },
+        SftpWhy::Refused(_) | SftpWhy::NoSpace | SftpWhy::Misbehaved => {
+            Outcome::File { answer: FileAnswer::Declined }
+        }
+        SftpWhy::Exists => Outcome::File { answer: FileAnswer::Exists },
+        SftpWhy::Lost => Outcome::Unanswered { reason: NoAnswer::ConnectionLost },
+        // What makes the file has its own words for it.
+        SftpWhy::SourceEnded => return Stop::GiveBack,
+    };
+    Stop::Attempt(Box::new(Seen::nothing(outcome, Some(scrubber.scrub(&fault.detail).into_owned()))))
+}

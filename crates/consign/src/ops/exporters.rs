@@ -1,0 +1,405 @@
+//! Data exporters: create, edit, pause, preview, delete.
+
+use consign_core::audit::Table;
+use consign_core::connector::exporter::{Destination, Exporter, ExporterDraft, Source, Stamp};
+use consign_core::connector::format::{Encoder, Record};
+use consign_core::connector::{Connector, ConnectorState, Kind};
+use consign_core::credential::Credential;
+use consign_core::id::ConnectorId;
+use consign_core::name::Name;
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use consign_store::audit::{self, AuditFilter};
+use consign_store::connectors::ConnectorFilter;
+use consign_store::{Db, Listed, Page, connectors, runs, tokens};
+use serde_json::{Value, json};
+
+use super::webhooks::{
+    access_of, credential_of, head, insert_unique, locked_credential, named_credential, sample, settings,
+    state, state_for,
+};
+use super::{
+    Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
+    differences, not_unique, require_as_saved,
+};
+use crate::App;
+
+/// Times that a preview shows.
+const PREVIEW_TIMES: usize = 3;
+
+/// A page of exporters.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    filter: &ConnectorFilter,
+    page: &Page,
+) -> Result<Listed<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let filter = ConnectorFilter { kind: Some("exporter"), ..filter.clone() };
+    let found = connectors::list(&mut db, &filter, page).await?;
+    let now = app.now();
+    let mut items = Vec::with_capacity(found.items.len());
+    for connector in &found.items {
+        items.push(shown(&mut db, connector, now).await?);
+    }
+    Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
+}
+
+/// One exporter, by id or name.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let (connector, _) = by_reference(&mut db, reference).await?;
+    shown(&mut db, &connector, app.now()).await
+}
+
+/// Creates an exporter.
+///
+/// # Errors
+/// Every value that was not accepted.
+pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsWrite)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let credential = locked_credential(&mut tx, &sent).await?;
+    let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
+    let next = draft.exporter.schedule.next_after(now);
+    let connector = Connector {
+        id: ConnectorId::new(now),
+        name: draft.name,
+        description: draft.description,
+        credential: credential.as_ref().map(|credential| credential.id),
+        lost_credential: None,
+        kind: Kind::Exporter(draft.exporter),
+        state: state_for(credential.as_ref()),
+        state_reason: String::new(),
+        state_since: now,
+        closed_until: None,
+        failing_since: None,
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    if connectors::find_by_name(&mut tx, &connector.name).await?.is_some() {
+        return Err(not_unique("connector", connector.name.as_str()));
+    }
+    insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
+    runs::set_next_run(&mut tx, connector.id, next).await?;
+    let value = shown(&mut tx, &connector, now).await?;
+    let changes = differences(&Value::Null, &value);
+    audit_rows(app, &mut tx, actor, "Created exporter", object(&connector), changes, &[row(&connector)])
+        .await?;
+    commit_answered(app, actor, tx, &value).await?;
+    app.engine.changed().await;
+    Ok(value)
+}
+
+/// Replaces an exporter.
+///
+/// # Errors
+/// Every value that was not accepted, or when someone else changed it.
+pub async fn replace(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    sent: Sent,
+    if_match: IfMatch,
+) -> Result<Value, OpError> {
+    save(app, actor, reference, if_match, Rest::Dropped, |_| sent).await
+}
+
+/// Changes what is sent and leaves the rest (RFC 7396).
+///
+/// # Errors
+/// As [`replace`].
+pub async fn patch(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    sent: Sent,
+    if_match: IfMatch,
+) -> Result<Value, OpError> {
+    save(app, actor, reference, if_match, Rest::Kept, |current| {
+        let mut whole = settings(current);
+        for (key, value) in sent {
+            match (whole.get_mut(&key), value) {
+                // A member that is an object is patched like the whole: RFC 7396 section 2.
+                (Some(Value::Object(kept)), Value::Object(changes)) => kept.extend(changes),
+                (_, value) => drop(whole.insert(key, value)),
+            }
+        }
+        whole
+    })
+    .await
+}
+
+async fn save(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    if_match: IfMatch,
+    rest: Rest,
+    complete: impl FnOnce(&Connector) -> Sent,
+) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsWrite)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let (seen, before) = by_reference(&mut tx, reference).await?;
+    if_match.judge(seen.revision)?;
+    if rest == Rest::Kept {
+        require_as_saved(app, &mut tx, &row(&seen)).await?;
+    }
+    let sent = complete(&seen);
+    let credential = locked_credential(&mut tx, &sent).await?;
+    let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
+    let (was, is) = (&before.schedule, &draft.exporter.schedule);
+    let same_times = was.as_str() == is.as_str() && was.zone().name() == is.zone().name();
+    let next = is.next_after(now);
+    // An edit answers a hold of the exporter's own; a pause by a person stays.
+    let state = match seen.state {
+        ConnectorState::Paused => ConnectorState::Paused,
+        _ => state_for(credential.as_ref()),
+    };
+    let connector = Connector {
+        name: draft.name,
+        description: draft.description,
+        credential: credential.as_ref().map(|credential| credential.id),
+        lost_credential: None,
+        kind: Kind::Exporter(draft.exporter),
+        state,
+        state_reason: if state == seen.state { seen.state_reason.clone() } else { String::new() },
+        state_since: if state == seen.state { seen.state_since } else { now },
+        closed_until: None,
+        failing_since: None,
+        updated_at: now,
+        revision: seen.revision + 1,
+        ..seen.clone()
+    };
+    let taken = connectors::find_by_name(&mut tx, &connector.name).await?;
+    if taken.is_some_and(|other| other.id != connector.id) {
+        return Err(not_unique("connector", connector.name.as_str()));
+    }
+    let old = shown(&mut tx, &seen, now).await?;
+    if !connectors::update(&mut tx, &connector, seen.revision).await? {
+        let current = connectors::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("exporter"))?;
+        return Err(OpError::Changed { current: current.revision });
+    }
+    if !same_times {
+        runs::set_next_run(&mut tx, connector.id, next).await?;
+    }
+    let new = shown(&mut tx, &connector, now).await?;
+    let changes = differences(&old, &new);
+    audit_rows(app, &mut tx, actor, "Edited exporter", object(&connector), changes, &[row(&connector)])
+        .await?;
+    commit(app, tx).await?;
+    app.engine.changed().await;
+    Ok(new)
+}
+
+/// What was done to an exporter, newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let id = by_reference(&mut db, reference).await?.0.id.to_string();
+    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
+    let entries = audit::list(&mut db, &filter, &Page::first(20)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
+}
+
+/// What a deletion left behind.
+#[derive(Debug)]
+pub struct Deleted {
+    /// The name it had.
+    pub name: String,
+    /// Runs that became cancelled.
+    pub cancelled: u64,
+    /// Records that are not sent any more.
+    pub left_out: u64,
+}
+
+/// Deletes an exporter; its runs become cancelled, what waits is not sent.
+///
+/// # Errors
+/// When there is none, or someone else changed it.
+pub async fn delete(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    if_match: IfMatch,
+) -> Result<Deleted, OpError> {
+    actor.require(Right::ConnectorsWrite)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let (connector, _) = by_reference(&mut tx, reference).await?;
+    if_match.judge(connector.revision)?;
+    let left_out = runs::waiting_count(&mut tx, connector.id).await?;
+    let cancelled = runs::cancel_of_connector(&mut tx, connector.id, now).await?;
+    connectors::delete(&mut tx, connector.id).await?;
+    let changes = json!({ "cancelled_runs": cancelled, "records_left_out": left_out });
+    audit_rows(app, &mut tx, actor, "Deleted exporter", object(&connector), changes, &[row(&connector)])
+        .await?;
+    commit(app, tx).await?;
+    app.engine.changed().await;
+    Ok(Deleted { name: connector.name.to_string(), cancelled, left_out })
+}
+
+/// Pauses an exporter: records keep arriving and wait, and nothing is sent.
+///
+/// # Errors
+/// When there is none.
+pub async fn pause(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    set_state(app, actor, reference, "Paused exporter", |_| ConnectorState::Paused).await
+}
+
+/// Resumes an exporter that is paused or on hold.
+///
+/// # Errors
+/// When there is none, or its credential must be repaired first.
+pub async fn resume(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    set_state(app, actor, reference, "Resumed exporter", |credential| match credential {
+        // Resuming is a person's word that the tool lets us in again: it is tried once more.
+        Some(_) => ConnectorState::Active,
+        None => ConnectorState::CredentialMissing,
+    })
+    .await
+}
+
+async fn set_state(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    action: &str,
+    to: impl FnOnce(Option<&Credential>) -> ConnectorState,
+) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesOperate)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let (connector, _) = by_reference(&mut tx, reference).await?;
+    let credential = credential_of(&mut tx, &connector).await?;
+    let to = to(credential.as_ref());
+    if to == ConnectorState::Active {
+        require_as_saved(app, &mut tx, &row(&connector)).await?;
+    }
+    if let Some(credential) = credential.filter(|_| to == ConnectorState::Active) {
+        tokens::forgive(&mut tx, credential.id).await?;
+    }
+    connectors::set_state(&mut tx, connector.id, None, to, "", now).await?;
+    if to == ConnectorState::Active {
+        connectors::reopen(&mut tx, connector.id).await?;
+        runs::hurry(&mut tx, connector.id, now).await?;
+    }
+    audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": to.kind() })).await?;
+    let (connector, _) = by_reference(&mut tx, &connector.id.to_string()).await?;
+    let value = shown(&mut tx, &connector, now).await?;
+    commit_answered(app, actor, tx, &value).await?;
+    app.engine.changed().await;
+    Ok(value)
+}
+
+/// What an exporter would do, without doing it: its times, the name of its file, a sample record as it would be
+/// written.
+///
+/// # Errors
+/// Every value that was not accepted.
+pub async fn preview(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let now = app.now();
+    let mut db = app.store.read().await?;
+    let credential = named_credential(&mut db, &sent).await?;
+    drop(db);
+    let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
+    let exporter = &draft.exporter;
+    let mut times = Vec::new();
+    while let Some(next) = exporter.schedule.next_after(times.last().copied().unwrap_or(now)) {
+        times.push(next);
+        if times.len() == PREVIEW_TIMES {
+            break;
+        }
+    }
+    let address = credential.map(|credential| credential.shown_address()).unwrap_or_default();
+    let stamp = exporter.stamp(draft.name.as_str(), 1, times.first().copied().unwrap_or(now));
+    let (sends_to, file_name) = match &exporter.destination {
+        Destination::Https(bulk) => {
+            let path = bulk.path.as_str().trim_start_matches('/');
+            (format!("{} {address}{path}", bulk.method), None)
+        }
+        Destination::Sftp(place) => (address, Some(place.file_name.of(&stamp, 1))),
+    };
+    Ok(json!({
+        "schedule_in_words": exporter.schedule.to_string(),
+        "next_runs": times,
+        "sends_to": sends_to,
+        "file_name": file_name,
+        "content_type": exporter.format.content_type(),
+        "sample": sample_of(exporter, &stamp, now),
+    }))
+}
+
+/// A file or request with one record.
+fn sample_of(exporter: &Exporter, stamp: &Stamp, now: Timestamp) -> String {
+    let event = sample(now);
+    let facts = matches!(exporter.source, Source::Events { .. }).then(|| event.facts());
+    let mut encoder = Encoder::new(&exporter.format, |text| stamp.fill(text, 1));
+    let mut out = Vec::new();
+    encoder.start(&mut out);
+    encoder.push(&Record { event: facts, text: &event.data, is_json: true }, &mut out);
+    encoder.finish(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Finds an exporter by id or name.
+pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<(Connector, Exporter), OpError> {
+    let found = match reference.parse::<ConnectorId>() {
+        Ok(id) => connectors::find(db, id).await?,
+        Err(_) => connectors::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
+    };
+    let found = found.and_then(|connector| Some((connector.exporter()?.clone(), connector)));
+    found.map(|(exporter, connector)| (connector, exporter)).ok_or(OpError::NotFound("exporter"))
+}
+
+pub(super) async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
+    let access = access_of(db, connector).await?;
+    let mut shown = head(connector, &access, now);
+    if let Some(exporter) = connector.exporter() {
+        shown.insert("schedule_in_words".to_owned(), json!(exporter.schedule.to_string()));
+    }
+    shown.extend(state(connector, &access, now));
+    shown.insert("waiting_records".to_owned(), json!(runs::waiting_count(db, connector.id).await?));
+    shown.insert("next_run_at".to_owned(), json!(runs::next_run_at(db, connector.id).await?));
+    let last = runs::last_of(db, connector.id).await?;
+    let last = last.map(|run| {
+        json!({
+            "id": run.id,
+            "state": run.state(now),
+            "state_label": run.state(now).label(),
+            "records": run.sent_records,
+            "bytes": run.sent_bytes,
+            "file_name": Some(&run.file_name).filter(|name| !name.is_empty()),
+            "message": run.message,
+            "created_at": run.created_at,
+            "ended_at": run.ended_at,
+        })
+    });
+    shown.insert("last_run".to_owned(), json!(last));
+    shown.insert("created_at".to_owned(), json!(connector.created_at));
+    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
+    Ok(Value::Object(shown))
+}
+
+pub(super) fn object(connector: &Connector) -> Object<'_> {
+    Object { kind: "exporter", id: connector.id.to_string(), name: connector.name.as_str() }
+}
+
+pub(super) fn row(connector: &Connector) -> (Table, String) {
+    (Table::Connector, connector.id.to_string())
+}

@@ -1,0 +1,191 @@
+//! What programs push to an exporter: records for its next run, and files that are runs of their own.
+
+use std::sync::Arc;
+
+use consign_core::catalog::{Fault, Invalid};
+use consign_core::connector::exporter::{PUSHED_RECORDS_MAX, Source, judge_file_name};
+use consign_core::connector::{Connector, Exporter};
+use consign_core::id::{PushId, RunId};
+use consign_core::json::{duplicate_member, twice};
+use consign_core::rights::Right;
+use consign_store::runs::{self, Cause, NewRecord};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::exporters::{by_reference, object};
+use super::runs::whole;
+use super::{Actor, OpError, audit_entry, commit_answered, invalid};
+use crate::App;
+use crate::engine::{Beginning, Begun, Intake};
+
+/// Of the records that were not accepted no more are named.
+const NAMED_MAX: usize = 20;
+
+/// How pushed records stand in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// An array of objects.
+    Array,
+    /// One object a line.
+    Lines,
+}
+
+/// Keeps records for the next run of an exporter; they are on disk when it returns.
+///
+/// # Errors
+/// Every record that was not accepted; then none of them is.
+pub async fn records(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    shape: Shape,
+    body: &[u8],
+) -> Result<Value, OpError> {
+    actor.require(Right::EventsWrite)?;
+    let records = read(shape, body)?;
+    let mut db = app.store.read().await?;
+    let (connector, exporter) = by_reference(&mut db, reference).await?;
+    drop(db);
+    require_pushed(&exporter)?;
+    let now = app.now();
+    let push = PushId::new(now);
+    let (payload_key, key) = app.engine.payloads().current(now).await?;
+    let sealed: Vec<_> = records
+        .iter()
+        .enumerate()
+        .map(|(number, text)| {
+            // Five digits: the order of the ids is that of the records.
+            let id = format!("{push}-{number:05}");
+            let sealed_data = key.encrypt(&id, text.as_bytes());
+            NewRecord { id, sealed_data }
+        })
+        .collect();
+    let value = json!({ "accepted": sealed.len(), "push": push });
+    let mut tx = app.store.begin().await?;
+    runs::insert_records(&mut tx, connector.id, payload_key, sealed).await?;
+    commit_answered(app, actor, tx, &value).await?;
+    Ok(value)
+}
+
+fn read(shape: Shape, body: &[u8]) -> Result<Vec<&str>, OpError> {
+    let text = std::str::from_utf8(body).map_err(|_| invalid("", "bad_form", "The records must be UTF-8"))?;
+    let texts: Vec<&str> = match shape {
+        Shape::Lines => text.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
+        Shape::Array => {
+            let array: Result<Vec<&RawValue>, _> = serde_json::from_str(text);
+            let array = array.map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                let sentence =
+                    format!("The records must be an array of objects: line {line}, column {column}");
+                invalid("", "bad_form", sentence)
+            })?;
+            array.into_iter().map(RawValue::get).collect()
+        }
+    };
+    if texts.is_empty() {
+        return Err(invalid("", "missing", "Send at least one record"));
+    }
+    if texts.len() > PUSHED_RECORDS_MAX {
+        return Err(invalid("", "too_many", "Send 10,000 records or fewer at once"));
+    }
+    let judged = texts.iter().enumerate().filter_map(|(index, text)| Some((index, judge(text).err()?)));
+    let refused: Vec<Invalid> =
+        judged.map(|(index, fault)| fault.at(index.to_string())).take(NAMED_MAX).collect();
+    if !refused.is_empty() {
+        return Err(OpError::Invalid(refused));
+    }
+    Ok(texts)
+}
+
+fn judge(text: &str) -> Result<(), Fault> {
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(_)) => match duplicate_member(text.as_bytes()) {
+            None => Ok(()),
+            Some(name) => Err(Fault::new("listed_twice", twice(&name))),
+        },
+        Ok(_) => Err(Fault::new("bad_form", "A record must be a JSON object")),
+        Err(_) => Err(Fault::new("bad_form", "A record is not JSON")),
+    }
+}
+
+fn require_pushed(exporter: &Exporter) -> Result<(), OpError> {
+    match exporter.source {
+        Source::Pushed => Ok(()),
+        Source::Events { .. } => {
+            let sentence = "This exporter sends collected events. \
+                            Set its source to pushed, or push to another exporter";
+            Err(OpError::WrongState(sentence.to_owned()))
+        }
+    }
+}
+
+/// A file on its way in.
+pub struct FilePush {
+    connector: Connector,
+    run: RunId,
+    name: String,
+    /// Takes the bytes.
+    pub intake: Intake,
+}
+
+/// Begins to take a file for an exporter.
+///
+/// # Errors
+/// When its name is not accepted, or there is no such exporter.
+pub async fn begin_file(
+    app: &Arc<App>,
+    actor: &Actor,
+    reference: &str,
+    name: &str,
+) -> Result<FilePush, OpError> {
+    actor.require(Right::EventsWrite)?;
+    let (connector, exporter) = by_reference(&mut *app.store.read().await?, reference).await?;
+    judge_file_name(&exporter.name_of_pushed(name))
+        .and_then(|()| judge_file_name(name))
+        .map_err(|fault| OpError::Invalid(vec![fault.at("file_name")]))?;
+    require_pushed(&exporter)?;
+    let run = RunId::new(app.now());
+    let intake = Intake::new(app.engine.clone(), run);
+    Ok(FilePush { connector, run, name: name.to_owned(), intake })
+}
+
+/// The file is there: its run begins, behind those before it. `digest` is the SHA-256 that the sender announced, in
+/// hexadecimal.
+///
+/// # Errors
+/// When it is not the file that was announced, or its exporter is gone.
+pub async fn finish_file(
+    app: &App,
+    actor: &Actor,
+    push: FilePush,
+    content_type: &str,
+    digest: Option<&str>,
+) -> Result<Value, OpError> {
+    let FilePush { connector, run, name, intake } = push;
+    let file = intake.finish(content_type).await?;
+    if digest.is_some_and(|announced| announced != file.digest) {
+        let sentence = "The file that arrived has another SHA-256 than Content-Digest says. Send it again";
+        return Err(invalid("", "wrong_digest", sentence));
+    }
+    let mut tx = app.store.begin().await?;
+    let (connector, exporter) = by_reference(&mut tx, &connector.id.to_string()).await?;
+    let at = tx.now();
+    let of = Beginning {
+        id: run,
+        cause: Cause::File,
+        by: actor.name(),
+        at,
+        again: None,
+        file: Some((&name, &file)),
+    };
+    let Begun::New(id) = app.engine.begin_run(&mut tx, &connector, &exporter, &of).await? else {
+        return Err(OpError::NotFound("exporter"));
+    };
+    let changes = json!({ "run": id, "file_name": name, "bytes": file.bytes, "sha256": file.digest });
+    audit_entry(app, &mut tx, actor, "Pushed file", object(&connector), changes).await?;
+    let now = tx.now();
+    let value = whole(&mut tx, id, now).await?;
+    commit_answered(app, actor, tx, &value).await?;
+    app.engine.wake_all();
+    Ok(value)
+}

@@ -1,0 +1,233 @@
+//! Runs of exporters: start, look at, stop, send again.
+
+use consign_core::connector::Connector;
+use consign_core::connector::exporter::{Exporter, RunState, Step};
+use consign_core::delivery::HoldReason;
+use consign_core::id::RunId;
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use consign_store::runs::{Cause, Run};
+use consign_store::{Db, Listed, Page, Tx, connectors, runs};
+use serde_json::{Map, Value, json};
+
+use super::exporters::{by_reference, object, row};
+use super::{Actor, OpError, audit_entry, commit_answered, require_as_saved};
+use crate::App;
+use crate::engine::{Beginning, Begun};
+
+/// The newest lines of a log that are shown.
+const LOG_LINES_MAX: u32 = 200;
+
+/// A page of the runs of an exporter.
+///
+/// # Errors
+/// Without the right, or when there is no such exporter.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    state: Option<RunState>,
+    page: &Page,
+) -> Result<Listed<Value>, OpError> {
+    actor.require(Right::DeliveriesRead)?;
+    let mut db = app.store.read().await?;
+    let (connector, _) = by_reference(&mut db, reference).await?;
+    let now = db.now();
+    let found = runs::list(&mut db, connector.id, state, now, page).await?;
+    Ok(found.map(|run| Value::Object(show(&run, Some(&connector), now))))
+}
+
+/// One run, with its steps and its log.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn find(app: &App, actor: &Actor, id: RunId) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesRead)?;
+    let mut db = app.store.read().await?;
+    let now = db.now();
+    whole(&mut db, id, now).await
+}
+
+/// Starts a run now.
+///
+/// # Errors
+/// When another one is not finished.
+pub async fn start(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesOperate)?;
+    let mut tx = app.store.begin().await?;
+    let (connector, exporter) = by_reference(&mut tx, reference).await?;
+    let id = RunId::new(tx.now());
+    let at = tx.now();
+    let of = Beginning { id, cause: Cause::Hand, by: actor.name(), at, again: None, file: None };
+    begin(app, actor, tx, &connector, &exporter, &of).await
+}
+
+/// Sends a run again: what was done goes out once more as it was, a failed one is a new run with what it owes.
+///
+/// # Errors
+/// When it has not ended, its records are gone, or another run is not finished.
+pub async fn repeat(app: &App, actor: &Actor, id: RunId) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesOperate)?;
+    let mut tx = app.store.begin().await?;
+    let (run, connector, exporter) = of_exporter(&mut tx, id).await?;
+    if !run.has_ended() {
+        return Err(OpError::WrongState("This run is not finished. Cancel it first".to_owned()));
+    }
+    let as_it_was = run.file.is_some() || run.state(tx.now()) == RunState::Done;
+    if as_it_was && !runs::has_payloads(&mut tx, run.source).await? {
+        let sentence = "What this run sent was removed. It is kept for the days of retention.payload_days";
+        return Err(OpError::WrongState(sentence.to_owned()));
+    }
+    let new = RunId::new(tx.now());
+    let of = if as_it_was {
+        let at = run.created_at;
+        Beginning { id: new, cause: Cause::Again, by: actor.name(), at, again: Some(&run), file: None }
+    } else {
+        let at = tx.now();
+        Beginning { id: new, cause: Cause::Hand, by: actor.name(), at, again: None, file: None }
+    };
+    begin(app, actor, tx, &connector, &exporter, &of).await
+}
+
+async fn begin(
+    app: &App,
+    actor: &Actor,
+    mut tx: Tx,
+    connector: &Connector,
+    exporter: &Exporter,
+    of: &Beginning<'_>,
+) -> Result<Value, OpError> {
+    require_as_saved(app, &mut tx, &row(connector)).await?;
+    match app.engine.begin_run(&mut tx, connector, exporter, of).await? {
+        Begun::New(id) => {
+            let action = if of.again.is_some() { "Repeated run" } else { "Started run" };
+            audit_entry(app, &mut tx, actor, action, object(connector), json!({ "run": id })).await?;
+            let now = tx.now();
+            let value = whole(&mut tx, id, now).await?;
+            commit_answered(app, actor, tx, &value).await?;
+            app.engine.wake_all();
+            Ok(value)
+        }
+        Begun::Busy(open) => {
+            let sentence = format!("Run {} is not finished. Wait for its end, or cancel it", open.number);
+            Err(OpError::WrongState(sentence))
+        }
+        Begun::Gone => Err(OpError::NotFound("exporter")),
+    }
+}
+
+/// Stops a run. Its records go with the next run, unless they are left out.
+///
+/// # Errors
+/// When it has ended.
+pub async fn cancel(app: &App, actor: &Actor, id: RunId, leave_out: bool) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesOperate)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let (run, connector, _) = of_exporter(&mut tx, id).await?;
+    if !runs::cancel(&mut tx, id, leave_out, now).await? {
+        let label = run.state(now).label().to_lowercase();
+        return Err(OpError::WrongState(format!("This run is {label} already")));
+    }
+    let what = match (run.file.is_some(), leave_out) {
+        (true, _) => "",
+        (false, true) => " Its records are left out.",
+        (false, false) => " Its records go with the next run.",
+    };
+    runs::log(&mut tx, id, &format!("Cancelled by {}.{what}", actor.name()), now).await?;
+    let changes = json!({ "run": id, "records": if leave_out { "left_out" } else { "next_run" } });
+    audit_entry(app, &mut tx, actor, "Cancelled run", object(&connector), changes).await?;
+    let value = whole(&mut tx, id, now).await?;
+    commit_answered(app, actor, tx, &value).await?;
+    app.engine.wake_all();
+    Ok(value)
+}
+
+async fn of_exporter(db: &mut Db, id: RunId) -> Result<(Run, Connector, Exporter), OpError> {
+    let run = runs::find(db, id).await?.ok_or(OpError::NotFound("run"))?;
+    let (connector, exporter) = by_reference(db, &run.connector.to_string()).await?;
+    Ok((run, connector, exporter))
+}
+
+/// A run with its log.
+pub(super) async fn whole(db: &mut Db, id: RunId, now: Timestamp) -> Result<Value, OpError> {
+    let run = runs::find(db, id).await?.ok_or(OpError::NotFound("run"))?;
+    let connector = connectors::find(db, run.connector).await?;
+    let mut shown = show(&run, connector.as_ref(), now);
+    let lines = runs::log_of(db, id, LOG_LINES_MAX).await?;
+    let lines = lines.into_iter().map(|line| json!({ "at": line.at, "line": line.line }));
+    shown.insert("log".to_owned(), lines.collect());
+    Ok(Value::Object(shown))
+}
+
+fn show(run: &Run, connector: Option<&Connector>, now: Timestamp) -> Map<String, Value> {
+    let state = run.state(now);
+    let mut shown = Map::new();
+    let mut put = |key: &str, value: Value| drop(shown.insert(key.to_owned(), value));
+    put("id", json!(run.id));
+    put("exporter", json!({ "id": run.connector, "name": connector.map(|one| one.name.as_str()) }));
+    put("number", json!(run.number));
+    put("cause", json!(run.cause.kind()));
+    put("started_by", json!(Some(&run.started_by).filter(|name| !name.is_empty())));
+    put("repeats", json!((run.source != run.id).then_some(run.source)));
+    put("state", json!(state));
+    put("state_label", json!(state.label()));
+    let hold = connector.and_then(|one| one.state.hold_reason()).filter(|_| state == RunState::Waiting);
+    put("hold_reason", json!(hold));
+    put("hold_text", json!(hold.map(HoldReason::text)));
+    let destination = connector.and_then(Connector::exporter).map(|exporter| exporter.destination.kind());
+    put("destination", json!(destination));
+    put("step", json!(run.step));
+    put("steps", steps(run, connector, state));
+    put("file_name", json!(Some(&run.file_name).filter(|name| !name.is_empty())));
+    let file = run.file.as_ref();
+    put(
+        "file",
+        json!(file.map(|file| json!({
+            "content_type": file.content_type, "sha256": file.digest, "bytes": file.bytes,
+        }))),
+    );
+    put("records", json!(run.records));
+    put("sent_records", json!(run.sent_records));
+    put("sent_bytes", json!(run.sent_bytes));
+    put("requests", json!(run.requests));
+    put("attempts", json!(run.attempts));
+    put("last_outcome", json!(run.outcome));
+    put("message", json!(run.message));
+    let waits = state == RunState::Waiting && hold.is_none();
+    put("next_attempt_at", json!(waits.then_some(run.due_at)));
+    put("records_in_next_run", json!(run.owes));
+    let until = run.ended_at.unwrap_or(now);
+    let took = run.started_at.map(|from| until.since(from).as_millis());
+    put("duration_ms", json!(took.and_then(|took| u64::try_from(took).ok())));
+    put("created_at", json!(run.created_at));
+    put("started_at", json!(run.started_at));
+    put("ended_at", json!(run.ended_at));
+    let actions: &[&str] = match (state.is_end(), connector.is_some()) {
+        (_, false) => &[],
+        (false, true) => &["cancel"],
+        (true, true) => &["repeat"],
+    };
+    put("actions", json!(actions));
+    shown
+}
+
+/// Each step with what became of it.
+fn steps(run: &Run, connector: Option<&Connector>, state: RunState) -> Value {
+    let known = connector.and_then(Connector::exporter).map(|exporter| exporter.destination.steps());
+    let steps = known.unwrap_or(&[Step::Collect, Step::Upload]);
+    let at = if run.collected && run.step == Step::Collect { Step::Upload } else { run.step };
+    let row = |step: &Step| {
+        let became = match state {
+            RunState::Done => "done",
+            _ if *step < at => "done",
+            _ if *step > at => "waiting",
+            RunState::Running => "running",
+            RunState::Waiting => "waiting",
+            RunState::Failed => "failed",
+            RunState::Cancelled => "cancelled",
+        };
+        json!({ "step": step, "label": step.label(), "state": became })
+    };
+    steps.iter().filter(|step| run.file.is_none() || **step != Step::Collect).map(row).collect()
+}
