@@ -75,6 +75,7 @@ async fn a_restart_says_nothing_twice(mut consign: TestConsign) {
     let events = consign.all("/events?event_type=consign.credential.ends").await;
     let of_first = events.iter().filter(|event| event["subject"] != json!(marker)).count();
     assert_eq!(of_first, 1, "{events:?}");
+    consign.until_idle().await;
     consign.finish().await;
 }
 
@@ -113,6 +114,7 @@ async fn two_replicas_give_one_reminder() {
     let told = tool.until_asked(2).await;
     assert_eq!(told.last().unwrap().json()["credential"]["id"], json!(later));
     assert_eq!((consign.all("/events").await.len(), tool.count()), (2, 2));
+    consign.until_idle().await;
     second.stop().await;
     consign.finish().await;
 }
