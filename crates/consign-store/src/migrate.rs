@@ -4,8 +4,11 @@ use crate::db::query;
 use crate::{Db, Store, StoreError};
 
 /// The migrations in order; the first has version 1. A published one is never changed.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_tokens.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_tokens.sql"),
+    include_str!("../migrations/0003_operations.sql"),
+];
 
 /// Two replicas that create the table of versions at the same moment can make one of them fail.
 const TRIES: u32 = 5;

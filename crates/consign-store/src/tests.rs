@@ -21,10 +21,12 @@ use crate::deliveries::{Claimed, Recording};
 use crate::events::{Accepted, NewDelivery, NewRow};
 use crate::{DatabaseUrl, Store, connectors, events};
 
+mod again;
 mod audit;
 mod decisions;
 mod events_of;
 mod open;
+mod overview;
 mod protected;
 mod queue;
 mod records;

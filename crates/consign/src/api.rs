@@ -32,6 +32,8 @@ mod description;
 mod docs;
 mod events;
 mod me;
+mod operations;
+mod overview;
 mod problem;
 mod sign_in;
 mod webhooks;
@@ -113,7 +115,7 @@ routes! {
 
     GET "/deliveries" DeliveriesRead
         ["state" "hold_reason" "connector" "event_type" "created_after" "created_before" "q" "needs_attention"
-         "sort" "count" "limit" "cursor"] => deliveries::list;
+         "operation" "sort" "count" "limit" "cursor"] => deliveries::list;
     GET "/deliveries/{id}" DeliveriesRead [] => deliveries::find;
     GET "/deliveries/{id}/attempts" DeliveriesRead [] => deliveries::attempts;
     POST "/deliveries/{id}/attempts" DeliveriesOperate [] => deliveries::try_now;
@@ -122,11 +124,19 @@ routes! {
     POST "/deliveries/{id}/resolution" DeliveriesOperate [] => deliveries::resolve;
     GET "/deliveries/{id}/payload" PayloadsRead [] => deliveries::payload;
 
+    GET "/replays" DeliveriesRead ["sort" "count" "limit" "cursor"] => operations::replays;
+    POST "/replays" DeliveriesOperate [] => operations::replay;
+    DELETE "/replays/{id}" DeliveriesOperate [] => operations::stop;
+    GET "/operations" DeliveriesRead ["kind" "sort" "count" "limit" "cursor"] => operations::list;
+    GET "/operations/{id}" DeliveriesRead [] => operations::find;
+    DELETE "/operations/{id}" DeliveriesOperate [] => operations::stop;
+
     GET "/api-keys" Admin [] => api_keys::list;
     POST "/api-keys" Admin [] => api_keys::create;
     DELETE "/api-keys/{id}" Admin [] => api_keys::delete;
     GET "/audit-entries" Admin ["object" "actor" "sort" "count" "limit" "cursor"] => audit::list;
 
+    GET "/overview" DeliveriesRead [] => overview::show;
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;
 }

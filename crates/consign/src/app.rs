@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
 use crate::ops::credential_tests::TestBrake;
+use crate::ops::overview::Hours;
 use crate::ops::users::SignInBrake;
 
 /// The longest wait for a connection, and again for its TLS handshake.
@@ -44,6 +45,8 @@ pub struct App {
     pub tests: TestBrake,
     /// Slows API keys that ask too often.
     pub allowances: Allowances,
+    /// What came to its end in the last hours.
+    pub hours: Hours,
 }
 
 /// Why it does not start.
@@ -125,6 +128,7 @@ impl App {
             sign_ins: SignInBrake::default(),
             tests: TestBrake::default(),
             allowances: Allowances::default(),
+            hours: Hours::default(),
         }))
     }
 

@@ -17,6 +17,7 @@ use render::Views;
 use visit::Visit;
 
 mod api_keys;
+mod chart;
 mod conflict;
 mod connection_test;
 mod consent;
@@ -26,7 +27,9 @@ mod errors;
 mod events;
 mod form;
 mod home;
+mod overview;
 mod render;
+mod replays;
 mod session;
 mod setup;
 mod visit;
@@ -51,12 +54,14 @@ pub fn router(app: Arc<App>) -> Router {
     let console = Arc::new(Console { app, views: Views::new() });
     let mut pages = Router::new()
         .merge(home::routes())
+        .merge(overview::routes())
         .merge(session::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())
+        .merge(replays::routes())
         .merge(events::routes())
         .merge(api_keys::routes());
     if cfg!(debug_assertions) {

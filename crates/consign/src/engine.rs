@@ -40,6 +40,7 @@ mod learn;
 mod payload;
 mod probe;
 mod records;
+mod replay;
 mod retention;
 mod schedule;
 mod snapshot;
@@ -76,6 +77,8 @@ pub struct Engine {
     commit: Committer,
     lanes: Lanes,
     wake: Notify,
+    /// Long work was started.
+    operations: Notify,
     /// Deliveries that were there at several crashes go one at a time.
     suspects: Arc<Semaphore>,
     tokens: Tokens,
@@ -126,6 +129,7 @@ impl Engine {
             by,
             lanes: Lanes::default(),
             wake: Notify::new(),
+            operations: Notify::new(),
             suspects: Arc::new(Semaphore::new(1)),
             tokens: Tokens::default(),
             clock_offset: AtomicI64::new(0),
@@ -136,6 +140,7 @@ impl Engine {
         tokio::spawn(engine.clone().claim_loop());
         tokio::spawn(engine.clone().tick_loop());
         tokio::spawn(engine.clone().retention_loop());
+        tokio::spawn(engine.clone().replay_loop());
         Ok(engine)
     }
 

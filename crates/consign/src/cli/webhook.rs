@@ -16,6 +16,10 @@ use super::listing::{PageFlags, cell, show, show_one, show_written, text};
 use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
+use recover::{RecoverFlags, recover};
+
+mod recover;
+
 const WEBHOOKS: &str = "webhooks";
 
 /// What can be done with webhooks.
@@ -44,6 +48,8 @@ pub(crate) enum Verb {
         /// Name or id
         name: String,
     },
+    /// Send again what failed, at a pace
+    Recover(RecoverFlags),
     /// Delete one; its waiting deliveries are cancelled
     Delete(DeleteFlags),
 }
@@ -193,6 +199,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             let answer = client.send(Call::new(Method::DELETE, &[WEBHOOKS, &name, "pauses"])).await?;
             show_written(output, &answer, "Resumed", "webhook")?;
         }
+        Verb::Recover(flags) => return recover(&client, output, &flags).await,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)

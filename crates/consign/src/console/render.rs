@@ -64,11 +64,14 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "error.html",
     "event.html",
     "events.html",
-    "first_steps.html",
     "help.html",
     "layout.html",
     "macros.html",
+    "operation.html",
+    "operations.html",
+    "overview.html",
     "plain.html",
+    "replay.html",
     "setup.html",
     "sign_in.html",
     "tags.html",
@@ -166,6 +169,7 @@ impl Views {
         environment.add_filter("when", when);
         environment.add_filter("day", day);
         environment.add_filter("took", took);
+        environment.add_filter("pace", |rate: f64| rate.to_string());
         environment.add_filter("commas", |number: u64| commas(number));
         environment.add_filter("count", |number: u64, one: &str, many: &str| {
             format!("{} {}", commas(number), if number == 1 { one } else { many })

@@ -288,6 +288,7 @@ fn show(app: &App, line: &Line) -> Value {
     put("reference", json!(delivery.reference));
     put("idempotency_key", json!(delivery.idempotency_key));
     put("replay_of", json!(delivery.replay_of));
+    put("operation", json!(delivery.operation));
     put("test", json!(delivery.test));
     put("created_at", json!(delivery.created_at));
     put("ended_at", json!(delivery.ended_at));

@@ -13,6 +13,7 @@ use consign_store::connectors::ConnectorFilter;
 use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries};
 use serde_json::{Map, Value, json};
 
+use super::overview::ByHour;
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
     differences, invalid, not_unique, require_as_saved,
@@ -37,10 +38,11 @@ pub async fn list(
     let now = app.now();
     let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
     let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
+    let hours = app.hours.last(&mut db, now).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
         let credential = credential_of(&mut db, connector).await?;
-        items.push(show(connector, credential.as_ref(), counts.get(&connector.id), now));
+        items.push(show(connector, credential.as_ref(), counts.get(&connector.id), &hours, now));
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -53,7 +55,13 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
     actor.require(Right::ConnectorsRead)?;
     let mut db = app.store.read().await?;
     let connector = by_reference(&mut db, reference).await?;
-    shown(&mut db, &connector, app.now()).await
+    let hours = app.hours.last(&mut db, app.now()).await?;
+    shown(&mut db, &connector, &hours, app.now()).await
+}
+
+/// What came to its end in the last hours, counted beside the transaction of a change.
+async fn last_hours(app: &App) -> Result<ByHour, OpError> {
+    Ok(app.hours.last(&mut *app.store.read().await?, app.now()).await?)
 }
 
 /// Creates a webhook.
@@ -62,6 +70,7 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
 /// Every value that was not accepted.
 pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let credential = named_credential(&mut tx, &sent).await?;
@@ -86,7 +95,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
         return Err(not_unique("connector", connector.name.as_str()));
     }
     insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
-    let value = shown(&mut tx, &connector, now).await?;
+    let value = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -137,6 +146,7 @@ async fn save(
     complete: impl FnOnce(&Connector) -> Sent,
 ) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let seen = by_reference(&mut tx, reference).await?;
@@ -177,8 +187,8 @@ async fn save(
         return Err(OpError::Changed { current: current.revision });
     }
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
-    let old = shown(&mut tx, &seen, now).await?;
-    let new = shown(&mut tx, &connector, now).await?;
+    let old = shown(&mut tx, &seen, &hours, now).await?;
+    let new = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&old, &new);
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -250,6 +260,7 @@ async fn set_state(
     state: impl FnOnce(Option<&Credential>) -> ConnectorState,
 ) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let connector = by_reference(&mut tx, reference).await?;
@@ -264,7 +275,7 @@ async fn set_state(
     }
     audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
     let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
-    let value = shown(&mut tx, &connector, now).await?;
+    let value = shown(&mut tx, &connector, &hours, now).await?;
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
@@ -404,16 +415,17 @@ async fn credential_of(db: &mut Db, connector: &Connector) -> Result<Option<Cred
     }
 }
 
-async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
+async fn shown(db: &mut Db, connector: &Connector, hours: &ByHour, now: Timestamp) -> Result<Value, OpError> {
     let credential = credential_of(db, connector).await?;
     let counts = connectors::counts_24h(db, &[connector.id], now.minus(DAY)).await?;
-    Ok(show(connector, credential.as_ref(), counts.get(&connector.id), now))
+    Ok(show(connector, credential.as_ref(), counts.get(&connector.id), hours, now))
 }
 
 fn show(
     connector: &Connector,
     credential: Option<&Credential>,
     counts: Option<&connectors::Counts>,
+    hours: &ByHour,
     now: Timestamp,
 ) -> Value {
     let mut shown = Map::new();
@@ -452,6 +464,7 @@ fn show(
         "last_24_hours".to_owned(),
         json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
     );
+    shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
     shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
     shown.insert("created_at".to_owned(), json!(connector.created_at));
     shown.insert("updated_at".to_owned(), json!(connector.updated_at));
