@@ -103,6 +103,7 @@ routes! {
     PUT "/webhooks/{id}" ConnectorsWrite [] => webhooks::replace;
     PATCH "/webhooks/{id}" ConnectorsWrite [] => webhooks::patch;
     DELETE "/webhooks/{id}" ConnectorsWrite [] => webhooks::delete;
+    GET "/webhooks/{id}/history" ConnectorsRead [] => webhooks::history;
     POST "/webhooks/{id}/tests" DeliveriesOperate [] => webhooks::test;
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
 use crate::ops::credential_tests::TestBrake;
+use crate::ops::events::Opened;
 use crate::ops::overview::Hours;
 use crate::ops::users::SignInBrake;
 
@@ -45,6 +46,8 @@ pub struct App {
     pub tests: TestBrake,
     /// Slows API keys that ask too often.
     pub allowances: Allowances,
+    /// Who opened which event lately.
+    pub opened: Opened,
     /// What came to its end in the last hours.
     pub hours: Hours,
 }
@@ -128,6 +131,7 @@ impl App {
             sign_ins: SignInBrake::default(),
             tests: TestBrake::default(),
             allowances: Allowances::default(),
+            opened: Opened::default(),
             hours: Hours::default(),
         }))
     }

@@ -33,6 +33,7 @@ mod replays;
 mod session;
 mod setup;
 mod visit;
+mod webhook_pages;
 mod webhooks;
 
 /// A form with a template and twenty long headers is far smaller.
@@ -60,6 +61,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(credentials::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
+        .merge(webhook_pages::routes())
         .merge(deliveries::routes())
         .merge(replays::routes())
         .merge(events::routes())

@@ -80,6 +80,14 @@ async fn what_waits_is_counted_where_it_is_sent(Fresh { store, .. }: Fresh) {
     assert_eq!(waiting.count, 2);
     assert!(waiting.oldest.is_some());
     assert_eq!(overview::waiting_for(&mut db, two).await.unwrap(), 1);
+    drop(db);
+    settle(&store, one, "3", DeliveryState::Held).await;
+    settle(&store, one, "4", DeliveryState::Delivered).await;
+    let mut db = store.read().await.unwrap();
+    let counts = connectors::waiting_counts(&mut db, &[one, two]).await.unwrap();
+    // The two that settled were the oldest of the queue: two still wait, and one of them is held.
+    assert_eq!((counts[&one].waiting, counts[&two].waiting), (3, 1));
+    assert!(counts[&one].last_delivery_at.is_some() && counts[&two].last_delivery_at.is_none());
 }
 
 async fn what_needs_a_person_is_counted_by_reason(Fresh { store, .. }: Fresh) {

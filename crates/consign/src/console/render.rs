@@ -76,8 +76,10 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "sign_in.html",
     "tags.html",
     "webhook.html",
+    "webhook_activity.html",
     "webhook_delete.html",
     "webhook_form.html",
+    "webhook_test.html",
     "webhooks.html",
 ];
 

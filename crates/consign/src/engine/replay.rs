@@ -27,7 +27,10 @@ impl Engine {
 
     pub(super) async fn replay_loop(self: Arc<Self>) {
         while !self.lanes.is_stopping() {
-            let wait = match self.replay_what_is_due().await {
+            let round = self.rounds.read().await;
+            let next = self.replay_what_is_due().await;
+            drop(round);
+            let wait = match next {
                 Ok(next) => next.map_or(LOOK_EVERY, |at| at.since(self.now()).min(LOOK_EVERY)),
                 Err(error) => {
                     tracing::error!(%error, "deliveries could not be sent again; trying again in a second");

@@ -16,6 +16,8 @@ use serde_json::{Map, Value, json};
 use super::{Actor, Object, OpError, audit_entry, commit_answered};
 use crate::App;
 
+mod curl;
+
 /// A page of deliveries, newest first.
 ///
 /// # Errors
@@ -383,6 +385,7 @@ async fn show_attempt(app: &App, attempt: &Attempt) -> Result<Value, OpError> {
         None => None,
     };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
+    let request_headers = parsed(&attempt.request_headers);
     Ok(json!({
         "id": attempt.id,
         "number": attempt.number,
@@ -393,7 +396,8 @@ async fn show_attempt(app: &App, attempt: &Attempt) -> Result<Value, OpError> {
         "message": attempt.message,
         "wait_ms": attempt.wait_ms,
         "request_line": attempt.request_line,
-        "request_headers": parsed(&attempt.request_headers),
+        "curl": curl::curl(&attempt.request_line, &request_headers),
+        "request_headers": request_headers,
         "answer_headers": parsed(&attempt.answer_headers),
         "answer_excerpt": excerpt.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         "timing": parsed(&attempt.timing),

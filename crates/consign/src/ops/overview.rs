@@ -87,6 +87,12 @@ impl ByHour {
         hours
     }
 
+    /// Delivered and failed in all of them.
+    pub fn sum(&self, connector: Option<ConnectorId>) -> (u64, u64) {
+        let hours = self.of(connector);
+        hours.iter().fold((0, 0), |(all, lost), (delivered, failed)| (all + delivered, lost + failed))
+    }
+
     /// The same as it is answered: when the first hour began, and a number for each.
     pub fn show(&self, connector: Option<ConnectorId>) -> Value {
         let hours = self.of(connector);
@@ -107,10 +113,7 @@ pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let mut db = app.store.read().await?;
     let now = app.now();
     let hours = app.hours.last(&mut db, now).await?;
-    let (delivered, failed) = hours
-        .of(None)
-        .iter()
-        .fold((0, 0), |(all, lost), (delivered, failed)| (all + delivered, lost + failed));
+    let (delivered, failed) = hours.sum(None);
     let waiting = overview::waiting(&mut db).await?;
     let pressing = deliveries::attention_count(&mut db).await?;
     let unmatched = overview::unmatched(&mut db, now.minus(DAY)).await?;

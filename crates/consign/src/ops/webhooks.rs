@@ -9,8 +9,9 @@ use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
+use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries};
+use consign_store::{COUNT_MAX, Db, Listed, Page, StoreError, connectors, credentials, deliveries};
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
@@ -20,7 +21,8 @@ use super::{
 };
 use crate::App;
 
-const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// What a person looks back at; the audit log has the rest.
+const HISTORY_ENTRIES: u32 = 50;
 
 /// A page of webhooks.
 ///
@@ -37,7 +39,7 @@ pub async fn list(
     let found = connectors::list(&mut db, filter, page).await?;
     let now = app.now();
     let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
-    let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
+    let counts = connectors::waiting_counts(&mut db, &ids).await?;
     let hours = app.hours.last(&mut db, now).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
@@ -295,7 +297,7 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
     let event = match event {
         Some(id) => {
             actor.require(Right::PayloadsRead)?;
-            super::events::open_for(app, actor, id).await?
+            super::events::open_at_work(app, actor, id).await?
         }
         None => sample(now),
     };
@@ -314,6 +316,19 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
         "headers": headers.collect::<Vec<_>>(),
         "body": String::from_utf8_lossy(&body),
     }))
+}
+
+/// What was done with a webhook, the newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let connector = by_reference(&mut db, reference).await?;
+    let filter = AuditFilter { object_id: Some(connector.id.to_string()), ..AuditFilter::default() };
+    let entries = audit::list(&mut db, &filter, &Page::first(HISTORY_ENTRIES)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
 /// Sends a test event to one webhook and waits for what comes of it.
@@ -417,14 +432,14 @@ async fn credential_of(db: &mut Db, connector: &Connector) -> Result<Option<Cred
 
 async fn shown(db: &mut Db, connector: &Connector, hours: &ByHour, now: Timestamp) -> Result<Value, OpError> {
     let credential = credential_of(db, connector).await?;
-    let counts = connectors::counts_24h(db, &[connector.id], now.minus(DAY)).await?;
+    let counts = connectors::waiting_counts(db, &[connector.id]).await?;
     Ok(show(connector, credential.as_ref(), counts.get(&connector.id), hours, now))
 }
 
 fn show(
     connector: &Connector,
     credential: Option<&Credential>,
-    counts: Option<&connectors::Counts>,
+    counts: Option<&connectors::WaitingCount>,
     hours: &ByHour,
     now: Timestamp,
 ) -> Value {
@@ -459,10 +474,16 @@ fn show(
     shown.insert("state_since".to_owned(), json!(connector.state_since));
     shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
     shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
-    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
+    let waiting = counts.map_or(0, |counts| counts.waiting);
+    let (delivered, failed) = hours.sum(Some(connector.id));
     shown.insert(
         "last_24_hours".to_owned(),
-        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
+        json!({
+            "delivered": delivered,
+            "failed": failed,
+            "waiting": waiting,
+            "waiting_is_capped": waiting >= COUNT_MAX,
+        }),
     );
     shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
     shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));

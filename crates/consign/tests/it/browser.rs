@@ -207,6 +207,8 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         "/webhooks/new".to_owned(),
         format!("/webhooks/{webhook}"),
         format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/test"),
+        format!("/webhooks/{webhook}/activity"),
         format!("/webhooks/{webhook}/delete"),
         "/deliveries".to_owned(),
         format!("/deliveries/{}", failed.delivery()),

@@ -191,3 +191,116 @@ async fn the_overview_tells_what_is_wrong_and_leads_to_its_repair() {
     consign.allow_open();
     consign.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_is_tested_with_an_event_that_came_in() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({ "event_types": ["never"] })).await;
+    let event = json!({ "type": "device.low", "subject": "LT-0231", "data": { "device": "LT-0231" } });
+    let event = id_of(&consign.post("/events", &event).await.expect(202).json());
+    let page = format!("/webhooks/{webhook}/test");
+    let form = consign.form(&page, "event").await;
+    let bad = consign.send_form(&form.clone().set("data", "{")).await.expect(422);
+    assert!(bad.text().contains("Data is not JSON: line 1, column"), "{}", bad.text());
+    let unknown = consign.send_form(&form.clone().set("type", "a b").without("once")).await.expect(422);
+    assert!(unescape(&unknown.text()).contains("“a b” is not an event type"));
+    let shown = consign.send_form(&form.clone().set("event", &event)).await.expect(303).location();
+    assert_eq!(tool.asked()[0].json(), json!({ "device": "LT-0231" }));
+    let delivery = text(&consign, &shown).await;
+    assert!(delivery.contains("Test</span>") && delivery.contains("device.low"), "{delivery}");
+    let own = form.without("once").set("event", &event).set("data", "[1]").set("type", "x.y");
+    consign.send_form(&own).await.expect(303);
+    assert_eq!(tool.asked()[1].json(), json!([1]));
+    let nothing = json!({ "event": "evt_00000000000000000000000000" });
+    let refused = consign.post("/webhooks/itsm/tests", &nothing).await.expect(422);
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/event");
+    consign.run(&["webhook", "test", "itsm", "--event", &event]).await.expect(0);
+    assert_eq!(tool.asked()[2].json(), json!({ "device": "LT-0231" }));
+
+    consign.submit(&format!("/webhooks/{webhook}/pause"), &[]).await.expect(303);
+    let activity = text(&consign, &format!("/webhooks/{webhook}/activity")).await;
+    for words in ["Created webhook", "Sent test event", "Paused webhook", "Ana Silva"] {
+        assert!(activity.contains(words), "{words}");
+    }
+    let told = consign.run(&["webhook", "history", "itsm"]).await.expect(0);
+    assert!(told.stdout.contains("Paused webhook"), "{}", told.stdout);
+    let list = text(&consign, "/webhooks").await;
+    assert!(list.contains("By hour: 3 delivered, 0 failed"), "{list}");
+    let page = text(&consign, &format!("/webhooks/{webhook}")).await;
+    assert!(page.contains("delivered 3</span>") && page.contains("As a table"), "{page}");
+    assert!(
+        page.contains(&format!("/deliveries/replay?connector={webhook}&state=failed&preview=1")),
+        "{page}"
+    );
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_preview_follows_what_is_typed() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let template = json!({ "payload": "template", "template": "{\"text\": \"{{ data.device }}\"}" });
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &template).await;
+    let sent = consign.event("device.low", &json!({ "device": "LT-0231" })).await;
+    consign.until(sent.delivery(), "delivered").await;
+    let browser = Browser::start(true).await;
+    sign_in(&consign, &browser).await;
+    browser.goto(&format!("http://{}/webhooks/{webhook}/set-up", consign.address())).await;
+    browser.run("document.body.dataset.same = 'page'", vec![]).await;
+    browser.choose("preview_event", &sent.id).await;
+    browser.until_shows("\"text\": \"LT-0231\"").await;
+    browser.fill("template", "{\"summary\": \"{{ data.device }} is slow\"}").await;
+    browser.until_shows("\"summary\": \"LT-0231 is slow\"").await;
+    browser.fill("path", "/api/incident").await;
+    browser.until_shows(&format!("POST {}api/incident", tool.origin())).await;
+    browser.fill("template", "{").await;
+    browser.until_shows("No preview yet. The template is not JSON").await;
+    let same = browser.run("return document.body.dataset.same", vec![]).await;
+    assert_eq!(same, Value::from("page"), "no page was loaded for it");
+    let audited = consign.get(&format!("/audit-entries?object={}", sent.id)).await.json();
+    let opened = audited["items"].as_array().unwrap().iter().filter(|one| one["action"] == "Opened payload");
+    assert_eq!(opened.count(), 1, "once for a sitting, not for each letter: {audited}");
+    assert_eq!(tool.count(), 1, "nothing is sent");
+    browser.close().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_is_found_by_its_address_and_copied_as_a_command() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    tool.answer(Answer::status(400));
+    let sent = consign.event("device.low", &json!({ "n": 1 })).await;
+    consign.until(sent.delivery(), "failed").await;
+    let page = text(&consign, &format!("/deliveries/{}", sent.delivery())).await;
+    let hook = format!("curl -sS -X POST '{}hook'", tool.origin());
+    assert!(page.contains(&hook) && page.contains("authorization: $TOKEN"), "{page}");
+    assert!(page.contains(&format!("webhook-id: {}", sent.id)));
+    let attempts = consign.attempts(sent.delivery()).await;
+    assert!(attempts[0]["curl"].as_str().unwrap().starts_with(&hook));
+
+    let finds =
+        async |query: &str| text(&consign, &format!("/deliveries?{query}")).await.contains(sent.delivery());
+    for query in [
+        "state=failed",
+        "state=needs_attention",
+        "time=hour",
+        "type=device.low",
+        &format!("q={}", sent.id),
+        &format!("connector={webhook}&time=week&state=failed"),
+    ] {
+        assert!(finds(query).await, "{query}");
+    }
+    for query in ["state=delivered", "type=device.high", "q=nothing", "state=held", "reason=no_answer"] {
+        assert!(!finds(query).await, "{query}");
+    }
+    // In steps, so that the session does not end for idleness.
+    for _ in 0..4 {
+        consign.advance(std::time::Duration::from_secs(20 * 60));
+        assert!(finds("time=day").await);
+    }
+    assert!(!finds("time=hour").await);
+    consign.finish().await;
+}

@@ -70,6 +70,7 @@ async fn answers_have_the_members_that_are_described() {
     check(&whole, "Webhook", &webhook);
     let one = format!("/webhooks/{}", webhook["id"].as_str().unwrap());
     ask(&format!("POST {one}/pauses"), "").await;
+    check(&whole, "AuditEntry", &ask(&format!("GET {one}/history"), "").await["items"][0]);
     let id = credential["id"].as_str().unwrap();
     check(&whole, "Usage", &ask(&format!("GET /credentials/{id}/usage"), "").await["items"][0]);
     check(&whole, "AuditEntry", &ask(&format!("GET /credentials/{id}/history"), "").await["items"][0]);

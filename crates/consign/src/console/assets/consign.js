@@ -6,6 +6,7 @@
 
   const SECOND_SUBMIT_MS = 1000;
   const POLL_MS = 5000;
+  const REST_MS = 500;
   const PART_POLL_MS = 2000;
   const COPIED_MS = 2000;
   const TEST_POLL_MS = 1500;
@@ -293,6 +294,29 @@
     button.textContent = paused.has(id) ? 'Resume updates' : 'Pause updates';
   };
 
+  // The request as it would be made of what is typed. An answer that another one has overtaken is dropped.
+  let asked = 0;
+  let resting = 0;
+  const preview = async (form) => {
+    const turn = ++asked;
+    const values = new URLSearchParams(new FormData(form));
+    values.set('preview', '1');
+    try {
+      const fresh = await page(form.dataset.preview, { method: 'POST', body: values });
+      if (turn !== asked) return;
+      for (const id of ['preview-box', 'f-path-preview']) {
+        const [old, part] = [byId(id), fresh.getElementById(id)];
+        if (old && part) old.replaceWith(document.adoptNode(part));
+      }
+    } catch { /* What was typed next asks again. */ }
+  };
+  const previewSoon = (field) => {
+    const form = field.closest('form[data-preview]');
+    if (!form) return;
+    clearTimeout(resting);
+    resting = setTimeout(() => preview(form), REST_MS);
+  };
+
   // How many rows are ticked.
   const countPicked = (form) => {
     const count = [...form.elements].filter((box) => box.type === 'checkbox' && box.checked).length;
@@ -373,6 +397,7 @@
   });
 
   document.addEventListener('change', (event) => {
+    previewSoon(event.target);
     if (event.target.matches('select[data-refresh]')) refresh(event.target);
     if (event.target.matches('#f-url_address')) follow(event.target);
     if (event.target.matches('[data-row-secret]')) mark(event.target);
@@ -382,6 +407,7 @@
 
   document.addEventListener('input', (event) => {
     if (event.target.closest('form[data-guard]')) typed = true;
+    previewSoon(event.target);
   });
 
   document.addEventListener('submit', (event) => {

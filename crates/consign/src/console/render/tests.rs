@@ -55,7 +55,11 @@ fn webhook() -> serde_json::Value {
             "status": { "label": "Working" },
         },
         "event_types": ["device.*"], "method": "POST", "path": "/x", "payload": "template", "template": "{}",
-        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4 }, "last_delivery_at": NOW,
+        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4, "waiting_is_capped": false },
+        "last_delivery_at": NOW,
+        "chart": crate::console::chart::strip(&json!({
+            "from": NOW, "delivered": vec![50; 24], "failed": vec![0; 24],
+        })),
         "created_at": NOW, "updated_at": NOW,
     })
 }
@@ -71,7 +75,7 @@ fn delivery(state: &str) -> serde_json::Value {
         "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
         "last_outcome": "http_5xx",
         "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
-        "replay_of": "dlv_0",
+        "replay_of": "dlv_0", "operation": "op_1",
         "test": true, "created_at": NOW, "ended_at": NOW,
         "actions": ["send_again", "mark_delivered", "cancel", "replay", "try_now"],
     })
@@ -81,7 +85,7 @@ fn attempt(number: u64, outcome: &str) -> serde_json::Value {
     json!({
         "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome,
         "status": null, "message": "m",
-        "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
+        "curl": "curl -H \"authorization: $TOKEN\"", "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
         "request_headers": [{ "name": "authorization", "hidden": true }],
         "answer_headers": [{ "name": "content-type", "value": "text/html" }],
         "answer_excerpt": "<script>alert(1)</script>",
@@ -294,9 +298,17 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
             "errors": [], "fields": form.fields(&[], &[], "/x"), "address": "/webhooks/new",
             "without_credentials": true, "current": current,
             "etag": "", "seen_at": "", "recent": [{ "id": "evt_1", "type": "t", "received_at": NOW }],
-            "preview": preview, "preview_event": "evt_1",
+            "preview": preview, "preview_event": "evt_1", "preview_faults": ["Enter a name"],
         })
     };
+    let tested = json!({
+        "current": webhook(), "errors": [], "event": "evt_1", "event_error": "There is no such event",
+        "recent": [{ "id": "evt_1", "type": "t", "subject": "<b>", "received_at": NOW }],
+        "type": { "value": "", "error": "" }, "data": { "value": "{", "error": "Data is not JSON: line 1, column 1" },
+    });
+    assert!(check("webhook_test.html", tested).contains("t · &lt;b&gt;"));
+    let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited webhook", "what": "path" }]);
+    check("webhook_activity.html", json!({ "current": webhook(), "lines": lines }));
     check("webhook_form.html", form(&WebhookForm::empty(""), None, json!(null)));
     let preview = json!({
         "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}",
