@@ -78,6 +78,18 @@ pub enum HeldBy {
     NotAsSaved,
 }
 
+impl HeldBy {
+    /// Whether the credential is to be repaired; the others concern the connector itself.
+    pub const fn is_of_credential(self) -> bool {
+        match self {
+            Self::CredentialLocked | Self::SignInRefused | Self::NotAuthorized | Self::ReconnectNeeded => {
+                true
+            }
+            Self::NotAllowed | Self::DestinationBlocked | Self::NotAsSaved => false,
+        }
+    }
+}
+
 impl ConnectorState {
     /// All, in the order of the filter.
     pub const ALL: &'static [Self] = &[

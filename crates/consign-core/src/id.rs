@@ -106,6 +106,8 @@ ids! {
     KeyId = "key_";
     /// A connection test.
     TestId = "tst_";
+    /// Long work.
+    OperationId = "op_";
     /// An entry of the audit log.
     AuditId = "aud_";
     /// One request to this server, for its log line and its answer.

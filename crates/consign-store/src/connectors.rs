@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::db::{Query, query};
 use crate::row::{Row, anywhere, damaged, millis};
 use crate::statement::{Statement, chunks};
-use crate::{Db, Listed, Page, StoreError, installation};
+use crate::{COUNT_MAX, Db, Listed, Page, StoreError, installation};
 
 /// The one kind so far.
 const WEBHOOK: &str = "webhook";
@@ -36,6 +36,15 @@ pub struct Counts {
     pub failed: u64,
     /// Pending or held.
     pub open: u64,
+    /// When the last one was delivered, however long ago.
+    pub last_delivery_at: Option<Timestamp>,
+}
+
+/// What waits for a connector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingCount {
+    /// Pending or held, up to [`COUNT_MAX`].
+    pub waiting: u64,
     /// When the last one was delivered, however long ago.
     pub last_delivery_at: Option<Timestamp>,
 }
@@ -349,6 +358,43 @@ pub async fn counts_24h(
                 last_delivery_at: row.optional_time("last_delivery_at")?,
             };
             counts.insert(row.id("id")?, found);
+        }
+    }
+    Ok(counts)
+}
+
+/// What waits for these connectors.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn waiting_counts(
+    db: &mut Db,
+    ids: &[ConnectorId],
+) -> Result<HashMap<ConnectorId, WaitingCount>, StoreError> {
+    let held = held_counts(db).await?;
+    let mut counts = HashMap::new();
+    for chunk in chunks(ids) {
+        let mut statement = Statement::new(
+            db,
+            "select v.column1 as id,
+               (select count(*) from (select d.id from delivery d where d.connector_id = v.column1
+                  and d.state = 'pending' limit ",
+        );
+        statement.bind(i64::try_from(COUNT_MAX).unwrap_or(i64::MAX));
+        statement.push(
+            ") as counted) as pending,
+               (select max(d.ended_at) from delivery d where d.connector_id = v.column1
+                  and d.ended_at is not null and d.state = 'delivered') as last_delivery_at
+             from (values ",
+        );
+        statement.rows(chunk, |row, id| {
+            row.bind(id.to_string());
+        });
+        statement.push(") as v");
+        for row in statement.all(db).await? {
+            let open = row.count::<u64>("pending")? + held.get(&row.id("id")?).copied().unwrap_or(0);
+            let last_delivery_at = row.optional_time("last_delivery_at")?;
+            counts.insert(row.id("id")?, WaitingCount { waiting: open.min(COUNT_MAX), last_delivery_at });
         }
     }
     Ok(counts)

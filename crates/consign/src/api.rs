@@ -33,6 +33,8 @@ mod description;
 mod docs;
 mod events;
 mod me;
+mod operations;
+mod overview;
 mod problem;
 mod settings;
 mod sign_in;
@@ -110,6 +112,7 @@ routes! {
     PUT "/webhooks/{id}" ConnectorsWrite [] => webhooks::replace;
     PATCH "/webhooks/{id}" ConnectorsWrite [] => webhooks::patch;
     DELETE "/webhooks/{id}" ConnectorsWrite [] => webhooks::delete;
+    GET "/webhooks/{id}/history" ConnectorsRead [] => webhooks::history;
     POST "/webhooks/{id}/tests" DeliveriesOperate [] => webhooks::test;
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;
@@ -122,7 +125,7 @@ routes! {
 
     GET "/deliveries" DeliveriesRead
         ["state" "hold_reason" "connector" "event_type" "created_after" "created_before" "q" "needs_attention"
-         "sort" "count" "limit" "cursor"] => deliveries::list;
+         "operation" "sort" "count" "limit" "cursor"] => deliveries::list;
     GET "/deliveries/{id}" DeliveriesRead [] => deliveries::find;
     GET "/deliveries/{id}/attempts" DeliveriesRead [] => deliveries::attempts;
     POST "/deliveries/{id}/attempts" DeliveriesOperate [] => deliveries::try_now;
@@ -130,6 +133,13 @@ routes! {
     POST "/deliveries/{id}/cancellation" DeliveriesOperate [] => deliveries::cancel;
     POST "/deliveries/{id}/resolution" DeliveriesOperate [] => deliveries::resolve;
     GET "/deliveries/{id}/payload" PayloadsRead [] => deliveries::payload;
+
+    GET "/replays" DeliveriesRead ["sort" "count" "limit" "cursor"] => operations::replays;
+    POST "/replays" DeliveriesOperate [] => operations::replay;
+    DELETE "/replays/{id}" DeliveriesOperate [] => operations::stop;
+    GET "/operations" DeliveriesRead ["kind" "sort" "count" "limit" "cursor"] => operations::list;
+    GET "/operations/{id}" DeliveriesRead [] => operations::find;
+    DELETE "/operations/{id}" DeliveriesOperate [] => operations::stop;
 
     GET "/api-keys" Admin [] => api_keys::list;
     POST "/api-keys" Admin [] => api_keys::create;
@@ -158,6 +168,7 @@ routes! {
     PATCH "/settings" Admin [] => settings::change;
     POST "/egress-checks" Admin [] => settings::check_egress;
 
+    GET "/overview" DeliveriesRead [] => overview::show;
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;
 }

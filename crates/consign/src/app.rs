@@ -16,6 +16,8 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
 use crate::ops::credential_tests::TestBrake;
+use crate::ops::events::Opened;
+use crate::ops::overview::Hours;
 use crate::ops::users::SignInBrake;
 
 /// The longest wait for a connection, and again for its TLS handshake.
@@ -47,6 +49,10 @@ pub struct App {
     pub allowances: Allowances,
     /// Lets one at a time read the whole audit log.
     pub verifications: Semaphore,
+    /// Who opened which event lately.
+    pub opened: Opened,
+    /// What came to its end in the last hours.
+    pub hours: Hours,
 }
 
 /// Why it does not start.
@@ -129,6 +135,8 @@ impl App {
             tests: TestBrake::default(),
             allowances: Allowances::default(),
             verifications: Semaphore::new(1),
+            opened: Opened::default(),
+            hours: Hours::default(),
         }))
     }
 

@@ -20,6 +20,7 @@ mod account;
 mod api_keys;
 mod audit;
 mod certificates;
+mod chart;
 mod conflict;
 mod connection_test;
 mod consent;
@@ -29,13 +30,16 @@ mod errors;
 mod events;
 mod form;
 mod home;
+mod overview;
 mod people;
 mod policy;
 mod render;
+mod replays;
 mod session;
 mod settings;
 mod setup;
 mod visit;
+mod webhook_pages;
 mod webhooks;
 
 /// A form with a template and twenty long headers is far smaller.
@@ -57,13 +61,16 @@ pub fn router(app: Arc<App>) -> Router {
     let console = Arc::new(Console { app, views: Views::new() });
     let mut pages = Router::new()
         .merge(home::routes())
+        .merge(overview::routes())
         .merge(session::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
         .merge(certificates::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
+        .merge(webhook_pages::routes())
         .merge(deliveries::routes())
+        .merge(replays::routes())
         .merge(events::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())

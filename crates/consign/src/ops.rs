@@ -24,8 +24,11 @@ pub mod credentials;
 pub mod deliveries;
 pub mod events;
 pub mod idempotency;
+pub mod operations;
+pub mod overview;
 pub mod people;
 pub mod presets;
+pub mod replays;
 pub mod settings;
 pub mod users;
 pub mod webhooks;
@@ -347,7 +350,17 @@ fn not_unique(kind: &str, name: &str) -> OpError {
 fn differences(old: &Value, new: &Value) -> Value {
     let empty = Map::new();
     let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
-    const SILENT: &[&str] = &["etag", "updated_at", "status", "token", "used_by_count", "last_used_at"];
+    const SILENT: &[&str] = &[
+        "etag",
+        "updated_at",
+        "by_hour",
+        "last_24_hours",
+        "last_delivery_at",
+        "status",
+        "token",
+        "used_by_count",
+        "last_used_at",
+    ];
     let mut changes = Map::new();
     for (key, after) in new.iter().filter(|(key, _)| !SILENT.contains(&key.as_str())) {
         let before = old.get(key).unwrap_or(&Value::Null);

@@ -1,8 +1,10 @@
 //! Lists of deliveries and counts over the queue.
 
+use std::time::Duration;
+
 use consign_core::connector::ConnectorState;
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_core::id::ConnectorId;
+use consign_core::id::{ConnectorId, DeliveryId, OperationId};
 use consign_core::time::Timestamp;
 
 use super::{Delivery, read};
@@ -14,6 +16,9 @@ use crate::{Db, Listed, Page, StoreError};
 /// Beyond this a person does not care how many: counting a long queue on every page would cost more than it
 /// tells.
 pub const ATTENTION_COUNT_MAX: u64 = 10_000;
+
+/// An id is made before its row is stamped, and perhaps by another clock; never by so much.
+const ID_BEFORE_ROW_MAX: Duration = Duration::from_secs(600);
 
 /// Which deliveries a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +33,8 @@ pub struct DeliveryFilter {
     pub connector: Option<ConnectorId>,
     /// Exactly this type of event.
     pub event_type: Option<String>,
+    /// Sent again by this operation.
+    pub operation: Option<OperationId>,
     /// Accepted at this time or later.
     pub created_after: Option<Timestamp>,
     /// Accepted before this time.
@@ -46,13 +53,6 @@ pub struct Line {
     pub event_type: String,
     /// What its event is about.
     pub subject: Option<String>,
-}
-
-/// Failed, and not sent again on purpose.
-macro_rules! failed_for_good {
-    () => {
-        "d.state = 'failed' and not exists (select 1 from delivery r where r.replay_of = d.id)"
-    };
 }
 
 /// A page of deliveries, by the time they were made.
@@ -118,17 +118,35 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
     if let Some(event_type) = &filter.event_type {
         statement.push(" and e.event_type = ").bind(event_type.as_str());
     }
-    if let Some(after) = filter.created_after {
-        statement.push(" and d.created_at >= ").bind(after.millis());
+    if let Some(operation) = filter.operation {
+        statement.push(" and d.operation_id = ").bind(operation.to_string());
     }
+    Since(filter.created_after).restrict(statement);
     if let Some(before) = filter.created_before {
         statement.push(" and d.created_at < ").bind(before.millis());
     }
     if let Some(q) = filter.q.as_deref().map(str::trim) {
-        let pattern = anywhere(&q.to_lowercase());
-        statement.push(" and (lower(e.subject) like ").bind(pattern.clone()).push(" escape '!'");
-        statement.push(" or lower(d.reference) like ").bind(pattern).push(" escape '!'");
-        statement.push(" or d.id = ").bind(q).push(" or d.event_id = ").bind(q).push(")");
+        search(statement, q);
+    }
+}
+
+/// The text that a person looks for, in what a delivery is about.
+pub(super) fn search(statement: &mut Statement, q: &str) {
+    let pattern = anywhere(&q.to_lowercase());
+    statement.push(" and (lower(e.subject) like ").bind(pattern.clone()).push(" escape '!'");
+    statement.push(" or lower(d.reference) like ").bind(pattern).push(" escape '!'");
+    statement.push(" or d.id = ").bind(q).push(" or d.event_id = ").bind(q).push(")");
+}
+
+/// Accepted at a time or later.
+pub(super) struct Since(pub(super) Option<Timestamp>);
+
+impl Since {
+    /// Ids sort by time, so that older rows are not even looked at.
+    pub(super) fn restrict(self, statement: &mut Statement) {
+        let Some(after) = self.0 else { return };
+        statement.push(" and d.created_at >= ").bind(after.millis());
+        statement.push(" and d.id >= ").bind(DeliveryId::new(after.minus(ID_BEFORE_ROW_MAX)).to_string());
     }
 }
 

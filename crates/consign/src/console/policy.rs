@@ -72,6 +72,9 @@ pages! {
     GET "/credentials/{id}/authorize" CredentialsWrite;
     GET "/credentials/{id}/forget-tokens" CredentialsWrite;
     POST "/credentials/{id}/forget-tokens" CredentialsWrite;
+    GET "/credentials/{id}/certificate.pem" CredentialsRead;
+    POST "/credentials/{id}/certificate" CredentialsWrite;
+    GET "/credentials/{id}/assertion" CredentialsRead;
     GET "/oauth/callback/{id}" CredentialsWrite;
 
     GET "/webhooks" ConnectorsRead;
@@ -83,7 +86,9 @@ pages! {
     POST "/webhooks/{id}/set-up" ConnectorsWrite;
     // Its form also shows previews.
     POST "/webhooks/{id}/set-up/fields" ConnectorsRead;
+    GET "/webhooks/{id}/test" DeliveriesOperate;
     POST "/webhooks/{id}/test" DeliveriesOperate;
+    GET "/webhooks/{id}/activity" ConnectorsRead;
     POST "/webhooks/{id}/pause" DeliveriesOperate;
     POST "/webhooks/{id}/resume" DeliveriesOperate;
     GET "/webhooks/{id}/delete" ConnectorsWrite;
@@ -91,6 +96,9 @@ pages! {
 
     GET "/deliveries" DeliveriesRead;
     GET "/deliveries/news" DeliveriesRead;
+    GET "/deliveries/replay" DeliveriesOperate;
+    POST "/deliveries/replay" DeliveriesOperate;
+    POST "/deliveries/selected" DeliveriesOperate;
     GET "/deliveries/{id}" DeliveriesRead;
     POST "/deliveries/{id}/payload" PayloadsRead;
     GET "/deliveries/{id}/replay" DeliveriesOperate;
@@ -99,6 +107,9 @@ pages! {
     POST "/deliveries/{id}/try-now" DeliveriesOperate;
     POST "/deliveries/{id}/send-again" DeliveriesOperate;
     POST "/deliveries/{id}/mark-delivered" DeliveriesOperate;
+    GET "/operations" DeliveriesRead;
+    GET "/operations/{id}" DeliveriesRead;
+    POST "/operations/{id}/stop" DeliveriesOperate;
     GET "/events" EventsRead;
     GET "/events/{id}" EventsRead;
     POST "/events/{id}/payload" PayloadsRead;

@@ -71,13 +71,16 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "error.html",
     "event.html",
     "events.html",
-    "first_steps.html",
     "help.html",
     "invitation.html",
     "layout.html",
     "macros.html",
+    "operation.html",
+    "operations.html",
+    "overview.html",
     "plain.html",
     "recovery_codes.html",
+    "replay.html",
     "settings.html",
     "settings_about.html",
     "settings_egress.html",
@@ -92,8 +95,10 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "user_new.html",
     "users.html",
     "webhook.html",
+    "webhook_activity.html",
     "webhook_delete.html",
     "webhook_form.html",
+    "webhook_test.html",
     "webhooks.html",
 ];
 
@@ -185,6 +190,7 @@ impl Views {
         environment.add_filter("when", when);
         environment.add_filter("day", day);
         environment.add_filter("took", took);
+        environment.add_filter("pace", |rate: f64| rate.to_string());
         environment.add_filter("commas", |number: u64| commas(number));
         environment.add_filter("count", |number: u64, one: &str, many: &str| {
             format!("{} {}", commas(number), if number == 1 { one } else { many })

@@ -11,16 +11,18 @@ use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries, tokens};
+use consign_store::{COUNT_MAX, Db, Listed, Page, StoreError, connectors, credentials, deliveries, tokens};
 use serde_json::{Map, Value, json};
 
+use super::overview::ByHour;
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
     differences, invalid, not_unique, require_as_saved,
 };
 use crate::App;
 
-const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// What a person looks back at; the audit log has the rest.
+const HISTORY_ENTRIES: u32 = 50;
 
 /// A page of webhooks.
 ///
@@ -37,11 +39,12 @@ pub async fn list(
     let found = connectors::list(&mut db, filter, page).await?;
     let now = app.now();
     let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
-    let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
+    let counts = connectors::waiting_counts(&mut db, &ids).await?;
+    let hours = app.hours.last(&mut db, now).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
         let credential = credential_of(&mut db, connector).await?;
-        items.push(show(connector, credential.as_ref(), counts.get(&connector.id), now));
+        items.push(show(connector, credential.as_ref(), counts.get(&connector.id), &hours, now));
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -54,7 +57,13 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
     actor.require(Right::ConnectorsRead)?;
     let mut db = app.store.read().await?;
     let connector = by_reference(&mut db, reference).await?;
-    shown(&mut db, &connector, app.now()).await
+    let hours = app.hours.last(&mut db, app.now()).await?;
+    shown(&mut db, &connector, &hours, app.now()).await
+}
+
+/// What came to its end in the last hours, counted beside the transaction of a change.
+async fn last_hours(app: &App) -> Result<ByHour, OpError> {
+    Ok(app.hours.last(&mut *app.store.read().await?, app.now()).await?)
 }
 
 /// Creates a webhook.
@@ -63,6 +72,7 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
 /// Every value that was not accepted.
 pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let credential = named_credential(&mut tx, &sent).await?;
@@ -87,7 +97,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
         return Err(not_unique("connector", connector.name.as_str()));
     }
     insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
-    let value = shown(&mut tx, &connector, now).await?;
+    let value = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -138,6 +148,7 @@ async fn save(
     complete: impl FnOnce(&Connector) -> Sent,
 ) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let seen = by_reference(&mut tx, reference).await?;
@@ -178,27 +189,14 @@ async fn save(
         return Err(OpError::Changed { current: current.revision });
     }
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
-    let old = shown(&mut tx, &seen, now).await?;
-    let new = shown(&mut tx, &connector, now).await?;
+    let old = shown(&mut tx, &seen, &hours, now).await?;
+    let new = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&old, &new);
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
-}
-
-/// What was done to a webhook, newest first.
-///
-/// # Errors
-/// Without the right, or when there is none.
-pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
-    actor.require(Right::ConnectorsRead)?;
-    let mut db = app.store.read().await?;
-    let id = by_reference(&mut db, reference).await?.id.to_string();
-    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
-    let entries = audit::list(&mut db, &filter, &Page::first(20)).await?;
-    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
 /// What a deletion left behind.
@@ -264,6 +262,7 @@ async fn set_state(
     state: impl FnOnce(Option<&Credential>) -> ConnectorState,
 ) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let connector = by_reference(&mut tx, reference).await?;
@@ -281,7 +280,7 @@ async fn set_state(
     }
     audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
     let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
-    let value = shown(&mut tx, &connector, now).await?;
+    let value = shown(&mut tx, &connector, &hours, now).await?;
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
@@ -301,7 +300,7 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
     let event = match event {
         Some(id) => {
             actor.require(Right::PayloadsRead)?;
-            super::events::open_for(app, actor, id).await?
+            super::events::open_at_work(app, actor, id).await?
         }
         None => sample(now),
     };
@@ -320,6 +319,19 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
         "headers": headers.collect::<Vec<_>>(),
         "body": String::from_utf8_lossy(&body),
     }))
+}
+
+/// What was done with a webhook, the newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let connector = by_reference(&mut db, reference).await?;
+    let filter = AuditFilter { object: Some(connector.id.to_string()), ..AuditFilter::default() };
+    let entries = audit::list(&mut db, &filter, &Page::first(HISTORY_ENTRIES)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
 /// Sends a test event to one webhook and waits for what comes of it.
@@ -421,16 +433,17 @@ async fn credential_of(db: &mut Db, connector: &Connector) -> Result<Option<Cred
     }
 }
 
-async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
+async fn shown(db: &mut Db, connector: &Connector, hours: &ByHour, now: Timestamp) -> Result<Value, OpError> {
     let credential = credential_of(db, connector).await?;
-    let counts = connectors::counts_24h(db, &[connector.id], now.minus(DAY)).await?;
-    Ok(show(connector, credential.as_ref(), counts.get(&connector.id), now))
+    let counts = connectors::waiting_counts(db, &[connector.id]).await?;
+    Ok(show(connector, credential.as_ref(), counts.get(&connector.id), hours, now))
 }
 
 fn show(
     connector: &Connector,
     credential: Option<&Credential>,
-    counts: Option<&connectors::Counts>,
+    counts: Option<&connectors::WaitingCount>,
+    hours: &ByHour,
     now: Timestamp,
 ) -> Value {
     let mut shown = Map::new();
@@ -464,11 +477,18 @@ fn show(
     shown.insert("state_since".to_owned(), json!(connector.state_since));
     shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
     shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
-    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
+    let waiting = counts.map_or(0, |counts| counts.waiting);
+    let (delivered, failed) = hours.sum(Some(connector.id));
     shown.insert(
         "last_24_hours".to_owned(),
-        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
+        json!({
+            "delivered": delivered,
+            "failed": failed,
+            "waiting": waiting,
+            "waiting_is_capped": waiting >= COUNT_MAX,
+        }),
     );
+    shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
     shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
     shown.insert("created_at".to_owned(), json!(connector.created_at));
     shown.insert("updated_at".to_owned(), json!(connector.updated_at));

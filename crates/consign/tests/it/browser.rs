@@ -10,7 +10,7 @@ use crate::peers::{Answer, Tool};
 /// What the checker must find nothing of.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-async fn sign_in(consign: &TestConsign, browser: &Browser) {
+pub(crate) async fn sign_in(consign: &TestConsign, browser: &Browser) {
     browser.sign_in(consign, &format!("http://{}", consign.address()), "/credentials").await;
 }
 
@@ -182,7 +182,14 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let credential = id_of(&consign.get("/credentials/Incidents").await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
     let granted = to_approve(consign, tool).await;
+    let slowly = json!({ "rate_per_second": 0.1, "filter": { "state": ["delivered"] } });
+    let operation = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&slowly)).await;
     vec![
+        "/".to_owned(),
+        "/operations".to_owned(),
+        format!("/operations/{}", id_of(&operation.expect(202).json())),
+        "/deliveries/replay?state=failed&preview=1".to_owned(),
+        "/deliveries/replay?rate_per_second=fast&preview=1".to_owned(),
         format!("/credentials/{granted}"),
         format!("/credentials/{granted}/authorize"),
         format!("/credentials/{granted}/forget-tokens"),
@@ -195,6 +202,8 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         "/webhooks/new".to_owned(),
         format!("/webhooks/{webhook}"),
         format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/test"),
+        format!("/webhooks/{webhook}/activity"),
         format!("/webhooks/{webhook}/delete"),
         "/deliveries".to_owned(),
         format!("/deliveries/{}", failed.delivery()),
@@ -268,6 +277,8 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
         "/credentials/new",
         "/webhooks",
         "/deliveries",
+        "/deliveries/replay",
+        "/operations",
         "/events",
         "/api-keys",
         "/help",

@@ -53,6 +53,7 @@ const READ_ONLY: &[&str] = &[
     "hold_reason",
     "lost_credential",
     "last_24_hours",
+    "by_hour",
     "last_delivery_at",
     "created_at",
     "updated_at",
