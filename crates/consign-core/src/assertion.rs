@@ -93,13 +93,6 @@ impl Assertion {
         Ok(self.written(ids, now, &signature))
     }
 
-    /// The same for somebody who may not see whom it is about.
-    pub fn without_values(mut self) -> Self {
-        "…".clone_into(&mut self.name_id);
-        self.attributes.iter_mut().flat_map(|(_, values)| values).for_each(|value| "…".clone_into(value));
-        self
-    }
-
     fn signed_info(&self, ids: &Ids, digest: &str, algorithm: Algorithm, declared: &str) -> String {
         let method = match algorithm {
             Algorithm::RsaSha256 => "rsa-sha256",
@@ -181,6 +174,24 @@ impl Assertion {
         }
         xml.close(&["saml:AttributeStatement"]);
     }
+}
+
+/// The signature in a signed assertion, which is what makes it worth something.
+pub fn signature_value(signed: &str) -> Option<&str> {
+    let (_, rest) = signed.split_once("<ds:SignatureValue>")?;
+    rest.split_once("</ds:SignatureValue>").map(|(value, _)| value)
+}
+
+/// The rule of a name: blanks at its ends are mistakes of copying, which nobody sees and the tool compares.
+///
+/// # Errors
+/// The sentence, with `label` as the name of the text.
+pub fn judge_name(label: &str, text: &str) -> Result<(), Fault> {
+    judge(label, text)?;
+    if text.trim() != text {
+        return Err(Fault::new("bad_characters", format!("{label} must not start or end with a space")));
+    }
+    Ok(())
 }
 
 /// Whether a text can be written into XML 1.0 and is read back as it was.

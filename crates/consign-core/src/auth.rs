@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use crate::token::{Exchange, Token};
 
 pub use oauth::{Ask, Consent};
+pub use saml_bearer::recipient_apart;
 
 mod authorization_code;
 mod basic;

@@ -79,7 +79,7 @@ pub enum HeldBy {
 }
 
 impl HeldBy {
-    /// Whether the credential is to be repaired; the others concern the connector itself.
+    /// Whether it waits for a repair of its credential, whose status says so too.
     pub const fn is_of_credential(self) -> bool {
         match self {
             Self::CredentialLocked | Self::SignInRefused | Self::NotAuthorized | Self::ReconnectNeeded => {

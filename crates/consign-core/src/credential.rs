@@ -164,19 +164,40 @@ impl Credential {
 
     /// The first day (UTC) on which something ends: as typed, or that of the certificate that signs.
     pub fn ends_first(&self) -> Option<String> {
-        let certificate = self.certificate(Which::Present).map(|certificate| certificate.ends.day());
+        let certificate = self.present_certificate().map(|certificate| certificate.ends.day());
         [self.ends_on.clone(), certificate].into_iter().flatten().min()
     }
 
     /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for
-    /// the other as well, and where they differ it says nothing.
+    /// the other as well, and where they differ it says nothing. Key pairs that do not sign make no difference.
     pub fn signs_in_like(&self, other: &Self) -> bool {
-        let secrets = self.secrets.iter().map(|(key, secret)| (key, secret.generation));
         self.origin == other.origin
             && self.authorization_type.kind == other.authorization_type.kind
-            && self.plain == other.plain
             && self.custom_headers == other.custom_headers
-            && secrets.eq(other.secrets.iter().map(|(key, secret)| (key, secret.generation)))
+            && self.in_use(&self.plain).eq(other.in_use(&other.plain))
+            && self.generations().eq(other.generations())
+    }
+
+    fn generations(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.in_use(&self.secrets).map(|(key, secret)| (key, secret.generation))
+    }
+
+    fn in_use<'a, T>(
+        &self,
+        fields: &'a BTreeMap<String, T>,
+    ) -> impl Iterator<Item = (&'a str, &'a T)> + use<'a, T> {
+        let fields = fields.iter().map(|(key, value)| (key.as_str(), value));
+        fields.filter(|(key, _)| !key_pairs::is_of_other_pair(key))
+    }
+
+    /// Takes over from the version before, as it is now, what was seen of it and still holds.
+    pub fn goes_on_from(&mut self, current: &Self) {
+        // Another client secret is no approval.
+        let waits_for_approval = current.seen.code.needs_consent() && current.binding() == self.binding();
+        if waits_for_approval || current.signs_in_like(self) {
+            self.seen = current.seen.clone();
+        }
+        self.last_used_at = current.last_used_at;
     }
 
     /// The address to show: the part of it that is secret is three dots.
@@ -309,20 +330,16 @@ impl Draft {
             max_concurrency: self.max_concurrency,
             max_per_second: self.max_per_second,
             seen: Status::not_tested(save.now),
-            last_used_at: current.and_then(|current| current.last_used_at),
+            last_used_at: None,
             created_at: current.map_or(save.now, |current| current.created_at),
             updated_at: save.now,
             revision,
         };
-        match current {
-            Some(current) if current.signs_in_like(&credential) => credential.seen = current.seen.clone(),
-            // Another client secret is no approval.
-            Some(current) if !moved && current.seen.code.needs_consent() => {
-                credential.seen = current.seen.clone();
-            }
-            Some(_) if !moved => {}
-            _ if granted => credential.seen = Status::not_authorized(save.now),
-            _ => {}
+        if granted && (moved || current.is_none()) {
+            credential.seen = Status::not_authorized(save.now);
+        }
+        if let Some(current) = current {
+            credential.goes_on_from(current);
         }
         credential
     }

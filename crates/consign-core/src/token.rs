@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::assertion::{Assertion, Ids};
+use crate::assertion::{self, Assertion, Ids};
 use crate::redact::Scrubber;
 use crate::secret::Secret;
 use crate::sign::{SigningKey, Unusable};
@@ -281,29 +281,31 @@ pub struct ToSign {
 }
 
 impl ToSign {
-    /// The assertion for one request, encoded: its signature takes about a millisecond.
-    fn signed(&self, now: Timestamp) -> Result<Secret, Unusable> {
+    /// The assertion for one request, encoded and as XML: its signature takes about a millisecond.
+    fn signed(&self, now: Timestamp) -> Result<(Secret, Secret), Unusable> {
         let key = SigningKey::stored(&self.key)?;
         let xml = Secret::new(self.assertion.signed(&Ids::random(), now, &key)?);
-        let xml = xml.expose().as_bytes();
-        Ok(Secret::new(if self.url_safe {
-            BASE64_URL_SAFE_NO_PAD.encode(xml)
+        let bytes = xml.expose().as_bytes();
+        let encoded = Secret::new(if self.url_safe {
+            BASE64_URL_SAFE_NO_PAD.encode(bytes)
         } else {
-            BASE64_STANDARD.encode(xml)
-        }))
+            BASE64_STANDARD.encode(bytes)
+        });
+        Ok((encoded, xml))
     }
 }
 
 impl Exchange {
-    /// The form of one request, and the assertion that was signed for it. With one it is another form each time,
-    /// and must not be sent twice.
+    /// The form of one request, and what an answer must not repeat of the assertion that was signed for it: all of it,
+    /// encoded and not, and its signature alone. With an assertion it is another form each time, and must not be sent
+    /// twice.
     ///
     /// # Errors
     /// When the key does not sign.
-    pub fn form(&self, now: Timestamp) -> Result<(Secret, Option<Secret>), Unusable> {
+    pub fn form(&self, now: Timestamp) -> Result<(Secret, Vec<Secret>), Unusable> {
         let body = self.body.expose();
-        let Some(to_sign) = &self.assertion else { return Ok((Secret::new(body.to_owned()), None)) };
-        let signed = to_sign.signed(now)?;
+        let Some(to_sign) = &self.assertion else { return Ok((Secret::new(body.to_owned()), Vec::new())) };
+        let (signed, xml) = to_sign.signed(now)?;
         // Behind `grant_type`, in front of the client and the rows.
         let (grant, rest) = body.split_at(body.find('&').unwrap_or(body.len()));
         let encoded = byte_serialize(signed.expose().as_bytes());
@@ -312,7 +314,9 @@ impl Exchange {
         form.push_str("&assertion=");
         encoded.for_each(|part| form.push_str(part));
         form.push_str(rest);
-        Ok((Secret::new(std::mem::take(&mut *form)), Some(signed)))
+        let signature = assertion::signature_value(xml.expose()).map(|value| Secret::new(value.to_owned()));
+        let proofs = [signed, xml].into_iter().chain(signature).collect();
+        Ok((Secret::new(std::mem::take(&mut *form)), proofs))
     }
 
     /// What an answer means. `before` is the token that this one follows, `seen` the life that this address gave

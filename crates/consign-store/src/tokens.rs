@@ -27,13 +27,21 @@ pub struct TokenRow {
     pub failure: Option<TokenFailure>,
     /// When a renewal was last forced by a refusal of the tool.
     pub forced_at: Option<Timestamp>,
-    /// The generation whose refresh token a program was about to spend when it ended.
+    /// The generation whose refresh token was about to be spent, while no answer to that is stored.
     pub spending: Option<i64>,
     /// How long the token of this address lived that was fetched last.
     pub life: Option<Duration>,
+    /// Until when nothing is sent, because there is no token and its address may not be asked.
+    pub away_until: Option<Timestamp>,
 }
 
 impl TokenRow {
+    /// Until when nothing is sent for want of a token, and why.
+    pub fn away(&self, now: Timestamp) -> Option<(Timestamp, &str)> {
+        let until = self.away_until.filter(|until| *until > now)?;
+        Some((until, self.failure.as_ref()?.reason.as_str()))
+    }
+
     /// Which access token there is.
     pub fn access_generation(&self) -> Option<i64> {
         Some(self.token.as_ref()?.access.as_ref()?.generation)
@@ -205,7 +213,8 @@ pub async fn store(db: &mut Db, lease: &TokenLease, new: &StoredToken) -> Result
     Ok(query.execute(db).await? == 1)
 }
 
-/// Keeps why no token came, and ends the lease. A grant that ended takes its refresh token with it, a token that the
+/// Keeps why no token came, and ends the lease. What was about to be spent stays noted: the answer may have been lost
+/// on its way. A grant that ended takes its refresh token with it, a token that the
 /// tool refused is dropped. `away`: no token is left to send with until the address may be asked again. `false`, and
 /// no change, when the lease was lost.
 ///
@@ -222,7 +231,7 @@ pub async fn fail(
     let refused = i64::from(access_refused);
     let query = query(
         "update token set failure = $1, failure_reason = $2, failures = $3, retry_at = $4, lease_until = null,
-           lease_by = null, spending = null,
+           lease_by = null, spending = case when $5 = 1 then null else spending end,
            sealed_refresh = case when $5 = 1 then null else sealed_refresh end,
            sealed_access = case when $6 = 1 then null else sealed_access end, away_until = $7
          where credential_id = $8 and fence = $9",
@@ -245,10 +254,8 @@ pub async fn fail(
 /// # Errors
 /// When the database cannot be written.
 pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> {
-    let query = query(
-        "update token set lease_until = null, lease_by = null, spending = null
-         where credential_id = $1 and fence = $2",
-    );
+    let query =
+        query("update token set lease_until = null, lease_by = null where credential_id = $1 and fence = $2");
     query.bind(lease.credential.to_string()).bind(lease.fence).execute(db).await?;
     Ok(())
 }
@@ -260,7 +267,7 @@ pub async fn release(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> 
 /// When the database cannot be written.
 pub async fn wait(db: &mut Db, lease: &TokenLease) -> Result<(), StoreError> {
     let query = query(
-        "update token set lease_until = null, lease_by = null, spending = null,
+        "update token set lease_until = null, lease_by = null,
            away_until = case when failure = 'transient' then retry_at end
          where credential_id = $1 and fence = $2",
     );
@@ -292,17 +299,16 @@ pub async fn drop_access(db: &mut Db, credential: CredentialId) -> Result<(), St
     Ok(())
 }
 
-/// Forgets what went wrong: the address may be asked again at once.
+/// Forgets what went wrong: the address may be asked again at once. `true`: something did.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<(), StoreError> {
+pub async fn forgive(db: &mut Db, credential: CredentialId) -> Result<bool, StoreError> {
     let query = query(
         "update token set failure = null, failure_reason = null, failures = 0, retry_at = null, away_until = null
          where credential_id = $1 and failure is not null",
     );
-    query.bind(credential.to_string()).execute(db).await?;
-    Ok(())
+    Ok(query.bind(credential.to_string()).execute(db).await? == 1)
 }
 
 /// Forgets the tokens of a credential, and overtakes whoever is asking for new ones: the row stays, and with it the
@@ -399,5 +405,6 @@ fn read(row: &Row) -> Result<TokenRow, StoreError> {
         forced_at: row.optional_time("forced_at")?,
         spending: row.optional_number("spending")?,
         life,
+        away_until: row.optional_time("away_until")?,
     })
 }

@@ -76,6 +76,7 @@ pub struct Engine {
     /// Names this process in leases.
     by: Arc<str>,
     snapshots: Snapshots,
+    records: Arc<Records>,
     commit: Committer,
     lanes: Lanes,
     wake: Notify,
@@ -100,6 +101,8 @@ struct Memory {
     probed: HashMap<CredentialId, Timestamp>,
     /// When unused grants were last looked for.
     kept_alive_at: Option<Timestamp>,
+    /// When key pairs whose time is over were last looked for.
+    pairs_dropped_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -126,7 +129,8 @@ impl Engine {
         }
         try_blocked_again(&store, now).await?;
         let engine = Arc::new(Self {
-            snapshots: Snapshots::load(store.clone(), records).await?,
+            snapshots: Snapshots::load(store.clone(), records.clone()).await?,
+            records,
             commit: Committer::start(&store),
             settings,
             store,

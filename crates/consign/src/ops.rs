@@ -9,7 +9,7 @@ use consign_core::catalog::{Fault, Invalid};
 use consign_core::id::{AuditId, KeyId, RequestId, UserId};
 use consign_core::rights::{Right, Rights};
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, Tx, audit as audit_log};
+use consign_store::{Db, StoreError, Tx, audit as audit_log};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -198,11 +198,8 @@ async fn append(
 }
 
 /// Makes a change durable, and then tells the anchor outside the database how far the audit log has come.
-async fn commit(app: &App, mut tx: Tx) -> Result<(), OpError> {
-    let (sequence, link) = audit_log::head(&mut tx).await?;
-    tx.commit().await?;
-    app.records.reached(sequence, &link).await;
-    Ok(())
+async fn commit(app: &App, tx: Tx) -> Result<(), OpError> {
+    Ok(app.records.commit(tx).await?)
 }
 
 /// The same, and with it is kept what a repeat of the request is answered.
@@ -212,8 +209,8 @@ async fn commit_answered(app: &App, actor: &Actor, mut tx: Tx, made: &Value) -> 
 }
 
 /// Nothing is built on a row that was changed behind our back.
-async fn require_as_saved(app: &App, tx: &mut Tx, (table, id): &(Table, String)) -> Result<(), OpError> {
-    if app.records.fits(tx, *table, id).await? {
+async fn require_as_saved(app: &App, db: &mut Db, (table, id): &(Table, String)) -> Result<(), OpError> {
+    if app.records.fits(db, *table, id).await? {
         return Ok(());
     }
     let sentence = "This is not as it was saved last: the database was changed outside Consign. \

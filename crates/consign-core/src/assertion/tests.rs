@@ -113,10 +113,11 @@ fn two_are_never_the_same() {
 }
 
 #[test]
-fn without_values_nobody_is_named() {
-    let attributes = vec![("api_key".to_owned(), vec!["abc".to_owned(), "def".to_owned()])];
-    let xml = Assertion { attributes, ..plain() }.without_values().unsigned(&ids(), NOW);
-    assert!(!xml.contains("ana.silva") && !xml.contains("abc") && !xml.contains("def"));
-    assert_eq!(xml.matches('…').count(), 3);
-    assert!(xml.contains("api_key") && xml.contains("https://consign.example"));
+fn the_signature_of_a_signed_one_is_found() {
+    let key =
+        SigningKey::stored(&Secret::new(include_str!("../sign/tests/rsa.pkcs8.pem").to_owned())).unwrap();
+    let signed = plain().signed(&ids(), NOW, &key).unwrap();
+    let value = signature_value(&signed).unwrap();
+    assert_eq!(BASE64_STANDARD.decode(value).unwrap().len(), 256);
+    assert_eq!(signature_value(&plain().unsigned(&ids(), NOW)), None);
 }

@@ -94,18 +94,21 @@ pub(super) const TOKEN_REQUESTS: Field = Field {
     key: "oauth_token_requests",
     label: "OAuth Token Requests",
     hint: "Extra parameters of the token request, such as client_id or company_id.",
-    input: Input::Rows(&Rows {
-        what: "parameter",
-        secrets: true,
-        query: true,
-        rows_max: 20,
-        value_chars_max: 2_048,
-        names: Names::Parameter,
-        bytes_max: PARAMETER_BYTES_MAX,
-        reserved: RESERVED,
-        reserved_while_filled: &["client_id", "scope"],
-    }),
+    input: Input::Rows(&PARAMETERS),
     ..Field::PLAIN
+};
+
+/// Extra parameters of a token request.
+pub(super) const PARAMETERS: Rows = Rows {
+    what: "parameter",
+    secrets: true,
+    query: true,
+    rows_max: 20,
+    value_chars_max: 2_048,
+    names: Names::Parameter,
+    bytes_max: PARAMETER_BYTES_MAX,
+    reserved: RESERVED,
+    reserved_while_filled: &["client_id", "scope"],
 };
 
 pub(super) const TOKEN_LIFETIME: Field = Field {

@@ -92,7 +92,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             hint: "The user or object we act as, in the form the tool expects.",
             missing: Some("Enter the Name ID"),
             max_chars: 256,
-            rule: name_id,
+            rule: |text| assertion::judge_name("Name ID", text),
             ..Field::PLAIN
         },
         Field {
@@ -112,7 +112,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             prefill: crate::catalog::PUBLIC_URL,
             missing: Some("Enter the Issuer"),
             max_chars: 512,
-            rule: |text| assertion::judge("Issuer", text),
+            rule: |text| assertion::judge_name("Issuer", text),
             ..Field::PLAIN
         },
         Field {
@@ -121,22 +121,12 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             hint: "Often the token address or the tool's entity ID.",
             missing: Some("Enter the Audience"),
             max_chars: 512,
-            rule: |text| assertion::judge("Audience", text),
+            rule: |text| assertion::judge_name("Audience", text),
             ..Field::PLAIN
         },
         Field {
-            input: Input::Rows(&Rows {
-                what: "parameter",
-                secrets: true,
-                query: true,
-                rows_max: 20,
-                value_chars_max: 2_048,
-                names: Names::Parameter,
-                bytes_max: oauth::PARAMETER_BYTES_MAX,
-                reserved: oauth::RESERVED,
-                // A client ID in the header does not keep S/4HANA from asking for it in the form.
-                reserved_while_filled: &[],
-            }),
+            // A client ID in the header does not keep S/4HANA from asking for it in the form.
+            input: Input::Rows(&Rows { reserved_while_filled: &[], ..oauth::PARAMETERS }),
             ..oauth::TOKEN_REQUESTS
         },
         Field {
@@ -175,7 +165,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             hint: "Where the Name ID is from, if the tool asks for it.",
             max_chars: 256,
             under: MORE,
-            rule: |text| assertion::judge("Name qualifier", text),
+            rule: |text| assertion::judge_name("Name qualifier", text),
             ..Field::PLAIN
         },
         Field {
@@ -186,7 +176,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             missing: Some("Enter the Authentication context"),
             max_chars: 512,
             under: MORE,
-            rule: |text| assertion::judge("Authentication context", text),
+            rule: |text| assertion::judge_name("Authentication context", text),
             ..Field::PLAIN
         },
         Field {
@@ -238,17 +228,9 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
         Field { when: WITH_CLIENT, under: MORE, ..oauth::CLIENT_SECRET },
     ],
     check,
-    warn: oauth::warn,
+    warn,
     parse: |fields| Ok(Box::new(SamlBearer::parse(fields)?)),
 };
-
-/// RFC 7522 sends it as text; blanks at its ends are mistakes of copying.
-fn name_id(text: &str) -> Result<(), Fault> {
-    if text.trim() != text {
-        return Err(Fault::new("bad_characters", "Name ID must not start or end with a space"));
-    }
-    assertion::judge("Name ID", text)
-}
 
 /// The URN of a format.
 fn format_urn(text: &str) -> Result<String, Fault> {
@@ -275,6 +257,25 @@ fn check(fields: &Fields) -> Vec<Invalid> {
         }));
     }
     invalid
+}
+
+fn warn(fields: &Fields) -> Vec<Warning> {
+    let mut warnings = oauth::warn(fields);
+    let apart = recipient_apart(fields.text("access_token_url"), fields.text("recipient"));
+    warnings.extend(apart.map(|message| Warning { field: "access_token_url", message }));
+    warnings
+}
+
+/// What is worth saying when the assertion goes to another address than the one it is made out to. RFC 7522 section 3,
+/// point 5: the token address checks that the Recipient is itself.
+pub fn recipient_apart(token_url: &str, recipient: &str) -> Option<String> {
+    let apart = !token_url.is_empty() && !recipient.is_empty() && token_url != recipient;
+    apart.then(|| {
+        format!(
+            "The assertion is sent to {token_url} and made out to {recipient}. Most tools accept one only at the address \
+             that it is made out to. Leave Access Token URL empty unless the tool's documentation names both."
+        )
+    })
 }
 
 struct SamlBearer {

@@ -29,6 +29,11 @@ pub fn fields(entry: &AuthorizationType) -> Option<(&'static str, &'static str)>
     })
 }
 
+/// Whether a key of a credential belongs to a pair that does not sign.
+pub(super) fn is_of_other_pair(key: &str) -> bool {
+    [NEXT_CERTIFICATE, NEXT_KEY, PREVIOUS_CERTIFICATE, PREVIOUS_KEY, SWITCHED_AT].contains(&key)
+}
+
 /// Which key pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -55,14 +60,27 @@ pub enum NoSuchPair {
 }
 
 impl Credential {
-    /// A certificate of it.
-    pub fn certificate(&self, which: Which) -> Option<Certificate> {
-        let key = match which {
-            Which::Present => fields(self.authorization_type)?.0,
-            Which::Next => NEXT_CERTIFICATE,
-            Which::Previous => PREVIOUS_CERTIFICATE,
-        };
+    /// The certificate that tools check signatures with.
+    pub fn present_certificate(&self) -> Option<Certificate> {
+        self.certificate_in(fields(self.authorization_type)?.0)
+    }
+
+    /// A certificate of it. One that nobody can go back to any more is none.
+    pub fn certificate(&self, which: Which, now: Timestamp) -> Option<Certificate> {
+        match which {
+            Which::Present => self.present_certificate(),
+            Which::Next => self.certificate_in(NEXT_CERTIFICATE),
+            Which::Previous if self.can_step_back(now) => self.certificate_in(PREVIOUS_CERTIFICATE),
+            Which::Previous => None,
+        }
+    }
+
+    fn certificate_in(&self, key: &str) -> Option<Certificate> {
         Certificate::parse(self.plain.get(key)?).ok()
+    }
+
+    fn can_step_back(&self, now: Timestamp) -> bool {
+        self.step_back_until().is_some_and(|until| until > now)
     }
 
     /// Until when one step back is possible.
@@ -76,7 +94,7 @@ impl Credential {
     /// is not among them.
     pub(super) fn other_pairs(&self, now: Timestamp) -> (Vec<&'static str>, Vec<&'static str>) {
         let (mut plain, mut secrets) = (vec![NEXT_CERTIFICATE], vec![NEXT_KEY]);
-        if self.step_back_until().is_some_and(|until| until > now) {
+        if self.can_step_back(now) {
             plain.extend([PREVIOUS_CERTIFICATE, SWITCHED_AT]);
             secrets.push(PREVIOUS_KEY);
         }
@@ -119,6 +137,24 @@ impl Credential {
         Ok(next)
     }
 
+    /// Whether a pair is kept that nobody can go back to any more.
+    pub fn has_ended_pair(&self, now: Timestamp) -> bool {
+        let kept = self.plain.contains_key(PREVIOUS_CERTIFICATE) || self.secrets.contains_key(PREVIOUS_KEY);
+        kept && !self.can_step_back(now)
+    }
+
+    /// Destroys the pair that nobody can go back to any more; `None` when there is none.
+    pub fn without_ended_pair(self, save: &Save<'_>) -> Option<Self> {
+        if !self.has_ended_pair(save.now) {
+            return None;
+        }
+        let mut next = self.next_revision(save);
+        next.plain.remove(PREVIOUS_CERTIFICATE);
+        next.plain.remove(SWITCHED_AT);
+        next.secrets.remove(PREVIOUS_KEY);
+        Some(next)
+    }
+
     /// Lets the pair that waits take over; the one that signed goes before it, for a step back. `reseal` moves a
     /// sealed key from one field to another, in a new generation.
     ///
@@ -139,7 +175,7 @@ impl Credential {
     /// When none went before, or more than seven days ago.
     pub fn with_previous_in_use(self, save: &Save<'_>, reseal: &Reseal<'_>) -> Result<Self, NoSuchPair> {
         let (certificate, key) = fields(self.authorization_type).ok_or(NoSuchPair::OfType)?;
-        if self.step_back_until().is_none_or(|until| until <= save.now) {
+        if !self.can_step_back(save.now) {
             return Err(NoSuchPair::Previous);
         }
         let moves = [(certificate, NEXT_CERTIFICATE, false), (PREVIOUS_CERTIFICATE, certificate, false)];

@@ -2,9 +2,12 @@
 
 use aws_lc_rs::digest;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use x509_cert::der::Decode as _;
+use x509_cert::certificate::Version;
+use x509_cert::der::asn1::{ContextSpecific, SequenceRef, UintRef};
 use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::{Decode as _, Reader as _, SliceReader, TagNumber};
 use x509_cert::ext::pkix::KeyUsage;
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::{SigningKey, pem};
 use crate::catalog::{Fault, too_long};
@@ -23,15 +26,25 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-/// SHA-1 and what came before it, with RSA, DSA and ECDSA.
-const WEAK_SIGNATURES: [ObjectIdentifier; 6] = [
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.2"),
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.4"),
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.5"),
-    ObjectIdentifier::new_unwrap("1.3.14.3.2.29"),
-    ObjectIdentifier::new_unwrap("1.2.840.10040.4.3"),
-    ObjectIdentifier::new_unwrap("1.2.840.10045.4.1"),
+/// SHA-256, SHA-384 and SHA-512 with RSA (RFC 8017 appendix A.2.4) and with ECDSA (RFC 5758 section 3.2).
+const SIGNATURES: [ObjectIdentifier; 6] = [
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13"),
+    ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"),
+    ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3"),
+    ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4"),
 ];
+/// RSASSA-PSS: the hash is among its parameters.
+const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+/// SHA-256, SHA-384 and SHA-512 (RFC 8017 appendix B.1).
+const HASHES: [ObjectIdentifier; 3] = [
+    ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1"),
+    ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"),
+    ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"),
+];
+/// With smaller ones signatures were forged where padding was checked carelessly; NIST SP 800-56B asks for this one.
+const RSA_EXPONENT_MIN: u64 = 65_537;
 
 /// A certificate and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +86,16 @@ impl Certificate {
         if !matches!(block.label, "" | "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE") {
             return Err(bad_form());
         }
+        if pem::is_pkcs12(&block.content) {
+            return Err(pem::pkcs12());
+        }
         let read = x509_cert::Certificate::from_der(&block.content).map_err(|_| bad_form())?;
+        if read.tbs_certificate().version() != Version::V3 {
+            let sentence = "Certificate must be an X.509 certificate of version 3";
+            return Err(Fault::new("unsupported", sentence));
+        }
         let key = key_of(&read)?;
-        if WEAK_SIGNATURES.contains(&read.signature_algorithm().oid) {
+        if !is_strong(read.signature_algorithm()) {
             let sentence = "Certificate must be signed with SHA-256 or better";
             return Err(Fault::new("weak_signature", sentence));
         }
@@ -144,6 +164,19 @@ impl Certificate {
     }
 }
 
+/// Whether a certificate is signed with SHA-256 or better.
+fn is_strong(signature: &AlgorithmIdentifierOwned) -> bool {
+    SIGNATURES.contains(&signature.oid)
+        || signature.oid == RSA_PSS && pss_hash(signature).is_some_and(|hash| HASHES.contains(&hash))
+}
+
+/// The hash in RSASSA-PSS-params (RFC 8017 appendix A.2.3); `None` when it is the default, which is SHA-1.
+fn pss_hash(signature: &AlgorithmIdentifierOwned) -> Option<ObjectIdentifier> {
+    let mut parameters = SliceReader::new(signature.parameters.as_ref()?.value()).ok()?;
+    let hash = ContextSpecific::<AlgorithmIdentifierOwned>::decode_explicit(&mut parameters, TagNumber(0));
+    hash.ok()?.map(|hash| hash.value.oid)
+}
+
 /// What kind of key it is of.
 fn key_of(read: &x509_cert::Certificate) -> Result<String, Fault> {
     let weak = || {
@@ -153,13 +186,18 @@ fn key_of(read: &x509_cert::Certificate) -> Result<String, Fault> {
     let algorithm = &read.tbs_certificate().subject_public_key_info().algorithm;
     match algorithm.oid {
         RSA => {
-            let bits = rsa_bits(public_key_of(read)).ok_or_else(weak)?;
+            let (bits, exponent) = rsa_key(public_key_of(read)).ok_or_else(weak)?;
             if bits < RSA_BITS_MIN {
                 return Err(weak());
             }
             if bits > RSA_BITS_MAX {
                 let sentence = format!("Certificate must use an RSA key of {RSA_BITS_MAX} bits or fewer");
                 return Err(Fault::new("too_long", sentence));
+            }
+            if exponent < RSA_EXPONENT_MIN {
+                let sentence =
+                    format!("Certificate must use an RSA key with an exponent of {RSA_EXPONENT_MIN} or more");
+                return Err(Fault::new("weak_key", sentence));
             }
             Ok(format!("RSA {bits}"))
         }
@@ -182,15 +220,17 @@ fn public_key_of(read: &x509_cert::Certificate) -> &[u8] {
     read.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes()
 }
 
-/// The length of the modulus in an RSAPublicKey (RFC 8017 appendix A.1.1).
-fn rsa_bits(public_key: &[u8]) -> Option<usize> {
-    use x509_cert::der::asn1::{SequenceRef, UintRef};
-    use x509_cert::der::{Reader as _, SliceReader};
+/// The length of the modulus in an RSAPublicKey (RFC 8017 appendix A.1.1), and the exponent, as far as it goes.
+fn rsa_key(public_key: &[u8]) -> Option<(usize, u64)> {
     let sequence = <&SequenceRef>::from_der(public_key).ok()?;
     let mut inside = SliceReader::new(sequence.as_bytes()).ok()?;
     let modulus = UintRef::decode(&mut inside).ok()?;
     let bytes = modulus.as_bytes();
-    let _exponent = UintRef::decode(&mut inside).ok().filter(|_| inside.is_finished())?;
+    let exponent = UintRef::decode(&mut inside).ok().filter(|_| inside.is_finished())?;
+    let exponent = exponent
+        .as_bytes()
+        .iter()
+        .try_fold(0_u64, |value, byte| value.checked_mul(256).map(|value| value + u64::from(*byte)));
     let unused = usize::try_from(bytes.first()?.leading_zeros()).ok()?;
-    Some(bytes.len() * 8 - unused)
+    Some((bytes.len() * 8 - unused, exponent.unwrap_or(u64::MAX)))
 }

@@ -53,6 +53,9 @@ pub fn private_key(text: &str, typed: Option<&Secret>) -> Result<SigningKey, Not
     if block.headers || block.label == "OPENSSH PRIVATE KEY" {
         return refuse("unsupported", UNSUPPORTED);
     }
+    if pem::is_pkcs12(&block.content) {
+        return Err(NotTaken::Key(pem::pkcs12()));
+    }
     let opened;
     let content = match EncryptedPrivateKeyInfoRef::from_der(&block.content) {
         Ok(sealed) => {

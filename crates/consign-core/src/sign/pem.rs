@@ -5,6 +5,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use zeroize::Zeroizing;
 
+use crate::catalog::Fault;
 use crate::secret::Secret;
 
 /// Characters of a line between BEGIN and END.
@@ -61,6 +62,21 @@ pub(super) fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
         return None;
     }
     LENIENT.decode(joined.as_bytes()).ok().map(Zeroizing::new)
+}
+
+/// Whether this is a PFX (RFC 7292 section 4): a sequence that begins with version 3 and a sequence. Neither keys nor
+/// certificates do.
+pub(super) fn is_pkcs12(content: &[u8]) -> bool {
+    const BEGINS_WITHIN: usize = 12;
+    let head = &content[..content.len().min(BEGINS_WITHIN)];
+    head.first() == Some(&0x30) && head.windows(4).any(|bytes| bytes == [0x02, 0x01, 0x03, 0x30])
+}
+
+/// The sentence for one.
+pub(super) fn pkcs12() -> Fault {
+    let sentence = "This is a PKCS#12 file (.p12, .pfx), which holds a certificate and its key. Turn it into PEM and \
+                    give each on its own: openssl pkcs12 -in file.p12 -out file.pem -nodes";
+    Fault::new("unsupported", sentence)
 }
 
 /// A certificate as a block.

@@ -18,6 +18,8 @@ macro_rules! file {
 
 const RSA: &str = file!("rsa.certificate");
 const PASSPHRASE: &str = "open-sesame";
+const PKCS12: &str = "This is a PKCS#12 file (.p12, .pfx), which holds a certificate and its key. Turn it into PEM and \
+                      give each on its own: openssl pkcs12 -in file.p12 -out file.pem -nodes";
 
 fn now() -> Timestamp {
     Timestamp::parse_rfc3339("2026-11-26T12:00:00Z").unwrap()
@@ -91,6 +93,7 @@ fn what_is_no_usable_key_is_told_apart() {
         "This private key asks for 2,000,000 rounds of work to open. Save it again with 1,000,000 or fewer";
     check(file!("rsa.rounds"), PASSPHRASE, &key("too_much_work", rounds));
     check(file!("ed25519.pkcs8"), "", &kind);
+    check(file!("rsa.pkcs12"), PASSPHRASE, &key("unsupported", PKCS12));
     check(file!("p521.pkcs8"), "", &kind);
     let cut = file!("rsa.pkcs8").split("-----END").next().unwrap();
     check(
@@ -159,7 +162,20 @@ fn a_certificate_that_is_none_or_too_weak_is_refused() {
     let curve = "Certificate must use an EC key on P-256 or P-384";
     check(file!("p521.certificate"), "unsupported", curve);
     let hash = "Certificate must be signed with SHA-256 or better";
-    check(file!("sha1.certificate"), "weak_signature", hash);
+    for text in [
+        file!("sha1.certificate"),
+        file!("sha224.certificate"),
+        file!("ripemd160.certificate"),
+        file!("pss.sha1.certificate"),
+    ] {
+        check(text, "weak_signature", hash);
+    }
+    assert_eq!(Certificate::parse(file!("pss.sha256.certificate")).unwrap().key, "RSA 2048");
+    let version = "Certificate must be an X.509 certificate of version 3";
+    check(file!("v1.certificate"), "unsupported", version);
+    let exponent = "Certificate must use an RSA key with an exponent of 65537 or more";
+    check(file!("exponent.certificate"), "weak_key", exponent);
+    check(file!("rsa.pkcs12"), "unsupported", PKCS12);
     let usage = "The key usage of this certificate does not allow signatures";
     check(file!("usage.certificate"), "key_usage", usage);
     check(&format!("{RSA}{RSA}"), "too_many", "Add one certificate only");

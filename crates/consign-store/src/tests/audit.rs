@@ -56,8 +56,7 @@ async fn fill(store: &Store, key: &DerivedKey, count: i64) {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
     for number in 1..=count {
-        let sequence =
-            audit::append(&mut tx, &entry(&format!("crd_{}", number % 2), now), key).await.unwrap();
+        let sequence = audit::append(&mut tx, &entry(&numbered(number % 2), now), key).await.unwrap();
         assert_eq!(sequence, number);
     }
     tx.commit().await.unwrap();

@@ -200,7 +200,8 @@ async fn failures_are_kept_and_forgiven(Fresh { store, .. }: Fresh) {
     let found = fail(&failed(FailureKind::GrantEnded, 3), false, false).await;
     assert_eq!(found.refresh_generation(), None);
     let mut tx = store.begin().await.unwrap();
-    tokens::forgive(&mut tx, tool.id).await.unwrap();
+    assert!(tokens::forgive(&mut tx, tool.id).await.unwrap());
+    assert!(!tokens::forgive(&mut tx, tool.id).await.unwrap(), "nothing is left");
     tx.commit().await.unwrap();
     assert_eq!(row(&store, &tool).await.failure, None);
 }
@@ -248,7 +249,7 @@ async fn an_address_that_is_away_closes_until_something_is_repaired(Fresh { stor
         let (held, _) = lease(&store, &tool, "a").await.unwrap();
         let mut tx = store.begin().await.unwrap();
         match repair {
-            "forgive" => tokens::forgive(&mut tx, tool.id).await.unwrap(),
+            "forgive" => assert!(tokens::forgive(&mut tx, tool.id).await.unwrap()),
             "drop" => tokens::drop_access(&mut tx, tool.id).await.unwrap(),
             "forget" => assert!(tokens::forget(&mut tx, tool.id).await.unwrap()),
             _ => assert!(tokens::store(&mut tx, &held, &token(9, now)).await.unwrap()),
@@ -293,6 +294,16 @@ async fn an_intent_survives_its_program(Fresh { store, .. }: Fresh) {
     tx.commit().await.unwrap();
     let (held, found) = lease(&store, &tool, "b").await.unwrap();
     assert_eq!((found.spending, found.forced_at), (Some(4), Some(now)));
+    // No answer is stored by a failure, nor by giving the lease back.
+    let kind = FailureKind::Transient;
+    let failure = TokenFailure { kind, reason: "no answer".to_owned(), count: 1, retry_at: now };
+    let mut tx = store.begin().await.unwrap();
+    assert!(tokens::fail(&mut tx, &held, &failure, false, false).await.unwrap());
+    tokens::wait(&mut tx, &held).await.unwrap();
+    tokens::release(&mut tx, &held).await.unwrap();
+    tx.commit().await.unwrap();
+    let (held, found) = lease(&store, &tool, "b").await.unwrap();
+    assert_eq!(found.spending, Some(4));
     assert!(keep(&store, &held, &token(1, now)).await);
     assert_eq!(row(&store, &tool).await.spending, None);
 }

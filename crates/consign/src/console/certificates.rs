@@ -74,7 +74,6 @@ async fn preview(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
     let context = json!({
         "current": current,
         "assertion": preview["assertion"],
-        "values_shown": preview["values_shown"],
     });
     Ok(visit.page(StatusCode::OK, "assertion.html", (PLACE, "Preview assertion"), context).await)
 }

@@ -24,6 +24,9 @@ pub(super) const CALLBACK: &str = "/oauth/callback/";
 
 const PLACE: &str = "credentials";
 
+/// What an answer consists of; none of it may come twice (RFC 6749 section 3.1).
+const ANSWER: [&str; 5] = ["state", "code", "error", "error_description", "iss"];
+
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route("/credentials/{id}/authorize", get(authorize))
@@ -63,6 +66,7 @@ async fn arrive(visit: Anyone, Path(id): Path<String>) -> Result<Response, Failu
         error: form.text("error"),
         error_description: form.text("error_description"),
         issuer: form.has("iss").then(|| form.text("iss")),
+        repeated: ANSWER.into_iter().find(|name| form.all(name).len() > 1),
         session_hash: &person.hash,
     };
     let app = &visit.console.app;
@@ -78,9 +82,7 @@ async fn outcome_page(visit: &Anyone, ended: &Consented, current: &Value) -> Res
         Consented::AccessDenied => ("You said no", false),
         Consented::RedirectMismatch => ("The redirect URL did not match", false),
         Consented::LinkUsedOrOld => ("This link does not work any more", false),
-        Consented::OtherSession if visit.person.is_some() => {
-            ("You are signed in as someone else here", false)
-        }
+        Consented::OtherSession if visit.person.is_some() => ("This was started in another session", false),
         Consented::OtherSession => ("You are not signed in here", false),
         Consented::CodeRefused(_) => ("The tool refused the code", false),
     };

@@ -117,12 +117,17 @@ async fn person_page(visit: &Signed, status: StatusCode, current: &Value, invali
     let typed = visit.form.text("role");
     let role = if typed.is_empty() { stored("role") } else { typed };
     let name = [stored("name"), stored("email")].into_iter().find(|name| !name.is_empty());
+    let mut field = role_field(role, invalid);
+    field["hint"] = if current["id"] == json!(visit.person.id) {
+        json!("With another role your sessions end, this one too.")
+    } else {
+        json!("With another role their sessions end, and they sign in again.")
+    };
     let context = json!({
         "errors": errors(invalid),
         "current": current,
-        "role": role_field(role, invalid),
+        "role": field,
         "password": password_again(visit, invalid),
-        "oneself": current["id"] == json!(visit.person.id),
         "deeds": deeds(current),
     });
     visit.page(status, "user.html", (PLACE, name.unwrap_or_default()), context).await
@@ -130,13 +135,13 @@ async fn person_page(visit: &Signed, status: StatusCode, current: &Value, invali
 
 async fn change(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = people::find(visit.app(), &visit.actor, &id).await?;
-    let mut sent = typed(&visit, &["role"]);
-    if sent["role"] == current["role"] {
-        sent.remove("role");
-    }
-    let seen = visit.form.text("etag").trim_matches('"').parse().map_or(IfMatch::Any, IfMatch::Revision);
+    let sent = typed(&visit, &["role"]);
     let address = format!("{LIST}/{}", current["id"].as_str().unwrap_or_default());
-    match people::change(visit.app(), &visit.actor, &id, sent, seen).await {
+    if sent["role"] == current["role"] {
+        let text = format!("{} has this role already. Nothing was changed.", name_of(&current));
+        return Ok(visit.go_and_say(&address, Message::done(text)));
+    }
+    match people::change(visit.app(), &visit.actor, &id, sent, visit.form.if_match()).await {
         Ok(now) => {
             let role = Role::find(now["role"].as_str().unwrap_or_default()).map_or("", Role::label);
             let text = format!("{} is now {role}. Their sessions have ended.", name_of(&now));

@@ -13,7 +13,7 @@ use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at};
 use super::visit::{Message, Signed};
-use crate::ops::{IfMatch, OpError, settings};
+use crate::ops::{OpError, settings};
 
 const PLACE: &str = "settings";
 const GENERAL: &str = "/settings";
@@ -73,8 +73,7 @@ fn rows(current: &Value, groups: &[&str]) -> Value {
 async fn save(visit: Signed) -> Result<Response, Failure> {
     let mut sent = Map::new();
     sent.insert("instance_name".to_owned(), json!(visit.form.text("instance_name")));
-    let seen = visit.form.text("etag").trim_matches('"').parse().map_or(IfMatch::Any, IfMatch::Revision);
-    match settings::change(visit.app(), &visit.actor, sent, seen).await {
+    match settings::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(GENERAL, Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {
             let current = settings::find(visit.app(), &visit.actor).await?;

@@ -44,6 +44,8 @@ pub struct Return<'a> {
     pub error: Option<OAuthError>,
     /// `iss` (RFC 9207).
     pub issuer: Option<&'a str>,
+    /// A parameter that came more than once (RFC 6749 section 3.1).
+    pub repeated: Option<&'static str>,
     /// The hash of the session that came back.
     pub session_hash: &'a str,
 }
@@ -53,7 +55,7 @@ pub struct Return<'a> {
 pub enum Consented {
     /// Access was granted, and the tokens are stored.
     Connected(TokenFacts),
-    /// As [`Consented::Connected`], but without a refresh token.
+    /// As [`Consented::Connected`], but without a new refresh token.
     ConnectedWillStop(TokenFacts),
     /// The person said no.
     AccessDenied,
@@ -151,12 +153,12 @@ impl Engine {
         if pending.session_hash != back.session_hash {
             return Ok(Consented::OtherSession);
         }
+        if let Some(name) = back.repeated {
+            return Ok(Consented::CodeRefused(format!("the answer holds {name} more than once")));
+        }
         let issuer = known.and_then(|row| row.token).and_then(|token| token.issuer);
-        if let (Some(before), Some(new)) = (&issuer, back.issuer)
-            && before != new
-        {
-            let what = "the answer came from another authorization server than the last time".to_owned();
-            return Ok(Consented::CodeRefused(what));
+        if let Some(what) = issuer.and_then(|before| of_issuer(&before, back.issuer)) {
+            return Ok(Consented::CodeRefused(what.to_owned()));
         }
         if let Some(error) = back.error {
             let Ok(opened) = Opened::open(&self.vault, credential) else {
@@ -220,18 +222,15 @@ impl Engine {
         };
         let mut stored = opened.seal(&token, row.token.as_ref(), row.generation + 1);
         stored.issuer = issuer;
-        // A success without a new refresh token keeps the old one.
+        // A success without a new refresh token keeps the old one, which may have ended with the old grant.
+        let lasts = stored.refresh.is_some() || token.facts.ends_at.is_none();
         let old = row.token.as_ref().and_then(|token| token.refresh.clone());
         stored.refresh = stored.refresh.or(old);
         if !persist(credential.id, || self.connect(credential, &lease, &stored)).await? {
             return Ok(Consented::CodeRefused("the credential was changed meanwhile".to_owned()));
         }
         self.changed().await;
-        Ok(if stored.refresh.is_some() || token.facts.ends_at.is_none() {
-            Consented::Connected(token.facts)
-        } else {
-            Consented::ConnectedWillStop(token.facts)
-        })
+        Ok(if lasts { Consented::Connected(token.facts) } else { Consented::ConnectedWillStop(token.facts) })
     }
 
     /// Stores what was granted, and what waited for it goes on. `false`: the credential leads elsewhere now.
@@ -256,6 +255,18 @@ impl Engine {
         installation::bump(&mut tx).await?;
         tx.commit().await?;
         Ok(true)
+    }
+}
+
+/// What is wrong with the server that an answer names: one that named itself before does so in every answer (RFC 9207
+/// section 2.4).
+fn of_issuer(before: &str, now: Option<&str>) -> Option<&'static str> {
+    match now {
+        Some(now) if now == before => None,
+        Some(_) => Some("the answer came from another authorization server than the last time"),
+        None => {
+            Some("the answer does not say which authorization server it came from, as it did the last time")
+        }
     }
 }
 

@@ -14,8 +14,8 @@ use consign_core::connector::{Connector, ConnectorState, HeldBy};
 use consign_core::credential::{Status, StatusCode};
 use consign_core::id::{AuditId, RequestId};
 use consign_core::vault::DerivedKey;
-use consign_store::{Db, Store, StoreError, audit, connectors, credentials, installation, protected};
-use serde_json::json;
+use consign_store::{Db, Store, StoreError, Tx, audit, connectors, credentials, installation, protected};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::Engine;
@@ -117,7 +117,6 @@ impl Records {
             return Ok(());
         }
         let mut tx = store.begin().await?;
-        let now = tx.now();
         audit::mend_head(&mut tx).await?;
         let mut rows = Vec::new();
         for table in Table::ALL.iter().copied() {
@@ -128,32 +127,15 @@ impl Records {
         let why =
             fault.map_or_else(|| "rows were changed outside Consign".to_owned(), |fault| fault.to_string());
         tracing::warn!(why, "the database is accepted as it is");
-        let entry = AuditEntry {
-            id: AuditId::new(now),
-            at: now,
-            actor_kind: "system",
-            actor_id: "system".to_owned(),
-            actor: "Consign".to_owned(),
-            action: "Accepted the database as it is".to_owned(),
-            object_kind: "installation",
-            object_id: String::new(),
-            object: String::new(),
-            changes: json!({ "why": why }),
-            from: String::new(),
-            request_id: RequestId::new(now).to_string(),
-            result: "done",
-            rows: Rows::Accepted(rows),
-        };
-        audit::append(&mut tx, &entry, &self.key).await?;
+        let (changes, rows) = (json!({ "why": why }), Rows::Accepted(rows));
+        self.append_own(&mut tx, "Accepted the database as it is", ("installation", "", ""), changes, rows)
+            .await?;
         tx.commit().await?;
         audit::follow(&mut *store.read().await?, &self.key, &mut *self.ledger.lock().await).await
     }
 
     /// A view of the database, and the rows in it that are not as their newest record says.
-    pub(super) async fn view(
-        &self,
-        store: &Store,
-    ) -> Result<(consign_store::Tx, HashSet<(Table, String)>), StoreError> {
+    pub(super) async fn view(&self, store: &Store) -> Result<(Tx, HashSet<(Table, String)>), StoreError> {
         // Locked first: a ledger that has read further than the view would find fault with good rows.
         let mut ledger = self.ledger.lock().await;
         let mut view = store.view().await?;
@@ -201,6 +183,44 @@ impl Records {
         Ok(Rows::Changed(imprints))
     }
 
+    /// Writes the entry of something that the server does by itself into the transaction of the change. The object is
+    /// its kind, id and name.
+    pub(super) async fn append_own(
+        &self,
+        tx: &mut Tx,
+        action: &str,
+        (object_kind, object_id, object): (&'static str, &str, &str),
+        changes: Value,
+        rows: Rows,
+    ) -> Result<(), StoreError> {
+        let now = tx.now();
+        let entry = AuditEntry {
+            id: AuditId::new(now),
+            at: now,
+            actor_kind: "system",
+            actor_id: "system".to_owned(),
+            actor: "Consign".to_owned(),
+            action: action.to_owned(),
+            object_kind,
+            object_id: object_id.to_owned(),
+            object: object.to_owned(),
+            changes,
+            from: String::new(),
+            request_id: RequestId::new(now).to_string(),
+            result: "done",
+            rows,
+        };
+        audit::append(tx, &entry, &self.key).await.map(drop)
+    }
+
+    /// Makes a change durable, and then tells the anchor outside the database how far the log has come.
+    pub(crate) async fn commit(&self, mut tx: Tx) -> Result<(), StoreError> {
+        let (sequence, link) = audit::head(&mut tx).await?;
+        tx.commit().await?;
+        self.anchor.write(sequence, &link).await;
+        Ok(())
+    }
+
     /// The newest entry that this server has seen, when the log does not hold it any more. Ask before the log is read:
     /// it may go on meanwhile.
     ///
@@ -210,11 +230,6 @@ impl Records {
         let Some(kept) = self.anchor.read()?.filter(|kept| kept.sequence > 0) else { return Ok(None) };
         let there = audit::link_at(&mut *store.read().await?, kept.sequence).await?;
         Ok((there.as_deref() != Some(kept.link.as_str())).then_some(kept.sequence))
-    }
-
-    /// The log has come this far, and that is on disk.
-    pub async fn reached(&self, sequence: i64, link: &str) {
-        self.anchor.write(sequence, link).await;
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::credential::Credential;
+use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, api_keys, credentials, deliveries};
+use consign_store::{StoreError, api_keys, connectors, credentials, deliveries};
 
 use super::lanes::Rules;
 use super::work::Work;
@@ -17,6 +18,8 @@ const TICK: Duration = Duration::from_secs(1);
 const FLUSH_EVERY_TICKS: u64 = 5;
 /// Grants that nobody uses are looked for this seldom.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// Key pairs whose time is over are looked for this seldom.
+const DROP_PAIRS_EVERY: Duration = HOUR;
 /// A refused credential is tried again after these minutes, then hourly.
 const PROBE_MINUTES: [u64; 3] = [1, 5, 15];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -60,19 +63,15 @@ impl Engine {
         if count.is_multiple_of(FLUSH_EVERY_TICKS) {
             self.flush_uses().await;
         }
-        if self.keep_alive_is_due(now) {
+        let due = is_due(&mut self.memory().kept_alive_at, KEEP_ALIVE_EVERY, now);
+        if due {
             self.keep_grants_alive(now).await?;
         }
-        Ok(())
-    }
-
-    fn keep_alive_is_due(&self, now: Timestamp) -> bool {
-        let mut memory = self.memory();
-        let due = memory.kept_alive_at.is_none_or(|at| now.since(at) >= KEEP_ALIVE_EVERY);
+        let due = is_due(&mut self.memory().pairs_dropped_at, DROP_PAIRS_EVERY, now);
         if due {
-            memory.kept_alive_at = Some(now);
+            self.drop_ended_pairs(now).await?;
         }
-        due
+        Ok(())
     }
 
     /// Windows give back what their lane can no longer send in time.
@@ -94,18 +93,21 @@ impl Engine {
         self.give_back(&back).await;
     }
 
-    /// One held delivery tells whether the tool lets us in again.
+    /// One held delivery tells whether the tool lets us in again. What is held for a credential that needs no repair
+    /// goes on.
     async fn probe_refused(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.snapshot();
         for connector in snapshot.connectors() {
             let Some(credential) = connector.credential.and_then(|id| snapshot.credential(id)) else {
                 continue;
             };
-            let held = matches!(
-                connector.state,
-                ConnectorState::Held(HeldBy::SignInRefused | HeldBy::CredentialLocked)
-            );
-            if !held || !credential.seen.code.holds() || !self.probe_is_due(credential, now) {
+            let ConnectorState::Held(by) = connector.state else { continue };
+            if by.is_of_credential() && !credential.seen.code.holds() {
+                self.release_left_behind(credential.id, now).await?;
+                continue;
+            }
+            let probed = matches!(by, HeldBy::SignInRefused | HeldBy::CredentialLocked);
+            if !probed || !self.probe_is_due(credential, now) {
                 continue;
             }
             let mut tx = self.store.begin().await?;
@@ -121,6 +123,22 @@ impl Engine {
                     self.give_back(&[work]).await;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A hold whose reason is gone would be lifted by nobody: neither a repair nor a probe looks for it.
+    async fn release_left_behind(&self, id: CredentialId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        let present = credentials::lock(&mut tx, id).await?;
+        if present.is_none_or(|present| present.seen.code.holds()) {
+            return Ok(());
+        }
+        let released = connectors::release_by_credential(&mut tx, id, now).await?;
+        tx.commit().await?;
+        if released > 0 {
+            tracing::warn!(credential.id = %id, connectors = released, "connectors were held for a credential that needs no repair; they go on");
+            self.changed().await;
         }
         Ok(())
     }
@@ -159,4 +177,13 @@ impl Engine {
             tracing::warn!(%error, "the last uses could not be written down");
         }
     }
+}
+
+/// Whether it is time to do again what was done last `at`; then it is done now.
+fn is_due(at: &mut Option<Timestamp>, every: Duration, now: Timestamp) -> bool {
+    let due = at.is_none_or(|at| now.since(at) >= every);
+    if due {
+        *at = Some(now);
+    }
+    due
 }

@@ -77,7 +77,7 @@ impl Engine {
             Some(_) => tokio::task::block_in_place(|| exchange.form(now)),
             None => exchange.form(now),
         };
-        let Ok((form, assertion)) = form else {
+        let Ok((form, proofs)) = form else {
             let result = Err(AskError::Refused(Refusal::CredentialLocked));
             return Asked { result, seen: None, timing: Timing::default() };
         };
@@ -110,7 +110,7 @@ impl Engine {
         let mut tokens = before.as_ref().map(copied).unwrap_or_default();
         let result = read(exchange, sent, before, life_seen, self.now());
         tokens.extend(result.iter().flat_map(copied));
-        tokens.extend(assertion);
+        tokens.extend(proofs);
         let result = scrubbed(result, &opened.scrubber_of_exchange(exchange, &tokens));
         let outcome = match &result {
             Ok(_) => "ok",

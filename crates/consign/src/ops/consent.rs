@@ -66,10 +66,10 @@ pub async fn depart(
     session_hash: &str,
 ) -> Result<(Credential, Departure), OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let mut tx = app.store.begin().await?;
-    let credential = by_reference(&mut tx, reference).await?;
-    require_as_saved(app, &mut tx, &row(&credential)).await?;
-    drop(tx);
+    let mut db = app.store.read().await?;
+    let credential = by_reference(&mut db, reference).await?;
+    require_as_saved(app, &mut db, &row(&credential)).await?;
+    drop(db);
     needs_approval(&credential)?;
     let back = redirect_url(&app.public_url(), credential.id);
     match app.engine.depart(&credential, back, session_hash).await? {
@@ -93,6 +93,8 @@ pub struct Arrival<'a> {
     pub error_description: &'a str,
     /// `iss`.
     pub issuer: Option<&'a str>,
+    /// Which of these came more than once.
+    pub repeated: Option<&'static str>,
     /// The hash of the session that it came back in.
     pub session_hash: &'a str,
 }
@@ -108,17 +110,22 @@ pub async fn arrive(
     arrival: Arrival<'_>,
 ) -> Result<(Credential, Consented), OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let mut tx = app.store.begin().await?;
-    let credential = Arc::new(by_reference(&mut tx, reference).await?);
-    require_as_saved(app, &mut tx, &row(&credential)).await?;
-    drop(tx);
+    let mut db = app.store.read().await?;
+    let credential = Arc::new(by_reference(&mut db, reference).await?);
+    require_as_saved(app, &mut db, &row(&credential)).await?;
+    drop(db);
     needs_approval(&credential)?;
     let error = (!arrival.error.is_empty()).then(|| {
         let odd = || OAuthError { code: "error".to_owned(), description: String::new() };
         OAuthError::of(arrival.error, arrival.error_description).unwrap_or_else(odd)
     });
-    let back =
-        Return { code: arrival.code, error, issuer: arrival.issuer, session_hash: arrival.session_hash };
+    let back = Return {
+        code: arrival.code,
+        error,
+        issuer: arrival.issuer,
+        repeated: arrival.repeated,
+        session_hash: arrival.session_hash,
+    };
     let ended = app.engine.arrive(&credential, &arrival.state, back).await?;
     let connected = matches!(ended, Consented::Connected(_) | Consented::ConnectedWillStop(_));
     let action = if connected { "Authorized credential" } else { "Authorization of credential failed" };

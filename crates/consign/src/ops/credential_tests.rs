@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use consign_core::catalog::Tokens;
 use consign_core::connection_test::{StepCode, StepState, TestResult};
 use consign_core::connector::HeldBy;
-use consign_core::credential::{Credential, Draft, Mode, Save, Status, StatusCode, takes_long};
+use consign_core::credential::{Credential, Draft, Mode, Refuser, Save, Status, StatusCode, takes_long};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{CredentialId, TestId};
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::credential_tests::{self as kept, FinishedTest};
-use consign_store::{connectors, credentials, installation, tokens};
+use consign_store::{Tx, connectors, credentials, installation, tokens};
 use serde_json::{Value, json};
 
-use super::credentials::{at_length, by_reference, judge_destinations, object, row};
+use super::credentials::{at_length, by_reference, judge_destinations, object, refused_by, row};
 use super::{Actor, Object, OpError, Sent, audit_entry, commit, invalid, require_as_saved};
 use crate::App;
 
@@ -58,10 +59,10 @@ pub async fn start(
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
-    let mut tx = app.store.begin().await?;
-    let stored = by_reference(&mut tx, reference).await?;
-    require_as_saved(app, &mut tx, &row(&stored)).await?;
-    drop(tx);
+    let mut db = app.store.read().await?;
+    let stored = by_reference(&mut db, reference).await?;
+    require_as_saved(app, &mut db, &row(&stored)).await?;
+    drop(db);
     let (credential, saved) = match values {
         None => (stored, true),
         Some(sent) => {
@@ -159,11 +160,18 @@ async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, saved: bool
             result: value.to_string(),
         };
         // A credential that was deleted meanwhile keeps nothing.
-        if credentials::find(&mut tx, credential.id).await?.is_none() {
-            return Err(OpError::NotFound("credential"));
-        }
+        let present = credentials::lock(&mut tx, credential.id).await?;
+        let present = present.ok_or(OpError::NotFound("credential"))?;
         kept::insert(&mut tx, credential.id, &test).await?;
-        changed = draw_consequences(&mut tx, credential, &result, now).await?;
+        // What was tested and what a token was asked for with since is the same.
+        let let_in = got_token(credential, &result) && present.signs_in_like(credential);
+        let refused = let_in && was_refused_a_token(&mut tx, credential.id).await?;
+        // The credential is locked: its tokens come before its connectors.
+        let forgiven = let_in && tokens::forgive(&mut tx, credential.id).await?;
+        changed = draw_consequences(&mut tx, credential, &result, refused, now).await? || forgiven;
+        if changed {
+            installation::bump(&mut tx).await?;
+        }
     }
     let changes =
         json!({ "outcome": result.outcome.kind(), "values": if saved { "saved" } else { "unsaved" } });
@@ -175,11 +183,25 @@ async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, saved: bool
     Ok(show(id, at, actor.name(), &value))
 }
 
-/// A test of what is stored sets the status; one that proved the sign-in is a repair.
+/// Whether the token address gave the test a token of its own.
+fn got_token(credential: &Credential, result: &TestResult) -> bool {
+    let token = result.steps.iter().find(|step| step.code == StepCode::Token);
+    credential.authorization_type.tokens == Tokens::Fetched
+        && token.is_some_and(|step| step.state == StepState::Done)
+}
+
+/// Whether it was the token address that refused the sign-in.
+async fn was_refused_a_token(tx: &mut Tx, id: CredentialId) -> Result<bool, OpError> {
+    Ok(refused_by(tokens::find(tx, id).await?.as_ref()) == Refuser::TokenAddress)
+}
+
+/// A test of what is stored sets the status; one that proved the sign-in is a repair, and so is a token from the
+/// address that had `refused` one.
 async fn draw_consequences(
-    tx: &mut consign_store::Tx,
+    tx: &mut Tx,
     credential: &Credential,
     result: &TestResult,
+    refused: bool,
     now: Timestamp,
 ) -> Result<bool, OpError> {
     let present = credential.seen.code;
@@ -190,6 +212,7 @@ async fn draw_consequences(
             StatusCode::NotTested | StatusCode::NotProven | StatusCode::CannotReach => {
                 (StatusCode::NotProven, String::new())
             }
+            StatusCode::SignInRefused if refused => (StatusCode::NotProven, String::new()),
             _ => return Ok(false),
         },
         Some(CredentialLesson::Refused(_)) => (StatusCode::SignInRefused, reason_of(result)),
@@ -209,12 +232,14 @@ async fn draw_consequences(
             credentials::mark_used(tx, credential.id, now).await?;
             connectors::release_by_credential(tx, credential.id, now).await?;
         }
+        StatusCode::NotProven if present.holds() => {
+            connectors::release_by_credential(tx, credential.id, now).await?;
+        }
         StatusCode::SignInRefused => {
             connectors::hold_by_credential(tx, credential.id, HeldBy::SignInRefused, &reason, now).await?;
         }
         _ => {}
     }
-    installation::bump(tx).await?;
     Ok(true)
 }
 

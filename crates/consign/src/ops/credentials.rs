@@ -10,7 +10,7 @@ use consign_core::secret::Secret;
 use consign_core::target::Address;
 use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
-use consign_store::{Db, Listed, Page, StoreError, audit as audit_log, connectors, credentials, tokens};
+use consign_store::{Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, tokens};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -22,7 +22,7 @@ use show::{Beside, show};
 
 pub use show::{catalogue, redirect_url};
 
-pub(in crate::ops) use show::{refused_by, token as shown_token};
+pub(in crate::ops) use show::{away as shown_away, refused_by, token as shown_token};
 
 pub mod certificates;
 mod show;
@@ -182,15 +182,15 @@ async fn save(
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
-    let seen = by_reference(&mut *app.store.read().await?, reference).await?;
-    if_match.judge(seen.revision)?;
+    let read = by_reference(&mut *app.store.read().await?, reference).await?;
+    if_match.judge(read.revision)?;
     let mode = match rest {
-        Rest::Dropped => Mode::Replace(&seen),
-        Rest::Kept => Mode::Patch(&seen),
+        Rest::Dropped => Mode::Replace(&read),
+        Rest::Kept => Mode::Patch(&read),
     };
     let long = takes_long(&sent);
     let draft = at_length(long, || Draft::parse(sent, mode, now)).map_err(OpError::Invalid)?;
-    judge_destinations(app, &draft, Some(&seen)).await?;
+    judge_destinations(app, &draft, Some(&read)).await?;
     let secrets_replaced = draft.new_key_pair.is_some()
         || draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
     // What is sent whole, every secret included, keeps nothing of the row that is there.
@@ -198,9 +198,10 @@ async fn save(
     let whole = matches!(rest, Rest::Dropped)
         && draft.secrets.values().all(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
-    let credential = at_length(long, || draft.seal(&app.vault, &save, seen.id, Some(&seen)));
+    let mut credential = at_length(long, || draft.seal(&app.vault, &save, read.id, Some(&read)));
 
     let mut tx = app.store.begin().await?;
+    let seen = lay_over(&mut tx, &read, &mut credential).await?;
     if !whole {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
@@ -209,8 +210,7 @@ async fn save(
         return Err(not_unique("credential", name.as_str()));
     }
     if !credentials::update(&mut tx, &credential, seen.revision).await? {
-        let current = credentials::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("credential"))?;
-        return Err(OpError::Changed { current: current.revision });
+        return Err(OpError::NotFound("credential"));
     }
     let public_url = app.public_url();
     let old = shown(&mut tx, &seen, &public_url, now).await?;
@@ -225,6 +225,17 @@ async fn save(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// Lays a change of what was `read` over what is stored now, which it gives back and which stays until the end of the
+/// transaction. Its status may be another one by now, which is no save: what holds its connectors stays what it says.
+async fn lay_over(tx: &mut Tx, read: &Credential, new: &mut Credential) -> Result<Credential, OpError> {
+    let present = credentials::lock(tx, read.id).await?.ok_or(OpError::NotFound("credential"))?;
+    if present.revision != read.revision {
+        return Err(OpError::Changed { current: present.revision });
+    }
+    new.goes_on_from(&present);
+    Ok(present)
 }
 
 /// Reading a private key and creating one take up to seconds: other work goes on meanwhile.

@@ -5,9 +5,12 @@ use std::time::Duration;
 use consign_core::delivery::DeliveryState;
 use consign_core::id::DeliveryId;
 use consign_core::rights::Right;
+use consign_core::time::Timestamp;
 use consign_store::deliveries::{DeliveryFilter, Line};
 use consign_store::events::NewDelivery;
-use consign_store::{Db, Listed, Page, attempts, credentials, deliveries, events};
+use consign_store::{
+    Db, Listed, Page, Tx, attempts, connectors, credentials, deliveries, events, installation, tokens,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -162,9 +165,7 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
     let line = find_line(&mut tx, id).await?;
     let (changed, sentence) = match act {
         Act::Cancel => (deliveries::cancel(&mut tx, id, now).await?, "This delivery has ended already"),
-        Act::TryNow => {
-            (deliveries::try_now(&mut tx, id, now).await?, "This delivery is not waiting for a retry")
-        }
+        Act::TryNow => (try_now_at(&mut tx, &line, now).await?, "This delivery is not waiting for a retry"),
         Act::Release => {
             (deliveries::release(&mut tx, id, now).await?, "This delivery is not held for a decision")
         }
@@ -180,8 +181,22 @@ async fn change(app: &App, actor: &Actor, id: DeliveryId, action: &str, act: Act
     let line = find_line(&mut tx, id).await?;
     let made = shown(app, &mut tx, &line).await?;
     commit_answered(app, actor, tx, &made).await?;
-    app.engine.wake_all();
+    app.engine.changed().await;
     Ok(made)
+}
+
+/// Makes it due; where a token is waited for, its address is asked again at once.
+async fn try_now_at(tx: &mut Tx, line: &Line, now: Timestamp) -> Result<bool, OpError> {
+    if !deliveries::try_now(tx, line.delivery.id, now).await? {
+        return Ok(false);
+    }
+    let connector = connectors::find(tx, line.delivery.connector).await?;
+    if let Some(credential) = connector.and_then(|connector| connector.credential)
+        && tokens::forgive(tx, credential).await?
+    {
+        installation::bump(tx).await?;
+    }
+    Ok(true)
 }
 
 /// The payload of a delivery's event as text; the opening is audited.

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use consign_core::api_key::hash;
-use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Reader};
 use consign_core::id::UserId;
 use consign_core::rights::Right;
@@ -17,9 +16,9 @@ use consign_store::{Listed, Page, StoreError, Tx, second_steps, sessions, users}
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::users::{Begun, judge_email, judge_person, person_of, random_text};
+use super::users::{Begun, judge_email, judge_person, object, person_of, random_text, row, save, shown_name};
 use super::{
-    Actor, IfMatch, Object, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, invalid,
+    Actor, IfMatch, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, invalid,
     require_as_saved,
 };
 use crate::App;
@@ -317,14 +316,6 @@ async fn saved_by_reference(app: &App, tx: &mut Tx, reference: &str) -> Result<U
     Ok(user)
 }
 
-async fn save(tx: &mut Tx, user: &mut User) -> Result<(), OpError> {
-    if !users::update(tx, user).await? {
-        return Err(OpError::Changed { current: user.revision });
-    }
-    user.revision += 1;
-    Ok(())
-}
-
 fn new_invitation(now: Timestamp) -> (Secret, Invitation) {
     let token = random_text();
     let invitation = Invitation { hash: hash(token.expose()), until: now.plus(INVITATION_LIFE) };
@@ -383,17 +374,4 @@ fn show_with_link(app: &App, user: &User, token: &Secret, now: Timestamp) -> Val
     let link = format!("{}{INVITATION_PATH}/{}", app.public_url(), token.expose());
     shown["invitation"]["link"] = json!(link);
     shown
-}
-
-/// People have no name until they come.
-fn shown_name(user: &User) -> &str {
-    if user.name.is_empty() { &user.email } else { &user.name }
-}
-
-fn object(user: &User) -> Object<'_> {
-    Object { kind: "user", id: user.id.to_string(), name: shown_name(user) }
-}
-
-fn row(user: &User) -> (Table, String) {
-    (Table::User, user.id.to_string())
 }

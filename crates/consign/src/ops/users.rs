@@ -14,7 +14,7 @@ use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use consign_store::sessions::Session;
 use consign_store::users::User;
-use consign_store::{Db, installation, sessions, users};
+use consign_store::{Db, Tx, installation, sessions, users};
 use serde_json::Value;
 
 use super::{Actor, ActorKind, Object, OpError, audit_rows, commit};
@@ -142,8 +142,7 @@ pub async fn setup(
     let (begun, session) = new_session(&user, now);
     sessions::insert(&mut tx, &session).await?;
     let actor = acting(&user, from, now);
-    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-    audit_rows(app, &mut tx, &actor, "Set up Consign", object, Value::Null, &[row(&user)]).await?;
+    audit_rows(app, &mut tx, &actor, "Set up Consign", object(&user), Value::Null, &[row(&user)]).await?;
     commit(app, tx).await?;
     Ok(begun)
 }
@@ -162,9 +161,8 @@ pub async fn setup_unattended(app: &App, email: &str, password: &Secret) -> Resu
     let now = tx.now();
     let user = person_of(now, name, email, password_hash);
     users::insert(&mut tx, &user).await?;
-    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
     let (actor, action) = (Actor::system(now), "Created first administrator");
-    audit_rows(app, &mut tx, &actor, action, object, Value::Null, &[row(&user)]).await?;
+    audit_rows(app, &mut tx, &actor, action, object(&user), Value::Null, &[row(&user)]).await?;
     commit(app, tx).await?;
     Ok(())
 }
@@ -187,8 +185,26 @@ pub(super) fn person_of(now: Timestamp, name: String, email: String, password_ha
     }
 }
 
-fn row(user: &User) -> (Table, String) {
+pub(super) fn row(user: &User) -> (Table, String) {
     (Table::User, user.id.to_string())
+}
+
+pub(super) fn object(user: &User) -> Object<'_> {
+    Object { kind: "user", id: user.id.to_string(), name: shown_name(user) }
+}
+
+/// People have no name until they come.
+pub(super) fn shown_name(user: &User) -> &str {
+    if user.name.is_empty() { &user.email } else { &user.name }
+}
+
+/// Stores a person over the revision that was read.
+pub(super) async fn save(tx: &mut Tx, user: &mut User) -> Result<(), OpError> {
+    if !users::update(tx, user).await? {
+        return Err(OpError::Changed { current: user.revision });
+    }
+    user.revision += 1;
+    Ok(())
 }
 
 /// Whoever changes the rows of people in the database lets nobody in.

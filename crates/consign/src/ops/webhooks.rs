@@ -2,7 +2,7 @@
 
 use consign_core::audit::Table;
 use consign_core::connector::webhook::RenderFor;
-use consign_core::connector::{Connector, ConnectorState, Webhook, WebhookDraft};
+use consign_core::connector::{Connector, ConnectorState, WebhookDraft};
 use consign_core::credential::Credential;
 use consign_core::event::{Event, JSON};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
@@ -11,7 +11,7 @@ use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{COUNT_MAX, Db, Listed, Page, StoreError, connectors, credentials, deliveries, tokens};
+use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, tokens};
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
@@ -20,6 +20,10 @@ use super::{
     differences, invalid, not_unique, require_as_saved,
 };
 use crate::App;
+
+use show::{access_of, show, shown};
+
+mod show;
 
 /// What a person looks back at; the audit log has the rest.
 const HISTORY_ENTRIES: u32 = 50;
@@ -43,8 +47,8 @@ pub async fn list(
     let hours = app.hours.last(&mut db, now).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
-        let credential = credential_of(&mut db, connector).await?;
-        items.push(show(connector, credential.as_ref(), counts.get(&connector.id), &hours, now));
+        let access = access_of(&mut db, connector).await?;
+        items.push(show(connector, &access, counts.get(&connector.id), &hours, now));
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -75,7 +79,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let credential = named_credential(&mut tx, &sent).await?;
+    let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let connector = Connector {
         id: ConnectorId::new(now),
@@ -157,7 +161,7 @@ async fn save(
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
     let sent = complete(&seen);
-    let credential = named_credential(&mut tx, &sent).await?;
+    let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let id = credential.as_ref().map(|credential| credential.id);
     // An edit answers a hold of the connector's own; a pause by a person stays.
@@ -405,6 +409,12 @@ async fn named_credential(db: &mut Db, sent: &Sent) -> Result<Option<Credential>
     }
 }
 
+/// The same, as it is now and stays until the end of the transaction: whether its connectors are held goes by it.
+async fn locked_credential(tx: &mut Tx, sent: &Sent) -> Result<Option<Credential>, OpError> {
+    let Some(named) = named_credential(tx, sent).await? else { return Ok(None) };
+    Ok(credentials::lock(tx, named.id).await?)
+}
+
 /// A connector of a credential that needs repair starts on hold with the others.
 fn state_for(credential: Option<&Credential>) -> ConnectorState {
     use consign_core::connector::HeldBy;
@@ -431,68 +441,6 @@ async fn credential_of(db: &mut Db, connector: &Connector) -> Result<Option<Cred
         Some(id) => credentials::find(db, id).await,
         None => Ok(None),
     }
-}
-
-async fn shown(db: &mut Db, connector: &Connector, hours: &ByHour, now: Timestamp) -> Result<Value, OpError> {
-    let credential = credential_of(db, connector).await?;
-    let counts = connectors::waiting_counts(db, &[connector.id]).await?;
-    Ok(show(connector, credential.as_ref(), counts.get(&connector.id), hours, now))
-}
-
-fn show(
-    connector: &Connector,
-    credential: Option<&Credential>,
-    counts: Option<&connectors::WaitingCount>,
-    hours: &ByHour,
-    now: Timestamp,
-) -> Value {
-    let mut shown = Map::new();
-    shown.insert("id".to_owned(), json!(connector.id));
-    shown.insert("kind".to_owned(), json!("webhook"));
-    shown.insert("etag".to_owned(), json!(format!("\"{}\"", connector.revision)));
-    shown.insert("name".to_owned(), json!(connector.name));
-    shown.insert("description".to_owned(), json!(connector.description));
-    let credential = credential.map(|credential| {
-        let status = credential.status(now);
-        json!({
-            "id": credential.id,
-            "name": credential.name,
-            "address": credential.shown_address(),
-            "status": { "code": status.code.kind(), "label": status.code.label(), "reason": status.reason },
-        })
-    });
-    shown.insert("credential".to_owned(), json!(credential));
-    if let Value::Object(settings) = Webhook::to_json(&connector.webhook) {
-        shown.extend(settings);
-    }
-    let state = connector.state;
-    shown.insert("state".to_owned(), json!(state.kind()));
-    shown.insert("state_label".to_owned(), json!(state.label()));
-    let reason = if connector.state_reason.is_empty() {
-        state.hold_reason().map(|reason| reason.text().to_owned()).unwrap_or_default()
-    } else {
-        connector.state_reason.clone()
-    };
-    shown.insert("state_reason".to_owned(), json!(reason));
-    shown.insert("state_since".to_owned(), json!(connector.state_since));
-    shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
-    shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
-    let waiting = counts.map_or(0, |counts| counts.waiting);
-    let (delivered, failed) = hours.sum(Some(connector.id));
-    shown.insert(
-        "last_24_hours".to_owned(),
-        json!({
-            "delivered": delivered,
-            "failed": failed,
-            "waiting": waiting,
-            "waiting_is_capped": waiting >= COUNT_MAX,
-        }),
-    );
-    shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
-    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
-    shown.insert("created_at".to_owned(), json!(connector.created_at));
-    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
-    Value::Object(shown)
 }
 
 fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Result<(), OpError> {

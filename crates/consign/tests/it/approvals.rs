@@ -95,7 +95,16 @@ async fn each_way_back_ends_on_its_page_and_a_wrong_one_asks_for_no_token() {
     assert!(page.contains("nobody is signed in") && page.contains("/sign-in?next="), "{page}");
     let stranger = another_session(&consign).await;
     let (_, page) = back(&consign, &stranger, &id, &[("code", &code), ("state", &mine)]).await;
-    assert!(page.contains("You are signed in as someone else here."), "{page}");
+    assert!(page.contains("This approval was started in another session."), "{page}");
+    // Nothing of an answer may come twice, whatever the other one says.
+    let iss = ("iss", "https://a.example");
+    for (name, more) in [("code", vec![("code", "another-code")]), ("iss", vec![iss, iss])] {
+        let mine = state(&id).await;
+        let query = [vec![("code", code.as_str()), ("state", mine.as_str())], more].concat();
+        let (_, page) = back(&consign, &own, &id, &query).await;
+        assert!(page.contains(&format!("the answer holds {name} more than once")), "{page}");
+        assert_eq!(asked(), 0, "{name}");
+    }
     // Too old, and changed meanwhile.
     let mine = state(&id).await;
     consign.advance(Duration::from_secs(601));

@@ -166,6 +166,22 @@ async fn to_approve(consign: &TestConsign, tool: &Tool) -> String {
     id
 }
 
+/// A credential that signs assertions, with a next certificate.
+async fn to_sign(consign: &TestConsign, tool: &Tool) -> String {
+    let credential = json!({
+        "name": "HXM", "protocol": "https", "url_address": tool.origin(), "authorization_type": "oauth2_saml_bearer",
+        "key_pair": "generate", "key_pair_bits": 2048, "name_id": "ana.silva", "issuer": "https://consign.example",
+        "audience": "www.successfactors.com", "recipient": format!("{}token", tool.origin()),
+        "authentication_information": "header", "client_id": "NWQ5", "client_secret": consign.canary("client secret"),
+        "saml_attributes": [{ "name": "api_key", "value": "NWQ5" }],
+    });
+    let id = consign.credential(&credential).await;
+    let at = format!("/credentials/{id}/certificate");
+    let next = json!({ "key_pair_bits": 2048 });
+    consign.call("POST", &at, &[("if-match", "*")], Some(&next)).await.expect(201);
+    id
+}
+
 /// Every page, empty and full, with what it takes to be there.
 async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let webhook = consign
@@ -184,12 +200,15 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let granted = to_approve(consign, tool).await;
     let slowly = json!({ "rate_per_second": 0.1, "filter": { "state": ["delivered"] } });
     let operation = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&slowly)).await;
+    let signed = to_sign(consign, tool).await;
     vec![
         "/".to_owned(),
         "/operations".to_owned(),
         format!("/operations/{}", id_of(&operation.expect(202).json())),
         "/deliveries/replay?state=failed&preview=1".to_owned(),
         "/deliveries/replay?rate_per_second=fast&preview=1".to_owned(),
+        format!("/credentials/{signed}"),
+        format!("/credentials/{signed}/assertion"),
         format!("/credentials/{granted}"),
         format!("/credentials/{granted}/authorize"),
         format!("/credentials/{granted}/forget-tokens"),
@@ -357,6 +376,55 @@ async fn pages_of_administration_are_accessible_in_light_and_dark_and_at_320_pix
         browser.until_shows("no rule of egress.allow names it").await;
     };
     faults.extend(faults_at(&browser, "the verdict on an address", judged).await);
+    browser.close().await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_signing_in_are_accessible_in_light_and_dark_and_at_320_pixels() {
+    let consign = TestConsign::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    let (_, codes) = crate::two_step::set_up(&consign).await;
+    browser.goto(&format!("{base}/sign-in")).await;
+    browser.fill("email", EMAIL).await;
+    browser.fill("password", &consign.password).await;
+    browser.press_words("Sign in").await;
+    browser.until_at("/sign-in/code").await;
+    let mut faults = faults_of(&browser, &base, &["/sign-in/code".to_owned()]).await;
+    browser.fill("code", "123456").await;
+    browser.press_words("Sign in").await;
+    browser.until_shows("The code is not right").await;
+    browser.fill("code", &codes[0]).await;
+    browser.press_words("Sign in").await;
+    browser.until_shows("Three steps").await;
+    let account = ["/account", "/account/two-step/off", "/account/recovery-codes"];
+    faults.extend(faults_of(&browser, &base, &account.map(str::to_owned)).await);
+    let renewed = async || {
+        browser.goto(&format!("{base}/account/recovery-codes")).await;
+        browser.fill("password", &consign.password).await;
+        browser.press_words("Make new codes").await;
+        browser.until_shows("These codes are shown once").await;
+    };
+    faults.extend(faults_at(&browser, "recovery codes", renewed).await);
+    let number = std::cell::Cell::new(0);
+    let invited = async || {
+        number.set(number.get() + 1);
+        browser.goto(&format!("{base}/users/new")).await;
+        browser.fill("email", &format!("bo{}@acme.example", number.get())).await;
+        browser.press("[name='role'][value='viewer']").await;
+        browser.fill("password", &consign.password).await;
+        browser.press_words("Make invitation link").await;
+        browser.until_shows("This link is shown once").await;
+    };
+    faults.extend(faults_at(&browser, "an invitation", invited).await);
+    // In a dialog, where the page has one.
+    browser.goto(&format!("{base}/users")).await;
+    browser.press("a[href$='/suspend']").await;
+    browser.until_shows("Suspend this person?").await;
+    press_in_confirmation(&browser, "Suspend").await;
+    browser.until_shows("This is the last administrator. Give someone else the role first.").await;
     browser.close().await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.finish().await;

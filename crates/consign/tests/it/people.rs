@@ -216,6 +216,12 @@ async fn people_are_kept_in_the_console_without_scripts() {
     let page = format!("/users/{bo}");
 
     let change = consign.form(&page, "etag").await;
+    let same = change.clone().without("role").with("role", "operator");
+    let told = consign.follow(&consign.send_form(&same).await.expect(303)).await.expect(200).text();
+    assert!(told.contains("Bo Lind has this role already. Nothing was changed."), "{told}");
+    let blind = change.clone().without("etag").without("role").with("role", "viewer");
+    consign.send_form(&blind.set("password", &consign.password)).await.expect(409);
+    assert_eq!(consign.get("/users/bo@acme.example").await.json()["role"], "operator");
     let change = change.without("role").with("role", "auditor").set("password", &consign.password);
     let reply = consign.send_form(&change).await.expect(303);
     let told = consign.follow(&reply).await.expect(200).text();

@@ -361,7 +361,8 @@ async fn sign_in_for_a_key(process: &Process) -> String {
     .await;
     let session = crate::harness::session_of(&process.client, &reply).await;
     let headers = [("cookie", session.cookie.as_str()), ("consign-csrf", session.csrf.as_str())];
-    let body = json!({ "name": "tests", "scopes": ["admin"] }).to_string();
+    let body =
+        json!({ "name": "tests", "scopes": ["admin"], "password": "a long enough password" }).to_string();
     let made = process.client.send("POST", "/api/v1/api-keys", &headers, body).await.expect(201);
     made.json()["text"].as_str().unwrap().to_owned()
 }

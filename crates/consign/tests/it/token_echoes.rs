@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::{Value, json};
 
 use crate::harness::{TestConsign, merge, percent};
@@ -32,6 +33,75 @@ fn as_error(asked: &Asked) -> Answer {
 /// The same to a code.
 fn as_odd_request(asked: &Asked) -> Answer {
     Answer::json(400, &json!({ "error": "invalid_request", "error_description": said(asked) }))
+}
+
+/// The assertion in all its forms: as it was sent, in the other alphabet, as XML, and its signature, alone and in a
+/// piece that begins and ends somewhere.
+fn repeated(asked: &Asked) -> [String; 5] {
+    let mut form = form_urlencoded::parse(&asked.body);
+    let sent = form.find(|(name, _)| name == "assertion").expect("an assertion").1.into_owned();
+    let xml = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(&sent).unwrap()).unwrap();
+    let signature = consign_core::assertion::signature_value(&xml).unwrap().to_owned();
+    let at = xml.find(&signature).unwrap();
+    let piece = BASE64_STANDARD.encode(&xml.as_bytes()[at - 5..at + signature.len() + 4]);
+    [sent, BASE64_STANDARD.encode(&xml), xml, signature, piece]
+}
+
+fn assertion_as_scope(asked: &Asked) -> Answer {
+    let scope = format!("read {} end", repeated(asked).join(" , "));
+    token(
+        &json!({ "access_token": format!("{MARKER}-{}", asked.body.len()), "scope": scope, "expires_in": 600 }),
+    )
+}
+
+fn assertion_as_error(asked: &Asked) -> Answer {
+    let said = format!("bad {} end", repeated(asked).join(" , "));
+    Answer::json(400, &json!({ "error": "invalid_grant", "error_description": said }))
+}
+
+fn assertion_as_code(asked: &Asked) -> Answer {
+    Answer::json(400, &json!({ "error": repeated(asked)[3] }))
+}
+
+/// An assertion is good until its end: whoever reads it in an answer could sign in with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_assertion_that_is_repeated_is_hidden() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let endpoint = endpoint(&consign, Answer::By(assertion_as_scope)).await;
+    let body = json!({
+        "name": "saml", "protocol": "https", "url_address": tool.origin(),
+        "authorization_type": "oauth2_saml_bearer", "key_pair": "generate", "key_pair_bits": 2048,
+        "name_id": "ana.silva", "issuer": "https://consign.example", "audience": "tool",
+        "recipient": token_url(&endpoint),
+    });
+    let credential = consign.credential(&body).await;
+    let path = format!("/credentials/{credential}");
+    let hook = json!({ "name": "saml", "credential": credential, "path": "/hook", "event_types": ["saml"] });
+    consign.webhook(&hook).await;
+    consign.until(consign.event("saml", &json!(1)).await.delivery(), "delivered").await;
+    let scope = consign.get(&path).await.expect(200).json()["token"]["scope"].clone();
+    let scope = scope.as_str().unwrap();
+    assert!(
+        scope.starts_with("read [hidden] , [hidden] , [hidden] , [hidden] , ") && scope.ends_with(" end"),
+        "{scope}"
+    );
+    let result = consign.act(&format!("{path}/tests")).await.expect(201).json();
+    assert!(result.to_string().contains("scope read [hidden] , [hidden]"), "{result}");
+
+    endpoint.answer(Answer::By(assertion_as_error));
+    let result = consign.act(&format!("{path}/tests")).await.expect(201).json();
+    let message = result["message"].as_str().unwrap();
+    assert!(message.contains("bad [hidden] , [hidden] , [hidden] , [hidden] , "), "{message}");
+    endpoint.answer(Answer::By(assertion_as_code));
+    let result = consign.act(&format!("{path}/tests")).await.expect(201).json();
+    for asked in endpoint.asked().iter().filter(|asked| asked.target.contains("/token")) {
+        for (number, text) in repeated(asked).iter().enumerate() {
+            assert!(!result.to_string().contains(text.as_str()), "{result}");
+            consign.canaries.never_shown(&format!("form {number} of an assertion"), text);
+        }
+    }
+    consign.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -268,3 +268,48 @@ async fn an_approval_goes_past_a_wait_that_the_token_address_asked_for() {
     assert_eq!(tool.asked().last().unwrap().header("authorization"), second);
     consign.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_gone_is_not_shown() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let endpoint = endpoint(&consign, access(&consign, "access", &json!({})).1).await;
+    let credential = webhook(&consign, "machine", &tool, &token_url(&endpoint), &json!({})).await;
+    let path = format!("/credentials/{credential}");
+    consign.until(consign.event("a", &json!(1)).await.delivery(), "delivered").await;
+    assert_eq!(consign.get(&path).await.json()["token"]["type"], "Bearer");
+    let secret = json!({ "client_secret": consign.canary("the-next-secret") });
+    assert_eq!(consign.patch(&path, &secret).await.expect(200).json()["token"], json!(null));
+
+    endpoint.answer(both(&consign, "first").2);
+    let credential = granted(&consign, &tool, &endpoint).await;
+    approve(&consign, &credential).await.expect(200);
+    let path = format!("/credentials/{credential}");
+    assert!(consign.get(&path).await.json()["token"]["ends_at"].is_string());
+    let secret = json!({ "client_secret": consign.canary("one-more-secret") });
+    let token = consign.patch(&path, &secret).await.expect(200).json()["token"].clone();
+    assert_eq!((&token["ends_at"], &token["renewable"]), (&json!(null), &json!(true)), "{token}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_without_a_new_refresh_token_warns_though_the_old_one_is_kept() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let (_, refresh, first) = both(&consign, "first");
+    let endpoint = endpoint(&consign, first).await;
+    let credential = granted(&consign, &tool, &endpoint).await;
+    assert!(approve(&consign, &credential).await.text().contains("renewed automatically"));
+    endpoint.answer(access(&consign, "second", &json!({ "expires_in": 600 })).1);
+    let page = approve(&consign, &credential).await.text();
+    assert!(page.contains("The tool did not give a new refresh token."), "{page}");
+    assert!(!page.contains("renewed automatically"), "{page}");
+    // The one before is tried all the same.
+    consign.advance(Duration::from_secs(600));
+    let asked = endpoint.count();
+    endpoint.answer(both(&consign, "third").2);
+    consign.until(consign.event("a", &json!(1)).await.delivery(), "delivered").await;
+    let renewal = endpoint.asked()[asked..].iter().find(|asked| asked.target == "/token").unwrap().clone();
+    assert!(String::from_utf8_lossy(&renewal.body).contains(&format!("refresh_token={refresh}")));
+    consign.finish().await;
+}

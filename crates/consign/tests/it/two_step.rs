@@ -24,7 +24,7 @@ fn code(key: &str, at: Timestamp) -> String {
 }
 
 /// What an app knows: the key, and the time on the server.
-struct App {
+pub(crate) struct App {
     key: String,
     ahead: Duration,
 }
@@ -41,7 +41,7 @@ impl App {
 }
 
 /// Sets it up as the person signed in: the app, and the recovery codes.
-async fn set_up(consign: &TestConsign) -> (App, Vec<String>) {
+pub(crate) async fn set_up(consign: &TestConsign) -> (App, Vec<String>) {
     let page = consign.page("/account/two-step/on").await.expect(200).text();
     assert!(page.contains("<svg class=\"qr\""), "{page}");
     let (_, key) = page.split_once("id=\"totp-key\" value=\"").unwrap();

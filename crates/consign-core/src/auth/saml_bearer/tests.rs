@@ -168,3 +168,26 @@ fn a_record_that_is_not_whole_is_no_way_in() {
     let Ok(damaged) = SamlBearer::parse(&damaged) else { panic!("it is read when it is used") };
     assert!(damaged.exchange().form(NOW).is_err());
 }
+
+#[test]
+fn a_token_address_that_is_not_the_recipient_is_worth_a_warning() {
+    let warnings = |url: &str| {
+        let found = (find("oauth2_saml_bearer").unwrap().warn)(&fields(&[("access_token_url", url)]));
+        found.into_iter().map(|warning| (warning.field, warning.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(""), []);
+    assert_eq!(warnings("https://tool.example/oauth/token"), []);
+    let sentence = "The assertion is sent to https://gate.example/t and made out to https://tool.example/oauth/token. Most \
+                    tools accept one only at the address that it is made out to. Leave Access Token URL empty unless the \
+                    tool's documentation names both.";
+    assert_eq!(warnings("https://gate.example/t"), [("access_token_url", sentence.to_owned())]);
+}
+
+#[test]
+fn an_answer_may_repeat_nothing_of_what_was_signed() {
+    let (form, proofs) = exchange(&[]).form(NOW).unwrap();
+    let sent = form_urlencoded::parse(form.expose().as_bytes()).nth(1).unwrap().1.into_owned();
+    let xml = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(&sent).unwrap()).unwrap();
+    let signature = assertion::signature_value(&xml).unwrap();
+    assert_eq!(proofs.iter().map(Secret::expose).collect::<Vec<_>>(), [&sent, &xml, signature]);
+}

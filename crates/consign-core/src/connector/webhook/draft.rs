@@ -51,6 +51,7 @@ const READ_ONLY: &[&str] = &[
     "state_reason",
     "state_since",
     "hold_reason",
+    "away",
     "lost_credential",
     "last_24_hours",
     "by_hour",

@@ -102,15 +102,24 @@ impl Reading<'_> {
         };
         let value = take("value");
         let Some(sent_in) = sent_in.filter(|place| rules.query || *place == SentIn::Body) else {
-            self.reader.refuse(&at("sent_in"), Fault::new("unknown", "Sent in must be body or query"));
+            let fault = match rules.query {
+                true => Fault::new("unknown", "Sent in must be body or query"),
+                false => not_for(field, "Sent in", "they all travel in the same place"),
+            };
+            self.reader.refuse(&at("sent_in"), fault);
             return None;
         };
+        if secret && !rules.secrets {
+            let fault = not_for(field, "Secret", "their values are stored and shown as text");
+            self.reader.refuse(&at("secret"), fault);
+            return None;
+        }
         self.reader.accept(&at("name"), judge_name(&name, index + 1, rules, typed))?;
         let given = match value {
             Value::Null => Given::Typed(Secret::new(String::new())),
             value => self.given_value(value, &at("value"), "Value"),
         };
-        Some((Row { name, value: None, secret: secret && rules.secrets, sent_in }, given))
+        Some((Row { name, value: None, secret, sent_in }, given))
     }
 
     /// Puts the value of the last row where it belongs: into the row, or among the secrets.
@@ -147,6 +156,11 @@ impl Reading<'_> {
     }
 }
 
+fn not_for(field: &Field, what: &str, why: &str) -> Fault {
+    let sentence = format!("{what} is not for {}: {why}. Leave it out", field.label);
+    Fault::new("unsupported", sentence)
+}
+
 fn judge_name(name: &str, row: usize, rules: &Rows, typed: &Fields) -> Result<(), Fault> {
     if name.is_empty() {
         return Err(Fault::new("missing", format!("Enter a name for row {row} or remove it")));
@@ -155,7 +169,7 @@ fn judge_name(name: &str, row: usize, rules: &Rows, typed: &Fields) -> Result<()
         if name.chars().count() > TEXT_CHARS_MAX {
             return Err(too_long(&format!("The name of row {row}"), TEXT_CHARS_MAX));
         }
-        return assertion::judge(&format!("The name of row {row}"), name);
+        return assertion::judge_name(&format!("The name of row {row}"), name);
     }
     let plain = name.len() <= NAME_CHARS_MAX
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));

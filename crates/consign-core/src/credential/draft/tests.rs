@@ -257,3 +257,46 @@ fn a_patch_merges_labels_by_key() {
     assert_eq!(pairs(&labels(json!({ "b": null, "c": "3", "d": null }))), ["a=1", "c=3"]);
     assert!(labels(Value::Null).is_empty());
 }
+
+#[test]
+fn what_rows_do_not_have_is_refused_and_not_dropped() {
+    let check = |changes: Value, field: &str, message: &str| {
+        let found = refused(with(&typed("oauth2_saml_bearer"), &changes), Mode::Create);
+        let found: Vec<_> = found.iter().map(|(f, c, m)| (f.as_str(), *c, m.as_str())).collect();
+        assert_eq!(found, [(field, "unsupported", message)]);
+    };
+    let secret = "Secret is not for SAML Attributes: their values are stored and shown as text. Leave it out";
+    for said in [json!(true), json!("on")] {
+        let row = json!({ "saml_attributes": [{ "name": "api_key", "value": "hidden", "secret": said }] });
+        check(row, "saml_attributes/0/secret", secret);
+    }
+    let place = "Sent in is not for SAML Attributes: they all travel in the same place. Leave it out";
+    for said in ["query", "header"] {
+        let row = json!({ "saml_attributes": [{ "name": "api_key", "value": "x", "sent_in": said }] });
+        check(row, "saml_attributes/0/sent_in", place);
+    }
+    // What an answer shows comes back.
+    let row =
+        json!({ "saml_attributes": [{ "name": "a", "value": " x ", "secret": false, "sent_in": "body" }] });
+    assert!(parse(with(&typed("oauth2_saml_bearer"), &row), Mode::Create).is_ok());
+}
+
+#[test]
+fn names_in_an_assertion_have_no_blanks_at_their_ends() {
+    for (key, label) in [
+        ("name_id", "Name ID"),
+        ("issuer", "Issuer"),
+        ("audience", "Audience"),
+        ("name_qualifier", "Name qualifier"),
+        ("authn_context_class_ref", "Authentication context"),
+    ] {
+        let sentence = format!("{label} must not start or end with a space");
+        for text in [" x", "x ", "x\u{a0}"] {
+            let found = refused(with(&typed("oauth2_saml_bearer"), &json!({ key: text })), Mode::Create);
+            assert_eq!(found, [(key.to_owned(), "bad_characters", sentence.clone())]);
+        }
+    }
+    let row = json!({ "saml_attributes": [{ "name": "api_key ", "value": "x" }] });
+    let found = refused(with(&typed("oauth2_saml_bearer"), &row), Mode::Create);
+    assert_eq!(found[0].2, "The name of row 1 must not start or end with a space");
+}

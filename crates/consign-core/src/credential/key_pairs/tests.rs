@@ -24,7 +24,7 @@ fn sealed(draft: Draft, current: Option<&Credential>) -> Credential {
 #[track_caller]
 fn belongs(credential: &Credential) {
     let key = SigningKey::stored(&open(credential, "private_key").unwrap()).unwrap();
-    assert!(credential.certificate(Which::Present).unwrap().belongs_to(&key));
+    assert!(credential.present_certificate().unwrap().belongs_to(&key));
 }
 
 #[track_caller]
@@ -46,7 +46,7 @@ fn a_pair_is_created_with_the_save_or_brought_along() {
     assert_eq!(KeyPairWish::usual(draft.authorization_type), Some(usual));
     let created = sealed(draft, None);
     belongs(&created);
-    let certificate = created.certificate(Which::Present).unwrap();
+    let certificate = created.present_certificate().unwrap();
     assert_eq!(certificate.subject, format!("CN=Consign {}", created.id));
     assert_eq!(certificate.key, "RSA 3072");
     let chosen = json!({ "key_pair": "generate", "key_pair_bits": 2048, "key_pair_years": "10" });
@@ -245,17 +245,23 @@ fn the_next_pair_waits_takes_over_and_can_go_back() {
     let first = stored(KIND);
     let (certificate, key) = crate::sign::create("next", KeySize::Rsa2048, 1, later()).unwrap();
     let waiting = first.clone().with_next_pair((&certificate, &key), &VAULT, &SAVE).unwrap();
-    assert_eq!((waiting.revision, waiting.certificate(Which::Next)), (2, Some(certificate.clone())));
-    assert_eq!(waiting.certificate(Which::Present), first.certificate(Which::Present));
+    assert_eq!(
+        (waiting.revision, waiting.certificate(Which::Next, SAVE.now)),
+        (2, Some(certificate.clone()))
+    );
+    assert_eq!(waiting.present_certificate(), first.present_certificate());
     assert_eq!(waiting.seen, first.seen);
+    assert!(waiting.signs_in_like(&first), "the one that waits signs nothing");
 
     // A save of anything else leaves it waiting; another destination destroys it.
     let renamed = sealed(parse(json!({ "name": "x" }), Mode::Patch(&waiting)).unwrap(), Some(&waiting));
-    assert_eq!(renamed.certificate(Which::Next), Some(certificate.clone()));
+    assert_eq!(renamed.certificate(Which::Next, SAVE.now), Some(certificate.clone()));
     let away = json!({ "recipient": "https://other.example/", "client_secret": "new", "private_key": PRIVATE_KEY,
                        "custom_headers": [] });
     let moved = sealed(parse(away, Mode::Patch(&waiting)).unwrap(), Some(&waiting));
-    assert!(moved.certificate(Which::Next).is_none() && !moved.secrets.contains_key("private_key_next"));
+    assert!(
+        moved.certificate(Which::Next, SAVE.now).is_none() && !moved.secrets.contains_key("private_key_next")
+    );
 
     let reseal = |from: &str, to: &str, generation: i64, of: &Credential| {
         let plain = open(of, from).ok()?;
@@ -268,29 +274,47 @@ fn the_next_pair_waits_takes_over_and_can_go_back() {
     };
     let switched = waiting.clone().with_next_in_use(&SAVE, &by(&waiting)).unwrap();
     belongs(&switched);
-    assert_eq!(switched.certificate(Which::Present), Some(certificate.clone()));
-    assert_eq!(switched.certificate(Which::Previous), first.certificate(Which::Present));
-    assert_eq!((switched.certificate(Which::Next), switched.seen.code), (None, StatusCode::NotTested));
+    assert!(!switched.signs_in_like(&waiting));
+    assert_eq!(switched.present_certificate(), Some(certificate.clone()));
+    assert_eq!(switched.certificate(Which::Previous, SAVE.now), first.present_certificate());
+    assert_eq!(
+        (switched.certificate(Which::Next, SAVE.now), switched.seen.code),
+        (None, StatusCode::NotTested)
+    );
     assert_eq!(switched.step_back_until(), Some(SAVE.now.plus(STEP_BACK)));
     assert_eq!(switched.clone().without_next_pair(&SAVE).err(), Some(NoSuchPair::Next));
 
     let back = switched.clone().with_previous_in_use(&SAVE, &by(&switched)).unwrap();
     belongs(&back);
-    assert_eq!(back.certificate(Which::Present), first.certificate(Which::Present));
-    assert_eq!(back.certificate(Which::Next), Some(certificate));
-    assert_eq!(back.certificate(Which::Previous), None);
+    assert_eq!(back.present_certificate(), first.present_certificate());
+    assert_eq!(back.certificate(Which::Next, SAVE.now), Some(certificate));
+    assert_eq!(back.certificate(Which::Previous, SAVE.now), None);
     let late = Save { now: SAVE.now.plus(STEP_BACK), by: "ci" };
     assert_eq!(
         switched.clone().with_previous_in_use(&late, &by(&switched)).err(),
         Some(NoSuchPair::Previous)
     );
+    // What nobody can go back to is not shown, and goes.
+    assert_eq!(switched.certificate(Which::Previous, late.now), None);
+    assert!(!switched.has_ended_pair(SAVE.now) && switched.has_ended_pair(late.now));
+    assert!(switched.clone().without_ended_pair(&SAVE).is_none());
+    let cleaned = switched.clone().without_ended_pair(&late).unwrap();
+    belongs(&cleaned);
+    assert!(cleaned.signs_in_like(&switched));
+    let left = |of: &Credential| of.plain.keys().chain(of.secrets.keys()).any(|key| key.contains("previous"));
+    assert!(left(&switched) && !left(&cleaned) && !cleaned.plain.contains_key(SWITCHED_AT));
+    assert_eq!((cleaned.revision, cleaned.seen.code), (switched.revision + 1, switched.seen.code));
+    assert!(cleaned.without_ended_pair(&late).is_none());
     assert_eq!(first.clone().with_next_in_use(&SAVE, &by(&first)).err(), Some(NoSuchPair::Next));
 
     let dropped = back.without_next_pair(&SAVE).unwrap();
-    assert!(dropped.certificate(Which::Next).is_none() && !dropped.secrets.contains_key("private_key_next"));
+    assert!(
+        dropped.certificate(Which::Next, SAVE.now).is_none()
+            && !dropped.secrets.contains_key("private_key_next")
+    );
     let basic = stored("basic");
     assert_eq!(
-        basic.with_next_pair((&first.certificate(Which::Present).unwrap(), &key), &VAULT, &SAVE).err(),
+        basic.with_next_pair((&first.present_certificate().unwrap(), &key), &VAULT, &SAVE).err(),
         Some(NoSuchPair::OfType)
     );
     // For a week the one before stays, then the next save destroys it.

@@ -90,7 +90,17 @@ fn row(argument: &str, field: &Field, rules: &Rows, secrets: &mut Secrets<'_>) -
         Some(name) if rules.query => (name, SentIn::Query),
         _ => (name, SentIn::Body),
     };
-    let secret = rules.secrets && (value.starts_with('@') || value.starts_with("env:"));
+    let elsewhere = value.starts_with("env:")
+        || value.strip_prefix('@').is_some_and(|path| {
+            // Where there are no secrets a value may begin so: a name that people are mentioned by.
+            rules.secrets || std::path::Path::new(path).is_file()
+        });
+    if elsewhere && !rules.secrets {
+        let line = format!("--{flag} takes the value itself, not a file or a variable");
+        let why = format!("{} are not secret: their values are stored and shown as text", field.label);
+        return Err(Failure::usage(&line).and(&why));
+    }
+    let secret = rules.secrets && elsewhere;
     let value = if secret {
         let (_, value) = secrets.named(&format!("{name}={value}"))?;
         value.expose().to_owned()

@@ -6,13 +6,14 @@ use consign_core::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::{Field, Fields, Input, Invalid, Protocol, Tokens, in_sentence};
 use consign_core::credential::{PASSPHRASE, key_pairs};
 use consign_core::secret::Secret;
-use consign_core::target::cut_to_origin;
 use serde_json::{Map, Value, json};
 
 use super::key_pair;
 use super::rows::{CUSTOM_HEADERS, Row, RowKind};
 use super::start::{self, Start};
 use super::{Form, Kept, field, message_at, saved, with};
+
+mod address;
 
 /// More choices than that are a drop-down.
 const RADIOS_MAX: usize = 3;
@@ -95,7 +96,7 @@ impl CredentialForm {
         let rows: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.key, kind.typed(form, kept))).collect();
         let entry = type_of(form.text("authorization_type"));
         let mut notes = Vec::new();
-        texts.insert("url_address", address(form, entry, kept, &mut notes));
+        texts.insert("url_address", address::typed(form, entry, kept, &mut notes));
         let asked = kinds.iter().filter(|kind| {
             kind.key == CUSTOM_HEADERS
                 || entry.is_some_and(|entry| entry.fields.iter().any(|field| field.key == kind.key))
@@ -459,32 +460,6 @@ fn offered(form: &Form) -> Option<(&'static str, String)> {
     let field = all_fields().find(|field| field.key == key)?;
     let Input::Choice(choices) = field.input else { return None };
     choices.iter().any(|choice| choice.kind == value).then(|| (field.key, value.to_owned()))
-}
-
-/// The address as typed. Spaces around it go, and a full address is cut to its start; both are said.
-fn address(
-    form: &Form,
-    entry: Option<&'static AuthorizationType>,
-    kept: &mut Kept,
-    notes: &mut Vec<(&'static str, String)>,
-) -> String {
-    const KEY: &str = "url_address";
-    let typed = form.text(KEY);
-    let trimmed = typed.trim();
-    if trimmed != typed && !trimmed.is_empty() {
-        notes.push((KEY, "We removed the spaces around the address.".to_owned()));
-    }
-    let Some(entry) = entry else { return trimmed.to_owned() };
-    if entry.address_is_secret {
-        kept.put(KEY, trimmed);
-        return String::new();
-    }
-    let typed = if trimmed.is_empty() { kept.text(KEY).unwrap_or_default() } else { trimmed };
-    let Some((origin, rest)) = cut_to_origin(typed) else { return typed.to_owned() };
-    if !trimmed.is_empty() {
-        notes.push((KEY, format!("We kept {origin}. You will need {rest} in the webhook.")));
-    }
-    origin
 }
 
 /// Lines of `key=value` as an object; a line without `=` has no value, which the rule of labels names.

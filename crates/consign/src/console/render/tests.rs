@@ -45,6 +45,7 @@ fn credential() -> serde_json::Value {
         "status": {
             "code": "sign_in_refused", "label": "Sign-in refused", "reason": "401",
             "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "action_code": "replace_secret", "needs_attention": true,
+            "away": { "until": NOW, "reason": "the token address answered 429" },
         },
         "last_used_at": NOW, "used_by_count": 2, "created_at": NOW, "updated_at": NOW,
     })
@@ -55,7 +56,7 @@ fn webhook() -> serde_json::Value {
         "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "state": "held",
         "state_label": "On hold",
         "state_reason": "The tool refused the sign-in.", "state_since": NOW, "lost_credential": null,
-        "hold_reason": "sign_in_refused",
+        "hold_reason": "sign_in_refused", "away": null,
         "credential": {
             "id": "crd_1", "name": "Tool", "address": "https://tool.example/",
             "status": { "label": "Working" },
@@ -77,7 +78,7 @@ fn delivery(state: &str) -> serde_json::Value {
             "id": "con_1", "name": "Incidents", "kind": "webhook",
         }, "credential": { "id": "crd_1", "name": "Tool" },
         "state": state, "shown_state": state, "state_label": state, "hold_reason": "no_answer",
-        "hold_text": "No answer came.",
+        "hold_text": "No answer came.", "away": null,
         "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
         "last_outcome": "http_5xx",
         "last_outcome_label": "503", "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",

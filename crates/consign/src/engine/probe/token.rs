@@ -1,12 +1,12 @@
 //! The step *Access token received*: a token of the test's own, and where the tool wants the client when it refused it.
 
-use consign_core::auth::{Ask, Step};
+use consign_core::auth::{Ask, Step, recipient_apart};
 use consign_core::catalog::{Choice, Input, Tokens};
 use consign_core::connection_test::{
     AssertionSeen, Offer, StepCode, StepState, TestOutcome, of_assertion_error, of_clocks, of_offer,
     of_token_error,
 };
-use consign_core::credential::{Refuser, SentWith, StatusCode, Which};
+use consign_core::credential::{Refuser, SentWith, StatusCode};
 use consign_core::delivery::{CredentialLesson, Unreached};
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
@@ -31,6 +31,10 @@ impl Test<'_> {
         let Step::Fetch { exchange, .. } = opened.step(None, self.engine.now()) else {
             return Err(End::failed("The sign-in needs no token."));
         };
+        let plain = |key: &str| self.credential.plain.get(key).map_or("", String::as_str);
+        let signed = exchange.assertion.as_ref();
+        let apart = signed.and_then(|_| recipient_apart(plain("access_token_url"), plain("recipient")));
+        self.warnings.extend(apart);
         self.look_at_token_host(&exchange).await?;
         let asked = self.engine.ask(opened, &exchange, None, None, self.engine.now()).await;
         let token = self.token(&exchange, asked).await?;
@@ -161,7 +165,7 @@ impl Test<'_> {
     /// What a refused assertion means, with what the tool said of it.
     fn of_assertion(&self, exchange: &Exchange, error: &TokenError, seconds: Option<i64>) -> Option<String> {
         let said = &exchange.assertion.as_ref()?.assertion;
-        let certificate = self.credential.certificate(Which::Present)?;
+        let certificate = self.credential.present_certificate()?;
         let placement = self.credential.plain.get(PLACEMENT);
         let seen = AssertionSeen {
             fingerprint: &certificate.fingerprint(),

@@ -63,7 +63,7 @@ impl Engine {
         };
         let spending = row.refresh_generation().filter(|_| exchange.grant == Grant::RefreshToken);
         if row.spending.is_some() {
-            tracing::warn!(credential.id = %credential.id, "a token request did not survive an earlier run; its refresh token is tried once more");
+            tracing::warn!(credential.id = %credential.id, "no answer to an earlier token request is stored; its refresh token is tried once more");
         }
         if !self.note_intent(lease, spending, forced).await.map_err(passing)? {
             return self.overtaken(credential).await;

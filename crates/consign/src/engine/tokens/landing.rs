@@ -26,6 +26,8 @@ const REFUSED_EVERY: Duration = Duration::from_secs(60);
 const BACK_OFF_SECONDS: [u64; 5] = [1, 5, 30, 120, 300];
 /// So many failures in a row make the status *Cannot reach*.
 const AWAY_MAX: u32 = 3;
+/// A token address that asks for a longer wait makes it at once: nobody waits so long without being told.
+const AWAY_UNTOLD_MAX: Duration = Duration::from_secs(300);
 /// New tokens are written again so often while the database does not take them, and so long after: together well
 /// within the lease.
 const KEEP_TRIES: u32 = 20;
@@ -242,10 +244,13 @@ fn failure_of(error: AskError, row: &TokenRow, now: Timestamp) -> Result<(TokenF
             (TokenFailure { kind: FailureKind::Refused, reason, count, retry_at }, false)
         }
         AskError::Token(TokenError::GrantEnded { reason, .. }) => {
-            let reason = match row.spending {
-                // The answer to the first try held the new one, and was lost with the program.
-                Some(_) => format!("{reason}; the program stopped while it was being replaced"),
-                None => reason,
+            // The answer to an earlier try may have held the new one, and was lost: on its way, or with the program.
+            let reason = match (row.spending, &row.failure) {
+                (Some(_), Some(_)) => {
+                    format!("{reason}; an earlier answer was lost while it was being replaced")
+                }
+                (Some(_), None) => format!("{reason}; the program stopped while it was being replaced"),
+                (None, _) => reason,
             };
             (TokenFailure { kind: FailureKind::GrantEnded, reason, count, retry_at: now }, false)
         }
@@ -267,8 +272,9 @@ async fn set_status_of(
     trust: bool,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
+    let soon = failure.retry_at.since(now) <= AWAY_UNTOLD_MAX;
     let (code, held_by) = match failure.kind {
-        FailureKind::Transient if failure.count < AWAY_MAX && !trust => return Ok(false),
+        FailureKind::Transient if failure.count < AWAY_MAX && soon && !trust => return Ok(false),
         // A refusal stands until the tool lets us in again, whether it can be reached or not.
         FailureKind::Transient if present.seen.code.holds() => return Ok(false),
         FailureKind::Transient => (StatusCode::CannotReach, None),

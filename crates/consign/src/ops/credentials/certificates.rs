@@ -7,12 +7,10 @@ use consign_core::rights::Right;
 use consign_store::{Tx, connectors, credentials, tokens};
 use serde_json::{Value, json};
 
-use super::{at_length, by_reference, object, row, shown};
+use super::{at_length, by_reference, lay_over, object, row, shown};
 use crate::App;
 use crate::engine::NotInUse;
-use crate::ops::{
-    Actor, IfMatch, OpError, Sent, audit_rows, commit, commit_answered, differences, require_as_saved,
-};
+use crate::ops::{Actor, IfMatch, OpError, Sent, audit_rows, commit_answered, differences, require_as_saved};
 
 /// A certificate in PEM, and the name of its credential.
 ///
@@ -26,23 +24,22 @@ pub async fn pem(
 ) -> Result<(String, String), OpError> {
     actor.require(Right::CredentialsRead)?;
     let credential = by_reference(&mut *app.store.read().await?, reference).await?;
-    let certificate = credential.certificate(which).ok_or(OpError::NotFound("certificate"))?;
+    let certificate = credential.certificate(which, app.now()).ok_or(OpError::NotFound("certificate"))?;
     Ok((certificate.pem(), credential.name.to_string()))
 }
 
-/// What an assertion would say now, unsigned. Whom it is about is shown to those who may edit the credential.
+/// What an assertion would say now, unsigned: nothing that the credential does not show as well.
 ///
 /// # Errors
 /// Without the right, or when the credential signs no assertions or does not open.
 pub async fn preview(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
     actor.require(Right::CredentialsRead)?;
-    let mut tx = app.store.begin().await?;
-    let credential = by_reference(&mut tx, reference).await?;
-    require_as_saved(app, &mut tx, &row(&credential)).await?;
-    drop(tx);
-    let shown = actor.rights.allow(Right::CredentialsWrite);
-    match app.engine.preview_assertion(&credential, shown) {
-        Ok(Some(assertion)) => Ok(json!({ "assertion": assertion, "values_shown": shown })),
+    let mut db = app.store.read().await?;
+    let credential = by_reference(&mut db, reference).await?;
+    require_as_saved(app, &mut db, &row(&credential)).await?;
+    drop(db);
+    match app.engine.preview_assertion(&credential) {
+        Ok(Some(assertion)) => Ok(json!({ "assertion": assertion })),
         Ok(None) => {
             let label = credential.authorization_type.label;
             Err(OpError::WrongState(format!("{label} signs no assertions")))
@@ -64,20 +61,19 @@ pub async fn create_next(
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
     let now = app.now();
-    let seen = by_reference(&mut *app.store.read().await?, reference).await?;
-    if_match.judge(seen.revision)?;
-    if key_pairs::fields(seen.authorization_type).is_none() {
-        return Err(no_pair(&seen, NoSuchPair::OfType));
+    let read = as_read(app, reference, if_match).await?;
+    let entry = read.authorization_type;
+    if key_pairs::fields(entry).is_none() {
+        return Err(no_pair(&read, NoSuchPair::OfType));
     }
-    let entry = seen.authorization_type;
     let made = at_length(true, || {
-        NextPair::parse(entry, sent, now).map(|pair| pair.made(seen.id, now)).map_err(OpError::Invalid)
+        NextPair::parse(entry, sent, now).map(|pair| pair.made(read.id, now)).map_err(OpError::Invalid)
     });
     let (certificate, key) = made?;
     let save = Save { now, by: actor.name() };
-    let next = seen.clone().with_next_pair((&certificate, &key), &app.vault, &save);
-    let next = next.map_err(|why| no_pair(&seen, why))?;
-    store(app, actor, &seen, &next, "Created the next certificate").await
+    let next = read.clone().with_next_pair((&certificate, &key), &app.vault, &save);
+    let next = next.map_err(|why| no_pair(&read, why))?;
+    store(app, actor, &read, next, "Created the next certificate").await
 }
 
 /// Lets the next key pair sign, or the one before again.
@@ -92,18 +88,17 @@ pub async fn put_to_use(
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let seen = by_reference(&mut *app.store.read().await?, reference).await?;
-    if_match.judge(seen.revision)?;
+    let read = as_read(app, reference, if_match).await?;
     let save = Save { now: app.now(), by: actor.name() };
-    let next = app.engine.put_to_use(&seen, which, &save).map_err(|why| match why {
-        NotInUse::NoSuchPair(why) => no_pair(&seen, why),
+    let next = app.engine.put_to_use(&read, which, &save).map_err(|why| match why {
+        NotInUse::NoSuchPair(why) => no_pair(&read, why),
         NotInUse::Locked => locked(),
     })?;
     let action = match which {
         Which::Next | Which::Present => "Put the next certificate to use",
         Which::Previous => "Went back to the certificate before",
     };
-    store(app, actor, &seen, &next, action).await
+    store(app, actor, &read, next, action).await
 }
 
 /// Destroys the key pair that waits.
@@ -117,39 +112,41 @@ pub async fn drop_next(
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsWrite)?;
-    let seen = by_reference(&mut *app.store.read().await?, reference).await?;
-    if_match.judge(seen.revision)?;
+    let read = as_read(app, reference, if_match).await?;
     let save = Save { now: app.now(), by: actor.name() };
-    let next = seen.clone().without_next_pair(&save).map_err(|why| no_pair(&seen, why))?;
-    store(app, actor, &seen, &next, "Dropped the next certificate").await
+    let next = read.clone().without_next_pair(&save).map_err(|why| no_pair(&read, why))?;
+    store(app, actor, &read, next, "Dropped the next certificate").await
+}
+
+/// The credential that is to be changed, as the caller knows it.
+async fn as_read(app: &App, reference: &str, if_match: IfMatch) -> Result<Credential, OpError> {
+    let read = by_reference(&mut *app.store.read().await?, reference).await?;
+    if_match.judge(read.revision)?;
+    Ok(read)
 }
 
 async fn store(
     app: &App,
     actor: &Actor,
-    seen: &Credential,
-    next: &Credential,
+    read: &Credential,
+    mut next: Credential,
     action: &str,
 ) -> Result<Value, OpError> {
     let mut tx = app.store.begin().await?;
-    require_as_saved(app, &mut tx, &row(seen)).await?;
-    if !credentials::update(&mut tx, next, seen.revision).await? {
-        let current = credentials::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("credential"))?;
-        return Err(OpError::Changed { current: current.revision });
-    }
-    if seen.certificate(Which::Present) != next.certificate(Which::Present) {
-        in_use(&mut tx, next).await?;
+    let seen = lay_over(&mut tx, read, &mut next).await?;
+    require_as_saved(app, &mut tx, &row(&seen)).await?;
+    if !credentials::update(&mut tx, &next, seen.revision).await? {
+        return Err(OpError::NotFound("credential"));
     }
     let public_url = app.public_url();
-    let old = shown(&mut tx, seen, &public_url, app.now()).await?;
-    let new = shown(&mut tx, next, &public_url, app.now()).await?;
-    let changes = differences(&old, &new);
-    audit_rows(app, &mut tx, actor, action, object(next), changes, &[row(next)]).await?;
-    if actor.asked.get().is_some() {
-        commit_answered(app, actor, tx, &new).await?;
-    } else {
-        commit(app, tx).await?;
+    let old = shown(&mut tx, &seen, &public_url, app.now()).await?;
+    if !next.signs_in_like(&seen) {
+        in_use(&mut tx, &next).await?;
     }
+    let new = shown(&mut tx, &next, &public_url, app.now()).await?;
+    let changes = differences(&old, &new);
+    audit_rows(app, &mut tx, actor, action, object(&next), changes, &[row(&next)]).await?;
+    commit_answered(app, actor, tx, &new).await?;
     app.engine.changed().await;
     Ok(new)
 }

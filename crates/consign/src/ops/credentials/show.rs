@@ -75,6 +75,7 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
             "action": action.map(NextAction::label),
             "action_code": action,
             "needs_attention": status.code.needs_attention(),
+            "away": away(beside.token, beside.now),
         }),
     );
     put("last_used_at", json!(credential.last_used_at.map(text)));
@@ -96,7 +97,7 @@ pub(in crate::ops) fn refused_by(row: Option<&TokenRow>) -> Refuser {
 /// What may be shown of the certificates: all but the private keys.
 fn certificates(credential: &Credential, now: Timestamp) -> Value {
     let shown = |which| {
-        credential.certificate(which).map(|certificate| {
+        credential.certificate(which, now).map(|certificate| {
             json!({
                 "subject": certificate.subject,
                 "fingerprint": certificate.fingerprint(),
@@ -110,7 +111,7 @@ fn certificates(credential: &Credential, now: Timestamp) -> Value {
     json!({
         "present": shown(Which::Present),
         "next": shown(Which::Next),
-        "previous": until.and_then(|_| shown(Which::Previous)),
+        "previous": shown(Which::Previous),
         "step_back_until": until.map(|until| until.to_string()),
     })
 }
@@ -136,14 +137,25 @@ fn value_of(credential: &Credential, field: &Field) -> Value {
     }
 }
 
-/// A token without the token.
+/// Until when nothing is sent for want of a token, and why; `null` when no token is waited for.
+pub(in crate::ops) fn away(row: Option<&TokenRow>, now: Timestamp) -> Value {
+    row.and_then(|row| row.away(now))
+        .map_or(Value::Null, |(until, reason)| json!({ "until": until, "reason": reason }))
+}
+
+/// A token without the token. Once it was dropped, and until there is another one, nothing is left of it but what a
+/// person granted.
 pub(in crate::ops) fn token(row: Option<&TokenRow>) -> Value {
-    let Some(token) = row.and_then(|row| row.token.as_ref()) else { return Value::Null };
+    let token = row.and_then(|row| row.token.as_ref());
+    let Some(token) = token.filter(|token| token.access.is_some() || token.refresh.is_some()) else {
+        return Value::Null;
+    };
+    let ends_at = token.facts.ends_at.filter(|_| token.access.is_some());
     let text = |time: Timestamp| time.to_string();
     json!({
         "type": "Bearer",
         "obtained_at": text(token.facts.obtained_at),
-        "ends_at": token.facts.ends_at.map(text),
+        "ends_at": ends_at.map(text),
         "renewable": token.refresh.is_some(),
         "refresh_ends_at": token.facts.refresh_ends_at.map(text),
         "scope": token.facts.scope,

@@ -11,24 +11,30 @@ use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::time::Timestamp;
 use consign_store::attempts::Attempt;
 use consign_store::deliveries::{Delivery, Line};
+use consign_store::tokens::TokenRow;
 use consign_store::{Db, connectors, tokens};
 use serde_json::{Map, Value, json};
 
 use super::curl::curl;
 use crate::App;
 use crate::ops::OpError;
-use crate::ops::credentials::refused_by;
+use crate::ops::credentials::{refused_by, shown_away};
 
 /// Begins the text of a hold that names who refused.
 const REFUSED: &str = "The sign-in was refused: ";
+/// What happens to a delivery for which there is no token.
+const ASKED_AGAIN: &str =
+    "It goes on by itself when the token address may be asked again, or at once with Try now.";
 
-/// What a refused sign-in met, as it is stored now: the connectors in memory may be those of a moment before.
+/// What a sign-in met that was refused or has no token, as it is stored now: the connectors in memory may be those of a moment before.
 #[derive(Default)]
 pub(super) struct Refusals {
     /// By connector: what was seen, in one line.
     seen: HashMap<ConnectorId, String>,
     /// By credential: who it was. Only where it makes a difference.
     by: HashMap<CredentialId, Refuser>,
+    /// By credential: its tokens, where nothing is sent for want of one.
+    away: HashMap<CredentialId, TokenRow>,
 }
 
 /// One delivery.
@@ -40,7 +46,7 @@ pub(super) async fn shown(app: &App, db: &mut Db, line: &Line) -> Result<Value, 
     Ok(show(app, line, &refusals))
 }
 
-/// Looks up who refused a sign-in and how, for deliveries that wait because of it. Where there is no token nobody but
+/// Looks up who refused a sign-in and how, and which token addresses are away, for deliveries that wait because of it. Where there is no token nobody but
 /// the tool can have refused.
 ///
 /// # Errors
@@ -69,7 +75,21 @@ pub(super) async fn refusals(app: &App, db: &mut Db, lines: &[Line]) -> Result<R
         let rows = tokens::of(db, &granted).await?;
         refusals.by = granted.into_iter().map(|id| (id, refused_by(rows.get(&id)))).collect();
     }
+    refusals.away = away(app, db, lines).await?;
     Ok(refusals)
+}
+
+/// The tokens of what pending deliveries wait for.
+async fn away(app: &App, db: &mut Db, lines: &[Line]) -> Result<HashMap<CredentialId, TokenRow>, OpError> {
+    let snapshot = app.engine.snapshot();
+    let pending = lines.iter().filter(|line| line.delivery.shown_state().0 == DeliveryState::Pending);
+    let credentials: BTreeSet<_> = pending
+        .filter_map(|line| snapshot.credential(snapshot.connector(line.delivery.connector)?.credential?))
+        .filter(|credential| credential.authorization_type.tokens != Tokens::None)
+        .map(|credential| credential.id)
+        .collect();
+    let rows = tokens::of(db, &credentials.into_iter().collect::<Vec<_>>()).await?;
+    Ok(rows.into_iter().filter(|(_, row)| row.away_until.is_some()).collect())
 }
 
 /// The words for a state: an open delivery says what it is doing.
@@ -107,8 +127,12 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     put("shown_state", json!(shown_state));
     put("state_label", json!(state_label));
     put("hold_reason", json!(reason));
-    let hold = Hold { reason, text: hold_text(reason, refusals.seen.get(&delivery.connector)), mend };
+    let away = credential.and_then(|credential| refusals.away.get(&credential.id));
+    let away = away.filter(|_| state == DeliveryState::Pending);
+    let token = away.and_then(|row| row.away(app.now())).map(|(_, reason)| reason);
+    let hold = Hold { reason, text: hold_text(reason, refusals.seen.get(&delivery.connector)), mend, token };
     put("hold_text", json!(hold.text));
+    put("away", shown_away(away, app.now()));
     put("what_happened", json!(what_happened(delivery, shown_state, attempts_max, &hold)));
     put("attempts", json!(delivery.attempts));
     put("attempts_max", json!(attempts_max));
@@ -125,7 +149,7 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     put("test", json!(delivery.test));
     put("created_at", json!(delivery.created_at));
     put("ended_at", json!(delivery.ended_at));
-    put("actions", json!(actions(delivery, connector.is_some())));
+    put("actions", json!(actions(delivery, connector.is_some(), token.is_some())));
     Value::Object(shown)
 }
 
@@ -141,10 +165,12 @@ fn due_at(delivery: &Delivery, connector: Option<&Connector>) -> Timestamp {
 }
 
 /// Why a delivery waits.
-struct Hold {
+struct Hold<'a> {
     reason: Option<HoldReason>,
     text: Option<String>,
     mend: Option<NextAction>,
+    /// Why there is no token.
+    token: Option<&'a str>,
 }
 
 /// What a person can do about a credential that a delivery waits for.
@@ -205,10 +231,10 @@ fn attempts_max(app: &App, connector: &Connector) -> usize {
 }
 
 /// What a person can do with it now.
-fn actions(delivery: &Delivery, connector_exists: bool) -> Vec<&'static str> {
+fn actions(delivery: &Delivery, connector_exists: bool, away: bool) -> Vec<&'static str> {
     match delivery.state {
         DeliveryState::Pending if delivery.shown_state().0 == DeliveryState::Held => vec!["cancel"],
-        DeliveryState::Pending if delivery.last_outcome.is_some() => vec!["try_now", "cancel"],
+        DeliveryState::Pending if away || delivery.last_outcome.is_some() => vec!["try_now", "cancel"],
         DeliveryState::Pending => vec!["cancel"],
         DeliveryState::Held => vec!["send_again", "mark_delivered", "cancel"],
         DeliveryState::Delivered | DeliveryState::Failed | DeliveryState::Cancelled if connector_exists => {
@@ -219,7 +245,7 @@ fn actions(delivery: &Delivery, connector_exists: bool) -> Vec<&'static str> {
 }
 
 /// What happened, what happens next, and what is needed, in sentences.
-fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, hold: &Hold) -> String {
+fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, hold: &Hold<'_>) -> String {
     let answer = match (delivery.last_status, delivery.last_message.as_deref()) {
         (_, Some(message)) if message.starts_with("The tool ") => {
             format!("{}.", message.trim_end_matches('.'))
@@ -232,6 +258,12 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, ho
         (None, None) => String::new(),
     };
     let next = match shown_state {
+        "waiting" | "retrying" if hold.token.is_some() => {
+            let seen = format!("No token: {}.", hold.token.unwrap_or_default());
+            // What this delivery met itself need not be said twice.
+            let seen = Some(seen).filter(|seen| *seen != answer).unwrap_or_default();
+            format!("{seen} {ASKED_AGAIN}").trim_start().to_owned()
+        }
         "waiting" => "It has not been sent yet. Nothing is needed from you.".to_owned(),
         "sending" => "It is being sent now.".to_owned(),
         "retrying" => {
@@ -256,7 +288,7 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, ho
     format!("{answer} {next}").trim().to_owned()
 }
 
-fn repair(hold: &Hold) -> &'static str {
+fn repair(hold: &Hold<'_>) -> &'static str {
     match hold.reason {
         Some(HoldReason::CredentialMissing) => "Choose a credential in the webhook, and it continues.",
         Some(HoldReason::CredentialLocked) => "Load the right encryption key, or enter the secrets again.",

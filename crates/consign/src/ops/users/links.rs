@@ -9,9 +9,9 @@ use consign_core::time::Timestamp;
 use consign_store::{installation, users};
 use serde_json::Value;
 
-use super::{Begun, person_of, random_text, row, setup_needed, sign_in};
+use super::{Begun, object, person_of, random_text, row, setup_needed, sign_in};
 use crate::App;
-use crate::ops::{Actor, Object, OpError, audit_rows, commit};
+use crate::ops::{Actor, OpError, audit_rows, commit};
 
 pub(super) const SETUP_LINK: &str = "setup_link";
 const SIGN_IN_LINK: &str = "sign_in_link";
@@ -70,9 +70,8 @@ pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -
             // No password opens this account: the stored text is no hash.
             let user = person_of(now, "Demo".to_owned(), email.to_owned(), String::new());
             users::insert(&mut tx, &user).await?;
-            let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
             let (actor, action) = (Actor::system(now), "Created demo account");
-            audit_rows(app, &mut tx, &actor, action, object, Value::Null, &[row(&user)]).await?;
+            audit_rows(app, &mut tx, &actor, action, object(&user), Value::Null, &[row(&user)]).await?;
             user
         }
     };

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::password::password_fits;
 use super::two_step::{self, Fits};
-use super::{Begun, acting, idle_life, is_as_saved, new_session, random_text, row, session_life};
+use super::{Begun, acting, idle_life, is_as_saved, new_session, object, random_text, row, session_life};
 use crate::App;
 use crate::ops::{Actor, Object, OpError, audit_entry, audit_refusal, audit_rows, commit};
 use crate::telemetry;
@@ -231,10 +231,6 @@ async fn begin(
     sessions::delete_old(tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
     audit_entry(app, tx, &acting(user, from, now), "Signed in", object(user), how).await?;
     Ok(begun)
-}
-
-fn object(user: &User) -> Object<'_> {
-    Object { kind: "user", id: user.id.to_string(), name: &user.name }
 }
 
 async fn refused(app: &App, email: &str, from: Option<IpAddr>, why: &'static str) -> Result<(), OpError> {

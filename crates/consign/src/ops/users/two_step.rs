@@ -14,9 +14,9 @@ use consign_store::{Tx, users};
 use serde_json::json;
 
 use super::again::require_password;
-use super::{SignedIn, is_as_saved, row};
+use super::{SignedIn, is_as_saved, object, row, save};
 use crate::App;
-use crate::ops::{Actor, Object, OpError, audit_rows, commit};
+use crate::ops::{Actor, OpError, audit_rows, commit};
 
 const RECOVERY_CODES: usize = 10;
 /// 80 random bits: nobody guesses one, so that a fast hash keeps them.
@@ -116,7 +116,7 @@ pub async fn switch_on(
     let own = Binding::of(&[]);
     let key = app.vault.seal(&key_place(&user.id.to_string(), since, &own), &key);
     user.two_step = Some(TwoStep { key, since, recovery: hashes });
-    save(&mut tx, &user).await?;
+    save(&mut tx, &mut user).await?;
     users::use_code(&mut tx, user.id, step).await?;
     audit(app, &mut tx, actor, "Switched two-step sign-in on", &user).await?;
     commit(app, tx).await?;
@@ -139,7 +139,7 @@ pub async fn switch_off(
     if user.two_step.take().is_none() {
         return Ok(());
     }
-    save(&mut tx, &user).await?;
+    save(&mut tx, &mut user).await?;
     audit(app, &mut tx, actor, "Switched two-step sign-in off", &user).await?;
     commit(app, tx).await
 }
@@ -162,7 +162,7 @@ pub async fn renew_recovery_codes(
         return Err(OpError::WrongState("Two-step sign-in is off".to_owned()));
     };
     two_step.recovery = hashes;
-    save(&mut tx, &user).await?;
+    save(&mut tx, &mut user).await?;
     audit(app, &mut tx, actor, "Replaced recovery codes", &user).await?;
     commit(app, tx).await?;
     Ok(codes)
@@ -203,13 +203,8 @@ async fn own_row(app: &App, tx: &mut Tx, person: &SignedIn) -> Result<User, OpEr
     if is_as_saved(app, tx, &user).await? { Ok(user) } else { Err(OpError::NotFound("person")) }
 }
 
-async fn save(tx: &mut Tx, user: &User) -> Result<(), OpError> {
-    if users::update(tx, user).await? { Ok(()) } else { Err(OpError::Changed { current: user.revision }) }
-}
-
 async fn audit(app: &App, tx: &mut Tx, actor: &Actor, action: &str, user: &User) -> Result<(), OpError> {
-    let object = Object { kind: "user", id: user.id.to_string(), name: &user.name };
-    audit_rows(app, tx, actor, action, object, json!({}), &[row(user)]).await
+    audit_rows(app, tx, actor, action, object(user), json!({}), &[row(user)]).await
 }
 
 fn key_place<'a>(user: &'a str, since: Timestamp, binding: &'a Binding) -> Place<'a> {

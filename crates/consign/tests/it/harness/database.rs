@@ -59,6 +59,24 @@ impl Database {
         row.try_get(0).unwrap()
     }
 
+    /// Changes rows and keeps them to itself until it is told to let go: whoever wants to change them waits.
+    pub(crate) async fn begin(&self, sql: &str) -> Unfinished {
+        match self.sqlite_file() {
+            Some(file) => {
+                let db = rusqlite::Connection::open(file).unwrap();
+                db.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+                db.execute_batch(&format!("begin immediate; {sql}")).unwrap();
+                Unfinished::Sqlite(db)
+            }
+            None => {
+                let mut db = open(&self.url).await;
+                let sql = AssertSqlSafe(format!("begin; {sql}"));
+                sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
+                Unfinished::PostgreSql(Box::new(db))
+            }
+        }
+    }
+
     fn sqlite_file(&self) -> Option<&str> {
         self.url.strip_prefix("sqlite:")
     }
@@ -90,6 +108,25 @@ impl Database {
     pub(crate) async fn remove(&self) {
         if let Some((server, name)) = &self.server {
             on(&format!("{server}/postgres"), &format!("drop database if exists {name} with (force)")).await;
+        }
+    }
+}
+
+/// A transaction of a test.
+pub(crate) enum Unfinished {
+    Sqlite(rusqlite::Connection),
+    PostgreSql(Box<PgConnection>),
+}
+
+impl Unfinished {
+    /// Its changes are made, and those who wait go on.
+    pub(crate) async fn commit(self) {
+        match self {
+            Self::Sqlite(db) => db.execute_batch("commit").unwrap(),
+            Self::PostgreSql(mut db) => {
+                sqlx::raw_sql("commit").execute(&mut *db).await.unwrap();
+                db.close().await.unwrap();
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -230,6 +231,16 @@ impl AuthorizationServer {
     /// Whether the token endpoint does what is asked, and then hangs up without an answer.
     pub(crate) async fn lose_answers(&self, lose: bool) {
         self.tell("/weather", &json!({ "lose": lose })).await;
+    }
+
+    /// Takes its time away: connections are made, and nothing is read.
+    pub(crate) fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// Gives it back.
+    pub(crate) fn thaw(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
     }
 
     /// A person at an authorization request, without a browser: where the server sends them back to.

@@ -72,6 +72,17 @@ fn values_and_rows_become_keys_of_the_api() {
         "authorization_parameters": [{ "name": "login_hint", "value": "@ana" }],
     });
     assert_eq!(read_body.unwrap(), expected);
+    let file = concat!("a=@", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    for wrong in ["api_key=env:PATH", file] {
+        let failure = read(&["--saml-attribute", wrong]).unwrap_err();
+        assert_eq!(
+            failure.lines,
+            [
+                "--saml-attribute takes the value itself, not a file or a variable",
+                "SAML Attributes are not secret: their values are stored and shown as text"
+            ]
+        );
+    }
     for wrong in ["resource", "=x", "key=env:NOT_SET_HERE", "key=@/does/not/exist"] {
         assert_eq!(read(&["--oauth-token-request", wrong]).unwrap_err().code, Code::Usage, "{wrong}");
     }

@@ -1,0 +1,100 @@
+//! What may be shown of a webhook: how it is set up, whether it sends, and why not.
+
+use consign_core::catalog::Tokens;
+use consign_core::connector::{Connector, Webhook};
+use consign_core::credential::Credential;
+use consign_core::time::Timestamp;
+use consign_store::tokens::TokenRow;
+use consign_store::{COUNT_MAX, Db, StoreError, connectors, tokens};
+use serde_json::{Map, Value, json};
+
+use super::credential_of;
+use crate::ops::OpError;
+use crate::ops::credentials::shown_away;
+use crate::ops::overview::ByHour;
+
+pub(super) async fn shown(
+    db: &mut Db,
+    connector: &Connector,
+    hours: &ByHour,
+    now: Timestamp,
+) -> Result<Value, OpError> {
+    let access = access_of(db, connector).await?;
+    let counts = connectors::waiting_counts(db, &[connector.id]).await?;
+    Ok(show(connector, &access, counts.get(&connector.id), hours, now))
+}
+
+/// How a connector is let in: its credential, and the tokens of it.
+pub(super) struct Access {
+    credential: Option<Credential>,
+    token: Option<TokenRow>,
+}
+
+pub(super) async fn access_of(db: &mut Db, connector: &Connector) -> Result<Access, StoreError> {
+    let credential = credential_of(db, connector).await?;
+    let with_token = credential.as_ref().filter(|saved| saved.authorization_type.tokens != Tokens::None);
+    let token = match with_token {
+        Some(credential) => tokens::find(db, credential.id).await?,
+        None => None,
+    };
+    Ok(Access { credential, token })
+}
+
+/// What may be shown of a webhook.
+pub(super) fn show(
+    connector: &Connector,
+    access: &Access,
+    counts: Option<&connectors::WaitingCount>,
+    hours: &ByHour,
+    now: Timestamp,
+) -> Value {
+    let mut shown = Map::new();
+    shown.insert("id".to_owned(), json!(connector.id));
+    shown.insert("kind".to_owned(), json!("webhook"));
+    shown.insert("etag".to_owned(), json!(format!("\"{}\"", connector.revision)));
+    shown.insert("name".to_owned(), json!(connector.name));
+    shown.insert("description".to_owned(), json!(connector.description));
+    let credential = access.credential.as_ref().map(|credential| {
+        let status = credential.status(now);
+        json!({
+            "id": credential.id,
+            "name": credential.name,
+            "address": credential.shown_address(),
+            "status": { "code": status.code.kind(), "label": status.code.label(), "reason": status.reason },
+        })
+    });
+    shown.insert("credential".to_owned(), json!(credential));
+    if let Value::Object(settings) = Webhook::to_json(&connector.webhook) {
+        shown.extend(settings);
+    }
+    let state = connector.state;
+    shown.insert("state".to_owned(), json!(state.kind()));
+    shown.insert("state_label".to_owned(), json!(state.label()));
+    let away = access.token.as_ref().and_then(|token| token.away(now));
+    let reason = match (connector.state_reason.as_str(), state.hold_reason(), away) {
+        ("", Some(reason), _) => reason.text().to_owned(),
+        ("", None, Some((_, reason))) => format!("No token: {reason}."),
+        (known, ..) => known.to_owned(),
+    };
+    shown.insert("state_reason".to_owned(), json!(reason));
+    shown.insert("away".to_owned(), shown_away(access.token.as_ref(), now));
+    shown.insert("state_since".to_owned(), json!(connector.state_since));
+    shown.insert("hold_reason".to_owned(), json!(state.hold_reason()));
+    shown.insert("lost_credential".to_owned(), json!(connector.lost_credential));
+    let waiting = counts.map_or(0, |counts| counts.waiting);
+    let (delivered, failed) = hours.sum(Some(connector.id));
+    shown.insert(
+        "last_24_hours".to_owned(),
+        json!({
+            "delivered": delivered,
+            "failed": failed,
+            "waiting": waiting,
+            "waiting_is_capped": waiting >= COUNT_MAX,
+        }),
+    );
+    shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
+    shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
+    shown.insert("created_at".to_owned(), json!(connector.created_at));
+    shown.insert("updated_at".to_owned(), json!(connector.updated_at));
+    Value::Object(shown)
+}
