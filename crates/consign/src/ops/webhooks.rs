@@ -11,7 +11,7 @@ use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{COUNT_MAX, Db, Listed, Page, StoreError, connectors, credentials, deliveries};
+use consign_store::{Db, Listed, Page, StoreError, connectors, credentials, deliveries};
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
@@ -482,7 +482,7 @@ fn show(
             "delivered": delivered,
             "failed": failed,
             "waiting": waiting,
-            "waiting_is_capped": waiting >= COUNT_MAX,
+            "waiting_is_capped": waiting >= connectors::WAITING_MAX,
         }),
     );
     shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
