@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::db::{Query, query};
 use crate::row::{Row, anywhere, damaged, millis};
 use crate::statement::{Statement, chunks};
-use crate::{COUNT_MAX, Db, Listed, Page, StoreError, installation};
+use crate::{Db, Listed, Page, StoreError, installation};
 
 /// The one kind so far.
 const WEBHOOK: &str = "webhook";
@@ -40,10 +40,13 @@ pub struct Counts {
     pub last_delivery_at: Option<Timestamp>,
 }
 
+/// A page of connectors counts each one's queue up to here: beyond it a person does not care how many.
+pub const WAITING_MAX: u64 = 1_000;
+
 /// What waits for a connector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitingCount {
-    /// Pending or held, up to [`COUNT_MAX`].
+    /// Pending or held, up to [`WAITING_MAX`].
     pub waiting: u64,
     /// When the last one was delivered, however long ago.
     pub last_delivery_at: Option<Timestamp>,
@@ -380,11 +383,12 @@ pub async fn waiting_counts(
                (select count(*) from (select d.id from delivery d where d.connector_id = v.column1
                   and d.state = 'pending' limit ",
         );
-        statement.bind(i64::try_from(COUNT_MAX).unwrap_or(i64::MAX));
+        statement.bind(i64::try_from(WAITING_MAX).unwrap_or(i64::MAX));
         statement.push(
             ") as counted) as pending,
-               (select max(d.ended_at) from delivery d where d.connector_id = v.column1
-                  and d.ended_at is not null and d.state = 'delivered') as last_delivery_at
+               (select d.ended_at from delivery d where d.connector_id = v.column1
+                  and d.ended_at is not null and d.state = 'delivered' order by d.ended_at desc limit 1)
+                 as last_delivery_at
              from (values ",
         );
         statement.rows(chunk, |row, id| {
@@ -394,7 +398,7 @@ pub async fn waiting_counts(
         for row in statement.all(db).await? {
             let open = row.count::<u64>("pending")? + held.get(&row.id("id")?).copied().unwrap_or(0);
             let last_delivery_at = row.optional_time("last_delivery_at")?;
-            counts.insert(row.id("id")?, WaitingCount { waiting: open.min(COUNT_MAX), last_delivery_at });
+            counts.insert(row.id("id")?, WaitingCount { waiting: open.min(WAITING_MAX), last_delivery_at });
         }
     }
     Ok(counts)

@@ -5,6 +5,7 @@ use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::{ConnectorId, EventId};
 use consign_core::time::Timestamp;
 
+use crate::connectors::WAITING_MAX;
 use crate::db::query;
 use crate::deliveries::failed_for_good;
 use crate::row::Row;
@@ -100,7 +101,7 @@ pub async fn waiting(db: &mut Db) -> Result<Waiting, StoreError> {
     Ok(Waiting { count, oldest })
 }
 
-/// How many deliveries wait for a connector, up to [`COUNT_MAX`].
+/// How many deliveries wait for a connector, up to [`WAITING_MAX`].
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -109,7 +110,8 @@ pub async fn waiting_for(db: &mut Db, connector: ConnectorId) -> Result<u64, Sto
         "select count(*) as waiting from (select d.id from delivery d
            where d.connector_id = $1 and d.state = 'pending' limit $2) as counted",
     );
-    query.bind(connector.to_string()).bind(bound()).one(db).await?.count("waiting")
+    let most = i64::try_from(WAITING_MAX).unwrap_or(i64::MAX);
+    query.bind(connector.to_string()).bind(most).one(db).await?.count("waiting")
 }
 
 /// Deliveries of one connector that need a person.

@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use consign_core::connector::Connector;
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::DeliveryId;
 use consign_core::time::Timestamp;
 use consign_store::Page;
-use consign_store::connectors::ConnectorFilter;
 use consign_store::deliveries::DeliveryFilter;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use super::form::{Form, asked, page, pages};
 use super::visit::{Message, Signed};
 use super::{Console, replays};
 use crate::ops::deliveries::{self, Resolution};
-use crate::ops::{OpError, events, webhooks};
+use crate::ops::{OpError, events};
 
 const PLACE: &str = "deliveries";
 const LIST: &str = "/deliveries";
@@ -28,7 +28,8 @@ const LIST: &str = "/deliveries";
 pub(super) const NEWS: &str = "/deliveries/news";
 /// More than that are "many".
 const NEWS_MAX: u32 = 200;
-const CONNECTORS_MAX: u32 = 500;
+/// A drop-down with more is not a choice.
+const CONNECTORS_MAX: usize = 500;
 /// A payload above this is cut in the page.
 const PAYLOAD_CHARS_MAX: usize = 64 << 10;
 
@@ -76,7 +77,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "times": replays::times(),
         "operation": filter.operation,
         "replay": form.query("/deliveries/replay", &[("preview", "1")]),
-        "connectors": connector_choices(&visit).await?,
+        "connectors": connector_choices(&visit),
         "filtered": filtered,
         "pages": pages(form, LIST, &listed),
         "news": if first_page { form.query(NEWS, &[("since", newest)]) } else { String::new() },
@@ -86,11 +87,13 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     Ok(visit.page(StatusCode::OK, "deliveries.html", (PLACE, "Deliveries"), context).await)
 }
 
-/// The webhooks to choose from.
-pub(super) async fn connector_choices(visit: &Signed) -> Result<Value, OpError> {
-    let all = Page::first(CONNECTORS_MAX);
-    let connectors = webhooks::list(visit.app(), &visit.actor, &ConnectorFilter::default(), &all).await?;
-    Ok(connectors.items.iter().map(|one| json!({ "value": one["id"], "label": one["name"] })).collect())
+/// The webhooks to choose from: their names alone, which are in memory.
+pub(super) fn connector_choices(visit: &Signed) -> Value {
+    let snapshot = visit.app().engine.snapshot();
+    let mut connectors: Vec<_> = snapshot.connectors().iter().collect();
+    connectors.sort_by_key(|connector| connector.name.key());
+    let choice = |one: &Arc<Connector>| json!({ "value": one.id, "label": one.name });
+    connectors.into_iter().take(CONNECTORS_MAX).map(choice).collect()
 }
 
 /// How many deliveries came since the page was made. Ids sort by time.

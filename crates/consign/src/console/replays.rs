@@ -143,7 +143,7 @@ async fn form_page(
     let context = json!({
         "errors": errors(&invalid),
         "refused": refused,
-        "connectors": connector_choices(visit).await?,
+        "connectors": connector_choices(visit),
         "connector": form.text("connector"),
         "states": STATES.map(|(value, label)| json!({
             "value": value, "label": label, "ticked": ticked.contains(&value),

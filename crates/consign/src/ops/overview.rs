@@ -13,7 +13,7 @@ use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::deliveries::{ATTENTION_COUNT_MAX, DeliveryFilter};
 use consign_store::overview::{HOUR_MS, HourCount, Pressing};
-use consign_store::{COUNT_MAX, Db, Page, StoreError, credentials, deliveries, overview, tokens};
+use consign_store::{COUNT_MAX, Db, Page, StoreError, connectors, credentials, deliveries, overview, tokens};
 use serde_json::{Value, json};
 
 use super::credentials::refused_by;
@@ -214,7 +214,7 @@ fn of_connector(connector: &Connector, waiting: u64) -> Value {
     };
     line["since"] = json!(connector.state_since);
     line["deliveries"] = json!(waiting);
-    line["is_capped"] = json!(waiting >= COUNT_MAX);
+    line["is_capped"] = json!(waiting >= connectors::WAITING_MAX);
     line["action"] = json!(match state {
         ConnectorState::CredentialMissing => "Choose a credential",
         ConnectorState::Held(by) if by.is_of_credential() => "Show",

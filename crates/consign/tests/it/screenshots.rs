@@ -26,6 +26,12 @@ const NAMES: [&str; 3] = [
 const RENAME: &str = "const [from, to] = arguments;
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) walk.currentNode.data = walk.currentNode.data.replaceAll(from, to);
+    for (const line of document.querySelectorAll('.middle')) {
+        const text = line.title.replaceAll(from, to);
+        line.title = text;
+        line.children[0].textContent = text.slice(0, -10);
+        line.children[1].textContent = text.slice(-10);
+    }
     for (const field of document.querySelectorAll('input, textarea')) field.value = field.value.replaceAll(from, to);";
 
 struct Desk {

@@ -5,7 +5,7 @@ use consign_core::connector::{Connector, Webhook};
 use consign_core::credential::Credential;
 use consign_core::time::Timestamp;
 use consign_store::tokens::TokenRow;
-use consign_store::{COUNT_MAX, Db, StoreError, connectors, tokens};
+use consign_store::{Db, StoreError, connectors, tokens};
 use serde_json::{Map, Value, json};
 
 use super::credential_of;
@@ -89,7 +89,7 @@ pub(super) fn show(
             "delivered": delivered,
             "failed": failed,
             "waiting": waiting,
-            "waiting_is_capped": waiting >= COUNT_MAX,
+            "waiting_is_capped": waiting >= connectors::WAITING_MAX,
         }),
     );
     shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
