@@ -86,7 +86,13 @@ macro_rules! ids {
                 serializer.collect_str(self)
             }
         }
-    )*};
+    )*
+
+        /// Whether a text is an id of any kind.
+        pub fn is_id(text: &str) -> bool {
+            [$($name::PREFIX),*].iter().any(|prefix| text.strip_prefix(prefix).and_then(read).is_some())
+        }
+    };
 }
 
 ids! {
