@@ -12,6 +12,7 @@ use crate::{Store, connectors};
 on_both!(
     hours_are_counted_by_connector,
     what_waits_is_counted_where_it_is_sent,
+    a_long_queue_is_counted_up_to_a_bound,
     what_needs_a_person_is_counted_by_reason,
     events_without_a_webhook_are_counted,
 );
@@ -88,6 +89,29 @@ async fn what_waits_is_counted_where_it_is_sent(Fresh { store, .. }: Fresh) {
     // The two that settled were the oldest of the queue: two still wait, and one of them is held.
     assert_eq!((counts[&one].waiting, counts[&two].waiting), (3, 1));
     assert!(counts[&one].last_delivery_at.is_some() && counts[&two].last_delivery_at.is_none());
+}
+
+async fn a_long_queue_is_counted_up_to_a_bound(Fresh { store, .. }: Fresh) {
+    let (one, two) = (add_connector(&store, "One").await.id, add_connector(&store, "Two").await.id);
+    let time = now(&store).await;
+    let most = usize::try_from(connectors::WAITING_MAX).unwrap();
+    let mut queue: Vec<_> = (0..most + 3).map(|_| delivery(one, time)).collect();
+    queue.extend((0..most - 1).map(|_| delivery(two, time)));
+    accept(&store, "1", &queue).await;
+    let mut db = store.read().await.unwrap();
+    let counts = connectors::waiting_counts(&mut db, &[one, two]).await.unwrap();
+    assert_eq!(
+        (counts[&one].waiting, counts[&two].waiting),
+        (connectors::WAITING_MAX, connectors::WAITING_MAX - 1)
+    );
+    assert_eq!(overview::waiting_for(&mut db, one).await.unwrap(), connectors::WAITING_MAX);
+    drop(db);
+    // What is held for its own reason stands beside what is pending, within the same bound.
+    settle(&store, two, "2", DeliveryState::Held).await;
+    settle(&store, two, "3", DeliveryState::Held).await;
+    let mut db = store.read().await.unwrap();
+    let counts = connectors::waiting_counts(&mut db, &[two]).await.unwrap();
+    assert_eq!(counts[&two].waiting, connectors::WAITING_MAX);
 }
 
 async fn what_needs_a_person_is_counted_by_reason(Fresh { store, .. }: Fresh) {

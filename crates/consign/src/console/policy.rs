@@ -83,8 +83,8 @@ pages! {
     POST "/webhooks/new/fields" ConnectorsWrite;
     GET "/webhooks/{id}" ConnectorsRead;
     GET "/webhooks/{id}/set-up" ConnectorsRead;
-    POST "/webhooks/{id}/set-up" ConnectorsWrite;
-    // Its form also shows previews.
+    // Its form also shows previews, and who saves is asked again.
+    POST "/webhooks/{id}/set-up" ConnectorsRead;
     POST "/webhooks/{id}/set-up/fields" ConnectorsRead;
     GET "/webhooks/{id}/test" DeliveriesOperate;
     POST "/webhooks/{id}/test" DeliveriesOperate;

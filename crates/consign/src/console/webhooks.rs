@@ -208,6 +208,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if asks_for_fields(&visit) {
         return edit_fields(visit, Path(id)).await;
     }
+    webhooks::find(visit.app(), &visit.actor, &id).await?;
     let form = WebhookForm::typed(&visit.form);
     match webhooks::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),

@@ -56,6 +56,7 @@ mod main_job;
 mod next_steps;
 mod oauth;
 mod oauth_forms;
+mod offers;
 mod operate;
 mod outcomes;
 mod payloads;
