@@ -138,11 +138,32 @@ async fn desk(consign: &TestConsign) -> Desk {
         ("credential", format!("/credentials/{sandbox}")),
         ("credential-delete", format!("/credentials/{snow}/delete")),
         ("new-credential", "/credentials/new".to_owned()),
+        ("webhook-delete", format!("/webhooks/{hardware}/delete")),
+        ("delivery-replay", format!("/deliveries/{failed}/replay")),
+        ("audit", "/audit".to_owned()),
+        ("audit-entry", "/audit/3".to_owned()),
+        ("users", "/users".to_owned()),
+        ("invite", "/users/new".to_owned()),
         ("api-keys", "/api-keys".to_owned()),
+        ("new-api-key", "/api-keys/new".to_owned()),
+        ("settings", "/settings".to_owned()),
+        ("settings-egress", "/settings/egress".to_owned()),
+        ("settings-about", "/settings/about".to_owned()),
+        ("account", "/account".to_owned()),
         ("help", "/help".to_owned()),
         ("not-found", "/nowhere".to_owned()),
     ];
     Desk { tools, pages }
+}
+
+/// What a person chooses before a page tells something.
+async fn choose(browser: &Browser, name: &str) {
+    if name == "new-credential" {
+        browser.choose("start_from", "jira").await;
+        browser.until_there("#f-url_address[value^='https']").await;
+        browser.choose("authorization_type", "oauth2_authorization_code").await;
+        browser.until_there("#f-client_secret").await;
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the developer's command names the folder")]
@@ -164,6 +185,7 @@ async fn every_page_is_pictured_in_light_and_dark() {
         for scheme in ["light", "dark"] {
             browser.prefer(scheme).await;
             browser.goto(&format!("http://{}{path}", consign.address())).await;
+            choose(&browser, name).await;
             for (tool, shown) in desk.tools.iter().zip(NAMES) {
                 browser.run(RENAME, vec![Value::from(tool.origin()), Value::from(shown)]).await;
             }
