@@ -380,7 +380,7 @@ pub async fn waiting_counts(
         let mut statement = Statement::new(
             db,
             "select v.column1 as id,
-               (select count(*) from (select d.id from delivery d where d.connector_id = v.column1
+               (select count(*) from (select 1 from delivery d where d.connector_id = v.column1
                   and d.state = 'pending' limit ",
         );
         statement.bind(i64::try_from(WAITING_MAX).unwrap_or(i64::MAX));

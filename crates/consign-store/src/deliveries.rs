@@ -17,6 +17,8 @@ pub use claim::{
 };
 pub use decide::{cancel, cancel_of_connector, release, release_not_rendered, resolve_delivered, try_now};
 pub use list::{ATTENTION_COUNT_MAX, DeliveryFilter, Line, attention_count, list, oldest_open, open_counts};
+#[cfg(test)]
+pub(crate) use list::{Rare, list_by};
 pub use record::{Recording, record};
 
 /// The columns of a delivery and its connector.

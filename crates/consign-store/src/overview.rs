@@ -79,7 +79,7 @@ pub struct Waiting {
 /// When the database cannot be read.
 pub async fn waiting(db: &mut Db) -> Result<Waiting, StoreError> {
     let counted = query(
-        "select count(*) as waiting from (select d.id from connector c cross join delivery d
+        "select count(*) as waiting from (select 1 from connector c cross join delivery d
            where d.connector_id = c.id and d.state = 'pending' and c.state = 'active' limit $1) as counted",
     );
     let count = counted.bind(bound()).one(db).await?.count("waiting")?;
@@ -107,7 +107,7 @@ pub async fn waiting(db: &mut Db) -> Result<Waiting, StoreError> {
 /// When the database cannot be read.
 pub async fn waiting_for(db: &mut Db, connector: ConnectorId) -> Result<u64, StoreError> {
     let query = query(
-        "select count(*) as waiting from (select d.id from delivery d
+        "select count(*) as waiting from (select 1 from delivery d
            where d.connector_id = $1 and d.state = 'pending' limit $2) as counted",
     );
     let most = i64::try_from(WAITING_MAX).unwrap_or(i64::MAX);
@@ -173,7 +173,7 @@ pub async fn pressing(db: &mut Db) -> Result<Vec<Pressing>, StoreError> {
 /// When the database cannot be read.
 pub async fn unmatched(db: &mut Db, since: Timestamp) -> Result<u64, StoreError> {
     let query = query(
-        "select count(*) as unmatched from (select e.id from event e
+        "select count(*) as unmatched from (select 1 from event e
            where e.deliveries = 0 and e.id >= $1 and e.received_at >= $2 limit $3) as counted",
     );
     // Ids sort by time, and there is an index of those without deliveries by id.
