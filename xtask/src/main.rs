@@ -9,6 +9,7 @@
 mod bench;
 mod gate;
 mod peers;
+mod screenshots;
 mod tidy;
 
 use std::os::unix::process::CommandExt;
@@ -23,6 +24,8 @@ Commands:
                                       (--only may be given several times)
   tidy                                what the compiler cannot check
   run [OPTIONS]                       `consign serve` with a throw-away data folder; OPTIONS go to `serve`
+  screenshots                         every page in light and dark into target/screenshots; those that README and docs show
+                                      go to docs/images
   bench [--quick] [SCENARIO...]       deliver, accept, backlog, hang, idle, oauth, sign: all of them when none is named; figures go
                                       into docs/benchmarks.md (--quick: small counts, nothing is written)
 ";
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Some("test") => gate::Wish::parse(rest).and_then(|wish| gate::run(&wish)),
         Some("tidy") if rest.is_empty() => tidy::run(&root()),
         Some("run") => serve(rest),
+        Some("screenshots") if rest.is_empty() => screenshots::run(),
         Some("bench") => bench::run(rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -86,7 +86,13 @@ macro_rules! ids {
                 serializer.collect_str(self)
             }
         }
-    )*};
+    )*
+
+        /// Whether a text is an id of any kind.
+        pub fn is_id(text: &str) -> bool {
+            [$($name::PREFIX),*].iter().any(|prefix| text.strip_prefix(prefix).and_then(read).is_some())
+        }
+    };
 }
 
 ids! {
@@ -110,6 +116,8 @@ ids! {
     KeyId = "key_";
     /// A connection test.
     TestId = "tst_";
+    /// Long work.
+    OperationId = "op_";
     /// An entry of the audit log.
     AuditId = "aud_";
     /// One request to this server, for its log line and its answer.

@@ -44,6 +44,8 @@ pub mod template;
 
 pub mod answer;
 pub mod delivery;
+pub mod operation;
+pub mod replay;
 pub mod retry_after;
 
 pub mod api_key;

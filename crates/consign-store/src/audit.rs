@@ -2,7 +2,7 @@
 //! keyed hash.
 
 use consign_core::audit::{AuditEntry, Ledger, Rows};
-use consign_core::id::AuditId;
+use consign_core::id::{self, AuditId};
 use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
 use serde::Serialize;
@@ -170,8 +170,7 @@ fn restrict(statement: &mut Statement, db: &Db, filter: &AuditFilter) {
 
 /// Whether a text is an id: ids are found by index, names are looked for.
 fn is_id(text: &str) -> bool {
-    const ID_CHARS: usize = 30;
-    text == SYSTEM || (text.len() == ID_CHARS && text.as_bytes()[3] == b'_')
+    text == SYSTEM || id::is_id(text)
 }
 
 /// A member of a stored entry, which is a JSON list.

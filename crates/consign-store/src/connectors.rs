@@ -39,6 +39,18 @@ pub struct Counts {
     pub last_delivery_at: Option<Timestamp>,
 }
 
+/// A page of connectors counts each one's queue up to here: beyond it a person does not care how many.
+pub const WAITING_MAX: u64 = 1_000;
+
+/// What waits for a connector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingCount {
+    /// Pending or held, up to [`WAITING_MAX`].
+    pub waiting: u64,
+    /// When the last one was delivered, however long ago.
+    pub last_delivery_at: Option<Timestamp>,
+}
+
 /// Adds a connector.
 ///
 /// # Errors
@@ -352,6 +364,44 @@ pub async fn counts_24h(
                 last_delivery_at: row.optional_time("last_delivery_at")?,
             };
             counts.insert(row.id("id")?, found);
+        }
+    }
+    Ok(counts)
+}
+
+/// What waits for these connectors.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn waiting_counts(
+    db: &mut Db,
+    ids: &[ConnectorId],
+) -> Result<HashMap<ConnectorId, WaitingCount>, StoreError> {
+    let held = held_counts(db).await?;
+    let mut counts = HashMap::new();
+    for chunk in chunks(ids) {
+        let mut statement = Statement::new(
+            db,
+            "select v.column1 as id,
+               (select count(*) from (select 1 from delivery d where d.connector_id = v.column1
+                  and d.state = 'pending' limit ",
+        );
+        statement.bind(i64::try_from(WAITING_MAX).unwrap_or(i64::MAX));
+        statement.push(
+            ") as counted) as pending,
+               (select d.ended_at from delivery d where d.connector_id = v.column1
+                  and d.ended_at is not null and d.state = 'delivered' order by d.ended_at desc limit 1)
+                 as last_delivery_at
+             from (values ",
+        );
+        statement.rows(chunk, |row, id| {
+            row.bind(id.to_string());
+        });
+        statement.push(") as v");
+        for row in statement.all(db).await? {
+            let open = row.count::<u64>("pending")? + held.get(&row.id("id")?).copied().unwrap_or(0);
+            let last_delivery_at = row.optional_time("last_delivery_at")?;
+            counts.insert(row.id("id")?, WaitingCount { waiting: open.min(WAITING_MAX), last_delivery_at });
         }
     }
     Ok(counts)

@@ -2,7 +2,7 @@
 
 use consign_core::connector::ConnectorState;
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_core::id::{ConnectorId, DeliveryId, EventId};
+use consign_core::id::{ConnectorId, DeliveryId, EventId, OperationId};
 use consign_core::time::Timestamp;
 
 use crate::db::query;
@@ -11,11 +11,14 @@ use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
 
 pub use crate::events::{Lease, NewDelivery};
+pub use again::{Again, Found, FoundOf, count_again, next_again, send_again, states_of_operation};
 pub use claim::{
     Claimed, LaneWork, abandon_foreign_leases, claim, claim_suspect, give_back, give_back_abandoned, lanes,
 };
 pub use decide::{cancel, cancel_of_connector, release, release_not_rendered, resolve_delivered, try_now};
 pub use list::{ATTENTION_COUNT_MAX, DeliveryFilter, Line, attention_count, list, oldest_open, open_counts};
+#[cfg(test)]
+pub(crate) use list::{Rare, list_by};
 pub use record::{Recording, record};
 
 /// The columns of a delivery and its connector.
@@ -25,6 +28,15 @@ macro_rules! delivery_columns {
     };
 }
 
+/// Failed, and not sent again on purpose.
+macro_rules! failed_for_good {
+    () => {
+        "d.state = 'failed' and not exists (select 1 from delivery r where r.replay_of = d.id)"
+    };
+}
+pub(crate) use failed_for_good;
+
+mod again;
 mod claim;
 mod decide;
 mod list;
@@ -63,6 +75,8 @@ pub struct Delivery {
     pub idempotency_key: DeliveryId,
     /// The delivery that is sent again on purpose.
     pub replay_of: Option<DeliveryId>,
+    /// The operation that sent it again.
+    pub operation: Option<OperationId>,
     /// A test.
     pub test: bool,
     /// Deliveries of one connector with the same key go out one after the other.
@@ -188,6 +202,7 @@ fn read(row: &Row) -> Result<Delivery, StoreError> {
         fence: row.number("fence")?,
         idempotency_key: row.id("idempotency_key")?,
         replay_of: row.optional_id("replay_of")?,
+        operation: row.optional_id("operation_id")?,
         test: row.flag("test")?,
         order_key: row.optional_text("order_key")?,
         last_outcome: row.optional_text("last_outcome")?,

@@ -43,6 +43,8 @@ pub mod tokens;
 pub mod attempts;
 pub mod deliveries;
 pub mod events;
+pub mod operations;
+pub mod overview;
 pub mod runs;
 
 pub mod api_keys;

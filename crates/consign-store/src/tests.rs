@@ -23,10 +23,12 @@ use crate::events::{Accepted, NewDelivery, NewRow};
 use crate::users::User;
 use crate::{DatabaseUrl, Store, connectors, events};
 
+mod again;
 mod audit;
 mod decisions;
 mod events_of;
 mod open;
+mod overview;
 mod people;
 mod protected;
 mod queue;

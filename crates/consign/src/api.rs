@@ -36,6 +36,8 @@ mod events;
 mod exporters;
 mod host_keys;
 mod me;
+mod operations;
+mod overview;
 mod problem;
 mod settings;
 mod sign_in;
@@ -115,6 +117,7 @@ routes! {
     PUT "/webhooks/{id}" ConnectorsWrite [] => webhooks::replace;
     PATCH "/webhooks/{id}" ConnectorsWrite [] => webhooks::patch;
     DELETE "/webhooks/{id}" ConnectorsWrite [] => webhooks::delete;
+    GET "/webhooks/{id}/history" ConnectorsRead [] => webhooks::history;
     POST "/webhooks/{id}/tests" DeliveriesOperate [] => webhooks::test;
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;
@@ -144,7 +147,7 @@ routes! {
 
     GET "/deliveries" DeliveriesRead
         ["state" "hold_reason" "connector" "event_type" "created_after" "created_before" "q" "needs_attention"
-         "sort" "count" "limit" "cursor"] => deliveries::list;
+         "operation" "sort" "count" "limit" "cursor"] => deliveries::list;
     GET "/deliveries/{id}" DeliveriesRead [] => deliveries::find;
     GET "/deliveries/{id}/attempts" DeliveriesRead [] => deliveries::attempts;
     POST "/deliveries/{id}/attempts" DeliveriesOperate [] => deliveries::try_now;
@@ -152,6 +155,13 @@ routes! {
     POST "/deliveries/{id}/cancellation" DeliveriesOperate [] => deliveries::cancel;
     POST "/deliveries/{id}/resolution" DeliveriesOperate [] => deliveries::resolve;
     GET "/deliveries/{id}/payload" PayloadsRead [] => deliveries::payload;
+
+    GET "/replays" DeliveriesRead ["sort" "count" "limit" "cursor"] => operations::replays;
+    POST "/replays" DeliveriesOperate [] => operations::replay;
+    DELETE "/replays/{id}" DeliveriesOperate [] => operations::stop;
+    GET "/operations" DeliveriesRead ["kind" "sort" "count" "limit" "cursor"] => operations::list;
+    GET "/operations/{id}" DeliveriesRead [] => operations::find;
+    DELETE "/operations/{id}" DeliveriesOperate [] => operations::stop;
 
     GET "/api-keys" Admin [] => api_keys::list;
     POST "/api-keys" Admin [] => api_keys::create;
@@ -183,6 +193,7 @@ routes! {
     POST "/encryption-keys/rotations" Admin [] => encryption::rotate;
     POST "/encryption-keys/checks" Admin [] => encryption::check;
 
+    GET "/overview" DeliveriesRead [] => overview::show;
     GET "/me" SignedIn [] => me::me;
     GET "/meta" SignedIn [] => me::meta;
 }

@@ -17,6 +17,8 @@ use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsE
 use crate::ops::api_keys::Allowances;
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::encryption;
+use crate::ops::events::Opened;
+use crate::ops::overview::Hours;
 use crate::ops::users::SignInBrake;
 
 /// The longest wait for a connection, and again for its TLS handshake.
@@ -48,6 +50,10 @@ pub struct App {
     pub allowances: Allowances,
     /// Lets one at a time read the whole audit log.
     pub verifications: Semaphore,
+    /// Who opened which event lately.
+    pub opened: Opened,
+    /// What came to its end in the last hours.
+    pub hours: Hours,
 }
 
 /// Why it does not start.
@@ -131,6 +137,8 @@ impl App {
             tests: TestBrake::default(),
             allowances: Allowances::default(),
             verifications: Semaphore::new(1),
+            opened: Opened::default(),
+            hours: Hours::default(),
         });
         encryption::go_on(&app).await?;
         Ok(app)

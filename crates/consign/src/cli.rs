@@ -26,7 +26,9 @@ mod healthcheck;
 mod key;
 mod listing;
 mod object;
+mod operation;
 mod output;
+mod overview;
 mod secret;
 mod serve;
 mod session;
@@ -112,6 +114,8 @@ enum Command {
     /// Servers you are signed in to
     #[command(subcommand)]
     Context(session::ContextVerb),
+    /// How it goes, and what needs a person
+    Overview,
     /// Credentials: where a tool is, and how we are let in
     #[command(subcommand)]
     Credential(credential::Verb),
@@ -127,6 +131,9 @@ enum Command {
     /// Deliveries: what was sent, and what came back
     #[command(subcommand)]
     Delivery(delivery::Verb),
+    /// Work that takes a while: how it stands
+    #[command(subcommand)]
+    Operation(operation::Verb),
     /// API keys of programs
     #[command(subcommand)]
     ApiKey(api_key::Verb),
@@ -210,11 +217,13 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Logout => session::logout(&global, output),
         Command::Whoami => on_one_core(session::whoami(&global, output)),
         Command::Context(verb) => session::context(verb, output),
+        Command::Overview => on_one_core(overview::run(&global, output)),
         Command::Credential(verb) => on_one_core(credential::run(verb, &global, output)),
         Command::Webhook(verb) => on_one_core(webhook::run(verb, &global, output)),
         Command::Exporter(verb) => on_one_core(exporter::run(verb, &global, output)),
         Command::Event(verb) => on_one_core(event::run(verb, &global, output)),
         Command::Delivery(verb) => on_one_core(delivery::run(verb, &global, output)),
+        Command::Operation(verb) => on_one_core(operation::run(verb, &global, output)),
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
         Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
         Command::User(verb) => on_one_core(user::run(verb, &global, output)),

@@ -20,6 +20,7 @@ mod account;
 mod api_keys;
 mod audit;
 mod certificates;
+mod chart;
 mod conflict;
 mod connection_test;
 mod consent;
@@ -32,14 +33,17 @@ mod exporters;
 mod form;
 mod home;
 mod host_keys;
+mod overview;
 mod people;
 mod policy;
 mod render;
+mod replays;
 mod runs;
 mod session;
 mod settings;
 mod setup;
 mod visit;
+mod webhook_pages;
 mod webhooks;
 
 /// A form with a template and twenty long headers is far smaller.
@@ -61,15 +65,18 @@ pub fn router(app: Arc<App>) -> Router {
     let console = Arc::new(Console { app, views: Views::new() });
     let mut pages = Router::new()
         .merge(home::routes())
+        .merge(overview::routes())
         .merge(session::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
         .merge(certificates::routes())
         .merge(consent::routes())
         .merge(webhooks::routes())
+        .merge(webhook_pages::routes())
         .merge(exporters::routes())
         .merge(runs::routes())
         .merge(deliveries::routes())
+        .merge(replays::routes())
         .merge(events::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())

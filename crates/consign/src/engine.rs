@@ -15,7 +15,7 @@ use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, connectors, deliveries, idempotency, runs};
 use consign_transport::sftp::{ScannedKey, SftpFault};
 use consign_transport::{Explained, Network};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, RwLock, Semaphore};
 
 pub use accept::AcceptedEvent;
 pub use commit::CommitError;
@@ -48,6 +48,7 @@ mod payload;
 mod probe;
 mod records;
 mod reminders;
+mod replay;
 mod retention;
 mod schedule;
 mod snapshot;
@@ -88,6 +89,10 @@ pub struct Engine {
     lanes: Lanes,
     exports: Exports,
     wake: Notify,
+    /// Long work was started.
+    operations: Notify,
+    /// Held while something is taken from the queue or put into it: a stop waits for that.
+    rounds: RwLock<()>,
     /// Deliveries that were there at several crashes go one at a time.
     suspects: Arc<Semaphore>,
     tokens: Tokens,
@@ -149,6 +154,8 @@ impl Engine {
             lanes: Lanes::default(),
             exports: Exports::default(),
             wake: Notify::new(),
+            operations: Notify::new(),
+            rounds: RwLock::default(),
             suspects: Arc::new(Semaphore::new(1)),
             tokens: Tokens::default(),
             clock_offset: AtomicI64::new(0),
@@ -160,6 +167,7 @@ impl Engine {
         tokio::spawn(engine.clone().tick_loop());
         tokio::spawn(engine.clone().export_loop());
         tokio::spawn(engine.clone().retention_loop());
+        tokio::spawn(engine.clone().replay_loop());
         Ok(engine)
     }
 
@@ -250,6 +258,8 @@ impl Engine {
         let waiting = self.lanes.stop();
         self.give_back(&waiting).await;
         let deadline = self.now().plus(grace);
+        // What a round has just claimed goes back before the database is closed.
+        let _ = tokio::time::timeout(grace, self.rounds.write()).await;
         let under_way = || self.lanes.under_way() + self.tokens.under_way() + self.exports.under_way();
         while under_way() > 0 && self.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -405,7 +415,10 @@ impl Engine {
         while !self.lanes.is_stopping() {
             // Registered before looking, so that no wake-up is lost.
             let woken = self.wake.notified();
-            match self.claim_round().await {
+            let round = self.rounds.read().await;
+            let claimed = self.claim_round().await;
+            drop(round);
+            match claimed {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => {

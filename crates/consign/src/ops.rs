@@ -27,9 +27,12 @@ pub mod events;
 pub mod exporters;
 pub mod host_keys;
 pub mod idempotency;
+pub mod operations;
+pub mod overview;
 pub mod people;
 pub mod presets;
 pub mod pushes;
+pub mod replays;
 pub mod runs;
 pub mod settings;
 pub mod users;
@@ -352,6 +355,9 @@ fn differences(old: &Value, new: &Value) -> Value {
     const SILENT: &[&str] = &[
         "etag",
         "updated_at",
+        "by_hour",
+        "last_24_hours",
+        "last_delivery_at",
         "status",
         "token",
         "used_by_count",

@@ -18,3 +18,18 @@ fn other_texts_are_refused() {
     assert_eq!("evt_".parse::<EventId>(), Err(NotAnId("evt_")));
     assert_eq!("evt_8ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse::<EventId>(), Err(NotAnId("evt_")));
 }
+
+#[test]
+fn an_id_of_any_kind_is_told_from_a_name() {
+    let now = Timestamp::from_millis(1_000);
+    let ids = [
+        CredentialId::new(now).to_string(),
+        OperationId::new(now).to_string(),
+        AuditId::new(now).to_string(),
+    ];
+    assert!(ids.iter().all(|id| is_id(id)), "{ids:?}");
+    for name in ["", "op_", "Ana_Silva", "abc_01JD3K0000000000000000000Z", "ana_is_a_name_of_thirty_letters"]
+    {
+        assert!(!is_id(name), "{name}");
+    }
+}

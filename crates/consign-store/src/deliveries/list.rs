@@ -1,8 +1,10 @@
 //! Lists of deliveries and counts over the queue.
 
+use std::time::Duration;
+
 use consign_core::connector::ConnectorState;
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_core::id::ConnectorId;
+use consign_core::id::{ConnectorId, DeliveryId, EventId, OperationId};
 use consign_core::time::Timestamp;
 
 use super::{Delivery, read};
@@ -14,6 +16,21 @@ use crate::{Db, Listed, Page, StoreError};
 /// Beyond this a person does not care how many: counting a long queue on every page would cost more than it
 /// tells.
 pub const ATTENTION_COUNT_MAX: u64 = 10_000;
+
+/// An id is made before its row is stamped, and perhaps by another clock; never by so much.
+const ID_BEFORE_ROW_MAX: Duration = Duration::from_secs(600);
+
+/// What waits for connectors that send. `cross join` keeps SQLite from reading the queues of the others.
+macro_rules! waiting {
+    ($what:literal) => {
+        concat!(
+            "select ",
+            $what,
+            " from connector k cross join delivery w \
+             where w.connector_id = k.id and w.state = 'pending' and k.state = 'active'"
+        )
+    };
+}
 
 /// Which deliveries a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +45,8 @@ pub struct DeliveryFilter {
     pub connector: Option<ConnectorId>,
     /// Exactly this type of event.
     pub event_type: Option<String>,
+    /// Sent again by this operation.
+    pub operation: Option<OperationId>,
     /// Accepted at this time or later.
     pub created_after: Option<Timestamp>,
     /// Accepted before this time.
@@ -48,18 +67,22 @@ pub struct Line {
     pub subject: Option<String>,
 }
 
-/// Failed, and not sent again on purpose.
-macro_rules! failed_for_good {
-    () => {
-        "d.state = 'failed' and not exists (select 1 from delivery r where r.replay_of = d.id)"
-    };
-}
-
 /// A page of deliveries, by the time they were made.
 ///
 /// # Errors
 /// `BadCursor`.
 pub async fn list(db: &mut Db, filter: &DeliveryFilter, page: &Page) -> Result<Listed<Line>, StoreError> {
+    let rare = Rare::look(db, filter).await?;
+    list_by(db, filter, page, rare).await
+}
+
+/// The same page, whichever way it is found.
+pub(crate) async fn list_by(
+    db: &mut Db,
+    filter: &DeliveryFilter,
+    page: &Page,
+    rare: Rare,
+) -> Result<Listed<Line>, StoreError> {
     let turn = page.turn()?;
     let mut statement = Statement::new(
         db,
@@ -70,7 +93,7 @@ pub async fn list(db: &mut Db, filter: &DeliveryFilter, page: &Page) -> Result<L
              left join connector c on c.id = d.connector_id where 1 = 1"
         ),
     );
-    restrict(&mut statement, filter);
+    restrict(&mut statement, filter, rare);
     let count = turn.count(&statement, db).await?;
     turn.by_time(&mut statement, "d.id", turn.key_part()?);
     let line = |row: &Row| {
@@ -81,7 +104,44 @@ pub async fn list(db: &mut Db, filter: &DeliveryFilter, page: &Page) -> Result<L
     Ok(turn.listed(lines, |line| vec![line.delivery.id.to_string()]).of(count))
 }
 
-fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
+/// Fewer than this are looked up one by one; of more, the next are met soon in the order of the list.
+const RARE_MAX: u64 = 10_000;
+
+/// What a filter asks for and is rare: rare things are found by an index of their own, all others in the order of the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rare {
+    pub(crate) waiting: bool,
+    pub(crate) attention: bool,
+    pub(crate) event_type: bool,
+}
+
+impl Rare {
+    pub(crate) async fn look(db: &mut Db, filter: &DeliveryFilter) -> Result<Self, StoreError> {
+        let waiting = filter.state == Some(DeliveryState::Pending) && {
+            let mut statement = Statement::new(db, concat!("select count(*) as found from (", waiting!("1")));
+            statement.push(" limit ").bind(bound(RARE_MAX)).push(") as counted");
+            statement.one(db).await?.count::<u64>("found")? < RARE_MAX
+        };
+        let attention = filter.needs_attention && attention_count(db).await? < ATTENTION_COUNT_MAX;
+        let event_type = match &filter.event_type {
+            None => false,
+            Some(event_type) => {
+                let query = query(
+                    "select count(*) as found from (select 1 from event where event_type = $1 limit $2) as counted",
+                );
+                let row = query.bind(event_type.as_str()).bind(bound(RARE_MAX)).one(db).await?;
+                row.count::<u64>("found")? < RARE_MAX
+            }
+        };
+        Ok(Self { waiting, attention, event_type })
+    }
+}
+
+fn bound(most: u64) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+fn restrict(statement: &mut Statement, filter: &DeliveryFilter, rare: Rare) {
     // `<> 'delivered'` says nothing new: it lets the index without delivered rows be used.
     statement.push(match filter.state {
         None => "",
@@ -96,6 +156,16 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
         Some(DeliveryState::Failed) => " and d.state <> 'delivered' and d.state = 'failed'",
         Some(DeliveryState::Cancelled) => " and d.state <> 'delivered' and d.state = 'cancelled'",
     });
+    if rare.waiting {
+        statement.push(concat!(" and d.id in (", waiting!("w.id"), ")"));
+    }
+    if rare.attention {
+        statement.push(
+            " and d.id in (select f.id from delivery f where f.state <> 'delivered' and f.state in ('failed', 'held')
+              union all select w.id from connector k cross join delivery w where w.connector_id = k.id
+                and w.state = 'pending' and k.state <> 'active' and k.state <> 'paused')",
+        );
+    }
     if filter.needs_attention {
         statement.push(concat!(" and d.state <> 'delivered' and (d.state = 'held' or ", failed_for_good!()));
         statement.push(" or d.state = 'pending' and c.state <> 'active' and c.state <> 'paused')");
@@ -116,19 +186,46 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter) {
         statement.push(" and d.connector_id = ").bind(connector.to_string());
     }
     if let Some(event_type) = &filter.event_type {
-        statement.push(" and e.event_type = ").bind(event_type.as_str());
+        // Of a frequent type not all are to be found and sorted: with a text put to it the column is of no index.
+        statement.push(if rare.event_type { " and e.event_type = " } else { " and e.event_type || '' = " });
+        statement.bind(event_type.as_str());
     }
-    if let Some(after) = filter.created_after {
-        statement.push(" and d.created_at >= ").bind(after.millis());
+    if let Some(operation) = filter.operation {
+        statement.push(" and d.operation_id = ").bind(operation.to_string());
     }
+    Since(filter.created_after).restrict(statement);
     if let Some(before) = filter.created_before {
         statement.push(" and d.created_at < ").bind(before.millis());
     }
     if let Some(q) = filter.q.as_deref().map(str::trim) {
-        let pattern = anywhere(&q.to_lowercase());
-        statement.push(" and (lower(e.subject) like ").bind(pattern.clone()).push(" escape '!'");
-        statement.push(" or lower(d.reference) like ").bind(pattern).push(" escape '!'");
-        statement.push(" or d.id = ").bind(q).push(" or d.event_id = ").bind(q).push(")");
+        search(statement, q);
+    }
+}
+
+/// The text that a person looks for, in what a delivery is about. A whole id is found by its index.
+pub(super) fn search(statement: &mut Statement, q: &str) {
+    if q.parse::<DeliveryId>().is_ok() {
+        statement.push(" and d.id = ").bind(q);
+        return;
+    }
+    if q.parse::<EventId>().is_ok() {
+        statement.push(" and d.event_id = ").bind(q);
+        return;
+    }
+    let pattern = anywhere(&q.to_lowercase());
+    statement.push(" and (lower(e.subject) like ").bind(pattern.clone()).push(" escape '!'");
+    statement.push(" or lower(d.reference) like ").bind(pattern).push(" escape '!')");
+}
+
+/// Accepted at a time or later.
+pub(super) struct Since(pub(super) Option<Timestamp>);
+
+impl Since {
+    /// Ids sort by time, so that older rows are not even looked at.
+    pub(super) fn restrict(self, statement: &mut Statement) {
+        let Some(after) = self.0 else { return };
+        statement.push(" and d.created_at >= ").bind(after.millis());
+        statement.push(" and d.id >= ").bind(DeliveryId::new(after.minus(ID_BEFORE_ROW_MAX)).to_string());
     }
 }
 
@@ -143,10 +240,10 @@ pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
     let mut statement = Statement::new(
         db,
         concat!(
-            "select count(*) as pressing from (select d.id from delivery d where d.state <> 'delivered' and ",
+            "select count(*) as pressing from (select 1 from delivery d where d.state <> 'delivered' and ",
             failed_for_good!(),
-            " union all select d.id from delivery d where d.state <> 'delivered' and d.state = 'held' \
-             union all select d.id from connector c cross join delivery d where d.connector_id = c.id \
+            " union all select 1 from delivery d where d.state <> 'delivered' and d.state = 'held' \
+             union all select 1 from connector c cross join delivery d where d.connector_id = c.id \
              and d.state = 'pending' and c.state <> 'active' and c.state <> 'paused' limit "
         ),
     );

@@ -5,8 +5,8 @@ use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::DeliveryId;
 
 use super::{Fresh, accept, add_connector, connector, credential, delivery, now, on_both, recording};
-use crate::deliveries::{self, DeliveryFilter, Recording};
-use crate::{Db, Page, Store, connectors, credentials};
+use crate::deliveries::{self, DeliveryFilter, Line, Rare, Recording, list_by};
+use crate::{Db, Listed, Page, Store, connectors, credentials};
 
 on_both!(
     held_deliveries_are_released_resolved_or_cancelled,
@@ -38,8 +38,21 @@ async fn settle(
 }
 
 async fn shown(db: &mut Db, filter: &DeliveryFilter) -> Vec<DeliveryId> {
-    let listed = deliveries::list(db, filter, &Page::first(50)).await.unwrap();
-    listed.items.iter().map(|line| line.delivery.id).collect()
+    let ids = |found: Listed<Line>| found.items.iter().map(|line| line.delivery.id).collect::<Vec<_>>();
+    let page = Page::first(50);
+    let shown = ids(deliveries::list(db, filter, &page).await.unwrap());
+    // Rare or not, the same is found.
+    let asked = Rare::look(db, filter).await.unwrap();
+    let frequent = Rare { waiting: false, attention: false, event_type: false };
+    assert_eq!(asked != frequent, of_rare(filter));
+    for rare in [asked, frequent] {
+        assert_eq!(ids(list_by(db, filter, &page, rare).await.unwrap()), shown, "{rare:?}");
+    }
+    shown
+}
+
+fn of_rare(filter: &DeliveryFilter) -> bool {
+    filter.needs_attention || filter.state == Some(DeliveryState::Pending) || filter.event_type.is_some()
 }
 
 fn of_state(state: DeliveryState) -> DeliveryFilter {
@@ -78,6 +91,11 @@ async fn held_deliveries_are_released_resolved_or_cancelled(Fresh { store, .. }:
     assert_eq!(deliveries::oldest_open(&mut tx).await.unwrap(), Some(three.created_at));
     let q = |q: String| DeliveryFilter { q: Some(q), ..DeliveryFilter::default() };
     assert_eq!(shown(&mut tx, &q(three.event.to_string())).await, [three.id]);
+    assert_eq!(shown(&mut tx, &q(format!(" {} ", three.id))).await, [three.id]);
+    let typed =
+        |kind: &str| DeliveryFilter { event_type: Some(kind.to_owned()), ..DeliveryFilter::default() };
+    assert_eq!(shown(&mut tx, &typed("device.score.low")).await.len(), 4);
+    assert_eq!(shown(&mut tx, &typed("a.other")).await.len(), 0);
     assert_eq!(shown(&mut tx, &q("inc0001".to_owned())).await.len(), 4);
     assert_eq!(shown(&mut tx, &q("100%".to_owned())).await.len(), 4);
     assert_eq!(shown(&mut tx, &q("100_".to_owned())).await.len(), 0);

@@ -54,7 +54,7 @@ impl Answer {
             Some(tag) => answer.header(ETAG, tag),
             None => answer,
         };
-        match location(value).filter(|_| status == StatusCode::CREATED) {
+        match location(value, status) {
             Some(address) => answer.header(LOCATION, &address),
             None => answer,
         }
@@ -97,16 +97,19 @@ impl Answer {
     }
 }
 
-/// Where an object can be read, by the kind of its id.
-fn location(value: &Value) -> Option<String> {
+/// Where a new object, or what was begun, can be read: by the kind of its id.
+fn location(value: &Value, status: StatusCode) -> Option<String> {
     let id = value.get("id")?.as_str()?;
-    let place = match id.get(..4)? {
-        "crd_" => "credentials",
-        "con_" if value.get("kind").is_some_and(|kind| kind == "exporter") => "exporters",
-        "con_" => "webhooks",
-        "run_" => "runs",
-        "dlv_" => "deliveries",
-        "usr_" => "users",
+    let place = match (status, id.split_once('_')?.0) {
+        (StatusCode::CREATED, "crd") => "credentials",
+        (StatusCode::CREATED, "con") if value.get("kind").is_some_and(|kind| kind == "exporter") => {
+            "exporters"
+        }
+        (StatusCode::CREATED, "con") => "webhooks",
+        (StatusCode::CREATED, "run") => "runs",
+        (StatusCode::CREATED, "dlv") => "deliveries",
+        (StatusCode::CREATED, "usr") => "users",
+        (StatusCode::ACCEPTED, "op") => "operations",
         _ => return None,
     };
     Some(format!("{BASE}/{place}/{id}"))

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use consign_core::catalog::{Fault, Reader};
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_core::id::{ConnectorId, DeliveryId};
+use consign_core::id::{ConnectorId, DeliveryId, OperationId};
 use consign_store::deliveries::DeliveryFilter;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
         hold_reason: call.parsed("hold_reason", "a reason such as no_answer", HoldReason::find)?,
         connector: call
             .parsed("connector", "the id of a connector", |text| text.parse::<ConnectorId>().ok())?,
+        operation: call
+            .parsed("operation", "the id of an operation", |text| text.parse::<OperationId>().ok())?,
         event_type: call.text("event_type"),
         created_after: call.time("created_after")?,
         created_before: call.time("created_before")?,

@@ -9,6 +9,7 @@ use consign_core::connector::ConnectorState;
 use consign_core::credential::{Draft, Mode, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::event::read_batch;
+use consign_core::operation::{OperationKind, OperationState};
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
 use http::HeaderMap;
@@ -144,6 +145,8 @@ fn closed_sets_of_words_are_those_of_the_program() {
     check_words(&schema("CredentialStatusCode"), StatusCode::ALL.iter().map(|code| code.kind()));
     check_words(&schema("ConnectorState"), ConnectorState::ALL.iter().map(|state| state.kind()));
     check_words(&schema("DeliveryState"), DeliveryState::ALL.iter().map(|state| state.kind()));
+    check_words(&schema("OperationKind"), OperationKind::ALL.iter().map(|kind| kind.kind()));
+    check_words(&schema("OperationState"), OperationState::ALL.iter().map(|state| state.kind()));
     check_words(&schema("HoldReason"), HoldReason::ALL.iter().map(|reason| reason.kind()));
 }
 

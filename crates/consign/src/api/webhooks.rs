@@ -11,6 +11,8 @@ use super::call::Call;
 use super::problem::Problem;
 use crate::ops::{OpError, webhooks};
 
+const TEST_KEYS: &[&str] = &["event", "type", "data"];
+
 /// Webhooks.
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     let filter = filter(&call, Some("webhook"))?;
@@ -82,9 +84,9 @@ pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
     let test = async {
         let sample = call.object_if_sent()?;
-        let unknown = sample.keys().filter(|key| !["type", "data"].contains(&key.as_str()));
+        let unknown = sample.keys().filter(|key| !TEST_KEYS.contains(&key.as_str()));
         let unknown: Vec<_> =
-            unknown.map(|key| consign_core::catalog::unknown_field(key, &["type", "data"])).collect();
+            unknown.map(|key| consign_core::catalog::unknown_field(key, TEST_KEYS)).collect();
         if !unknown.is_empty() {
             return Err(Problem::invalid(&unknown));
         }
@@ -104,6 +106,10 @@ pub(super) async fn pause(call: Call) -> Result<Answer, Problem> {
 
 pub(super) async fn resume(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::ok(&webhooks::resume(&call.app, &call.actor, call.place("id")).await?))
+}
+
+pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::items(json!(webhooks::history(&call.app, &call.actor, call.place("id")).await?)))
 }
 
 /// As it is now, for whoever came second and may read it.

@@ -98,6 +98,9 @@ pub(crate) struct ListFlags {
     /// Only those that wait for a person
     #[arg(long)]
     needs_attention: bool,
+    /// Only those that this operation sent again
+    #[arg(long, value_name = "ID")]
+    operation: Option<String>,
     /// The oldest first
     #[arg(long)]
     oldest_first: bool,
@@ -154,6 +157,7 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
         .query("created_before", flags.created_before.as_deref())
         .query("sort", flags.oldest_first.then_some("created_at"))
         .query("q", flags.q.as_deref())
+        .query("operation", flags.operation.as_deref())
         .query("needs_attention", flags.needs_attention.then_some("true"));
     let answer = client.send(flags.page.of(call)).await?;
     let headings = ["id", "event", "connector", "state", "attempts", "answer", "created"];

@@ -16,6 +16,10 @@ use super::listing::{PageFlags, cell, show, show_one, show_written, text};
 use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
+use recover::{RecoverFlags, recover};
+
+mod recover;
+
 const WEBHOOKS: &str = "webhooks";
 
 /// What can be done with webhooks.
@@ -45,6 +49,13 @@ pub(crate) enum Verb {
         /// Name or id
         name: String,
     },
+    /// What was done with one
+    History {
+        /// Name or id
+        name: String,
+    },
+    /// Send again what failed, at a pace
+    Recover(RecoverFlags),
     /// Delete one; its waiting deliveries are cancelled
     Delete(DeleteFlags),
 }
@@ -156,6 +167,9 @@ pub(crate) struct EditFlags {
 pub(crate) struct TestFlags {
     /// Name or id
     name: String,
+    /// Like this event that came in, by its id
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
     /// The type of the test event
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
@@ -194,6 +208,8 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             let answer = client.send(Call::new(Method::DELETE, &[WEBHOOKS, &name, "pauses"])).await?;
             show_written(output, &answer, "Resumed", "webhook")?;
         }
+        Verb::History { name } => history(&client, output, &name).await?,
+        Verb::Recover(flags) => return recover(&client, output, &flags).await,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -219,6 +235,13 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
     })
 }
 
+async fn history(client: &Client<'_>, output: &Output, name: &str) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&[WEBHOOKS, name, "history"])).await?;
+    show(output, &answer, &["when", "who", "action"], "Nothing was done yet.", |row| {
+        vec![output.when(&row["at"]), cell(row, "actor"), cell(row, "action")]
+    })
+}
+
 async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Result<(), Failure> {
     let mut body = flags.fields.body()?;
     put(&mut body, "name", flags.name);
@@ -238,6 +261,7 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
 
 async fn test(client: &Client<'_>, output: &Output, flags: &TestFlags) -> Result<ExitCode, Failure> {
     let mut sample = Map::new();
+    put(&mut sample, "event", flags.event.clone());
     put(&mut sample, "type", flags.event_type.clone());
     if let Some(data) = &flags.data {
         let data = serde_json::from_str(json_argument(data)?.get()).expect("it was just read as JSON");

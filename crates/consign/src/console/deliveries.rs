@@ -7,19 +7,20 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use consign_core::delivery::DeliveryState;
+use consign_core::connector::Connector;
+use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::DeliveryId;
+use consign_core::time::Timestamp;
 use consign_store::Page;
-use consign_store::connectors::ConnectorFilter;
 use consign_store::deliveries::DeliveryFilter;
 use serde_json::{Value, json};
 
-use super::Console;
 use super::errors::Failure;
 use super::form::{Form, asked, page, pages};
 use super::visit::{Message, Signed};
+use super::{Console, replays};
 use crate::ops::deliveries::{self, Resolution};
-use crate::ops::{OpError, events, webhooks};
+use crate::ops::{OpError, events};
 
 const PLACE: &str = "deliveries";
 const LIST: &str = "/deliveries";
@@ -27,7 +28,8 @@ const LIST: &str = "/deliveries";
 pub(super) const NEWS: &str = "/deliveries/news";
 /// More than that are "many".
 const NEWS_MAX: u32 = 200;
-const CONNECTORS_MAX: u32 = 500;
+/// A drop-down with more is not a choice.
+const CONNECTORS_MAX: usize = 500;
 /// A payload above this is cut in the page.
 const PAYLOAD_CHARS_MAX: usize = 64 << 10;
 
@@ -44,11 +46,14 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/deliveries/{id}/mark-delivered", post(mark_delivered))
 }
 
-fn filter(form: &Form) -> DeliveryFilter {
+fn filter(form: &Form, now: Timestamp) -> DeliveryFilter {
     DeliveryFilter {
         state: DeliveryState::find(form.text("state")),
         needs_attention: form.text("state") == "needs_attention",
+        hold_reason: HoldReason::find(form.text("reason")),
         connector: form.text("connector").parse().ok(),
+        operation: form.text("operation").parse().ok(),
+        created_after: replays::since(form, now),
         event_type: asked(form, "type"),
         q: asked(form, "q"),
         ..DeliveryFilter::default()
@@ -57,11 +62,10 @@ fn filter(form: &Form) -> DeliveryFilter {
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let listed = deliveries::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
-    let all = Page::first(CONNECTORS_MAX);
-    let of_webhooks = ConnectorFilter { kind: Some("webhook"), ..ConnectorFilter::default() };
-    let connectors = webhooks::list(visit.app(), &visit.actor, &of_webhooks, &all).await?;
-    let filtered = ["q", "state", "connector", "type"].iter().any(|key| !form.text(key).is_empty());
+    let filter = filter(form, visit.app().now());
+    let listed = deliveries::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
+    let filters = ["q", "state", "reason", "connector", "type", "time", "operation"];
+    let filtered = filters.iter().any(|key| !form.text(key).is_empty());
     let newest = listed.items.first().and_then(|item| item["id"].as_str()).unwrap_or_default();
     let first_page = form.text("after").is_empty() && form.text("before").is_empty();
     let context = json!({
@@ -69,9 +73,11 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "state": form.text("state"),
         "connector": form.text("connector"),
         "type": form.text("type"),
-        "connectors": connectors.items.iter().map(|one| json!({
-            "value": one["id"], "label": one["name"],
-        })).collect::<Vec<_>>(),
+        "time": form.text("time"),
+        "times": replays::times(),
+        "operation": filter.operation,
+        "replay": form.query("/deliveries/replay", &[("preview", "1")]),
+        "connectors": connector_choices(&visit),
         "filtered": filtered,
         "pages": pages(form, LIST, &listed),
         "news": if first_page { form.query(NEWS, &[("since", newest)]) } else { String::new() },
@@ -81,11 +87,21 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     Ok(visit.page(StatusCode::OK, "deliveries.html", (PLACE, "Deliveries"), context).await)
 }
 
+/// The webhooks to choose from: their names alone, which are in memory.
+pub(super) fn connector_choices(visit: &Signed) -> Value {
+    let snapshot = visit.app().engine.snapshot();
+    let mut connectors: Vec<_> = snapshot.connectors().iter().collect();
+    connectors.sort_by_key(|connector| connector.name.key());
+    let choice = |one: &Arc<Connector>| json!({ "value": one.id, "label": one.name });
+    connectors.into_iter().take(CONNECTORS_MAX).map(choice).collect()
+}
+
 /// How many deliveries came since the page was made. Ids sort by time.
 async fn news(visit: Signed) -> Result<Response, Failure> {
     let since = visit.form.text("since").to_owned();
     let newest = Page::first(NEWS_MAX);
-    let listed = deliveries::list(visit.app(), &visit.actor, &filter(&visit.form), &newest).await?;
+    let filter = filter(&visit.form, visit.app().now());
+    let listed = deliveries::list(visit.app(), &visit.actor, &filter, &newest).await?;
     let count =
         listed.items.iter().filter(|item| item["id"].as_str().is_some_and(|id| id > since.as_str())).count();
     Ok(Json(json!({ "count": count })).into_response())

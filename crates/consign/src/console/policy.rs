@@ -85,10 +85,12 @@ pages! {
     POST "/webhooks/new/fields" ConnectorsWrite;
     GET "/webhooks/{id}" ConnectorsRead;
     GET "/webhooks/{id}/set-up" ConnectorsRead;
-    POST "/webhooks/{id}/set-up" ConnectorsWrite;
-    // Its form also shows previews.
+    // Its form also shows previews, and who saves is asked again.
+    POST "/webhooks/{id}/set-up" ConnectorsRead;
     POST "/webhooks/{id}/set-up/fields" ConnectorsRead;
+    GET "/webhooks/{id}/test" DeliveriesOperate;
     POST "/webhooks/{id}/test" DeliveriesOperate;
+    GET "/webhooks/{id}/activity" ConnectorsRead;
     POST "/webhooks/{id}/pause" DeliveriesOperate;
     POST "/webhooks/{id}/resume" DeliveriesOperate;
     GET "/webhooks/{id}/delete" ConnectorsWrite;
@@ -116,6 +118,9 @@ pages! {
 
     GET "/deliveries" DeliveriesRead;
     GET "/deliveries/news" DeliveriesRead;
+    GET "/deliveries/replay" DeliveriesOperate;
+    POST "/deliveries/replay" DeliveriesOperate;
+    POST "/deliveries/selected" DeliveriesOperate;
     GET "/deliveries/{id}" DeliveriesRead;
     POST "/deliveries/{id}/payload" PayloadsRead;
     GET "/deliveries/{id}/replay" DeliveriesOperate;
@@ -124,6 +129,9 @@ pages! {
     POST "/deliveries/{id}/try-now" DeliveriesOperate;
     POST "/deliveries/{id}/send-again" DeliveriesOperate;
     POST "/deliveries/{id}/mark-delivered" DeliveriesOperate;
+    GET "/operations" DeliveriesRead;
+    GET "/operations/{id}" DeliveriesRead;
+    POST "/operations/{id}/stop" DeliveriesOperate;
     GET "/events" EventsRead;
     GET "/events/{id}" EventsRead;
     POST "/events/{id}/payload" PayloadsRead;

@@ -76,14 +76,17 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "exporter_delete.html",
     "exporter_form.html",
     "exporters.html",
-    "first_steps.html",
     "help.html",
     "host_keys.html",
     "invitation.html",
     "layout.html",
     "macros.html",
+    "operation.html",
+    "operations.html",
+    "overview.html",
     "plain.html",
     "recovery_codes.html",
+    "replay.html",
     "run.html",
     "run_cancel.html",
     "settings.html",
@@ -101,8 +104,10 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "user_new.html",
     "users.html",
     "webhook.html",
+    "webhook_activity.html",
     "webhook_delete.html",
     "webhook_form.html",
+    "webhook_test.html",
     "webhooks.html",
 ];
 
@@ -194,6 +199,7 @@ impl Views {
         environment.add_filter("when", when);
         environment.add_filter("day", day);
         environment.add_filter("took", took);
+        environment.add_filter("pace", |rate: f64| rate.to_string());
         environment.add_filter("commas", |number: u64| commas(number));
         environment.add_filter("size", size);
         environment.add_filter("count", |number: u64, one: &str, many: &str| {

@@ -26,6 +26,8 @@ use crate::server::PeerAddress;
 /// How long a second click waits for what the first one started, and how often it looks.
 const SECOND_CLICK_MAX: Duration = Duration::from_secs(20);
 const SECOND_CLICK_LOOK: Duration = Duration::from_millis(100);
+/// What the script sends with a page that it asks for by itself.
+const BY_ITSELF: &str = "consign-by-itself";
 /// A message waits this long for the next page.
 const MESSAGE_SECONDS: u32 = 60;
 /// As long as the server waits for a code.
@@ -107,7 +109,7 @@ impl Visit {
     async fn read(&mut self, token: Option<String>, parts: &mut Parts, body: Body) -> Result<(), Failure> {
         if let Some(token) = token {
             // A page that asks by itself whether there is news does not keep a session alive.
-            let quiet = parts.uri.path() == super::deliveries::NEWS;
+            let quiet = parts.uri.path() == super::deliveries::NEWS || parts.headers.contains_key(BY_ITSELF);
             self.person = users::session(self.app(), &token, quiet).await?;
         }
         let mut request = Request::new(body);

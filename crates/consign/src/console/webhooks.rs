@@ -14,21 +14,20 @@ use consign_store::Page;
 use consign_store::connectors::ConnectorFilter;
 use consign_store::credentials::CredentialFilter;
 use consign_store::deliveries::DeliveryFilter;
-use consign_store::events::EventFilter;
 use serde_json::{Value, json};
 
-use super::Console;
 use super::conflict::Conflict;
 use super::errors::Failure;
 use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages, sends_to};
 use super::visit::{Message, Signed};
-use crate::ops::{IfMatch, OpError, credentials, deliveries, events, webhooks};
+use super::webhook_pages::recent;
+use super::{Console, chart};
+use crate::ops::{IfMatch, OpError, credentials, deliveries, webhooks};
 
 const PLACE: &str = "webhooks";
 const LIST: &str = "/webhooks";
 /// A drop-down with more is not a choice.
 const CHOICES_MAX: u32 = 500;
-const PREVIEW_EVENTS: u32 = 10;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -38,7 +37,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/webhooks/{id}", get(show))
         .route("/webhooks/{id}/set-up", get(edit).post(save))
         .route("/webhooks/{id}/set-up/fields", post(edit_fields))
-        .route("/webhooks/{id}/test", post(test))
         .route("/webhooks/{id}/pause", post(pause))
         .route("/webhooks/{id}/resume", post(resume))
         .route("/webhooks/{id}/delete", get(confirm).post(delete))
@@ -73,9 +71,15 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "filtered": filtered,
         "pages": pages(form, LIST, &listed),
         "whole": listed.next.is_none() && listed.previous.is_none(),
-        "items": listed.items,
+        "items": listed.items.into_iter().map(with_chart).collect::<Vec<_>>(),
     });
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
+}
+
+/// A webhook with the drawing of its last hours.
+fn with_chart(mut webhook: Value) -> Value {
+    webhook["chart"] = chart::strip(&webhook["by_hour"]);
+    webhook
 }
 
 /// The credentials that a connector can use, with status and address.
@@ -123,9 +127,6 @@ async fn form_page(
 ) -> Result<Response, Failure> {
     let (preview, found) = preview(visit, form).await?;
     let invalid = at_whole_fields(&[invalid, &found].concat());
-    let recent =
-        events::list(visit.app(), &visit.actor, &EventFilter::default(), &Page::first(PREVIEW_EVENTS))
-            .await?;
     let choices = web_choices(visit).await?;
     let address = current.map_or_else(
         || format!("{LIST}/new"),
@@ -141,7 +142,8 @@ async fn form_page(
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
-        "recent": recent.items,
+        "recent": recent(visit).await?,
+        "preview_faults": found.iter().map(|one| one.message.as_str()).collect::<Vec<_>>(),
         "preview": preview,
         "preview_event": visit.form.text("preview_event"),
     });
@@ -193,7 +195,7 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         "sends_to": sends_to(&text(&current["method"]), &address, &text(&current["path"])),
         "pages": pages(&visit.form, &format!("{LIST}/{id}"), &listed),
         "items": listed.items,
-        "current": current,
+        "current": with_chart(current.clone()),
     });
     let name = current["name"].as_str().unwrap_or_default();
     Ok(visit.page(StatusCode::OK, "webhook.html", (PLACE, name), context).await)
@@ -213,6 +215,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if asks_for_fields(&visit) {
         return edit_fields(visit, Path(id)).await;
     }
+    webhooks::find(visit.app(), &visit.actor, &id).await?;
     let form = WebhookForm::typed(&visit.form);
     match webhooks::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
@@ -226,19 +229,6 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
             let address = format!("{LIST}/{id}/set-up");
             let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current };
             Ok(conflict.page(&visit, &form.sent(), history.first()).await)
-        }
-        Err(other) => Err(other.into()),
-    }
-}
-
-/// Sends a test event and shows what came of it.
-async fn test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let address = |made: &Value| format!("/deliveries/{}", made["id"].as_str().unwrap_or_default());
-    let sent = visit.once(address, webhooks::send_test(visit.app(), &visit.actor, &id, None));
-    match sent.await {
-        Ok(address) => Ok(visit.go(&address)),
-        Err(OpError::WrongState(sentence)) => {
-            Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::refused(format!("{sentence}."))))
         }
         Err(other) => Err(other.into()),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, idempotency, retention};
+use consign_store::{StoreError, idempotency, operations, retention};
 
 use super::{Engine, PayloadKeys};
 use crate::telemetry;
@@ -53,6 +53,7 @@ impl Engine {
         self.in_portions(Portion::Events, records_before).await?;
         let mut tx = self.store.begin().await?;
         idempotency::delete_old(&mut tx, now.minus(ANSWERS_KEPT)).await?;
+        operations::delete_old(&mut tx, records_before).await?;
         // A key goes a day after the last payload that it can have sealed; with it goes every copy of them.
         retention::delete_payload_keys(&mut tx, PayloadKeys::day(records_before.minus(DAY))).await?;
         tx.commit().await

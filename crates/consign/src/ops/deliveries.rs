@@ -19,6 +19,7 @@ use crate::App;
 
 use show::{refusals, show, show_attempt, shown};
 
+mod curl;
 mod show;
 
 /// A page of deliveries, newest first.

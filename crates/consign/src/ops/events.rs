@@ -1,8 +1,12 @@
 //! Events: accept them, and show what came in.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use bytes::Bytes;
 use consign_core::connector::{Connector, ConnectorState};
-use consign_core::event::{Event, NewEvent};
+use consign_core::event::{Event, JSON, NewEvent};
 use consign_core::id::{DeliveryId, EventId};
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
@@ -75,6 +79,21 @@ pub(super) async fn accept_test(
     }
     let now = app.now();
     let mut event = super::webhooks::sample(now);
+    if let Some(like) = sent.get("event").filter(|like| !like.is_null()) {
+        let like = like.as_str().and_then(|id| id.parse().ok());
+        let like = like.ok_or_else(|| invalid("event", "unknown", "There is no such event"))?;
+        let like = match load(app, like).await {
+            Err(OpError::NotFound(_)) => return Err(invalid("event", "unknown", "There is no such event")),
+            other => other?,
+        };
+        event = Event {
+            event_type: like.event_type,
+            subject: like.subject,
+            content_type: like.content_type,
+            data: like.data,
+            ..event
+        };
+    }
     event.received_from = actor.caller();
     if let Some(source_id) = idempotency::source_id(app, actor) {
         // The same request again is the same event, also when the answer to the first one was lost in a crash.
@@ -88,6 +107,7 @@ pub(super) async fn accept_test(
     }
     if let Some(data) = sent.get("data").filter(|data| !data.is_null()) {
         event.data = Bytes::from(data.to_string());
+        event.content_type = JSON.to_owned();
     }
     // The audit record first: without it nothing is sent.
     let mut tx = app.store.begin().await?;
@@ -175,6 +195,40 @@ pub async fn payload(app: &App, actor: &Actor, id: EventId) -> Result<(String, B
     actor.require(Right::PayloadsRead)?;
     let event = open_for(app, actor, id).await?;
     Ok((event.content_type, event.data))
+}
+
+/// An event with its data for somebody who looks at it again and again while he types: written down once in a while.
+pub(super) async fn open_at_work(app: &App, actor: &Actor, id: EventId) -> Result<Event, OpError> {
+    let (key, now) = ((actor.caller(), id), app.now());
+    if app.opened.is_recent(&key, now) {
+        return load(app, id).await;
+    }
+    let event = open_for(app, actor, id).await?;
+    app.opened.note(key, now);
+    Ok(event)
+}
+
+/// Who opened which event lately.
+#[derive(Default)]
+pub struct Opened(Mutex<HashMap<(String, EventId), Timestamp>>);
+
+/// As long as one works at a form.
+const AT_WORK: Duration = Duration::from_secs(600);
+
+impl Opened {
+    fn is_recent(&self, key: &(String, EventId), now: Timestamp) -> bool {
+        self.known().get(key).is_some_and(|at| now < at.plus(AT_WORK))
+    }
+
+    fn note(&self, key: (String, EventId), now: Timestamp) {
+        let mut known = self.known();
+        known.retain(|_, at| now < at.plus(AT_WORK));
+        known.insert(key, now);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<(String, EventId), Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// An event with its data, once the audit log says who opened it.

@@ -1,5 +1,7 @@
 //! Webhooks: create, edit, pause, test, delete.
 
+use std::time::Duration;
+
 use consign_core::audit::Table;
 use consign_core::connector::webhook::RenderFor;
 use consign_core::connector::{Connector, ConnectorState, Kind, WebhookDraft};
@@ -14,6 +16,7 @@ use consign_store::connectors::ConnectorFilter;
 use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, tokens};
 use serde_json::{Map, Value, json};
 
+use super::overview::ByHour;
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
     differences, invalid, not_unique, require_as_saved,
@@ -25,7 +28,10 @@ use show::{show, shown};
 
 mod show;
 
-const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// What a person looks back at; the audit log has the rest.
+const HISTORY_ENTRIES: u32 = 50;
+/// As long as the longest timeout of a webhook, for a test that was taken by something else.
+const TEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A page of connectors: of one kind, or of all.
 ///
@@ -42,13 +48,14 @@ pub async fn list(
     let found = connectors::list(&mut db, filter, page).await?;
     let now = app.now();
     let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
-    let counts = connectors::counts_24h(&mut db, &ids, now.minus(DAY)).await?;
+    let counts = connectors::waiting_counts(&mut db, &ids).await?;
+    let hours = app.hours.last(&mut db, now).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
         items.push(match &connector.kind {
             Kind::Webhook(_) => {
                 let access = access_of(&mut db, connector).await?;
-                show(connector, &access, counts.get(&connector.id), now)
+                show(connector, &access, counts.get(&connector.id), &hours, now)
             }
             Kind::Exporter(_) => super::exporters::shown(&mut db, connector, now).await?,
         });
@@ -64,7 +71,13 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
     actor.require(Right::ConnectorsRead)?;
     let mut db = app.store.read().await?;
     let connector = by_reference(&mut db, reference).await?;
-    shown(&mut db, &connector, app.now()).await
+    let hours = app.hours.last(&mut db, app.now()).await?;
+    shown(&mut db, &connector, &hours, app.now()).await
+}
+
+/// What came to its end in the last hours, counted beside the transaction of a change.
+async fn last_hours(app: &App) -> Result<ByHour, OpError> {
+    Ok(app.hours.last(&mut *app.store.read().await?, app.now()).await?)
 }
 
 /// Creates a webhook.
@@ -73,6 +86,7 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
 /// Every value that was not accepted.
 pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let credential = locked_credential(&mut tx, &sent).await?;
@@ -97,7 +111,7 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
         return Err(not_unique("connector", connector.name.as_str()));
     }
     insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
-    let value = shown(&mut tx, &connector, now).await?;
+    let value = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -148,6 +162,7 @@ async fn save(
     complete: impl FnOnce(&Connector) -> Sent,
 ) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let seen = by_reference(&mut tx, reference).await?;
@@ -188,27 +203,14 @@ async fn save(
         return Err(OpError::Changed { current: current.revision });
     }
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
-    let old = shown(&mut tx, &seen, now).await?;
-    let new = shown(&mut tx, &connector, now).await?;
+    let old = shown(&mut tx, &seen, &hours, now).await?;
+    let new = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&old, &new);
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
-}
-
-/// What was done to a webhook, newest first.
-///
-/// # Errors
-/// Without the right, or when there is none.
-pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
-    actor.require(Right::ConnectorsRead)?;
-    let mut db = app.store.read().await?;
-    let id = by_reference(&mut db, reference).await?.id.to_string();
-    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
-    let entries = audit::list(&mut db, &filter, &Page::first(20)).await?;
-    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
 /// What a deletion left behind.
@@ -274,6 +276,7 @@ async fn set_state(
     state: impl FnOnce(Option<&Credential>) -> ConnectorState,
 ) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let connector = by_reference(&mut tx, reference).await?;
@@ -291,7 +294,7 @@ async fn set_state(
     }
     audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
     let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
-    let value = shown(&mut tx, &connector, now).await?;
+    let value = shown(&mut tx, &connector, &hours, now).await?;
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
@@ -311,7 +314,7 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
     let event = match event {
         Some(id) => {
             actor.require(Right::PayloadsRead)?;
-            super::events::open_for(app, actor, id).await?
+            super::events::open_at_work(app, actor, id).await?
         }
         None => sample(now),
     };
@@ -332,6 +335,19 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
     }))
 }
 
+/// What was done with a webhook, the newest first.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let connector = by_reference(&mut db, reference).await?;
+    let filter = AuditFilter { object: Some(connector.id.to_string()), ..AuditFilter::default() };
+    let entries = audit::list(&mut db, &filter, &Page::first(HISTORY_ENTRIES)).await?;
+    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
+}
+
 /// Sends a test event to one webhook and waits for what comes of it.
 ///
 /// # Errors
@@ -345,7 +361,7 @@ pub async fn send_test(
     actor.require(Right::DeliveriesOperate)?;
     let connector = by_reference(&mut *app.store.read().await?, reference).await?;
     let id = super::events::accept_test(app, actor, &connector, event.unwrap_or_default()).await?;
-    let timeout = connector.webhook().map_or(DAY, |webhook| webhook.timeout);
+    let timeout = connector.webhook().map_or(TEST_WAIT, |webhook| webhook.timeout);
     super::deliveries::settled(app, id, timeout).await
 }
 

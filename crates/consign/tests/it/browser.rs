@@ -254,8 +254,15 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
     let granted = to_approve(consign, tool).await;
     let exporters = of_exporters(consign, tool).await;
+    let slowly = json!({ "rate_per_second": 0.1, "filter": { "state": ["delivered"] } });
+    let operation = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&slowly)).await;
     let signed = to_sign(consign, tool).await;
     let others = vec![
+        "/".to_owned(),
+        "/operations".to_owned(),
+        format!("/operations/{}", id_of(&operation.expect(202).json())),
+        "/deliveries/replay?state=failed&preview=1".to_owned(),
+        "/deliveries/replay?rate_per_second=fast&preview=1".to_owned(),
         format!("/credentials/{signed}"),
         format!("/credentials/{signed}/assertion"),
         format!("/credentials/{signed}/certificate/next"),
@@ -271,6 +278,8 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         "/webhooks/new".to_owned(),
         format!("/webhooks/{webhook}"),
         format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/test"),
+        format!("/webhooks/{webhook}/activity"),
         format!("/webhooks/{webhook}/delete"),
         "/deliveries".to_owned(),
         format!("/deliveries/{}", failed.delivery()),
@@ -347,6 +356,8 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
         "/webhooks",
         "/exporters",
         "/deliveries",
+        "/deliveries/replay",
+        "/operations",
         "/events",
         "/api-keys",
         "/help",

@@ -3,15 +3,23 @@
 use serde_json::json;
 
 use crate::harness::page::{form_with, unescape};
-use crate::harness::{Reply, TestConsign, bearer, form, id_of};
+use crate::harness::{Reply, TestConsign, bearer, eventually, form, id_of};
 use crate::peers::{Answer, Tool};
 
 /// Everything that a post could change.
 async fn state(consign: &TestConsign) -> String {
     let mut state = String::new();
-    for path in
-        ["/credentials", "/webhooks", "/exporters", "/deliveries", "/events", "/api-keys", "/audit-entries"]
-    {
+    for path in [
+        "/credentials",
+        "/webhooks",
+        "/exporters",
+        "/deliveries",
+        "/events",
+        "/api-keys",
+        "/audit-entries",
+        "/operations",
+        "/users",
+    ] {
         let mut page = consign.get(path).await.expect(200).json();
         for item in page["items"].as_array_mut().into_iter().flatten() {
             // The key that asks is used by asking.
@@ -22,6 +30,56 @@ async fn state(consign: &TestConsign) -> String {
         state.push_str(&page.to_string());
     }
     state
+}
+
+/// Every address of the console that takes a form, as its source has them: a new one is tried without being told.
+fn posted_routes() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console");
+    let mut routes = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        let constant = |name: &str| {
+            let line = source.lines().find(|line| line.contains(&format!("const {name}: &str = ")));
+            let line = line.unwrap_or_else(|| panic!("{}: there is no constant {name}", path.display()));
+            line.split('"').nth(1).unwrap().to_owned()
+        };
+        for route in source.split(".route(").skip(1) {
+            let route = route.split(".route(").next().unwrap();
+            let (place, methods) = route.split_once(',').unwrap();
+            let methods = methods.split('\n').next().unwrap();
+            if !methods.contains("post(") {
+                continue;
+            }
+            let place = place.trim();
+            routes.push(match place.strip_prefix('"') {
+                Some(written) => written.trim_end_matches('"').to_owned(),
+                None => constant(place),
+            });
+        }
+    }
+    routes
+}
+
+/// The address of a route, with an object that there is. What begins a session has no token.
+fn filled(route: &str, ids: &[(&str, &str)]) -> Option<String> {
+    const BEGIN: [&str; 4] = ["/setup/", "/sign-in", "/demo/", "/invitation/"];
+    if BEGIN.iter().any(|begin| route.starts_with(begin)) {
+        return None;
+    }
+    let route = &route.replace("{deed}", "suspend");
+    if !route.contains('{') {
+        return Some(route.to_owned());
+    }
+    let found = ids.iter().find(|(start, _)| route.starts_with(start));
+    let (_, id) = found.unwrap_or_else(|| panic!("{route}: tell this test of an object of that kind"));
+    let (before, rest) = route.split_once('{')?;
+    let (_, after) = rest.split_once('}')?;
+    assert!(!after.contains('{'), "{route} has two places");
+    Some(format!("{before}{id}{after}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,45 +99,48 @@ async fn a_form_of_another_site_changes_nothing() {
         consign.call("POST", &format!("/exporters/{exporter}/runs"), &[("idempotency-key", "1")], None).await;
     let run = id_of(&run.expect(201).json());
     consign.until_shows(&format!("/runs/{run}"), "/state", "done").await;
-    let posts = [
-        "/credentials/new".to_owned(),
-        "/credentials/new/fields".to_owned(),
-        format!("/credentials/{credential}"),
-        format!("/credentials/{credential}/fields"),
-        format!("/credentials/{credential}/certificate"),
-        format!("/credentials/{credential}/certificate/next"),
-        format!("/credentials/{credential}/delete"),
-        format!("/credentials/{credential}/forget-tokens"),
-        "/webhooks/new".to_owned(),
-        "/webhooks/new/fields".to_owned(),
-        format!("/webhooks/{webhook}/set-up"),
-        format!("/webhooks/{webhook}/set-up/fields"),
-        format!("/webhooks/{webhook}/test"),
-        format!("/webhooks/{webhook}/pause"),
-        format!("/webhooks/{webhook}/resume"),
-        format!("/webhooks/{webhook}/delete"),
-        "/exporters/new".to_owned(),
-        "/exporters/new/fields".to_owned(),
-        format!("/exporters/{exporter}/set-up"),
-        format!("/exporters/{exporter}/set-up/fields"),
-        format!("/exporters/{exporter}/run"),
-        format!("/exporters/{exporter}/pause"),
-        format!("/exporters/{exporter}/resume"),
-        format!("/exporters/{exporter}/delete"),
-        format!("/runs/{run}/cancel"),
-        format!("/runs/{run}/repeat"),
-        format!("/deliveries/{delivery}/payload"),
-        format!("/deliveries/{delivery}/replay"),
-        format!("/deliveries/{delivery}/cancel"),
-        format!("/deliveries/{delivery}/try-now"),
-        format!("/deliveries/{delivery}/send-again"),
-        format!("/deliveries/{delivery}/mark-delivered"),
-        format!("/events/{}/payload", sent.id),
-        "/api-keys/new".to_owned(),
-        format!("/api-keys/{key}/revoke"),
-        "/sign-out".to_owned(),
-        "/theme".to_owned(),
+    let user = id_of(&consign.get("/users").await.json()["items"][0]);
+    for number in 0..2 {
+        let fine = consign.event("b", &json!(number)).await;
+        consign.until(fine.delivery(), "delivered").await;
+    }
+    // It has nothing to do until its next one is due, long after this test.
+    let slowly = json!({ "filter": { "state": ["delivered"] }, "rate_per_second": 0.1 });
+    let operation =
+        consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&slowly)).await.expect(202);
+    let operation = id_of(&operation.json());
+    eventually("the first of two", async || {
+        (consign.get(&format!("/operations/{operation}")).await.json()["done"] == 1).then_some(())
+    })
+    .await;
+    let stop = format!("/operations/{operation}/stop");
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let cross = [kind, ("cookie", consign.session.cookie.as_str()), ("sec-fetch-site", "cross-site")];
+    consign.client.send("POST", &stop, &cross, form(&[("csrf", &consign.session.csrf)])).await.expect(403);
+    assert_eq!(consign.get(&format!("/operations/{operation}")).await.json()["state"], "running");
+    consign.submit(&stop, &[]).await.expect(303);
+    consign.until_shows(&format!("/operations/{operation}"), "/state", "stopped").await;
+    let ids = [
+        ("/credentials/", credential.as_str()),
+        ("/webhooks/", &webhook),
+        ("/exporters/", &exporter),
+        ("/runs/", &run),
+        ("/deliveries/", delivery),
+        ("/events/", &sent.id),
+        ("/api-keys/", &key),
+        ("/operations/", &operation),
+        ("/users/", &user),
     ];
+    let posts: Vec<String> = posted_routes().iter().filter_map(|route| filled(route, &ids)).collect();
+    for known in ["/deliveries/selected", "/users/new", &format!("/credentials/{credential}/certificate")] {
+        assert!(posts.iter().any(|path| path == known), "{known}: {posts:?}");
+    }
+    assert!(posts.len() > 35, "{posts:?}");
+    eventually("all but one to have ended", async || {
+        let pending = consign.get("/deliveries?state=pending").await.json();
+        (pending["items"].as_array().map(Vec::len) == Some(1)).then_some(())
+    })
+    .await;
     let before = state(&consign).await;
     let own = form(&[
         ("csrf", &consign.session.csrf),
@@ -90,7 +151,6 @@ async fn a_form_of_another_site_changes_nothing() {
     ]);
     let without = form(&[("confirm_name", "itsm"), ("name", "x"), ("scopes", "admin"), ("theme", "dark")]);
     let wrong = form(&[("csrf", "0000"), ("confirm_name", "itsm"), ("name", "x"), ("scopes", "admin")]);
-    let kind = ("content-type", "application/x-www-form-urlencoded");
     let cookie = ("cookie", consign.session.cookie.as_str());
     for path in &posts {
         let tries: [(&[(&str, &str)], &str); 6] = [

@@ -26,7 +26,7 @@ async fn come(consign: &TestConsign, path: &str, name: &str, password: &str) -> 
     session_of(&consign.client, &reply).await
 }
 
-async fn someone(consign: &TestConsign, email: &str, role: &str) -> (Value, Session) {
+pub(crate) async fn someone(consign: &TestConsign, email: &str, role: &str) -> (Value, Session) {
     let (made, path) = invite(consign, email, role).await;
     let session = come(consign, &path, email.split('@').next().unwrap(), &consign.canary(email)).await;
     (made, session)

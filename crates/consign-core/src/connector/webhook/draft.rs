@@ -54,6 +54,7 @@ const READ_ONLY: &[&str] = &[
     "away",
     "lost_credential",
     "last_24_hours",
+    "by_hour",
     "last_delivery_at",
     "created_at",
     "updated_at",

@@ -34,7 +34,7 @@ pub(super) struct Reply {
 
 impl Reply {
     #[track_caller]
-    fn expect(self, status: u16, code: &str) -> Self {
+    pub(super) fn expect(self, status: u16, code: &str) -> Self {
         let found = self.body.get("code").and_then(Value::as_str).unwrap_or_default();
         assert_eq!((self.status, found), (status, code), "{}", self.body);
         self

@@ -70,6 +70,7 @@ async fn answers_have_the_members_that_are_described() {
     check(&whole, "Webhook", &webhook);
     let one = format!("/webhooks/{}", webhook["id"].as_str().unwrap());
     ask(&format!("POST {one}/pauses"), "").await;
+    check(&whole, "AuditEntry", &ask(&format!("GET {one}/history"), "").await["items"][0]);
     let id = credential["id"].as_str().unwrap();
     check(&whole, "Usage", &ask(&format!("GET /credentials/{id}/usage"), "").await["items"][0]);
     check(&whole, "AuditEntry", &ask(&format!("GET /credentials/{id}/history"), "").await["items"][0]);
@@ -87,6 +88,13 @@ async fn answers_have_the_members_that_are_described() {
     check(&whole, "Delivery", &ask(&format!("GET {delivery}"), "").await);
     check(&whole, "Delivery", &ask("GET /deliveries", "").await["items"][0]);
     ask(&format!("POST {delivery}/cancellation"), "").await;
+    check_replays(&whole, &served, &key).await;
+
+    let overview = ask("GET /overview", "").await;
+    check(&whole, "Overview", &overview);
+    check(&whole, "ByHour", &overview["by_hour"]);
+    check(&whole, "ByHour", &webhook["by_hour"]);
+    check(&whole, "AttentionLine", &overview["attention"][0]);
 
     check(&whole, "ApiKey", &ask("GET /api-keys", "").await["items"][0]);
     check(&whole, "AuditEntry", &ask("GET /audit-entries", "").await["items"][0]);
@@ -131,6 +139,31 @@ async fn check_exporters(whole: &Value, served: &Served, key: &str, ask: &impl A
     assert_eq!(cancelled["state"], "cancelled");
     assert_eq!(ask(&format!("GET {one}"), "").await["waiting_records"], 2, "it never collected");
     ask(&format!("DELETE {one}"), "").await;
+}
+
+async fn check_replays(whole: &Value, served: &Served, key: &str) {
+    let cancelled = r#"{"filter":{"connector":"Tickets","state":["cancelled"]},"rate_per_second":0.1"#;
+    let preview = served.send(key, "POST /replays", &[], &format!("{cancelled},\"dry_run\":true}}")).await;
+    check(whole, "ReplayPreview", &preview.body);
+    check(whole, "ReplayFilter", &preview.body["filter"]);
+    assert_eq!(
+        (&preview.body["count"], &preview.body["connectors"][0]["name"]),
+        (&json!(1), &json!("Tickets"))
+    );
+    let body = format!("{cancelled}}}");
+    served.send(key, "POST /replays", &[], &body).await.expect(400, "idempotency_key_needed");
+    let started = served.send(key, "POST /replays", &["idempotency-key: one"], &body).await;
+    assert_eq!(started.status, 202, "{}", started.body);
+    check(whole, "Operation", &started.body);
+    let again = served.send(key, "POST /replays", &["idempotency-key: one"], &body).await;
+    assert_eq!((&again.body, again.status), (&started.body, 202));
+    let one = format!("/operations/{}", started.body["id"].as_str().unwrap());
+    for list in ["GET /operations", "GET /operations?kind=replay", "GET /replays"] {
+        let page = served.send(key, list, &[], "").await;
+        assert_eq!(page.body["items"].as_array().unwrap().len(), 1, "{list}");
+        check(whole, "Operation", &page.body["items"][0]);
+    }
+    check(whole, "Operation", &served.send(key, &format!("GET {one}"), &[], "").await.body);
 }
 
 async fn check_oauth(whole: &Value, ask: &impl AsyncFn(&str, &str) -> Value) {

@@ -6,6 +6,8 @@
 
   const SECOND_SUBMIT_MS = 1000;
   const POLL_MS = 5000;
+  const REST_MS = 500;
+  const PART_POLL_MS = 2000;
   const COPIED_MS = 2000;
   const TEST_POLL_MS = 1500;
   const TEST_POLLS_MAX = 40;
@@ -29,6 +31,9 @@
     if (!type.startsWith('text/html') || answer.redirected) throw new Error('not the page asked for');
     return new DOMParser().parseFromString(await answer.text(), 'text/html');
   };
+
+  // Nobody pressed anything: it keeps no session alive.
+  const BY_ITSELF = { headers: { 'consign-by-itself': '1' } };
 
   // Text typed since the page came; secrets that were shown.
   let typed = false;
@@ -203,7 +208,7 @@
     if (!url || rounds === 0) return;
     setTimeout(async () => {
       try {
-        const fresh = await page(url);
+        const fresh = await page(url, BY_ITSELF);
         if (!fresh.getElementById('tested')?.dataset.testing) showTest(fresh);
       } catch { /* The next round asks again. */ }
       awaitTest(rounds - 1);
@@ -293,6 +298,63 @@
     }, POLL_MS);
   };
 
+  // A part of the page that changes by itself: fetched anew while the page is seen, until the server says it is at its
+  // end. What had the focus keeps it.
+  const poll = (id) => {
+    const part = byId(id);
+    const { poll: url, pollEvery = PART_POLL_MS } = part.dataset;
+    setTimeout(async () => {
+      let fresh;
+      try {
+        if (!document.hidden && !paused.has(id)) fresh = (await page(url, BY_ITSELF)).getElementById(id);
+      } catch { /* The next round asks again. */ }
+      const old = byId(id);
+      if (fresh && old.outerHTML !== fresh.outerHTML) {
+        const held = old.contains(document.activeElement) && document.activeElement;
+        old.replaceWith(document.adoptNode(fresh));
+        if (held) (all(held.tagName, fresh).find((one) => one.textContent === held.textContent) || fresh).focus();
+        if (!('poll' in fresh.dataset)) say(one('h2 .tag', fresh)?.textContent || '');
+      }
+      if ('poll' in byId(id).dataset) poll(id);
+    }, Number(pollEvery));
+  };
+  const paused = new Set();
+  const pausePart = (button) => {
+    const id = button.dataset.pollPause;
+    if (!paused.delete(id)) paused.add(id);
+    button.setAttribute('aria-pressed', paused.has(id));
+    button.textContent = paused.has(id) ? 'Resume updates' : 'Pause updates';
+  };
+
+  // The request as it would be made of what is typed. An answer that another one has overtaken is dropped.
+  let asked = 0;
+  let resting = 0;
+  const preview = async (form) => {
+    const turn = ++asked;
+    const values = new URLSearchParams(new FormData(form));
+    values.set('preview', '1');
+    try {
+      const fresh = await page(form.dataset.preview, { method: 'POST', body: values });
+      if (turn !== asked) return;
+      for (const id of ['preview-box', 'f-path-preview']) {
+        const [old, part] = [byId(id), fresh.getElementById(id)];
+        if (old && part) old.replaceWith(document.adoptNode(part));
+      }
+    } catch { /* What was typed next asks again. */ }
+  };
+  const previewSoon = (field) => {
+    const form = field.closest('form[data-preview]');
+    if (!form) return;
+    clearTimeout(resting);
+    resting = setTimeout(() => preview(form), REST_MS);
+  };
+
+  // How many rows are ticked.
+  const countPicked = (form) => {
+    const count = [...form.elements].filter((box) => box.type === 'checkbox' && box.checked).length;
+    one('[data-picked-count]', form).textContent = count ? `${count} ticked:` : 'With the ticked ones:';
+  };
+
   // Single keys, unless switched off in the user menu.
   const single = {
     get on() { try { return localStorage.getItem('single-keys') !== 'off'; } catch { return true; } },
@@ -326,7 +388,7 @@
   };
 
   document.addEventListener('click', (event) => {
-    const at = event.target.closest('[data-copy], [data-show], [data-rows-add], [data-rows-remove], [data-test], [data-use], [data-replace], [data-dialog], [data-dialog-close], [data-keys], [data-leave]');
+    const at = event.target.closest('[data-copy], [data-show], [data-rows-add], [data-rows-remove], [data-test], [data-use], [data-replace], [data-dialog], [data-dialog-close], [data-keys], [data-leave], [data-poll-pause]');
     if (!at || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const asked = at.dataset;
     const dialog = at.closest('dialog');
@@ -355,6 +417,8 @@
       const box = input.closest('details.secret');
       if (box) box.open = true;
       input.focus();
+    } else if ('pollPause' in asked) {
+      pausePart(at);
     } else if ('copy' in asked) {
       copy(at);
     } else if ('show' in asked) {
@@ -365,15 +429,18 @@
   });
 
   document.addEventListener('change', (event) => {
+    previewSoon(event.target);
+    if (event.target.matches('[data-file]')) fromFile(event.target);
     if (event.target.matches('select[data-refresh]')) refresh(event.target);
     if (event.target.matches('#f-url_address')) follow(event.target);
     if (event.target.matches('[data-row-secret]')) mark(event.target);
-    if (event.target.matches('[data-file]')) fromFile(event.target);
+    if (event.target.form && 'picked' in event.target.form.dataset) countPicked(event.target.form);
     if (event.target.matches('[data-single-keys]')) single.on = event.target.checked;
   });
 
   document.addEventListener('input', (event) => {
     if (event.target.closest('form[data-guard]')) typed = true;
+    previewSoon(event.target);
   });
 
   document.addEventListener('submit', (event) => {
@@ -425,6 +492,8 @@
     awaitTest(TEST_POLLS_MAX);
     awaitEnd();
     all('[data-live]').forEach(watch);
+    all('[data-poll]').forEach((part) => poll(part.id));
+    all('[data-picked]').forEach(countPicked);
     one('.problem')?.focus();
   });
 })();

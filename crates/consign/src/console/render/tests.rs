@@ -62,7 +62,11 @@ fn webhook() -> serde_json::Value {
             "status": { "label": "Working" },
         },
         "event_types": ["device.*"], "method": "POST", "path": "/x", "payload": "template", "template": "{}",
-        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4 }, "last_delivery_at": NOW,
+        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4, "waiting_is_capped": false },
+        "last_delivery_at": NOW,
+        "chart": crate::console::chart::strip(&json!({
+            "from": NOW, "delivered": vec![50; 24], "failed": vec![0; 24],
+        })),
         "created_at": NOW, "updated_at": NOW,
     })
 }
@@ -78,7 +82,7 @@ fn delivery(state: &str) -> serde_json::Value {
         "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
         "last_outcome": "http_5xx",
         "last_outcome_label": "503", "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
-        "replay_of": "dlv_0",
+        "replay_of": "dlv_0", "operation": "op_1",
         "test": true, "created_at": NOW, "ended_at": NOW,
         "actions": ["send_again", "mark_delivered", "cancel", "replay", "try_now"],
     })
@@ -88,7 +92,7 @@ fn attempt(number: u64, outcome: &str) -> serde_json::Value {
     json!({
         "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome,
         "outcome_label": "no answer", "status": null, "message": "m",
-        "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
+        "curl": "curl -H \"authorization: $TOKEN\"", "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
         "request_headers": [{ "name": "authorization", "hidden": true }],
         "answer_headers": [{ "name": "content-type", "value": "text/html" }],
         "answer_excerpt": "<script>alert(1)</script>",
@@ -310,9 +314,17 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
             "errors": [], "fields": form.fields(&[], &[], "/x"), "address": "/webhooks/new",
             "without_credentials": true, "current": current,
             "etag": "", "seen_at": "", "recent": [{ "id": "evt_1", "type": "t", "received_at": NOW }],
-            "preview": preview, "preview_event": "evt_1",
+            "preview": preview, "preview_event": "evt_1", "preview_faults": ["Enter a name"],
         })
     };
+    let tested = json!({
+        "current": webhook(), "errors": [], "event": "evt_1", "event_error": "There is no such event",
+        "recent": [{ "id": "evt_1", "type": "t", "subject": "<b>", "received_at": NOW }],
+        "type": { "value": "", "error": "" }, "data": { "value": "{", "error": "Data is not JSON: line 1, column 1" },
+    });
+    assert!(check("webhook_test.html", tested).contains("t · &lt;b&gt;"));
+    let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited webhook", "what": "path" }]);
+    check("webhook_activity.html", json!({ "current": webhook(), "lines": lines }));
     check("webhook_form.html", form(&WebhookForm::empty(""), None, json!(null)));
     let preview = json!({
         "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}",
@@ -442,6 +454,7 @@ fn pages_of_deliveries_and_events_render() {
         json!({
             "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "",
             "connectors": [], "pages": pages, "news": "/deliveries/news", "here": "/deliveries",
+            "time": "", "times": [], "operation": null, "replay": "/deliveries/replay",
         })
     };
     check("deliveries.html", list(Vec::new()));
@@ -487,6 +500,92 @@ fn pages_of_deliveries_and_events_render() {
     check("event.html", json!({ "current": event, "sender": "Ana", "payload": payload }));
 }
 
+fn operation(state: &str) -> serde_json::Value {
+    json!({
+        "id": "op_1", "kind": "replay", "state": state, "state_label": state, "done": 1000, "total": 1284,
+        "unit": "deliveries", "rate_per_second": 2.0, "seconds_left": 142, "problem": null, "started_by": "<b>",
+        "filter": { "connector": "con_1", "state": ["failed", "held"], "q": "<b>", "created_after": NOW },
+        "result": { "waiting": 2, "held": 0, "delivered": 990, "failed": 8, "cancelled": 0 },
+        "started_at": NOW, "ended_at": (state != "running").then_some(NOW),
+    })
+}
+
+#[test]
+fn pages_of_replays_render_empty_full_and_failing() {
+    let pages = json!({ "previous": null, "next": null });
+    assert!(check("operations.html", json!({ "items": [], "pages": pages })).contains("No replays yet"));
+    let all = ["running", "done", "failed", "stopped"].map(operation);
+    assert!(check("operations.html", json!({ "items": all, "pages": pages })).contains("1,000 of 1,284"));
+    for one in &all {
+        let page = check("operation.html", json!({ "current": one, "connector": "Incidents" }));
+        assert_eq!(page.contains("data-poll"), one["state"] == "running");
+        assert_eq!(page.contains("/operations/op_1/stop"), one["state"] == "running");
+    }
+    let mut bare = operation("failed");
+    bare["filter"] = json!(null);
+    bare["rate_per_second"] = json!(null);
+    bare["problem"] = json!("It was started by a newer program.");
+    check("operation.html", json!({ "current": bare, "connector": null }));
+
+    let page = |ids: serde_json::Value, preview: serde_json::Value| {
+        json!({
+            "errors": [], "refused": "", "connectors": [], "connector": "", "times": [], "time": "day", "type": "",
+            "states": [{ "value": "failed", "label": "Failed", "ticked": true }], "q": "<b>", "test": true,
+            "ids": ids, "rate": "2", "field_errors": { "q": "", "type": "", "rate_per_second": "" },
+            "preview": preview, "list": "/deliveries",
+        })
+    };
+    check("replay.html", page(json!([]), json!(null)));
+    let preview = |count: u64, too_many: bool| {
+        json!({
+            "count": count, "too_many": too_many, "without_payload": 3, "oldest_created_at": NOW,
+            "connectors": [{ "id": "con_1", "name": "Incidents", "count": count }], "rate_per_second": 2.0,
+            "seconds": 642, "filter": { "state": ["failed"] }, "before": NOW,
+        })
+    };
+    let full = check("replay.html", page(json!(["dlv_1"]), preview(1284, false)));
+    assert!(full.contains("Replay 1,284 deliveries") && full.contains("About 11 minutes at 2 per second."));
+    assert!(check("replay.html", page(json!([]), preview(0, false))).contains("Nothing to replay"));
+    assert!(check("replay.html", page(json!([]), preview(9, true))).contains("Narrow the filter"));
+}
+
+#[test]
+fn the_overview_renders_empty_full_and_failing() {
+    let by_hour = |count: u64| json!({ "from": "2026-11-21T15:00:00Z", "delivered": vec![count; 24], "failed": vec![count / 9; 24] });
+    let page = |set_up: serde_json::Value, count: u64, lines: serde_json::Value| {
+        json!({
+            "chart": crate::console::chart::strip(&by_hour(count)), "lines": lines,
+            "o": {
+                "delivered": count * 24, "failed": count / 9 * 24, "by_hour": by_hour(count), "set_up": set_up,
+                "waiting": { "count": count, "is_capped": count > 5, "oldest_created_at": (count > 0).then_some(NOW) },
+                "need_attention": { "count": count, "is_capped": false }, "credentials_need_attention": count,
+                "attention_is_cut": count > 5, "unmatched": { "count": count, "is_capped": false },
+            },
+        })
+    };
+    let steps = |credential: bool, webhook: Option<&str>, delivery: bool| json!({ "credential": credential, "webhook": webhook, "delivery": delivery });
+    let first = check("overview.html", page(steps(false, None, false), 0, json!([])));
+    assert!(first.contains("New credential") && !first.contains("Nothing needs attention"));
+    let second = check("overview.html", page(steps(true, Some("con_1"), false), 0, json!([])));
+    assert!(second.contains("con_1&#x2f;test") && second.contains("Nothing needs attention"));
+    let line = |kind: &str, code: &str| {
+        json!({
+            "kind": kind, "id": "con_1", "name": "<b>", "code": code, "label": "On hold", "reason": "Why.", "since": NOW,
+            "deliveries": (kind != "credential").then_some(41), "is_capped": false, "action": "Show",
+            "page": "/webhooks/con_1", "repair": "/webhooks/con_1",
+        })
+    };
+    let lines = json!([
+        line("credential", "locked"),
+        line("webhook", "not_allowed"),
+        line("deliveries", "no_answer")
+    ]);
+    let full = check("overview.html", page(steps(true, Some("con_1"), true), 812, lines));
+    assert!(!full.contains("First steps") && full.contains("41 deliveries on hold"));
+    assert!(full.contains("812 events matched no webhook") && full.contains("or more</span>"));
+    assert!(full.contains("15:00 UTC: 812 delivered, 90 failed"));
+}
+
 #[test]
 fn the_other_pages_render() {
     let key = |last: serde_json::Value| {
@@ -513,8 +612,6 @@ fn the_other_pages_render() {
     check("api_key.html", without);
     check("api_key_created.html", json!({ "current": key(json!(null)), "text": "csg_secret" }));
     check("api_key_revoke.html", json!({ "current": key(json!(null)) }));
-    check("first_steps.html", json!({ "credential": true, "webhook": null, "delivery": false }));
-    check("first_steps.html", json!({ "credential": true, "webhook": "con_1", "delivery": false }));
     check("help.html", json!({ "origin": "http://127.0.0.1:8420" }));
     check("design.html", json!({}));
     for signed_in in [true, false] {

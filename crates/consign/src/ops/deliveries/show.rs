@@ -15,6 +15,7 @@ use consign_store::tokens::TokenRow;
 use consign_store::{Db, connectors, tokens};
 use serde_json::{Map, Value, json};
 
+use super::curl::curl;
 use crate::App;
 use crate::ops::OpError;
 use crate::ops::credentials::{refused_by, shown_away};
@@ -144,6 +145,7 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     put("reference", json!(delivery.reference));
     put("idempotency_key", json!(delivery.idempotency_key));
     put("replay_of", json!(delivery.replay_of));
+    put("operation", json!(delivery.operation));
     put("test", json!(delivery.test));
     put("created_at", json!(delivery.created_at));
     put("ended_at", json!(delivery.ended_at));
@@ -324,6 +326,7 @@ pub(super) async fn show_attempt(app: &App, attempt: &Attempt) -> Result<Value, 
         None => None,
     };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
+    let request_headers = parsed(&attempt.request_headers);
     Ok(json!({
         "id": attempt.id,
         "number": attempt.number,
@@ -335,7 +338,8 @@ pub(super) async fn show_attempt(app: &App, attempt: &Attempt) -> Result<Value, 
         "message": attempt.message,
         "wait_ms": attempt.wait_ms,
         "request_line": attempt.request_line,
-        "request_headers": parsed(&attempt.request_headers),
+        "curl": curl(&attempt.request_line, &request_headers),
+        "request_headers": request_headers,
         "answer_headers": parsed(&attempt.answer_headers),
         "answer_excerpt": excerpt.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         "timing": parsed(&attempt.timing),

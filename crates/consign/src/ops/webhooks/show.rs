@@ -8,14 +8,20 @@ use consign_store::tokens::TokenRow;
 use consign_store::{Db, StoreError, connectors, tokens};
 use serde_json::{Map, Value, json};
 
-use super::{DAY, credential_of};
+use super::credential_of;
 use crate::ops::OpError;
 use crate::ops::credentials::shown_away;
+use crate::ops::overview::ByHour;
 
-pub(super) async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
+pub(super) async fn shown(
+    db: &mut Db,
+    connector: &Connector,
+    hours: &ByHour,
+    now: Timestamp,
+) -> Result<Value, OpError> {
     let access = access_of(db, connector).await?;
-    let counts = connectors::counts_24h(db, &[connector.id], now.minus(DAY)).await?;
-    Ok(show(connector, &access, counts.get(&connector.id), now))
+    let counts = connectors::waiting_counts(db, &[connector.id]).await?;
+    Ok(show(connector, &access, counts.get(&connector.id), hours, now))
 }
 
 /// How a connector is let in: its credential, and the tokens of it.
@@ -38,16 +44,24 @@ pub(in crate::ops) async fn access_of(db: &mut Db, connector: &Connector) -> Res
 pub(super) fn show(
     connector: &Connector,
     access: &Access,
-    counts: Option<&connectors::Counts>,
+    counts: Option<&connectors::WaitingCount>,
+    hours: &ByHour,
     now: Timestamp,
 ) -> Value {
     let mut shown = head(connector, access, now);
     shown.extend(state(connector, access, now));
-    let counted = counts.map(|counts| (counts.delivered, counts.failed, counts.open)).unwrap_or_default();
+    let waiting = counts.map_or(0, |counts| counts.waiting);
+    let (delivered, failed) = hours.sum(Some(connector.id));
     shown.insert(
         "last_24_hours".to_owned(),
-        json!({ "delivered": counted.0, "failed": counted.1, "waiting": counted.2 }),
+        json!({
+            "delivered": delivered,
+            "failed": failed,
+            "waiting": waiting,
+            "waiting_is_capped": waiting >= connectors::WAITING_MAX,
+        }),
     );
+    shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
     shown.insert("last_delivery_at".to_owned(), json!(counts.and_then(|counts| counts.last_delivery_at)));
     shown.insert("created_at".to_owned(), json!(connector.created_at));
     shown.insert("updated_at".to_owned(), json!(connector.updated_at));

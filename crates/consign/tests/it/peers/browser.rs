@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -120,12 +121,28 @@ impl Browser {
     }
 
     /// A command of the browser's developer tools: what WebDriver has no word for.
-    async fn devtools(&self, command: &str, parameters: &Value) {
+    async fn devtools(&self, command: &str, parameters: &Value) -> Value {
         let session = self.client.session_id().await.unwrap().unwrap();
         let path = format!("/session/{session}/goog/cdp/execute");
         let body = json!({ "cmd": command, "params": parameters }).to_string();
         let driver = http::Client::new(self.address, http::Served::default());
-        driver.send("POST", &path, &[("content-type", "application/json")], body).await.expect(200);
+        let reply = driver.send("POST", &path, &[("content-type", "application/json")], body).await;
+        reply.expect(200).json()["value"].clone()
+    }
+
+    /// Runs a script at the beginning of each page, before anything of the page itself.
+    pub(crate) async fn before_each_page(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script })).await;
+    }
+
+    /// The page from top to bottom, at most so high, as WebP.
+    pub(crate) async fn picture(&self, width: u32, height_max: u32) -> Vec<u8> {
+        let height = self.run("return document.documentElement.scrollHeight", vec![]).await;
+        let height = height.as_u64().unwrap_or(0).min(u64::from(height_max));
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        let asked = json!({ "format": "webp", "quality": 84, "clip": clip, "captureBeyondViewport": true });
+        let taken = self.devtools("Page.captureScreenshot", &asked).await;
+        BASE64_STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("Base64")
     }
 
     /// As on a system that prefers dark or light pages, or `forced` its own colours on all of them.

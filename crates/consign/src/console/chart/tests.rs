@@ -1,0 +1,28 @@
+use super::*;
+
+#[test]
+fn the_largest_hour_is_as_high_as_the_drawing_and_one_can_still_be_seen() {
+    let mut delivered = vec![0; 24];
+    delivered[0] = 1;
+    delivered[23] = 10_000;
+    let mut failed = vec![0; 24];
+    failed[5] = 3;
+    let chart = strip(&json!({ "from": "2026-11-21T15:00:00Z", "delivered": delivered, "failed": failed }));
+    let bar = |place: usize| &chart["bars"][place];
+    assert_eq!((&bar(23)["up"], &bar(23)["y"]), (&json!(UP), &json!(0)));
+    assert_eq!((&bar(0)["up"], &bar(0)["hour"]), (&json!(2), &json!("15:00")));
+    assert_eq!((&bar(5)["down"], &bar(5)["up"], &bar(5)["hour"]), (&json!(DOWN), &json!(0), &json!("20:00")));
+    assert_eq!(
+        (&chart["width"], &chart["delivered"], &chart["failed"]),
+        (&json!(288), &json!(10_001), &json!(3))
+    );
+}
+
+#[test]
+fn nothing_at_all_draws_nothing() {
+    let none = vec![0; 24];
+    let chart = strip(&json!({ "from": "2026-11-21T15:00:00Z", "delivered": none, "failed": none }));
+    let bars = chart["bars"].as_array().unwrap();
+    assert!(bars.iter().all(|bar| bar["up"] == 0 && bar["down"] == 0));
+    assert_eq!(strip(&Value::Null)["bars"], json!([]));
+}

@@ -1,0 +1,245 @@
+//! The overview: what was delivered, what waits, and what needs a person, with the action that repairs it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use consign_core::connector::{Connector, ConnectorState};
+use consign_core::credential::{Credential, NextAction, Refuser};
+use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::id::ConnectorId;
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use consign_store::credentials::{CredentialFilter, CredentialSort};
+use consign_store::deliveries::{ATTENTION_COUNT_MAX, DeliveryFilter};
+use consign_store::overview::{HOUR_MS, HourCount, Pressing};
+use consign_store::{COUNT_MAX, Db, Page, StoreError, connectors, credentials, deliveries, overview, tokens};
+use serde_json::{Value, json};
+
+use super::credentials::refused_by;
+use super::{Actor, OpError};
+use crate::App;
+
+/// The bars of a strip.
+pub const HOURS: usize = 24;
+const DAY: Duration = Duration::from_secs(86_400);
+/// Results are written down within seconds of their time; after so long an hour is as it stays.
+const SETTLED_MS: i64 = 300_000;
+/// More lines of one sort are a list of their own.
+const LINES_MAX: u32 = 20;
+
+/// What came to its end in each of the last hours, this one included.
+#[derive(Clone, Debug)]
+pub struct ByHour {
+    /// The first hour, since 1970.
+    first: i64,
+    counts: Vec<HourCount>,
+}
+
+/// Hours that are over do not change: each is counted once and kept in memory.
+#[derive(Default)]
+pub struct Hours(Mutex<BTreeMap<i64, Vec<HourCount>>>);
+
+impl Hours {
+    /// The last hours; what is not known yet is counted.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn last(&self, db: &mut Db, now: Timestamp) -> Result<ByHour, StoreError> {
+        let present = now.millis().div_euclid(HOUR_MS);
+        let first = present - i64::try_from(HOURS).unwrap_or(24) + 1;
+        let mut known = self.kept().clone();
+        known.retain(|hour, _| *hour >= first);
+        let mut from = None;
+        for hour in first..=present {
+            from = if known.contains_key(&hour) { None } else { from.or(Some(hour)) };
+            let gap_ends = known.contains_key(&(hour + 1)) || hour == present;
+            if let (Some(start), true) = (from, gap_ends) {
+                let counted = overview::by_hour(db, start, hour + 1).await?;
+                for hour in start..=hour {
+                    known.insert(hour, counted.iter().filter(|one| one.hour == hour).copied().collect());
+                }
+                from = None;
+            }
+        }
+        let counts = known.values().flatten().copied().collect();
+        known.retain(|hour, _| (hour + 1) * HOUR_MS + SETTLED_MS < now.millis());
+        *self.kept() = known;
+        Ok(ByHour { first, counts })
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, Vec<HourCount>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ByHour {
+    /// Delivered and failed in each hour, the oldest first; of one connector, or of all.
+    pub fn of(&self, connector: Option<ConnectorId>) -> [(u64, u64); HOURS] {
+        let mut hours = [(0, 0); HOURS];
+        let wanted = self.counts.iter().filter(|one| connector.is_none_or(|id| id == one.connector));
+        for one in wanted {
+            let place = usize::try_from(one.hour - self.first).unwrap_or(HOURS);
+            if let Some((delivered, failed)) = hours.get_mut(place) {
+                *delivered += one.delivered;
+                *failed += one.failed;
+            }
+        }
+        hours
+    }
+
+    /// Delivered and failed in all of them.
+    pub fn sum(&self, connector: Option<ConnectorId>) -> (u64, u64) {
+        let hours = self.of(connector);
+        hours.iter().fold((0, 0), |(all, lost), (delivered, failed)| (all + delivered, lost + failed))
+    }
+
+    /// The same as it is answered: when the first hour began, and a number for each.
+    pub fn show(&self, connector: Option<ConnectorId>) -> Value {
+        let hours = self.of(connector);
+        json!({
+            "from": Timestamp::from_millis(self.first * HOUR_MS),
+            "delivered": hours.map(|(delivered, _)| delivered),
+            "failed": hours.map(|(_, failed)| failed),
+        })
+    }
+}
+
+/// The overview.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesRead)?;
+    let mut db = app.store.read().await?;
+    let now = app.now();
+    let hours = app.hours.last(&mut db, now).await?;
+    let (delivered, failed) = hours.sum(None);
+    let waiting = overview::waiting(&mut db).await?;
+    let pressing = deliveries::attention_count(&mut db).await?;
+    let unmatched = overview::unmatched(&mut db, now.minus(DAY)).await?;
+    let (lines, is_cut) = lines(app, &mut db, now).await?;
+    let snapshot = app.engine.snapshot();
+    let any = deliveries::list(&mut db, &DeliveryFilter::default(), &Page::first(1)).await?;
+    Ok(json!({
+        "delivered": delivered,
+        "failed": failed,
+        "by_hour": hours.show(None),
+        "waiting": {
+            "count": waiting.count,
+            "is_capped": waiting.count >= COUNT_MAX,
+            "oldest_created_at": waiting.oldest,
+        },
+        "need_attention": { "count": pressing, "is_capped": pressing >= ATTENTION_COUNT_MAX },
+        "credentials_need_attention": credentials::attention_count(&mut db, now).await?,
+        "attention": lines,
+        "attention_is_cut": is_cut,
+        "unmatched": { "count": unmatched, "is_capped": unmatched >= COUNT_MAX },
+        "set_up": {
+            "credential": snapshot.credentials().next().is_some(),
+            "webhook": snapshot.connectors().first().map(|connector| connector.id),
+            "delivery": !any.items.is_empty(),
+        },
+    }))
+}
+
+/// What needs a person, the causes before their consequences; and whether there is more than is told.
+async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bool), StoreError> {
+    let few = Page::first(LINES_MAX);
+    let filter = CredentialFilter::default();
+    let listed = credentials::list(db, &filter, CredentialSort::NeedsAttention, &few, now).await?;
+    let pressing = |credential: &&Credential| credential.status(now).code.needs_attention();
+    let pressing: Vec<_> = listed.items.iter().filter(pressing).collect();
+    let ids: Vec<_> = pressing.iter().map(|credential| credential.id).collect();
+    let rows = tokens::of(db, &ids).await?;
+    let line =
+        |credential: &&Credential| of_credential(credential, refused_by(rows.get(&credential.id)), now);
+    let mut lines: Vec<Value> = pressing.iter().map(line).collect();
+    let mut is_cut = lines.len() == few.limit as usize && listed.next.is_some();
+
+    let snapshot = app.engine.snapshot();
+    let stopped = |connector: &&std::sync::Arc<Connector>| {
+        !matches!(connector.state, ConnectorState::Active | ConnectorState::Paused)
+    };
+    let mut stopped: Vec<_> = snapshot.connectors().iter().filter(stopped).collect();
+    stopped.sort_by_key(|connector| connector.state_since);
+    is_cut |= stopped.len() > few.limit as usize;
+    for connector in stopped.into_iter().take(few.limit as usize) {
+        let waiting = overview::waiting_for(db, connector.id).await?;
+        // The credential stands there already; a webhook of it only when something waits.
+        if waiting > 0 || !matches!(connector.state, ConnectorState::Held(by) if by.is_of_credential()) {
+            lines.push(of_connector(connector, waiting));
+        }
+    }
+
+    let pressing = overview::pressing(db).await?;
+    for state in [DeliveryState::Held, DeliveryState::Failed] {
+        let of_state: Vec<_> = pressing.iter().filter(|one| one.state == state).collect();
+        is_cut |= of_state.len() > few.limit as usize;
+        for one in of_state.into_iter().take(few.limit as usize) {
+            // What a deleted webhook left behind cannot be repaired any more.
+            if let Some(connector) = snapshot.connector(one.connector) {
+                lines.push(of_deliveries(connector, one));
+            }
+        }
+    }
+    Ok((lines, is_cut))
+}
+
+fn line(kind: &str, id: &str, name: &str) -> Value {
+    json!({ "kind": kind, "id": id, "name": name, "deliveries": null, "is_capped": false, "action_code": null })
+}
+
+fn of_credential(credential: &Credential, refused_by: Refuser, now: Timestamp) -> Value {
+    let status = credential.status(now);
+    let mut line = line("credential", &credential.id.to_string(), credential.name.as_str());
+    line["code"] = json!(status.code.kind());
+    line["label"] = json!(status.code.label());
+    line["reason"] = json!(status.reason);
+    line["since"] = json!(status.since);
+    let action = status.code.action(credential.authorization_type.tokens, refused_by);
+    line["action"] = json!(action.map(NextAction::label));
+    line["action_code"] = json!(action);
+    line
+}
+
+fn of_connector(connector: &Connector, waiting: u64) -> Value {
+    let state = connector.state;
+    let mut line = line("webhook", &connector.id.to_string(), connector.name.as_str());
+    line["code"] = json!(state.hold_reason().map_or_else(|| state.kind(), HoldReason::kind));
+    line["label"] = json!(state.label());
+    line["reason"] = match connector.state_reason.as_str() {
+        "" => json!(state.hold_reason().map(HoldReason::text).unwrap_or_default()),
+        reason => json!(reason),
+    };
+    line["since"] = json!(connector.state_since);
+    line["deliveries"] = json!(waiting);
+    line["is_capped"] = json!(waiting >= connectors::WAITING_MAX);
+    line["action"] = json!(match state {
+        ConnectorState::CredentialMissing => "Choose a credential",
+        ConnectorState::Held(by) if by.is_of_credential() => "Show",
+        ConnectorState::PausedAfterFailures | ConnectorState::Held(_) => "Look and resume",
+        ConnectorState::Active | ConnectorState::Paused => "Show",
+    });
+    line
+}
+
+fn of_deliveries(connector: &Connector, pressing: &Pressing) -> Value {
+    let held = pressing.state == DeliveryState::Held;
+    let mut line = line("deliveries", &connector.id.to_string(), connector.name.as_str());
+    line["code"] = json!(pressing.reason.map_or_else(|| pressing.state.kind(), HoldReason::kind));
+    line["label"] = json!(if held { "On hold" } else { "Failed" });
+    line["reason"] = json!(pressing.reason.map(HoldReason::text).unwrap_or_default());
+    line["since"] = json!(pressing.since);
+    line["deliveries"] = json!(pressing.count);
+    line["is_capped"] = json!(pressing.count >= COUNT_MAX);
+    line["action"] = json!(match pressing.reason {
+        Some(HoldReason::NotRendered) => "Edit the webhook",
+        Some(_) => "Decide",
+        None => "Recover",
+    });
+    line
+}
+
+#[cfg(test)]
+mod tests;
