@@ -3,7 +3,8 @@ alter table connector add column next_run_at bigint;
 alter table connector add column runs_started bigint not null default 0;
 
 -- One execution of an exporter. `source_id` tells whose records it sends: its own, or those of the run it repeats.
--- `made_bytes` is the size of a file that may have its final name although no answer came.
+-- `made_bytes` and `made_at` are the size of a file that may have its final name although no answer came, and when its
+-- server wrote it, in seconds.
 -- `sent_to` is the last record that arrived; `owes` is 1 for an end after which the next run takes the rest.
 create table run (
     id text primary key,
@@ -17,6 +18,7 @@ create table run (
     digest text,
     file_bytes bigint,
     made_bytes bigint,
+    made_at bigint,
     state text not null,
     step text not null,
     collect_to text,

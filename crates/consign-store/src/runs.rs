@@ -96,6 +96,8 @@ pub struct Run {
     pub file: Option<PushedFile>,
     /// The size of the file that an attempt may have given its final name.
     pub made_bytes: Option<u64>,
+    /// When its server wrote that file, in seconds since 1970 by the clock of the server; absent where it does not say.
+    pub made_at: Option<i64>,
     /// The stored state; `None` while it is open. [`Run::state`] is the one to show.
     ended_as: Option<RunState>,
     /// What it is at.
@@ -349,6 +351,7 @@ fn read(row: &Row) -> Result<Run, StoreError> {
         source: row.id("source_id")?,
         file_name: row.text("file_name")?,
         file,
+        made_at: row.optional_number("made_at")?,
         made_bytes: row.optional_number("made_bytes")?.and_then(|bytes| u64::try_from(bytes).ok()),
         ended_as,
         step: row.word("step", Step::find)?,

@@ -15,7 +15,7 @@ use crate::{Network, NothingSent, Timing};
 
 pub use file::SftpStatus;
 pub use pool::SftpSession;
-pub use upload::{Body, IfExists, Part, RemoteFile, Upload, Uploaded, part_name};
+pub use upload::{Body, IfExists, Part, RemoteFile, Upload, Uploaded, Written, part_name};
 
 pub(crate) use pool::{Sessions, close};
 

@@ -217,7 +217,7 @@ fn the_time_of_a_certificate_is_judged_apart() {
     assert_eq!(certificate.judge_time(now()), Ok(()));
     let day = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
     let ended = certificate.judge_time(day("2027-11-26T00:00:00Z")).unwrap_err();
-    assert_eq!((ended.code, ended.message.as_str()), ("ended", "This certificate ended on 2027-11-26"));
+    assert_eq!((ended.code, ended.message.as_str()), ("ended", "This certificate ended on 2027-11-25"));
     let early = certificate.judge_time(day("2026-11-24T00:00:00Z")).unwrap_err();
     assert_eq!((early.code, early.message.as_str()), ("not_begun", "This certificate begins on 2026-11-25"));
 }

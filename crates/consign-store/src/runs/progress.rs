@@ -123,18 +123,20 @@ pub async fn retry(
 /// When the database cannot be written.
 pub async fn choose_name(db: &mut Db, run: &Run, name: &str) -> Result<bool, StoreError> {
     let query = query(
-        "update run set file_name = $1, made_bytes = null where id = $2 and fence = $3 and state = 'open'",
+        "update run set file_name = $1, made_bytes = null, made_at = null where id = $2 and fence = $3 and state = 'open'",
     );
     Ok(query.bind(name).bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
 }
 
-/// Writes down that a file of this size may get its final name from now on. `false` as in [`advance`].
+/// Writes down that a file of this size, written by its server at this second, may get its final name from now on. `false`
+/// as in [`advance`].
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn made(db: &mut Db, run: &Run, bytes: u64) -> Result<bool, StoreError> {
-    let query = query("update run set made_bytes = $1 where id = $2 and fence = $3 and state = 'open'");
-    Ok(query.bind(stored(bytes)).bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
+pub async fn made(db: &mut Db, run: &Run, bytes: u64, at: Option<i64>) -> Result<bool, StoreError> {
+    let query =
+        query("update run set made_bytes = $1, made_at = $2 where id = $3 and fence = $4 and state = 'open'");
+    Ok(query.bind(stored(bytes)).bind(at).bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
 }
 
 /// How a run ended.

@@ -54,12 +54,24 @@ pub struct Upload<'a> {
     pub folder: &'a Folder,
     /// The final name.
     pub name: &'a FileName,
-    /// What makes the temporary name one of its own: the run.
+    /// What makes the temporary name one of its own: the run, and which attempt it is.
     pub run: &'a str,
     /// Where the name is taken.
     pub if_exists: IfExists,
     /// Bytes that arrived so far, for whoever watches.
     pub progress: Option<&'a AtomicU64>,
+}
+
+/// A file that is whole on the server under its temporary name: on the disk where the server can, and measured.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Its size, and what was sent.
+    pub uploaded: Uploaded,
+    /// When the server wrote it, in seconds since 1970, where it says so. It keeps that with its name.
+    pub modified_seconds: Option<u32>,
+    part: String,
+    target: String,
+    if_exists: IfExists,
 }
 
 /// A file that arrived.
@@ -83,11 +95,21 @@ pub struct RemoteFile {
 }
 
 impl SftpSession {
-    /// Uploads a file. Several may be under way in one session.
+    /// Uploads a file: [`SftpSession::write_part`], and then [`SftpSession::give_name`].
     ///
     /// # Errors
     /// Why it did not arrive; then nothing has its final name, or what had it before still does.
     pub async fn upload(&self, upload: &Upload<'_>, body: Body) -> Result<Uploaded, SftpFault> {
+        let written = self.write_part(upload, body).await?;
+        self.give_name(&written).await?;
+        Ok(written.uploaded)
+    }
+
+    /// Writes a file under its temporary name. Several may be under way in one session.
+    ///
+    /// # Errors
+    /// Why it is not whole; then it is removed.
+    pub async fn write_part(&self, upload: &Upload<'_>, body: Body) -> Result<Written, SftpFault> {
         let files = self.files();
         let folder = files.folder(upload.folder.as_sent()).await?;
         let at = |name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
@@ -103,8 +125,8 @@ impl SftpSession {
             let uploaded = file.fill(body).await?;
             open = false;
             files.close(&handle).await?;
-            give_name(files, &part, &target, upload.if_exists, uploaded.bytes).await?;
-            Ok(uploaded)
+            let modified_seconds = files.stat(&part).await?.and_then(|found| found.modified_seconds);
+            Ok::<_, SftpFault>((uploaded, modified_seconds))
         };
         let arrived = arrived.await;
         if arrived.is_err() && files.channel.is_open() {
@@ -117,7 +139,23 @@ impl SftpSession {
             // What stays is removed by a later run.
             let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
         }
-        arrived
+        let (uploaded, modified_seconds) = arrived?;
+        Ok(Written { uploaded, modified_seconds, part, target, if_exists: upload.if_exists })
+    }
+
+    /// Gives a written file its final name.
+    ///
+    /// # Errors
+    /// Why it has not got it. Where the answer was lost, it may have it.
+    pub async fn give_name(&self, written: &Written) -> Result<(), SftpFault> {
+        let files = self.files();
+        let Written { part, target, if_exists, uploaded, .. } = written;
+        let named = give_name(files, part, target, *if_exists, uploaded.bytes).await;
+        if named.is_err() && files.channel.is_open() {
+            // What stays is removed by a later run.
+            let _ = timeout(CLEAN_UP_TIMEOUT, files.remove(part)).await;
+        }
+        named
     }
 
     /// Looks for a file; `None` when there is none.

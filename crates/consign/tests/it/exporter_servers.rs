@@ -15,6 +15,7 @@ use crate::peers::sshd::{KeyPair, Sshd, user};
 on_both_databases!(
     records_are_a_file_on_the_server
     a_name_that_is_taken
+    a_foreign_file_of_the_same_size_is_not_taken_for_ours
     a_pushed_file_arrives_as_it_is
     a_changed_host_key_holds_the_exporter_until_the_pin_is_replaced
     what_a_server_does_not_do_is_said_and_tried_again
@@ -225,6 +226,34 @@ async fn a_changed_host_key_holds_the_exporter_until_the_pin_is_replaced(mut con
     until(&consign, &waiting, "done").await;
     assert_eq!(place.read("list-0002.csv"), "n\n1\n");
     assert_eq!(consign.get(&path).await.json()["state"], "active");
+    consign.finish().await;
+}
+
+/// A file of the same size is ours only where ours may have got its name, and was written when ours was.
+async fn a_foreign_file_of_the_same_size_is_not_taken_for_ours(consign: TestConsign) {
+    let place = Place::new(&consign, &json!({ "file_name": "list.csv" })).await;
+    let path = format!("/exporters/{}", place.exporter);
+    for (number, tried, state) in [
+        (1, "", "failed"),
+        (2, ", made_bytes = 4, made_at = 1", "failed"),
+        (3, ", made_bytes = 4, made_at = 1000000000", "done"),
+    ] {
+        let folder = place.path(&format!("later-{number}"));
+        consign.patch(&path, &json!({ "folder": folder })).await.expect(200);
+        push(&consign, &place.exporter, &numbers(0..1)).await;
+        let id = start(&consign, &place.exporter).await;
+        until_attempted(&consign, &id, 1).await;
+        let sql = format!("update run set file_name = 'list.csv'{tried} where id = '{id}'");
+        consign.database.execute(&sql).await;
+        std::fs::create_dir(&folder).unwrap();
+        let foreign = folder.join("list.csv");
+        std::fs::write(&foreign, "n\n9\n").unwrap();
+        let written = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        std::fs::File::options().write(true).open(&foreign).unwrap().set_modified(written).unwrap();
+        consign.advance(Duration::from_secs(3_600));
+        let run = until(&consign, &id, state).await;
+        assert_eq!(std::fs::read_to_string(&foreign).unwrap(), "n\n9\n", "{run}");
+    }
     consign.finish().await;
 }
 

@@ -82,7 +82,7 @@ fn each_bad_input_has_its_sentence_and_is_not_taken() {
     let mismatch = "The private key does not belong to this certificate";
     check(json!({ "private_key": curve }), &one("private_key", "key_mismatch", mismatch));
     let (ended, ended_key) = crate::sign::create("x", KeySize::Rsa2048, 1, before()).unwrap();
-    let sentence = "This certificate ended on 2021-01-01";
+    let sentence = "This certificate ended on 2020-12-31";
     let changes = json!({ "certificate": ended.pem(), "private_key": ended_key.expose() });
     check(changes, &one("certificate", "ended", sentence));
     let encrypted = include_str!("../../sign/tests/rsa.aes256.pem");

@@ -68,6 +68,28 @@ async fn files_of_every_size_arrive_whole() {
 }
 
 #[tokio::test]
+async fn a_written_file_has_no_name_until_it_is_given_one() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    let (name, to) = (FileName::parse("File name", "list.csv").unwrap(), folder(&inbox));
+    let upload = |run| Upload { folder: &to, name: &name, run, if_exists: IfExists::Fail, progress: None };
+    let body = || Body::Whole(content(4_096));
+    let first = session.write_part(&upload("run_1.1"), body()).await.unwrap();
+    assert_eq!(names(&inbox), [".list.csv.run_1.1.part"]);
+    let modified = std::fs::metadata(inbox.join(".list.csv.run_1.1.part")).unwrap().modified().unwrap();
+    let seconds = modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(first.modified_seconds.map(u64::from), Some(seconds));
+    // Another attempt has a part of its own, and one name is given.
+    let second = session.write_part(&upload("run_1.2"), body()).await.unwrap();
+    session.give_name(&second).await.unwrap();
+    let late = session.give_name(&first).await.unwrap_err();
+    assert!(matches!(late.why, SftpWhy::Exists), "{late:?}");
+    assert_eq!(names(&inbox), ["list.csv"]);
+    let kept = session.find(&to, &name).await.unwrap().unwrap();
+    assert_eq!((kept.size, kept.modified_seconds), (Some(4_096), second.modified_seconds));
+}
+
+#[tokio::test]
 async fn a_stream_arrives_when_it_ends_and_not_when_it_is_cut() {
     let sshd = Sshd::start(&Setup::default());
     let (inbox, session) = (sshd.inbox(), session(&sshd).await);

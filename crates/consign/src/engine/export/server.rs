@@ -17,7 +17,7 @@ use consign_core::redact::Scrubber;
 use consign_core::target::FileName;
 use consign_store::runs::{self, Run};
 use consign_transport::sftp::{
-    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Uploaded,
+    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Written,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -76,7 +76,10 @@ impl Engine {
         }
         self.remove_left_behind(&errand, run).await?;
         self.choose_name(&errand, run).await?;
-        let (made, uploaded) = self.upload(&errand, run).await?;
+        let (made, written) = self.upload(&errand, run).await?;
+        self.may_have_its_name(run, &written).await?;
+        errand.session.give_name(&written).await.map_err(|fault| errand.attempt(fault))?;
+        let uploaded = written.uploaded;
         let line = format!(
             "Uploaded {}: {}, SHA-256 {}{} → renamed in {} ms.",
             run.file_name,
@@ -96,8 +99,19 @@ impl Engine {
         Ok((access, opened.scrubber(None)))
     }
 
-    /// An earlier attempt may have given the file its name without learning of it. The name was free then, so a file of the
-    /// same size under it is ours; where it is to be replaced anyway, nobody needs to know.
+    /// From now on the file may have its name, whether or not we hear of it. Whoever lost the run to another attempt, or to a
+    /// person who stopped it, gives no name.
+    async fn may_have_its_name(&self, run: &Run, written: &Written) -> Result<(), Stop> {
+        let mut tx = self.store.begin().await?;
+        let at = written.modified_seconds.map(i64::from);
+        if !runs::made(&mut tx, run, written.uploaded.bytes, at).await? {
+            return Err(Stop::Lost);
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// An earlier attempt may have given the file its name without learning of it: then a file of that size is there, and
+    /// was written at that second. Where it is to be replaced anyway, nobody needs to know.
     async fn arrived_before(&self, errand: &Errand<'_>, run: &Run) -> Result<Option<u64>, Stop> {
         let Some(bytes) = run.made_bytes.filter(|_| errand.place.if_exists != IfExists::Replace) else {
             return Ok(None);
@@ -105,18 +119,29 @@ impl Engine {
         let name = final_name(&run.file_name)?;
         let found = errand.session.find(&errand.place.folder, &name).await;
         let found = found.map_err(|fault| errand.attempt(fault))?;
-        Ok(found.and_then(|found| found.size).filter(|size| *size == bytes))
+        let ours = found.filter(|found| {
+            let same_time = match (found.modified_seconds, run.made_at) {
+                (Some(found), Some(made)) => i64::from(found) == made,
+                _ => true,
+            };
+            found.size == Some(bytes) && same_time
+        });
+        Ok(ours.map(|_| bytes))
     }
 
     /// Best effort: what stays is tried again by the next run.
     async fn remove_left_behind(&self, errand: &Errand<'_>, run: &Run) -> Result<(), Stop> {
         let known = runs::ids_of(&mut *self.store.read().await?, run.connector).await?;
         let before = u32::try_from(self.now().minus(LEFT_BEHIND).seconds()).unwrap_or(u32::MAX);
-        let ours = |part: &str| {
-            let id = part.strip_suffix(".part").and_then(|part| part.rsplit_once('.'));
-            id.and_then(|(_, id)| id.parse().ok()).is_some_and(|id: RunId| known.contains(&id))
+        let of_exporter = |part: &str| run_of(part).is_some_and(|id| known.contains(&id));
+        let of_this_run = |part: &str| run_of(part) == Some(run.id);
+        let folder = &errand.place.folder;
+        // An earlier attempt of this run has lost it: nothing of it is waited for.
+        let removed = async {
+            let old = errand.session.remove_parts(folder, before, of_exporter).await?;
+            Ok::<_, SftpFault>(old + errand.session.remove_parts(folder, u32::MAX, of_this_run).await?)
         };
-        match errand.session.remove_parts(&errand.place.folder, before, ours).await {
+        match removed.await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(run.id = %run.id, removed, "parts that were left behind are gone"),
             Err(fault) => tracing::info!(run.id = %run.id, %fault, "the folder was not looked through"),
@@ -156,12 +181,12 @@ impl Engine {
         }
         tx.commit().await?;
         run.file_name = name;
-        run.made_bytes = None;
+        (run.made_bytes, run.made_at) = (None, None);
         Ok(())
     }
 
     /// Makes and sends the file. When this is dropped, the other side sees the file end before its end, and cleans up.
-    async fn upload(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
+    async fn upload(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
         let (parts, body) = mpsc::channel(PARTS_WAITING_MAX);
         let mut sent = self.spawn_upload(errand, run, body)?;
         let job = errand.job;
@@ -171,7 +196,7 @@ impl Engine {
         loop {
             tokio::select! {
                 sent = &mut sent => return match (sent, made) {
-                    (Ok(Ok(uploaded)), Some(made)) => Ok((made, uploaded)),
+                    (Ok(Ok(written)), Some(made)) => Ok((made, written)),
                     (Ok(Err(fault)), _) => Err(errand.attempt(fault)),
                     (Ok(Ok(_)) | Err(_), _) => Err(Stop::GiveBack),
                 },
@@ -198,9 +223,11 @@ impl Engine {
         errand: &Errand<'_>,
         run: &Run,
         body: mpsc::Receiver<Part>,
-    ) -> Result<JoinHandle<Result<Uploaded, SftpFault>>, Stop> {
+    ) -> Result<JoinHandle<Result<Written, SftpFault>>, Stop> {
         let (session, folder) = (errand.session.clone(), errand.place.folder.clone());
-        let (name, id) = (final_name(&run.file_name)?, run.id.to_string());
+        let name = final_name(&run.file_name)?;
+        // Each attempt has a part of its own: none gives a name to what another one is writing.
+        let attempt = format!("{}.{}", run.id, run.fence);
         let if_exists = match errand.place.if_exists {
             IfExists::Replace => WhereTaken::Replace,
             IfExists::Fail | IfExists::Number => WhereTaken::Fail,
@@ -209,22 +236,17 @@ impl Engine {
         progress.store(0, Ordering::Relaxed);
         Ok(tokio::spawn(async move {
             let upload =
-                Upload { folder: &folder, name: &name, run: &id, if_exists, progress: Some(&progress) };
-            session.upload(&upload, Body::Stream(body)).await
+                Upload { folder: &folder, name: &name, run: &attempt, if_exists, progress: Some(&progress) };
+            session.write_part(&upload, Body::Stream(body)).await
         }))
     }
 
-    /// Makes the file. Its size is on disk before it can get its name.
+    /// Makes the file.
     async fn feed(&self, errand: &Errand<'_>, run: &Run, outlet: Outlet) -> Result<Made, Fed> {
         let made = match &run.file {
             Some(_) => self.feed_file(run, errand.exporter.compression, &outlet).await?,
             None => self.feed_records(errand.job, errand.exporter, &outlet).await?,
         };
-        let mut tx = self.store.begin().await.map_err(Stop::Store)?;
-        if !runs::made(&mut tx, run, made.bytes).await.map_err(Stop::Store)? {
-            return Err(Fed::Stop(Stop::Lost));
-        }
-        tx.commit().await.map_err(Stop::Store)?;
         outlet.end().await?;
         Ok(made)
     }
@@ -247,6 +269,12 @@ impl Engine {
         };
         Ok(format!("Sent {}, {what}{}.", run.file_name, size(made.bytes)))
     }
+}
+
+/// The run that a part belongs to: `.list.csv.run_….3.part` is of its third attempt.
+fn run_of(part: &str) -> Option<RunId> {
+    let (rest, _attempt) = part.strip_suffix(".part")?.rsplit_once('.')?;
+    rest.rsplit_once('.')?.1.parse().ok()
 }
 
 const FILE_TAKEN: Outcome = Outcome::File { answer: FileAnswer::Taken };
