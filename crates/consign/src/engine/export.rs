@@ -36,6 +36,8 @@ const RUNS_MAX: usize = 4;
 const TICK: Duration = Duration::from_secs(1);
 /// Records that one transaction takes: short enough that an accept behind it hardly waits.
 const COLLECT_PORTION: u32 = 5_000;
+/// A server is asked this often whether a file arrived, once the attempts are used up.
+const ASK_AGAIN: Duration = Duration::from_secs(3_600);
 /// A lease is kept this often at least.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
@@ -357,6 +359,10 @@ impl Engine {
         let (due_at, attempts) = match verdict.next {
             Next::RetryAt(at) => (at, run.attempts + 1),
             Next::WaitUntil(at) => (at, run.attempts),
+            // Its records would go twice: the server has to be asked first.
+            Next::Fail if self.may_have_arrived(run, &seen.outcome).await? => {
+                (now.plus(ASK_AGAIN), run.attempts)
+            }
             Next::Deliver | Next::Hold(_) | Next::Fail => {
                 return self.end_run(run, &job.connector, RunState::Failed, outcome, &message).await;
             }
@@ -370,6 +376,15 @@ impl Engine {
             runs::log(&mut tx, run.id, &format!("{message}{next}"), now).await?;
         }
         tx.commit().await
+    }
+
+    /// Whether the file of a run may have its final name, and the server did not answer when it was asked.
+    async fn may_have_arrived(&self, run: &Run, outcome: &Outcome) -> Result<bool, StoreError> {
+        if !matches!(outcome, Outcome::Unanswered { .. } | Outcome::Unreachable { .. }) {
+            return Ok(false);
+        }
+        let stored = runs::find(&mut *self.store.read().await?, run.id).await?;
+        Ok(stored.is_some_and(|stored| stored.made_bytes.is_some()))
     }
 
     async fn end_run(

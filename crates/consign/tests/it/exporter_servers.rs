@@ -9,13 +9,14 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::exporters::{numbers, post_once, push, start, until, until_attempted};
 use crate::harness::{TestConsign, bearer, eventually, http, id_of, merge};
-use crate::peers::Tool;
 use crate::peers::sshd::{KeyPair, Sshd, user};
+use crate::peers::{Tool, free_port};
 
 on_both_databases!(
     records_are_a_file_on_the_server
     a_name_that_is_taken
     a_foreign_file_of_the_same_size_is_not_taken_for_ours
+    a_run_whose_file_may_be_there_does_not_fail_unasked
     a_pushed_file_arrives_as_it_is
     a_changed_host_key_holds_the_exporter_until_the_pin_is_replaced
     what_a_server_does_not_do_is_said_and_tried_again
@@ -253,6 +254,42 @@ async fn a_foreign_file_of_the_same_size_is_not_taken_for_ours(consign: TestCons
         consign.advance(Duration::from_secs(3_600));
         let run = until(&consign, &id, state).await;
         assert_eq!(std::fs::read_to_string(&foreign).unwrap(), "n\n9\n", "{run}");
+    }
+    consign.finish().await;
+}
+
+/// Where nobody knows whether a file has its name, its records do not go with another run: the server is asked again.
+async fn a_run_whose_file_may_be_there_does_not_fail_unasked(consign: TestConsign) {
+    let (host, passphrase) = (KeyPair::generate("ed25519", ""), consign.canary("passphrase"));
+    let key = KeyPair::generate("ed25519", &passphrase);
+    let credential = json!({
+        "name": "Files", "protocol": "sftp", "hostname": format!("sftp://127.0.0.1:{}/", free_port()),
+        "sftp_server_fingerprint": [host.public], "authorization_type": "ssh_key", "username": user(),
+        "ssh_key": key.private, "passphrase": passphrase,
+    });
+    consign.credential(&credential).await;
+    let body = json!({ "name": "List", "credential": "Files", "folder": "in", "source": "pushed",
+        "columns": [{ "name": "n" }], "file_name": "list.csv" });
+    let exporter = id_of(&consign.post("/exporters", &body).await.expect(201).json());
+    for (tried, state) in [("", "failed"), (", made_bytes = 4, made_at = 1", "waiting")] {
+        push(&consign, &exporter, &numbers(0..1)).await;
+        let id = start(&consign, &exporter).await;
+        let lines = |run: &Value| run["log"].as_array().unwrap().len();
+        let before = lines(&until_attempted(&consign, &id, 1).await);
+        // The last of its attempts is next.
+        let sql = format!("update run set file_name = 'list.csv', attempts = 99{tried} where id = '{id}'");
+        consign.database.execute(&sql).await;
+        consign.advance(Duration::from_secs(86_400));
+        let run = eventually("the last attempt", async || {
+            let run = consign.get(&format!("/runs/{id}")).await.expect(200).json();
+            (lines(&run) > before && run["state"] != "running").then_some(run)
+        })
+        .await;
+        assert_eq!(run["state"], state, "{run}");
+        if state == "waiting" {
+            assert_eq!(run["records_in_next_run"], false, "{run}");
+            consign.act(&format!("/runs/{id}/cancellation")).await.expect(200);
+        }
     }
     consign.finish().await;
 }

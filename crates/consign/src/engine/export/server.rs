@@ -17,7 +17,7 @@ use consign_core::redact::Scrubber;
 use consign_core::target::FileName;
 use consign_store::runs::{self, Run};
 use consign_transport::sftp::{
-    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Written,
+    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Uploaded, Written,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -70,16 +70,19 @@ impl Engine {
         let session = self.network.sftp(&access).await.map_err(|fault| attempt(&scrubber, fault))?;
         let errand = Errand { job, exporter, place, session, scrubber };
         if let Some(bytes) = self.arrived_before(&errand, run).await? {
-            let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
-            let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
-            return self.arrived(run, made, &line).await;
+            return self.arrived_at_last(run, bytes).await;
         }
         self.remove_left_behind(&errand, run).await?;
         self.choose_name(&errand, run).await?;
-        let (made, written) = self.upload(&errand, run).await?;
-        self.may_have_its_name(run, &written).await?;
-        errand.session.give_name(&written).await.map_err(|fault| errand.attempt(fault))?;
-        let uploaded = written.uploaded;
+        let (made, uploaded) = match self.send_named(&errand, run).await {
+            Ok(sent) => sent,
+            // An earlier attempt may have come first after all, while this one wrote.
+            Err(stop) if is_taken(&stop) => match self.arrived_before(&errand, run).await? {
+                Some(bytes) => return self.arrived_at_last(run, bytes).await,
+                None => return Err(stop),
+            },
+            Err(stop) => return Err(stop),
+        };
         let line = format!(
             "Uploaded {}: {}, SHA-256 {}{} → renamed in {} ms.",
             run.file_name,
@@ -97,6 +100,20 @@ impl Engine {
         let opened = Opened::open(&self.vault, &job.credential).map_err(refused)?;
         let access = opened.enter_session(self.now()).map_err(refused)?;
         Ok((access, opened.scrubber(None)))
+    }
+
+    /// The file is there: an earlier attempt brought it.
+    async fn arrived_at_last(&self, run: &mut Run, bytes: u64) -> Result<String, Stop> {
+        let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
+        let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
+        self.arrived(run, made, &line).await
+    }
+
+    async fn send_named(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
+        let (made, written) = self.upload(errand, run).await?;
+        self.may_have_its_name(run, &written).await?;
+        errand.session.give_name(&written).await.map_err(|fault| errand.attempt(fault))?;
+        Ok((made, written.uploaded))
     }
 
     /// From now on the file may have its name, whether or not we hear of it. Whoever lost the run to another attempt, or to a
@@ -180,8 +197,11 @@ impl Engine {
             return Err(Stop::Lost);
         }
         tx.commit().await?;
+        // Of a file under this name an earlier attempt may still bring, the size and time stay known to this one.
+        if run.file_name != name {
+            (run.made_bytes, run.made_at) = (None, None);
+        }
         run.file_name = name;
-        (run.made_bytes, run.made_at) = (None, None);
         Ok(())
     }
 
@@ -275,6 +295,11 @@ impl Engine {
 fn run_of(part: &str) -> Option<RunId> {
     let (rest, _attempt) = part.strip_suffix(".part")?.rsplit_once('.')?;
     rest.rsplit_once('.')?.1.parse().ok()
+}
+
+/// Whether an attempt ended because the name is taken.
+fn is_taken(stop: &Stop) -> bool {
+    matches!(stop, Stop::Attempt(seen) if seen.outcome == Outcome::File { answer: FileAnswer::Exists })
 }
 
 const FILE_TAKEN: Outcome = Outcome::File { answer: FileAnswer::Taken };
