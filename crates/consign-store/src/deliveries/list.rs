@@ -32,6 +32,20 @@ macro_rules! waiting {
     };
 }
 
+/// What is held on its own account, and what waits behind connectors that do not send.
+macro_rules! held {
+    ($of_delivery:literal, $of_queue:literal) => {
+        concat!(
+            "select ",
+            $of_delivery,
+            " from delivery f where f.state <> 'delivered' and f.state = 'held' union all select ",
+            $of_queue,
+            " from connector k cross join delivery w \
+             where w.connector_id = k.id and w.state = 'pending' and k.state <> 'active'"
+        )
+    };
+}
+
 /// Which deliveries a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryFilter {
@@ -111,17 +125,15 @@ const RARE_MAX: u64 = 10_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rare {
     pub(crate) waiting: bool,
+    pub(crate) held: bool,
     pub(crate) attention: bool,
     pub(crate) event_type: bool,
 }
 
 impl Rare {
     pub(crate) async fn look(db: &mut Db, filter: &DeliveryFilter) -> Result<Self, StoreError> {
-        let waiting = filter.state == Some(DeliveryState::Pending) && {
-            let mut statement = Statement::new(db, concat!("select count(*) as found from (", waiting!("1")));
-            statement.push(" limit ").bind(bound(RARE_MAX)).push(") as counted");
-            statement.one(db).await?.count::<u64>("found")? < RARE_MAX
-        };
+        let waiting = filter.state == Some(DeliveryState::Pending) && is_rare(db, waiting!("1")).await?;
+        let held = filter.state == Some(DeliveryState::Held) && is_rare(db, held!("1", "1")).await?;
         let attention = filter.needs_attention && attention_count(db).await? < ATTENTION_COUNT_MAX;
         let event_type = match &filter.event_type {
             None => false,
@@ -133,8 +145,14 @@ impl Rare {
                 row.count::<u64>("found")? < RARE_MAX
             }
         };
-        Ok(Self { waiting, attention, event_type })
+        Ok(Self { waiting, held, attention, event_type })
     }
+}
+
+async fn is_rare(db: &mut Db, rows: &'static str) -> Result<bool, StoreError> {
+    let mut statement = Statement::new(db, "select count(*) as found from (");
+    statement.push(rows).push(" limit ").bind(bound(RARE_MAX)).push(") as counted");
+    Ok(statement.one(db).await?.count::<u64>("found")? < RARE_MAX)
 }
 
 fn bound(most: u64) -> i64 {
@@ -158,6 +176,9 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter, rare: Rare) {
     });
     if rare.waiting {
         statement.push(concat!(" and d.id in (", waiting!("w.id"), ")"));
+    }
+    if rare.held {
+        statement.push(concat!(" and d.id in (", held!("f.id", "w.id"), ")"));
     }
     if rare.attention {
         statement.push(

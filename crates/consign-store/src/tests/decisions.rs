@@ -43,7 +43,7 @@ async fn shown(db: &mut Db, filter: &DeliveryFilter) -> Vec<DeliveryId> {
     let shown = ids(deliveries::list(db, filter, &page).await.unwrap());
     // Rare or not, the same is found.
     let asked = Rare::look(db, filter).await.unwrap();
-    let frequent = Rare { waiting: false, attention: false, event_type: false };
+    let frequent = Rare { waiting: false, held: false, attention: false, event_type: false };
     assert_eq!(asked != frequent, of_rare(filter));
     for rare in [asked, frequent] {
         assert_eq!(ids(list_by(db, filter, &page, rare).await.unwrap()), shown, "{rare:?}");
@@ -52,7 +52,8 @@ async fn shown(db: &mut Db, filter: &DeliveryFilter) -> Vec<DeliveryId> {
 }
 
 fn of_rare(filter: &DeliveryFilter) -> bool {
-    filter.needs_attention || filter.state == Some(DeliveryState::Pending) || filter.event_type.is_some()
+    let open = [Some(DeliveryState::Pending), Some(DeliveryState::Held)].contains(&filter.state);
+    open || filter.needs_attention || filter.event_type.is_some()
 }
 
 fn of_state(state: DeliveryState) -> DeliveryFilter {

@@ -25,6 +25,9 @@ pub const HOURS: usize = 24;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Results are written down within seconds of their time; after so long an hour is as it stays.
 const SETTLED_MS: i64 = 300_000;
+/// Of an hour that is not over so many are counted anew at each look; more are taken as they were for a while.
+const COUNTED_ANEW_MAX: u64 = 20_000;
+const AS_THEY_WERE_MS: i64 = 10_000;
 /// More lines of one sort are a list of their own.
 const LINES_MAX: u32 = 20;
 
@@ -38,7 +41,26 @@ pub struct ByHour {
 
 /// Hours that are over do not change: each is counted once and kept in memory.
 #[derive(Default)]
-pub struct Hours(Mutex<BTreeMap<i64, Vec<HourCount>>>);
+pub struct Hours {
+    over: Mutex<BTreeMap<i64, Vec<HourCount>>>,
+    recent: Mutex<Option<Recent>>,
+}
+
+/// Hours that are not over, when there was much in them.
+#[derive(Clone)]
+struct Recent {
+    counted_at: Timestamp,
+    first: i64,
+    last: i64,
+    counts: Vec<HourCount>,
+}
+
+impl Recent {
+    fn serves(&self, first: i64, last: i64, now: Timestamp) -> bool {
+        let age = now.millis() - self.counted_at.millis();
+        (self.first, self.last) == (first, last) && (0..AS_THEY_WERE_MS).contains(&age)
+    }
+}
 
 impl Hours {
     /// The last hours; what is not known yet is counted.
@@ -55,7 +77,7 @@ impl Hours {
             from = if known.contains_key(&hour) { None } else { from.or(Some(hour)) };
             let gap_ends = known.contains_key(&(hour + 1)) || hour == present;
             if let (Some(start), true) = (from, gap_ends) {
-                let counted = overview::by_hour(db, start, hour + 1).await?;
+                let counted = self.count(db, start, hour, now).await?;
                 for hour in start..=hour {
                     known.insert(hour, counted.iter().filter(|one| one.hour == hour).copied().collect());
                 }
@@ -68,8 +90,27 @@ impl Hours {
         Ok(ByHour { first, counts })
     }
 
+    async fn count(
+        &self,
+        db: &mut Db,
+        first: i64,
+        last: i64,
+        now: Timestamp,
+    ) -> Result<Vec<HourCount>, StoreError> {
+        let known = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(recent) = known.filter(|recent| recent.serves(first, last, now)) {
+            return Ok(recent.counts);
+        }
+        let counts = overview::by_hour(db, first, last + 1).await?;
+        let all: u64 = counts.iter().map(|one| one.delivered + one.failed).sum();
+        let recent = Recent { counted_at: now, first, last, counts: counts.clone() };
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) =
+            (all > COUNTED_ANEW_MAX).then_some(recent);
+        Ok(counts)
+    }
+
     fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, Vec<HourCount>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,3 +17,13 @@ fn hours_are_summed_for_one_and_for_all() {
     assert_eq!(shown["delivered"].as_array().unwrap().len(), HOURS);
     assert_eq!((&shown["delivered"][0], &shown["failed"][0]), (&json!(3), &json!(1)));
 }
+
+#[test]
+fn much_of_the_present_hour_is_taken_as_it_was_for_a_while() {
+    let at = |ms| Timestamp::from_millis(1_000_000 + ms);
+    let recent = Recent { counted_at: at(0), first: 99, last: 100, counts: Vec::new() };
+    assert!(recent.serves(99, 100, at(0)) && recent.serves(99, 100, at(AS_THEY_WERE_MS - 1)));
+    assert!(!recent.serves(99, 100, at(AS_THEY_WERE_MS)), "too old");
+    assert!(!recent.serves(99, 100, at(-1)), "of a time to come");
+    assert!(!recent.serves(99, 101, at(1)) && !recent.serves(98, 100, at(1)), "other hours");
+}
