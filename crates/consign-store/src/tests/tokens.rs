@@ -272,12 +272,12 @@ async fn a_credential_stays_as_it_is_read(Fresh { store, .. }: Fresh) {
         assert!(credentials::update(&mut tx, &saved, 1).await.unwrap());
         tx.commit().await.unwrap();
     };
-    let end = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(credentials::revision(&mut tx, tool.id).await.unwrap(), Some(1), "a save waits");
-        tx.commit().await.unwrap();
-    };
-    tokio::join!(save, end);
+    let mut save = std::pin::pin!(save);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut save).await;
+    assert!(early.is_err(), "a save waits");
+    assert_eq!(credentials::revision(&mut tx, tool.id).await.unwrap(), Some(1));
+    tx.commit().await.unwrap();
+    save.await;
     let mut tx = store.begin().await.unwrap();
     assert_eq!(credentials::lock(&mut tx, tool.id).await.unwrap().unwrap().revision, 2);
     assert!(credentials::delete(&mut tx, tool.id).await.unwrap());

@@ -1,7 +1,10 @@
 //! Bodies that are made while they are sent: whole or broken off, and never held.
 
 use consign_core::delivery::NoAnswer;
+use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 
 use super::peer::*;
 use super::*;
@@ -128,17 +131,24 @@ async fn an_answer_before_the_end_ends_the_stream() {
 
 #[tokio::test]
 async fn a_stream_goes_on_a_fresh_connection_when_the_kept_one_is_dead() {
-    let peer = Peer::start(good(), |mut stream, seen| async move {
-        // One request on each connection, which is closed behind our back.
-        if seen.read(&mut stream).await?.is_some() {
-            stream.write_all(OK).await?;
+    let ended = Arc::new(Notify::new());
+    let gone = ended.clone();
+    let peer = Peer::start(good(), move |mut stream, seen| {
+        let gone = gone.clone();
+        async move {
+            // One request on each connection, which is closed behind our back.
+            if seen.read(&mut stream).await?.is_some() {
+                stream.write_all(OK).await?;
+            }
+            drop(stream);
+            gone.notify_one();
+            Ok(())
         }
-        Ok(())
     })
     .await;
     let network = peer.network();
     assert_eq!(send(&network, &peer.access(), &PATIENT).await.outcome, Outcome::Accepted { status: 200 });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    ended.notified().await;
     let (pieces, body) = Stream::new(Some(3), STILL_MAX);
     tokio::spawn(async move {
         pieces.send(Bytes::from_static(b"abc")).await.unwrap();
