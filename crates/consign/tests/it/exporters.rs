@@ -16,7 +16,6 @@ on_both_databases!(
     a_run_is_cancelled_and_repeated
     records_are_pushed
     a_file_is_pushed_and_sent_as_it_is
-    the_clock_starts_runs
     a_run_goes_on_after_a_restart
     a_refused_sign_in_holds_and_a_repair_goes_on
     nothing_to_send
@@ -24,7 +23,7 @@ on_both_databases!(
 );
 
 /// An exporter for a tool, with a credential of its own.
-async fn exporter(consign: &TestConsign, tool: &Tool, more: &Value) -> String {
+pub(crate) async fn exporter(consign: &TestConsign, tool: &Tool, more: &Value) -> String {
     let token = consign.canary("token-of-the-lake");
     let credential = consign.credential(&bearer("Lake", &tool.origin(), &token)).await;
     let mut body =
@@ -95,7 +94,7 @@ fn answer_next<const COUNT: usize>(tool: &Tool, answers: [Answer; COUNT]) {
 }
 
 /// The lines of all requests, in their order.
-fn lines(asked: &[Asked]) -> Vec<Value> {
+pub(crate) fn lines(asked: &[Asked]) -> Vec<Value> {
     let texts = asked.iter().map(|asked| String::from_utf8(asked.body.clone()).unwrap());
     texts
         .flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>())
@@ -356,46 +355,6 @@ async fn a_file_is_pushed_and_sent_as_it_is(consign: TestConsign) {
     consign.finish().await;
 }
 
-async fn the_clock_starts_runs(consign: TestConsign) {
-    let tool = Tool::start().await;
-    let exporter = exporter(&consign, &tool, &with(pushed(), json!({ "schedule": "hourly" }))).await;
-    let path = format!("/exporters/{exporter}");
-    let shown = consign.get(&path).await.json();
-    assert_eq!(shown["schedule_in_words"], "Every hour, UTC");
-    let next = shown["next_run_at"].as_str().unwrap().to_owned();
-    push(&consign, &exporter, &numbers(0..1)).await;
-    // Hours that were missed are one run.
-    consign.advance(Duration::from_secs(5 * 3_600));
-    tool.until_asked(1).await;
-    let runs = consign.all(&format!("{path}/runs")).await;
-    assert_eq!((runs.len(), &runs[0]["cause"]), (1, &json!("schedule")));
-    until(&consign, runs[0]["id"].as_str().unwrap(), "done").await;
-    assert_ne!(consign.get(&path).await.json()["next_run_at"], json!(next));
-
-    // A tick while the run is not finished is noted and makes no other.
-    push(&consign, &exporter, &numbers(1..2)).await;
-    tool.answer(Answer::status(503));
-    consign.advance(Duration::from_secs(3_600));
-    tool.until_asked(2).await;
-    let id = consign.all(&format!("{path}/runs")).await[0]["id"].as_str().unwrap().to_owned();
-    // A leap of the clock would end the lease of what is on its way.
-    until(&consign, &id, "waiting").await;
-    consign.advance(Duration::from_secs(2 * 3_600));
-    let skipped = "was skipped, the previous run is not finished.";
-    eventually("the tick to be noted", async || {
-        run(&consign, &id).await["log"].to_string().contains(skipped).then_some(())
-    })
-    .await;
-    assert_eq!(consign.all(&format!("{path}/runs")).await.len(), 2);
-    until(&consign, &id, "waiting").await;
-    tool.answer(Answer::status(200));
-    consign.advance(Duration::from_secs(86_400));
-    until(&consign, &id, "done").await;
-    consign.patch(&path, &json!({ "schedule": "by_hand" })).await.expect(200);
-    assert_eq!(consign.get(&path).await.json()["next_run_at"], Value::Null);
-    consign.finish().await;
-}
-
 async fn a_run_goes_on_after_a_restart(mut consign: TestConsign) {
     let tool = Tool::start().await;
     let exporter = exporter(&consign, &tool, &with(pushed(), json!({ "max_records_per_request": 2 }))).await;
@@ -506,26 +465,4 @@ async fn what_is_not_accepted(consign: TestConsign) {
 pub(crate) fn with(mut base: Value, more: Value) -> Value {
     merge(&mut base, &more);
     base
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_make_one_run_of_one_tick() {
-    let consign = TestConsign::on_postgres().await;
-    let tool = Tool::start().await;
-    let exporter = exporter(&consign, &tool, &with(pushed(), json!({ "max_records_per_request": 1 }))).await;
-    let second = consign.second_replica().await;
-    push(&consign, &exporter, &numbers(0..20)).await;
-    let path = format!("/exporters/{exporter}");
-    consign.patch(&path, &json!({ "schedule": "* * * * *" })).await.expect(200);
-    consign.advance(Duration::from_secs(61));
-    second.app.store.advance(Duration::from_secs(61));
-    second.app.engine.wake_all();
-    tool.until_asked(20).await;
-    let runs = consign.all(&format!("{path}/runs")).await;
-    assert_eq!(runs.len(), 1, "{runs:?}");
-    until(&consign, runs[0]["id"].as_str().unwrap(), "done").await;
-    assert_eq!(Value::from(lines(&tool.asked())), numbers(0..20), "each once, in their order");
-    consign.patch(&path, &json!({ "schedule": "by_hand" })).await.expect(200);
-    second.stop().await;
-    consign.finish().await;
 }

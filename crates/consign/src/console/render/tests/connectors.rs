@@ -1,0 +1,256 @@
+//! Pages of connectors and what they send.
+
+use super::samples::*;
+use super::*;
+
+#[test]
+fn pages_of_webhooks_render_empty_full_and_failing() {
+    let list = |items: serde_json::Value, credentials: serde_json::Value| {
+        json!({
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "credentials": credentials, "whole": true,
+            "pages": { "previous": null, "next": "/webhooks?after=1" },
+        })
+    };
+    assert!(check("webhooks.html", list(json!([]), json!([]))).contains("Add a credential first"));
+    let mut lost = webhook();
+    lost["credential"] = json!(null);
+    lost["lost_credential"] = json!("Old tool");
+    let choice = json!([{ "value": "crd_1", "label": "Tool" }]);
+    assert!(check("webhooks.html", list(json!([webhook(), lost]), choice)).contains("was Old tool"));
+    let form = |form: &WebhookForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
+        json!({
+            "errors": [], "fields": form.fields(&[], &[], "/x"), "address": "/webhooks/new",
+            "without_credentials": true, "current": current,
+            "etag": "", "seen_at": "", "recent": [{ "id": "evt_1", "type": "t", "received_at": NOW }],
+            "preview": preview, "preview_event": "evt_1", "preview_faults": ["Enter a name"],
+        })
+    };
+    let tested = json!({
+        "current": webhook(), "errors": [], "event": "evt_1", "event_error": "There is no such event",
+        "recent": [{ "id": "evt_1", "type": "t", "subject": "<b>", "received_at": NOW }],
+        "type": { "value": "", "error": "" }, "data": { "value": "{", "error": "Data is not JSON: line 1, column 1" },
+    });
+    assert!(check("webhook_test.html", tested).contains("t · &lt;b&gt;"));
+    let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited webhook", "what": "path" }]);
+    check("webhook_activity.html", json!({ "current": webhook(), "lines": lines }));
+    check("webhook_form.html", form(&WebhookForm::empty(""), None, json!(null)));
+    let preview = json!({
+        "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}",
+    });
+    check("webhook_form.html", form(&WebhookForm::stored(&webhook()), Some(webhook()), preview));
+    let pages = json!({ "previous": null, "next": null });
+    check(
+        "webhook.html",
+        json!({ "current": webhook(), "sends_to": "POST https://x/", "items": [], "pages": pages }),
+    );
+    check(
+        "webhook.html",
+        json!({
+            "current": webhook(), "sends_to": "POST https://x/", "items": [delivery("retrying")],
+            "pages": pages,
+        }),
+    );
+    assert!(
+        check("webhook_delete.html", json!({ "current": webhook() }))
+            .contains("4 waiting deliveries become cancelled.")
+    );
+}
+
+#[test]
+fn pages_of_exporters_render_empty_full_and_failing() {
+    let list = |items: serde_json::Value, credentials: serde_json::Value| {
+        json!({
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "credentials": credentials, "whole": true,
+            "pages": { "previous": null, "next": "/exporters?after=1" },
+        })
+    };
+    assert!(check("exporters.html", list(json!([]), json!([]))).contains("Add a credential first"));
+    let choice = json!([{ "value": "crd_1", "label": "Tool" }]);
+    assert!(check("exporters.html", list(json!([]), choice.clone())).contains("No data exporters yet"));
+    let (mut ran, mut lost) = (exporter(), exporter());
+    ran["last_run"] = json!({ "id": "run_1", "state": "done", "state_label": "Done", "created_at": NOW, "file_name": "a.csv" });
+    lost["credential"] = json!(null);
+    lost["lost_credential"] = json!("Old tool");
+    assert!(check("exporters.html", list(json!([exporter(), ran, lost]), choice)).contains("was Old tool"));
+
+    let form = |form: &ExporterForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
+        json!({
+            "errors": [], "fields": form.fields(&[], &[], "/x", Timestamp::parse_rfc3339(NOW).unwrap()),
+            "address": "/exporters/new", "without_credentials": true, "current": current, "etag": "", "seen_at": "",
+            "preview": preview,
+        })
+    };
+    check("exporter_form.html", form(&ExporterForm::empty(""), None, json!(null)));
+    let preview = json!({
+        "schedule_in_words": "Every hour, UTC", "next_runs": [NOW, NOW], "sends_to": "POST https://x/",
+        "file_name": null, "sample": "a,b\n",
+    });
+    check("exporter_form.html", form(&ExporterForm::stored(&exporter()), Some(exporter()), preview));
+    let mut other = exporter();
+    for (key, value) in [
+        ("format", "json"),
+        ("json_shape", "object_with_array"),
+        ("source", "pushed"),
+        ("schedule", "5 * * * *"),
+    ] {
+        other[key] = json!(value);
+    }
+    let page =
+        check("exporter_form.html", form(&ExporterForm::stored(&other), Some(other.clone()), json!(null)));
+    assert!(page.contains("Name of the array") && page.contains("5 * * * *"), "{page}");
+
+    let pages = json!({ "previous": null, "next": null });
+    let none = json!({ "current": exporter(), "items": [], "open": null, "pages": pages });
+    assert!(check("exporter.html", none).contains("No runs yet"));
+    let file = json!({ "bytes": 9, "content_type": "text/csv", "sha256": "ab" });
+    let open = run("running", json!(null));
+    let all = json!([open, run("failed", json!(null)), run("done", file.clone())]);
+    let page =
+        check("exporter.html", json!({ "current": exporter(), "items": all, "open": open, "pages": pages }));
+    assert!(page.contains("data-under-way") && page.contains("in the next run"), "{page}");
+    for state in ["running", "waiting", "done", "failed", "cancelled"] {
+        for file in [json!(null), file.clone()] {
+            let page = check("run.html", json!({ "current": run(state, file) }));
+            assert_eq!(page.contains("data-under-way"), ["running", "waiting"].contains(&state));
+        }
+    }
+    assert!(
+        check("run_cancel.html", json!({ "current": run("running", json!(null)) }))
+            .contains("Leave them out")
+    );
+    assert!(!check("run_cancel.html", json!({ "current": run("running", file) })).contains("Leave them out"));
+    let delete = check("exporter_delete.html", json!({ "current": exporter() }));
+    assert!(delete.contains("3 records that wait are not sent."), "{delete}");
+}
+
+#[test]
+fn pages_of_deliveries_and_events_render() {
+    let pages = json!({ "previous": null, "next": null });
+    let states = ["waiting", "sending", "retrying", "held", "delivered", "failed", "cancelled"];
+    let list = |items: Vec<serde_json::Value>| {
+        json!({
+            "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "",
+            "connectors": [], "pages": pages, "news": "/deliveries/news", "here": "/deliveries",
+            "time": "", "times": [], "operation": null, "replay": "/deliveries/replay",
+        })
+    };
+    check("deliveries.html", list(Vec::new()));
+    check("deliveries.html", list(states.iter().map(|state| delivery(state)).collect()));
+    let event = json!({
+        "id": "evt_1", "type": "device.score.low", "source": "s", "source_id": "1", "subject": null,
+        "time": NOW, "content_type": "application/json",
+        "received_at": NOW, "received_from": "key_1", "test": true, "payload_kept": true,
+        "deliveries": [
+            {
+                "id": "dlv_1", "connector": { "id": "con_1", "name": "I" }, "state": "held",
+                "created_at": NOW,
+            },
+        ],
+    });
+    let payload = json!({ "content_type": "application/json", "bytes": 12_400, "cut": true, "body": "{}" });
+    for state in states {
+        let full = json!({
+            "current": delivery(state), "attempt_list": [attempt(2, "no_answer"), attempt(1, "ok")],
+            "attempt": attempt(2, "no_answer"),
+            "event": event, "sender": "API key “nxt-in”", "others": 2, "payload": payload,
+        });
+        assert!(check("delivery.html", full).contains("&lt;script&gt;alert(1)"));
+        let bare = json!({
+            "current": delivery(state), "attempt_list": [], "attempt": null, "event": null, "sender": "",
+            "others": 0, "payload": null,
+        });
+        check("delivery.html", bare);
+    }
+    check("delivery_replay.html", json!({ "current": delivery("failed") }));
+    let summary = json!([
+        {
+            "id": "evt_1", "type": "t", "source": "s", "subject": null, "received_at": NOW, "test": false,
+            "deliveries_count": 0,
+        },
+    ]);
+    check(
+        "events.html",
+        json!({ "items": summary, "filtered": false, "q": "", "match": "", "pages": pages }),
+    );
+    check("events.html", json!({ "items": [], "filtered": true, "q": "", "match": "none", "pages": pages }));
+    check("event.html", json!({ "current": event, "sender": "Ana", "payload": null }));
+    check("event.html", json!({ "current": event, "sender": "Ana", "payload": payload }));
+}
+
+#[test]
+fn pages_of_replays_render_empty_full_and_failing() {
+    let pages = json!({ "previous": null, "next": null });
+    assert!(check("operations.html", json!({ "items": [], "pages": pages })).contains("No replays yet"));
+    let all = ["running", "done", "failed", "stopped"].map(operation);
+    assert!(check("operations.html", json!({ "items": all, "pages": pages })).contains("1,000 of 1,284"));
+    for one in &all {
+        let page = check("operation.html", json!({ "current": one, "connector": "Incidents" }));
+        assert_eq!(page.contains("data-poll"), one["state"] == "running");
+        assert_eq!(page.contains("/operations/op_1/stop"), one["state"] == "running");
+    }
+    let mut bare = operation("failed");
+    bare["filter"] = json!(null);
+    bare["rate_per_second"] = json!(null);
+    bare["problem"] = json!("It was started by a newer program.");
+    check("operation.html", json!({ "current": bare, "connector": null }));
+
+    let page = |ids: serde_json::Value, preview: serde_json::Value| {
+        json!({
+            "errors": [], "refused": "", "connectors": [], "connector": "", "times": [], "time": "day", "type": "",
+            "states": [{ "value": "failed", "label": "Failed", "ticked": true }], "q": "<b>", "test": true,
+            "ids": ids, "rate": "2", "field_errors": { "q": "", "type": "", "rate_per_second": "" },
+            "preview": preview, "list": "/deliveries",
+        })
+    };
+    check("replay.html", page(json!([]), json!(null)));
+    let preview = |count: u64, too_many: bool| {
+        json!({
+            "count": count, "too_many": too_many, "without_payload": 3, "oldest_created_at": NOW,
+            "connectors": [{ "id": "con_1", "name": "Incidents", "count": count }], "rate_per_second": 2.0,
+            "seconds": 642, "filter": { "state": ["failed"] }, "before": NOW,
+        })
+    };
+    let full = check("replay.html", page(json!(["dlv_1"]), preview(1284, false)));
+    assert!(full.contains("Replay 1,284 deliveries") && full.contains("About 11 minutes at 2 per second."));
+    assert!(check("replay.html", page(json!([]), preview(0, false))).contains("Nothing to replay"));
+    assert!(check("replay.html", page(json!([]), preview(9, true))).contains("Narrow the filter"));
+}
+
+#[test]
+fn the_overview_renders_empty_full_and_failing() {
+    let by_hour = |count: u64| json!({ "from": "2026-11-21T15:00:00Z", "delivered": vec![count; 24], "failed": vec![count / 9; 24] });
+    let page = |set_up: serde_json::Value, count: u64, lines: serde_json::Value| {
+        json!({
+            "chart": crate::console::chart::strip(&by_hour(count)), "lines": lines,
+            "o": {
+                "delivered": count * 24, "failed": count / 9 * 24, "by_hour": by_hour(count), "set_up": set_up,
+                "waiting": { "count": count, "is_capped": count > 5, "oldest_created_at": (count > 0).then_some(NOW) },
+                "need_attention": { "count": count, "is_capped": false }, "credentials_need_attention": count,
+                "attention_is_cut": count > 5, "unmatched": { "count": count, "is_capped": false },
+            },
+        })
+    };
+    let steps = |credential: bool, webhook: Option<&str>, delivery: bool| json!({ "credential": credential, "webhook": webhook, "delivery": delivery });
+    let first = check("overview.html", page(steps(false, None, false), 0, json!([])));
+    assert!(first.contains("New credential") && !first.contains("Nothing needs attention"));
+    let second = check("overview.html", page(steps(true, Some("con_1"), false), 0, json!([])));
+    assert!(second.contains("con_1&#x2f;test") && second.contains("Nothing needs attention"));
+    let line = |kind: &str, code: &str| {
+        json!({
+            "kind": kind, "id": "con_1", "name": "<b>", "code": code, "label": "On hold", "reason": "Why.", "since": NOW,
+            "deliveries": (kind != "credential").then_some(41), "is_capped": false, "action": "Show",
+            "page": "/webhooks/con_1", "repair": "/webhooks/con_1",
+        })
+    };
+    let lines = json!([
+        line("credential", "locked"),
+        line("webhook", "not_allowed"),
+        line("deliveries", "no_answer")
+    ]);
+    let full = check("overview.html", page(steps(true, Some("con_1"), true), 812, lines));
+    assert!(!full.contains("First steps") && full.contains("41 deliveries on hold"));
+    assert!(full.contains("812 events matched no webhook") && full.contains("or more</span>"));
+    assert!(full.contains("15:00 UTC: 812 delivered, 90 failed"));
+}

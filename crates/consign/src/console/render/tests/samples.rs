@@ -1,0 +1,123 @@
+//! Objects as pages get them.
+
+use serde_json::json;
+
+use super::{NOW, secret};
+
+pub(super) fn credential() -> serde_json::Value {
+    json!({
+        "id": "crd_1", "etag": "\"7\"", "name": "<Tool> & “more”", "protocol": "https",
+        "url_address": "https://tool.example/",
+        "authorization_type": "basic", "authorization_type_label": "Basic", "username": "ana",
+        "password": secret(),
+        "custom_headers": [{ "name": "X_Key", "sent_with": "both", "value": secret() }],
+        "ends_on": "2027-01-01",
+        "labels": { "team": "itsm" }, "max_concurrency": 2, "max_per_second": 0.5,
+        "status": {
+            "code": "sign_in_refused", "label": "Sign-in refused", "reason": "401",
+            "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "action_code": "replace_secret", "needs_attention": true,
+            "away": { "until": NOW, "reason": "the token address answered 429" },
+        },
+        "last_used_at": NOW, "used_by_count": 2, "created_at": NOW, "updated_at": NOW,
+    })
+}
+
+pub(super) fn webhook() -> serde_json::Value {
+    json!({
+        "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "state": "held",
+        "state_label": "On hold",
+        "state_reason": "The tool refused the sign-in.", "state_since": NOW, "lost_credential": null,
+        "hold_reason": "sign_in_refused", "away": null,
+        "credential": {
+            "id": "crd_1", "name": "Tool", "address": "https://tool.example/",
+            "status": { "label": "Working" },
+        },
+        "event_types": ["device.*"], "method": "POST", "path": "/x", "payload": "template", "template": "{}",
+        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4, "waiting_is_capped": false },
+        "last_delivery_at": NOW,
+        "chart": crate::console::chart::strip(&json!({
+            "from": NOW, "delivered": vec![50; 24], "failed": vec![0; 24],
+        })),
+        "created_at": NOW, "updated_at": NOW,
+    })
+}
+
+pub(super) fn delivery(state: &str) -> serde_json::Value {
+    json!({
+        "id": "dlv_1", "event": { "id": "evt_1", "type": "device.score.low", "subject": "LT-0231" },
+        "connector": {
+            "id": "con_1", "name": "Incidents", "kind": "webhook",
+        }, "credential": { "id": "crd_1", "name": "Tool" },
+        "state": state, "shown_state": state, "state_label": state, "hold_reason": "no_answer",
+        "hold_text": "No answer came.", "away": null,
+        "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
+        "last_outcome": "http_5xx",
+        "last_outcome_label": "503", "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
+        "replay_of": "dlv_0", "operation": "op_1",
+        "test": true, "created_at": NOW, "ended_at": NOW,
+        "actions": ["send_again", "mark_delivered", "cancel", "replay", "try_now"],
+    })
+}
+
+pub(super) fn attempt(number: u64, outcome: &str) -> serde_json::Value {
+    json!({
+        "id": "att_1", "number": number, "started_at": NOW, "duration_ms": 1200, "outcome": outcome,
+        "outcome_label": "no answer", "status": null, "message": "m",
+        "curl": "curl -H \"authorization: $TOKEN\"", "wait_ms": 240_000, "request_line": "POST https://tool.example/x",
+        "request_headers": [{ "name": "authorization", "hidden": true }],
+        "answer_headers": [{ "name": "content-type", "value": "text/html" }],
+        "answer_excerpt": "<script>alert(1)</script>",
+        "timing": {
+            "dns": 2.5, "connect": null, "tls": 3, "first_byte": 4, "total": 9, "reused": true,
+        }, "request_bytes": 12, "answer_bytes": null,
+    })
+}
+
+pub(super) fn test() -> serde_json::Value {
+    let test = json!({
+        "id": "tst_1", "at": NOW, "by": "Ana", "outcome": "failed", "message": "The tool refused the sign-in (401).",
+        "steps": [{ "code": "request", "label": "Signed-in request", "state": "failed", "fact": "<b>" }],
+        "details": "<script>", "warnings": ["apart"], "offer": null,
+    });
+    crate::console::connection_test::panel(&test, "Basic")
+}
+
+pub(super) fn exporter() -> serde_json::Value {
+    json!({
+        "id": "con_2", "kind": "exporter", "etag": "\"1\"", "name": "Nightly <list>", "description": "",
+        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
+        "source": "events", "event_types": ["*"], "schedule": "daily", "time_zone": "UTC", "format": "csv",
+        "columns": [{ "name": "a", "path": "data.a", "default": null }], "method": "POST", "path": "/x",
+        "schedule_in_words": "Every day at 02:00, UTC", "next_run_at": NOW, "waiting_records": 3, "state": "active",
+        "state_label": "Active", "state_reason": "", "state_since": NOW, "lost_credential": null, "last_run": null,
+        "updated_at": NOW, "away": null, "destination": "https",
+    })
+}
+
+pub(super) fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
+    let ended = if ["running", "waiting"].contains(&state) { json!(null) } else { json!(NOW) };
+    json!({
+        "id": "run_1", "exporter": { "id": "con_2", "name": "Nightly <list>" }, "number": 4, "cause": "hand",
+        "destination": "https",
+        "started_by": "Ana", "repeats": null, "state": state, "state_label": state, "hold_text": null,
+        "steps": [
+            { "step": "collect", "label": "Collect", "state": "done" },
+            { "step": "upload", "label": "Upload", "state": if state == "running" { "running" } else { "waiting" } },
+        ],
+        "file_name": null, "file": file, "records": 312_400, "sent_records": 1_000, "sent_bytes": 48_200_000,
+        "requests": 1, "attempts": 1, "message": "The tool answered 503.", "next_attempt_at": NOW,
+        "records_in_next_run": state == "failed", "duration_ms": 21_000, "created_at": NOW, "ended_at": ended,
+        "actions": [if ended.is_null() { "cancel" } else { "repeat" }],
+        "log": [{ "at": NOW, "line": "Collected 312,400 records." }],
+    })
+}
+
+pub(super) fn operation(state: &str) -> serde_json::Value {
+    json!({
+        "id": "op_1", "kind": "replay", "state": state, "state_label": state, "done": 1000, "total": 1284,
+        "unit": "deliveries", "rate_per_second": 2.0, "seconds_left": 142, "problem": null, "started_by": "<b>",
+        "filter": { "connector": "con_1", "state": ["failed", "held"], "q": "<b>", "created_after": NOW },
+        "result": { "waiting": 2, "held": 0, "delivered": 990, "failed": 8, "cancelled": 0 },
+        "started_at": NOW, "ended_at": (state != "running").then_some(NOW),
+    })
+}
