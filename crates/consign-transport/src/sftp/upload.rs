@@ -152,10 +152,14 @@ impl SftpSession {
         let Written { part, target, if_exists, uploaded, .. } = written;
         let named = give_name(files, part, target, *if_exists, uploaded.bytes).await;
         if named.is_err() && files.channel.is_open() {
-            // What stays is removed by a later run.
-            let _ = timeout(CLEAN_UP_TIMEOUT, files.remove(part)).await;
+            self.discard(written).await;
         }
         named
+    }
+
+    /// Removes a written file that shall not have its name. What stays is removed by a later run.
+    pub async fn discard(&self, written: &Written) {
+        let _ = timeout(CLEAN_UP_TIMEOUT, self.files().remove(&written.part)).await;
     }
 
     /// Looks for a file; `None` when there is none.
@@ -167,6 +171,20 @@ impl SftpSession {
         let folder = files.folder(folder.as_sent()).await?;
         let found = files.stat(&format!("{}/{}", folder.trim_end_matches('/'), name.as_str())).await?;
         Ok(found.map(|found| RemoteFile { size: found.size, modified_seconds: found.modified_seconds }))
+    }
+
+    /// Removes the part of one attempt, if it is there.
+    ///
+    /// # Errors
+    /// When the folder is not there or the server does not answer.
+    pub async fn remove_part(&self, folder: &Folder, name: &FileName, run: &str) -> Result<(), SftpFault> {
+        let files = self.files();
+        let folder = files.folder(folder.as_sent()).await?;
+        let part = format!("{}/{}", folder.trim_end_matches('/'), part_name(name, run));
+        match files.remove(&part).await {
+            Err(fault) if matches!(fault.why, SftpWhy::Refused(_)) => Ok(()),
+            removed => removed,
+        }
     }
 
     /// Removes parts that earlier uploads left behind: those that `ours` knows and that were not written to since

@@ -1,5 +1,6 @@
 //! Runs of exporters: claimed by lease, collected, written page by page, sent; ended in one row.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use consign_store::runs::{self, Claimed, End, Progress, Run};
 use tokio::sync::Notify;
 
 use super::deliver::Seen;
+use super::schedule::is_due;
 use super::{Engine, LEASE};
 use crate::telemetry;
 
@@ -38,6 +40,8 @@ const TICK: Duration = Duration::from_secs(1);
 const COLLECT_PORTION: u32 = 5_000;
 /// A server is asked this often whether a file arrived, once the attempts are used up.
 const ASK_AGAIN: Duration = Duration::from_secs(3_600);
+/// A folder holds the parts that runs left behind for so long at least.
+const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 /// A lease is kept this often at least.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
@@ -46,12 +50,19 @@ const KEEP_EVERY: Duration = Duration::from_secs(20);
 pub(super) struct Exports {
     wake: Notify,
     under_way: AtomicUsize,
+    /// When the folder of each exporter was last looked through for what runs left behind.
+    cleaned_at: Mutex<HashMap<ConnectorId, Option<Timestamp>>>,
 }
 
 impl Exports {
     /// There may be a run to do.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    fn is_cleaning_due(&self, exporter: ConnectorId, now: Timestamp) -> bool {
+        let mut cleaned_at = self.cleaned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        is_due(cleaned_at.entry(exporter).or_default(), CLEAN_EVERY, now)
     }
 
     /// Runs that are worked on.

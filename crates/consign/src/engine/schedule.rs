@@ -188,7 +188,7 @@ impl Engine {
 }
 
 /// Whether it is time to do again what was done last `at`; then it is done now.
-fn is_due(at: &mut Option<Timestamp>, every: Duration, now: Timestamp) -> bool {
+pub(super) fn is_due(at: &mut Option<Timestamp>, every: Duration, now: Timestamp) -> bool {
     let due = at.is_none_or(|at| now.since(at) >= every);
     if due {
         *at = Some(now);

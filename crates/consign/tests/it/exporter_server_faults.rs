@@ -12,7 +12,7 @@ use consign_core::hex::hex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::exporters::{post_once, until};
+use crate::exporters::{numbers, post_once, push, start, until};
 use crate::harness::process::{Process, admin_key};
 use crate::harness::{Folder, TestConsign, eventually, id_of};
 use crate::peers::relay::Relay;
@@ -135,6 +135,39 @@ async fn cut_at_many_places_the_file_is_whole_or_not_there() {
     assert!(relay.cuts() > 15, "{} connections were cut", relay.cuts());
     assert!(consumer.end() > 0, "parts were there to be seen");
     assert_eq!(names(&inbox).len(), places.len(), "{:?}", names(&inbox));
+    consign.finish().await;
+}
+
+/// The run is stopped when its file is whole and has no name yet: it never gets one, and its records go once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_run_names_nothing() {
+    let consign = TestConsign::start().await;
+    let (host, passphrase) = (KeyPair::generate("ed25519", ""), consign.canary("passphrase"));
+    let key = KeyPair::generate("ed25519", &passphrase);
+    let sshd = Sshd::start(&[&host], &key.public).await;
+    let relay = Relay::start(sshd.port()).await;
+    // What comes after the last byte of the file is some requests, one after the other.
+    relay.slow_down(Duration::from_millis(300));
+    consign.credential(&credential(relay.port(), &host, &key, &passphrase)).await;
+    let exporter = id_of(&consign.post("/exporters", &exporter(&sshd.inbox())).await.expect(201).json());
+    let inbox = PathBuf::from(sshd.inbox());
+    push(&consign, &exporter, &numbers(0..3)).await;
+    let id = start(&consign, &exporter).await;
+    let part = eventually("the file to be whole", async || {
+        let name = names(&inbox).pop()?;
+        let text = std::fs::read_to_string(inbox.join(&name)).ok()?;
+        (text == "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n").then_some(name)
+    })
+    .await;
+    assert!(part.ends_with(".part"), "{part}");
+    consign.act(&format!("/runs/{id}/cancellation")).await.expect(200);
+    eventually("the part to go", async || (names(&inbox) != [part.as_str()]).then_some(())).await;
+    assert!(names(&inbox).is_empty(), "{:?}", names(&inbox));
+    relay.slow_down(Duration::ZERO);
+    let next = start(&consign, &exporter).await;
+    let done = until(&consign, &next, "done").await;
+    assert_eq!(done["sent_records"], 3, "{done}");
+    assert_eq!(names(&inbox).len(), 1);
     consign.finish().await;
 }
 

@@ -19,8 +19,7 @@ use consign_store::runs::{self, Run};
 use consign_transport::sftp::{
     Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Uploaded, Written,
 };
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 
 use super::feed::{Fed, Made};
 use super::outlet::Outlet;
@@ -36,6 +35,8 @@ const PARTS_WAITING_MAX: usize = 4;
 const NUMBERS_MAX: u32 = 1_000;
 /// Parts that were left behind are removed when nothing was written to them for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
+/// The parts of so many earlier attempts are removed before the next one writes.
+const ATTEMPTS_CLEANED_MAX: usize = 20;
 /// Between two looks at how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -111,7 +112,10 @@ impl Engine {
 
     async fn send_named(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
         let (made, written) = self.upload(errand, run).await?;
-        self.may_have_its_name(run, &written).await?;
+        if let Err(stop) = self.may_have_its_name(run, &written).await {
+            errand.session.discard(&written).await;
+            return Err(stop);
+        }
         errand.session.give_name(&written).await.map_err(|fault| errand.attempt(fault))?;
         Ok((made, written.uploaded))
     }
@@ -146,19 +150,23 @@ impl Engine {
         Ok(ours.map(|_| bytes))
     }
 
-    /// Best effort: what stays is tried again by the next run.
+    /// Best effort. An earlier attempt of this run has lost it: nothing of it is waited for. What other runs left behind is
+    /// looked for once in a while.
     async fn remove_left_behind(&self, errand: &Errand<'_>, run: &Run) -> Result<(), Stop> {
+        if let Ok(name) = final_name(&run.file_name) {
+            for fence in (1..run.fence).rev().take(ATTEMPTS_CLEANED_MAX) {
+                let attempt = attempt_of(run.id, fence);
+                let removed = errand.session.remove_part(&errand.place.folder, &name, &attempt).await;
+                removed.map_err(|fault| errand.attempt(fault))?;
+            }
+        }
+        if !self.exports.is_cleaning_due(run.connector, self.now()) {
+            return Ok(());
+        }
         let known = runs::ids_of(&mut *self.store.read().await?, run.connector).await?;
         let before = u32::try_from(self.now().minus(LEFT_BEHIND).seconds()).unwrap_or(u32::MAX);
-        let of_exporter = |part: &str| run_of(part).is_some_and(|id| known.contains(&id));
-        let of_this_run = |part: &str| run_of(part) == Some(run.id);
-        let folder = &errand.place.folder;
-        // An earlier attempt of this run has lost it: nothing of it is waited for.
-        let removed = async {
-            let old = errand.session.remove_parts(folder, before, of_exporter).await?;
-            Ok::<_, SftpFault>(old + errand.session.remove_parts(folder, u32::MAX, of_this_run).await?)
-        };
-        match removed.await {
+        let ours = |part: &str| run_of(part).is_some_and(|id| known.contains(&id));
+        match errand.session.remove_parts(&errand.place.folder, before, ours).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(run.id = %run.id, removed, "parts that were left behind are gone"),
             Err(fault) => tracing::info!(run.id = %run.id, %fault, "the folder was not looked through"),
@@ -243,22 +251,27 @@ impl Engine {
         errand: &Errand<'_>,
         run: &Run,
         body: mpsc::Receiver<Part>,
-    ) -> Result<JoinHandle<Result<Written, SftpFault>>, Stop> {
+    ) -> Result<oneshot::Receiver<Result<Written, SftpFault>>, Stop> {
         let (session, folder) = (errand.session.clone(), errand.place.folder.clone());
         let name = final_name(&run.file_name)?;
         // Each attempt has a part of its own: none gives a name to what another one is writing.
-        let attempt = format!("{}.{}", run.id, run.fence);
+        let attempt = attempt_of(run.id, run.fence);
         let if_exists = match errand.place.if_exists {
             IfExists::Replace => WhereTaken::Replace,
             IfExists::Fail | IfExists::Number => WhereTaken::Fail,
         };
         let progress = errand.job.moving.counter();
         progress.store(0, Ordering::Relaxed);
-        Ok(tokio::spawn(async move {
+        let (tell, written) = oneshot::channel();
+        tokio::spawn(async move {
             let upload =
                 Upload { folder: &folder, name: &name, run: &attempt, if_exists, progress: Some(&progress) };
-            session.write_part(&upload, Body::Stream(body)).await
-        }))
+            // Whoever waited for it may be gone: then nobody gives it a name.
+            if let Err(Ok(written)) = tell.send(session.write_part(&upload, Body::Stream(body)).await) {
+                session.discard(&written).await;
+            }
+        });
+        Ok(written)
     }
 
     /// Makes the file.
@@ -289,6 +302,11 @@ impl Engine {
         };
         Ok(format!("Sent {}, {what}{}.", run.file_name, size(made.bytes)))
     }
+}
+
+/// What the part of an attempt is called by.
+fn attempt_of(run: RunId, fence: i64) -> String {
+    format!("{run}.{fence}")
 }
 
 /// The run that a part belongs to: `.list.csv.run_….3.part` is of its third attempt.
