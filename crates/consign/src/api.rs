@@ -17,6 +17,8 @@ use http::{HeaderValue, Method};
 use crate::App;
 use crate::server::RouteName;
 
+pub(crate) use problem::{KINDS as PROBLEMS, Kind as ProblemKind};
+
 use answer::Answer;
 use call::Call;
 use problem::{Problem, kinds};
@@ -30,7 +32,6 @@ mod certificates;
 mod credentials;
 mod deliveries;
 mod description;
-mod docs;
 mod encryption;
 mod events;
 mod exporters;
@@ -198,7 +199,7 @@ routes! {
     GET "/meta" SignedIn [] => me::meta;
 }
 
-/// The API, its description at `/openapi.json`, and the pages about its problems.
+/// The API, and its description at `/openapi.json`.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, routes) in by_path() {
@@ -225,8 +226,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api", any(nowhere.clone()))
         .route("/api/{*rest}", any(nowhere))
         .route("/openapi.json", get(description::serve))
-        .route("/docs/problems", get(docs::index))
-        .route("/docs/problems/{name}", get(docs::problem))
+}
+
+/// The description (OpenAPI 3.1), as it is served.
+pub(crate) fn description() -> serde_json::Value {
+    description::whole()
 }
 
 /// The routes of each address.

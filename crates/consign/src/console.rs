@@ -26,13 +26,14 @@ mod connection_test;
 mod consent;
 mod credentials;
 mod deliveries;
+mod design;
 mod encryption;
 mod errors;
 mod events;
 mod exporters;
 mod form;
-mod home;
 mod host_keys;
+mod manual;
 mod overview;
 mod people;
 mod policy;
@@ -64,7 +65,7 @@ struct Console {
 pub fn router(app: Arc<App>) -> Router {
     let console = Arc::new(Console { app, views: Views::new() });
     let mut pages = Router::new()
-        .merge(home::routes())
+        .merge(manual::routes())
         .merge(overview::routes())
         .merge(session::routes())
         .merge(setup::routes())
@@ -85,7 +86,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(encryption::routes())
         .merge(account::routes());
     if cfg!(debug_assertions) {
-        pages = pages.route("/design", get(home::design));
+        pages = pages.route("/design", get(design::show));
     }
     pages
         .fallback(errors::not_found)

@@ -16,5 +16,6 @@ pub mod service;
 pub mod telemetry;
 
 mod app;
+mod manual;
 
 pub use app::{App, StartError};

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::ops::OpError;
 use crate::ops::idempotency::IdempotencyFault;
 
-pub(super) use kinds::{KINDS, Kind};
+pub(crate) use kinds::{KINDS, Kind};
 
 pub(super) mod kinds;
 

@@ -2,6 +2,8 @@ use clap::CommandFactory as _;
 
 use super::*;
 
+mod reference;
+
 #[test]
 fn the_command_line_is_consistent() {
     Arguments::command().debug_assert();

@@ -35,8 +35,14 @@ macro_rules! pages {
 
 pages! {
     GET "/" DeliveriesRead;
-    GET "/help" Session;
     GET "/design" Session;
+
+    GET "/docs" Nothing;
+    GET "/docs/{name}" Nothing;
+    GET "/docs/api/{subject}" Nothing;
+    GET "/docs/api/schemas/{name}" Nothing;
+    GET "/docs/problems" Nothing;
+    GET "/docs/problems/{name}" Nothing;
 
     GET "/sign-in" Nothing;
     POST "/sign-in" Nothing;

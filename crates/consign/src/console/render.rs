@@ -17,6 +17,7 @@ use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBeha
 use serde_json::json;
 
 use super::Console;
+use crate::manual;
 
 /// A file of the console.
 pub(super) struct File {
@@ -69,6 +70,15 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "delivery_replay.html",
     "demo.html",
     "design.html",
+    "docs.html",
+    "docs_api.html",
+    "docs_base.html",
+    "docs_guide.html",
+    "docs_macros.html",
+    "docs_problem.html",
+    "docs_problems.html",
+    "docs_schema.html",
+    "docs_schemas.html",
     "error.html",
     "event.html",
     "events.html",
@@ -76,7 +86,6 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "exporter_delete.html",
     "exporter_form.html",
     "exporters.html",
-    "help.html",
     "host_keys.html",
     "invitation.html",
     "layout.html",
@@ -195,6 +204,12 @@ impl Views {
                 // Made of a hash and a name of the list: nothing in it needs escaping.
                 _ => asset_url(name).map(Value::from_safe_string),
             }
+        });
+        // What Markdown becomes here holds no HTML but ours.
+        environment.add_filter("markdown", |text: &str| Value::from_safe_string(manual::html(text)));
+        environment.add_function("guide", |name: &str| {
+            let guide = manual::guide(name).ok_or_else(|| wrong(format!("there is no guide {name}")))?;
+            Ok(Value::from_safe_string(guide.page().html.clone()))
         });
         environment.add_filter("when", when);
         environment.add_filter("day", day);

@@ -187,7 +187,7 @@ impl Visit {
             "banners": [],
             "flash": self.message,
             "instance": self.instance().await,
-            "docs": "/help",
+            "docs": "/docs",
             "path": self.path(),
             "once": self.request_id,
             "now": self.app().now(),

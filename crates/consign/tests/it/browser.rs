@@ -212,7 +212,7 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
         "/operations",
         "/events",
         "/api-keys",
-        "/help",
+        "/docs",
     ];
     faults.extend(faults_of(&browser, &base, &empty.map(str::to_owned)).await);
     browser.close().await;

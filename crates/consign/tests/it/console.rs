@@ -370,7 +370,7 @@ async fn every_page_stands_empty_and_full() {
         ("/deliveries", ""),
         ("/events", ""),
         ("/api-keys", "key for admin"),
-        ("/help", "at least once"),
+        ("/docs", "at least once"),
         ("/credentials/new", "Select"),
         ("/webhooks/new", "Add a credential first"),
         ("/api-keys/new", ""),

@@ -215,7 +215,7 @@ async fn every_page_carries_its_headers() {
     let credential = id_of(&consign.get("/credentials/itsm").await.json());
     let pages = [
         "/",
-        "/help",
+        "/docs",
         "/credentials",
         "/credentials/new",
         "/webhooks",

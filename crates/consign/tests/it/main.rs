@@ -61,6 +61,7 @@ mod idempotency;
 mod keyboard;
 mod killed_renewals;
 mod main_job;
+mod manual;
 mod next_steps;
 mod oauth;
 mod oauth_forms;

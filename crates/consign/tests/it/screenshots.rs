@@ -150,7 +150,7 @@ async fn desk(consign: &TestConsign) -> Desk {
         ("settings-egress", "/settings/egress".to_owned()),
         ("settings-about", "/settings/about".to_owned()),
         ("account", "/account".to_owned()),
-        ("help", "/help".to_owned()),
+        ("help", "/docs".to_owned()),
         ("not-found", "/nowhere".to_owned()),
     ];
     Desk { tools, pages }

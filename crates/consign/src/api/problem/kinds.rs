@@ -2,27 +2,27 @@
 
 /// A kind of problem.
 #[derive(Debug)]
-pub(in crate::api) struct Kind {
+pub(crate) struct Kind {
     /// Stable and public.
-    pub(in crate::api) code: &'static str,
+    pub(crate) code: &'static str,
     /// The status of HTTP.
-    pub(in crate::api) status: u16,
+    pub(crate) status: u16,
     /// The same for each problem of the kind.
-    pub(in crate::api) title: &'static str,
+    pub(crate) title: &'static str,
     /// What it means.
-    pub(in crate::api) meaning: &'static str,
+    pub(crate) meaning: &'static str,
     /// What to do about it.
-    pub(in crate::api) remedy: &'static str,
+    pub(crate) remedy: &'static str,
 }
 
 impl Kind {
     /// The last part of the address of its page.
-    pub(in crate::api) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.code.replace('_', "-")
     }
 
     /// The address of its page.
-    pub(in crate::api) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("/docs/problems/{}", self.name())
     }
 }
@@ -30,11 +30,11 @@ impl Kind {
 macro_rules! kinds {
     ($($name:ident = $status:literal $code:literal, $title:literal, $meaning:literal, $remedy:literal;)*) => {
         $(
-            pub(in crate::api) static $name: Kind =
+            pub(crate) static $name: Kind =
                 Kind { code: $code, status: $status, title: $title, meaning: $meaning, remedy: $remedy };
         )*
         /// All kinds, by status.
-        pub(in crate::api) static KINDS: &[&Kind] = &[$(&$name,)*];
+        pub(crate) static KINDS: &[&Kind] = &[$(&$name,)*];
     };
 }
 

@@ -66,6 +66,7 @@ fn what_is_not_in_the_table_is_for_administrators() {
 /// An address with something that is not there.
 fn filled(path: &str) -> String {
     let path = path.replace("{id}", "none").replace("{token}", "none");
+    let path = path.replace("{name}", "none").replace("{subject}", "none");
     path.replace("{deed}", "suspend").replace("{sequence}", "1")
 }
 

@@ -13,7 +13,7 @@ fn frame() -> serde_json::Value {
     json!({
         "title": "Title", "page": "credentials", "nav": { "deliveries": 3, "credentials": 2 },
         "user": { "name": "Ana Silva", "role": "Administrator" }, "may": may(),
-        "theme": "", "csrf": "token", "banners": [], "flash": null, "instance": "", "docs": "/help",
+        "theme": "", "csrf": "token", "banners": [], "flash": null, "instance": "", "docs": "/docs",
         "path": "/x",
         "once": "req_1", "now": NOW, "signed_in": true,
     })
@@ -247,7 +247,6 @@ fn the_other_pages_render() {
     check("api_key.html", without);
     check("api_key_created.html", json!({ "current": key(json!(null)), "text": "csg_secret" }));
     check("api_key_revoke.html", json!({ "current": key(json!(null)) }));
-    check("help.html", json!({ "origin": "http://127.0.0.1:8420" }));
     check("design.html", json!({}));
     for signed_in in [true, false] {
         let context = json!({
