@@ -61,7 +61,7 @@ guides! {
     Tools "4me" "presets/4me.md";
     Tools "salesforce" "presets/salesforce.md";
     Tools "successfactors" "presets/successfactors.md";
-    Tools "s4hana-cloud" "presets/s4hana_cloud.md";
+    Tools "s4hana_cloud" "presets/s4hana_cloud.md";
     Tools "c4c" "presets/c4c.md";
     Reference "api" "api.md";
     Reference "cli" "cli.md";

@@ -112,9 +112,14 @@ async fn problems(visit: Anyone, headers: HeaderMap) -> Response {
 async fn problem(visit: Anyone, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Failure> {
     let found = PROBLEMS.iter().find(|kind| kind.name() == name);
     match (found, wants_page(&headers)) {
-        (Some(kind), true) => {
-            Ok(page(&visit, "docs_problem.html", kind.title, &[HELP, PROBLEM_LIST], json!({ "kind": shown(kind) })).await)
-        }
+        (Some(kind), true) => Ok(page(
+            &visit,
+            "docs_problem.html",
+            kind.title,
+            &[HELP, PROBLEM_LIST],
+            json!({ "kind": shown(kind) }),
+        )
+        .await),
         (Some(kind), false) => {
             let text = format!(
                 "{}\n\nCode: {}\nStatus: {}\n\nWhat it means\n{}\n\nWhat to do\n{}\n",

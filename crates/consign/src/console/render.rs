@@ -17,7 +17,7 @@ use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBeha
 use serde_json::json;
 
 use super::Console;
-use crate::manual;
+use crate::manual::{self, GUIDES, Part};
 
 /// A file of the console.
 pub(super) struct File {
@@ -210,6 +210,14 @@ impl Views {
         environment.add_function("guide", |name: &str| {
             let guide = manual::guide(name).ok_or_else(|| wrong(format!("there is no guide {name}")))?;
             Ok(Value::from_safe_string(guide.page().html.clone()))
+        });
+        environment.add_function("tools", || {
+            let tools = GUIDES.iter().filter(|guide| guide.part == Part::Tools);
+            Value::from(Serde(
+                tools
+                    .map(|guide| json!({ "title": guide.title(), "address": guide.address() }))
+                    .collect::<Vec<_>>(),
+            ))
         });
         environment.add_filter("when", when);
         environment.add_filter("day", day);

@@ -1,7 +1,9 @@
 //! Markdown (CommonMark, with the tables of GitHub) as pages: headings that can be linked to, tables and code that
 //! scroll by themselves, no pictures, and nothing of HTML.
 
-use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{
+    CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, html,
+};
 
 /// A text as a page.
 pub(crate) struct Page {
@@ -88,7 +90,7 @@ impl<'a> Maker<'a> {
             }
             Event::End(TagEnd::CodeBlock) => self.end_code(),
             Event::Start(Tag::Table(columns)) => {
-                let open = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">";
+                let open = "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Table\">";
                 self.events.push(Event::Html(open.into()));
                 self.events.push(Event::Start(Tag::Table(columns)));
             }
@@ -174,7 +176,7 @@ impl<'a> Maker<'a> {
         let Some(code) = self.code.take() else { return };
         self.read(&code);
         self.read(" ");
-        let open = "<pre class=\"code\" tabindex=\"0\" role=\"region\" aria-label=\"Code\">";
+        let open = "<pre class=\"code\" tabindex=\"0\" role=\"group\" aria-label=\"Code\">";
         self.events.push(Event::Html(open.into()));
         self.events.push(Event::Text(code.into()));
         self.events.push(Event::Html("</pre>\n".into()));

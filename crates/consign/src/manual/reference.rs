@@ -180,7 +180,8 @@ impl Reference {
         let required = schema["required"].as_array();
         for (name, member) in schema["properties"].as_object().into_iter().flatten() {
             let is_required = required.is_some_and(|names| names.contains(&json!(name)));
-            let described = [member, self.resolved(member)].into_iter().find_map(|one| one["description"].as_str());
+            let described =
+                [member, self.resolved(member)].into_iter().find_map(|one| one["description"].as_str());
             let shown = json!({ "name": name, "type": self.kind(member, 0), "required": is_required,
                 "description": described.unwrap_or_default() });
             found.insert(name.clone(), shown);
@@ -226,8 +227,15 @@ impl Reference {
             }
             return pieces;
         }
-        let limits = [("format", ""), ("minLength", "from "), ("maxLength", "up to "), ("minimum", "from "), ("maximum", "to ")];
-        let limits = limits.iter().filter_map(|(key, word)| Some(format!("{word}{}", bare(schema.get(key)?))));
+        let limits = [
+            ("format", ""),
+            ("minLength", "from "),
+            ("maxLength", "up to "),
+            ("minimum", "from "),
+            ("maximum", "to "),
+        ];
+        let limits =
+            limits.iter().filter_map(|(key, word)| Some(format!("{word}{}", bare(schema.get(key)?))));
         let limits: Vec<_> = limits.collect();
         let name = names.iter().filter(|name| !name.is_empty()).copied().collect::<Vec<_>>().join(" or ");
         let name = if name.is_empty() { "anything".to_owned() } else { name };

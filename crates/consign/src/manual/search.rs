@@ -93,7 +93,7 @@ fn entries() -> &'static [Entry] {
         }
         for operation in Reference::whole().operations() {
             let title = format!("{} {}", operation.method, operation.path);
-            let words = |key: &str| operation.value[key].as_str().unwrap_or_default().to_owned();
+            let words = |key: &str| operation.value[key].as_str().unwrap_or_default().replace(['`', '*'], "");
             let text = format!("{}. {}", words("summary"), words("description"));
             entries.push(Entry::new(operation.address(), "REST API", &title, &text));
         }

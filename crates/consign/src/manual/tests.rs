@@ -28,7 +28,8 @@ fn text_is_made_into_pages_without_pictures_and_html() {
     ] {
         assert!(page.html.contains(part), "{part}\n{}", page.html);
     }
-    let sections: Vec<_> = page.sections.iter().map(|one| (one.id.as_str(), one.is_main, one.text.trim())).collect();
+    let sections: Vec<_> =
+        page.sections.iter().map(|one| (one.id.as_str(), one.is_main, one.text.trim())).collect();
     assert_eq!(sections[0], ("", false, "Above <b>all</b>."));
     assert_eq!((sections[1].0, sections[1].1), ("first-part", true));
     assert!(sections[1].2.contains("the other") && sections[1].2.contains("consign <x>"), "{sections:?}");
@@ -42,7 +43,9 @@ fn every_text_of_the_repository_is_in_the_manual() {
         let files = std::fs::read_dir(format!("{docs}/{folder}")).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
         let texts = names.filter(|name| name.ends_with(".md"));
-        texts.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect::<Vec<_>>()
+        texts
+            .map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") })
+            .collect::<Vec<_>>()
     };
     let found: BTreeSet<_> = read("").into_iter().chain(read("presets")).collect();
     let listed: BTreeSet<_> = GUIDES.iter().map(|guide| guide.file.to_owned()).collect();
@@ -60,10 +63,18 @@ fn what_is_asked_for_is_found() {
     check("idempotency_key_needed", "Problems", "An Idempotency-Key is needed (idempotency_key_needed)");
     check("consign credential scan-host-key", "Commands", "consign credential scan-host-key");
     assert!(search("createCredential /credentials").is_empty(), "ids of operations are not words");
-    assert!(search("POST /api/v1/credentials").iter().any(|found| found.address == "/docs/api/credentials#createCredential"));
+    assert!(
+        search("POST /api/v1/credentials")
+            .iter()
+            .any(|found| found.address == "/docs/api/credentials#createCredential")
+    );
     assert!(search("").is_empty() && search("qzxv").is_empty());
     let long = search("credential");
-    assert!(long.len() == 30 && long.iter().all(|found| found.excerpt.chars().count() <= 186), "{}", long.len());
+    assert!(
+        long.len() == 30 && long.iter().all(|found| found.excerpt.chars().count() <= 186),
+        "{}",
+        long.len()
+    );
 }
 
 #[test]
@@ -86,5 +97,8 @@ fn types_of_the_api_are_told_in_words() {
 
 /// Operations as they are counted in the text of the description.
 fn operations_written() -> usize {
-    include_str!("../../openapi.yaml").lines().filter(|line| line.trim_start().starts_with("operationId:")).count()
+    include_str!("../../openapi.yaml")
+        .lines()
+        .filter(|line| line.trim_start().starts_with("operationId:"))
+        .count()
 }

@@ -213,6 +213,15 @@ async fn empty_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
         "/events",
         "/api-keys",
         "/docs",
+        "/docs?q=key",
+        "/docs/operations",
+        "/docs/jira",
+        "/docs/api",
+        "/docs/api/webhooks",
+        "/docs/api/schemas",
+        "/docs/api/schemas/Credential",
+        "/docs/problems",
+        "/docs/problems/locked",
     ];
     faults.extend(faults_of(&browser, &base, &empty.map(str::to_owned)).await);
     browser.close().await;

@@ -9,7 +9,9 @@ fn links(text: &str) -> BTreeSet<(String, String)> {
     let text = text.replace("&#x2f;", "/");
     let targets = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
     let ours = targets.filter(|to| to.starts_with("/docs"));
-    ours.map(|to| to.split_once('#').unwrap_or((to, ""))).map(|(to, id)| (to.to_owned(), id.to_owned())).collect()
+    ours.map(|to| to.split_once('#').unwrap_or((to, "")))
+        .map(|(to, id)| (to.to_owned(), id.to_owned()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,14 +25,17 @@ async fn every_link_of_the_manual_leads_somewhere() {
             continue;
         }
         if !pages.contains_key(&to) {
-            let text = consign.client.send("GET", &to, &[("accept", "text/html")], "").await.expect(200).text();
+            let text =
+                consign.client.send("GET", &to, &[("accept", "text/html")], "").await.expect(200).text();
             assert!(text.contains("<h1>") && text.contains("Help"), "{to}\n{text}");
             asked.extend(links(&text));
             pages.insert(to.clone(), text);
         }
         assert!(id.is_empty() || pages[&to].contains(&format!("id=\"{id}\"")), "{to}#{id}");
     }
-    for page in ["/docs/operations", "/docs/servicenow", "/docs/cli", "/docs/api/deliveries", "/docs/problems/locked"] {
+    for page in
+        ["/docs/operations", "/docs/servicenow", "/docs/cli", "/docs/api/deliveries", "/docs/problems/locked"]
+    {
         assert!(pages.contains_key(page), "{page}");
     }
     assert!(pages.len() > 100, "{}", pages.len());
@@ -41,7 +46,10 @@ async fn every_link_of_the_manual_leads_somewhere() {
 async fn the_manual_is_searched_and_stands_in_the_frame_of_whoever_is_signed_in() {
     let consign = TestConsign::start().await;
     let page = consign.page("/docs?q=rotate+encryption").await.expect(200).text().replace("&#x2f;", "/");
-    assert!(page.contains("/docs/operations#encryption-keys") && page.contains("aria-label=\"Main\""), "{page}");
+    assert!(
+        page.contains("/docs/operations#encryption-keys") && page.contains("aria-label=\"Main\""),
+        "{page}"
+    );
     let hostile = consign.page("/docs?q=%3Cscript%3Ealert(1)%3C/script%3E").await.expect(200).text();
     assert!(!hostile.contains("<script>alert") && hostile.contains("&lt;script&gt;"), "{hostile}");
     let outside = consign.client.send("GET", "/docs/operations", &[], "").await.expect(200).text();
@@ -55,7 +63,8 @@ async fn the_manual_is_searched_and_stands_in_the_frame_of_whoever_is_signed_in(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn problems_are_pages_for_browsers_and_text_for_programs() {
     let consign = TestConsign::start().await;
-    let ask = async |path: &str, accept: &str| consign.client.send("GET", path, &[("accept", accept)], "").await;
+    let ask =
+        async |path: &str, accept: &str| consign.client.send("GET", path, &[("accept", accept)], "").await;
     let text = ask("/docs/problems/not-readable", "*/*").await.expect(200);
     assert!(text.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
     assert!(text.text().contains("What to do") && !text.text().contains('<'));

@@ -66,11 +66,7 @@ impl Served {
     /// `request` is a method and an address below the base; `headers` are lines.
     pub(super) async fn send(&self, key: &str, request: &str, headers: &[&str], body: &str) -> Reply {
         let (method, path) = request.split_once(' ').unwrap();
-        let path = if path.starts_with("/openapi") {
-            path.to_owned()
-        } else {
-            format!("{BASE}{path}")
-        };
+        let path = if path.starts_with("/openapi") { path.to_owned() } else { format!("{BASE}{path}") };
         let mut asked = http::Request::builder().method(method).uri(path);
         if !key.is_empty() {
             asked = asked.header("authorization", format!("Bearer {key}"));

@@ -37,7 +37,7 @@ fn globals(out: &mut String, command: &Command) {
 }
 
 fn section(out: &mut String, command: &mut Command, path: &str, depth: usize) {
-    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string);
+    let about = command.get_long_about().or_else(|| command.get_about()).map(ToString::to_string);
     out.push_str(&format!("\n{} {path}\n\n{}\n", "#".repeat(depth), about.unwrap_or_default().trim()));
     if !command.has_subcommands() {
         let usage = command.render_usage().to_string();
@@ -46,7 +46,8 @@ fn section(out: &mut String, command: &mut Command, path: &str, depth: usize) {
         out.push_str(&format!("\n```\n{}\n```\n", lines.join("\n")));
         options(out, command.get_arguments().filter(|one| !one.is_global_set()));
     }
-    for part in command.get_subcommands_mut().filter(|part| !part.is_hide_set() && part.get_name() != "help") {
+    for part in command.get_subcommands_mut().filter(|part| !part.is_hide_set() && part.get_name() != "help")
+    {
         let path = format!("{path} {}", part.get_name());
         section(out, part, &path, (depth + 1).min(4));
     }
@@ -59,14 +60,18 @@ fn options<'a>(out: &mut String, all: impl Iterator<Item = &'a Arg>) {
     }
     out.push_str("\n| Argument | Meaning |\n| --- | --- |\n");
     for one in shown {
-        let help = one.get_long_help().or(one.get_help()).map(ToString::to_string).unwrap_or_default();
+        let help =
+            one.get_long_help().or_else(|| one.get_help()).map(ToString::to_string).unwrap_or_default();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
         out.push_str(&format!("| `{}` | {help} |\n", name(one).replace('|', "\\|")));
     }
 }
 
 fn is_built_in(one: &Arg) -> bool {
-    matches!(one.get_action(), ArgAction::Help | ArgAction::Version | ArgAction::HelpShort | ArgAction::HelpLong)
+    matches!(
+        one.get_action(),
+        ArgAction::Help | ArgAction::Version | ArgAction::HelpShort | ArgAction::HelpLong
+    )
 }
 
 /// `-s, --secret FIELD=FILE`.
@@ -80,12 +85,14 @@ fn name(one: &Arg) -> String {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test says whether it may write")]
 fn the_reference_says_what_the_commands_say() {
     let mut command = Arguments::command();
     command.build();
     let mut whole = START.to_owned();
     globals(&mut whole, &command);
-    for part in command.get_subcommands_mut().filter(|part| !part.is_hide_set() && part.get_name() != "help") {
+    for part in command.get_subcommands_mut().filter(|part| !part.is_hide_set() && part.get_name() != "help")
+    {
         let path = format!("consign {}", part.get_name());
         section(&mut whole, part, &path, 2);
     }
