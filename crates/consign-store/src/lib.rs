@@ -38,6 +38,7 @@ pub mod connectors;
 pub mod consents;
 pub mod credential_tests;
 pub mod credentials;
+pub mod signing_keys;
 pub mod tokens;
 
 pub mod attempts;

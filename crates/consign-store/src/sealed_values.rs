@@ -1,7 +1,7 @@
 //! Every sealed value that lasts, wherever it stands: to move it to another key of the ring, and to see that it opens.
 //! What ends by itself within a day (answers, approvals and forms under way) is only counted.
 
-use consign_core::id::CredentialId;
+use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::time::Timestamp;
 use consign_core::token::Which;
 use consign_core::vault::Sealed;
@@ -22,6 +22,8 @@ pub enum Holder {
     Secret(CredentialId, String, i64),
     /// A token of a credential, and the generation it was sealed in.
     Token(CredentialId, Which, i64),
+    /// What the requests of a webhook are signed with, and its generation.
+    SigningKey(ConnectorId, i64),
     /// What the two-step sign-in of a person is checked with: the person, and since when.
     SecondStep(String, Timestamp),
 }
@@ -39,14 +41,23 @@ pub enum Kind {
     Access,
     /// [`Holder::Token`], refresh tokens.
     Refresh,
+    /// [`Holder::SigningKey`].
+    SigningKey,
     /// [`Holder::SecondStep`].
     SecondStep,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Own, Self::PayloadKey, Self::Secret, Self::Access, Self::Refresh, Self::SecondStep];
+    pub const ALL: [Self; 7] = [
+        Self::Own,
+        Self::PayloadKey,
+        Self::Secret,
+        Self::Access,
+        Self::Refresh,
+        Self::SigningKey,
+        Self::SecondStep,
+    ];
 
     /// The rows of a kind, as `(first, second, generation, sealed)`; first and second name one row.
     const fn rows(self) -> &'static str {
@@ -69,6 +80,10 @@ impl Kind {
                 "select credential_id as first, '' as second, refresh_generation as generation,
                  sealed_refresh as sealed from token where sealed_refresh is not null"
             }
+            Self::SigningKey => {
+                "select connector_id as first, cast(generation as text) as second, generation, sealed
+                 from signing_key"
+            }
             Self::SecondStep => {
                 "select id as first, '' as second, totp_at as generation, totp as sealed from users
                  where totp is not null"
@@ -86,6 +101,7 @@ impl Kind {
             Self::Secret => Holder::Secret(row.id("first")?, second.clone(), generation),
             Self::Access => Holder::Token(row.id("first")?, Which::Access, generation),
             Self::Refresh => Holder::Token(row.id("first")?, Which::Refresh, generation),
+            Self::SigningKey => Holder::SigningKey(row.id("first")?, generation),
             Self::SecondStep => Holder::SecondStep(first.clone(), Timestamp::from_millis(generation)),
         };
         Ok(Found { holder, sealed: Sealed::from_stored(row.text("sealed")?), at: (first, second) })
@@ -141,6 +157,10 @@ pub async fn replace(tx: &mut Tx, found: &Found, by: &Sealed) -> Result<bool, St
         Holder::Token(_, Which::Refresh, _) => {
             query("update token set sealed_refresh = $1 where sealed_refresh = $2 and credential_id = $3")
         }
+        Holder::SigningKey(..) => query(
+            "update signing_key set sealed = $1
+             where sealed = $2 and connector_id = $3 and cast(generation as text) = $4",
+        ),
         Holder::SecondStep(..) => query("update users set totp = $1 where totp = $2 and id = $3"),
     };
     let query = query.bind(by.as_stored()).bind(found.sealed.as_stored()).bind(first.as_str());

@@ -119,6 +119,9 @@ routes! {
     PATCH "/webhooks/{id}" ConnectorsWrite [] => webhooks::patch;
     DELETE "/webhooks/{id}" ConnectorsWrite [] => webhooks::delete;
     GET "/webhooks/{id}/history" ConnectorsRead [] => webhooks::history;
+    GET "/webhooks/{id}/signing-keys" ConnectorsRead [] => webhooks::signing_keys;
+    POST "/webhooks/{id}/signing-keys" ConnectorsWrite [] => webhooks::change_signing_key;
+    POST "/webhooks/{id}/signature-checks" ConnectorsRead [] => webhooks::check_signature;
     POST "/webhooks/{id}/tests" DeliveriesOperate [] => webhooks::test;
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;

@@ -43,6 +43,7 @@ mod runs;
 mod session;
 mod settings;
 mod setup;
+mod signatures;
 mod visit;
 mod webhook_pages;
 mod webhooks;
@@ -74,6 +75,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(consent::routes())
         .merge(webhooks::routes())
         .merge(webhook_pages::routes())
+        .merge(signatures::routes())
         .merge(exporters::routes())
         .merge(runs::routes())
         .merge(deliveries::routes())

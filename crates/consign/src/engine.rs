@@ -50,6 +50,7 @@ mod reminders;
 mod replay;
 mod retention;
 mod schedule;
+mod signatures;
 mod snapshot;
 mod token_request;
 mod tokens;

@@ -35,6 +35,7 @@ pub mod pushes;
 pub mod replays;
 pub mod runs;
 pub mod settings;
+pub mod signing;
 pub mod users;
 pub mod webhooks;
 

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use super::Message;
+use super::signature::Signing;
 use crate::catalog::Fault;
 use crate::condition::Condition;
 use crate::credential::Rate;
@@ -41,6 +42,8 @@ pub struct Webhook {
     pub payload: Payload,
     /// Headers that are no secrets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How requests are signed.
+    pub signature: Signing,
     /// When the tool counts as having taken it.
     pub success_when: Success,
     /// Names and JSON Pointers of values kept from the answer.
@@ -310,6 +313,7 @@ impl Webhook {
             "headers": self.headers.iter().map(|(name, value)| {
                 json!({ "name": name.as_str(), "value": value.to_str().unwrap_or_default() })
             }).collect::<Vec<_>>(),
+            "signature": self.signature.kind(),
             "success_when": self.success_when.kind(),
             "outputs": self.outputs.iter().map(|(name, pointer)| {
                 json!({ "name": name, "pointer": pointer })

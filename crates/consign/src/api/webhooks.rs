@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
-use crate::ops::{OpError, webhooks};
+use crate::ops::{OpError, signing, webhooks};
 
 const TEST_KEYS: &[&str] = &["event", "type", "data"];
 
@@ -115,4 +115,22 @@ pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
 /// As it is now, for whoever came second and may read it.
 async fn current(call: &Call) -> Result<Value, OpError> {
     webhooks::find(&call.app, &call.actor, call.place("id")).await
+}
+
+pub(super) async fn signing_keys(call: Call) -> Result<Answer, Problem> {
+    let keys = signing::list(&call.app, &call.actor, call.place("id")).await?;
+    Ok(Answer::items(json!(keys)))
+}
+
+pub(super) async fn change_signing_key(call: Call) -> Result<Answer, Problem> {
+    let change = async {
+        let sent = call.object_if_sent()?;
+        let value = signing::change(&call.app, &call.actor, call.place("id"), sent).await?;
+        Ok(Answer::json(StatusCode::CREATED, &value))
+    };
+    call.once(StatusCode::CREATED, change).await
+}
+
+pub(super) async fn check_signature(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&signing::check(&call.app, &call.actor, call.place("id"), call.object()?).await?))
 }

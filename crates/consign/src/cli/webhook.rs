@@ -17,8 +17,10 @@ use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
 use recover::{RecoverFlags, recover};
+use signing::{ChangeFlags, CheckFlags};
 
 mod recover;
+mod signing;
 
 const WEBHOOKS: &str = "webhooks";
 
@@ -56,6 +58,15 @@ pub(crate) enum Verb {
     },
     /// Send again what failed, at a pace
     Recover(RecoverFlags),
+    /// The keys that sign its requests, without their secrets
+    SigningKeys {
+        /// Name or id
+        name: String,
+    },
+    /// Make a new signing key; the old one signs beside it for a while
+    ChangeSigningKey(ChangeFlags),
+    /// Whether a request that a receiver got is signed by it
+    CheckSignature(CheckFlags),
     /// Delete one; its waiting deliveries are cancelled
     Delete(DeleteFlags),
 }
@@ -108,6 +119,9 @@ pub(crate) struct Fields {
     /// A header that is no secret; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     header: Vec<String>,
+    /// off, hmac or ed25519: how requests are signed
+    #[arg(long, value_name = "WORD")]
+    signature: Option<String>,
     /// status or status_and_json
     #[arg(long, value_name = "WORD")]
     success_when: Option<String>,
@@ -209,6 +223,9 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             show_written(output, &answer, "Resumed", "webhook")?;
         }
         Verb::History { name } => history(&client, output, &name).await?,
+        Verb::SigningKeys { name } => signing::list(&client, output, &name).await?,
+        Verb::ChangeSigningKey(flags) => signing::change(&client, output, &flags).await?,
+        Verb::CheckSignature(flags) => return signing::check(&client, output, &flags).await,
         Verb::Recover(flags) => return recover(&client, output, &flags).await,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
     }
@@ -247,6 +264,7 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
     put(&mut body, "name", flags.name);
     let answer = client.send(Call::post(&[WEBHOOKS]).json(&Value::Object(body))).await?;
     let written = show_written(output, &answer, "Created", "webhook")?;
+    signing::tell(output, &written);
     output.next(&format!("consign webhook test \"{}\"", text(&written, "name")));
     Ok(())
 }
@@ -319,6 +337,7 @@ impl Fields {
             body.insert("payload".to_owned(), "template".into());
         }
         put(&mut body, "content_type", self.content_type.clone());
+        put(&mut body, "signature", self.signature.clone());
         put(&mut body, "success_when", self.success_when.clone());
         put(&mut body, "when_no_answer", self.when_no_answer.clone());
         if !self.event_type.is_empty() {

@@ -174,13 +174,19 @@ pub(super) fn password_again(visit: &Signed, invalid: &[Invalid]) -> Value {
 }
 
 /// A field for the template. The rest of its parts is added by whoever knows them.
-fn field(key: &str, label: &str, hint: &str, value: impl Into<Value>, invalid: &[Invalid]) -> Value {
+pub(super) fn field(
+    key: &str,
+    label: &str,
+    hint: &str,
+    value: impl Into<Value>,
+    invalid: &[Invalid],
+) -> Value {
     let value: Value = value.into();
     json!({ "key": key, "label": label, "hint": hint, "value": value, "error": message_at(invalid, key) })
 }
 
 /// The same field with further parts.
-fn with(mut field: Value, parts: Value) -> Value {
+pub(super) fn with(mut field: Value, parts: Value) -> Value {
     if let (Some(whole), Value::Object(parts)) = (field.as_object_mut(), parts) {
         whole.extend(parts);
     }

@@ -96,6 +96,11 @@ pages! {
     POST "/webhooks/{id}/set-up/fields" ConnectorsRead;
     GET "/webhooks/{id}/test" DeliveriesOperate;
     POST "/webhooks/{id}/test" DeliveriesOperate;
+    GET "/webhooks/{id}/signature" ConnectorsRead;
+    // What was received is checked.
+    POST "/webhooks/{id}/signature" ConnectorsRead;
+    GET "/webhooks/{id}/signature/change" ConnectorsWrite;
+    POST "/webhooks/{id}/signature/change" ConnectorsWrite;
     GET "/webhooks/{id}/activity" ConnectorsRead;
     POST "/webhooks/{id}/pause" DeliveriesOperate;
     POST "/webhooks/{id}/resume" DeliveriesOperate;

@@ -116,12 +116,28 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "webhook_activity.html",
     "webhook_delete.html",
     "webhook_form.html",
+    "webhook_secret.html",
+    "webhook_signature.html",
+    "webhook_signature_change.html",
     "webhook_test.html",
     "webhooks.html",
 ];
 
 /// Every asset.
 pub(super) static ASSETS: &[File] = files!["assets": "consign.css", "consign.js", "icons.svg"];
+
+/// How a receiver checks a signature, in several languages.
+pub(super) static SAMPLES: &[File] = files!["samples":
+    "ed25519.go",
+    "ed25519.java",
+    "ed25519.js",
+    "ed25519.py",
+    "hmac.cs",
+    "hmac.go",
+    "hmac.java",
+    "hmac.js",
+    "hmac.py",
+];
 
 impl File {
     /// Its text; in debug builds as it is on disk now.
@@ -204,6 +220,10 @@ impl Views {
                 // Made of a hash and a name of the list: nothing in it needs escaping.
                 _ => asset_url(name).map(Value::from_safe_string),
             }
+        });
+        environment.add_function("sample", |name: &str| {
+            let file = find(SAMPLES, name).ok_or_else(|| wrong(format!("there is no sample {name}")))?;
+            file.text().map(Cow::into_owned).map_err(|error| wrong(format!("{name} cannot be read: {error}")))
         });
         // What Markdown becomes here holds no HTML but ours.
         environment.add_filter("markdown", |text: &str| Value::from_safe_string(manual::html(text)));

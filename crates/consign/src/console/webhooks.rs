@@ -21,7 +21,7 @@ use super::errors::Failure;
 use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages, sends_to};
 use super::visit::{Message, Signed};
 use super::webhook_pages::recent;
-use super::{Console, chart};
+use super::{Console, chart, signatures};
 use crate::ops::{IfMatch, OpError, credentials, deliveries, webhooks};
 
 const PLACE: &str = "webhooks";
@@ -172,8 +172,13 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     }
     let form = WebhookForm::typed(&visit.form);
     let address = |made: &Value| format!("{LIST}/{}", made["id"].as_str().unwrap_or_default());
-    let made = visit.once(address, webhooks::create(visit.app(), &visit.actor, form.sent()));
+    let mut created = Value::Null;
+    let made = visit.once(address, async {
+        created = webhooks::create(visit.app(), &visit.actor, form.sent()).await?;
+        Ok(created.clone())
+    });
     match made.await {
+        Ok(_) if created["signing_secret"].is_string() => Ok(signatures::secret_page(&visit, &created).await),
         Ok(address) => {
             Ok(visit.go_and_say(&address, Message::done("Saved. Send a test event to see that it arrives.")))
         }
@@ -218,6 +223,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     webhooks::find(visit.app(), &visit.actor, &id).await?;
     let form = WebhookForm::typed(&visit.form);
     match webhooks::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
+        Ok(saved) if saved["signing_secret"].is_string() => Ok(signatures::secret_page(&visit, &saved).await),
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {
             let current = webhooks::find(visit.app(), &visit.actor, &id).await?;

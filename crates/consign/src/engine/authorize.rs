@@ -2,6 +2,7 @@
 
 use consign_core::auth::{Authorizer, Proof, Step};
 use consign_core::catalog::{Fields, Tokens};
+use consign_core::connector::signature::{self, WebhookKey};
 use consign_core::credential::{Access, Credential, SftpAccess};
 use consign_core::delivery::Refusal;
 use consign_core::redact::Scrubber;
@@ -10,6 +11,7 @@ use consign_core::target::Binding;
 use consign_core::time::Timestamp;
 use consign_core::token::{self, Exchange, SealedToken, StoredToken, Token, Which};
 use consign_core::vault::{Place, Sealed, Vault};
+use consign_store::signing_keys::SigningKey;
 
 /// What a request may carry, and what its answer must not show.
 pub(super) struct Authorized {
@@ -166,6 +168,26 @@ impl<'a> Opened<'a> {
     pub(super) fn step(&self, token: Option<&Token>, now: Timestamp) -> Step {
         self.authorizer.step(token, now)
     }
+}
+
+/// What a webhook signs with now, the newest first.
+///
+/// # Errors
+/// When one of its keys does not open.
+pub(super) fn signing_keys(
+    vault: &Vault,
+    keys: &[SigningKey],
+    now: Timestamp,
+) -> Result<Vec<WebhookKey>, &'static str> {
+    let own = Binding::of(&[]);
+    let in_use = keys.iter().filter(|key| key.ends_at.is_none_or(|ends_at| ends_at > now));
+    let opened = in_use.map(|key| {
+        let record = key.connector.to_string();
+        let secret = vault.open(&signature::place(&record, key.generation, &own), &key.sealed);
+        let opened = secret.ok().and_then(|secret| WebhookKey::read(key.signing, &secret));
+        opened.ok_or("the signing key does not open")
+    });
+    opened.collect()
 }
 
 fn open(vault: &Vault, place: &Place<'_>, sealed: &Sealed) -> Result<Secret, Refusal> {

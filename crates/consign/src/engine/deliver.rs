@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use consign_core::connector::signature::Signing;
 use consign_core::connector::webhook::RenderFor;
 use consign_core::connector::{Connector, Webhook};
 use consign_core::credential::Credential;
@@ -151,13 +152,24 @@ impl Engine {
             connector: connector.name.as_str(),
             now,
         };
-        let (message, body) = match webhook.render(&event, &of) {
+        let (mut message, body) = match webhook.render(&event, &of) {
             Ok(rendered) => rendered,
             Err(error) => {
                 let what = format!("The request could not be made: {error}.");
                 return refused(Refusal::NotRendered(error.to_string()), Some(what));
             }
         };
+        let signature = match webhook.signature {
+            Signing::Off => Ok(None),
+            Signing::Hmac | Signing::Ed25519 => self.signature(connector.id, event.id, now, &body).map(Some),
+        };
+        match signature {
+            Ok(signature) => message.headers.extend(signature),
+            Err(what) => {
+                let words = format!("The request could not be signed: {what}.");
+                return refused(Refusal::NotRendered(what.to_owned()), Some(words));
+            }
+        }
         let authorized = match self.authorize(credential, now).await {
             Ok(authorized) => authorized,
             Err(refusal) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, idempotency, operations, retention};
+use consign_store::{StoreError, idempotency, operations, retention, signing_keys};
 
 use super::{Engine, PayloadKeys};
 use crate::telemetry;
@@ -52,6 +52,7 @@ impl Engine {
         self.in_portions(Portion::Deliveries, records_before).await?;
         self.in_portions(Portion::Events, records_before).await?;
         let mut tx = self.store.begin().await?;
+        signing_keys::delete_ended(&mut tx, now).await?;
         idempotency::delete_old(&mut tx, now.minus(ANSWERS_KEPT)).await?;
         operations::delete_old(&mut tx, records_before).await?;
         // A key goes a day after the last payload that it can have sealed; with it goes every copy of them.

@@ -9,7 +9,10 @@ use consign_core::audit::Table;
 use consign_core::connector::{Connector, ConnectorState, Exporter, Webhook};
 use consign_core::credential::Credential;
 use consign_core::id::{ConnectorId, CredentialId, KeyId};
-use consign_store::{Store, StoreError, api_keys, connectors, credentials, installation, tokens};
+use consign_store::signing_keys::SigningKey;
+use consign_store::{
+    Store, StoreError, api_keys, connectors, credentials, installation, signing_keys, tokens,
+};
 
 use super::records::Records;
 
@@ -20,6 +23,7 @@ pub struct Snapshot {
     connectors: Vec<Arc<Connector>>,
     by_id: HashMap<ConnectorId, Arc<Connector>>,
     credentials: HashMap<CredentialId, Arc<Credential>>,
+    signing_keys: HashMap<ConnectorId, Vec<SigningKey>>,
     keys: HashMap<KeyId, ApiKey>,
     misfits: HashSet<Misfit>,
 }
@@ -79,6 +83,11 @@ impl Snapshot {
         !self.misfits.contains(&row.into())
     }
 
+    /// What a webhook signs with, the newest first.
+    pub(super) fn signing_keys(&self, id: ConnectorId) -> &[SigningKey] {
+        self.signing_keys.get(&id).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// An API key.
     pub fn key(&self, id: KeyId) -> Option<&ApiKey> {
         self.keys.get(&id)
@@ -103,6 +112,10 @@ impl Snapshot {
         let mut keys: HashMap<_, _> =
             api_keys::all(&mut db).await?.into_iter().map(|key| (key.id, key)).collect();
         let by_id = connectors.iter().map(|connector| (connector.id, connector.clone())).collect();
+        let mut signing_keys: HashMap<_, Vec<_>> = HashMap::new();
+        for key in signing_keys::all(&mut db).await? {
+            signing_keys.entry(key.connector).or_default().push(key);
+        }
         let mut misfits = HashSet::new();
         for (table, id) in found {
             tracing::error!(?table, id, "a row is not as it was saved last: it was changed outside Consign");
@@ -114,7 +127,7 @@ impl Snapshot {
                 Table::User => {}
             }
         }
-        Ok(Self { revision, connectors, by_id, credentials, keys, misfits })
+        Ok(Self { revision, connectors, by_id, credentials, signing_keys, keys, misfits })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use consign_core::audit::Table;
+use consign_core::connector::signature::Signing;
 use consign_core::connector::webhook::RenderFor;
 use consign_core::connector::{Connector, ConnectorState, Kind, WebhookDraft};
 use consign_core::credential::Credential;
@@ -10,6 +11,7 @@ use consign_core::event::{Event, JSON};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::name::Name;
 use consign_core::rights::Right;
+use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
@@ -17,6 +19,7 @@ use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, d
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
+use super::signing;
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
     differences, invalid, not_unique, require_as_saved,
@@ -111,13 +114,22 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
         return Err(not_unique("connector", connector.name.as_str()));
     }
     insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
-    let value = shown(&mut tx, &connector, &hours, now).await?;
+    let secret = signing::follow(app, &mut tx, &connector).await?;
+    let mut value = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
         .await?;
+    with_secret(&mut value, secret.as_ref());
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
+}
+
+/// The one answer that shows a new signing secret.
+fn with_secret(value: &mut Value, secret: Option<&Secret>) {
+    if let Some(secret) = secret {
+        value["signing_secret"] = json!(secret.expose());
+    }
 }
 
 /// Replaces a webhook.
@@ -203,13 +215,15 @@ async fn save(
         return Err(OpError::Changed { current: current.revision });
     }
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
+    let secret = signing::follow(app, &mut tx, &connector).await?;
     let old = shown(&mut tx, &seen, &hours, now).await?;
-    let new = shown(&mut tx, &connector, &hours, now).await?;
+    let mut new = shown(&mut tx, &connector, &hours, now).await?;
     let changes = differences(&old, &new);
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
+    with_secret(&mut new, secret.as_ref());
     Ok(new)
 }
 
@@ -327,10 +341,13 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent, event: Option<EventId
         .headers
         .iter()
         .map(|(name, value)| json!({ "name": name.as_str(), "value": value.to_str().unwrap_or_default() }));
+    // Made of the time when it is sent.
+    let signature = (draft.webhook.signature != Signing::Off)
+        .then(|| json!({ "name": "webhook-signature", "value": "…" }));
     Ok(json!({
         "method": message.method.as_str(),
         "url": format!("{origin}{}", message.path.as_str().trim_start_matches('/')),
-        "headers": headers.collect::<Vec<_>>(),
+        "headers": headers.chain(signature).collect::<Vec<_>>(),
         "body": String::from_utf8_lossy(&body),
     }))
 }
@@ -465,7 +482,7 @@ pub(super) fn insert_unique(inserted: Result<(), StoreError>, name: &Name) -> Re
     }
 }
 
-fn object(connector: &Connector) -> Object<'_> {
+pub(super) fn object(connector: &Connector) -> Object<'_> {
     Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() }
 }
 

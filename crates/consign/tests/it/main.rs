@@ -84,6 +84,7 @@ mod screenshots;
 mod settings;
 mod sftp;
 mod sftp_pages;
+mod signatures;
 mod starting;
 mod throttling;
 mod token_crossings;

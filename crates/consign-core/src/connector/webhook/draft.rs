@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{PathTemplate, Payload, Success, Webhook, WhenNoAnswer};
 use crate::catalog::{Fault, Invalid, Reader, too_long};
 use crate::condition::Condition;
+use crate::connector::signature::Signing;
 use crate::credential::{Credential, Rate, parse_count};
 use crate::event::{JSON, TypePattern};
 use crate::header;
@@ -31,6 +32,7 @@ const KNOWN: &[&str] = &[
     "template",
     "content_type",
     "headers",
+    "signature",
     "success_when",
     "outputs",
     "retry_schedule_seconds",
@@ -53,6 +55,7 @@ const READ_ONLY: &[&str] = &[
     "hold_reason",
     "away",
     "lost_credential",
+    "signing_secret",
     "last_24_hours",
     "by_hour",
     "last_delivery_at",
@@ -140,6 +143,7 @@ fn read_webhook(reader: &mut Reader, host: &str, path_may_be_empty: bool) -> Opt
     };
     let payload = read_payload(reader);
     let headers = read_headers(reader);
+    let signature = reader.choice("signature", "Signature", Signing::ALL, Signing::Off);
     let success_when = reader.choice("success_when", "Counts as delivered", Success::ALL, Success::Status);
     let outputs = read_outputs(reader);
     let retry_schedule = read_schedule(reader);
@@ -162,6 +166,7 @@ fn read_webhook(reader: &mut Reader, host: &str, path_may_be_empty: bool) -> Opt
         only_when: only_when?,
         payload: payload?,
         headers,
+        signature,
         success_when,
         outputs,
         retry_schedule,

@@ -26,6 +26,7 @@ const TEXTS: &[&str] = &[
     "template",
     "content_type",
     "headers",
+    "signature",
     "success_when",
     "outputs",
     "retry_schedule_seconds",
@@ -43,6 +44,7 @@ const CONDITION_HINT: &str =
 const TEMPLATE_HINT: &str = "{{ data.device }} puts in a value of the event; \
     {{ data.site | default(\"-\") }} when it may be missing.";
 const HEADERS_HINT: &str = "Not for secrets. Put those in the credential. Name: value, one per line.";
+const SIGNATURE_HINT: &str = "By it the receiver knows that Consign sent the request.";
 const OUTPUTS_HINT: &str =
     "Such as the ticket number, by JSON Pointer: number = /result/number. One per line.";
 const RETRIES_HINT: &str = "Times between attempts, in seconds: 5, 300, 1800. \
@@ -70,6 +72,7 @@ impl WebhookForm {
             ("method", "POST"),
             ("payload", "event"),
             ("content_type", "application/json"),
+            ("signature", "off"),
             ("success_when", "status"),
             ("when_no_answer", "retry"),
             ("timeout_seconds", "20"),
@@ -170,6 +173,7 @@ impl WebhookForm {
             choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label })).collect();
         let delivery = [
             "headers",
+            "signature",
             "success_when",
             "outputs",
             "retry_schedule_seconds",
@@ -221,6 +225,13 @@ impl WebhookForm {
         let flag = |key: &str, label, hint| field(key, label, hint, self.flag(key), invalid);
         json!({
             "headers": rows("headers", "Headers", HEADERS_HINT),
+            "signature": with(text("signature", "Signature", SIGNATURE_HINT), json!({
+                "options": [
+                    { "value": "off", "label": "Off" },
+                    { "value": "hmac", "label": "Standard Webhooks", "hint": "A secret that both sides know. It is shown once." },
+                    { "value": "ed25519", "label": "Public key, nothing to share", "hint": "The key that signs never leaves this server." },
+                ],
+            })),
             "success_when": with(text("success_when", "Counts as delivered", ""), json!({
                 "options": options(&[("status", "Any 2xx"), ("status_and_json", "2xx with a JSON answer")]),
             })),

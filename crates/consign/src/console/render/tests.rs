@@ -53,6 +53,7 @@ fn the_list_holds_every_file() {
     };
     check("templates", TEMPLATES);
     check("assets", ASSETS);
+    check("samples", SAMPLES);
 }
 
 #[test]

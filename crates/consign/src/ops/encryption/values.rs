@@ -1,5 +1,6 @@
 //! The places of sealed values: what each of them is tied to.
 
+use consign_core::connector::signature;
 use consign_core::credential::Credential;
 use consign_core::id::CredentialId;
 use consign_core::target::Binding;
@@ -49,6 +50,9 @@ impl<'a> Values<'a> {
         Ok(match &found.holder {
             Holder::Own(key) => act(&app::place(key, &self.own)),
             Holder::PayloadKey(day) => act(&engine::payload_key_place(&day.to_string(), &self.own)),
+            Holder::SigningKey(id, generation) => {
+                act(&signature::place(&id.to_string(), *generation, &self.own))
+            }
             Holder::SecondStep(person, since) => act(&two_step::key_place(person, *since, &self.own)),
             Holder::Secret(id, field, generation) => {
                 let binding = self.binding(db, *id).await?;
@@ -79,6 +83,7 @@ pub(super) fn name(holder: &Holder) -> String {
         Holder::Secret(id, field, _) => format!("{field} of {id}"),
         Holder::Token(id, token::Which::Access, _) => format!("access token of {id}"),
         Holder::Token(id, token::Which::Refresh, _) => format!("refresh token of {id}"),
+        Holder::SigningKey(id, _) => format!("signing key of {id}"),
         Holder::SecondStep(person, _) => format!("two-step sign-in of {person}"),
     }
 }
