@@ -99,7 +99,11 @@ async fn of_exporters(consign: &TestConsign, tool: &Tool) -> Vec<String> {
 /// Every page, empty and full, with what it takes to be there.
 pub(crate) async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let webhook = consign
-        .bearer_webhook("Incidents", &tool.origin(), &json!({ "retry_schedule_seconds": [3600] }))
+        .bearer_webhook(
+            "Incidents",
+            &tool.origin(),
+            &json!({ "retry_schedule_seconds": [3600], "signature": "ed25519" }),
+        )
         .await;
     tool.answer_next(Answer::json(400, &json!({ "message": "no such field" })));
     let failed = consign.event("device.low", &json!({ "n": 1 })).await;
@@ -138,6 +142,8 @@ pub(crate) async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         format!("/webhooks/{webhook}"),
         format!("/webhooks/{webhook}/set-up"),
         format!("/webhooks/{webhook}/test"),
+        format!("/webhooks/{webhook}/signature"),
+        format!("/webhooks/{webhook}/signature/change"),
         format!("/webhooks/{webhook}/activity"),
         format!("/webhooks/{webhook}/delete"),
         "/deliveries".to_owned(),

@@ -38,6 +38,7 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         "/webhooks".to_owned(),
         format!("/webhooks/{webhook}"),
         format!("/webhooks/{webhook}/set-up"),
+        format!("/webhooks/{webhook}/signature"),
         format!("/webhooks/{webhook}/activity"),
         "/deliveries".to_owned(),
         "/deliveries?state=needs_attention".to_owned(),

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Made anew by whoever sends it.
-const OWN: [&str; 3] = ["content-length", "user-agent", "webhook-timestamp"];
+const OWN: [&str; 4] = ["content-length", "user-agent", "webhook-timestamp", "webhook-signature"];
 
 /// The command for a request line, `POST https://host/path`, and the headers that were kept.
 pub(super) fn curl(request_line: &str, headers: &Value) -> Option<String> {
