@@ -103,8 +103,8 @@ pages! {
     // Its runs stand on it.
     GET "/exporters/{id}" DeliveriesRead;
     GET "/exporters/{id}/set-up" ConnectorsRead;
-    POST "/exporters/{id}/set-up" ConnectorsWrite;
-    // Its form also shows previews.
+    // As with webhooks.
+    POST "/exporters/{id}/set-up" ConnectorsRead;
     POST "/exporters/{id}/set-up/fields" ConnectorsRead;
     POST "/exporters/{id}/run" DeliveriesOperate;
     POST "/exporters/{id}/pause" DeliveriesOperate;

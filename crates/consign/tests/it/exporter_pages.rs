@@ -49,7 +49,7 @@ async fn an_exporter_is_worked_from_pages_alone() {
     assert!(run.starts_with("/runs/run_"), "{run}");
     consign.until_shows(&run, "/last_outcome", "http_5xx").await;
     let waiting = unescape(&consign.page(&run).await.expect(200).text());
-    for words in ["Waiting", "Collected 1 record.", "Next attempt", "Cancel run …", "data-under-way"] {
+    for words in ["Waiting", "Collected 1 record.", "Next attempt", "Cancel run …", "data-poll"] {
         assert!(waiting.contains(words), "{words}: {waiting}");
     }
     let shown = unescape(&consign.page(&page).await.expect(200).text());

@@ -48,6 +48,7 @@ mod demo;
 mod encryption;
 mod events;
 mod every_page;
+mod exporter_attention;
 mod exporter_faults;
 mod exporter_pages;
 mod exporter_schedules;
