@@ -26,19 +26,6 @@ pub struct ConnectorFilter {
     pub credential: Option<CredentialId>,
 }
 
-/// What a connector did lately, and what waits for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Delivered since the time that was asked for.
-    pub delivered: u64,
-    /// Failed since the time that was asked for.
-    pub failed: u64,
-    /// Pending or held.
-    pub open: u64,
-    /// When the last one was delivered, however long ago.
-    pub last_delivery_at: Option<Timestamp>,
-}
-
 /// A page of connectors counts each one's queue up to here: beyond it a person does not care how many.
 pub const WAITING_MAX: u64 = 1_000;
 
@@ -325,48 +312,6 @@ pub async fn set_failing_since(
     let query = query("update connector set failing_since = $1 where id = $2");
     query.bind(millis(since)).bind(id.to_string()).execute(db).await?;
     Ok(())
-}
-
-/// What these connectors did since a time, and what waits for them.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn counts_24h(
-    db: &mut Db,
-    ids: &[ConnectorId],
-    since: Timestamp,
-) -> Result<HashMap<ConnectorId, Counts>, StoreError> {
-    let held = held_counts(db).await?;
-    let mut counts = HashMap::new();
-    for chunk in chunks(ids) {
-        let mut statement = Statement::new(
-            db,
-            "select v.column1 as id,
-               (select count(*) from delivery d where d.connector_id = v.column1 and d.ended_at >= v.column2
-                  and d.state = 'delivered') as delivered,
-               (select count(*) from delivery d where d.connector_id = v.column1 and d.ended_at >= v.column2
-                  and d.state = 'failed') as failed,
-               (select count(*) from delivery d where d.connector_id = v.column1
-                  and d.state = 'pending') as pending,
-               (select max(d.ended_at) from delivery d where d.connector_id = v.column1
-                  and d.ended_at is not null and d.state = 'delivered') as last_delivery_at
-             from (values ",
-        );
-        statement.rows(chunk, |row, id| {
-            row.bind(id.to_string()).push(", ").bind(since.millis());
-        });
-        statement.push(") as v");
-        for row in statement.all(db).await? {
-            let found = Counts {
-                delivered: row.count("delivered")?,
-                failed: row.count("failed")?,
-                open: row.count::<u64>("pending")? + held.get(&row.id("id")?).copied().unwrap_or(0),
-                last_delivery_at: row.optional_time("last_delivery_at")?,
-            };
-            counts.insert(row.id("id")?, found);
-        }
-    }
-    Ok(counts)
 }
 
 /// What waits for these connectors.
