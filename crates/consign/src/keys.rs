@@ -122,18 +122,36 @@ pub fn load(config: &Config, database_is_empty: bool) -> Result<Found, KeysError
 
 /// Where the key ring is looked for.
 pub fn place(config: &Config) -> Place {
-    place_with(config, variable("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())
+    let credentials = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    match source(config, credentials.as_deref()) {
+        Source::Named(path) => Place::File(path.to_owned()),
+        Source::Environment(_) => Place::Environment,
+        Source::Credential(path) => Place::Credential(path),
+        Source::Own(path) => Place::File(path),
+    }
 }
 
-fn place_with(config: &Config, credentials: Option<&Path>) -> Place {
+/// Where the key ring comes from, as the configuration says.
+enum Source<'a> {
+    /// A file that the operator named.
+    Named(&'a Path),
+    /// The text itself.
+    Environment(&'a Secret),
+    /// What the service manager hands over.
+    Credential(PathBuf),
+    /// The file in the data folder, which may have to be created.
+    Own(PathBuf),
+}
+
+fn source<'a>(config: &'a Config, credentials: Option<&Path>) -> Source<'a> {
     if let Some(path) = &config.encryption.keys_file {
-        return Place::File(path.clone());
+        return Source::Named(path);
     }
-    if config.encryption.keys.is_some() {
-        return Place::Environment;
+    if let Some(text) = &config.encryption.keys {
+        return Source::Environment(text);
     }
     let credential = credentials.map(|folder| folder.join(CREDENTIAL)).filter(|path| path.exists());
-    credential.map_or_else(|| Place::File(config.own_keys_file()), Place::Credential)
+    credential.map_or_else(|| Source::Own(config.own_keys_file()), Source::Credential)
 }
 
 fn load_with(
@@ -141,24 +159,21 @@ fn load_with(
     credentials: Option<&Path>,
     database_is_empty: bool,
 ) -> Result<Found, KeysError> {
-    match (place_with(config, credentials), &config.encryption.keys) {
-        (place @ Place::Environment, Some(text)) => {
+    match source(config, credentials) {
+        Source::Named(path) => read_file(path),
+        Source::Environment(text) => {
             tracing::warn!(
                 "the key ring comes from the environment, where other programs of this user can read it"
             );
             // Lines do not survive every platform; commas do.
-            let text = Secret::new(text.expose().replace(',', "\n"));
-            parse(&text, place)
+            parse(&Secret::new(text.expose().replace(',', "\n")), Place::Environment)
         }
-        (Place::Credential(path), _) => {
+        Source::Credential(path) => {
             let text = read(&path, |_| Ok(()))?;
             parse(&text, Place::Credential(path))
         }
-        (Place::File(path) | Place::Created(path), _) => {
-            let is_own = config.encryption.keys_file.is_none();
-            if is_own && database_is_empty && !path.exists() { create(&path) } else { read_file(&path) }
-        }
-        (Place::Environment, None) => read_file(&config.own_keys_file()),
+        Source::Own(path) if database_is_empty && !path.exists() => create(&path),
+        Source::Own(path) => read_file(&path),
     }
 }
 
@@ -174,20 +189,22 @@ pub fn add_first(place: &Place, loaded: &[String]) -> Result<KeyRing, KeysError>
     if !found.ring.keys().iter().map(RingKey::id).eq(loaded.iter().map(String::as_str)) {
         return Err(KeysError::Changed(path.to_owned()));
     }
-    let lines = Secret::new(format!("{}\n{}", RingKey::generate().line().as_str(), text.expose()));
+    let key = RingKey::generate();
+    let lines = Secret::new(format!("{}\n{}", key.line().as_str(), text.expose()));
     let ring = parse(&lines, place.clone())?.ring;
+    // A name that nothing else has: what stands beside the ring is somebody's.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", key.id()));
+    let beside = PathBuf::from(beside);
+    let unwritable = |source| KeysError::Io { path: path.to_owned(), source };
+    write_new(&beside, lines.expose()).map_err(unwritable)?;
+    if let Err(error) = std::fs::rename(&beside, path) {
+        // Our own; should it stay, the operator sees it.
+        let _ = std::fs::remove_file(&beside);
+        return Err(unwritable(error));
+    }
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let beside = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        match std::fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        write_new(&beside, lines.expose())?;
-        std::fs::rename(&beside, path)?;
-        File::open(folder)?.sync_all()
-    };
-    written().map_err(|source| KeysError::Io { path: path.to_owned(), source })?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)?;
     Ok(ring)
 }
 

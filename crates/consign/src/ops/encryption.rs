@@ -14,7 +14,7 @@ use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit_answered};
 use crate::App;
 use crate::keys;
 use values::Values;
@@ -40,11 +40,15 @@ const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), na
 pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let mut db = app.store.read().await?;
+    shown(app, &mut db).await
+}
+
+async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
     let ids = app.vault.key_ids();
     let (mut items, mut known) = (Vec::new(), 0);
     for (place, id) in ids.iter().enumerate() {
-        let (lasting, passing) = sealed_values::count(&mut db, Some(id)).await?;
-        let seen = installation::get(&mut db, &format!("{FIRST_SEEN}{id}")).await?;
+        let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
+        let seen = installation::get(db, &format!("{FIRST_SEEN}{id}")).await?;
         let seen =
             seen.and_then(|millis| millis.parse().ok()).map(consign_core::time::Timestamp::from_millis);
         known += lasting;
@@ -57,11 +61,11 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
             "removable": place > 0 && lasting + passing == 0,
         }));
     }
-    let (all, _) = sealed_values::count(&mut db, None).await?;
+    let (all, _) = sealed_values::count(db, None).await?;
     Ok(json!({
         "items": items,
         "source": keys::place(&app.config).to_string(),
-        "moving": moving_to(&mut db).await?.is_some(),
+        "moving": moving_to(db).await?.is_some(),
         "missing_key_values": all.saturating_sub(known),
         "new_key_refused": new_key_refused(app),
     }))
@@ -104,20 +108,20 @@ pub async fn rotate(app: &Arc<App>, actor: &Actor, mut sent: Sent) -> Result<Val
     }
     require_password(app, actor, &password).await?;
     let before = app.vault.sealing_key_id();
-    let ring = if new_key { Some(add_key(app)?) } else { None };
-    let now = ring.as_ref().map_or_else(|| before.clone(), |ring| ring.sealing().id().to_owned());
+    if new_key {
+        app.vault.take(&add_key(app)?);
+    }
+    let now = app.vault.sealing_key_id();
     let mut tx = app.store.begin().await?;
     let at = tx.now();
     note_first_seen(&mut tx, &now, at.millis()).await?;
     installation::put(&mut tx, MOVING_TO, &now).await?;
     let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
     audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
-    commit(app, tx).await?;
-    if let Some(ring) = ring {
-        app.vault.take(&ring);
-    }
+    let value = shown(app, &mut tx).await?;
+    commit_answered(app, actor, tx, &value).await?;
     tokio::spawn(move_all(app.clone(), now));
-    list(app, actor).await
+    Ok(value)
 }
 
 fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {

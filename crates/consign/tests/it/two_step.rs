@@ -30,11 +30,11 @@ pub(crate) struct App {
 }
 
 impl App {
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         code(&self.key, consign_store::local_now().plus(self.ahead))
     }
 
-    fn wait(&mut self, consign: &TestConsign, by: Duration) {
+    pub(crate) fn wait(&mut self, consign: &TestConsign, by: Duration) {
         consign.advance(by);
         self.ahead += by;
     }
@@ -92,7 +92,7 @@ async fn code_step(consign: &TestConsign, cookie: &str, code: &str) -> Reply {
         .await
 }
 
-async fn enter(consign: &TestConsign, code: &str) -> Session {
+pub(crate) async fn enter(consign: &TestConsign, code: &str) -> Session {
     let cookie = password_step(consign).await;
     let reply = code_step(consign, &cookie, code).await.expect(303);
     assert_eq!(reply.location(), "/webhooks");
