@@ -9,7 +9,7 @@ use consign_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::db::{Query, query};
-use crate::row::{Row, anywhere, damaged, millis};
+use crate::row::{Row, anywhere, damaged, millis, stored};
 use crate::statement::{Statement, chunks};
 use crate::{Db, Listed, Page, StoreError, installation};
 
@@ -331,7 +331,7 @@ pub async fn waiting_counts(
                (select count(*) from (select 1 from delivery d where d.connector_id = v.column1
                   and d.state = 'pending' limit ",
         );
-        statement.bind(i64::try_from(WAITING_MAX).unwrap_or(i64::MAX));
+        statement.bind(stored(WAITING_MAX));
         statement.push(
             ") as counted) as pending,
                (select d.ended_at from delivery d where d.connector_id = v.column1

@@ -9,7 +9,7 @@ use consign_core::time::Timestamp;
 use super::insert_all;
 use super::list::{Since, search};
 use crate::events::NewDelivery;
-use crate::row::Row;
+use crate::row::{Row, stored};
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
 
@@ -75,7 +75,7 @@ pub async fn count_again(db: &mut Db, selection: &Selection, before: Timestamp) 
                case when e.sealed_data is null then 1 else 0 end as is_gone",
         );
         select(&mut statement, selection, *state, before);
-        let limit = i64::try_from(REPLAYS_MAX + 1).unwrap_or(i64::MAX);
+        let limit = stored(REPLAYS_MAX + 1);
         statement.push(" limit ").bind(limit).push(") as f group by f.connector_id, f.name order by f.name");
         for row in statement.all(db).await? {
             let (count, gone): (u64, u64) = (row.count("found")?, row.count("gone")?);
@@ -195,7 +195,7 @@ pub async fn states_of_operation(
     operation: OperationId,
     most: u64,
 ) -> Result<Vec<(DeliveryState, u64)>, StoreError> {
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let most = stored(most);
     let mut statement = Statement::new(db, "");
     for (place, state) in DeliveryState::ALL.iter().enumerate() {
         statement.push(if place == 0 { "select " } else { " union all select " });
