@@ -163,6 +163,11 @@ pages! {
     POST "/users/{id}/{deed}" Admin;
 }
 
+/// Method and address of every page, for whoever looks at all of them.
+pub fn addresses() -> impl Iterator<Item = (&'static Method, &'static str)> {
+    PAGES.iter().map(|(method, address, _)| (method, *address))
+}
+
 /// Refuses whoever may not open this page. Those who are not signed in are told so by the page itself.
 ///
 /// # Errors

@@ -114,7 +114,11 @@ async fn a_page_with_live_progress_keeps_no_session_alive() {
     // It waits for as long as anybody looks at it.
     tool.answer_next(Answer::with(503, &[("retry-after", "3600")]));
     let run = run(&consign, &exporter, "one").await;
-    consign.until_shows(&run, "/last_outcome", "http_5xx").await;
+    eventually("the run to wait", async || {
+        let run = consign.get(&run).await.json();
+        (run["last_outcome"].is_string() && run["state"] == "waiting").then_some(())
+    })
+    .await;
 
     // Whatever these pages ask for by themselves, they say so.
     let browser = Browser::start(true).await;

@@ -93,5 +93,6 @@ mod token_flights;
 mod token_repairs;
 mod token_replies;
 mod token_waits;
+mod tours;
 mod two_step;
 mod wire;

@@ -71,7 +71,7 @@ const HEADERS: [(&str, &str); 2] =
     [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
 
 /// The cookie of somebody whose code is missing.
-async fn password_step(consign: &TestConsign) -> String {
+pub(crate) async fn password_step(consign: &TestConsign) -> String {
     let body = form(&[("email", EMAIL), ("password", &consign.password), ("next", "/webhooks")]);
     let reply = consign.client.send("POST", "/sign-in", &HEADERS, body).await.expect(303);
     assert_eq!(reply.location(), "/sign-in/code?next=/webhooks");
