@@ -20,7 +20,7 @@ pub use draft::{Change, Draft, KeyPairWish, Labels, Mode, NextPair, PASSPHRASE, 
 pub use key_pairs::{NoSuchPair, Which};
 pub use limit::{Rate, parse_count};
 pub use reminder::Reminder;
-pub use status::{NextAction, Refuser, Status, StatusCode};
+pub use status::{ENDS_SOON, NextAction, Refuser, Status, StatusCode};
 
 mod draft;
 pub mod key_pairs;

@@ -138,6 +138,45 @@ impl HostKey {
     }
 }
 
+/// How a key that a server showed stands to those that are pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// It is one of them.
+    Same,
+    /// Another key of its family is pinned.
+    Differs,
+    /// None of its family is pinned.
+    New,
+}
+
+impl Compared {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Same, Self::Differs, Self::New];
+
+    /// As it is sent.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Differs => "differs",
+            Self::New => "new",
+        }
+    }
+
+    /// In words.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Same => "same as pinned",
+            Self::Differs => "differs from the pinned key",
+            Self::New => "new",
+        }
+    }
+
+    /// The one that is sent so.
+    pub fn find(kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.kind() == kind)
+    }
+}
+
 /// Who said that a key is the right one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
@@ -205,6 +244,15 @@ impl Pins {
     /// The pins, in the order they were given.
     pub fn iter(&self) -> impl Iterator<Item = &HostKeyPin> {
         self.0.iter()
+    }
+
+    /// How a key that a server showed stands to these.
+    pub fn compare(&self, key: &HostKey) -> Compared {
+        match self.matching(key.fingerprint()) {
+            Some(_) => Compared::Same,
+            None if self.iter().any(|pin| pin.key_type == Some(key.key_type)) => Compared::Differs,
+            None => Compared::New,
+        }
     }
 
     /// The pin that a key matches.

@@ -24,7 +24,7 @@ const STATES: [DeliveryState; 4] =
     [DeliveryState::Failed, DeliveryState::Cancelled, DeliveryState::Held, DeliveryState::Delivered];
 const FILTER_KEYS: &[&str] =
     &["ids", "connector", "state", "event_type", "created_after", "created_before", "q", "test"];
-const KEYS: &[&str] = &["filter", "rate_per_second", "dry_run"];
+const KEYS: &[&str] = &["filter", "rate_per_second"];
 
 /// Which deliveries to send again. What was sent again before is never among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +54,23 @@ pub struct ReplayDraft {
     pub selection: Selection,
     /// How many a second.
     pub rate: Rate,
-    /// Only tell what would be done.
-    pub dry_run: bool,
+}
+
+/// Takes `dry_run` out of what was sent: whether only to tell what would be done. What it says decides before anything
+/// else is read, because the other way sends.
+///
+/// # Errors
+/// When it is no yes and no no.
+pub fn take_dry_run(sent: &mut Map<String, Value>) -> Result<bool, Vec<Invalid>> {
+    let mut reader =
+        Reader::new(sent.remove("dry_run").map(|said| ("dry_run".to_owned(), said)).into_iter().collect());
+    let dry_run = reader.flag("dry_run", "Dry run", false);
+    let invalid = reader.into_invalid();
+    if invalid.is_empty() { Ok(dry_run) } else { Err(invalid) }
 }
 
 impl ReplayDraft {
-    /// Reads `{filter, rate_per_second, dry_run}`.
+    /// Reads `{filter, rate_per_second}`.
     ///
     /// # Errors
     /// Every value that was not accepted.
@@ -72,13 +83,12 @@ impl ReplayDraft {
         };
         let rate = Rate::parse(&reader.take("rate_per_second"));
         let rate = reader.accept("rate_per_second", rate);
-        let dry_run = reader.flag("dry_run", "Dry run", false);
         reader.refuse_unknown(KEYS, &[]);
         let mut invalid = reader.into_invalid();
         match (selection, rate) {
             (Ok(selection), Some(rate)) if invalid.is_empty() => {
                 let rate = rate.or_else(|| Rate::from_thousandths(PACE)).expect("the pace is a rate");
-                Ok(Self { selection, rate, dry_run })
+                Ok(Self { selection, rate })
             }
             (selection, _) => {
                 invalid.extend(selection.err().unwrap_or_default());

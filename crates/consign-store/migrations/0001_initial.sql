@@ -93,6 +93,8 @@ create table event (
 create unique index event_source on event (source, source_id);
 create index event_by_type on event (event_type, id);
 create index event_unmatched on event (id) where deliveries = 0;
+-- In the order of ids, so that rows are added at its end: a text is looked for in it without the rows.
+create index event_subject on event (id, subject) where subject is not null;
 create index event_payload on event (payload_key, id) where sealed_data is not null;
 
 create table delivery (
@@ -126,6 +128,7 @@ create index delivery_by_connector on delivery (connector_id, id);
 create index delivery_by_state on delivery (state, id) where state <> 'delivered';
 create index delivery_by_event on delivery (event_id);
 create index delivery_ended on delivery (connector_id, ended_at, state) where ended_at is not null;
+create index delivery_reference on delivery (id, reference) where reference is not null;
 create index delivery_replay on delivery (replay_of) where replay_of is not null;
 
 create table attempt (

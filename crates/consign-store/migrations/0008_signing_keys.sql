@@ -5,7 +5,6 @@ create table signing_key (
     generation bigint not null,
     kind text not null,
     sealed text not null,
-    public_key text,
     created_at bigint not null,
     ends_at bigint,
     primary key (connector_id, generation)

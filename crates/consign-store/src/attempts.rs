@@ -4,7 +4,7 @@ use consign_core::id::{AttemptId, ConnectorId, DeliveryId};
 use consign_core::time::Timestamp;
 
 use crate::db::query;
-use crate::row::Row;
+use crate::row::{Row, stored};
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
 
@@ -99,10 +99,6 @@ pub async fn outcome_since(
     );
     let row = query.bind(delivery.to_string()).bind(outcome).one(db).await?;
     row.optional_time("since")
-}
-
-fn stored(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn read(row: &Row) -> Result<Attempt, StoreError> {

@@ -9,9 +9,9 @@ use consign_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::db::{Query, query};
-use crate::row::{Row, anywhere, damaged, millis};
+use crate::row::{Row, anywhere, damaged, millis, stored};
 use crate::statement::{Statement, chunks};
-use crate::{Db, Listed, Page, StoreError, installation};
+use crate::{Db, Listed, Page, StoreError, installation, keep_locked};
 
 /// Which connectors a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
@@ -24,19 +24,6 @@ pub struct ConnectorFilter {
     pub state: Option<String>,
     /// The credential it uses.
     pub credential: Option<CredentialId>,
-}
-
-/// What a connector did lately, and what waits for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Delivered since the time that was asked for.
-    pub delivered: u64,
-    /// Failed since the time that was asked for.
-    pub failed: u64,
-    /// Pending or held.
-    pub open: u64,
-    /// When the last one was delivered, however long ago.
-    pub last_delivery_at: Option<Timestamp>,
 }
 
 /// A page of connectors counts each one's queue up to here: beyond it a person does not care how many.
@@ -125,6 +112,16 @@ pub async fn delete(db: &mut Db, id: ConnectorId) -> Result<bool, StoreError> {
 pub async fn find(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, StoreError> {
     let query = query("select * from connector where id = $1").bind(id.to_string());
     query.optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+/// A connector by its id, kept as it is until the end of the transaction.
+///
+/// # Errors
+/// As [`find`].
+pub async fn lock(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, StoreError> {
+    let mut statement = Statement::new(db, "select * from connector where id = ");
+    statement.bind(id.to_string()).push(keep_locked(db));
+    statement.all(db).await?.pop().map(|row| read(&row)).transpose()
 }
 
 /// A connector by its name, without regard to case.
@@ -327,48 +324,6 @@ pub async fn set_failing_since(
     Ok(())
 }
 
-/// What these connectors did since a time, and what waits for them.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn counts_24h(
-    db: &mut Db,
-    ids: &[ConnectorId],
-    since: Timestamp,
-) -> Result<HashMap<ConnectorId, Counts>, StoreError> {
-    let held = held_counts(db).await?;
-    let mut counts = HashMap::new();
-    for chunk in chunks(ids) {
-        let mut statement = Statement::new(
-            db,
-            "select v.column1 as id,
-               (select count(*) from delivery d where d.connector_id = v.column1 and d.ended_at >= v.column2
-                  and d.state = 'delivered') as delivered,
-               (select count(*) from delivery d where d.connector_id = v.column1 and d.ended_at >= v.column2
-                  and d.state = 'failed') as failed,
-               (select count(*) from delivery d where d.connector_id = v.column1
-                  and d.state = 'pending') as pending,
-               (select max(d.ended_at) from delivery d where d.connector_id = v.column1
-                  and d.ended_at is not null and d.state = 'delivered') as last_delivery_at
-             from (values ",
-        );
-        statement.rows(chunk, |row, id| {
-            row.bind(id.to_string()).push(", ").bind(since.millis());
-        });
-        statement.push(") as v");
-        for row in statement.all(db).await? {
-            let found = Counts {
-                delivered: row.count("delivered")?,
-                failed: row.count("failed")?,
-                open: row.count::<u64>("pending")? + held.get(&row.id("id")?).copied().unwrap_or(0),
-                last_delivery_at: row.optional_time("last_delivery_at")?,
-            };
-            counts.insert(row.id("id")?, found);
-        }
-    }
-    Ok(counts)
-}
-
 /// What waits for these connectors.
 ///
 /// # Errors
@@ -386,7 +341,7 @@ pub async fn waiting_counts(
                (select count(*) from (select 1 from delivery d where d.connector_id = v.column1
                   and d.state = 'pending' limit ",
         );
-        statement.bind(i64::try_from(WAITING_MAX).unwrap_or(i64::MAX));
+        statement.bind(stored(WAITING_MAX));
         statement.push(
             ") as counted) as pending,
                (select d.ended_at from delivery d where d.connector_id = v.column1

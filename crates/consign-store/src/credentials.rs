@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use consign_core::credential::{
-    Credential, CustomHeader, Rate, SentWith, Status, StatusCode, StoredSecret, stored_type,
+    Credential, CustomHeader, ENDS_SOON, Rate, SentWith, Status, StatusCode, StoredSecret, stored_type,
 };
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
@@ -22,8 +22,6 @@ pub use list::{CredentialFilter, CredentialSort, attention_count, list};
 
 mod list;
 
-/// From so many days on an end date is the status; the rule of [`Credential::status`].
-const ENDS_SOON: Duration = DAY.saturating_mul(30);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Adds a credential with its secrets.

@@ -7,7 +7,7 @@ use consign_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::db::query;
-use crate::row::{Row, json_text, millis};
+use crate::row::{Row, json_text, millis, stored};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
@@ -54,8 +54,8 @@ pub async fn insert(db: &mut Db, operation: &Operation) -> Result<(), StoreError
         .bind(operation.id.to_string())
         .bind(operation.kind.kind())
         .bind(operation.state.kind())
-        .bind(number(operation.done))
-        .bind(number(operation.total))
+        .bind(stored(operation.done))
+        .bind(stored(operation.total))
         .bind(json_text(&operation.settings))
         .bind(operation.place.as_str())
         .bind(operation.due_at.millis())
@@ -136,7 +136,7 @@ pub async fn advance(
 ) -> Result<bool, StoreError> {
     let query =
         query("update operation set done = $1, place = $2, due_at = $3 where id = $4 and state = 'running'");
-    let query = query.bind(number(done)).bind(place).bind(due_at.millis()).bind(id.to_string());
+    let query = query.bind(stored(done)).bind(place).bind(due_at.millis()).bind(id.to_string());
     Ok(query.execute(db).await? == 1)
 }
 
@@ -165,10 +165,6 @@ pub async fn end(
 pub async fn delete_old(db: &mut Db, before: Timestamp) -> Result<u64, StoreError> {
     let query = query("delete from operation where id < $1 and ended_at < $2");
     query.bind(OperationId::new(before).to_string()).bind(before.millis()).execute(db).await
-}
-
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn read(row: &Row) -> Result<Operation, StoreError> {

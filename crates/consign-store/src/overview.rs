@@ -8,7 +8,7 @@ use consign_core::time::Timestamp;
 use crate::connectors::WAITING_MAX;
 use crate::db::query;
 use crate::deliveries::failed_for_good;
-use crate::row::Row;
+use crate::row::{Row, stored};
 use crate::statement::Statement;
 use crate::{COUNT_MAX, Db, StoreError};
 
@@ -82,7 +82,7 @@ pub async fn waiting(db: &mut Db) -> Result<Waiting, StoreError> {
         "select count(*) as waiting from (select 1 from connector c cross join delivery d
            where d.connector_id = c.id and d.state = 'pending' and c.state = 'active' limit $1) as counted",
     );
-    let count = counted.bind(bound()).one(db).await?.count("waiting")?;
+    let count = counted.bind(stored(COUNT_MAX)).one(db).await?.count("waiting")?;
     let first = query(
         "select min(f.created_at) as oldest from (
            select d.created_at, d.connector_id from delivery d
@@ -110,8 +110,7 @@ pub async fn waiting_for(db: &mut Db, connector: ConnectorId) -> Result<u64, Sto
         "select count(*) as waiting from (select 1 from delivery d
            where d.connector_id = $1 and d.state = 'pending' limit $2) as counted",
     );
-    let most = i64::try_from(WAITING_MAX).unwrap_or(i64::MAX);
-    query.bind(connector.to_string()).bind(most).one(db).await?.count("waiting")
+    query.bind(connector.to_string()).bind(stored(WAITING_MAX)).one(db).await?.count("waiting")
 }
 
 /// Deliveries of one connector that need a person.
@@ -141,7 +140,7 @@ pub async fn pressing(db: &mut Db) -> Result<Vec<Pressing>, StoreError> {
            select d.connector_id, d.hold_reason, d.created_at as since from delivery d
            where d.state <> 'delivered' and d.state = 'held' order by d.id desc limit ",
     );
-    held.bind(bound()).push(") as f group by f.connector_id, f.hold_reason order by since");
+    held.bind(stored(COUNT_MAX)).push(") as f group by f.connector_id, f.hold_reason order by since");
     let mut failed = Statement::new(
         db,
         concat!(
@@ -151,7 +150,7 @@ pub async fn pressing(db: &mut Db) -> Result<Vec<Pressing>, StoreError> {
             " order by d.id desc limit "
         ),
     );
-    failed.bind(bound()).push(") as f group by f.connector_id order by since");
+    failed.bind(stored(COUNT_MAX)).push(") as f group by f.connector_id order by since");
     let mut found = Vec::new();
     for (state, statement) in [(DeliveryState::Held, held), (DeliveryState::Failed, failed)] {
         for row in statement.all(db).await? {
@@ -178,9 +177,5 @@ pub async fn unmatched(db: &mut Db, since: Timestamp) -> Result<u64, StoreError>
     );
     // Ids sort by time, and there is an index of those without deliveries by id.
     let from = EventId::new(since.minus(std::time::Duration::from_secs(600))).to_string();
-    query.bind(from).bind(since.millis()).bind(bound()).one(db).await?.count("unmatched")
-}
-
-fn bound() -> i64 {
-    i64::try_from(COUNT_MAX).unwrap_or(i64::MAX)
+    query.bind(from).bind(since.millis()).bind(stored(COUNT_MAX)).one(db).await?.count("unmatched")
 }

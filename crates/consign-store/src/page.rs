@@ -4,6 +4,7 @@
 use consign_core::hex::hex;
 
 use crate::db::Value;
+use crate::row::stored;
 use crate::statement::Statement;
 use crate::{Db, StoreError};
 
@@ -105,7 +106,7 @@ impl Turn {
             return Ok(None);
         }
         let mut counting = statement.within("select count(*) as items from (");
-        counting.push(" limit ").bind(i64::try_from(COUNT_MAX).unwrap_or(i64::MAX)).push(") as counted");
+        counting.push(" limit ").bind(stored(COUNT_MAX)).push(") as counted");
         counting.one(db).await?.count("items").map(Some)
     }
 

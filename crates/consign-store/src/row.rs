@@ -8,6 +8,11 @@ use consign_core::time::Timestamp;
 use crate::StoreError;
 use crate::db::Value;
 
+/// A number of things as the database keeps it.
+pub(crate) fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// A row of an answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {

@@ -10,7 +10,7 @@ use consign_core::id::{AttemptId, ConnectorId, RunId};
 use consign_core::time::Timestamp;
 
 use crate::db::query;
-use crate::row::{Row, damaged};
+use crate::row::{Row, damaged, stored};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
@@ -192,7 +192,7 @@ pub async fn insert(db: &mut Db, new: &NewRun<'_>, now: Timestamp) -> Result<(),
            coalesce((select records from run where id = $6), 0), 0, 0, 0, '', 0, 1, $12, 0, 0, 0, $12)",
     );
     let has_all = new.file.is_some() || new.source != new.id;
-    let bytes = new.file.map(|file| i64::try_from(file.bytes).unwrap_or(i64::MAX));
+    let bytes = new.file.map(|file| stored(file.bytes));
     query
         .bind(new.id.to_string())
         .bind(new.connector.to_string())
@@ -375,9 +375,4 @@ fn read(row: &Row) -> Result<Run, StoreError> {
         started_at: row.optional_time("started_at")?,
         ended_at: row.optional_time("ended_at")?,
     })
-}
-
-/// A number of things as the database keeps it.
-fn stored(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

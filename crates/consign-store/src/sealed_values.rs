@@ -1,6 +1,7 @@
 //! Every sealed value that lasts, wherever it stands: to move it to another key of the ring, and to see that it opens.
 //! What ends by itself within a day (answers, approvals and forms under way) is only counted.
 
+use consign_core::connector::signature::Signing;
 use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::time::Timestamp;
 use consign_core::token::Which;
@@ -22,8 +23,8 @@ pub enum Holder {
     Secret(CredentialId, String, i64),
     /// A token of a credential, and the generation it was sealed in.
     Token(CredentialId, Which, i64),
-    /// What the requests of a webhook are signed with, and its generation.
-    SigningKey(ConnectorId, i64),
+    /// What the requests of a webhook are signed with: its kind and generation.
+    SigningKey(ConnectorId, Signing, i64),
     /// What the two-step sign-in of a person is checked with: the person, and since when.
     SecondStep(String, Timestamp),
 }
@@ -81,8 +82,8 @@ impl Kind {
                  sealed_refresh as sealed from token where sealed_refresh is not null"
             }
             Self::SigningKey => {
-                "select connector_id as first, cast(generation as text) as second, generation, sealed
-                 from signing_key"
+                "select connector_id as first, kind || ' ' || cast(generation as text) as second, generation,
+                 sealed from signing_key"
             }
             Self::SecondStep => {
                 "select id as first, '' as second, totp_at as generation, totp as sealed from users
@@ -91,8 +92,7 @@ impl Kind {
         }
     }
 
-    fn read(self, row: &Row) -> Result<Found, StoreError> {
-        let (first, second) = (row.text("first")?, row.text("second")?);
+    fn read(self, row: &Row, (first, second): At) -> Result<Found, StoreError> {
         let generation = row.number("generation")?;
         let damaged = || StoreError::Damaged("sealed".to_owned());
         let holder = match self {
@@ -101,12 +101,18 @@ impl Kind {
             Self::Secret => Holder::Secret(row.id("first")?, second.clone(), generation),
             Self::Access => Holder::Token(row.id("first")?, Which::Access, generation),
             Self::Refresh => Holder::Token(row.id("first")?, Which::Refresh, generation),
-            Self::SigningKey => Holder::SigningKey(row.id("first")?, generation),
+            Self::SigningKey => {
+                let kind = second.split(' ').next().and_then(Signing::find);
+                Holder::SigningKey(row.id("first")?, kind.ok_or_else(damaged)?, generation)
+            }
             Self::SecondStep => Holder::SecondStep(first.clone(), Timestamp::from_millis(generation)),
         };
         Ok(Found { holder, sealed: Sealed::from_stored(row.text("sealed")?), at: (first, second) })
     }
 }
+
+/// What names a row among those of its kind.
+pub type At = (String, String);
 
 /// A sealed value and its place.
 #[derive(Clone, Debug)]
@@ -116,24 +122,28 @@ pub struct Found {
     /// The value.
     pub sealed: Sealed,
     /// For the next portion: what comes after it.
-    pub at: (String, String),
+    pub at: At,
 }
 
-/// Sealed values of a kind in their order, after a place, at most so many.
+/// Sealed values of a kind in their order, after a place, at most so many. A damaged row stands in none's way.
 ///
 /// # Errors
-/// When the database cannot be read, or a row is damaged.
+/// When the database cannot be read.
 pub async fn portion(
     db: &mut Db,
     kind: Kind,
-    after: &(String, String),
+    after: &At,
     most: u32,
-) -> Result<Vec<Found>, StoreError> {
+) -> Result<Vec<(At, Result<Found, StoreError>)>, StoreError> {
     let mut statement = Statement::new(db, "select * from (");
     statement.push(kind.rows()).push(") as sealed_values where (first, second) > (");
     statement.bind(after.0.as_str()).push(", ").bind(after.1.as_str());
     statement.push(") order by first, second limit ").bind(i64::from(most));
-    statement.all(db).await?.iter().map(|row| kind.read(row)).collect()
+    let read = |row: &Row| {
+        let at = (row.text("first")?, row.text("second")?);
+        Ok((at.clone(), kind.read(row, at)))
+    };
+    statement.all(db).await?.iter().map(read).collect()
 }
 
 /// Puts the same value under another key in place, unless it was replaced meanwhile. Tells whether it did.
@@ -159,7 +169,7 @@ pub async fn replace(tx: &mut Tx, found: &Found, by: &Sealed) -> Result<bool, St
         }
         Holder::SigningKey(..) => query(
             "update signing_key set sealed = $1
-             where sealed = $2 and connector_id = $3 and cast(generation as text) = $4",
+             where sealed = $2 and connector_id = $3 and kind || ' ' || cast(generation as text) = $4",
         ),
         Holder::SecondStep(..) => query("update users set totp = $1 where totp = $2 and id = $3"),
     };

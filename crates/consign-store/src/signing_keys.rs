@@ -14,39 +14,55 @@ use crate::{Db, StoreError, installation};
 pub struct SigningKey {
     /// The webhook.
     pub connector: ConnectorId,
-    /// Rises with every new key of the webhook.
+    /// Rises with every new key of the webhook; none is used twice.
     pub generation: i64,
     /// Its kind.
     pub signing: Signing,
     /// The key.
     pub sealed: Sealed,
-    /// Its public half, where it has one.
-    pub public_key: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// It signs beside a newer one until then.
     pub ends_at: Option<Timestamp>,
 }
 
-/// Adds a key; what signed before ends at `old_ends_at`, unless it ends sooner.
+impl SigningKey {
+    /// Whether it signs at a time.
+    pub fn is_in_use(&self, now: Timestamp) -> bool {
+        self.ends_at.is_none_or(|ends_at| ends_at > now)
+    }
+}
+
+/// Lets a key, and those before it, end at a time, unless they end sooner.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn insert(db: &mut Db, key: &SigningKey, old_ends_at: Timestamp) -> Result<(), StoreError> {
-    query("update signing_key set ends_at = $1 where connector_id = $2 and coalesce(ends_at, $1) >= $1")
-        .bind(old_ends_at.millis())
-        .bind(key.connector.to_string())
-        .execute(db)
-        .await?;
+pub async fn end(db: &mut Db, key: &SigningKey, at: Timestamp) -> Result<(), StoreError> {
     query(
-        "insert into signing_key (connector_id, generation, kind, sealed, public_key, created_at, ends_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "update signing_key set ends_at = $1
+         where connector_id = $2 and generation <= $3 and coalesce(ends_at, $1) >= $1",
+    )
+    .bind(at.millis())
+    .bind(key.connector.to_string())
+    .bind(key.generation)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Adds a key.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn insert(db: &mut Db, key: &SigningKey) -> Result<(), StoreError> {
+    query(
+        "insert into signing_key (connector_id, generation, kind, sealed, created_at, ends_at)
+         values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(key.connector.to_string())
     .bind(key.generation)
     .bind(key.signing.kind())
     .bind(key.sealed.as_stored())
-    .bind(key.public_key.as_deref())
     .bind(key.created_at.millis())
     .bind(millis(key.ends_at))
     .execute(db)
@@ -103,7 +119,6 @@ fn read(row: &Row) -> Result<SigningKey, StoreError> {
         generation: row.number("generation")?,
         signing: row.word("kind", Signing::find)?,
         sealed: Sealed::from_stored(row.text("sealed")?),
-        public_key: row.optional_text("public_key")?,
         created_at: row.time("created_at")?,
         ends_at: row.optional_time("ends_at")?,
     })

@@ -10,7 +10,7 @@ use consign_core::time::Timestamp;
 use consign_core::vault::{DerivedKey, KeyRing, OpenError, Place, Sealed, Vault};
 use consign_store::{Db, Store, StoreError, installation};
 use consign_transport::{Network, Settings};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
@@ -54,6 +54,8 @@ pub struct App {
     pub opened: Opened,
     /// What came to its end in the last hours.
     pub hours: Hours,
+    /// One change of the key ring at a time.
+    pub rotation: Mutex<()>,
 }
 
 /// Why it does not start.
@@ -139,6 +141,7 @@ impl App {
             verifications: Semaphore::new(1),
             opened: Opened::default(),
             hours: Hours::default(),
+            rotation: Mutex::new(()),
         });
         encryption::go_on(&app).await?;
         Ok(app)

@@ -16,6 +16,8 @@ use errors::Failure;
 use render::Views;
 use visit::Visit;
 
+pub use policy::addresses;
+
 mod account;
 mod api_keys;
 mod audit;

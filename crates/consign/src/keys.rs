@@ -98,6 +98,9 @@ pub enum KeysError {
     /// It does not come from a file that this program may change.
     #[error("the key ring comes from {0}")]
     NotAFile(Place),
+    /// It is a link to where somebody else keeps it.
+    #[error("the key ring {} is a link; put a new key into the file that it leads to, and restart", .0.display())]
+    Link(PathBuf),
     /// Somebody changed it since it was loaded.
     #[error("the key ring {} was changed since it was loaded; restart first", .0.display())]
     Changed(PathBuf),
@@ -122,18 +125,36 @@ pub fn load(config: &Config, database_is_empty: bool) -> Result<Found, KeysError
 
 /// Where the key ring is looked for.
 pub fn place(config: &Config) -> Place {
-    place_with(config, variable("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())
+    let credentials = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    match source(config, credentials.as_deref()) {
+        Source::Named(path) => Place::File(path.to_owned()),
+        Source::Environment(_) => Place::Environment,
+        Source::Credential(path) => Place::Credential(path),
+        Source::Own(path) => Place::File(path),
+    }
 }
 
-fn place_with(config: &Config, credentials: Option<&Path>) -> Place {
+/// Where the key ring comes from, as the configuration says.
+enum Source<'a> {
+    /// A file that the operator named.
+    Named(&'a Path),
+    /// The text itself.
+    Environment(&'a Secret),
+    /// What the service manager hands over.
+    Credential(PathBuf),
+    /// The file in the data folder, which may have to be created.
+    Own(PathBuf),
+}
+
+fn source<'a>(config: &'a Config, credentials: Option<&Path>) -> Source<'a> {
     if let Some(path) = &config.encryption.keys_file {
-        return Place::File(path.clone());
+        return Source::Named(path);
     }
-    if config.encryption.keys.is_some() {
-        return Place::Environment;
+    if let Some(text) = &config.encryption.keys {
+        return Source::Environment(text);
     }
     let credential = credentials.map(|folder| folder.join(CREDENTIAL)).filter(|path| path.exists());
-    credential.map_or_else(|| Place::File(config.own_keys_file()), Place::Credential)
+    credential.map_or_else(|| Source::Own(config.own_keys_file()), Source::Credential)
 }
 
 fn load_with(
@@ -141,24 +162,21 @@ fn load_with(
     credentials: Option<&Path>,
     database_is_empty: bool,
 ) -> Result<Found, KeysError> {
-    match (place_with(config, credentials), &config.encryption.keys) {
-        (place @ Place::Environment, Some(text)) => {
+    match source(config, credentials) {
+        Source::Named(path) => read_file(path),
+        Source::Environment(text) => {
             tracing::warn!(
                 "the key ring comes from the environment, where other programs of this user can read it"
             );
             // Lines do not survive every platform; commas do.
-            let text = Secret::new(text.expose().replace(',', "\n"));
-            parse(&text, place)
+            parse(&Secret::new(text.expose().replace(',', "\n")), Place::Environment)
         }
-        (Place::Credential(path), _) => {
+        Source::Credential(path) => {
             let text = read(&path, |_| Ok(()))?;
             parse(&text, Place::Credential(path))
         }
-        (Place::File(path) | Place::Created(path), _) => {
-            let is_own = config.encryption.keys_file.is_none();
-            if is_own && database_is_empty && !path.exists() { create(&path) } else { read_file(&path) }
-        }
-        (Place::Environment, None) => read_file(&config.own_keys_file()),
+        Source::Own(path) if database_is_empty && !path.exists() => create(&path),
+        Source::Own(path) => read_file(&path),
     }
 }
 
@@ -166,29 +184,40 @@ fn load_with(
 /// once: whoever reads it finds the ring before or the new one.
 ///
 /// # Errors
-/// When the ring is not in a file, is not the loaded one, or cannot be written. It is then as it was.
+/// When the ring is not in a file of its own, is not the loaded one, or cannot be written. It is then as it was.
 pub fn add_first(place: &Place, loaded: &[String]) -> Result<KeyRing, KeysError> {
     let path = place.file().ok_or_else(|| KeysError::NotAFile(place.clone()))?;
+    if path.is_symlink() {
+        return Err(KeysError::Link(path.to_owned()));
+    }
     let text = read(path, |file| judge(path, file))?;
     let found = parse(&text, place.clone())?;
     if !found.ring.keys().iter().map(RingKey::id).eq(loaded.iter().map(String::as_str)) {
         return Err(KeysError::Changed(path.to_owned()));
     }
-    let lines = Secret::new(format!("{}\n{}", RingKey::generate().line().as_str(), text.expose()));
+    let key = RingKey::generate();
+    let lines = Secret::new(format!("{}\n{}", key.line().as_str(), text.expose()));
     let ring = parse(&lines, place.clone())?.ring;
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let beside = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        match std::fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        write_new(&beside, lines.expose())?;
-        std::fs::rename(&beside, path)?;
-        File::open(folder)?.sync_all()
-    };
-    written().map_err(|source| KeysError::Io { path: path.to_owned(), source })?;
+    // A name that nothing else has: what stands beside the ring is somebody's.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", key.id()));
+    let beside = PathBuf::from(beside);
+    let unwritable = |source| KeysError::Io { path: path.to_owned(), source };
+    if let Err(error) = write_new(&beside, lines.expose()).and_then(|()| std::fs::rename(&beside, path)) {
+        // Our own; should it stay, the operator sees it.
+        let _ = std::fs::remove_file(&beside);
+        return Err(unwritable(error));
+    }
+    // The new ring is there; should the machine fail in this moment, it is the one before.
+    if let Err(error) = File::open(folder_of(path)).and_then(|folder| folder.sync_all()) {
+        tracing::warn!(%error, path = %path.display(), "the folder of the key ring was not put on disk");
+    }
     Ok(ring)
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// A file for the owner alone, on disk.
@@ -240,7 +269,7 @@ fn parse(text: &Secret, place: Place) -> Result<Found, KeysError> {
 fn create(path: &Path) -> Result<Found, KeysError> {
     let ring = KeyRing::generate();
     let written = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let folder = folder_of(path);
         create_folder(folder)?;
         let mut line = ring.sealing().line();
         line.push('\n');

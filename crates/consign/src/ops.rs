@@ -334,8 +334,12 @@ pub struct Usage {
     pub state: &'static str,
     /// Deliveries that ended in the last 24 hours.
     pub deliveries_24h: u64,
-    /// Deliveries that wait.
+    /// Deliveries that wait, up to [`consign_store::connectors::WAITING_MAX`].
     pub waiting: u64,
+    /// More may wait.
+    pub waiting_is_capped: bool,
+    /// When its next run is, of an exporter.
+    pub next_run_at: Option<Timestamp>,
 }
 
 /// One value that was not accepted.

@@ -1,7 +1,8 @@
 //! Signatures of webhook requests, by which a receiver knows that Consign sent them and nobody changed them: Standard
 //! Webhooks 1.0. What is signed is `{webhook-id}.{webhook-timestamp}.{body}`, the bytes as they are sent.
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use aws_lc_rs::{hmac, rand};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use zeroize::Zeroizing;
@@ -15,6 +16,10 @@ const KEY_BYTES: usize = 32;
 const SECRET_PREFIX: &str = "whsec_";
 /// What a public key begins with.
 const PUBLIC_PREFIX: &str = "whpk_";
+/// So many keys of a webhook sign at most: the one in use, and those before it that have not ended.
+pub const KEYS_MAX: usize = 3;
+/// So many signatures of a request are looked at.
+const GIVEN_MAX: usize = 16;
 /// A receiver takes requests that are this old at most, in seconds.
 pub const TOLERANCE_SECONDS: i64 = 300;
 
@@ -49,36 +54,16 @@ impl Signing {
     }
 }
 
-/// A new key as it is sealed, and what the receiver needs.
-pub struct NewKey {
-    /// The text to seal.
-    pub secret: Secret,
-    /// The public half; `None` where both sides know the secret itself.
-    pub public_key: Option<String>,
+/// The text of a new key, to be sealed.
+pub fn generate() -> Secret {
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    rand::fill(bytes.as_mut_slice()).expect("the system gives random bytes");
+    Secret::new(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(bytes.as_slice())))
 }
 
-impl NewKey {
-    /// Makes a key; `None` where nothing is signed.
-    pub fn generate(signing: Signing) -> Option<Self> {
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        rand::fill(bytes.as_mut_slice()).expect("the system gives random bytes");
-        let text = Secret::new(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(bytes.as_slice())));
-        match signing {
-            Signing::Off => None,
-            Signing::Hmac => Some(Self { secret: text, public_key: None }),
-            Signing::Ed25519 => {
-                let pair =
-                    Ed25519KeyPair::from_seed_unchecked(bytes.as_slice()).expect("32 bytes are a seed");
-                let public = BASE64_STANDARD.encode(pair.public_key().as_ref());
-                Some(Self { secret: text, public_key: Some(format!("{PUBLIC_PREFIX}{public}")) })
-            }
-        }
-    }
-}
-
-/// Where the key of a webhook stands: tied to the webhook, as receivers know it wherever they are.
-pub fn place<'a>(connector: &'a str, generation: i64, own: &'a Binding) -> Place<'a> {
-    Place { table: "signing_key", record: connector, field: "key", generation, binding: own }
+/// Where the key of a webhook stands: tied to the webhook and to its kind, as receivers know it wherever they are.
+pub fn place<'a>(connector: &'a str, signing: Signing, generation: i64, own: &'a Binding) -> Place<'a> {
+    Place { table: "signing_key", record: connector, field: signing.kind(), generation, binding: own }
 }
 
 /// A key that is ready to sign.
@@ -109,15 +94,23 @@ impl WebhookKey {
         }
     }
 
-    /// Whether a signature is this key's, compared in constant time.
-    fn verifies(&self, content: &[u8], signature: &Given) -> bool {
-        match (self, signature.version) {
-            (Self::Hmac(key), Signing::Hmac) => hmac::verify(key, content, &signature.bytes).is_ok(),
-            (Self::Ed25519(pair), Signing::Ed25519) => {
-                let public = UnparsedPublicKey::new(&ED25519, pair.public_key().as_ref());
-                public.verify(content, &signature.bytes).is_ok()
+    /// Whether one of these signatures is this key's. The content is gone through once, and compared in constant time.
+    fn made_one_of(&self, content: &[u8], given: &[Given]) -> bool {
+        let signature = match self {
+            Self::Hmac(key) => hmac::sign(key, content).as_ref().to_vec(),
+            // The same key makes the same signature of the same content (RFC 8032 section 5.1).
+            Self::Ed25519(pair) => pair.sign(content).as_ref().to_vec(),
+        };
+        given.iter().any(|given| verify_slices_are_equal(&signature, &given.bytes).is_ok())
+    }
+
+    /// The public half; `None` where both sides know the key itself.
+    pub fn public(&self) -> Option<String> {
+        match self {
+            Self::Hmac(_) => None,
+            Self::Ed25519(pair) => {
+                Some(format!("{PUBLIC_PREFIX}{}", BASE64_STANDARD.encode(pair.public_key().as_ref())))
             }
-            _ => false,
         }
     }
 }
@@ -138,26 +131,21 @@ fn content(id: &str, seconds: &str, body: &[u8]) -> Vec<u8> {
 
 /// A signature that somebody received.
 struct Given {
-    version: Signing,
     bytes: Vec<u8>,
 }
 
 impl Given {
     fn read(text: &str) -> Result<Self, &'static str> {
         let (version, encoded) = text.split_once(',').ok_or("Each signature begins with v1, or v1a,")?;
-        let (version, length) = match version {
-            "v1" => (Signing::Hmac, 32),
-            "v1a" => (Signing::Ed25519, 64),
+        let length = match version {
+            "v1" => 32,
+            "v1a" => 64,
             _ => return Err("Each signature begins with v1, or v1a,"),
         };
         let bytes = BASE64_STANDARD
             .decode(encoded)
             .map_err(|_| "A signature is not Base64: a part of it is missing")?;
-        if bytes.len() == length {
-            Ok(Self { version, bytes })
-        } else {
-            Err("A signature is too short or too long")
-        }
+        if bytes.len() == length { Ok(Self { bytes }) } else { Err("A signature is too short or too long") }
     }
 }
 
@@ -185,7 +173,7 @@ pub enum Checked {
     },
     /// A header has not its form: which, and what is wrong.
     NotReadable(&'static str, &'static str),
-    /// It would be right if the body had no line break at its end, or one more.
+    /// It would be right if the line breaks of the body were others: one more or none at its end, or CR LF.
     LineBreak,
     /// It would be right if the JSON of the body were written without blanks.
     Reformatted,
@@ -203,6 +191,9 @@ pub fn check(keys: &[WebhookKey], received: &Received<'_>, now_seconds: i64) -> 
     let Ok(seconds) = timestamp.parse::<i64>() else {
         return Checked::NotReadable("webhook-timestamp", "It is a number of seconds since 1970");
     };
+    if received.signature.split_whitespace().nth(GIVEN_MAX).is_some() {
+        return Checked::NotReadable("webhook-signature", "There are more signatures than anybody makes");
+    }
     let given: Result<Vec<_>, _> = received.signature.split_whitespace().map(Given::read).collect();
     let given = match given {
         Ok(given) if !given.is_empty() => given,
@@ -211,13 +202,17 @@ pub fn check(keys: &[WebhookKey], received: &Received<'_>, now_seconds: i64) -> 
     };
     let by = |body: &[u8]| {
         let content = content(id, timestamp, body);
-        keys.iter().position(|key| given.iter().any(|given| key.verifies(&content, given)))
+        keys.iter().position(|key| key.made_one_of(&content, &given))
     };
     if let Some(key) = by(received.body) {
         return Checked::Right { by_newest: key == 0, age_seconds: now_seconds - seconds };
     }
     let trimmed = received.body.trim_ascii_end();
-    if by(trimmed).is_some() || by(&[trimmed, b"\n"].concat()).is_some() {
+    let with_returns = || String::from_utf8_lossy(received.body).replace("\r\n", "\n").replace('\n', "\r\n");
+    if by(trimmed).is_some()
+        || by(&[trimmed, b"\n"].concat()).is_some()
+        || by(with_returns().as_bytes()).is_some()
+    {
         return Checked::LineBreak;
     }
     let compact = serde_json::from_slice::<serde_json::Value>(received.body).ok();

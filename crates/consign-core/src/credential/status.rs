@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// From here on an end date is the status.
 const ENDS_SOON_DAYS: i64 = 30;
 /// The same as a span.
-const ENDS_SOON: Duration = DAY.saturating_mul(30);
+pub const ENDS_SOON: Duration = DAY.saturating_mul(30);
 
 /// The states of a credential, the most pressing first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

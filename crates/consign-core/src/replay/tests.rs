@@ -12,7 +12,28 @@ fn draft(value: Value) -> ReplayDraft {
 fn nothing_said_means_what_failed_at_a_gentle_pace() {
     let draft = draft(json!({}));
     assert_eq!(draft.selection.states, [DeliveryState::Failed]);
-    assert_eq!((draft.rate.per_second(), draft.dry_run, draft.selection.tests), (2.0, false, false));
+    assert_eq!((draft.rate.per_second(), draft.selection.tests), (2.0, false));
+}
+
+#[test]
+fn a_dry_run_is_whatever_says_yes_and_never_taken_for_no() {
+    let read = |said: Value| {
+        let mut sent = object(json!({ "rate_per_second": 1, "dry_run": said }));
+        let read = take_dry_run(&mut sent);
+        assert!(!sent.contains_key("dry_run") && sent.contains_key("rate_per_second"));
+        read
+    };
+    for yes in [json!(true), json!("true"), json!("on")] {
+        assert_eq!(read(yes.clone()), Ok(true), "{yes}");
+    }
+    for no in [json!(false), json!("false"), json!(null)] {
+        assert_eq!(read(no.clone()), Ok(false), "{no}");
+    }
+    for neither in [json!("yes, only look"), json!(1), json!(["true"]), json!({})] {
+        let refused = read(neither.clone()).unwrap_err();
+        assert_eq!((refused[0].field.as_str(), refused[0].code), ("dry_run", "bad_form"), "{neither}");
+    }
+    assert_eq!(take_dry_run(&mut Map::new()), Ok(false));
 }
 
 #[test]

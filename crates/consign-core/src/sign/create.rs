@@ -70,7 +70,6 @@ pub fn create(
     };
     // A tool whose clock is behind takes it today, too.
     params.not_before = midnight(today.saturating_sub(1.day()));
-    // Good until the last second of its last day.
     // The last second of a day: a certificate that ends on a day is good on it.
     params.not_after = midnight(today.saturating_add(i16::from(years).years())) - Duration::from_secs(1);
     let certificate = params.self_signed(&key).map_err(|_| Unusable)?;

@@ -8,9 +8,8 @@ use consign_core::time::Timestamp;
 
 use super::insert_all;
 use super::list::{Since, search};
-use crate::db::query;
 use crate::events::NewDelivery;
-use crate::row::Row;
+use crate::row::{Row, stored};
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError};
 
@@ -76,7 +75,7 @@ pub async fn count_again(db: &mut Db, selection: &Selection, before: Timestamp) 
                case when e.sealed_data is null then 1 else 0 end as is_gone",
         );
         select(&mut statement, selection, *state, before);
-        let limit = i64::try_from(REPLAYS_MAX + 1).unwrap_or(i64::MAX);
+        let limit = stored(REPLAYS_MAX + 1);
         statement.push(" limit ").bind(limit).push(") as f group by f.connector_id, f.name order by f.name");
         for row in statement.all(db).await? {
             let (count, gone): (u64, u64) = (row.count("found")?, row.count("gone")?);
@@ -187,19 +186,28 @@ async fn release_all(db: &mut Db, held: &[Again], now: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// How the deliveries of an operation stand: how many in each state.
+/// How the deliveries of an operation stand: how many in each state that there is, up to `most`.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn states_of_operation(
     db: &mut Db,
     operation: OperationId,
+    most: u64,
 ) -> Result<Vec<(DeliveryState, u64)>, StoreError> {
-    let query = query(
-        "select state, count(*) as found from delivery where operation_id = $1 group by state order by state",
-    );
-    let rows = query.bind(operation.to_string()).all(db).await?;
-    rows.iter().map(|row| Ok((row.word("state", DeliveryState::find)?, row.count("found")?))).collect()
+    let most = stored(most);
+    let mut statement = Statement::new(db, "");
+    for (place, state) in DeliveryState::ALL.iter().enumerate() {
+        statement.push(if place == 0 { "select " } else { " union all select " });
+        statement.bind(state.kind()).push(" as state, count(*) as found from (select 1 from delivery ");
+        statement.push("where operation_id = ").bind(operation.to_string());
+        statement.push(" and state = ").bind(state.kind()).push(" limit ").bind(most).push(") as counted");
+    }
+    let rows = statement.all(db).await?;
+    let read = |row: &Row| Ok((row.word("state", DeliveryState::find)?, row.count("found")?));
+    let mut states = rows.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
+    states.retain(|(_, count)| *count > 0);
+    Ok(states)
 }
 
 /// `from … where …`: what a selection finds in one state.

@@ -9,7 +9,7 @@ use consign_core::time::Timestamp;
 
 use super::{Delivery, read};
 use crate::db::query;
-use crate::row::{Row, anywhere};
+use crate::row::{Row, anywhere, stored};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
@@ -128,6 +128,7 @@ pub(crate) struct Rare {
     pub(crate) held: bool,
     pub(crate) attention: bool,
     pub(crate) event_type: bool,
+    pub(crate) text: bool,
 }
 
 impl Rare {
@@ -141,22 +142,27 @@ impl Rare {
                 let query = query(
                     "select count(*) as found from (select 1 from event where event_type = $1 limit $2) as counted",
                 );
-                let row = query.bind(event_type.as_str()).bind(bound(RARE_MAX)).one(db).await?;
+                let row = query.bind(event_type.as_str()).bind(stored(RARE_MAX)).one(db).await?;
                 row.count::<u64>("found")? < RARE_MAX
             }
         };
-        Ok(Self { waiting, held, attention, event_type })
+        let text = match filter.q.as_deref().map(str::trim) {
+            Some(q) if !is_id(q) => {
+                let mut statement = Statement::new(db, "select count(*) as found from (");
+                holding(&mut statement, q);
+                statement.push(" limit ").bind(stored(RARE_MAX)).push(") as counted");
+                statement.one(db).await?.count::<u64>("found")? < RARE_MAX
+            }
+            _ => false,
+        };
+        Ok(Self { waiting, held, attention, event_type, text })
     }
 }
 
 async fn is_rare(db: &mut Db, rows: &'static str) -> Result<bool, StoreError> {
     let mut statement = Statement::new(db, "select count(*) as found from (");
-    statement.push(rows).push(" limit ").bind(bound(RARE_MAX)).push(") as counted");
+    statement.push(rows).push(" limit ").bind(stored(RARE_MAX)).push(") as counted");
     Ok(statement.one(db).await?.count::<u64>("found")? < RARE_MAX)
-}
-
-fn bound(most: u64) -> i64 {
-    i64::try_from(most).unwrap_or(i64::MAX)
 }
 
 fn restrict(statement: &mut Statement, filter: &DeliveryFilter, rare: Rare) {
@@ -219,8 +225,32 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter, rare: Rare) {
         statement.push(" and d.created_at < ").bind(before.millis());
     }
     if let Some(q) = filter.q.as_deref().map(str::trim) {
-        search(statement, q);
+        if rare.text {
+            statement.push(" and d.id in (");
+            holding(statement, q);
+            statement.push(")");
+        } else {
+            search(statement, q);
+        }
     }
+}
+
+fn is_id(q: &str) -> bool {
+    q.parse::<DeliveryId>().is_ok() || q.parse::<EventId>().is_ok()
+}
+
+/// The deliveries that [`search`] finds by a text, from indexes that hold nothing but those texts.
+fn holding(statement: &mut Statement, q: &str) {
+    let pattern = anywhere(&q.to_lowercase());
+    statement.push(
+        "select w.id from event s cross join delivery w
+         where w.event_id = s.id and s.subject is not null and lower(s.subject) like ",
+    );
+    statement.bind(pattern.clone()).push(" escape '!'");
+    statement.push(
+        " union all select r.id from delivery r where r.reference is not null and lower(r.reference) like ",
+    );
+    statement.bind(pattern).push(" escape '!'");
 }
 
 /// The text that a person looks for, in what a delivery is about. A whole id is found by its index.
@@ -268,7 +298,7 @@ pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
              and d.state = 'pending' and c.state <> 'active' and c.state <> 'paused' limit "
         ),
     );
-    statement.bind(i64::try_from(ATTENTION_COUNT_MAX).unwrap_or(i64::MAX)).push(") as counted");
+    statement.bind(stored(ATTENTION_COUNT_MAX)).push(") as counted");
     statement.one(db).await?.count("pressing")
 }
 

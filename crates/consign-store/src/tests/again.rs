@@ -148,8 +148,10 @@ async fn a_portion_that_was_not_committed_left_nothing(Fresh { store, .. }: Fres
         }
     }
     let mut db = store.read().await.unwrap();
-    let states = deliveries::states_of_operation(&mut db, operation.id).await.unwrap();
+    let states = deliveries::states_of_operation(&mut db, operation.id, 100).await.unwrap();
     assert_eq!(states, [(DeliveryState::Pending, 2)]);
+    let bounded = deliveries::states_of_operation(&mut db, operation.id, 1).await.unwrap();
+    assert_eq!(bounded, [(DeliveryState::Pending, 1)]);
     let filter = DeliveryFilter { operation: Some(operation.id), ..DeliveryFilter::default() };
     let made = deliveries::list(&mut db, &filter, &Page::first(50)).await.unwrap().items;
     let mut of: Vec<_> = made.iter().filter_map(|line| line.delivery.replay_of).collect();
@@ -184,7 +186,7 @@ async fn held_ones_are_sent_again_themselves(Fresh { store, .. }: Fresh) {
     let now = tx.now();
     let operation = OperationId::new(now);
     send_again(&mut tx, operation, DeliveryState::Held, &again, now).await.unwrap();
-    let states = deliveries::states_of_operation(&mut tx, operation).await.unwrap();
+    let states = deliveries::states_of_operation(&mut tx, operation, 100).await.unwrap();
     assert_eq!(states, [(DeliveryState::Pending, 2)]);
     let one = deliveries::find(&mut tx, held[0]).await.unwrap().unwrap();
     assert_eq!((one.state, one.hold_reason, one.replay_of), (DeliveryState::Pending, None, None));

@@ -2,7 +2,7 @@
 
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_core::id::DeliveryId;
+use consign_core::id::{DeliveryId, EventId};
 
 use super::{Fresh, accept, add_connector, connector, credential, delivery, now, on_both, recording};
 use crate::deliveries::{self, DeliveryFilter, Line, Rare, Recording, list_by};
@@ -43,7 +43,7 @@ async fn shown(db: &mut Db, filter: &DeliveryFilter) -> Vec<DeliveryId> {
     let shown = ids(deliveries::list(db, filter, &page).await.unwrap());
     // Rare or not, the same is found.
     let asked = Rare::look(db, filter).await.unwrap();
-    let frequent = Rare { waiting: false, held: false, attention: false, event_type: false };
+    let frequent = Rare { waiting: false, held: false, attention: false, event_type: false, text: false };
     assert_eq!(asked != frequent, of_rare(filter));
     for rare in [asked, frequent] {
         assert_eq!(ids(list_by(db, filter, &page, rare).await.unwrap()), shown, "{rare:?}");
@@ -53,7 +53,9 @@ async fn shown(db: &mut Db, filter: &DeliveryFilter) -> Vec<DeliveryId> {
 
 fn of_rare(filter: &DeliveryFilter) -> bool {
     let open = [Some(DeliveryState::Pending), Some(DeliveryState::Held)].contains(&filter.state);
-    open || filter.needs_attention || filter.event_type.is_some()
+    let is_id = |q: &str| q.parse::<DeliveryId>().is_ok() || q.parse::<EventId>().is_ok();
+    let text = filter.q.as_deref().is_some_and(|q| !is_id(q.trim()));
+    open || filter.needs_attention || filter.event_type.is_some() || text
 }
 
 fn of_state(state: DeliveryState) -> DeliveryFilter {

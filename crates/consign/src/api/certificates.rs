@@ -47,8 +47,11 @@ pub(super) async fn use_previous(call: Call) -> Result<Answer, Problem> {
 async fn put_to_use(call: Call, which: Which) -> Result<Answer, Problem> {
     call.nothing()?;
     let if_match = call.if_match()?;
-    let saved = certificates::put_to_use(&call.app, &call.actor, call.place("id"), which, if_match).await;
-    saved_or_changed(saved, current(&call)).await
+    let put = async {
+        let saved = certificates::put_to_use(&call.app, &call.actor, call.place("id"), which, if_match).await;
+        saved_or_changed(saved, current(&call)).await
+    };
+    call.once(Status::OK, put).await
 }
 
 pub(super) async fn drop_next(call: Call) -> Result<Answer, Problem> {

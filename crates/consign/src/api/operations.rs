@@ -2,8 +2,9 @@
 
 use consign_core::id::OperationId;
 use consign_core::operation::OperationKind;
+use consign_core::replay::take_dry_run;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::Answer;
 use super::call::Call;
@@ -16,8 +17,8 @@ pub(super) async fn replays(call: Call) -> Result<Answer, Problem> {
 }
 
 pub(super) async fn replay(call: Call) -> Result<Answer, Problem> {
-    let sent = call.object_if_sent()?;
-    if sent.get("dry_run") == Some(&json!(true)) {
+    let mut sent = call.object_if_sent()?;
+    if take_dry_run(&mut sent).map_err(|invalid| Problem::invalid(&invalid))? {
         return Ok(Answer::ok(&replays::preview(&call.app, &call.actor, sent).await?));
     }
     if call.idempotency()?.is_none() {

@@ -19,6 +19,7 @@ use super::*;
 use crate::ops::idempotency::IdempotencyFault;
 use crate::ops::{OpError, Usage};
 
+mod once;
 mod served;
 mod shapes;
 
@@ -306,6 +307,8 @@ async fn a_problem_says_what_where_and_how_to_repair_it() {
         state: "active",
         deliveries_24h: 3,
         waiting: 1,
+        waiting_is_capped: false,
+        next_run_at: None,
     };
     let (_, body) = told(OpError::StillUsed(vec![usage]).into()).await;
     assert_eq!(body["connectors"][0]["name"], "Hardware");

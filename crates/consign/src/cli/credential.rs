@@ -344,7 +344,7 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
         let present = found.json()?[key].as_array().cloned().unwrap_or_default();
         patch.insert(key.to_owned(), merged_rows(present, rows, gone(key)).into());
     }
-    save(client, output, &[CREDENTIALS, &flags.name], &etag, patch, "credential").await
+    save(client, output, &[CREDENTIALS, &flags.name], &etag, patch, "credential").await.map(drop)
 }
 
 async fn set_secret(client: &Client<'_>, output: &Output, flags: &SetSecretFlags) -> Result<(), Failure> {

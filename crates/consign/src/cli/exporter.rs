@@ -273,7 +273,7 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
     let etag = etag(flags.if_match, &found)?;
     let mut patch = flags.fields.body()?;
     put(&mut patch, "name", flags.new_name);
-    save(client, output, &[EXPORTERS, &flags.name], &etag, patch, "exporter").await
+    save(client, output, &[EXPORTERS, &flags.name], &etag, patch, "exporter").await.map(drop)
 }
 
 async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Result<(), Failure> {

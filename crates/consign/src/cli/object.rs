@@ -17,13 +17,13 @@ pub(super) async fn save(
     etag: &str,
     patch: Map<String, Value>,
     kind: &str,
-) -> Result<(), Failure> {
+) -> Result<Value, Failure> {
     if patch.is_empty() {
         return Err(Failure::usage(&format!("Say what to change; see: consign {kind} edit --help")));
     }
     let body = Value::Object(patch).to_string().into_bytes();
     let call = Call::new(Method::PATCH, place).if_match(etag).body("application/merge-patch+json", body);
-    show_written(output, &client.send(call).await?, "Saved", kind).map(drop)
+    show_written(output, &client.send(call).await?, "Saved", kind)
 }
 
 /// Deletes and says so; `what` is the kind with the name.

@@ -23,7 +23,7 @@ pub(crate) async fn run(global: &Global, output: &Output) -> Result<ExitCode, Fa
     if output.form == Form::People {
         output.note(&told(output, &overview));
     }
-    let mut table = Table::new(&["what", "state", "reason", "since", "deliveries", "next"]);
+    let mut table = Table::new(&["what", "state", "reason", "since", "deliveries", "records", "next"]);
     for line in overview["attention"].as_array().into_iter().flatten() {
         table.row([
             cell(line, "name"),
@@ -31,6 +31,7 @@ pub(crate) async fn run(global: &Global, output: &Output) -> Result<ExitCode, Fa
             cell(line, "reason"),
             output.when(&line["since"]),
             cell(line, "deliveries"),
+            cell(line, "records"),
             cell(line, "action"),
         ]);
     }

@@ -274,7 +274,9 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
     let etag = etag(flags.if_match, &found)?;
     let mut patch = flags.fields.body()?;
     put(&mut patch, "name", flags.new_name);
-    save(client, output, &[WEBHOOKS, &flags.name], &etag, patch, "webhook").await
+    let saved = save(client, output, &[WEBHOOKS, &flags.name], &etag, patch, "webhook").await?;
+    signing::tell(output, &saved);
+    Ok(())
 }
 
 async fn test(client: &Client<'_>, output: &Output, flags: &TestFlags) -> Result<ExitCode, Failure> {

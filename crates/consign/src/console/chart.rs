@@ -2,9 +2,9 @@
 //! the line, what failed hangs below it. The numbers are on the page as a table too.
 
 use consign_core::time::Timestamp;
+use consign_store::overview::HOUR_MS;
 use serde_json::{Value, json};
 
-const HOUR_MS: i64 = 3_600_000;
 /// In the units of the drawing.
 const BAR: u64 = 10;
 const STEP: u64 = 12;

@@ -1,7 +1,6 @@
 //! Connector credentials: list, form, deletion.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
@@ -10,7 +9,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::auth::{self, AUTHORIZATION_TYPES};
 use consign_core::catalog::{Invalid, PUBLIC_URL};
-use consign_core::credential::{Draft, Mode, StatusCode as CredentialStatus};
+use consign_core::credential::{Draft, ENDS_SOON, Mode, StatusCode as CredentialStatus};
 use consign_core::id::CredentialId;
 use consign_core::preset::{self, Filling};
 use consign_core::rights::Right;
@@ -36,7 +35,6 @@ mod testing;
 
 const PLACE: &str = "credentials";
 const LIST: &str = "/credentials";
-const SOON: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -50,7 +48,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let ends_before = (form.text("ends") == "soon").then(|| visit.app().now().plus(SOON).day());
+    let ends_before = (form.text("ends") == "soon").then(|| visit.app().now().plus(ENDS_SOON).day());
     let filter = CredentialFilter {
         q: asked(form, "q"),
         status: CredentialStatus::find(form.text("status")),

@@ -90,7 +90,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
 /// The webhooks to choose from: their names alone, which are in memory.
 pub(super) fn connector_choices(visit: &Signed) -> Value {
     let snapshot = visit.app().engine.snapshot();
-    let mut connectors: Vec<_> = snapshot.connectors().iter().collect();
+    let mut connectors: Vec<_> = snapshot.webhooks().map(|(connector, _)| connector).collect();
     connectors.sort_by_key(|connector| connector.name.key());
     let choice = |one: &Arc<Connector>| json!({ "value": one.id, "label": one.name });
     connectors.into_iter().take(CONNECTORS_MAX).map(choice).collect()

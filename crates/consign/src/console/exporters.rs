@@ -185,6 +185,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if asks_for_fields(&visit) {
         return edit_fields(visit, Path(id)).await;
     }
+    exporters::find(visit.app(), &visit.actor, &id).await?;
     let form = ExporterForm::typed(&visit.form);
     match exporters::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),

@@ -38,8 +38,11 @@ async fn show(visit: Signed) -> Result<Response, Failure> {
 fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
     let text = |key: &str| line[key].as_str().unwrap_or_default();
     let (id, code) = (text("id"), text("code"));
-    let page =
-        if text("kind") == "credential" { format!("/credentials/{id}") } else { format!("/webhooks/{id}") };
+    let page = match text("kind") {
+        "credential" => format!("/credentials/{id}"),
+        "exporter" => format!("/exporters/{id}"),
+        _ => format!("/webhooks/{id}"),
+    };
     let (repair, needs) = match (text("kind"), code) {
         ("credential", _) => match text("action_code") {
             "authorize" | "authorize_again" => (format!("{page}/authorize"), Right::CredentialsWrite),
@@ -47,7 +50,7 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
             "what_to_do" => (page.clone(), Right::CredentialsRead),
             _ => (format!("{page}#tool"), Right::CredentialsWrite),
         },
-        ("webhook", "credential_missing") | ("deliveries", "not_rendered") => {
+        ("webhook" | "exporter", "credential_missing") | ("deliveries", "not_rendered") => {
             (format!("{page}/set-up"), Right::ConnectorsWrite)
         }
         ("deliveries", "failed") => {

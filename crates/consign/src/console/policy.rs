@@ -114,8 +114,8 @@ pages! {
     // Its runs stand on it.
     GET "/exporters/{id}" DeliveriesRead;
     GET "/exporters/{id}/set-up" ConnectorsRead;
-    POST "/exporters/{id}/set-up" ConnectorsWrite;
-    // Its form also shows previews.
+    // As with webhooks.
+    POST "/exporters/{id}/set-up" ConnectorsRead;
     POST "/exporters/{id}/set-up/fields" ConnectorsRead;
     POST "/exporters/{id}/run" DeliveriesOperate;
     POST "/exporters/{id}/pause" DeliveriesOperate;
@@ -172,6 +172,11 @@ pages! {
     POST "/users/{id}" Admin;
     GET "/users/{id}/{deed}" Admin;
     POST "/users/{id}/{deed}" Admin;
+}
+
+/// Method and address of every page, for whoever looks at all of them.
+pub fn addresses() -> impl Iterator<Item = (&'static Method, &'static str)> {
+    PAGES.iter().map(|(method, address, _)| (method, *address))
 }
 
 /// Refuses whoever may not open this page. Those who are not signed in are told so by the page itself.

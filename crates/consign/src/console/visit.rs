@@ -171,7 +171,11 @@ impl Visit {
 
     /// What the frame of a page needs: navigation, user, messages.
     async fn frame(&self, place: &str, title: &str) -> Value {
-        let attention = deliveries::attention(self.app()).await.unwrap_or_default();
+        // Only who is signed in sees the counts.
+        let attention = match self.person {
+            Some(_) => deliveries::attention(self.app()).await.unwrap_or_default(),
+            None => deliveries::Attention::default(),
+        };
         let person = self.person.as_ref();
         json!({
             "title": title,

@@ -170,24 +170,25 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// What a webhook signs with now, the newest first.
+/// What a webhook signs with now, the newest first. An old one that does not open is left out.
 ///
 /// # Errors
-/// When one of its keys does not open.
+/// When there is none, or the newest does not open.
 pub(super) fn signing_keys(
     vault: &Vault,
     keys: &[SigningKey],
     now: Timestamp,
 ) -> Result<Vec<WebhookKey>, &'static str> {
     let own = Binding::of(&[]);
-    let in_use = keys.iter().filter(|key| key.ends_at.is_none_or(|ends_at| ends_at > now));
-    let opened = in_use.map(|key| {
+    let open = |key: &SigningKey| {
         let record = key.connector.to_string();
-        let secret = vault.open(&signature::place(&record, key.generation, &own), &key.sealed);
-        let opened = secret.ok().and_then(|secret| WebhookKey::read(key.signing, &secret));
-        opened.ok_or("the signing key does not open")
-    });
-    opened.collect()
+        let secret = vault.open(&signature::place(&record, key.signing, key.generation, &own), &key.sealed);
+        secret.ok().and_then(|secret| WebhookKey::read(key.signing, &secret))
+    };
+    let mut in_use = keys.iter().filter(|key| key.is_in_use(now));
+    let newest = in_use.next().ok_or("there is no signing key")?;
+    let newest = open(newest).ok_or("the signing key does not open")?;
+    Ok([newest].into_iter().chain(in_use.filter_map(open)).collect())
 }
 
 fn open(vault: &Vault, place: &Place<'_>, sealed: &Sealed) -> Result<Secret, Refusal> {

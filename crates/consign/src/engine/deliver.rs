@@ -161,10 +161,18 @@ impl Engine {
         };
         let signature = match webhook.signature {
             Signing::Off => Ok(None),
-            Signing::Hmac | Signing::Ed25519 => self.signature(connector.id, event.id, now, &body).map(Some),
+            Signing::Hmac | Signing::Ed25519 => {
+                self.signature(&snapshot, connector.id, event.id, now, &body).map(Some)
+            }
         };
         match signature {
             Ok(signature) => message.headers.extend(signature),
+            // It was saved meanwhile, perhaps without a signature: it is sent as it is now.
+            Err(_)
+                if snapshot.connector(connector.id).is_none_or(|now| now.revision != connector.revision) =>
+            {
+                return refused(Refusal::Stopping, None);
+            }
             Err(what) => {
                 let words = format!("The request could not be signed: {what}.");
                 return refused(Refusal::NotRendered(what.to_owned()), Some(words));

@@ -3,8 +3,10 @@
 use consign_core::connector::signature::{self, Checked, Received};
 use consign_core::id::{ConnectorId, EventId};
 use consign_core::time::Timestamp;
+use consign_store::signing_keys::SigningKey;
 use http::{HeaderName, HeaderValue};
 
+use super::snapshot::Snapshot;
 use super::{Engine, authorize};
 
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -13,19 +15,16 @@ impl Engine {
     /// The header that signs a request.
     ///
     /// # Errors
-    /// When there is no key, or one does not open.
+    /// When there is no key, or the newest does not open.
     pub(super) fn signature(
         &self,
+        snapshot: &Snapshot,
         webhook: ConnectorId,
         event: EventId,
         now: Timestamp,
         body: &[u8],
     ) -> Result<(HeaderName, HeaderValue), &'static str> {
-        let snapshot = self.snapshot();
         let keys = authorize::signing_keys(&self.vault, snapshot.signing_keys(webhook), now)?;
-        if keys.is_empty() {
-            return Err("there is no signing key");
-        }
         let text = signature::header(&keys, &event.to_string(), now.seconds(), body);
         Ok((SIGNATURE, HeaderValue::from_str(&text).expect("Base64 and commas are visible ASCII")))
     }
@@ -33,7 +32,7 @@ impl Engine {
     /// Whether a request carries a signature of a webhook.
     ///
     /// # Errors
-    /// When a key of it does not open.
+    /// As there is no key, or the newest does not open.
     pub fn check_signature(
         &self,
         webhook: ConnectorId,
@@ -42,5 +41,12 @@ impl Engine {
         let (snapshot, now) = (self.snapshot(), self.now());
         let keys = authorize::signing_keys(&self.vault, snapshot.signing_keys(webhook), now)?;
         Ok(signature::check(&keys, received, now.seconds()))
+    }
+
+    /// The public half of a key of a webhook, made of the key itself.
+    pub fn public_key(&self, key: &SigningKey) -> Option<String> {
+        let alone = SigningKey { ends_at: None, ..key.clone() };
+        let opened = authorize::signing_keys(&self.vault, std::slice::from_ref(&alone), self.now()).ok()?;
+        opened.first()?.public()
     }
 }

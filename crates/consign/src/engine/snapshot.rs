@@ -54,7 +54,7 @@ impl Snapshot {
     }
 
     /// The webhooks among them.
-    pub(super) fn webhooks(&self) -> impl Iterator<Item = (&Arc<Connector>, &Webhook)> {
+    pub fn webhooks(&self) -> impl Iterator<Item = (&Arc<Connector>, &Webhook)> {
         self.connectors.iter().filter_map(|connector| Some((connector, connector.webhook()?)))
     }
 

@@ -96,6 +96,27 @@ fn the_environment_may_hold_several_keys() {
 }
 
 #[test]
+fn a_new_key_comes_first_and_the_files_beside_the_ring_stay() {
+    let folder = Folder::new("beside");
+    let path = folder.write("ring.txt", &line(), 0o600);
+    let foreign = ["ring.new", "ring.txt.new", "ring.txt.bak"];
+    for name in foreign {
+        folder.write(name, "not ours", 0o600);
+    }
+    let before = read_file(&path).unwrap();
+    let loaded = vec![before.ring.sealing().id().to_owned()];
+    let ring = add_first(&before.place, &loaded).unwrap();
+    let ids: Vec<_> = ring.keys().iter().map(|key| key.id().to_owned()).collect();
+    assert_eq!((ids.len(), &ids[1]), (2, &loaded[0]));
+    let after = read_file(&path).unwrap().ring;
+    assert!(after.keys().iter().map(RingKey::id).eq(ids.iter().map(String::as_str)));
+    for name in foreign {
+        assert_eq!(std::fs::read_to_string(folder.0.join(name)).unwrap(), "not ours", "{name}");
+    }
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), foreign.len() + 1, "nothing is left over");
+}
+
+#[test]
 fn a_damaged_line_is_named_and_not_repeated() {
     let folder = Folder::new("damaged");
     let mut config = folder.config();

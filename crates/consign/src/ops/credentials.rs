@@ -10,9 +10,12 @@ use consign_core::secret::Secret;
 use consign_core::target::{Address, Target};
 use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
-use consign_store::{Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, tokens};
+use consign_store::{
+    Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, runs, tokens,
+};
 use serde_json::{Map, Value, json};
 
+use super::overview::ByHour;
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, Usage, audit_rows, commit, commit_answered, differences,
     invalid, not_unique, require_as_saved,
@@ -33,7 +36,6 @@ mod show;
 
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
 const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
-const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// A page of credentials, those that need attention first.
 ///
@@ -323,12 +325,14 @@ pub async fn delete(
     hold_linked: bool,
 ) -> Result<Deleted, OpError> {
     actor.require(Right::CredentialsWrite)?;
+    // Counted before the transaction: nothing that is written meanwhile waits for it.
+    let hours = app.hours.last(&mut *app.store.read().await?, app.now()).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let found = by_reference(&mut tx, reference).await?;
     let credential = credentials::lock(&mut tx, found.id).await?.ok_or(OpError::NotFound("credential"))?;
     if_match.judge(credential.revision)?;
-    let users = users_of(&mut tx, credential.id, now).await?;
+    let users = users_of(&mut tx, credential.id, &hours).await?;
     if !users.is_empty() && !hold_linked {
         return Err(OpError::StillUsed(users));
     }
@@ -357,7 +361,8 @@ pub async fn usage(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Usag
     actor.require(Right::CredentialsRead)?;
     let mut db = app.store.read().await?;
     let credential = by_reference(&mut db, reference).await?;
-    Ok(users_of(&mut db, credential.id, app.now()).await?)
+    let hours = app.hours.last(&mut db, app.now()).await?;
+    Ok(users_of(&mut db, credential.id, &hours).await?)
 }
 
 /// What was done to a credential, newest first.
@@ -383,26 +388,26 @@ pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Credent
     found.ok_or(OpError::NotFound("credential"))
 }
 
-pub(super) async fn users_of(
-    db: &mut Db,
-    id: CredentialId,
-    now: Timestamp,
-) -> Result<Vec<Usage>, StoreError> {
+async fn users_of(db: &mut Db, id: CredentialId, hours: &ByHour) -> Result<Vec<Usage>, StoreError> {
     let found = connectors::by_credential(db, id).await?;
     let ids: Vec<_> = found.iter().map(|connector| connector.id).collect();
-    let counts = connectors::counts_24h(db, &ids, now.minus(DAY)).await?;
-    let users = found.into_iter().map(|connector| {
-        let counts = counts.get(&connector.id);
-        Usage {
+    let counts = connectors::waiting_counts(db, &ids).await?;
+    let mut users = Vec::with_capacity(found.len());
+    for connector in found {
+        let waiting = counts.get(&connector.id).map_or(0, |counts| counts.waiting);
+        let (delivered, failed) = hours.sum(Some(connector.id));
+        users.push(Usage {
             id: connector.id.to_string(),
             kind: connector.kind.word(),
             name: connector.name.to_string(),
             state: connector.state.kind(),
-            deliveries_24h: counts.map_or(0, |counts| counts.delivered + counts.failed),
-            waiting: counts.map_or(0, |counts| counts.open),
-        }
-    });
-    Ok(users.collect())
+            deliveries_24h: delivered + failed,
+            waiting,
+            waiting_is_capped: waiting >= connectors::WAITING_MAX,
+            next_run_at: runs::next_run_at(db, connector.id).await?,
+        });
+    }
+    Ok(users)
 }
 
 async fn shown(

@@ -14,7 +14,7 @@ use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit_answered};
 use crate::App;
 use crate::keys;
 use values::Values;
@@ -30,7 +30,10 @@ const PORTION: u32 = 50;
 /// Between two portions others write.
 const PAUSE: Duration = Duration::from_millis(20);
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// What was sealed before a rotation is stored long before this has passed.
+const LATE_AFTER: Duration = Duration::from_secs(60);
 const FAILURES_SHOWN_MAX: usize = 20;
+const OF_SETTINGS: (&str, &str, &str) = ("settings", "", "Encryption");
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Encryption" };
 
 /// The keys of the ring, and how many values each of them seals. Never a key.
@@ -40,11 +43,15 @@ const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), na
 pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let mut db = app.store.read().await?;
+    shown(app, &mut db).await
+}
+
+async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
     let ids = app.vault.key_ids();
     let (mut items, mut known) = (Vec::new(), 0);
     for (place, id) in ids.iter().enumerate() {
-        let (lasting, passing) = sealed_values::count(&mut db, Some(id)).await?;
-        let seen = installation::get(&mut db, &format!("{FIRST_SEEN}{id}")).await?;
+        let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
+        let seen = installation::get(db, &format!("{FIRST_SEEN}{id}")).await?;
         let seen =
             seen.and_then(|millis| millis.parse().ok()).map(consign_core::time::Timestamp::from_millis);
         known += lasting;
@@ -57,11 +64,11 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
             "removable": place > 0 && lasting + passing == 0,
         }));
     }
-    let (all, _) = sealed_values::count(&mut db, None).await?;
+    let (all, _) = sealed_values::count(db, None).await?;
     Ok(json!({
         "items": items,
         "source": keys::place(&app.config).to_string(),
-        "moving": moving_to(&mut db).await?.is_some(),
+        "moving": moving_to(db).await?.is_some(),
         "missing_key_values": all.saturating_sub(known),
         "new_key_refused": new_key_refused(app),
     }))
@@ -103,21 +110,36 @@ pub async fn rotate(app: &Arc<App>, actor: &Actor, mut sent: Sent) -> Result<Val
         return Err(OpError::Invalid(faults));
     }
     require_password(app, actor, &password).await?;
+    // Whoever asked may be gone in the middle of it: ring, vault and database are changed together.
+    let (app, actor) = (app.clone(), actor.clone());
+    let change = tokio::spawn(async move { change(&app, &actor, new_key).await });
+    match change.await {
+        Ok(changed) => changed,
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(OpError::Draining),
+        },
+    }
+}
+
+/// One at a time: each reads the ring that the one before wrote.
+async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, OpError> {
+    let _alone = app.rotation.lock().await;
     let before = app.vault.sealing_key_id();
-    let ring = if new_key { Some(add_key(app)?) } else { None };
-    let now = ring.as_ref().map_or_else(|| before.clone(), |ring| ring.sealing().id().to_owned());
+    if new_key {
+        app.vault.take(&add_key(app)?);
+    }
+    let now = app.vault.sealing_key_id();
     let mut tx = app.store.begin().await?;
     let at = tx.now();
     note_first_seen(&mut tx, &now, at.millis()).await?;
     installation::put(&mut tx, MOVING_TO, &now).await?;
     let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
     audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
-    commit(app, tx).await?;
-    if let Some(ring) = ring {
-        app.vault.take(&ring);
-    }
+    let value = shown(app, &mut tx).await?;
+    commit_answered(app, actor, tx, &value).await?;
     tokio::spawn(move_all(app.clone(), now));
-    list(app, actor).await
+    Ok(value)
 }
 
 fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {
@@ -140,12 +162,14 @@ pub async fn check(app: &App, actor: &Actor) -> Result<Value, OpError> {
         loop {
             let mut db = app.store.read().await?;
             let found = sealed_values::portion(&mut db, kind, &after, PORTION).await?;
-            let Some(last) = found.last() else { break };
-            after = last.at.clone();
-            for value in &found {
+            let Some((last, _)) = found.last() else { break };
+            after = last.clone();
+            for (at, value) in &found {
                 checked += 1;
-                if !values.opens(&mut db, value).await? {
-                    failed.push(values::name(&value.holder));
+                match value {
+                    Ok(value) if values.opens(&mut db, value).await? => {}
+                    Ok(value) => failed.push(values::name(&value.holder)),
+                    Err(_) => failed.push(format!("a damaged row of {}", at.0)),
                 }
             }
         }
@@ -160,9 +184,22 @@ pub(crate) async fn go_on(app: &Arc<App>) -> Result<(), StoreError> {
     let id = app.vault.sealing_key_id();
     let mut tx = app.store.begin().await?;
     let at = tx.now();
-    note_first_seen(&mut tx, &id, at.millis()).await?;
-    let moving = moving_to(&mut tx).await?;
-    tx.commit().await?;
+    let is_new = note_first_seen(&mut tx, &id, at.millis()).await?;
+    let mut moving = moving_to(&mut tx).await?;
+    if moving.as_ref().is_some_and(|to| *to != id) && !app.store.is_postgres() {
+        // The ring of the one server there is has another key first now.
+        installation::put(&mut tx, MOVING_TO, &id).await?;
+        moving = Some(id.clone());
+    }
+    if is_new && app.vault.key_ids().len() > 1 {
+        let changes = json!({ "key": id });
+        app.records
+            .append_own(&mut tx, "A new encryption key seals", OF_SETTINGS, changes, Rows::default())
+            .await?;
+        app.records.commit(tx).await?;
+    } else {
+        tx.commit().await?;
+    }
     // To another key only whoever has it first in its ring can move.
     if moving.as_ref() == Some(&id) {
         tokio::spawn(move_all(app.clone(), id));
@@ -174,37 +211,76 @@ async fn moving_to(db: &mut Db) -> Result<Option<String>, StoreError> {
     installation::get(db, MOVING_TO).await
 }
 
-async fn note_first_seen(db: &mut Db, id: &str, millis: i64) -> Result<(), StoreError> {
-    installation::put_if_absent(db, &format!("{FIRST_SEEN}{id}"), &millis.to_string()).await.map(drop)
+async fn note_first_seen(db: &mut Db, id: &str, millis: i64) -> Result<bool, StoreError> {
+    installation::put_if_absent(db, &format!("{FIRST_SEEN}{id}"), &millis.to_string()).await
 }
 
-/// Moves every value to a key, as long as that is the one that seals.
+/// Moves every value to a key, as long as that is the one that seals. Whoever was about to store a value that was sealed
+/// before does so meanwhile: rounds are made until one finds nothing, and once more a while later.
 async fn move_all(app: Arc<App>, to: String) {
+    let mut done = Moved::default();
+    while move_rest(&app, &to, &mut done).await.is_some() {
+        if let Err(error) = finish(&app, &to, done).await {
+            tracing::error!(%error, "the end of re-sealing could not be written down");
+            tokio::time::sleep(AGAIN_AFTER).await;
+            continue;
+        }
+        tokio::time::sleep(LATE_AFTER).await;
+        let mut late = Moved::default();
+        if move_rest(&app, &to, &mut late).await.is_some() && late.moved > 0 {
+            tracing::info!(key = to, values = late.moved, "values that came late were moved too");
+        }
+        return;
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    moved: u64,
+    failed: u64,
+}
+
+/// Makes rounds until one finds nothing to move; `None` when another key seals, or the program stops.
+async fn move_rest(app: &App, to: &str, done: &mut Moved) -> Option<()> {
     while app.vault.sealing_key_id() == to && !app.engine.is_stopping() {
-        match move_round(&app, &to).await {
-            Ok(()) => return,
+        match move_round(app, to).await {
+            Ok(None) => return None,
+            Ok(Some(Moved { moved: 0, failed })) => {
+                done.failed = failed;
+                return Some(());
+            }
+            Ok(Some(round)) => done.moved += round.moved,
             Err(error) => {
                 tracing::error!(%error, "values could not be re-sealed; trying again in ten seconds");
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
     }
+    None
 }
 
-async fn move_round(app: &App, to: &str) -> Result<(), StoreError> {
+async fn move_round(app: &App, to: &str) -> Result<Option<Moved>, StoreError> {
     let (mut values, mut moved, mut failed) = (Values::of(app), 0_u64, 0_u64);
     for kind in Kind::ALL {
         let mut after = Default::default();
         loop {
             if app.vault.sealing_key_id() != to || app.engine.is_stopping() {
-                return Ok(());
+                return Ok(None);
             }
             let mut tx = app.store.begin().await?;
             let found = sealed_values::portion(&mut tx, kind, &after, PORTION).await?;
-            let Some(last) = found.last() else { break };
-            after = last.at.clone();
+            let Some((last, _)) = found.last() else { break };
+            after = last.clone();
             let before = moved;
-            for value in &found {
+            for (at, value) in &found {
+                let value = match value {
+                    Ok(value) => value,
+                    Err(error) => {
+                        failed += 1;
+                        tracing::warn!(row = at.0, %error, "a damaged row cannot be re-sealed; it stays as it is");
+                        continue;
+                    }
+                };
                 match values.moved(&mut tx, value).await? {
                     Ok(None) => {}
                     Ok(Some(sealed)) => {
@@ -222,13 +298,16 @@ async fn move_round(app: &App, to: &str) -> Result<(), StoreError> {
             }
         }
     }
+    Ok(Some(Moved { moved, failed }))
+}
+
+/// Writes down that every value was moved.
+async fn finish(app: &App, to: &str, Moved { moved, failed }: Moved) -> Result<(), StoreError> {
     let mut tx = app.store.begin().await?;
     if moving_to(&mut tx).await?.as_deref() == Some(to) {
         installation::remove(&mut tx, MOVING_TO).await?;
         let changes = json!({ "key": to, "values": moved, "failed": failed });
-        app.records
-            .append_own(&mut tx, "Re-sealed values", ("settings", "", "Encryption"), changes, Rows::default())
-            .await?;
+        app.records.append_own(&mut tx, "Re-sealed values", OF_SETTINGS, changes, Rows::default()).await?;
         app.records.commit(tx).await?;
     }
     tracing::info!(key = to, values = moved, failed, "every value was moved to the key that seals");

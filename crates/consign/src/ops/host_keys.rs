@@ -2,7 +2,7 @@
 //! done.
 
 use consign_core::catalog::{Fault, Reader};
-use consign_core::pin::{self, HostKey, Pins};
+use consign_core::pin::{self, Compared, HostKey, Pins};
 use consign_core::rights::Right;
 use consign_core::target::SftpAddress;
 use serde_json::{Value, json};
@@ -74,23 +74,14 @@ fn read(sent: Sent) -> Result<(SftpAddress, Option<Pins>), OpError> {
 
 /// A key, and how it compares.
 fn show(key: &HostKey, pins: Option<&Pins>) -> Value {
-    let fingerprint = key.fingerprint();
-    let compared = pins.map(|pins| {
-        let same_family = pins.iter().any(|pin| pin.key_type == Some(key.key_type));
-        match pins.matching(fingerprint) {
-            Some(_) => ("same", "same as pinned"),
-            None if same_family => ("differs", "differs from the pinned key"),
-            None => ("new", "new"),
-        }
-    });
-    let (compared, words) = compared.unwrap_or(("new", "new"));
+    let compared = pins.map_or(Compared::New, |pins| pins.compare(key));
     json!({
         "type": key.key_type.kind(),
         "bits": key.bits,
-        "fingerprint": fingerprint.to_string(),
+        "fingerprint": key.fingerprint().to_string(),
         "line": key.line(),
-        "compared": compared,
-        "compared_label": words,
+        "compared": compared.kind(),
+        "compared_label": compared.label(),
     })
 }
 

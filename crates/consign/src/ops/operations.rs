@@ -5,8 +5,9 @@ use std::time::Duration;
 use consign_core::delivery::DeliveryState;
 use consign_core::id::OperationId;
 use consign_core::operation::{OperationKind, OperationState};
-use consign_core::replay::ReplaySettings;
+use consign_core::replay::{REPLAYS_MAX, ReplaySettings};
 use consign_core::rights::Right;
+use consign_store::connectors::WAITING_MAX;
 use consign_store::operations::{self, Operation};
 use consign_store::{Db, Listed, Page, deliveries};
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ pub async fn list(
     let found = operations::list(&mut db, kind, page).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for operation in &found.items {
-        items.push(show(&mut db, operation).await?);
+        items.push(show(&mut db, operation, WAITING_MAX).await?);
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -42,7 +43,7 @@ pub async fn find(app: &App, actor: &Actor, id: OperationId) -> Result<Value, Op
     actor.require(Right::DeliveriesRead)?;
     let mut db = app.store.read().await?;
     let operation = operations::find(&mut db, id).await?.ok_or(OpError::NotFound("operation"))?;
-    show(&mut db, &operation).await
+    show(&mut db, &operation, REPLAYS_MAX).await
 }
 
 /// Stops an operation: what it has done stays done, the rest is left as it is.
@@ -60,7 +61,7 @@ pub async fn stop(app: &App, actor: &Actor, id: OperationId) -> Result<Value, Op
     let stopped = operations::find(&mut tx, id).await?.ok_or(OpError::NotFound("operation"))?;
     let changes = json!({ "done": stopped.done, "total": stopped.total });
     audit_entry(app, &mut tx, actor, "Stopped replay", object(&operation), changes).await?;
-    let shown = show(&mut tx, &stopped).await?;
+    let shown = show(&mut tx, &stopped, REPLAYS_MAX).await?;
     commit(app, tx).await?;
     Ok(shown)
 }
@@ -70,7 +71,8 @@ pub(super) fn object(operation: &Operation) -> Object<'static> {
     Object { kind: "operation", id: operation.id.to_string(), name: operation.kind.kind() }
 }
 
-pub(super) async fn show(db: &mut Db, operation: &Operation) -> Result<Value, OpError> {
+/// An operation; of each state so many deliveries are counted at most.
+pub(super) async fn show(db: &mut Db, operation: &Operation, most: u64) -> Result<Value, OpError> {
     let settings = ReplaySettings::from_json(&operation.settings);
     let rate = settings.as_ref().map(|settings| settings.rate.per_second());
     let running = operation.state == OperationState::Running;
@@ -90,7 +92,7 @@ pub(super) async fn show(db: &mut Db, operation: &Operation) -> Result<Value, Op
         "filter": settings.as_ref().map(|settings| settings.selection.to_json()),
         "rate_per_second": rate,
         "seconds_left": seconds_left,
-        "result": result(db, operation.id).await?,
+        "result": result(db, operation.id, most).await?,
         "problem": (!operation.problem.is_empty()).then_some(&operation.problem),
         "started_by": operation.started_by,
         "started_at": operation.started_at,
@@ -99,8 +101,8 @@ pub(super) async fn show(db: &mut Db, operation: &Operation) -> Result<Value, Op
 }
 
 /// What became of the deliveries that it sent again.
-async fn result(db: &mut Db, id: OperationId) -> Result<Value, OpError> {
-    let states = deliveries::states_of_operation(db, id).await?;
+async fn result(db: &mut Db, id: OperationId, most: u64) -> Result<Value, OpError> {
+    let states = deliveries::states_of_operation(db, id, most).await?;
     let of = |wanted: DeliveryState| {
         states.iter().find(|(state, _)| *state == wanted).map_or(0, |(_, count)| *count)
     };
@@ -110,5 +112,6 @@ async fn result(db: &mut Db, id: OperationId) -> Result<Value, OpError> {
         "delivered": of(DeliveryState::Delivered),
         "failed": of(DeliveryState::Failed),
         "cancelled": of(DeliveryState::Cancelled),
+        "is_capped": states.iter().any(|(_, count)| *count >= most),
     }))
 }

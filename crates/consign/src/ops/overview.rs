@@ -13,6 +13,7 @@ use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::deliveries::{ATTENTION_COUNT_MAX, DeliveryFilter};
 use consign_store::overview::{HOUR_MS, HourCount, Pressing};
+use consign_store::runs::{self, WAITING_COUNT_MAX};
 use consign_store::{COUNT_MAX, Db, Page, StoreError, connectors, credentials, deliveries, overview, tokens};
 use serde_json::{Value, json};
 
@@ -178,7 +179,7 @@ pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
         "unmatched": { "count": unmatched, "is_capped": unmatched >= COUNT_MAX },
         "set_up": {
             "credential": snapshot.credentials().next().is_some(),
-            "webhook": snapshot.connectors().first().map(|connector| connector.id),
+            "webhook": snapshot.webhooks().next().map(|(connector, _)| connector.id),
             "delivery": !any.items.is_empty(),
         },
     }))
@@ -206,10 +207,16 @@ async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bo
     stopped.sort_by_key(|connector| connector.state_since);
     is_cut |= stopped.len() > few.limit as usize;
     for connector in stopped.into_iter().take(few.limit as usize) {
+        if connector.webhook().is_none() {
+            // Also when nothing waits: its times come and nothing is sent.
+            let records = runs::waiting_count(db, connector.id).await?;
+            lines.push(of_exporter(connector, records));
+            continue;
+        }
         let waiting = overview::waiting_for(db, connector.id).await?;
         // The credential stands there already; a webhook of it only when something waits.
         if waiting > 0 || !matches!(connector.state, ConnectorState::Held(by) if by.is_of_credential()) {
-            lines.push(of_connector(connector, waiting));
+            lines.push(of_webhook(connector, waiting));
         }
     }
 
@@ -228,7 +235,10 @@ async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bo
 }
 
 fn line(kind: &str, id: &str, name: &str) -> Value {
-    json!({ "kind": kind, "id": id, "name": name, "deliveries": null, "is_capped": false, "action_code": null })
+    json!({
+        "kind": kind, "id": id, "name": name, "deliveries": null, "records": null, "is_capped": false,
+        "action_code": null,
+    })
 }
 
 fn of_credential(credential: &Credential, refused_by: Refuser, now: Timestamp) -> Value {
@@ -244,9 +254,24 @@ fn of_credential(credential: &Credential, refused_by: Refuser, now: Timestamp) -
     line
 }
 
-fn of_connector(connector: &Connector, waiting: u64) -> Value {
+fn of_webhook(connector: &Connector, waiting: u64) -> Value {
+    let mut line = of_connector(connector);
+    line["deliveries"] = json!(waiting);
+    line["is_capped"] = json!(waiting >= connectors::WAITING_MAX);
+    line
+}
+
+fn of_exporter(connector: &Connector, records: u64) -> Value {
+    let mut line = of_connector(connector);
+    line["records"] = json!(records);
+    line["is_capped"] = json!(records >= u64::from(WAITING_COUNT_MAX));
+    line
+}
+
+/// What is told of every kind.
+fn of_connector(connector: &Connector) -> Value {
     let state = connector.state;
-    let mut line = line("webhook", &connector.id.to_string(), connector.name.as_str());
+    let mut line = line(connector.kind.word(), &connector.id.to_string(), connector.name.as_str());
     line["code"] = json!(state.hold_reason().map_or_else(|| state.kind(), HoldReason::kind));
     line["label"] = json!(state.label());
     line["reason"] = match connector.state_reason.as_str() {
@@ -254,8 +279,6 @@ fn of_connector(connector: &Connector, waiting: u64) -> Value {
         reason => json!(reason),
     };
     line["since"] = json!(connector.state_since);
-    line["deliveries"] = json!(waiting);
-    line["is_capped"] = json!(waiting >= connectors::WAITING_MAX);
     line["action"] = json!(match state {
         ConnectorState::CredentialMissing => "Choose a credential",
         ConnectorState::Held(by) if by.is_of_credential() => "Show",

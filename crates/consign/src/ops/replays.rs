@@ -87,7 +87,7 @@ pub async fn start(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErro
         "rate_per_second": settings.rate.per_second(),
     });
     audit_entry(app, &mut tx, actor, "Started replay", object(&operation), changes).await?;
-    let shown = show(&mut tx, &operation).await?;
+    let shown = show(&mut tx, &operation, REPLAYS_MAX).await?;
     commit_answered(app, actor, tx, &shown).await?;
     app.engine.operation_started();
     Ok(shown)

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use consign_core::catalog::Reader;
 use consign_core::connector::Connector;
-use consign_core::connector::signature::{self, Checked, NewKey, Received, Signing, TOLERANCE_SECONDS};
+use consign_core::connector::signature::{self, Checked, KEYS_MAX, Received, Signing, TOLERANCE_SECONDS};
 use consign_core::credential::parse_count;
 use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::target::Binding;
 use consign_core::time::Timestamp;
 use consign_store::signing_keys::{self, SigningKey};
-use consign_store::{Db, StoreError, Tx};
+use consign_store::{StoreError, Tx, connectors, deliveries};
 use serde_json::{Value, json};
 
-use super::webhooks::{by_reference, object};
-use super::{Actor, OpError, Sent, audit_entry, commit_answered};
+use super::webhooks::{by_reference, object, row};
+use super::{Actor, OpError, Sent, audit_entry, commit_answered, require_as_saved};
 use crate::App;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -23,61 +23,75 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const OLD_ENDS_IN_HOURS: u32 = 24;
 const OLD_ENDS_IN_HOURS_MAX: u32 = 7 * 24;
 
-/// A key that was just made.
-struct Made {
-    secret: Option<Secret>,
-    public_key: Option<String>,
-    old_ends_at: Option<Timestamp>,
+/// What a save of a webhook did to its keys.
+pub(super) enum Followed {
+    /// Nothing.
+    Same,
+    /// A key was made; the secret of those that both sides know.
+    Made(Option<Secret>),
+    /// Keys were destroyed.
+    Destroyed,
+}
+
+impl Followed {
+    /// The word for the audit log.
+    pub(super) const fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Same => None,
+            Self::Made(_) => Some("made"),
+            Self::Destroyed => Some("destroyed"),
+        }
+    }
+
+    /// A secret to show once.
+    pub(super) const fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Made(secret) => secret.as_ref(),
+            Self::Same | Self::Destroyed => None,
+        }
+    }
 }
 
 /// Makes a key where a saved webhook signs and has none of that kind, and destroys its keys where it signs no more.
-/// The secret of a new one, for those that both sides know.
-pub(super) async fn follow(
-    app: &App,
-    tx: &mut Tx,
-    connector: &Connector,
-) -> Result<Option<Secret>, StoreError> {
+pub(super) async fn follow(app: &App, tx: &mut Tx, connector: &Connector) -> Result<Followed, StoreError> {
     let signing = connector.webhook().map_or(Signing::Off, |webhook| webhook.signature);
     if signing == Signing::Off {
-        signing_keys::delete_of(tx, connector.id).await?;
-        return Ok(None);
+        let gone = signing_keys::delete_of(tx, connector.id).await?;
+        return Ok(if gone > 0 { Followed::Destroyed } else { Followed::Same });
     }
     let keys = signing_keys::of(tx, connector.id).await?;
     if keys.first().is_some_and(|key| key.signing == signing) {
-        return Ok(None);
+        return Ok(Followed::Same);
     }
     let old_ends_at = tx.now().plus(HOUR * OLD_ENDS_IN_HOURS);
-    Ok(make(app, tx, (connector, signing), &keys, old_ends_at).await?.secret)
+    let (key, secret) = make(app, tx, (connector, signing), &keys, old_ends_at).await?;
+    Ok(Followed::Made((key.signing == Signing::Hmac).then_some(secret)))
 }
 
+/// Makes a key; those before it end, and the third one at once.
 async fn make(
     app: &App,
     tx: &mut Tx,
     (connector, signing): (&Connector, Signing),
     keys: &[SigningKey],
     old_ends_at: Timestamp,
-) -> Result<Made, StoreError> {
-    let Some(NewKey { secret, public_key }) = NewKey::generate(signing) else {
-        return Ok(Made { secret: None, public_key: None, old_ends_at: None });
-    };
-    let generation = keys.first().map_or(1, |newest| newest.generation + 1);
+) -> Result<(SigningKey, Secret), StoreError> {
+    let now = tx.now();
+    let secret = signature::generate();
+    let generation = keys.first().map_or(0, |newest| newest.generation + 1).max(now.millis());
     let (record, own) = (connector.id.to_string(), Binding::of(&[]));
-    let key = SigningKey {
-        connector: connector.id,
-        generation,
-        signing,
-        sealed: app.vault.seal(&signature::place(&record, generation, &own), &secret),
-        public_key: public_key.clone(),
-        created_at: tx.now(),
-        ends_at: None,
-    };
-    signing_keys::insert(tx, &key, old_ends_at).await?;
-    Ok(Made {
-        // The half that signs is nobody's but ours.
-        secret: (signing == Signing::Hmac).then_some(secret),
-        public_key,
-        old_ends_at: (!keys.is_empty()).then_some(old_ends_at),
-    })
+    let place = signature::place(&record, signing, generation, &own);
+    let sealed = app.vault.seal(&place, &secret);
+    let key =
+        SigningKey { connector: connector.id, generation, signing, sealed, created_at: now, ends_at: None };
+    if let Some(newest) = keys.first() {
+        signing_keys::end(tx, newest, old_ends_at).await?;
+    }
+    if let Some(one_too_many) = keys.get(KEYS_MAX - 1) {
+        signing_keys::end(tx, one_too_many, now).await?;
+    }
+    signing_keys::insert(tx, &key).await?;
+    Ok((key, secret))
 }
 
 /// The keys of a webhook, the newest first, without their secrets.
@@ -88,16 +102,12 @@ pub async fn list(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value
     actor.require(Right::ConnectorsRead)?;
     let mut db = app.store.read().await?;
     let connector = by_reference(&mut db, reference).await?;
-    shown(&mut db, &connector, app.now()).await
-}
-
-async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Vec<Value>, OpError> {
-    let keys = signing_keys::of(db, connector.id).await?;
-    let in_use = keys.iter().filter(|key| key.ends_at.is_none_or(|ends_at| ends_at > now));
+    let (keys, now) = (signing_keys::of(&mut db, connector.id).await?, app.now());
+    let in_use = keys.iter().filter(|key| key.is_in_use(now));
     let show = |key: &SigningKey| {
         json!({
             "signature": key.signing.kind(),
-            "public_key": key.public_key,
+            "public_key": app.engine.public_key(key),
             "created_at": key.created_at,
             "ends_at": key.ends_at,
         })
@@ -122,22 +132,28 @@ pub async fn change(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Re
     judged(reader)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let connector = by_reference(&mut tx, reference).await?;
+    let named = by_reference(&mut tx, reference).await?;
+    let connector = connectors::lock(&mut tx, named.id).await?.ok_or(OpError::NotFound("webhook"))?;
+    require_as_saved(app, &mut tx, &row(&connector)).await?;
     let signing = connector.webhook().map_or(Signing::Off, |webhook| webhook.signature);
     if signing == Signing::Off {
         return Err(OpError::WrongState("This webhook does not sign. Choose a signature first".to_owned()));
     }
     let keys = signing_keys::of(&mut tx, connector.id).await?;
     let old_ends_at = now.plus(HOUR * hours);
-    let made = make(app, &mut tx, (&connector, signing), &keys, old_ends_at).await?;
-    let changes = json!({ "signing_secret": "replaced", "old_ends_at": made.old_ends_at });
+    let (key, secret) = make(app, &mut tx, (&connector, signing), &keys, old_ends_at).await?;
+    // What could not be signed can be now.
+    deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
+    let old_ends_at = (!keys.is_empty()).then_some(old_ends_at);
+    let changes = json!({ "signing_secret": "replaced", "old_ends_at": old_ends_at });
     audit_entry(app, &mut tx, actor, "Changed signing secret", object(&connector), changes).await?;
     let value = json!({
         "signature": signing.kind(),
-        "signing_secret": made.secret.as_ref().map(Secret::expose),
-        "public_key": made.public_key,
+        // The half that signs is nobody's but ours.
+        "signing_secret": (signing == Signing::Hmac).then(|| secret.expose()),
+        "public_key": app.engine.public_key(&key),
         "created_at": now,
-        "old_ends_at": made.old_ends_at,
+        "old_ends_at": old_ends_at,
     });
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
@@ -193,7 +209,7 @@ fn told(checked: &Checked) -> (&'static str, String) {
         Checked::NotReadable(part, what) => ("not_readable", format!("{part} cannot be read. {what}.")),
         Checked::LineBreak => (
             "line_break",
-            "The body has a line break at its end that was not signed, or lost one. Check the bytes as they came."
+            "The line breaks of the body are not those that were signed. Check the bytes as they came."
                 .to_owned(),
         ),
         Checked::Reformatted => (

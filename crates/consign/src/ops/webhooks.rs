@@ -19,7 +19,7 @@ use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, d
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
-use super::signing;
+use super::signing::{self, Followed};
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
     differences, invalid, not_unique, require_as_saved,
@@ -114,15 +114,23 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
         return Err(not_unique("connector", connector.name.as_str()));
     }
     insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
-    let secret = signing::follow(app, &mut tx, &connector).await?;
+    let followed = signing::follow(app, &mut tx, &connector).await?;
     let mut value = shown(&mut tx, &connector, &hours, now).await?;
-    let changes = differences(&Value::Null, &value);
+    let changes = with_keys(differences(&Value::Null, &value), &followed);
     audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
         .await?;
-    with_secret(&mut value, secret.as_ref());
+    with_secret(&mut value, followed.secret());
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
+}
+
+/// What a save did to the signing keys, for the audit log.
+fn with_keys(mut changes: Value, followed: &Followed) -> Value {
+    if let Some(word) = followed.word() {
+        changes["signing_secret"] = json!(word);
+    }
+    changes
 }
 
 /// The one answer that shows a new signing secret.
@@ -143,7 +151,14 @@ pub async fn replace(
     sent: Sent,
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
-    save(app, actor, reference, if_match, Rest::Dropped, |_| sent).await
+    save(app, actor, reference, if_match, Rest::Dropped, |current| {
+        let mut whole = sent;
+        // As with secrets: what is left out is kept.
+        let kept = current.webhook().map(|webhook| json!(webhook.signature.kind()));
+        whole.entry("signature").or_insert(kept.unwrap_or_default());
+        whole
+    })
+    .await
 }
 
 /// Changes what is sent and leaves the rest (RFC 7396).
@@ -215,15 +230,15 @@ async fn save(
         return Err(OpError::Changed { current: current.revision });
     }
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
-    let secret = signing::follow(app, &mut tx, &connector).await?;
+    let followed = signing::follow(app, &mut tx, &connector).await?;
     let old = shown(&mut tx, &seen, &hours, now).await?;
     let mut new = shown(&mut tx, &connector, &hours, now).await?;
-    let changes = differences(&old, &new);
+    let changes = with_keys(differences(&old, &new), &followed);
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
-    with_secret(&mut new, secret.as_ref());
+    with_secret(&mut new, followed.secret());
     Ok(new)
 }
 
@@ -486,6 +501,6 @@ pub(super) fn object(connector: &Connector) -> Object<'_> {
     Object { kind: "webhook", id: connector.id.to_string(), name: connector.name.as_str() }
 }
 
-fn row(connector: &Connector) -> (Table, String) {
+pub(super) fn row(connector: &Connector) -> (Table, String) {
     (Table::Connector, connector.id.to_string())
 }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::grants::Granted;
 use crate::harness::process::{Process, admin_key};
-use crate::harness::{Folder, TestConsign, basic, bearer, eventually, merge};
+use crate::harness::{Folder, Replica, TestConsign, basic, bearer, eventually, merge};
 use crate::peers::Tool;
 use crate::saml::{credential as saml, server};
+use crate::two_step;
 
 fn ring_file(consign: &TestConsign) -> PathBuf {
     consign.folder.join("data").join("keys")
@@ -45,14 +46,36 @@ async fn every_kind(consign: &TestConsign) -> (Granted, Tool) {
     (granted, tool)
 }
 
+/// So much to move that events come in meanwhile: each header is a value.
+async fn much_to_move(consign: &TestConsign) {
+    for number in 0..25 {
+        let mut body = bearer(&format!("c{number}"), "https://tool.example.org/", &consign.canary("token"));
+        let headers = (0..8).map(|n| json!({ "name": format!("X-{n}"), "value": consign.canary("header") }));
+        merge(&mut body, &json!({ "custom_headers": headers.collect::<Vec<_>>() }));
+        consign.credential(&body).await;
+    }
+}
+
+/// Accepts events until every value has moved; tells how many came while some had not.
+async fn events_meanwhile(consign: &TestConsign) -> usize {
+    let mut meanwhile = 0;
+    while keys(consign).await["moving"] == true {
+        consign.event("device.low", &json!({ "n": meanwhile })).await;
+        meanwhile += 1;
+    }
+    meanwhile
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_key_takes_over_while_everything_goes_on() {
     let mut consign = TestConsign::start().await;
     let (granted, _tool) = every_kind(&consign).await;
+    let (mut second_step, _) = two_step::set_up(&consign).await;
+    much_to_move(&consign).await;
     let before = keys(&consign).await;
     let old = before["items"][0]["id"].as_str().unwrap().to_owned();
     let values = before["items"][0]["values"].as_u64().unwrap();
-    assert!(values >= 9, "{before}");
+    assert!(values > 9 + 225, "{before}");
     assert!(before["items"][0]["first_seen_at"].is_string(), "{before}");
 
     let form = consign.form("/settings/encryption", "password").await;
@@ -61,6 +84,11 @@ async fn a_new_key_takes_over_while_everything_goes_on() {
     assert!(wrong.contains("The password is not right"), "{wrong}");
     assert_eq!(keys(&consign).await["items"].as_array().unwrap().len(), 1);
     consign.send_form(&form.set("password", &consign.password.clone())).await.expect(303);
+    let sent = granted.tool.count();
+    let meanwhile = events_meanwhile(&consign).await;
+    assert!(meanwhile > 0, "no event came in while values moved");
+    consign.until_idle().await;
+    assert_eq!(granted.tool.count(), sent + meanwhile, "each was delivered, with the token that moved");
     let after = until_moved(&consign).await;
     let new = after["items"][0]["id"].as_str().unwrap().to_owned();
     assert_ne!(new, old);
@@ -98,6 +126,9 @@ async fn a_new_key_takes_over_while_everything_goes_on() {
     for credential in consign.all("/credentials").await {
         assert_ne!(credential["status"]["code"], "locked", "{credential}");
     }
+    // The second step of a person, too.
+    second_step.wait(&consign, Duration::from_secs(30));
+    two_step::enter(&consign, &second_step.code()).await;
     consign.finish().await;
 }
 
@@ -110,27 +141,87 @@ async fn with_replicas_the_operator_puts_the_key_in_place() {
     assert!(refused.stderr.contains("each of them needs a new key before it seals"), "{}", refused.stderr);
     assert!(consign.page("/settings/encryption").await.expect(200).text().contains("Other servers may use"));
     let values = keys(&consign).await["items"][0]["values"].clone();
-    consign.stop().await;
+
+    // The steps of docs/operations.md, with another machine that has a ring of its own.
+    let there = Folder::new("other-machine");
     let old = std::fs::read_to_string(ring_file(&consign)).unwrap();
     let new = RingKey::generate();
-    std::fs::write(ring_file(&consign), format!("{}\n{old}", new.line().as_str())).unwrap();
-    consign.start_again().await;
+    let first = (new.line().as_str().to_owned(), old.clone());
+    let (last, only_new) = (format!("{}\n{}", old.trim(), first.0), first.0.clone());
+    let first = format!("{}\n{}", first.0, first.1);
+    put_ring(&there, &old);
+    let mut other = consign.replica_in(&there).await;
+    send_at(&consign, &other).await;
+
+    // 1. At the end of every ring, one server after the other: the one that runs serves meanwhile.
+    put_ring(&there, &last);
+    other = restarted(&consign, other, &there).await;
+    put_ring(&consign.folder, &last);
+    consign.restart().await;
+    send_at(&consign, &other).await;
+    assert_eq!(keys(&consign).await["items"][0]["values"], values, "the old one still seals");
+
+    // 2. First in every ring. What this server seals with it, the other opens already.
+    put_ring(&consign.folder, &first);
+    consign.restart().await;
+    let fresh = Tool::start().await;
+    consign.bearer_webhook("fresh", &fresh.origin(), &json!({ "event_types": ["fresh"] })).await;
+    assert_eq!(keys(&consign).await["items"][0]["id"], new.id());
+    send_at(&consign, &other).await;
+    fresh.until_asked(1).await;
+    put_ring(&there, &first);
+    other = restarted(&consign, other, &there).await;
     let started = keys(&consign).await;
     assert_eq!(started["items"][1]["values"], values, "nothing moves unasked: {started}");
+
+    // 3. Every value moves, and the old line goes.
     consign.run(&["key", "rotate", "--no-new-key"]).await.expect(0);
     let moved = until_moved(&consign).await;
     assert_eq!(
-        (&moved["items"][0]["id"], &moved["items"][1]["values"]),
-        (&json!(new.id()), &json!(0)),
+        (&moved["items"][0]["id"], &moved["items"][1]["values"], &moved["items"][1]["removable"]),
+        (&json!(new.id()), &json!(0), &json!(true)),
         "{moved}"
     );
     let listed = consign.run(&["key", "list"]).await.expect(0).stdout;
     assert!(listed.contains(new.id()), "{listed}");
-    consign.stop().await;
-    std::fs::write(ring_file(&consign), new.line().as_str()).unwrap();
-    consign.start_again().await;
+    send_at(&consign, &other).await;
+    put_ring(&there, &only_new);
+    other = restarted(&consign, other, &there).await;
+    put_ring(&consign.folder, &only_new);
+    consign.restart().await;
     consign.run(&["key", "check"]).await.expect(0);
+    send_at(&consign, &other).await;
+    other.stop().await;
     consign.finish().await;
+}
+
+/// A ring for the server over this folder, for its owner alone.
+fn put_ring(folder: &Folder, text: &str) {
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let ring = data.join("keys");
+    std::fs::write(&ring, text).unwrap();
+    std::fs::set_permissions(&ring, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The other server after a clean stop and start; this one takes events meanwhile.
+async fn restarted(consign: &TestConsign, other: Replica, folder: &Folder) -> Replica {
+    other.stop().await;
+    consign.event("device.low", &json!("meanwhile")).await;
+    consign.until_idle().await;
+    consign.replica_in(folder).await
+}
+
+/// An event at each of two servers, both delivered.
+async fn send_at(consign: &TestConsign, other: &Replica) {
+    let authorization = format!("Bearer {}", consign.key);
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    for client in [consign.client.clone(), consign.client.at(other.address)] {
+        let body = json!({ "type": "fresh", "data": 1 }).to_string();
+        let sent = client.send("POST", "/api/v1/events", &headers, body).await.expect(202).json();
+        assert!(!sent["deliveries"].as_array().unwrap().is_empty(), "{sent}");
+    }
+    consign.until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,6 +275,7 @@ async fn a_value_that_does_not_open_is_named() {
 async fn killed_while_values_move_none_is_lost() {
     const CREDENTIALS: usize = 60;
     const HEADERS: usize = 8;
+    const VALUES: u64 = (CREDENTIALS * (HEADERS + 1)) as u64;
     let folder = Folder::new("rotation");
     let mut process = Process::start(&folder, &[]).await;
     process.terminate();
@@ -200,16 +292,20 @@ async fn killed_while_values_move_none_is_lost() {
     }
     process.call(&key, "POST", "/encryption-keys/rotations", &json!({})).await.expect(200);
     let mut unfinished = 0;
-    for wait in [0, 15, 40, 75, 110, 160] {
-        tokio::time::sleep(Duration::from_millis(wait)).await;
+    for tenths in [9, 7, 5, 3, 1] {
+        let left = eventually("some values to move", async || {
+            let keys = process.call(&key, "GET", "/encryption-keys", &Value::Null).await.expect(200).json();
+            let left = keys["items"][1]["values"].as_u64().unwrap();
+            (left <= VALUES * tenths / 10).then_some(left)
+        })
+        .await;
         drop(process);
+        unfinished += usize::from(left > 0);
         process = Process::start(&folder, &[]).await;
         let check =
             process.call(&key, "POST", "/encryption-keys/checks", &Value::Null).await.expect(200).json();
         assert_eq!(check["failed"], 0, "{check}");
-        assert!(check["checked"].as_u64().unwrap() > (CREDENTIALS * (HEADERS + 1)) as u64, "{check}");
-        let keys = process.call(&key, "GET", "/encryption-keys", &Value::Null).await.expect(200).json();
-        unfinished += usize::from(keys["items"][1]["values"] != 0);
+        assert!(check["checked"].as_u64().unwrap() > VALUES, "{check}");
     }
     assert!(unfinished > 0, "no kill came while values moved");
     let keys = eventually("every value to move", async || {

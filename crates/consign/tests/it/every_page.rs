@@ -27,7 +27,7 @@ pub(crate) async fn to_approve(consign: &TestConsign, tool: &Tool) -> String {
 }
 
 /// A credential that signs assertions, with a next certificate.
-async fn to_sign(consign: &TestConsign, tool: &Tool) -> String {
+pub(crate) async fn to_sign(consign: &TestConsign, tool: &Tool) -> String {
     let credential = json!({
         "name": "HXM", "protocol": "https", "url_address": tool.origin(), "authorization_type": "oauth2_saml_bearer",
         "key_pair": "generate", "key_pair_bits": 2048, "name_id": "ana.silva", "issuer": "https://consign.example",

@@ -49,7 +49,7 @@ async fn an_exporter_is_worked_from_pages_alone() {
     assert!(run.starts_with("/runs/run_"), "{run}");
     consign.until_shows(&run, "/last_outcome", "http_5xx").await;
     let waiting = unescape(&consign.page(&run).await.expect(200).text());
-    for words in ["Waiting", "Collected 1 record.", "Next attempt", "Cancel run …", "data-under-way"] {
+    for words in ["Waiting", "Collected 1 record.", "Next attempt", "Cancel run …", "data-poll"] {
         assert!(waiting.contains(words), "{words}: {waiting}");
     }
     let shown = unescape(&consign.page(&page).await.expect(200).text());
@@ -89,6 +89,28 @@ async fn an_exporter_is_worked_from_pages_alone() {
     consign.page(&page).await.expect(404);
     consign.page("/runs/none").await.expect(404);
     consign.page(&run).await.expect(200);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_save_of_an_exporter_shows_both() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    lake(&consign, &tool).await;
+    let body =
+        json!({ "name": "List", "credential": "Lake", "path": "/x", "source": "pushed", "format": "ndjson" });
+    let page = format!("/exporters/{}", id_of(&consign.post("/exporters", &body).await.expect(201).json()));
+    let set_up = format!("{page}/set-up");
+    let stale = consign.form(&set_up, "name").await.set("path", "/mine");
+    consign.patch(&page, &json!({ "path": "/theirs" })).await.expect(200);
+    let conflict = consign.send_form(&stale).await.expect(409).text();
+    for words in ["while you were editing", "/theirs", "/mine", "Keep theirs", "Save mine over it"] {
+        assert!(unescape(&conflict).contains(words), "{words}: {conflict}");
+    }
+    assert_eq!(consign.get(&page).await.json()["path"], "/theirs");
+    let over = crate::harness::page::form_with(&conflict, &set_up, "etag");
+    consign.send_form(&over).await.expect(303);
+    assert_eq!(consign.get(&page).await.json()["path"], "/mine");
     consign.finish().await;
 }
 

@@ -138,6 +138,11 @@ impl TestConsign {
         Replica::start(&self.folder, &self.database, self.edit).await.unwrap()
     }
 
+    /// Another machine's process on the same database, with a data folder and a key ring of its own.
+    pub(crate) async fn replica_in(&self, folder: &Folder) -> Replica {
+        Replica::start(folder, &self.database, self.edit).await.unwrap()
+    }
+
     /// Stops cleanly and starts again on the same database.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;

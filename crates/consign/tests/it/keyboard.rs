@@ -1,14 +1,14 @@
-//! A credential that a person approves, from the empty form to the page after the tool, with nothing but keys. At
-//! each stop on the way the focus is visible, and nothing covers it.
+//! A credential that a person approves, from the empty form to the page after the tool, and a webhook from its form to
+//! its end, with nothing but keys. At each stop on the way the focus is visible, and nothing covers it.
 
 use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::key::Key;
 use serde_json::json;
 
-use crate::harness::{EMAIL, TestConsign, eventually};
-use crate::peers::Tool;
+use crate::harness::{EMAIL, TestConsign, bearer, eventually, id_of};
 use crate::peers::authorization_server::{AuthorizationServer, Registered, Setup};
 use crate::peers::browser::Browser;
+use crate::peers::{Answer, Tool};
 
 /// No page has more places to stop at.
 const STOPS_MAX: usize = 120;
@@ -123,6 +123,50 @@ async fn a_credential_is_set_up_tested_and_approved_with_keys_alone() {
     tab_to(&browser, "Back to Service desk").await;
     press(&browser, Key::Enter).await;
     browser.until_shows("by itself, with a refresh token").await;
+    browser.close().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_is_made_tested_sent_again_and_deleted_with_keys_alone() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    consign.credential(&bearer("Service desk", &tool.origin(), &consign.canary("token"))).await;
+    browser.be(&base, Some(&consign.session)).await;
+    browser.goto(&format!("{base}/webhooks")).await;
+    // The key of the page for what is new.
+    keys(&browser, ['n']).await;
+    browser.until_at("/webhooks/new").await;
+    browser.until_there("[name=credential]").await;
+    fill(&browser, "name", "Incidents").await;
+    fill(&browser, "event_types", "device.*").await;
+    tab_to(&browser, "credential").await;
+    // As far as it takes to tell it from “Select”.
+    keys(&browser, "serv".chars()).await;
+    fill(&browser, "path", "incidents").await;
+    tab_to(&browser, "Save").await;
+    press(&browser, Key::Enter).await;
+    browser.until_at("/webhooks/con_").await;
+    tool.answer_next(Answer::json(400, &json!({ "message": "no such field" })));
+    tab_to(&browser, "Send test event").await;
+    press(&browser, Key::Enter).await;
+    browser.until_shows("no such field").await;
+    tab_to(&browser, "Replay").await;
+    press(&browser, Key::Enter).await;
+    browser.until_shows("Send this event again?").await;
+    tab_to(&browser, "Replay delivery").await;
+    press(&browser, Key::Enter).await;
+    tool.until_asked(2).await;
+    let webhook = format!("/webhooks/{}", id_of(&consign.all("/webhooks").await[0]));
+    browser.goto(&format!("{base}{webhook}/set-up")).await;
+    tab_to(&browser, "Delete this webhook …").await;
+    press(&browser, Key::Enter).await;
+    browser.until_shows("Delete “Incidents”?").await;
+    tab_to(&browser, "Delete webhook").await;
+    press(&browser, Key::Enter).await;
+    browser.until_shows("Deleted Incidents.").await;
     browser.close().await;
     consign.finish().await;
 }

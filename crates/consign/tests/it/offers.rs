@@ -9,9 +9,43 @@ use crate::harness::{Session, TestConsign, form, id_of};
 use crate::peers::{Answer, Tool};
 use crate::people::someone;
 
+/// Exporters: one with a run that failed and one that waits, one without any.
+async fn of_exporters(consign: &TestConsign, tool: &Tool) -> Vec<String> {
+    let mut made = Vec::new();
+    for name in ["list", "other"] {
+        let body = json!({ "name": name, "credential": "itsm", "path": "/x", "source": "pushed",
+            "columns": [{ "name": "n" }], "schedule": "0 2 * * *" });
+        made.push(format!(
+            "/exporters/{}",
+            id_of(&consign.post("/exporters", &body).await.expect(201).json())
+        ));
+    }
+    let mut runs = Vec::new();
+    for (status, outcome) in [(422, "http_4xx"), (503, "http_5xx")] {
+        let pushed = [("idempotency-key", &*format!("{outcome}-records"))];
+        let key = [("idempotency-key", outcome)];
+        consign
+            .call("POST", &format!("{}/records", made[0]), &pushed, Some(&json!([{ "n": 1 }])))
+            .await
+            .expect(202);
+        tool.answer_next(Answer::status(status));
+        let run = consign.call("POST", &format!("{}/runs", made[0]), &key, None).await.expect(201);
+        let run = format!("/runs/{}", id_of(&run.json()));
+        crate::harness::eventually(outcome, async || {
+            let run = consign.get(&run).await.json();
+            (run["last_outcome"].is_string() && run["state"] != "running").then_some(())
+        })
+        .await;
+        runs.push(run);
+    }
+    let pages = made.iter().flat_map(|page| [page.clone(), format!("{page}/set-up")]);
+    pages.chain(runs).chain(["/exporters".to_owned()]).collect()
+}
+
 /// Pages with something on each: what failed, what is held, what needs repair, a replay that runs.
 async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({ "when_no_answer": "hold" })).await;
+    let exporters = of_exporters(consign, tool).await;
     let mut delivered = consign.event("a.b", &json!(1)).await;
     for number in 0..4 {
         consign.until(delivered.delivery(), "delivered").await;
@@ -31,7 +65,7 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     consign.event("a.b", &json!(4)).await;
     let credential = id_of(&consign.get("/credentials/itsm").await.json());
     consign.until_shows(&format!("/credentials/{credential}"), "/status/code", "sign_in_refused").await;
-    vec![
+    let others = vec![
         "/".to_owned(),
         "/credentials".to_owned(),
         format!("/credentials/{credential}"),
@@ -50,11 +84,12 @@ async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         format!("/events/{}", delivered.id),
         "/audit".to_owned(),
         "/account".to_owned(),
-    ]
+    ];
+    [others, exporters].concat()
 }
 
 /// The addresses that a page links to.
-fn links(page: &str) -> BTreeSet<String> {
+pub(crate) fn links(page: &str) -> BTreeSet<String> {
     let tags = page.split("<a ").skip(1).filter_map(|rest| rest.split('>').next());
     let found = tags.filter_map(|tag| attribute(&format!("a {tag}"), "href"));
     found.filter(|to| to.starts_with('/')).map(|to| to.split('#').next().unwrap().to_owned()).collect()
@@ -123,24 +158,34 @@ async fn nothing_is_offered_that_the_role_does_not_allow() {
             assert!(reply.status != 403, "{role} is given the form {path}\n{}", reply.text());
         }
         // Its form shows previews to everybody; a save is asked for the right.
-        let set_up = pages.iter().find(|path| path.ends_with("/set-up")).unwrap();
         let headers: Vec<_> = posted.into_iter().chain([("cookie", session.cookie.as_str())]).collect();
-        let save = [("csrf", session.csrf.as_str()), ("name", "taken over")];
-        let reply = consign.client.send("POST", set_up, &headers, form(&save)).await;
         let writes = ["credential_manager", "administrator"].contains(&role);
-        assert_eq!(reply.status != 403, writes, "{role} saves: {}", reply.status);
+        for set_up in pages.iter().filter(|path| path.ends_with("/set-up")) {
+            let save = [("csrf", session.csrf.as_str()), ("name", "taken over")];
+            let reply = consign.client.send("POST", set_up, &headers, form(&save)).await;
+            assert_eq!(reply.status != 403, writes, "{role} saves {set_up}: {}", reply.status);
+            let look = [("csrf", session.csrf.as_str()), ("name", "looked at"), ("preview", "1")];
+            let reply = consign.client.send("POST", set_up, &headers, form(&look)).await;
+            assert!(reply.status != 403, "{role} looks at a preview of {set_up}");
+        }
         offered.push((role, to, acts, told));
     }
     // The measure is one: what there is to be offered is, to those who may.
     for (role, to, acts, told) in &offered {
         let operates = !["viewer", "auditor"].contains(role);
-        for words in
-            ["Replay…", "Recover failed deliveries…", "Send test event", "Choose an event…", ">Stop<"]
-        {
+        for words in [
+            "Replay…",
+            "Recover failed deliveries…",
+            "Send test event",
+            "Choose an event…",
+            ">Stop<",
+            ">Run now<",
+            ">Run again<",
+        ] {
             assert_eq!(told.contains(words), operates, "{words} as {role}");
         }
         let ends = |found: &BTreeSet<String>, end: &str| found.iter().any(|path| path.ends_with(end));
-        for act in ["/stop", "/resume", "/selected", "/send-again"] {
+        for act in ["/stop", "/resume", "/selected", "/send-again", "/run", "/repeat"] {
             assert_eq!(ends(acts, act), operates, "{act} as {role}: {acts:?}");
         }
         assert_eq!(

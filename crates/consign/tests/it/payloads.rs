@@ -7,6 +7,10 @@ use crate::browser::sign_in;
 use crate::harness::{Sent, TestConsign, basic, id_of};
 use crate::peers::browser::Browser;
 use crate::peers::{Answer, Tool};
+use crate::people::someone;
+
+/// Of a key that no server has.
+const PIN: &str = "SHA256:w0u3/fXk2wf6SIOaBBCo4kqaaAaGioA9PMv1VINE0Xc";
 
 /// What is tried: elements, attributes, addresses, ways out of quotation, of comments and of templates, and text that
 /// is only long or written from right to left.
@@ -92,6 +96,29 @@ async fn store(consign: &TestConsign, tool: &Tool, number: usize) -> Vec<String>
     ];
     let status = if number.is_multiple_of(2) { 400 } else { 201 };
     tool.answer_at(&format!("/{number}"), Answer::Reply(status, headers, answer));
+    let exporter = json!({
+        "name": name(20), "description": evil(21), "credential": credential, "path": format!("/bulk/{number}"),
+        "source": "pushed", "columns": [{ "name": evil(22), "path": "data.a" }],
+    });
+    let exporter =
+        format!("/exporters/{}", id_of(&consign.post("/exporters", &exporter).await.expect(201).json()));
+    let records = [("idempotency-key", &*format!("records-{number}"))];
+    consign
+        .call("POST", &format!("{exporter}/records"), &records, Some(&json!([{ "a": evil(23) }])))
+        .await
+        .expect(202);
+    let refused = json!({ "message": evil(24) }).to_string();
+    tool.answer_at(&format!("/bulk/{number}"), Answer::Reply(422, vec![], refused));
+    let started = [("idempotency-key", &*format!("run-{number}"))];
+    let run = consign.call("POST", &format!("{exporter}/runs"), &started, None).await.expect(201);
+    let run = format!("/runs/{}", id_of(&run.json()));
+    consign.until_shows(&run, "/state", "failed").await;
+    let server = json!({
+        "name": name(25), "protocol": "sftp", "hostname": "sftp://files.example.org:22/", "username": evil(26),
+        "sftp_server_fingerprint": [PIN], "host_keys_compared_with": evil(27), "authorization_type": "password",
+        "password": consign.canary("password"), "labels": { "team": short(evil(28), 60) },
+    });
+    let server = consign.credential(&server).await;
     let event = json!({
         "type": format!("type.{number}"), "subject": evil(13), "source": evil(14), "id": format!("{number}{}", evil(15)),
         "data": { "text": "a", "more": evil(16) },
@@ -110,6 +137,11 @@ async fn store(consign: &TestConsign, tool: &Tool, number: usize) -> Vec<String>
         format!("/deliveries/{delivery}"),
         format!("/deliveries/{delivery}/replay"),
         format!("/events/{}", sent.id),
+        exporter.clone(),
+        format!("{exporter}/set-up"),
+        format!("{exporter}/delete"),
+        run,
+        format!("/credentials/{server}"),
         format!("/deliveries?q={}", crate::harness::percent(evil(17))),
         format!("/deliveries/replay?preview=1&q={}", crate::harness::percent(evil(18))),
         format!("/credentials?q={}", crate::harness::percent(evil(19))),
@@ -125,10 +157,15 @@ async fn stored_text_runs_nowhere_and_breaks_no_page() {
         "/credentials",
         "/webhooks",
         "/webhooks/new",
+        "/exporters",
+        "/exporters/new",
         "/deliveries",
         "/events",
         "/api-keys",
         "/api-keys/new",
+        "/users",
+        "/audit",
+        "/settings",
     ]
     .map(str::to_owned)
     .into();
@@ -141,6 +178,11 @@ async fn stored_text_runs_nowhere_and_breaks_no_page() {
         let text = key.expect(201).json()["text"].as_str().unwrap().to_owned();
         consign.canaries.shown_once("an API key", text.rsplit('_').next().unwrap());
     }
+    consign.patch("/settings", &json!({ "instance_name": "<script>alert(1)</script>" })).await.expect(200);
+    let (person, _) = someone(&consign, "bo@acme.example", "viewer").await;
+    let person = format!("/users/{}", id_of(&person));
+    consign.patch(&person, &json!({ "name": "'><img src=x onerror=alert(1)>" })).await.expect(200);
+    pages.push(person);
     let again =
         json!({ "filter": { "q": PAYLOADS[13], "state": ["failed", "delivered"] }, "rate_per_second": 50 });
     let again = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&again)).await.expect(202);

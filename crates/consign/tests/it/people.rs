@@ -8,7 +8,7 @@ use crate::harness::page::{form_with, unescape};
 use crate::harness::{EMAIL, Session, TestConsign, form, id_of, session_of};
 
 /// Invites somebody over the API: the path of their link, and its token.
-async fn invite(consign: &TestConsign, email: &str, role: &str) -> (Value, String) {
+pub(crate) async fn invite(consign: &TestConsign, email: &str, role: &str) -> (Value, String) {
     let made = consign.post("/users", &json!({ "email": email, "role": role })).await.expect(201).json();
     let link = made["invitation"]["link"].as_str().unwrap();
     let token = link.rsplit('/').next().unwrap().to_owned();

@@ -2,15 +2,20 @@
 
 use serde_json::json;
 
-use crate::browser::{faults_at, faults_of, sign_in};
 use crate::harness::TestConsign;
 use crate::peers::browser::Browser;
 use crate::peers::free_port;
 use crate::peers::sshd::{KeyPair, Sshd, user};
+use crate::tours::Tour;
 
 /// A new credential for a file server, with its host keys read and none compared.
 async fn read_keys(browser: &Browser, base: &str, hostname: &str) {
     browser.goto(&format!("{base}/credentials/new")).await;
+    choose_keys(browser, hostname).await;
+}
+
+/// On the form of a new credential.
+pub(crate) async fn choose_keys(browser: &Browser, hostname: &str) {
     browser.choose("protocol", "sftp").await;
     browser.until_there("input[name='hostname']").await;
     browser.choose("authorization_type", "ssh_key").await;
@@ -37,10 +42,11 @@ async fn pages_of_file_servers_are_accessible_in_every_scheme_and_at_320_pixels(
     consign.act(&format!("{page}/tests")).await.expect(201);
     let browser = Browser::start(true).await;
     let base = format!("http://{}", consign.address());
-    sign_in(&consign, &browser).await;
+    browser.be(&base, Some(&consign.session)).await;
 
     let pages = [page.clone(), format!("{page}/delete")];
-    let mut faults = faults_of(&browser, &base, &pages).await;
+    let mut tour = Tour::start("file servers", &browser, &base).await;
+    tour.look(&pages).await;
     let refused = async || {
         browser.goto(&format!("{base}/credentials/new")).await;
         browser.choose("protocol", "sftp").await;
@@ -50,16 +56,16 @@ async fn pages_of_file_servers_are_accessible_in_every_scheme_and_at_320_pixels(
         browser.press_words("Save").await;
         browser.until_shows("Enter the SFTP server fingerprint or read it from the server").await;
     };
-    faults.extend(faults_at(&browser, "a refused file server", refused).await);
+    tour.look_at("a refused file server", refused).await;
     let compared = async || {
         read_keys(&browser, &base, &sshd.hostname()).await;
         browser.press_words("Use selected key").await;
         browser.until_shows("Compare the fingerprint first, and tick that you did").await;
     };
-    faults.extend(faults_at(&browser, "keys that were read", compared).await);
+    tour.look_at("keys that were read", compared).await;
     let nobody = format!("sftp://127.0.0.1:{}/", free_port());
     let unread = async || read_keys(&browser, &base, &nobody).await;
-    faults.extend(faults_at(&browser, "keys that cannot be read", unread).await);
+    tour.look_at("keys that cannot be read", unread).await;
 
     sshd.change_keys(&[&KeyPair::generate("rsa", "")]).await;
     consign.act(&format!("{page}/tests")).await.expect(201);
@@ -69,9 +75,9 @@ async fn pages_of_file_servers_are_accessible_in_every_scheme_and_at_320_pixels(
         browser.press_words("Read from server").await;
         browser.until_shows("differs from the pinned key").await;
     };
-    faults.extend(faults_at(&browser, "another key", changed).await);
-    faults.extend(faults_of(&browser, &base, &["/credentials".to_owned()]).await);
+    tour.look_at("another key", changed).await;
+    tour.look(&["/credentials".to_owned()]).await;
+    tour.end();
     browser.close().await;
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
     consign.finish().await;
 }

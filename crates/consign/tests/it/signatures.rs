@@ -46,15 +46,37 @@ fn secret_of(consign: &TestConsign, made: &Value) -> String {
     secret
 }
 
-/// Whether the sample code of a language takes a request.
+/// Whether the sample code of a language takes a request. What is not one it refuses, and nothing breaks.
 fn taken(program: &str, sample: &str, key: &str, asked: &Asked) -> bool {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/samples");
-    let code = std::fs::read_to_string(format!("{folder}/{sample}")).unwrap();
-    let input = json!({ "key": key, "body": String::from_utf8(asked.body.clone()).unwrap(), "headers": {
+    let headers = json!({
         "webhook-id": asked.header("webhook-id"),
         "webhook-timestamp": asked.header("webhook-timestamp"),
         "webhook-signature": asked.header("webhook-signature"),
-    } });
+    });
+    let refused = [
+        json!({}),
+        json!({ "webhook-id": "x", "webhook-timestamp": "soon", "webhook-signature": "v1,AAAA" }),
+        json!({ "webhook-id": headers["webhook-id"], "webhook-timestamp": headers["webhook-timestamp"] }),
+        json!({ "webhook-id": headers["webhook-id"], "webhook-timestamp": headers["webhook-timestamp"],
+            "webhook-signature": "v1,ä v1a,% v1a v9,AAAA" }),
+    ];
+    for headers in refused {
+        assert!(!verified(program, sample, key, asked, &headers), "{sample}: {headers}");
+    }
+    let after_another = format!("v1,AAAA v1a,AAAA {}", asked.header("webhook-signature"));
+    let mut also = headers.clone();
+    also["webhook-signature"] = json!(after_another);
+    let found = verified(program, sample, key, asked, &headers);
+    assert_eq!(verified(program, sample, key, asked, &also), found, "{sample}: one of several is enough");
+    found
+}
+
+/// What the sample code of a language says of a request.
+fn verified(program: &str, sample: &str, key: &str, asked: &Asked, headers: &Value) -> bool {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/samples");
+    let code = std::fs::read_to_string(format!("{folder}/{sample}")).unwrap();
+    let input =
+        json!({ "key": key, "body": String::from_utf8(asked.body.clone()).unwrap(), "headers": headers });
     let run = if sample.ends_with(".py") {
         "\nimport json, sys\ni = json.load(sys.stdin)\nprint(verify(i['key'], i['headers'], i['body'].encode()))\n"
     } else {
@@ -176,6 +198,63 @@ async fn signing_keys_survive_the_rotation_of_the_encryption_key() {
     .await;
     let asked = sent(&consign, &tool, &json!(1)).await;
     assert_eq!(checked(&consign, &webhook, &received(&asked)).await, "right");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_replacement_without_the_signature_keeps_it_and_at_most_three_keys_sign() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let webhook = consign.bearer_webhook("Signed", &tool.origin(), &json!({ "signature": "ed25519" })).await;
+    let path = format!("/webhooks/{webhook}");
+    let credential = consign.get(&path).await.json()["credential"]["id"].clone();
+    let whole = json!({ "name": "Signed", "credential": credential, "path": "/hook", "event_types": ["*"] });
+    let replaced = consign.call("PUT", &path, &[("if-match", "*")], Some(&whole)).await.expect(200).json();
+    assert_eq!(replaced["signature"], "ed25519", "{replaced}");
+    for _ in 0..4 {
+        consign.post(&format!("{path}/signing-keys"), &json!({ "old_ends_in_hours": 168 })).await.expect(201);
+    }
+    let asked = sent(&consign, &tool, &json!(1)).await;
+    assert_eq!(asked.header("webhook-signature").split(' ').count(), 3);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_show_a_new_secret_once_and_check_signatures() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.bearer_webhook("Signed", &tool.origin(), &json!({})).await;
+    let secret_in = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("whsec_")).unwrap_or_else(|| panic!("{text}"));
+        consign.canaries.shown_once("a signing secret", line);
+        line.to_owned()
+    };
+    let edited = consign.run(&["webhook", "edit", "Signed", "--signature", "hmac"]).await.expect(0);
+    let first = secret_in(&edited.stdout);
+    let changed = consign.run(&["webhook", "change-signing-key", "Signed", "--old-ends-in-hours", "0"]).await;
+    let second = secret_in(&changed.expect(0).stdout);
+    assert_ne!(first, second);
+    let asked = sent(&consign, &tool, &json!(1)).await;
+    let body = consign.folder.write("body", String::from_utf8(asked.body.clone()).unwrap());
+    let check = async |signature: &str| {
+        let words = [
+            "webhook",
+            "check-signature",
+            "Signed",
+            "--webhook-id",
+            asked.header("webhook-id"),
+            "--webhook-timestamp",
+            asked.header("webhook-timestamp"),
+            "--webhook-signature",
+            signature,
+            "--body",
+            &body,
+        ];
+        consign.run(&words).await
+    };
+    check(asked.header("webhook-signature")).await.expect(0);
+    let wrong = check("v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").await.expect(8);
+    assert!(wrong.stderr.contains("of another key"), "{}", wrong.stderr);
     consign.finish().await;
 }
 

@@ -30,11 +30,11 @@ pub(crate) struct App {
 }
 
 impl App {
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         code(&self.key, consign_store::local_now().plus(self.ahead))
     }
 
-    fn wait(&mut self, consign: &TestConsign, by: Duration) {
+    pub(crate) fn wait(&mut self, consign: &TestConsign, by: Duration) {
         consign.advance(by);
         self.ahead += by;
     }
@@ -71,7 +71,7 @@ const HEADERS: [(&str, &str); 2] =
     [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
 
 /// The cookie of somebody whose code is missing.
-async fn password_step(consign: &TestConsign) -> String {
+pub(crate) async fn password_step(consign: &TestConsign) -> String {
     let body = form(&[("email", EMAIL), ("password", &consign.password), ("next", "/webhooks")]);
     let reply = consign.client.send("POST", "/sign-in", &HEADERS, body).await.expect(303);
     assert_eq!(reply.location(), "/sign-in/code?next=/webhooks");
@@ -92,7 +92,7 @@ async fn code_step(consign: &TestConsign, cookie: &str, code: &str) -> Reply {
         .await
 }
 
-async fn enter(consign: &TestConsign, code: &str) -> Session {
+pub(crate) async fn enter(consign: &TestConsign, code: &str) -> Session {
     let cookie = password_step(consign).await;
     let reply = code_step(consign, &cookie, code).await.expect(303);
     assert_eq!(reply.location(), "/webhooks");

@@ -11,7 +11,7 @@ fn known() -> WebhookKey {
 }
 
 fn made(signing: Signing) -> WebhookKey {
-    WebhookKey::read(signing, &NewKey::generate(signing).unwrap().secret).unwrap()
+    WebhookKey::read(signing, &generate()).unwrap()
 }
 
 fn checked(keys: &[WebhookKey], signature: &str, body: &[u8]) -> Checked {
@@ -27,18 +27,20 @@ fn the_vector_of_standard_webhooks() {
 
 #[test]
 fn keys_are_made_for_each_kind() {
-    assert!(NewKey::generate(Signing::Off).is_none());
-    let hmac = NewKey::generate(Signing::Hmac).unwrap();
-    assert!(hmac.public_key.is_none());
-    let encoded = hmac.secret.expose().strip_prefix("whsec_").unwrap().to_owned();
+    let text = generate();
+    assert_ne!(text.expose(), generate().expose());
+    let encoded = text.expose().strip_prefix("whsec_").unwrap().to_owned();
     assert_eq!(BASE64_STANDARD.decode(encoded).unwrap().len(), 32);
-    let pair = NewKey::generate(Signing::Ed25519).unwrap();
-    let public = pair.public_key.unwrap();
+    assert!(WebhookKey::read(Signing::Off, &text).is_none());
+    assert!(WebhookKey::read(Signing::Hmac, &text).unwrap().public().is_none());
+    let pair = WebhookKey::read(Signing::Ed25519, &text).unwrap();
+    let public = pair.public().unwrap();
     let public = BASE64_STANDARD.decode(public.strip_prefix("whpk_").unwrap()).unwrap();
-    let signed = header(&[WebhookKey::read(Signing::Ed25519, &pair.secret).unwrap()], ID, SECONDS, BODY);
+    let signed = header(&[pair], ID, SECONDS, BODY);
     let signature = BASE64_STANDARD.decode(signed.strip_prefix("v1a,").unwrap()).unwrap();
     let content = [ID.as_bytes(), b".1614265330.", BODY].concat();
-    UnparsedPublicKey::new(&ED25519, public).verify(&content, &signature).unwrap();
+    let of = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public);
+    of.verify(&content, &signature).unwrap();
     assert!(
         WebhookKey::read(Signing::Hmac, &Secret::new("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()))
             .is_none()
@@ -70,6 +72,9 @@ fn what_was_cut_or_changed_is_told_apart() {
     assert_eq!(form(&format!("{}AAAA{}", &SIGNED[..43], &SIGNED[43..])), "webhook-signature");
     assert_eq!(checked(&keys, SIGNED, &[BODY, b"\n"].concat()), Checked::LineBreak);
     assert_eq!(checked(&keys, &header(&keys, ID, SECONDS, b"{}\n"), b"{}\r\n"), Checked::LineBreak);
+    assert_eq!(checked(&keys, &header(&keys, ID, SECONDS, b"{\r\n}"), b"{\n}"), Checked::LineBreak);
+    let many = vec![SIGNED; 17].join(" ");
+    assert_eq!(form(&many), "webhook-signature");
     let compact = header(&keys, ID, SECONDS, br#"{"b":1,"a":[1,2]}"#);
     assert_eq!(checked(&keys, &compact, b"{ \"b\": 1,\n \"a\": [1, 2] }"), Checked::Reformatted);
     assert_eq!(checked(&keys, SIGNED, br#"{"test": 2432232315}"#), Checked::Wrong);

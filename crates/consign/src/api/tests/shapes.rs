@@ -150,6 +150,14 @@ async fn check_replays(whole: &Value, served: &Served, key: &str) {
         (&preview.body["count"], &preview.body["connectors"][0]["name"]),
         (&json!(1), &json!("Tickets"))
     );
+    // Whatever says yes is a dry run, and what says neither sends nothing.
+    let once = ["idempotency-key: dry"];
+    let dry = served.send(key, "POST /replays", &once, &format!("{cancelled},\"dry_run\":\"true\"}}")).await;
+    assert_eq!((dry.status, &dry.body["count"]), (200, &json!(1)), "{}", dry.body);
+    let unclear = format!("{cancelled},\"dry_run\":\"only look\"}}");
+    served.send(key, "POST /replays", &once, &unclear).await.expect(422, "values_not_accepted");
+    let none = served.send(key, "GET /operations", &[], "").await;
+    assert_eq!(none.body["items"], json!([]), "nothing was sent");
     let body = format!("{cancelled}}}");
     served.send(key, "POST /replays", &[], &body).await.expect(400, "idempotency_key_needed");
     let started = served.send(key, "POST /replays", &["idempotency-key: one"], &body).await;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::WEBHOOKS;
 use crate::cli::client::{Call, Client};
 use crate::cli::failure::{Code, Failure};
-use crate::cli::listing::{cell, show, show_one, text};
+use crate::cli::listing::{cell, show, text};
 use crate::cli::output::{Form, Output};
 
 #[derive(Args)]
@@ -55,14 +55,24 @@ pub(super) async fn list(client: &Client<'_>, output: &Output, name: &str) -> Re
 pub(super) async fn change(client: &Client<'_>, output: &Output, flags: &ChangeFlags) -> Result<(), Failure> {
     let body = json!({ "old_ends_in_hours": flags.old_ends_in_hours });
     let answer = client.send(Call::post(&[WEBHOOKS, &flags.name, "signing-keys"]).json(&body)).await?;
-    show_one(output, &answer)?;
-    tell(output, &answer.json()?);
+    match output.form {
+        Form::Json => output.text(&answer.text()),
+        Form::People | Form::Plain => {
+            let made = answer.json()?;
+            output.done("Changed the signing key");
+            tell(output, &made);
+            if let Some(public) = made["public_key"].as_str() {
+                output.line(public);
+            }
+        }
+    }
     Ok(())
 }
 
-/// Says that a secret is seen once.
+/// A secret, and that it is seen once.
 pub(super) fn tell(output: &Output, made: &Value) {
-    if made["signing_secret"].is_string() {
+    if let (Some(secret), Form::People | Form::Plain) = (made["signing_secret"].as_str(), &output.form) {
+        output.line(secret);
         output.note("The signing secret is shown once. Store it where the receiver reads its secrets.");
     }
 }

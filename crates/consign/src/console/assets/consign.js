@@ -214,23 +214,6 @@
       awaitTest(rounds - 1);
     }, TEST_POLL_MS);
   };
-  // What is under way is asked for again until it has ended.
-  const awaitEnd = () => {
-    const now = one('[data-under-way]');
-    if (!now) return;
-    setTimeout(async () => {
-      try {
-        const fresh = await page(now.dataset.underWay);
-        const next = fresh.getElementById(now.id);
-        if (next && !document.hidden) {
-          const ended = !('underWay' in next.dataset);
-          now.replaceWith(document.adoptNode(next));
-          if (ended) say(next.dataset.says || '');
-        }
-      } catch { /* The next round asks again. */ }
-      awaitEnd();
-    }, TEST_POLL_MS);
-  };
   const use = (button) => {
     const name = button.dataset.use;
     const fields = button.form.elements[name];
@@ -313,7 +296,7 @@
         const held = old.contains(document.activeElement) && document.activeElement;
         old.replaceWith(document.adoptNode(fresh));
         if (held) (all(held.tagName, fresh).find((one) => one.textContent === held.textContent) || fresh).focus();
-        if (!('poll' in fresh.dataset)) say(one('h2 .tag', fresh)?.textContent || '');
+        if (!('poll' in fresh.dataset)) say(one('.tag', fresh)?.textContent || '');
       }
       if ('poll' in byId(id).dataset) poll(id);
     }, Number(pollEvery));
@@ -490,7 +473,6 @@
     ready();
     reveal();
     awaitTest(TEST_POLLS_MAX);
-    awaitEnd();
     all('[data-live]').forEach(watch);
     all('[data-poll]').forEach((part) => poll(part.id));
     all('[data-picked]').forEach(countPicked);

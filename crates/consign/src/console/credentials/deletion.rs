@@ -56,5 +56,7 @@ fn farewell(deleted: &Deleted) -> Message {
         1 => format!("{text} 1 connector waits for a credential."),
         many => format!("{text} {many} connectors wait for a credential."),
     };
-    Message::done(waiting).with_action("/webhooks?state=credential_missing", "Show them")
+    let exporters = deleted.connectors.iter().all(|user| user.kind == "exporter");
+    let list = if exporters { "/exporters" } else { "/webhooks" };
+    Message::done(waiting).with_action(format!("{list}?state=credential_missing"), "Show them")
 }

@@ -1,7 +1,7 @@
 //! What the form of a credential for a file server has of its own: address, host keys, and the panel that reads them.
 
 use consign_core::catalog::{Fault, Invalid, Protocol};
-use consign_core::pin::{self, HostKey, PINS_MAX, Pins};
+use consign_core::pin::{self, Compared, HostKey, PINS_MAX, Pins};
 use consign_core::target::SftpAddress;
 use serde_json::{Map, Value, json};
 
@@ -103,6 +103,7 @@ impl CredentialForm {
 pub(in crate::console) fn panel_again(form: &Form, invalid: &[Invalid]) -> Value {
     let keys = form.all("scanned").into_iter().filter_map(|sent| {
         let (compared, line) = sent.split_once(' ')?;
+        let compared = Compared::find(compared)?;
         let pins = Pins::parse(line, None).ok()?;
         let key = HostKey::parse(pins.iter().next()?.key.as_ref()?)?;
         Some(json!({
@@ -110,8 +111,8 @@ pub(in crate::console) fn panel_again(form: &Form, invalid: &[Invalid]) -> Value
             "bits": key.bits,
             "fingerprint": key.fingerprint().to_string(),
             "line": line,
-            "compared": compared,
-            "compared_label": words(compared),
+            "compared": compared.kind(),
+            "compared_label": compared.label(),
             "chosen": line == form.text("scanned_key"),
         }))
     });
@@ -138,14 +139,6 @@ pub(in crate::console) fn panel(scan: &Value, form: &Form, invalid: &[Invalid]) 
         ),
         "compared_with": field("scan_compared_with", "A ticket, a person, a document", "", with, invalid),
     })
-}
-
-fn words(compared: &str) -> &'static str {
-    match compared {
-        "same" => "same as pinned",
-        "differs" => "differs from the pinned key",
-        _ => "new",
-    }
 }
 
 #[cfg(test)]

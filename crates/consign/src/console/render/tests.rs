@@ -139,7 +139,11 @@ fn the_form_of_a_credential_renders_for_every_type() {
             "users": [
                 {
                     "id": "con_1", "kind": "webhook", "name": "Incidents", "state": "active",
-                    "deliveries_24h": 1, "waiting": 2,
+                    "deliveries_24h": 1, "waiting": 2, "waiting_is_capped": false, "next_run_at": null,
+                },
+                {
+                    "id": "con_2", "kind": "exporter", "name": "List", "state": "active",
+                    "deliveries_24h": 0, "waiting": 0, "waiting_is_capped": false, "next_run_at": NOW,
                 },
             ],
             "history": [{ "at": NOW, "actor": "Ana", "action": "Replaced token" }],
@@ -207,7 +211,7 @@ fn the_deletion_and_the_conflict_of_a_credential_render() {
     let used = json!([
         {
             "id": "con_1", "kind": "webhook", "name": "Incidents", "state": "active", "deliveries_24h": 412,
-            "waiting": 0,
+            "waiting": 0, "waiting_is_capped": false, "next_run_at": null,
         },
     ]);
     assert!(

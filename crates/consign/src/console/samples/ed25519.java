@@ -12,9 +12,10 @@ import java.util.Map;
 final class Receiver {
     /** Whether Consign sent this request. body is the bytes as they came. */
     static boolean verify(String publicKey, Map<String, String> headers, byte[] body) throws Exception {
-        String id = headers.get("webhook-id");
-        String timestamp = headers.get("webhook-timestamp");
-        if (Math.abs(Instant.now().getEpochSecond() - Long.parseLong(timestamp)) > 300) {
+        String id = headers.getOrDefault("webhook-id", "");
+        String timestamp = headers.getOrDefault("webhook-timestamp", "");
+        if (!timestamp.matches("[0-9]{1,12}")
+                || Math.abs(Instant.now().getEpochSecond() - Long.parseLong(timestamp)) > 300) {
             return false;
         }
         ByteArrayOutputStream encoded = new ByteArrayOutputStream();
@@ -22,8 +23,9 @@ final class Receiver {
         encoded.write(HexFormat.of().parseHex("302a300506032b6570032100"));
         encoded.write(Base64.getDecoder().decode(publicKey.replaceFirst("^whpk_", "")));
         PublicKey key = KeyFactory.getInstance("Ed25519").generatePublic(new X509EncodedKeySpec(encoded.toByteArray()));
-        for (String given : headers.get("webhook-signature").split(" ")) {
-            if (given.startsWith("v1a,")) {
+        for (String given : headers.getOrDefault("webhook-signature", "").split(" ")) {
+            // 64 bytes are 88 characters of Base64.
+            if (given.matches("v1a,[A-Za-z0-9+/]{86}==")) {
                 Signature signature = Signature.getInstance("Ed25519");
                 signature.initVerify(key);
                 signature.update((id + "." + timestamp + ".").getBytes(StandardCharsets.UTF_8));

@@ -10,8 +10,8 @@ function verify(publicKey, headers, body) {
     format: 'jwk',
   });
   const content = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
-  return headers['webhook-signature'].split(' ').some((one) => {
-    const [version, signature] = one.split(',');
+  return (headers['webhook-signature'] ?? '').split(' ').some((one) => {
+    const [version, signature = ''] = one.split(',');
     return version === 'v1a' && crypto.verify(null, content, key, Buffer.from(signature, 'base64'));
   });
 }

@@ -7,7 +7,7 @@ function verify(secret, headers, body) {
   const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
   const content = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
   const expected = Buffer.from('v1,' + crypto.createHmac('sha256', key).update(content).digest('base64'));
-  return headers['webhook-signature'].split(' ').some((one) => {
+  return (headers['webhook-signature'] ?? '').split(' ').some((one) => {
     const given = Buffer.from(one);
     return given.length === expected.length && crypto.timingSafeEqual(given, expected);
   });

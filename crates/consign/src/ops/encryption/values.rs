@@ -50,8 +50,8 @@ impl<'a> Values<'a> {
         Ok(match &found.holder {
             Holder::Own(key) => act(&app::place(key, &self.own)),
             Holder::PayloadKey(day) => act(&engine::payload_key_place(&day.to_string(), &self.own)),
-            Holder::SigningKey(id, generation) => {
-                act(&signature::place(&id.to_string(), *generation, &self.own))
+            Holder::SigningKey(id, signing, generation) => {
+                act(&signature::place(&id.to_string(), *signing, *generation, &self.own))
             }
             Holder::SecondStep(person, since) => act(&two_step::key_place(person, *since, &self.own)),
             Holder::Secret(id, field, generation) => {
@@ -83,7 +83,7 @@ pub(super) fn name(holder: &Holder) -> String {
         Holder::Secret(id, field, _) => format!("{field} of {id}"),
         Holder::Token(id, token::Which::Access, _) => format!("access token of {id}"),
         Holder::Token(id, token::Which::Refresh, _) => format!("refresh token of {id}"),
-        Holder::SigningKey(id, _) => format!("signing key of {id}"),
+        Holder::SigningKey(id, ..) => format!("signing key of {id}"),
         Holder::SecondStep(person, _) => format!("two-step sign-in of {person}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use consign::ops;
 
-use super::{Client, Replica, Reply, form};
+use super::{Client, Replica, Reply, TestConsign, form};
 
 /// The person who set it up.
 pub(crate) const EMAIL: &str = "ana@acme.example";
@@ -23,6 +23,17 @@ pub(super) async fn set_up(replica: &Replica, client: &Client, password: &str) -
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
     let reply = client.send("POST", &path, &headers, form(&fields)).await.expect(303);
     session_of(client, &reply).await
+}
+
+impl TestConsign {
+    /// A new session of the administrator.
+    pub(crate) async fn sign_in(&self) -> Session {
+        let headers =
+            [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
+        let body = form(&[("email", EMAIL), ("password", &self.password), ("next", "/")]);
+        let reply = self.client.send("POST", "/sign-in", &headers, body).await.expect(303);
+        session_of(&self.client, &reply).await
+    }
 }
 
 /// The session that an answer began.

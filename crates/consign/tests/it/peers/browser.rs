@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use super::free_port;
-use crate::harness::{EMAIL, Folder, TestConsign, eventually, http, variable};
+use crate::harness::{EMAIL, Folder, Session, TestConsign, eventually, http, variable};
 
 pub(crate) struct Browser {
     pub(crate) client: Client,
@@ -135,13 +135,16 @@ impl Browser {
         self.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script })).await;
     }
 
-    /// The page from top to bottom, at most so high, as WebP.
+    /// The page from top to bottom, at most so high, as WebP. The window is made as high as the page and stands at its
+    /// top: what sticks to an edge of the window, such as the rail, is where a person sees it.
     pub(crate) async fn picture(&self, width: u32, height_max: u32) -> Vec<u8> {
         let height = self.run("return document.documentElement.scrollHeight", vec![]).await;
-        let height = height.as_u64().unwrap_or(0).min(u64::from(height_max));
-        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
-        let asked = json!({ "format": "webp", "quality": 84, "clip": clip, "captureBeyondViewport": true });
+        let height = u32::try_from(height.as_u64().unwrap_or(0)).unwrap_or(u32::MAX).min(height_max);
+        self.size(width, height).await;
+        self.run("window.scrollTo(0, 0)", vec![]).await;
+        let asked = json!({ "format": "webp", "quality": 84 });
         let taken = self.devtools("Page.captureScreenshot", &asked).await;
+        self.resize(width).await;
         BASE64_STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("Base64")
     }
 
@@ -150,14 +153,29 @@ impl Browser {
         let features = json!({ "features": [
             { "name": "prefers-color-scheme", "value": scheme },
             { "name": "forced-colors", "value": if forced { "active" } else { "none" } },
+            // Colours that fade from one scheme to the other are none that stay.
+            { "name": "prefers-reduced-motion", "value": "reduce" },
         ] });
         self.devtools("Emulation.setEmulatedMedia", &features).await;
     }
 
     /// A window of this width.
     pub(crate) async fn resize(&self, width: u32) {
-        let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        self.size(width, 800).await;
+    }
+
+    async fn size(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &metrics).await;
+    }
+
+    /// From now on this person at this server, or nobody.
+    pub(crate) async fn be(&self, base: &str, session: Option<&Session>) {
+        self.devtools("Network.clearBrowserCookies", &json!({})).await;
+        if let Some((name, value)) = session.and_then(|session| session.cookie.split_once('=')) {
+            let cookie = json!({ "name": name, "value": value, "url": base, "httpOnly": true });
+            self.devtools("Network.setCookie", &cookie).await;
+        }
     }
 
     pub(crate) async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {

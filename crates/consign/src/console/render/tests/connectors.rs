@@ -109,11 +109,11 @@ fn pages_of_exporters_render_empty_full_and_failing() {
     let all = json!([open, run("failed", json!(null)), run("done", file.clone())]);
     let page =
         check("exporter.html", json!({ "current": exporter(), "items": all, "open": open, "pages": pages }));
-    assert!(page.contains("data-under-way") && page.contains("in the next run"), "{page}");
+    assert!(page.contains("data-poll") && page.contains("in the next run"), "{page}");
     for state in ["running", "waiting", "done", "failed", "cancelled"] {
         for file in [json!(null), file.clone()] {
             let page = check("run.html", json!({ "current": run(state, file) }));
-            assert_eq!(page.contains("data-under-way"), ["running", "waiting"].contains(&state));
+            assert_eq!(page.contains("data-poll"), ["running", "waiting"].contains(&state));
         }
     }
     assert!(
@@ -240,17 +240,20 @@ fn the_overview_renders_empty_full_and_failing() {
     let line = |kind: &str, code: &str| {
         json!({
             "kind": kind, "id": "con_1", "name": "<b>", "code": code, "label": "On hold", "reason": "Why.", "since": NOW,
-            "deliveries": (kind != "credential").then_some(41), "is_capped": false, "action": "Show",
+            "deliveries": (kind == "webhook" || kind == "deliveries").then_some(41),
+            "records": (kind == "exporter").then_some(1_200), "is_capped": false, "action": "Show",
             "page": "/webhooks/con_1", "repair": "/webhooks/con_1",
         })
     };
     let lines = json!([
         line("credential", "locked"),
         line("webhook", "not_allowed"),
+        line("exporter", "credential_missing"),
         line("deliveries", "no_answer")
     ]);
     let full = check("overview.html", page(steps(true, Some("con_1"), true), 812, lines));
     assert!(!full.contains("First steps") && full.contains("41 deliveries on hold"));
+    assert!(full.contains("Data exporter</span>") && full.contains("1,200 records wait"), "{full}");
     assert!(full.contains("812 events matched no webhook") && full.contains("or more</span>"));
     assert!(full.contains("15:00 UTC: 812 delivered, 90 failed"));
 }
