@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::db::{Query, query};
 use crate::row::{Row, anywhere, damaged, millis};
 use crate::statement::{Statement, chunks};
-use crate::{Db, Listed, Page, StoreError, installation};
+use crate::{Db, Listed, Page, StoreError, installation, keep_locked};
 
 /// Which connectors a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +112,9 @@ fn bind_saved(query: Query<&'static str>, connector: &Connector) -> Query<&'stat
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete(db: &mut Db, id: ConnectorId) -> Result<bool, StoreError> {
-    let query = query("delete from connector where id = $1").bind(id.to_string());
-    let deleted = query.execute(db).await? == 1;
+    let deletion = query("delete from connector where id = $1").bind(id.to_string());
+    let deleted = deletion.execute(db).await? == 1;
+    query("delete from run_file where connector_id = $1").bind(id.to_string()).execute(db).await?;
     installation::bump(db).await?;
     Ok(deleted)
 }
@@ -125,6 +126,16 @@ pub async fn delete(db: &mut Db, id: ConnectorId) -> Result<bool, StoreError> {
 pub async fn find(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, StoreError> {
     let query = query("select * from connector where id = $1").bind(id.to_string());
     query.optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+/// A connector that stays as it is until the end of the transaction.
+///
+/// # Errors
+/// As [`find`].
+pub async fn lock(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, StoreError> {
+    let mut statement = Statement::new(db, "select * from connector where id = ");
+    statement.bind(id.to_string()).push(keep_locked(db));
+    statement.all(db).await?.first().map(read).transpose()
 }
 
 /// A connector by its name, without regard to case.

@@ -35,6 +35,7 @@ pub mod pushes;
 pub mod replays;
 pub mod runs;
 pub mod settings;
+pub mod uploads;
 pub mod users;
 pub mod webhooks;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::problem::{Problem, kinds};
+use super::problem::Problem;
 use crate::ops::{operations, replays};
 
 pub(super) async fn replays(call: Call) -> Result<Answer, Problem> {
@@ -20,10 +20,7 @@ pub(super) async fn replay(call: Call) -> Result<Answer, Problem> {
     if sent.get("dry_run") == Some(&json!(true)) {
         return Ok(Answer::ok(&replays::preview(&call.app, &call.actor, sent).await?));
     }
-    if call.idempotency()?.is_none() {
-        let detail = "A replay needs the header Idempotency-Key, so that asking again starts no second one.";
-        return Err(Problem::new(&kinds::IDEMPOTENCY_KEY_NEEDED, detail));
-    }
+    call.key_needed("A replay needs the header Idempotency-Key, so that asking again starts no second one.")?;
     let start = async {
         let value = replays::start(&call.app, &call.actor, sent).await?;
         Ok(Answer::json(StatusCode::ACCEPTED, &value))

@@ -98,7 +98,7 @@ pub(super) fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
     let ended = if ["running", "waiting"].contains(&state) { json!(null) } else { json!(NOW) };
     json!({
         "id": "run_1", "exporter": { "id": "con_2", "name": "Nightly <list>" }, "number": 4, "cause": "hand",
-        "destination": "https",
+        "destination": "https", "exporter_edited": true,
         "started_by": "Ana", "repeats": null, "state": state, "state_label": state, "hold_text": null,
         "steps": [
             { "step": "collect", "label": "Collect", "state": "done" },
