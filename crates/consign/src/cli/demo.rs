@@ -126,7 +126,7 @@ async fn show(
     let exporter = exporter::create(app, &actor).await?;
     output.done(&format!("Data exporter         “{}”", exporter::NAME));
     let to_server = match files {
-        Some(files) => Some((files, files.create(app, &actor).await?)),
+        Some(files) => Some((files, exporter::create_for(app, &actor, files).await?)),
         None => None,
     };
     let key =
@@ -150,7 +150,7 @@ async fn show(
     output.line("");
     output.done(&format!("Data exporter         {}", exported["message"].as_str().unwrap_or_default()));
     if let Some((files, exporter)) = &to_server {
-        show_file(output, files.run(app, &actor, exporter).await);
+        show_file(output, exporter::bring(app, &actor, exporter, files).await);
     }
     if once {
         output.line(&format!("All {shown} events arrived, each with the right sign-in."));

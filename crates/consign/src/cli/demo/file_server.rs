@@ -17,7 +17,8 @@ use crate::ops::{self, Actor};
 
 /// How to get the server.
 pub(super) const ADVICE: &str = "apt-get install openssh-server (or your system's own package of it)";
-const NAME: &str = "Demo file server";
+/// The name of its credential.
+pub(super) const NAME: &str = "Demo file server";
 /// It listens within this time, or something is wrong with it.
 const STARTS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -65,14 +66,13 @@ impl FileServer {
         Ok(Some(server))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a look at the demo's own child on loopback")]
     async fn listens(&mut self, log: &Path) -> anyhow::Result<()> {
         for _ in 0..STARTS_WITHIN.as_millis() / LOOK_EVERY.as_millis() {
-            if tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_ok() {
+            let said = std::fs::read_to_string(log).unwrap_or_default();
+            if said.contains("Server listening on 127.0.0.1") {
                 return Ok(());
             }
             if self.child.try_wait()?.is_some() {
-                let said = std::fs::read_to_string(log).unwrap_or_default();
                 bail!("sshd ended: {}", said.lines().last().unwrap_or("it said nothing"));
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -89,9 +89,9 @@ impl FileServer {
         format!("sftp://127.0.0.1:{}/", self.port)
     }
 
-    /// Creates a credential for it, and an exporter that collects the events of the demo; the answer is the exporter's id.
-    pub(super) async fn create(&self, app: &App, actor: &Actor) -> anyhow::Result<String> {
-        let credential = json!({
+    /// A credential for it.
+    pub(super) fn credential(&self) -> Value {
+        json!({
             "name": NAME,
             "protocol": "sftp",
             "hostname": self.address(),
@@ -99,33 +99,12 @@ impl FileServer {
             "authorization_type": "ssh_key",
             "username": self.user,
             "ssh_key": self.user_key,
-        });
-        ops::credentials::create(app, actor, object(credential)).await.map_err(explain)?;
-        let exporter = json!({
-            "name": "Demo device files",
-            "credential": NAME,
-            "folder": self.inbox.display().to_string(),
-            "event_types": ["demo.*"],
-            "schedule": "daily",
-            "format": "csv",
-            "columns": exporter::columns(),
-        });
-        let made = ops::exporters::create(app, actor, object(exporter)).await.map_err(explain)?;
-        made["id"].as_str().map(str::to_owned).context("an exporter has an id")
+        })
     }
 
-    /// Runs the exporter once; the answer is the file that arrived, and its first lines.
-    pub(super) async fn run(
-        &self,
-        app: &Arc<App>,
-        actor: &Actor,
-        exporter: &str,
-    ) -> anyhow::Result<(String, Vec<String>)> {
-        let run: Value = exporter::run(app, actor, exporter).await?;
-        let name = run["file_name"].as_str().unwrap_or_default();
-        let text = std::fs::read_to_string(self.inbox.join(name)).context("the file is not there")?;
-        let lines = text.lines().take(2).map(str::to_owned).collect();
-        Ok((run["message"].as_str().unwrap_or_default().to_owned(), lines))
+    /// The folder where files arrive.
+    pub(super) fn inbox(&self) -> &Path {
+        &self.inbox
     }
 }
 
