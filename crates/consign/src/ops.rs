@@ -364,6 +364,7 @@ fn differences(old: &Value, new: &Value) -> Value {
         "used_by_count",
         "last_used_at",
         "waiting_records",
+        "waiting_is_capped",
         "last_run",
         "next_run_at",
     ];

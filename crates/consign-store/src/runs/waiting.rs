@@ -38,8 +38,10 @@ pub async fn waiting_count(db: &mut Db, connector: ConnectorId) -> Result<u64, S
 /// What a page tells of an exporter.
 #[derive(Clone, Debug, Default)]
 pub struct Waiting {
-    /// Records for its next run; 1,000 stands for that many or more.
+    /// Records for its next run.
     pub records: u64,
+    /// There may be more: beyond this number nobody counts.
+    pub is_capped: bool,
     /// When it runs next by itself.
     pub next_run_at: Option<Timestamp>,
     /// Its newest run.
@@ -72,8 +74,10 @@ pub async fn waiting_of(
             .push(") as owed) as waiting from connector c where c.id in (");
         counts.list(chunk.iter().map(ToString::to_string)).push(")");
         for row in counts.all(db).await? {
+            let records = row.count::<u64>("waiting")?.min(u64::from(WAITING_OF_PAGE_MAX));
             let waiting = Waiting {
-                records: row.count::<u64>("waiting")?.min(u64::from(WAITING_OF_PAGE_MAX)),
+                records,
+                is_capped: records == u64::from(WAITING_OF_PAGE_MAX),
                 next_run_at: row.optional_time("next_run_at")?,
                 last_run: None,
             };

@@ -115,6 +115,7 @@ async fn a_page_of_exporters(Fresh { store, .. }: Fresh) {
     let mut db = store.read().await.unwrap();
     let page = runs::waiting_of(&mut db, &[one, two, none]).await.unwrap();
     assert_eq!((page[&one].records, page[&two].records, page[&none].records), (3, 1_000, 0));
+    assert_eq!((page[&one].is_capped, page[&two].is_capped), (false, true));
     assert_eq!((page[&one].next_run_at, page[&two].next_run_at), (None, Some(at)));
     assert_eq!(page[&one].last_run.as_ref().map(|run| run.id), Some(failed.run.id));
     assert!(page[&two].last_run.is_none());

@@ -270,7 +270,11 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
             cell(row, "credential.name"),
             cell(row, "schedule_in_words"),
             cell(row, "state_label"),
-            cell(row, "waiting_records"),
+            format!(
+                "{}{}",
+                cell(row, "waiting_records"),
+                if row["waiting_is_capped"] == true { "+" } else { "" }
+            ),
             cell(row, "last_run.state_label"),
             output.when(&row["next_run_at"]),
         ]

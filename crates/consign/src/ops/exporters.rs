@@ -12,7 +12,7 @@ use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::runs::{Loss, Run, Waiting};
+use consign_store::runs::{Loss, Run, WAITING_COUNT_MAX, Waiting};
 use consign_store::{Db, Listed, Page, Tx, connectors, runs, tokens};
 use serde_json::{Value, json};
 
@@ -412,7 +412,10 @@ pub(super) async fn locked(
 async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
     let access = access_of(db, connector).await?;
     let mut waiting = runs::waiting_of(db, &[connector.id]).await?.remove(&connector.id).unwrap_or_default();
-    waiting.records = runs::waiting_count(db, connector.id).await?;
+    if waiting.is_capped {
+        waiting.records = runs::waiting_count(db, connector.id).await?;
+        waiting.is_capped = waiting.records >= u64::from(WAITING_COUNT_MAX);
+    }
     Ok(show(connector, &access, Some(waiting), now))
 }
 
@@ -426,6 +429,7 @@ pub(super) fn show(
     let mut shown = described(connector, access, now);
     let waiting = waiting.unwrap_or_default();
     shown.insert("waiting_records".to_owned(), json!(waiting.records));
+    shown.insert("waiting_is_capped".to_owned(), json!(waiting.is_capped));
     shown.insert("next_run_at".to_owned(), json!(waiting.next_run_at));
     shown.insert("last_run".to_owned(), json!(waiting.last_run.map(|run| show_last(&run, now))));
     shown.insert("created_at".to_owned(), json!(connector.created_at));

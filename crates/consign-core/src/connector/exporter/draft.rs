@@ -67,6 +67,7 @@ const READ_ONLY: &[&str] = &[
     "away",
     "lost_credential",
     "waiting_records",
+    "waiting_is_capped",
     "next_run_at",
     "last_run",
     "created_at",
