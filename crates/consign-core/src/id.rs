@@ -110,6 +110,8 @@ ids! {
     RunId = "run_";
     /// Records that were pushed together.
     PushId = "rec_";
+    /// A file that is pushed piece by piece.
+    UploadId = "upl_";
     /// A person.
     UserId = "usr_";
     /// An API key.

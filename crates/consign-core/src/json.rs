@@ -1,9 +1,11 @@
-//! JSON that means one thing: two members of one name in one object are read differently by different programs.
+//! JSON that means one thing: two members of one name in one object are read differently by different programs; a patch
+//! changes what it says and leaves the rest (RFC 7396).
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 /// Of a member's name no more than this is shown.
 const SHOWN_CHARS_MAX: usize = 64;
@@ -21,6 +23,26 @@ pub fn duplicate_member(json: &[u8]) -> Option<String> {
 pub fn twice(name: &str) -> String {
     let shown: String = name.chars().take(SHOWN_CHARS_MAX).collect();
     format!("“{shown}” stands twice in one object. Send it once")
+}
+
+/// Merges a patch into an object (RFC 7396 section 2): `null` removes a member, an object is merged member by member, whatever
+/// else replaces what was there.
+pub fn merge(whole: &mut Map<String, Value>, patch: Map<String, Value>) {
+    for (key, value) in patch {
+        match value {
+            Value::Null => drop(whole.remove(&key)),
+            Value::Object(changes) => {
+                let member = whole.entry(key).or_insert_with(|| Value::Object(Map::new()));
+                if !member.is_object() {
+                    *member = Value::Object(Map::new());
+                }
+                if let Value::Object(member) = member {
+                    merge(member, changes);
+                }
+            }
+            other => drop(whole.insert(key, other)),
+        }
+    }
 }
 
 /// Goes through a value and builds nothing of it.

@@ -19,6 +19,8 @@ pub const FIELD: &str = "sftp_server_fingerprint";
 pub const PINS_MAX: usize = 4;
 /// Shorter RSA keys are not accepted, of servers and of people.
 pub const RSA_BITS_MIN: u32 = 2_048;
+/// Shorter RSA keys are taken, with a word: NIST SP 800-57 part 1 sees 128 bits of strength from here on.
+pub const RSA_BITS_GOOD: u32 = 3_072;
 
 /// The families of host keys that a server may prove itself with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,6 +132,11 @@ impl HostKey {
     /// Whether it is too short to prove anything.
     pub fn is_weak(&self) -> bool {
         self.key_type == KeyType::Rsa && self.bits < RSA_BITS_MIN
+    }
+
+    /// Whether it is taken, but shorter than keys of today.
+    pub fn is_short(&self) -> bool {
+        self.key_type == KeyType::Rsa && self.bits < RSA_BITS_GOOD
     }
 
     /// As a line of a `.pub` file, without a comment.
@@ -277,6 +284,16 @@ impl Pins {
         let mut all: Vec<_> = self.0.iter().map(|pin| pin.fingerprint).collect();
         all.sort_unstable();
         all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What is worth saying of those whose key is known, and no error.
+    pub fn warning(&self) -> Option<String> {
+        let keys = self.0.iter().filter_map(|pin| HostKey::parse(pin.key.as_deref()?));
+        let short = keys.into_iter().find(HostKey::is_short)?;
+        Some(format!(
+            "The RSA host key has {} bits. Keys of today have 3072 or more; ask for one, or for an Ed25519 key.",
+            short.bits
+        ))
     }
 
     /// The lines they are read from.

@@ -99,8 +99,9 @@ fn bind_saved(query: Query<&'static str>, connector: &Connector) -> Query<&'stat
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete(db: &mut Db, id: ConnectorId) -> Result<bool, StoreError> {
-    let query = query("delete from connector where id = $1").bind(id.to_string());
-    let deleted = query.execute(db).await? == 1;
+    let deletion = query("delete from connector where id = $1").bind(id.to_string());
+    let deleted = deletion.execute(db).await? == 1;
+    query("delete from run_file where connector_id = $1").bind(id.to_string()).execute(db).await?;
     installation::bump(db).await?;
     Ok(deleted)
 }
@@ -121,7 +122,7 @@ pub async fn find(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, Sto
 pub async fn lock(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, StoreError> {
     let mut statement = Statement::new(db, "select * from connector where id = ");
     statement.bind(id.to_string()).push(keep_locked(db));
-    statement.all(db).await?.pop().map(|row| read(&row)).transpose()
+    statement.all(db).await?.first().map(read).transpose()
 }
 
 /// A connector by its name, without regard to case.

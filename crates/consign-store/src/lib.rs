@@ -47,6 +47,7 @@ pub mod events;
 pub mod operations;
 pub mod overview;
 pub mod runs;
+pub mod uploads;
 
 pub mod api_keys;
 pub mod audit;

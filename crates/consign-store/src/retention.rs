@@ -83,35 +83,57 @@ pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result
     query.execute(db).await
 }
 
-/// Removes at most `limit` records and pieces of files of runs that ended before a time and owe nothing, and tells how
-/// many. What is repeated right now stays.
+/// What a portion took of a run that ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunPortion {
+    /// Records that are gone.
+    pub records: u64,
+    /// Pieces of a file that are gone.
+    pub pieces: u64,
+    /// There may be more, of this run or of another one.
+    pub more: bool,
+}
+
+/// Removes at most `records_max` records and `pieces_max` pieces of a file of a run that ended before a time and owes
+/// nothing; with the last of them goes what the run was made by. What is repeated right now stays.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn delete_run_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+pub async fn delete_run_payloads(
+    db: &mut Db,
+    before: Timestamp,
+    records_max: u32,
+    pieces_max: u32,
+) -> Result<RunPortion, StoreError> {
     let ended = query(
-        "select r.id, r.connector_id from run r where r.ended_at < $1 and r.owes = 0 and r.payloads_kept = 1
+        "select r.id, r.connector_id from run r
+         where r.ended_at < $1 and r.ended_at is not null and r.owes = 0 and r.payloads_kept = 1
            and not exists (select 1 from run o where o.source_id = r.id and o.state = 'open')
          order by r.ended_at limit 1",
     );
-    let Some(row) = ended.bind(before.millis()).optional(db).await? else { return Ok(0) };
+    let Some(row) = ended.bind(before.millis()).optional(db).await? else { return Ok(RunPortion::default()) };
     let (run, connector) = (row.text("id")?, row.text("connector_id")?);
     let records = query(
         "delete from run_record where connector_id = $1 and run_id = $2 and id in (
            select id from run_record where connector_id = $1 and run_id = $2 order by id limit $3)",
     );
-    let records = records.bind(connector).bind(run.as_str()).bind(i64::from(limit)).execute(db).await?;
-    let pieces = query(
+    let records = records.bind(connector).bind(run.as_str()).bind(i64::from(records_max)).execute(db).await?;
+    let pieces = delete_pieces(db, &run, pieces_max).await?;
+    if records < u64::from(records_max) && pieces < u64::from(pieces_max) {
+        query("update run set payloads_kept = 0, sealed_set_up = null where id = $1")
+            .bind(run)
+            .execute(db)
+            .await?;
+    }
+    Ok(RunPortion { records, pieces, more: true })
+}
+
+async fn delete_pieces(db: &mut Db, run: &str, max: u32) -> Result<u64, StoreError> {
+    let query = query(
         "delete from run_chunk where run_id = $1 and number in (
            select number from run_chunk where run_id = $1 order by number limit $2)",
     );
-    let pieces = pieces.bind(run.as_str()).bind(i64::from(limit)).execute(db).await?;
-    if records.max(pieces) < u64::from(limit) {
-        query("update run set payloads_kept = 0 where id = $1").bind(run).execute(db).await?;
-        // There may be another run.
-        return Ok((records + pieces).max(1));
-    }
-    Ok(records + pieces)
+    query.bind(run).bind(i64::from(max)).execute(db).await
 }
 
 /// Removes at most `limit` runs that ended before a time and whose records are gone, with their logs, and tells how
@@ -135,21 +157,39 @@ pub async fn delete_runs(db: &mut Db, before: Timestamp, limit: u32) -> Result<u
     Ok(u64::try_from(runs.len()).unwrap_or(u64::MAX))
 }
 
-/// Removes at most `limit` pieces of a file whose push did not come to its end before a time, and tells how many.
+/// Removes at most `limit` pieces of a file whose push did not come to its end before a time, and tells how many. One that
+/// can go on stays until its time ends.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete_unowned_pieces(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    // From one file to the next, however many pieces lie between them.
     let unowned = query(
-        "select c.run_id from run_chunk c where c.run_id < $1
-           and not exists (select 1 from run r where r.id = c.run_id) order by c.run_id limit 1",
+        "with recursive pushed (run_id) as (
+           select min(run_id) from run_chunk
+           union all
+           select (select min(c.run_id) from run_chunk c where c.run_id > pushed.run_id)
+             from pushed where pushed.run_id is not null)
+         select run_id from pushed where run_id is not null and run_id < $1
+           and not exists (select 1 from run r where r.id = pushed.run_id)
+           and not exists (select 1 from upload u where u.run_id = pushed.run_id)
+         limit 1",
     );
     let Some(row) = unowned.bind(RunId::new(before).to_string()).optional(db).await? else { return Ok(0) };
+    delete_pieces(db, &row.text("run_id")?, limit).await
+}
+
+/// Forgets at most `limit` uploads of which nothing arrived since a time, and tells how many. Their pieces are unowned then,
+/// unless they became a run.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_uploads(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let query = query(
-        "delete from run_chunk where run_id = $1 and number in (
-           select number from run_chunk where run_id = $1 order by number limit $2)",
+        "delete from upload where id in (
+           select id from upload where touched_at < $1 order by touched_at limit $2)",
     );
-    query.bind(row.text("run_id")?).bind(i64::from(limit)).execute(db).await
+    query.bind(before.millis()).bind(i64::from(limit)).execute(db).await
 }
 
 /// Removes at most `limit` records that waited for an exporter that was deleted, and tells how many.
@@ -188,7 +228,8 @@ pub async fn delete_payload_keys(db: &mut Db, before_day: i64) -> Result<u64, St
         "delete from payload_key where id < $1
            and id < coalesce((select min(payload_key) from event where sealed_data is not null), $1)
            and id < coalesce((select min(payload_key) from run_record where sealed_data is not null), $1)
-           and id < coalesce((select min(payload_key) from run_chunk), $1)",
+           and id < coalesce((select min(payload_key) from run_chunk), $1)
+           and id < coalesce((select min(payload_key) from run where sealed_set_up is not null), $1)",
     );
     query.bind(before_day).execute(db).await
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use consign_core::catalog::Protocol;
 use consign_core::connector::exporter::{RunState, Step};
 use consign_core::id::{AttemptId, ConnectorId, RunId};
 use consign_core::time::Timestamp;
@@ -17,20 +18,27 @@ use crate::{Db, Listed, Page, StoreError};
 pub use chunks::{Chunk, chunks, insert_chunk};
 pub use claim::{Claimed, abandon_foreign_leases, claim, claim_held, give_back, has_due};
 pub use collect::{begin_collecting, collect, end_collecting};
+pub use files::{RunFile, files_beyond, forget_file, insert_file};
 pub use progress::{
     End, Progress, advance, cancel, cancel_of_connector, choose_name, end, hurry, keep_lease,
     keep_lease_only, made, retry,
 };
 pub(crate) use records::insert_of_events;
-pub use records::{Content, NewRecord, StoredRecord, WAITING_COUNT_MAX, insert_records, page, waiting_count};
-pub use ticks::{Tick, last_of, next_number, next_run_at, set_next_run, take_tick, ticks_due};
+pub use records::{Content, NewRecord, StoredRecord, insert_records, page};
+pub use ticks::{Tick, next_number, next_run_at, set_next_run, take_tick, ticks_due};
+pub use waiting::{
+    Loss, UNSENT_COUNT_MAX, WAITING_COUNT_MAX, Waiting, last_success_of_each, unsent, waiting_count,
+    waiting_of,
+};
 
 mod chunks;
 mod claim;
 mod collect;
+mod files;
 mod progress;
 mod records;
 mod ticks;
+mod waiting;
 
 /// Why a run began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +83,15 @@ pub struct PushedFile {
     pub bytes: u64,
 }
 
+/// What a run is made by, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSetUp {
+    /// The day of the payload key.
+    pub payload_key: i64,
+    /// Under the payload key.
+    pub sealed_data: Vec<u8>,
+}
+
 /// A run as stored.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -90,6 +107,12 @@ pub struct Run {
     pub started_by: String,
     /// Whose records or file it sends: its own, or those of the run it repeats.
     pub source: RunId,
+    /// Where it goes.
+    pub protocol: Protocol,
+    /// Which edit of its exporter it is made by.
+    pub exporter_revision: i64,
+    /// What it is made by; absent once it was removed with what the run sent.
+    pub set_up: Option<SealedSetUp>,
     /// The name of its file.
     pub file_name: String,
     /// The file that was pushed, if it sends one.
@@ -173,6 +196,12 @@ pub struct NewRun<'a> {
     pub started_by: &'a str,
     /// Whose records or file it sends.
     pub source: RunId,
+    /// Where it goes.
+    pub protocol: Protocol,
+    /// Which edit of its exporter it is made by.
+    pub exporter_revision: i64,
+    /// What it is made by.
+    pub set_up: &'a SealedSetUp,
     /// The name of its file.
     pub file_name: &'a str,
     /// The file that was pushed.
@@ -187,9 +216,11 @@ pub async fn insert(db: &mut Db, new: &NewRun<'_>, now: Timestamp) -> Result<(),
     let query = query(
         "insert into run (id, connector_id, number, cause, started_by, source_id, file_name, content_type, digest,
            file_bytes, state, step, collected, records, sent_records, sent_bytes, requests, sent_to, owes,
-           payloads_kept, due_at, attempts, crashes, fence, created_at)
+           payloads_kept, due_at, attempts, crashes, fence, created_at, protocol, exporter_revision, payload_key,
+           sealed_set_up)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', 'collect', $11,
-           coalesce((select records from run where id = $6), 0), 0, 0, 0, '', 0, 1, $12, 0, 0, 0, $12)",
+           coalesce((select records from run where id = $6), 0), 0, 0, 0, '', 0, 1, $12, 0, 0, 0, $12, $13, $14, $15,
+           $16)",
     );
     let has_all = new.file.is_some() || new.source != new.id;
     let bytes = new.file.map(|file| stored(file.bytes));
@@ -206,6 +237,10 @@ pub async fn insert(db: &mut Db, new: &NewRun<'_>, now: Timestamp) -> Result<(),
         .bind(bytes)
         .bind(i64::from(has_all))
         .bind(now.millis())
+        .bind(new.protocol.kind())
+        .bind(new.exporter_revision)
+        .bind(new.set_up.payload_key)
+        .bind(new.set_up.sealed_data.as_slice())
         .execute(db)
         .await?;
     Ok(())
@@ -336,6 +371,10 @@ fn read(row: &Row) -> Result<Run, StoreError> {
         }),
         None => None,
     };
+    let set_up = match row.optional_bytes("sealed_set_up")? {
+        Some(sealed_data) => Some(SealedSetUp { payload_key: row.number("payload_key")?, sealed_data }),
+        None => None,
+    };
     let state = row.text("state")?;
     let ended_as = match RunState::find(&state).filter(|state| state.is_end()) {
         None if state == "open" => None,
@@ -349,6 +388,9 @@ fn read(row: &Row) -> Result<Run, StoreError> {
         cause: row.word("cause", Cause::find)?,
         started_by: row.text("started_by")?,
         source: row.id("source_id")?,
+        protocol: row.word("protocol", Protocol::find)?,
+        exporter_revision: row.number("exporter_revision")?,
+        set_up,
         file_name: row.text("file_name")?,
         file,
         made_at: row.optional_number("made_at")?,

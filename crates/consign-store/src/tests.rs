@@ -27,6 +27,7 @@ mod again;
 mod audit;
 mod decisions;
 mod events_of;
+mod exporters;
 mod open;
 mod overview;
 mod people;

@@ -42,6 +42,7 @@ mod overview;
 mod problem;
 mod settings;
 mod sign_in;
+mod uploads;
 mod users;
 mod webhooks;
 
@@ -135,10 +136,15 @@ routes! {
     DELETE "/exporters/{id}" ConnectorsWrite [] => exporters::delete;
     POST "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::pause;
     DELETE "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::resume;
+    GET "/exporters/{id}/unsent" ConnectorsRead [] => exporters::unsent;
     GET "/exporters/{id}/runs" DeliveriesRead ["state" "sort" "count" "limit" "cursor"] => exporters::runs_of;
     POST "/exporters/{id}/runs" DeliveriesOperate [] => exporters::start;
     POST "/exporters/{id}/records" EventsWrite [] => exporters::push_records;
-    POST "/exporters/{id}/files" EventsWrite ["file_name"] => exporters::push_file;
+    POST "/exporters/{id}/files" EventsWrite ["file_name"] => uploads::push_file;
+    POST "/exporters/{id}/uploads" EventsWrite [] => uploads::create;
+    GET "/uploads/{id}" EventsWrite [] => uploads::find;
+    PATCH "/uploads/{id}" EventsWrite [] => uploads::append;
+    DELETE "/uploads/{id}" EventsWrite [] => uploads::delete;
     GET "/runs/{id}" DeliveriesRead [] => exporters::run;
     POST "/runs/{id}/cancellation" DeliveriesOperate [] => exporters::cancel;
     POST "/runs/{id}/repetitions" DeliveriesOperate [] => exporters::repeat;

@@ -20,12 +20,12 @@ use tokio::sync::{Notify, RwLock, Semaphore};
 pub use accept::AcceptedEvent;
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
-pub use export::{Beginning, Begun, FILE_PIECE_BYTES, Intake};
+pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault};
 pub use key_pairs::NotInUse;
 pub use payload::{PayloadKeys, place as payload_key_place};
 pub use probe::TestHow;
 pub use records::{Records, RecordsError};
-pub use retention::Kept;
+pub use retention::{Kept, UPLOADS_KEPT};
 pub use snapshot::Snapshot;
 
 use commit::Committer;

@@ -36,6 +36,7 @@ pub mod replays;
 pub mod runs;
 pub mod settings;
 pub mod signing;
+pub mod uploads;
 pub mod users;
 pub mod webhooks;
 
@@ -368,6 +369,7 @@ fn differences(old: &Value, new: &Value) -> Value {
         "used_by_count",
         "last_used_at",
         "waiting_records",
+        "waiting_is_capped",
         "last_run",
         "next_run_at",
     ];

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use consign_core::id::CredentialId;
+use consign_core::id::{ConnectorId, CredentialId};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -67,19 +67,37 @@ pub async fn upkeep() {
     }
 }
 
-/// The text of `/metrics`, with the figures of the process itself and the seconds until credentials end.
-pub fn render(ends: &[(CredentialId, i64)]) -> String {
+/// What is read from the database for each scrape: it is true whichever process did it, and however long ago. The recorder
+/// would never forget a label either: what was deleted would stay for ever.
+#[derive(Default)]
+pub struct Stored {
+    /// The seconds until each credential with an end ends.
+    pub credential_ends: Vec<(CredentialId, i64)>,
+    /// When a run of each exporter was last done, in seconds since 1970.
+    pub exporter_successes: Vec<(ConnectorId, i64)>,
+}
+
+/// The text of `/metrics`, with the figures of the process itself and those of the database.
+pub fn render(stored: &Stored) -> String {
     measure_process();
     let mut text = metrics().render();
-    // The recorder never forgets a label: a deleted credential would end for ever.
-    if !ends.is_empty() {
-        let name = CREDENTIAL_SECONDS_UNTIL_END;
-        text += &format!(
-            "# HELP {name} Seconds until a credential ends; negative once it has\n# TYPE {name} gauge\n"
-        );
-        for (id, seconds) in ends {
-            text += &format!("{name}{{credential=\"{id}\"}} {seconds}\n");
-        }
+    let name = EXPORTER_LAST_SUCCESS;
+    let help = "When a run of an exporter was last done";
+    text += &gauges(name, help, "exporter", &stored.exporter_successes);
+    let name = CREDENTIAL_SECONDS_UNTIL_END;
+    let help = "Seconds until a credential ends; negative once it has";
+    text += &gauges(name, help, "credential", &stored.credential_ends);
+    text
+}
+
+/// A gauge with a row for each id; nothing without rows.
+fn gauges<I: std::fmt::Display>(name: &str, help: &str, label: &str, rows: &[(I, i64)]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
+    for (id, value) in rows {
+        text += &format!("{name}{{{label}=\"{id}\"}} {value}\n");
     }
     text
 }

@@ -3,6 +3,8 @@
 
 use super::password::{USERNAME, copy};
 use super::*;
+use crate::catalog::Warning;
+use crate::pin::RSA_BITS_GOOD;
 use crate::ssh_key;
 
 /// The authorization type *SSH key*.
@@ -42,7 +44,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
         },
     ],
     check: opens,
-    warn: |_| Vec::new(),
+    warn: is_short,
     parse: |fields| {
         let text = copy(fields.secret("ssh_key").ok_or(Absent("ssh_key"))?);
         Ok(Box::new(Key {
@@ -63,6 +65,21 @@ fn opens(fields: &Fields) -> Vec<Invalid> {
         Ok(_) => Vec::new(),
         Err(fault) => vec![fault.fault.at(fault.field)],
     }
+}
+
+/// A short key signs in, and can be replaced while that is no hurry.
+fn is_short(fields: &Fields) -> Vec<Warning> {
+    let half = fields
+        .secret("ssh_key")
+        .and_then(|key| ssh_key::public_half(key, fields.secret("passphrase")))
+        .and_then(|line| ssh_key::describe(&line));
+    let short = half.and_then(|half| half.bits).filter(|bits| *bits < RSA_BITS_GOOD);
+    let sentence = |bits| {
+        format!(
+            "The SSH key is an RSA key with {bits} bits. Keys of today have 3072 or more; Ed25519 is best."
+        )
+    };
+    short.map(|bits| Warning { field: "ssh_key", message: sentence(bits) }).into_iter().collect()
 }
 
 struct Key {

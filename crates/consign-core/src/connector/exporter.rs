@@ -21,10 +21,12 @@ use crate::time::Timestamp;
 pub use draft::ExporterDraft;
 pub use file_name::{FileName, Stamp, judge as judge_file_name, numbered};
 pub use run::{RunState, Step};
+pub use set_up::SetUp;
 
 mod draft;
 mod file_name;
 mod run;
+mod set_up;
 
 /// A request holds no more than this, whatever its number of records.
 pub const REQUEST_BYTES_MAX: usize = 10 << 20;
@@ -136,14 +138,6 @@ impl Destination {
             Self::Sftp(_) => "sftp",
         }
     }
-
-    /// The steps of a run, in their order.
-    pub const fn steps(&self) -> &'static [Step] {
-        match self {
-            Self::Https(_) => &[Step::Collect, Step::Upload],
-            Self::Sftp(_) => &[Step::Collect, Step::Write, Step::Upload, Step::Check, Step::Rename],
-        }
-    }
 }
 
 /// Requests with many records each.
@@ -170,6 +164,8 @@ pub struct FilePlace {
     pub file_name: FileName,
     /// What happens when a file of this name is there.
     pub if_exists: IfExists,
+    /// So many of the files that its runs brought stay, the newest; absent: all.
+    pub keep_files: Option<u32>,
 }
 
 /// What happens when a file of the same name is there.
@@ -205,8 +201,6 @@ pub enum Load<'a> {
     Records {
         /// The request's number in its run, from 1.
         number: u64,
-        /// That of the exporter: another one may put other records into the request of that number.
-        revision: i64,
     },
     /// A file that a program pushed.
     File {
@@ -332,6 +326,7 @@ impl Destination {
                 "folder": place.folder.as_str(),
                 "file_name": place.file_name.as_str(),
                 "if_exists": place.if_exists.kind(),
+                "keep_files": place.keep_files,
             }),
         };
         match shown {
@@ -345,16 +340,11 @@ impl Bulk {
     /// The head of a request of a run. Each attempt of it has the same key, so that the tool can recognise it.
     pub fn message(&self, exporter: &Exporter, run: RunId, load: Load<'_>) -> Message {
         let (content_type, key) = match load {
-            Load::Records { number, revision } => {
-                (exporter.format.content_type(), format!("{run}-{revision}-{number}"))
-            }
+            Load::Records { number } => (exporter.format.content_type(), format!("{run}-{number}")),
             Load::File { content_type, .. } => (content_type, run.to_string()),
         };
         // What a program called its file may be no header.
-        let plain = content_type.len() <= CONTENT_TYPE_BYTES_MAX
-            && content_type.trim() == content_type
-            && content_type.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-        let content_type = if plain && !content_type.is_empty() { content_type } else { OCTETS };
+        let content_type = if judge_content_type(content_type) { content_type } else { OCTETS };
         let content_type = HeaderValue::from_str(content_type).expect("judged to be visible ASCII");
         let key = HeaderValue::from_str(&key).expect("an id and a number are visible ASCII");
         let mut headers = vec![
@@ -369,6 +359,14 @@ impl Bulk {
         }
         Message { method: self.method.clone(), path: self.path.clone(), headers }
     }
+}
+
+/// Whether a media type that a program names can stand in a header.
+pub fn judge_content_type(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= CONTENT_TYPE_BYTES_MAX
+        && text.trim() == text
+        && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
 }
 
 /// The name of a file in a header (RFC 6266 section 4, RFC 8187 section 3.2).

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::template::{EventFacts, FactPath};
 
-pub use csv::{Csv, Delimiter, LineEnd};
+pub use csv::{Csv, Delimiter, LineEnd, is_formula};
 
 mod csv;
 mod json;

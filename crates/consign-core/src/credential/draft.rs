@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{Credential, CustomHeader, Rate, URL_PATH};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use crate::catalog::{Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, is_mask, mask, unknown_field};
+use crate::json::merge;
 use crate::name::Name;
 use crate::secret::Secret;
 use crate::target::{Origin, Target};
@@ -178,11 +179,10 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
         });
         whole.extend(fields);
     }
-    // RFC 7396: labels are an object and merge by key; everything else replaces.
+    // RFC 7396: labels are an object and merge by key; everything else replaces, and `null` says that a secret goes.
     if let (Some(Value::Object(new)), Some(Value::Object(old))) = (sent.get("labels"), whole.get("labels")) {
         let mut merged = old.clone();
-        merged.extend(new.clone());
-        merged.retain(|_, value| !value.is_null());
+        merge(&mut merged, new.clone());
         sent.insert("labels".to_owned(), Value::Object(merged));
     }
     whole.extend(sent);

@@ -277,3 +277,12 @@ fn a_family_is_learned_once() {
     assert!(!pins.learn(Fingerprint::of(b"another"), KeyType::Rsa));
     assert_eq!((pins.key_types(), pins.binding()), (vec![KeyType::EcdsaP384], binding));
 }
+
+#[test]
+fn a_short_key_is_worth_a_word() {
+    let said = read(RSA).unwrap().warning().unwrap();
+    assert!(said.starts_with("The RSA host key has 2048 bits. Keys of today have 3072 or more"), "{said}");
+    for fine in [ED25519, P256, &print(RSA)] {
+        assert_eq!(read(fine).unwrap().warning(), None, "{fine}");
+    }
+}

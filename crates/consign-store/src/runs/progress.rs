@@ -4,7 +4,7 @@ use consign_core::connector::exporter::{RunState, Step};
 use consign_core::id::{ConnectorId, RunId};
 use consign_core::time::Timestamp;
 
-use super::{Run, stored};
+use super::{Loss, Run, stored, unsent};
 use crate::db::query;
 use crate::row::millis;
 use crate::{Db, StoreError};
@@ -166,7 +166,12 @@ pub async fn end(db: &mut Db, run: &Run, end: &End<'_>, now: Timestamp) -> Resul
         .bind(end.outcome)
         .bind(Some(end.message).filter(|message| !message.is_empty()))
         .bind(now.millis());
-    Ok(query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
+    let ended = query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1;
+    if ended && end.state == RunState::Done {
+        let done = crate::db::query("update connector set last_done_at = $1 where id = $2");
+        done.bind(now.millis()).bind(run.connector.to_string()).execute(db).await?;
+    }
+    Ok(ended)
 }
 
 /// Stops a run for good; the next run takes its records, unless they are left out. What is under way notices. `false`
@@ -195,7 +200,7 @@ pub async fn hurry(db: &mut Db, connector: ConnectorId, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// Stops all runs of an exporter that is deleted; what was not sent is left out. The answer is how many.
+/// Stops all runs of an exporter that is deleted; what was not sent is left out. The answer is what that is.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -203,13 +208,14 @@ pub async fn cancel_of_connector(
     db: &mut Db,
     connector: ConnectorId,
     now: Timestamp,
-) -> Result<u64, StoreError> {
+) -> Result<Loss, StoreError> {
+    let lost = unsent(db, connector).await?;
     let query = query(
         "update run set state = 'cancelled', ended_at = $1, fence = fence + 1, lease_until = null, lease_by = null
          where connector_id = $2 and state = 'open'",
     );
-    let cancelled = query.bind(now.millis()).bind(connector.to_string()).execute(db).await?;
+    query.bind(now.millis()).bind(connector.to_string()).execute(db).await?;
     let paid = crate::db::query("update run set owes = 0 where connector_id = $1 and owes = 1");
     paid.bind(connector.to_string()).execute(db).await?;
-    Ok(cancelled)
+    Ok(lost)
 }

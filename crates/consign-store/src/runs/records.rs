@@ -1,4 +1,4 @@
-//! Records: what waits to be sent, and pages of what a run sends.
+//! Records: what was pushed or collected, and pages of what a run sends.
 
 use consign_core::id::ConnectorId;
 
@@ -12,8 +12,6 @@ use crate::{Db, StoreError};
 /// One statement binds no more.
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
 const STATEMENT_ROWS_MAX: usize = 64;
-/// More that wait are not counted one by one.
-pub const WAITING_COUNT_MAX: u32 = 100_000;
 
 /// A record that was pushed, sealed.
 #[derive(Clone, Debug)]
@@ -153,22 +151,4 @@ fn read(row: &Row) -> Result<StoredRecord, StoreError> {
         Content::Gone
     };
     Ok(StoredRecord { id, content })
-}
-
-/// How many records wait for the next run of an exporter, those of failed runs included; at most
-/// [`WAITING_COUNT_MAX`].
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn waiting_count(db: &mut Db, connector: ConnectorId) -> Result<u64, StoreError> {
-    let query = query(
-        "select count(*) as waiting from (
-           select 1 as one from run_record where connector_id = $1 and run_id is null
-           union all
-           select 1 as one from run r join run_record x on x.connector_id = r.connector_id and x.run_id = r.id
-             and x.id > r.sent_to where r.connector_id = $1 and r.owes = 1
-           limit $2) as found",
-    );
-    let query = query.bind(connector.to_string()).bind(i64::from(WAITING_COUNT_MAX));
-    query.one(db).await?.count("waiting")
 }

@@ -3,7 +3,6 @@
 use consign_core::id::ConnectorId;
 use consign_core::time::Timestamp;
 
-use super::{Run, read};
 use crate::db::query;
 use crate::row::millis;
 use crate::{Db, StoreError};
@@ -61,8 +60,7 @@ pub async fn next_run_at(db: &mut Db, connector: ConnectorId) -> Result<Option<T
     Ok(query.optional(db).await?.map(|row| row.optional_time("next_run_at")).transpose()?.flatten())
 }
 
-/// The number of the next run of an exporter. Its row is locked until the end of the transaction, so that two that
-/// begin a run see each other's. `None` when there is no such exporter.
+/// The number of the next run of an exporter. `None` when there is no such exporter.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -73,13 +71,4 @@ pub async fn next_number(db: &mut Db, connector: ConnectorId) -> Result<Option<i
     );
     let row = query.bind(connector.to_string()).optional(db).await?;
     row.map(|row| row.number("runs_started")).transpose()
-}
-
-/// The newest run of an exporter.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn last_of(db: &mut Db, connector: ConnectorId) -> Result<Option<Run>, StoreError> {
-    let query = query("select * from run where connector_id = $1 order by number desc limit 1");
-    query.bind(connector.to_string()).optional(db).await?.map(|row| read(&row)).transpose()
 }

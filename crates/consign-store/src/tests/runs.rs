@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use consign_core::catalog::Protocol;
 use consign_core::connector::exporter::{ExporterDraft, RunState, Step};
 use consign_core::connector::{Connector, ConnectorState, HeldBy, Kind};
 use consign_core::id::{ConnectorId, RunId};
@@ -11,8 +12,11 @@ use serde_json::json;
 
 use super::{Fresh, by, connector, event, hours, now, object, on_both};
 use crate::events::{self, NewRow};
-use crate::runs::{self, Cause, Chunk, Claimed, Content, End, NewRecord, NewRun, Progress, PushedFile, Tick};
-use crate::{Page, Store, StoreError, connectors, retention};
+use crate::runs::{
+    self, Cause, Chunk, Claimed, Content, End, Loss, NewRecord, NewRun, Progress, PushedFile, SealedSetUp,
+    Tick,
+};
+use crate::{Db, Page, Store, StoreError, connectors, retention};
 
 on_both!(
     a_failed_run_owes_its_records_to_the_next,
@@ -28,7 +32,7 @@ on_both!(
     pages_and_logs,
 );
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 fn exporter(name: &str, now: Timestamp) -> Connector {
     let settings = json!({ "source": "events", "event_types": ["*"], "path": "/in", "columns": [{ "name": "a" }],
@@ -37,7 +41,7 @@ fn exporter(name: &str, now: Timestamp) -> Connector {
     Connector { kind, ..connector(name, None, now) }
 }
 
-async fn add(store: &Store, name: &str) -> ConnectorId {
+pub(super) async fn add(store: &Store, name: &str) -> ConnectorId {
     let mut tx = store.begin().await.unwrap();
     let connector = exporter(name, tx.now());
     connectors::insert(&mut tx, &connector).await.unwrap();
@@ -45,7 +49,7 @@ async fn add(store: &Store, name: &str) -> ConnectorId {
     connector.id
 }
 
-async fn push(store: &Store, connector: ConnectorId, ids: impl IntoIterator<Item = &str>) {
+pub(super) async fn push(store: &Store, connector: ConnectorId, ids: impl IntoIterator<Item = &str>) {
     let records: Vec<_> = ids
         .into_iter()
         .map(|id| NewRecord { id: id.to_owned(), sealed_data: id.as_bytes().to_vec() })
@@ -53,6 +57,10 @@ async fn push(store: &Store, connector: ConnectorId, ids: impl IntoIterator<Item
     let mut tx = store.begin().await.unwrap();
     runs::insert_records(&mut tx, connector, 7, records).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+pub(super) fn set_up() -> SealedSetUp {
+    SealedSetUp { payload_key: 7, sealed_data: b"sealed".to_vec() }
 }
 
 async fn start(store: &Store, connector: ConnectorId, cause: Cause) -> RunId {
@@ -67,6 +75,9 @@ async fn start(store: &Store, connector: ConnectorId, cause: Cause) -> RunId {
         cause,
         started_by: "Ada",
         source: id,
+        protocol: Protocol::Sftp,
+        exporter_revision: 1,
+        set_up: &set_up(),
         file_name: "a.csv",
         file: None,
     };
@@ -75,7 +86,7 @@ async fn start(store: &Store, connector: ConnectorId, cause: Cause) -> RunId {
     id
 }
 
-async fn claim_all(store: &Store, process: &str) -> Vec<Claimed> {
+pub(super) async fn claim_all(store: &Store, process: &str) -> Vec<Claimed> {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
     let claimed = runs::claim(&mut tx, 9, now, now.plus(MINUTE), process).await.unwrap();
@@ -84,7 +95,7 @@ async fn claim_all(store: &Store, process: &str) -> Vec<Claimed> {
 }
 
 /// Starts a run, claims it and collects in portions of `portion`.
-async fn collected(store: &Store, connector: ConnectorId, portion: u32) -> Claimed {
+pub(super) async fn collected(store: &Store, connector: ConnectorId, portion: u32) -> Claimed {
     start(store, connector, Cause::Hand).await;
     let claimed = claim_all(store, "a").await.remove(0);
     collect(store, &claimed, portion).await;
@@ -112,7 +123,7 @@ async fn ids_of(store: &Store, claimed: &Claimed) -> Vec<String> {
     }
 }
 
-async fn end(store: &Store, claimed: &Claimed, state: RunState) -> bool {
+pub(super) async fn end(store: &Store, claimed: &Claimed, state: RunState) -> bool {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
     let end = End { state, outcome: "ok", message: "" };
@@ -331,6 +342,9 @@ async fn pushed_files_in_pieces(Fresh { store, .. }: Fresh) {
         cause: Cause::File,
         started_by: "Ada",
         source: id,
+        protocol: Protocol::Sftp,
+        exporter_revision: 1,
+        set_up: &set_up(),
         file_name: "a.csv",
         file: Some(&file),
     };
@@ -365,11 +379,9 @@ async fn old_runs_go_and_owing_ones_stay(Fresh { store, .. }: Fresh) {
     runs::log(&mut tx, done.run.id, "A line.", later).await.unwrap();
     assert_eq!(retention::delete_runs(&mut tx, later, 9).await.unwrap(), 0, "its records are still there");
     assert_eq!(retention::delete_payload_keys(&mut tx, 99).await.unwrap(), 0);
-    let mut gone = 0;
-    while let more @ 1.. = retention::delete_run_payloads(&mut tx, later, 2).await.unwrap() {
-        gone += more;
-    }
-    assert_eq!(gone, 3);
+    assert!(runs::find(&mut tx, done.run.id).await.unwrap().unwrap().set_up.is_some());
+    assert_eq!(payloads_gone(&mut tx, later, (2, 2)).await, (3, 0));
+    assert!(runs::find(&mut tx, done.run.id).await.unwrap().unwrap().set_up.is_none());
     assert_eq!(retention::delete_runs(&mut tx, later, 9).await.unwrap(), 1);
     assert!(runs::find(&mut tx, done.run.id).await.unwrap().is_none());
     assert!(runs::log_of(&mut tx, done.run.id, 9).await.unwrap().is_empty());
@@ -379,10 +391,25 @@ async fn old_runs_go_and_owing_ones_stay(Fresh { store, .. }: Fresh) {
     push(&store, connector, ["rec_5"]).await;
     let mut tx = store.begin().await.unwrap();
     connectors::delete(&mut tx, connector).await.unwrap();
-    assert_eq!(runs::cancel_of_connector(&mut tx, connector, later).await.unwrap(), 0);
+    let lost = runs::cancel_of_connector(&mut tx, connector, later).await.unwrap();
+    assert_eq!(lost, Loss { runs: 0, records: 2, files: 0 }, "those of the failed run are lost too");
     assert_eq!(retention::delete_unowned_records(&mut tx, 9).await.unwrap(), 1);
-    assert_eq!(retention::delete_run_payloads(&mut tx, later, 9).await.unwrap(), 1);
+    assert_eq!(payloads_gone(&mut tx, later, (9, 9)).await, (1, 0));
     assert_eq!(retention::delete_runs(&mut tx, later, 9).await.unwrap(), 1);
+}
+
+/// Removes all that ended before a time, in portions of so many records and pieces, and tells how many of both.
+pub(super) async fn payloads_gone(db: &mut Db, before: Timestamp, portion: (u32, u32)) -> (u64, u64) {
+    let (mut records, mut pieces) = (0, 0);
+    loop {
+        let gone = retention::delete_run_payloads(db, before, portion.0, portion.1).await.unwrap();
+        assert!(gone.records <= u64::from(portion.0) && gone.pieces <= u64::from(portion.1), "{gone:?}");
+        records += gone.records;
+        pieces += gone.pieces;
+        if !gone.more {
+            return (records, pieces);
+        }
+    }
 }
 
 async fn a_run_is_repeated(Fresh { store, .. }: Fresh) {
@@ -400,6 +427,9 @@ async fn a_run_is_repeated(Fresh { store, .. }: Fresh) {
         cause: Cause::Again,
         started_by: "Ada",
         source: done.run.id,
+        protocol: Protocol::Sftp,
+        exporter_revision: 1,
+        set_up: &set_up(),
         file_name: "a.csv",
         file: None,
     };
@@ -410,7 +440,8 @@ async fn a_run_is_repeated(Fresh { store, .. }: Fresh) {
     assert_eq!(ids_of(&store, &again).await, ["rec_1", "rec_2"]);
     let mut tx = store.begin().await.unwrap();
     let later = now.plus(hours(1));
-    assert_eq!(retention::delete_run_payloads(&mut tx, later, 9).await.unwrap(), 0, "it is being repeated");
+    let gone = retention::delete_run_payloads(&mut tx, later, 9, 9).await.unwrap();
+    assert!(!gone.more, "it is being repeated: {gone:?}");
     tx.commit().await.unwrap();
     assert!(end(&store, &again, RunState::Failed).await);
     assert_eq!(waiting(&store, connector).await, 0, "a repetition owes nothing");
@@ -455,7 +486,8 @@ async fn pages_and_logs(Fresh { store, .. }: Fresh) {
         let listed = runs::list(&mut db, connector, Some(state), now, &Page::first(9)).await.unwrap();
         assert_eq!(listed.items.first().map(|run| run.id), found, "{state:?}");
     }
-    assert_eq!(runs::last_of(&mut db, connector).await.unwrap().unwrap().id, second);
+    let page = runs::waiting_of(&mut db, &[connector]).await.unwrap();
+    assert_eq!(page[&connector].last_run.as_ref().unwrap().id, second);
     let wrong = Page { after: Some("zz".to_owned()), ..Page::first(1) };
     let refused = runs::list(&mut db, connector, None, now, &wrong).await;
     assert!(matches!(refused, Err(StoreError::BadCursor)));

@@ -173,6 +173,16 @@ impl SftpSession {
         Ok(found.map(|found| RemoteFile { size: found.size, modified_seconds: found.modified_seconds }))
     }
 
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// When the folder is not there, or the server refuses or does not answer.
+    pub async fn remove_file(&self, folder: &Folder, name: &FileName) -> Result<(), SftpFault> {
+        let files = self.files();
+        let folder = files.folder(folder.as_sent()).await?;
+        files.remove(&format!("{}/{}", folder.trim_end_matches('/'), name.as_str())).await
+    }
+
     /// Removes the part of one attempt, if it is there.
     ///
     /// # Errors

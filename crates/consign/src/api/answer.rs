@@ -108,6 +108,7 @@ fn location(value: &Value, status: StatusCode) -> Option<String> {
         (StatusCode::CREATED, "con") => "webhooks",
         (StatusCode::CREATED, "run") => "runs",
         (StatusCode::CREATED, "dlv") => "deliveries",
+        (StatusCode::CREATED, "upl") => "uploads",
         (StatusCode::CREATED, "usr") => "users",
         (StatusCode::ACCEPTED, "op") => "operations",
         _ => return None,
@@ -189,6 +190,14 @@ impl Call {
             return Err(Problem::new(&kinds::NOT_READABLE, detail));
         }
         Ok(Some(Idempotency::new(&self.app, text.to_owned(), self.method.as_str(), &self.path, &self.body)))
+    }
+
+    /// What makes a second copy when it is sent twice needs a key; `why` says so.
+    pub(super) fn key_needed(&self, why: &str) -> Result<(), Problem> {
+        match self.idempotency()? {
+            Some(_) => Ok(()),
+            None => Err(Problem::new(&kinds::IDEMPOTENCY_KEY_NEEDED, why)),
+        }
     }
 
     /// Acts once for each `Idempotency-Key`: a repeat gets the answer that was kept. `status` is that of the answer when

@@ -21,9 +21,7 @@ const READ_MAX: Duration = Duration::from_secs(30);
 
 /// Reads a whole body.
 pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(media_type("Send the body without compression."));
-    }
+    require_plain(headers)?;
     let announced =
         headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
@@ -34,6 +32,14 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
         Ok(Err(_)) => Err(Problem::new(&kinds::NOT_READABLE, "The body ended before it was whole.")),
         Err(_) => Err(Problem::new(&kinds::TOO_SLOW, "The body did not arrive within 30 seconds.")),
+    }
+}
+
+/// What is sent is taken as it is: a compressed body would be taken for its content.
+pub(super) fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity") {
+        true => Ok(()),
+        false => Err(media_type("Send the body without Content-Encoding.")),
     }
 }
 

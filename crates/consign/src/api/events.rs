@@ -38,10 +38,10 @@ pub(super) async fn send(call: Call) -> Result<Answer, Problem> {
         let answer = Answer::text(StatusCode::ACCEPTED, written(&accepted, batch, minimal));
         Ok(if minimal { answer.header(PREFERENCE_APPLIED, MINIMAL) } else { answer })
     };
-    if batch && call.idempotency()?.is_none() {
-        let detail =
-            "A batch needs the header Idempotency-Key, so that sending it again makes no second copy.";
-        return Err(Problem::new(&kinds::IDEMPOTENCY_KEY_NEEDED, detail));
+    if batch {
+        call.key_needed(
+            "A batch needs the header Idempotency-Key, so that sending it again makes no second copy.",
+        )?;
     }
     call.once(StatusCode::ACCEPTED, accept).await
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::call::Call;
-use super::problem::{Problem, kinds};
+use super::problem::Problem;
 use crate::ops::{operations, replays};
 
 pub(super) async fn replays(call: Call) -> Result<Answer, Problem> {
@@ -21,10 +21,7 @@ pub(super) async fn replay(call: Call) -> Result<Answer, Problem> {
     if take_dry_run(&mut sent).map_err(|invalid| Problem::invalid(&invalid))? {
         return Ok(Answer::ok(&replays::preview(&call.app, &call.actor, sent).await?));
     }
-    if call.idempotency()?.is_none() {
-        let detail = "A replay needs the header Idempotency-Key, so that asking again starts no second one.";
-        return Err(Problem::new(&kinds::IDEMPOTENCY_KEY_NEEDED, detail));
-    }
+    call.key_needed("A replay needs the header Idempotency-Key, so that asking again starts no second one.")?;
     let start = async {
         let value = replays::start(&call.app, &call.actor, sent).await?;
         Ok(Answer::json(StatusCode::ACCEPTED, &value))

@@ -31,7 +31,6 @@ const BASE: &str = "/api/v1";
 /// The largest answer that is read: a page of 200 events with their details is far smaller.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 const AGENT: &str = concat!("consign/", env!("CARGO_PKG_VERSION"));
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The address of a Consign server: an origin.
@@ -127,7 +126,7 @@ pub(crate) struct Call {
     idempotency_key: Option<String>,
     /// The media type of a body that is read while it is sent.
     content_type: Option<String>,
-    content_digest: Option<String>,
+    headers: Vec<(HeaderName, String)>,
 }
 
 impl Call {
@@ -145,7 +144,7 @@ impl Call {
             if_match: None,
             idempotency_key: None,
             content_type: None,
-            content_digest: None,
+            headers: Vec::new(),
         }
     }
 
@@ -195,9 +194,9 @@ impl Call {
         self
     }
 
-    /// The digest of such a body (RFC 9530).
-    pub(crate) fn content_digest(mut self, digest: &str) -> Self {
-        self.content_digest = Some(digest.to_owned());
+    /// With a header of its own.
+    pub(crate) fn header(mut self, name: HeaderName, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
         self
     }
 
@@ -309,8 +308,8 @@ impl Client<'_> {
         if let Some(content_type) = call.content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        if let Some(digest) = call.content_digest {
-            request = request.header(CONTENT_DIGEST, digest);
+        for (name, value) in call.headers {
+            request = request.header(name, value);
         }
         let body = match call.body {
             Some((content_type, body)) => {

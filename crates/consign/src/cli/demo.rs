@@ -28,10 +28,12 @@ use crate::ops::{self, Actor, Sent};
 
 use assertions::Verifier;
 use authorization_server::AuthorizationServer;
+use file_server::FileServer;
 
 mod assertions;
 mod authorization_server;
 mod exporter;
+mod file_server;
 mod https;
 mod tool;
 
@@ -64,8 +66,10 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
     ));
     output.done(&format!("Authorization server  {}/    (tokens live for a minute)", tokens.issuer()));
 
+    let files = file_server(output, &folder).await;
+
     let listener = listen(port.or(Some(PORT))).await?;
-    let ports = [tool.port(), tokens.port()];
+    let ports = [tool.port(), tokens.port()].into_iter().chain(files.as_ref().map(FileServer::port));
     let app = start(&folder, ports, identity.ca_pem(), listener.local_addr()?).await?;
     let router = crate::server::router(app.clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -73,7 +77,7 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
         let _ = stopped.await;
     }));
 
-    let shown = show(output, &app, &tool, &tokens, once).await;
+    let shown = show(output, &app, &tool, &tokens, files.as_ref(), once).await;
     if let Ok(shown) = shown
         && !once
     {
@@ -95,6 +99,7 @@ async fn show(
     app: &Arc<App>,
     tool: &tool::Tool,
     tokens: &AuthorizationServer,
+    files: Option<&FileServer>,
     once: bool,
 ) -> anyhow::Result<usize> {
     let actor = Actor::system(app.now());
@@ -120,6 +125,10 @@ async fn show(
     }
     let exporter = exporter::create(app, &actor).await?;
     output.done(&format!("Data exporter         “{}”", exporter::NAME));
+    let to_server = match files {
+        Some(files) => Some((files, exporter::create_for(app, &actor, files).await?)),
+        None => None,
+    };
     let key =
         object(json!({ "name": "demo", "scopes": ["events:write", "deliveries:read"], "ends_on": null }));
     let (_, key) = ops::api_keys::create(app, &actor, key).await.map_err(explain)?;
@@ -139,7 +148,10 @@ async fn show(
     let shown = watch(output, tool, EVENTS_PER_TYPE * alone.len()).await?;
     let exported = exporter::run(app, &actor, &exporter).await?;
     output.line("");
-    output.done(&format!("Data exporter         {exported}"));
+    output.done(&format!("Data exporter         {}", exported["message"].as_str().unwrap_or_default()));
+    if let Some((files, exporter)) = &to_server {
+        show_file(output, exporter::bring(app, &actor, exporter, files).await);
+    }
     if once {
         output.line(&format!("All {shown} events arrived, each with the right sign-in."));
         return Ok(shown);
@@ -167,6 +179,38 @@ async fn show(
     ));
     output.line("Ctrl-C ends the demo and deletes its data.");
     Ok(shown)
+}
+
+/// OpenSSH's server, where it is installed and starts; otherwise a line that says what is missing.
+async fn file_server(output: &Output, folder: &Folder) -> Option<FileServer> {
+    match FileServer::start(&folder.0).await {
+        Ok(Some(server)) => {
+            let port = server.port();
+            output.done(&format!("OpenSSH file server   sftp://127.0.0.1:{port}/     (throw-away keys)"));
+            Some(server)
+        }
+        Ok(None) => {
+            let advice = file_server::ADVICE;
+            output.warn(&format!("Files over SFTP are left out: no OpenSSH server here. {advice}"));
+            None
+        }
+        Err(error) => {
+            output
+                .warn(&format!("Files over SFTP are left out: the OpenSSH server did not start. {error:#}"));
+            None
+        }
+    }
+}
+
+/// The file that arrived. A server that does not let its own user in, as with a locked account, is no fault of the demo.
+fn show_file(output: &Output, arrived: anyhow::Result<(String, Vec<String>)>) {
+    match arrived {
+        Ok((message, lines)) => {
+            output.done(&format!("File over SFTP        {message}"));
+            lines.iter().for_each(|line| output.line(&format!("  {line}")));
+        }
+        Err(error) => output.warn(&format!("The file over SFTP did not arrive: {error:#}")),
+    }
 }
 
 /// The types that can be shown here: those of tools on the web, since webhooks go nowhere else; assertions only where a
@@ -248,7 +292,7 @@ fn row(arrival: &tool::Arrival) -> String {
 
 async fn start(
     folder: &Folder,
-    ports: [u16; 2],
+    ports: impl Iterator<Item = u16>,
     ca_pem: &str,
     listen: SocketAddr,
 ) -> anyhow::Result<Arc<App>> {
@@ -256,7 +300,7 @@ async fn start(
     config.server.listen = listen;
     config.server.metrics_listen = None;
     config.data.dir = folder.0.clone();
-    config.egress.allow = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    config.egress.allow = ports.map(|port| format!("127.0.0.1:{port}")).collect();
     config.egress.allow_loopback = true;
     let ca = folder.0.join("tool-ca.pem");
     std::fs::write(&ca, ca_pem)?;

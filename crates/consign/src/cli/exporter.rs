@@ -1,8 +1,10 @@
 //! `consign exporter`: files or requests with many records, on a schedule or on demand.
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use consign_core::catalog::with_commas;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +17,7 @@ use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
 mod push;
+mod resumable;
 mod run;
 
 const EXPORTERS: &str = "exporters";
@@ -31,7 +34,8 @@ pub(crate) enum Verb {
     },
     /// Create one
     Create(Box<CreateFlags>),
-    /// Change one; what is not mentioned stays
+    /// Change one; what is not mentioned stays. A run that is not finished goes on as it began
+    #[command(visible_alias = "update")]
     Edit(Box<EditFlags>),
     /// Start a run now and watch it
     Run(run::RunFlags),
@@ -77,6 +81,24 @@ pub(crate) struct ListFlags {
     page: PageFlags,
 }
 
+/// How many files stay.
+#[derive(Clone, Copy)]
+enum Keep {
+    All,
+    Newest(u32),
+}
+
+impl FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            count => count.parse().map(Self::Newest).map_err(|_| "a number, or all".to_owned()),
+        }
+    }
+}
+
 /// What an exporter is made of.
 #[derive(Args)]
 pub(crate) struct Fields {
@@ -116,6 +138,9 @@ pub(crate) struct Fields {
     /// Where the name is taken: fail, replace or number
     #[arg(long, value_name = "WORD")]
     if_exists: Option<String>,
+    /// So many of its files stay on the server, the newest; older ones that its runs brought are removed
+    #[arg(long, value_name = "N|all")]
+    keep_files: Option<Keep>,
     /// The most records of a request
     #[arg(long, value_name = "N")]
     max_records_per_request: Option<u32>,
@@ -245,7 +270,11 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
             cell(row, "credential.name"),
             cell(row, "schedule_in_words"),
             cell(row, "state_label"),
-            cell(row, "waiting_records"),
+            format!(
+                "{}{}",
+                cell(row, "waiting_records"),
+                if row["waiting_is_capped"] == true { "+" } else { "" }
+            ),
             cell(row, "last_run.state_label"),
             output.when(&row["next_run_at"]),
         ]
@@ -281,14 +310,39 @@ async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Re
     let etag = etag(flags.if_match.clone(), &found)?;
     let exporter = found.json()?;
     let name = text(&exporter, "name");
-    let question = match exporter["waiting_records"].as_u64().unwrap_or(0) {
-        0 => format!("Delete exporter “{name}”?"),
-        1 => format!("Delete exporter “{name}” and the record that waits for its next run?"),
-        some => format!("Delete exporter “{name}” and the {some} records that wait for its next run?"),
-    };
+    let unsent = client.send(Call::get(&[EXPORTERS, &flags.name, "unsent"])).await?.json()?;
+    let lost = losses(&unsent);
+    let question = format!("Delete exporter “{name}”?{lost}");
+    if flags.yes && !lost.is_empty() {
+        output.note(lost.trim_start());
+    }
     output.confirm(&question, flags.yes)?;
     let call = Call::new(Method::DELETE, &[EXPORTERS, &flags.name]).if_match(&etag);
     delete_object(client, output, call, &format!("exporter “{name}”")).await
+}
+
+/// What is lost with an exporter: " Not sent any more: 5 records and 1 pushed file. 2 runs are cancelled."
+fn losses(unsent: &Value) -> String {
+    let counted = |key: &str, one: &str, many: &str| match unsent[key].as_u64().unwrap_or(0) {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        count => Some(format!("{} {many}", with_commas(usize::try_from(count).unwrap_or(usize::MAX)))),
+    };
+    let lost: Vec<_> =
+        [counted("records", "record", "records"), counted("files", "pushed file", "pushed files")]
+            .into_iter()
+            .flatten()
+            .collect();
+    let mut text = String::new();
+    if !lost.is_empty() {
+        text += &format!(" Not sent any more: {}.", lost.join(" and "));
+    }
+    let runs =
+        counted("runs", "run that is not finished is cancelled", "runs that are not finished are cancelled");
+    if let Some(runs) = runs {
+        text += &format!(" {runs}.");
+    }
+    text
 }
 
 impl Fields {
@@ -346,6 +400,11 @@ impl Fields {
             csv.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
         if !csv.is_empty() {
             body.insert("csv".to_owned(), csv.into());
+        }
+        match self.keep_files {
+            None => {}
+            Some(Keep::All) => drop(body.insert("keep_files".to_owned(), Value::Null)),
+            Some(Keep::Newest(count)) => drop(body.insert("keep_files".to_owned(), count.into())),
         }
         let numbers = [
             ("max_records_per_request", self.max_records_per_request.map(Value::from)),

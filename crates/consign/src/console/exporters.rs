@@ -7,9 +7,10 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use consign_core::catalog::Invalid;
+use consign_core::catalog::{Invalid, with_commas};
 use consign_core::connector::ConnectorState;
 use consign_store::connectors::ConnectorFilter;
+use consign_store::runs::UNSENT_COUNT_MAX;
 use serde_json::{Value, json};
 
 use super::Console;
@@ -160,7 +161,7 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     let current = exporters::find(visit.app(), &visit.actor, &id).await?;
     let id = current["id"].as_str().unwrap_or_default();
     let listed = runs::list(visit.app(), &visit.actor, id, None, &page(&visit.form)).await?;
-    let open = listed.items.iter().find(|run| run["ended_at"].is_null()).cloned();
+    let open = runs::open_of(visit.app(), &visit.actor, id).await?;
     let context = json!({
         "pages": pages(&visit.form, &format!("{LIST}/{id}"), &listed),
         "items": listed.items,
@@ -236,17 +237,33 @@ async fn resume(visit: Signed, Path(id): Path<String>) -> Result<Response, Failu
 
 async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = exporters::find(visit.app(), &visit.actor, &id).await?;
-    let context = json!({ "current": current });
+    let loss = exporters::unsent(visit.app(), &visit.actor, &id).await?;
+    let unsent = json!({
+        "runs": loss.runs,
+        "records": loss.records,
+        "files": loss.files,
+        "capped": loss.records >= u64::from(UNSENT_COUNT_MAX),
+    });
+    let context = json!({ "current": current, "unsent": unsent });
     let heading = (PLACE, "Delete data exporter");
     Ok(visit.page(StatusCode::OK, "exporter_delete.html", heading, context).await)
 }
 
 async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let deleted = exporters::delete(visit.app(), &visit.actor, &id, IfMatch::Any).await?;
-    let text = match deleted.cancelled {
-        0 => format!("Deleted {}.", deleted.name),
-        1 => format!("Deleted {}. 1 run was cancelled.", deleted.name),
-        many => format!("Deleted {}. {many} runs were cancelled.", deleted.name),
-    };
+    let some = |count: u64, one: &str, many: &str| (count > 0).then(|| counted(count, one, many));
+    let lost = [
+        some(deleted.loss.runs, "run was cancelled", "runs were cancelled"),
+        some(deleted.loss.records, "record is not sent", "records are not sent"),
+        some(deleted.loss.files, "file is not sent", "files are not sent"),
+    ];
+    let lost: String = lost.into_iter().flatten().map(|what| format!(" {what}.")).collect();
+    let text = format!("Deleted {}.{lost}", deleted.name);
     Ok(visit.go_and_say(LIST, Message::done(text)))
+}
+
+/// "1 run was cancelled", "1,000 records are not sent".
+fn counted(count: u64, one: &str, many: &str) -> String {
+    let digits = with_commas(usize::try_from(count).unwrap_or(usize::MAX));
+    format!("{digits} {}", if count == 1 { one } else { many })
 }

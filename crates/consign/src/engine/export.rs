@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use consign_core::connector::exporter::{Destination, RunState, Step};
+use consign_core::connector::exporter::{Destination, RunState, SetUp, Step};
 use consign_core::connector::{Connector, ConnectorState, Exporter, HeldBy};
 use consign_core::credential::Credential;
 use consign_core::delivery::{CRASHES_MAX, Next, Outcome, Progress as Tries, Refusal};
@@ -20,8 +20,8 @@ use super::schedule::is_due;
 use super::{Engine, LEASE};
 use crate::telemetry;
 
-pub use begin::{Beginning, Begun};
-pub use intake::{FILE_PIECE_BYTES, Intake};
+pub use begin::{Again, Beginning, Begun};
+pub use intake::{FILE_PIECE_BYTES, Intake, IntakeFault};
 
 mod begin;
 mod bulk;
@@ -29,6 +29,7 @@ mod compress;
 mod feed;
 mod file;
 mod intake;
+mod keep;
 mod outlet;
 mod records;
 mod server;
@@ -106,6 +107,8 @@ pub(super) struct Job {
     pub(super) run: Run,
     pub(super) connector: Arc<Connector>,
     pub(super) credential: Arc<Credential>,
+    /// What it is made by, as its exporter was when it began.
+    pub(super) set_up: Arc<SetUp>,
     /// It is sent although its exporter is held, to see whether the tool lets us in again.
     pub(super) probe: bool,
     /// What is shown while it moves.
@@ -115,8 +118,7 @@ pub(super) struct Job {
 impl Job {
     /// It leaves as one file, that is there or not, and not request by request.
     fn is_one_piece(&self) -> bool {
-        let to_server = |exporter: &Exporter| matches!(exporter.destination, Destination::Sftp(_));
-        self.run.file.is_some() || self.connector.exporter().is_some_and(to_server)
+        self.run.file.is_some() || matches!(self.set_up.exporter.destination, Destination::Sftp(_))
     }
 }
 
@@ -234,7 +236,15 @@ impl Engine {
         let credential = connector.credential.and_then(|id| snapshot.credential(id)).cloned();
         let Some(credential) = credential else { return self.put_run_back(&run).await };
         let fits = snapshot.fits(connector.id) && snapshot.fits(credential.id);
-        let mut job = Job { run, connector: connector.clone(), credential, probe, moving: Moving::default() };
+        let Some(set_up) = self.set_up_of(&run).await? else {
+            let message = "What the run is made by cannot be opened.";
+            return self.end_run(&run, &connector, RunState::Failed, "not_rendered", message).await;
+        };
+        let set_up = Arc::new(set_up.within_limits_of(exporter));
+        let exporter = &set_up.exporter;
+        let (connector, set_up) = (connector.clone(), set_up.clone());
+        let mut job =
+            Job { run, connector: connector.clone(), credential, set_up, probe, moving: Moving::default() };
         let worked = if fits {
             self.run_steps(&mut job, exporter).await
         } else {
@@ -429,11 +439,6 @@ impl Engine {
             bytes = run.sent_bytes, "run ended"
         );
         metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => state.kind()).increment(1);
-        if state == RunState::Done {
-            let id = connector.id.to_string();
-            let seconds = now.seconds() as f64;
-            metrics::gauge!(telemetry::EXPORTER_LAST_SUCCESS, "exporter" => id).set(seconds);
-        }
         // A file that was pushed meanwhile has its turn.
         self.exports.wake();
         Ok(())

@@ -17,6 +17,8 @@ const PIECES: u32 = 128;
 const PAUSE: Duration = Duration::from_millis(20);
 const ROUND_EVERY: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// A file that is pushed piece by piece may go on for so long after the last of it arrived.
+pub const UPLOADS_KEPT: Duration = DAY;
 /// Answers of idempotent requests are kept for so long.
 const ANSWERS_KEPT: Duration = DAY;
 
@@ -45,8 +47,9 @@ impl Engine {
         let payloads_before = now.minus(kept.payloads);
         let records_before = now.minus(kept.deliveries);
         self.in_portions(Portion::Payloads, payloads_before).await?;
-        self.in_portions(Portion::RunPayloads, payloads_before).await?;
+        self.in_run_portions(payloads_before).await?;
         self.in_portions(Portion::Runs, records_before).await?;
+        self.in_portions(Portion::Uploads, now.minus(UPLOADS_KEPT)).await?;
         self.in_portions(Portion::UnownedPieces, now.minus(DAY)).await?;
         self.in_portions(Portion::UnownedRecords, now).await?;
         self.in_portions(Portion::Deliveries, records_before).await?;
@@ -70,8 +73,8 @@ impl Engine {
                 Portion::Deliveries => {
                     ("delivery", retention::delete_deliveries(&mut tx, before, PORTION_ROWS).await?)
                 }
-                Portion::RunPayloads => {
-                    ("run_record", retention::delete_run_payloads(&mut tx, before, PORTION_ROWS).await?)
+                Portion::Uploads => {
+                    ("upload", retention::delete_uploads(&mut tx, before, PORTION_ROWS).await?)
                 }
                 Portion::Runs => ("run", retention::delete_runs(&mut tx, before, PORTION_ROWS).await?),
                 Portion::UnownedPieces => {
@@ -86,12 +89,30 @@ impl Engine {
             metrics::counter!(telemetry::RETENTION_DELETED_ROWS, "table" => table).increment(gone);
             let last = match portion {
                 // A portion ends with its run or file; there may be another.
-                Portion::RunPayloads | Portion::UnownedPieces | Portion::UnownedRecords => gone == 0,
-                Portion::Payloads | Portion::Deliveries | Portion::Runs | Portion::Events => {
-                    gone < u64::from(PORTION_ROWS)
-                }
+                Portion::UnownedPieces | Portion::UnownedRecords => gone == 0,
+                Portion::Payloads
+                | Portion::Deliveries
+                | Portion::Runs
+                | Portion::Uploads
+                | Portion::Events => gone < u64::from(PORTION_ROWS),
             };
             if last {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// What runs sent: their records and the pieces of their files, which are far larger.
+    async fn in_run_portions(&self, before: Timestamp) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.store.begin().await?;
+            let gone = retention::delete_run_payloads(&mut tx, before, PORTION_ROWS, PIECES).await?;
+            tx.commit().await?;
+            for (table, rows) in [("run_record", gone.records), ("run_chunk", gone.pieces)] {
+                metrics::counter!(telemetry::RETENTION_DELETED_ROWS, "table" => table).increment(rows);
+            }
+            if !gone.more {
                 return Ok(());
             }
             tokio::time::sleep(PAUSE).await;
@@ -104,7 +125,7 @@ enum Portion {
     Payloads,
     Deliveries,
     Events,
-    RunPayloads,
+    Uploads,
     Runs,
     UnownedPieces,
     UnownedRecords,

@@ -6,21 +6,23 @@ use consign_core::connector::format::{Encoder, Record};
 use consign_core::connector::{Connector, ConnectorState, Kind};
 use consign_core::credential::Credential;
 use consign_core::id::ConnectorId;
+use consign_core::json::merge;
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, connectors, runs, tokens};
+use consign_store::runs::{Loss, Run, WAITING_COUNT_MAX, Waiting};
+use consign_store::{Db, Listed, Page, Tx, connectors, runs, tokens};
 use serde_json::{Value, json};
 
 use super::webhooks::{
-    access_of, credential_of, head, insert_unique, locked_credential, named_credential, sample, settings,
-    state, state_for,
+    Access, access_of, credential_of, described, edited, insert_unique, locked_credential, named_credential,
+    sample, settings, state_for,
 };
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
-    differences, not_unique, require_as_saved,
+    differences, invalid, not_unique, require_as_saved,
 };
 use crate::App;
 
@@ -42,9 +44,12 @@ pub async fn list(
     let filter = ConnectorFilter { kind: Some("exporter"), ..filter.clone() };
     let found = connectors::list(&mut db, &filter, page).await?;
     let now = app.now();
+    let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
+    let mut waiting = runs::waiting_of(&mut db, &ids).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
-        items.push(shown(&mut db, connector, now).await?);
+        let access = access_of(&mut db, connector).await?;
+        items.push(show(connector, &access, waiting.remove(&connector.id), now));
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -128,13 +133,7 @@ pub async fn patch(
 ) -> Result<Value, OpError> {
     save(app, actor, reference, if_match, Rest::Kept, |current| {
         let mut whole = settings(current);
-        for (key, value) in sent {
-            match (whole.get_mut(&key), value) {
-                // A member that is an object is patched like the whole: RFC 7396 section 2.
-                (Some(Value::Object(kept)), Value::Object(changes)) => kept.extend(changes),
-                (_, value) => drop(whole.insert(key, value)),
-            }
-        }
+        merge(&mut whole, sent);
         whole
     })
     .await
@@ -186,21 +185,40 @@ async fn save(
     if taken.is_some_and(|other| other.id != connector.id) {
         return Err(not_unique("connector", connector.name.as_str()));
     }
-    let old = shown(&mut tx, &seen, now).await?;
     if !connectors::update(&mut tx, &connector, seen.revision).await? {
         let current = connectors::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("exporter"))?;
         return Err(OpError::Changed { current: current.revision });
     }
+    require_same_protocol(&mut tx, &before, &connector).await?;
     if !same_times {
         runs::set_next_run(&mut tx, connector.id, next).await?;
     }
-    let new = shown(&mut tx, &connector, now).await?;
-    let changes = differences(&old, &new);
+    let changes = edited(&mut tx, (&seen, &connector), now).await?;
     audit_rows(app, &mut tx, actor, "Edited exporter", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
-    Ok(new)
+    shown(&mut *app.store.read().await?, &connector, now).await
+}
+
+/// A run goes on as it began, with the credential of its exporter: it cannot go on with one of the other protocol.
+async fn require_same_protocol(db: &mut Db, before: &Exporter, after: &Connector) -> Result<(), OpError> {
+    let (was, is) = (before.destination.kind(), after.exporter().map(|one| one.destination.kind()));
+    if is == Some(was) {
+        return Ok(());
+    }
+    match runs::open_of(db, after.id).await? {
+        None => Ok(()),
+        Some(open) => {
+            let sentence = format!(
+                "Run {} is not finished, and goes on as it began, over {}. Wait for its end or cancel it, then \
+                 choose this credential",
+                open.number,
+                open.protocol.short()
+            );
+            Err(invalid("credential", "run_not_finished", sentence))
+        }
+    }
 }
 
 /// What was done to an exporter, newest first.
@@ -216,18 +234,28 @@ pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Va
     Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }
 
-/// What a deletion left behind.
+/// What is not sent any more when an exporter is deleted, and the name it had.
 #[derive(Debug)]
 pub struct Deleted {
-    /// The name it had.
+    /// The name.
     pub name: String,
-    /// Runs that became cancelled.
-    pub cancelled: u64,
-    /// Records that are not sent any more.
-    pub left_out: u64,
+    /// What is lost.
+    pub loss: Loss,
 }
 
-/// Deletes an exporter; its runs become cancelled, what waits is not sent.
+/// What would be lost with an exporter: its runs that are not finished, and what they and the next one would have sent.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn unsent(app: &App, actor: &Actor, reference: &str) -> Result<Loss, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    let mut db = app.store.read().await?;
+    let (connector, _) = by_reference(&mut db, reference).await?;
+    Ok(runs::unsent(&mut db, connector.id).await?)
+}
+
+/// Deletes an exporter; its runs become cancelled, what waits is not sent. A run under way stops within a second: what its
+/// tool accepted stays there, and a file gets no name.
 ///
 /// # Errors
 /// When there is none, or someone else changed it.
@@ -242,15 +270,16 @@ pub async fn delete(
     let now = tx.now();
     let (connector, _) = by_reference(&mut tx, reference).await?;
     if_match.judge(connector.revision)?;
-    let left_out = runs::waiting_count(&mut tx, connector.id).await?;
-    let cancelled = runs::cancel_of_connector(&mut tx, connector.id, now).await?;
+    let loss = runs::cancel_of_connector(&mut tx, connector.id, now).await?;
     connectors::delete(&mut tx, connector.id).await?;
-    let changes = json!({ "cancelled_runs": cancelled, "records_left_out": left_out });
+    let changes = json!({
+        "cancelled_runs": loss.runs, "records_left_out": loss.records, "files_left_out": loss.files,
+    });
     audit_rows(app, &mut tx, actor, "Deleted exporter", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
-    Ok(Deleted { name: connector.name.to_string(), cancelled, left_out })
+    Ok(Deleted { name: connector.name.to_string(), loss })
 }
 
 /// Pauses an exporter: records keep arriving and wait, and nothing is sent.
@@ -367,33 +396,59 @@ pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<(Connec
     found.map(|(exporter, connector)| (connector, exporter)).ok_or(OpError::NotFound("exporter"))
 }
 
-pub(super) async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
+/// Finds an exporter that stays as it is until the end of the transaction, as what it was saved as.
+pub(super) async fn locked(
+    app: &App,
+    tx: &mut Tx,
+    reference: &str,
+) -> Result<(Connector, Exporter), OpError> {
+    let (found, _) = by_reference(tx, reference).await?;
+    let locked = connectors::lock(tx, found.id).await?.ok_or(OpError::NotFound("exporter"))?;
+    let exporter = locked.exporter().cloned().ok_or(OpError::NotFound("exporter"))?;
+    require_as_saved(app, tx, &row(&locked)).await?;
+    Ok((locked, exporter))
+}
+
+async fn shown(db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, OpError> {
     let access = access_of(db, connector).await?;
-    let mut shown = head(connector, &access, now);
-    if let Some(exporter) = connector.exporter() {
-        shown.insert("schedule_in_words".to_owned(), json!(exporter.schedule.to_string()));
+    let mut waiting = runs::waiting_of(db, &[connector.id]).await?.remove(&connector.id).unwrap_or_default();
+    if waiting.is_capped {
+        waiting.records = runs::waiting_count(db, connector.id).await?;
+        waiting.is_capped = waiting.records >= u64::from(WAITING_COUNT_MAX);
     }
-    shown.extend(state(connector, &access, now));
-    shown.insert("waiting_records".to_owned(), json!(runs::waiting_count(db, connector.id).await?));
-    shown.insert("next_run_at".to_owned(), json!(runs::next_run_at(db, connector.id).await?));
-    let last = runs::last_of(db, connector.id).await?;
-    let last = last.map(|run| {
-        json!({
-            "id": run.id,
-            "state": run.state(now),
-            "state_label": run.state(now).label(),
-            "records": run.sent_records,
-            "bytes": run.sent_bytes,
-            "file_name": Some(&run.file_name).filter(|name| !name.is_empty()),
-            "message": run.message,
-            "created_at": run.created_at,
-            "ended_at": run.ended_at,
-        })
-    });
-    shown.insert("last_run".to_owned(), json!(last));
+    Ok(show(connector, &access, Some(waiting), now))
+}
+
+/// What may be shown of an exporter.
+pub(super) fn show(
+    connector: &Connector,
+    access: &Access,
+    waiting: Option<Waiting>,
+    now: Timestamp,
+) -> Value {
+    let mut shown = described(connector, access, now);
+    let waiting = waiting.unwrap_or_default();
+    shown.insert("waiting_records".to_owned(), json!(waiting.records));
+    shown.insert("waiting_is_capped".to_owned(), json!(waiting.is_capped));
+    shown.insert("next_run_at".to_owned(), json!(waiting.next_run_at));
+    shown.insert("last_run".to_owned(), json!(waiting.last_run.map(|run| show_last(&run, now))));
     shown.insert("created_at".to_owned(), json!(connector.created_at));
     shown.insert("updated_at".to_owned(), json!(connector.updated_at));
-    Ok(Value::Object(shown))
+    Value::Object(shown)
+}
+
+fn show_last(run: &Run, now: Timestamp) -> Value {
+    json!({
+        "id": run.id,
+        "state": run.state(now),
+        "state_label": run.state(now).label(),
+        "records": run.sent_records,
+        "bytes": run.sent_bytes,
+        "file_name": Some(&run.file_name).filter(|name| !name.is_empty()),
+        "message": run.message,
+        "created_at": run.created_at,
+        "ended_at": run.ended_at,
+    })
 }
 
 pub(super) fn object(connector: &Connector) -> Object<'_> {

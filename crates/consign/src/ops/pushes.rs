@@ -5,18 +5,20 @@ use std::sync::Arc;
 use consign_core::catalog::{Fault, Invalid};
 use consign_core::connector::exporter::{PUSHED_RECORDS_MAX, Source, judge_file_name};
 use consign_core::connector::{Connector, Exporter};
-use consign_core::id::{PushId, RunId};
+use consign_core::id::{ConnectorId, PushId, RunId, UploadId};
 use consign_core::json::{duplicate_member, twice};
 use consign_core::rights::Right;
-use consign_store::runs::{self, Cause, NewRecord};
+use consign_store::Tx;
+use consign_store::runs::{self, Cause, NewRecord, PushedFile};
+use consign_store::uploads::{self, Upload};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::exporters::{by_reference, object};
+use super::exporters::{by_reference, locked, object, row};
 use super::runs::whole;
-use super::{Actor, OpError, audit_entry, commit_answered, invalid};
+use super::{Actor, OpError, audit_entry, commit_answered, invalid, require_as_saved};
 use crate::App;
-use crate::engine::{Beginning, Begun, Intake};
+use crate::engine::{Beginning, Begun, Intake, IntakeFault};
 
 /// Of the records that were not accepted no more are named.
 const NAMED_MAX: usize = 20;
@@ -121,11 +123,23 @@ fn require_pushed(exporter: &Exporter) -> Result<(), OpError> {
 
 /// A file on its way in.
 pub struct FilePush {
-    connector: Connector,
+    connector: ConnectorId,
     run: RunId,
     name: String,
+    content_type: String,
+    /// The size and the SHA-256 that its sender announced.
+    announced: Announced,
     /// Takes the bytes.
     pub intake: Intake,
+}
+
+/// What the sender of a file said about it before it came.
+#[derive(Clone, Debug, Default)]
+pub struct Announced {
+    /// Its size.
+    pub bytes: Option<u64>,
+    /// Its SHA-256, in hexadecimal.
+    pub digest: Option<String>,
 }
 
 /// Begins to take a file for an exporter.
@@ -137,38 +151,76 @@ pub async fn begin_file(
     actor: &Actor,
     reference: &str,
     name: &str,
+    content_type: &str,
+    digest: Option<String>,
 ) -> Result<FilePush, OpError> {
     actor.require(Right::EventsWrite)?;
-    let (connector, exporter) = by_reference(&mut *app.store.read().await?, reference).await?;
+    let connector = takes_files(app, reference, name).await?;
+    let run = RunId::new(app.now());
+    let intake = Intake::new(app.engine.clone(), run);
+    let announced = Announced { bytes: None, digest };
+    let (name, content_type) = (name.to_owned(), content_type.to_owned());
+    Ok(FilePush { connector: connector.id, run, name, content_type, announced, intake })
+}
+
+/// The exporter that is to take a file of this name.
+pub(super) async fn takes_files(app: &App, reference: &str, name: &str) -> Result<Connector, OpError> {
+    let mut db = app.store.read().await?;
+    let (connector, exporter) = by_reference(&mut db, reference).await?;
     judge_file_name(&exporter.name_of_pushed(name))
         .and_then(|()| judge_file_name(name))
         .map_err(|fault| OpError::Invalid(vec![fault.at("file_name")]))?;
     require_pushed(&exporter)?;
-    let run = RunId::new(app.now());
-    let intake = Intake::new(app.engine.clone(), run);
-    Ok(FilePush { connector, run, name: name.to_owned(), intake })
+    require_as_saved(app, &mut db, &row(&connector)).await?;
+    Ok(connector)
 }
 
-/// The file is there: its run begins, behind those before it. `digest` is the SHA-256 that the sender announced, in
-/// hexadecimal.
+/// A file that goes on from what is stored of it.
+pub(super) fn resumed(app: &Arc<App>, upload: Upload) -> FilePush {
+    FilePush {
+        connector: upload.connector,
+        run: upload.run,
+        name: upload.file_name.clone(),
+        content_type: upload.content_type.clone(),
+        announced: Announced { bytes: upload.announced_bytes, digest: upload.announced_digest.clone() },
+        intake: Intake::resumed(app.engine.clone(), upload),
+    }
+}
+
+/// What became of a file that is whole.
+pub(super) enum Finished {
+    /// Its run has begun, in a transaction that the caller ends.
+    Run(Tx, RunId),
+    /// It is not the file that was announced; its upload cannot be mended.
+    Other(Invalid, Option<UploadId>),
+}
+
+/// The file is there: its run begins, behind those before it.
 ///
 /// # Errors
 /// When it is not the file that was announced, or its exporter is gone.
-pub async fn finish_file(
-    app: &App,
-    actor: &Actor,
-    push: FilePush,
-    content_type: &str,
-    digest: Option<&str>,
-) -> Result<Value, OpError> {
-    let FilePush { connector, run, name, intake } = push;
-    let file = intake.finish(content_type).await?;
-    if digest.is_some_and(|announced| announced != file.digest) {
-        let sentence = "The file that arrived has another SHA-256 than Content-Digest says. Send it again";
-        return Err(invalid("", "wrong_digest", sentence));
+pub async fn finish_file(app: &App, actor: &Actor, push: FilePush) -> Result<Value, OpError> {
+    match finish(app, actor, push).await? {
+        Finished::Run(mut tx, id) => {
+            let now = tx.now();
+            let value = whole(&mut tx, id, now).await?;
+            commit_answered(app, actor, tx, &value).await?;
+            app.engine.wake_all();
+            Ok(value)
+        }
+        Finished::Other(fault, _) => Err(OpError::Invalid(vec![fault])),
     }
+}
+
+pub(super) async fn finish(app: &App, actor: &Actor, push: FilePush) -> Result<Finished, OpError> {
+    let FilePush { connector, run, name, content_type, announced, intake } = push;
+    let (file, upload) = intake.finish(&content_type).await?;
+    if let Some(fault) = announced.differs(&file) {
+        return Ok(Finished::Other(fault, upload.map(|upload| upload.id)));
+    }
+    let key = app.engine.payloads().current(app.now()).await?;
     let mut tx = app.store.begin().await?;
-    let (connector, exporter) = by_reference(&mut tx, &connector.id.to_string()).await?;
+    let (connector, exporter) = locked(app, &mut tx, &connector.to_string()).await?;
     let at = tx.now();
     let of = Beginning {
         id: run,
@@ -177,15 +229,49 @@ pub async fn finish_file(
         at,
         again: None,
         file: Some((&name, &file)),
+        key: &key,
     };
     let Begun::New(id) = app.engine.begin_run(&mut tx, &connector, &exporter, &of).await? else {
         return Err(OpError::NotFound("exporter"));
     };
+    if let Some(upload) = upload
+        && !uploads::advance(&mut tx, &Upload { complete: true, ..upload }, at).await?
+    {
+        return Err(IntakeFault::TakenOver.into());
+    }
     let changes = json!({ "run": id, "file_name": name, "bytes": file.bytes, "sha256": file.digest });
     audit_entry(app, &mut tx, actor, "Pushed file", object(&connector), changes).await?;
-    let now = tx.now();
-    let value = whole(&mut tx, id, now).await?;
-    commit_answered(app, actor, tx, &value).await?;
-    app.engine.wake_all();
-    Ok(value)
+    Ok(Finished::Run(tx, id))
+}
+
+impl Announced {
+    /// What arrived is another file.
+    fn differs(&self, file: &PushedFile) -> Option<Invalid> {
+        if self.bytes.is_some_and(|bytes| bytes != file.bytes) {
+            let sentence = "The file that arrived has another size than was announced. Send it again";
+            return Some(Fault::new("wrong_size", sentence).at("bytes"));
+        }
+        if self.digest.as_ref().is_some_and(|digest| *digest != file.digest) {
+            let sentence = "The file that arrived has another SHA-256 than was announced. Send it again";
+            return Some(Fault::new("wrong_digest", sentence).at(""));
+        }
+        None
+    }
+}
+
+impl From<IntakeFault> for OpError {
+    fn from(fault: IntakeFault) -> Self {
+        match fault {
+            IntakeFault::TakenOver => {
+                let sentence =
+                    "Another request goes on with this file. Ask where it is, and go on from there";
+                Self::WrongState(sentence.to_owned())
+            }
+            IntakeFault::Damaged => {
+                let sentence = "What is stored of this file cannot be opened any more. Push it again";
+                Self::WrongState(sentence.to_owned())
+            }
+            IntakeFault::Store(error) => error.into(),
+        }
+    }
 }

@@ -10,10 +10,11 @@ use consign_store::runs::{Cause, Run};
 use consign_store::{Db, Listed, Page, Tx, connectors, runs};
 use serde_json::{Map, Value, json};
 
-use super::exporters::{by_reference, object, row};
-use super::{Actor, OpError, audit_entry, commit_answered, require_as_saved};
+use super::exporters::{by_reference, locked, object};
+use super::{Actor, OpError, audit_entry, commit_answered};
 use crate::App;
-use crate::engine::{Beginning, Begun};
+use crate::engine::{Again, Beginning, Begun};
+use crate::telemetry;
 
 /// The newest lines of a log that are shown.
 const LOG_LINES_MAX: u32 = 200;
@@ -37,6 +38,19 @@ pub async fn list(
     Ok(found.map(|run| Value::Object(show(&run, Some(&connector), now))))
 }
 
+/// The run of an exporter that is not finished, if there is one; the one whose turn it is of several pushed files.
+///
+/// # Errors
+/// Without the right, or when there is no such exporter.
+pub async fn open_of(app: &App, actor: &Actor, reference: &str) -> Result<Option<Value>, OpError> {
+    actor.require(Right::DeliveriesRead)?;
+    let mut db = app.store.read().await?;
+    let (connector, _) = by_reference(&mut db, reference).await?;
+    let now = db.now();
+    let open = runs::open_of(&mut db, connector.id).await?;
+    Ok(open.map(|run| Value::Object(show(&run, Some(&connector), now))))
+}
+
 /// One run, with its steps and its log.
 ///
 /// # Errors
@@ -54,37 +68,54 @@ pub async fn find(app: &App, actor: &Actor, id: RunId) -> Result<Value, OpError>
 /// When another one is not finished.
 pub async fn start(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
+    let key = app.engine.payloads().current(app.now()).await?;
     let mut tx = app.store.begin().await?;
-    let (connector, exporter) = by_reference(&mut tx, reference).await?;
+    let (connector, exporter) = locked(app, &mut tx, reference).await?;
     let id = RunId::new(tx.now());
     let at = tx.now();
-    let of = Beginning { id, cause: Cause::Hand, by: actor.name(), at, again: None, file: None };
+    let of = Beginning { id, cause: Cause::Hand, by: actor.name(), at, again: None, file: None, key: &key };
     begin(app, actor, tx, &connector, &exporter, &of).await
 }
 
-/// Sends a run again: what was done goes out once more as it was, a failed one is a new run with what it owes.
+/// Sends a run again: what was done goes out once more as it was, a pushed file that did not arrive goes out as its
+/// exporter is now, and any other failed run is a new one with what it owes.
 ///
 /// # Errors
 /// When it has not ended, its records are gone, or another run is not finished.
 pub async fn repeat(app: &App, actor: &Actor, id: RunId) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
-    let mut tx = app.store.begin().await?;
-    let (run, connector, exporter) = of_exporter(&mut tx, id).await?;
+    let mut db = app.store.read().await?;
+    let now = db.now();
+    let run = runs::find(&mut db, id).await?.ok_or(OpError::NotFound("run"))?;
+    by_reference(&mut db, &run.connector.to_string()).await?;
+    let is_kept = runs::has_payloads(&mut db, run.source).await?;
+    drop(db);
     if !run.has_ended() {
         return Err(OpError::WrongState("This run is not finished. Cancel it first".to_owned()));
     }
-    let as_it_was = run.file.is_some() || run.state(tx.now()) == RunState::Done;
-    if as_it_was && !runs::has_payloads(&mut tx, run.source).await? {
-        let sentence = "What this run sent was removed. It is kept for the days of retention.payload_days";
-        return Err(OpError::WrongState(sentence.to_owned()));
-    }
-    let new = RunId::new(tx.now());
-    let of = if as_it_was {
-        let at = run.created_at;
-        Beginning { id: new, cause: Cause::Again, by: actor.name(), at, again: Some(&run), file: None }
+    let done = run.state(now) == RunState::Done;
+    let again = if done || run.file.is_some() {
+        let set_up = app.engine.set_up_of(&run).await?.filter(|_| is_kept);
+        let removed = || {
+            let sentence =
+                "What this run sent was removed. It is kept for the days of retention.payload_days";
+            OpError::WrongState(sentence.to_owned())
+        };
+        Some(Again { set_up: set_up.ok_or_else(removed)?, as_it_was: done, run: run.clone() })
     } else {
-        let at = tx.now();
-        Beginning { id: new, cause: Cause::Hand, by: actor.name(), at, again: None, file: None }
+        None
+    };
+    let key = app.engine.payloads().current(app.now()).await?;
+    let mut tx = app.store.begin().await?;
+    let (connector, exporter) = locked(app, &mut tx, &run.connector.to_string()).await?;
+    let of = Beginning {
+        id: RunId::new(tx.now()),
+        cause: if again.is_some() { Cause::Again } else { Cause::Hand },
+        by: actor.name(),
+        at: tx.now(),
+        again: again.as_ref(),
+        file: None,
+        key: &key,
     };
     begin(app, actor, tx, &connector, &exporter, &of).await
 }
@@ -97,7 +128,9 @@ async fn begin(
     exporter: &Exporter,
     of: &Beginning<'_>,
 ) -> Result<Value, OpError> {
-    require_as_saved(app, &mut tx, &row(connector)).await?;
+    if let Some(again) = of.again.filter(|again| again.as_it_was) {
+        require_its_protocol(&again.run, exporter)?;
+    }
     match app.engine.begin_run(&mut tx, connector, exporter, of).await? {
         Begun::New(id) => {
             let action = if of.again.is_some() { "Repeated run" } else { "Started run" };
@@ -112,8 +145,22 @@ async fn begin(
             let sentence = format!("Run {} is not finished. Wait for its end, or cancel it", open.number);
             Err(OpError::WrongState(sentence))
         }
-        Begun::Gone => Err(OpError::NotFound("exporter")),
+        Begun::Changed => Err(OpError::NotFound("exporter")),
     }
+}
+
+/// A run goes out once more as it was, but with the credential of its exporter.
+fn require_its_protocol(run: &Run, exporter: &Exporter) -> Result<(), OpError> {
+    if run.protocol.kind() == exporter.destination.kind() {
+        return Ok(());
+    }
+    let sentence = format!(
+        "This run went over {}, and its exporter has a credential of the other protocol now. \
+         Choose one for {} to send it again",
+        run.protocol.short(),
+        run.protocol.short()
+    );
+    Err(OpError::WrongState(sentence))
 }
 
 /// Stops a run. Its records go with the next run, unless they are left out.
@@ -124,7 +171,8 @@ pub async fn cancel(app: &App, actor: &Actor, id: RunId, leave_out: bool) -> Res
     actor.require(Right::DeliveriesOperate)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let (run, connector, _) = of_exporter(&mut tx, id).await?;
+    let run = runs::find(&mut tx, id).await?.ok_or(OpError::NotFound("run"))?;
+    let (connector, _) = by_reference(&mut tx, &run.connector.to_string()).await?;
     if !runs::cancel(&mut tx, id, leave_out, now).await? {
         let label = run.state(now).label().to_lowercase();
         return Err(OpError::WrongState(format!("This run is {label} already")));
@@ -139,14 +187,9 @@ pub async fn cancel(app: &App, actor: &Actor, id: RunId, leave_out: bool) -> Res
     audit_entry(app, &mut tx, actor, "Cancelled run", object(&connector), changes).await?;
     let value = whole(&mut tx, id, now).await?;
     commit_answered(app, actor, tx, &value).await?;
+    metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => RunState::Cancelled.kind()).increment(1);
     app.engine.wake_all();
     Ok(value)
-}
-
-async fn of_exporter(db: &mut Db, id: RunId) -> Result<(Run, Connector, Exporter), OpError> {
-    let run = runs::find(db, id).await?.ok_or(OpError::NotFound("run"))?;
-    let (connector, exporter) = by_reference(db, &run.connector.to_string()).await?;
-    Ok((run, connector, exporter))
 }
 
 /// A run with its log.
@@ -175,10 +218,11 @@ fn show(run: &Run, connector: Option<&Connector>, now: Timestamp) -> Map<String,
     let hold = connector.and_then(|one| one.state.hold_reason()).filter(|_| state == RunState::Waiting);
     put("hold_reason", json!(hold));
     put("hold_text", json!(hold.map(HoldReason::text)));
-    let destination = connector.and_then(Connector::exporter).map(|exporter| exporter.destination.kind());
-    put("destination", json!(destination));
+    put("destination", json!(run.protocol.kind()));
+    let edited = connector.is_some_and(|one| one.revision != run.exporter_revision);
+    put("exporter_edited", json!(edited));
     put("step", json!(run.step));
-    put("steps", steps(run, connector, state));
+    put("steps", steps(run, state));
     put("file_name", json!(Some(&run.file_name).filter(|name| !name.is_empty())));
     let file = run.file.as_ref();
     put(
@@ -213,9 +257,8 @@ fn show(run: &Run, connector: Option<&Connector>, now: Timestamp) -> Map<String,
 }
 
 /// Each step with what became of it.
-fn steps(run: &Run, connector: Option<&Connector>, state: RunState) -> Value {
-    let known = connector.and_then(Connector::exporter).map(|exporter| exporter.destination.steps());
-    let steps = known.unwrap_or(&[Step::Collect, Step::Upload]);
+fn steps(run: &Run, state: RunState) -> Value {
+    let steps = Step::of(run.protocol);
     let at = if run.collected && run.step == Step::Collect { Step::Upload } else { run.step };
     let row = |step: &Step| {
         let became = match state {

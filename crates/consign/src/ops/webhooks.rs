@@ -9,13 +9,14 @@ use consign_core::connector::{Connector, ConnectorState, Kind, WebhookDraft};
 use consign_core::credential::Credential;
 use consign_core::event::{Event, JSON};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
+use consign_core::json::merge;
 use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, tokens};
+use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, runs, tokens};
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::App;
 
-pub(super) use show::{access_of, head, state};
+pub(super) use show::{Access, access_of, described, edited};
 use show::{show, shown};
 
 mod show;
@@ -53,6 +54,9 @@ pub async fn list(
     let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
     let counts = connectors::waiting_counts(&mut db, &ids).await?;
     let hours = app.hours.last(&mut db, now).await?;
+    let exporters: Vec<_> =
+        found.items.iter().filter(|one| one.exporter().is_some()).map(|one| one.id).collect();
+    let mut waiting = runs::waiting_of(&mut db, &exporters).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
         items.push(match &connector.kind {
@@ -60,7 +64,10 @@ pub async fn list(
                 let access = access_of(&mut db, connector).await?;
                 show(connector, &access, counts.get(&connector.id), &hours, now)
             }
-            Kind::Exporter(_) => super::exporters::shown(&mut db, connector, now).await?,
+            Kind::Exporter(_) => {
+                let access = access_of(&mut db, connector).await?;
+                super::exporters::show(connector, &access, waiting.remove(&connector.id), now)
+            }
         });
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
@@ -174,7 +181,7 @@ pub async fn patch(
 ) -> Result<Value, OpError> {
     save(app, actor, reference, if_match, Rest::Kept, |current| {
         let mut whole = settings(current);
-        whole.extend(sent);
+        merge(&mut whole, sent);
         whole
     })
     .await
@@ -189,7 +196,6 @@ async fn save(
     complete: impl FnOnce(&Connector) -> Sent,
 ) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
-    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let seen = by_reference(&mut tx, reference).await?;
@@ -231,13 +237,14 @@ async fn save(
     }
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
     let followed = signing::follow(app, &mut tx, &connector).await?;
-    let old = shown(&mut tx, &seen, &hours, now).await?;
-    let mut new = shown(&mut tx, &connector, &hours, now).await?;
-    let changes = with_keys(differences(&old, &new), &followed);
+    let changes = with_keys(edited(&mut tx, (&seen, &connector), now).await?, &followed);
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
+    let mut db = app.store.read().await?;
+    let hours = app.hours.last(&mut db, now).await?;
+    let mut new = shown(&mut db, &connector, &hours, now).await?;
     with_secret(&mut new, followed.secret());
     Ok(new)
 }

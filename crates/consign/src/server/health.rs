@@ -10,8 +10,7 @@ use axum::routing::get;
 use consign_core::connector::{ConnectorState, Kind};
 use consign_core::credential::StatusCode as CredentialStatus;
 use consign_core::delivery::{DeliveryState, HoldReason};
-use consign_core::id::CredentialId;
-use consign_store::{credentials, deliveries, installation};
+use consign_store::{credentials, deliveries, installation, runs};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use metrics::gauge;
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::App;
-use crate::telemetry::{self, BUILD_INFO, CONNECTORS, CREDENTIALS, DELIVERIES_OPEN};
+use crate::telemetry::{self, BUILD_INFO, CONNECTORS, CREDENTIALS, DELIVERIES_OPEN, Stored};
 
 /// A database that takes longer is as good as away.
 const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -44,8 +43,8 @@ pub fn metrics(app: Arc<App>, draining: Arc<AtomicBool>) -> Router {
     let metrics = move || {
         let app = measured.clone();
         async move {
-            let ends = measure(&app).await;
-            let mut response = Response::new(Body::from(telemetry::render(&ends)));
+            let stored = measure(&app).await;
+            let mut response = Response::new(Body::from(telemetry::render(&stored)));
             let text = "text/plain; version=0.0.4; charset=utf-8".parse().expect("a valid header value");
             response.headers_mut().insert(CONTENT_TYPE, text);
             response
@@ -107,8 +106,8 @@ fn answer(status: StatusCode, body: &Value) -> Response<Body> {
     response
 }
 
-/// Figures that are counted when they are asked for; returns the seconds until the end of each credential with one.
-async fn measure(app: &App) -> Vec<(CredentialId, i64)> {
+/// Figures that are counted when they are asked for; returns those that the database alone knows.
+async fn measure(app: &App) -> Stored {
     let database = if app.store.is_postgres() { "postgresql" } else { "sqlite" };
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "database" => database).set(1.0);
     let counted = async {
@@ -116,11 +115,12 @@ async fn measure(app: &App) -> Vec<(CredentialId, i64)> {
         let open = deliveries::open_counts(&mut reader).await?;
         let oldest = deliveries::oldest_open(&mut reader).await?;
         let credentials = credentials::all(&mut reader).await?;
-        Ok::<_, consign_store::StoreError>((open, oldest, credentials))
+        let done = runs::last_success_of_each(&mut reader).await?;
+        Ok::<_, consign_store::StoreError>((open, oldest, credentials, done))
     };
-    let mut ends = Vec::new();
+    let mut stored = Stored::default();
     match counted.await {
-        Ok((open, oldest, credentials)) => {
+        Ok((open, oldest, credentials, done)) => {
             // Without an open delivery the figures go back to nothing, not to what they were.
             for state in [DeliveryState::Pending, DeliveryState::Held] {
                 for reason in std::iter::once(None).chain(HoldReason::ALL.iter().copied().map(Some)) {
@@ -143,8 +143,9 @@ async fn measure(app: &App) -> Vec<(CredentialId, i64)> {
                 let now = app.now().seconds();
                 let ending =
                     credentials.iter().filter_map(|one| Some((one.id, one.ends_at()?.seconds() - now)));
-                ends.extend(ending);
+                stored.credential_ends.extend(ending);
             }
+            stored.exporter_successes.extend(done.into_iter().map(|(id, at)| (id, at.seconds())));
         }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "what is open could not be counted")
@@ -158,5 +159,5 @@ async fn measure(app: &App) -> Vec<(CredentialId, i64)> {
             gauge!(CONNECTORS, "kind" => kind, "state" => state.kind()).set(count as f64);
         }
     }
-    ends
+    stored
 }

@@ -22,7 +22,7 @@ pub const EXPORTER_RUNS: &str = "consign_exporter_runs_total";
 pub const EXPORTER_ROWS: &str = "consign_exporter_rows_total";
 /// No labels.
 pub const EXPORTER_BYTES: &str = "consign_exporter_bytes_total";
-/// `exporter`: the id.
+/// `exporter`: its id. One row for each exporter of which a run was done, rendered anew for each scrape.
 pub const EXPORTER_LAST_SUCCESS: &str = "consign_exporter_last_success_timestamp_seconds";
 /// `rule`.
 pub const EGRESS_BLOCKED: &str = "consign_egress_blocked_total";
@@ -68,7 +68,6 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
     (DELIVERY_OLDEST_OPEN, "Age of the oldest delivery that has not ended"),
     (CONNECTORS, "Connectors, by state"),
     (CREDENTIALS, "Credentials, by status"),
-    (EXPORTER_LAST_SUCCESS, "When a run of an exporter was last done"),
     (PROCESS_RESIDENT_MEMORY_BYTES, "Memory in use"),
     (PROCESS_CPU_SECONDS, "Processor time used so far"),
     (PROCESS_OPEN_FDS, "Open files and connections"),

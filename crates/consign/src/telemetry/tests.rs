@@ -71,13 +71,21 @@ fn every_metric_has_a_help_text_and_every_histogram_buckets() {
     metrics::histogram!(DELIVERY_LAG).record(0.02);
     metrics::counter!(SIGN_INS, "outcome" => "done").increment(1);
     let id: CredentialId = "crd_01JDRZ8Y8Z5X0V6W7T3S2R1Q0P".parse().unwrap();
-    let text = render(&[(id, -5)]);
+    let exporter: ConnectorId = "con_01JDRZ8Y8Z5X0V6W7T3S2R1Q0P".parse().unwrap();
+    let stored =
+        Stored { credential_ends: vec![(id, -5)], exporter_successes: vec![(exporter, 1_795_356_120)] };
+    let text = render(&stored);
     assert!(text.contains("# HELP consign_signin_total Tries to sign in to the console"), "{text}");
     let ends = format!(
         "# TYPE consign_credential_seconds_until_end gauge\nconsign_credential_seconds_until_end{{credential=\"{id}\"}} -5\n"
     );
     assert!(text.ends_with(&ends), "{text}");
-    assert!(!render(&[]).contains("seconds_until_end"), "a deleted credential leaves nothing");
+    let done =
+        format!("consign_exporter_last_success_timestamp_seconds{{exporter=\"{exporter}\"}} 1795356120\n");
+    assert!(text.contains(&done), "{text}");
+    let none = render(&Stored::default());
+    assert!(!none.contains("seconds_until_end"), "a deleted credential leaves nothing");
+    assert!(!none.contains("last_success"), "and neither does a deleted exporter");
     assert!(text.contains("consign_delivery_lag_seconds_bucket{le=\"0.025\"}"), "{text}");
     for (name, _) in HISTOGRAMS {
         assert!(BUCKETS.iter().any(|(other, _)| other == name), "{name}");

@@ -21,6 +21,9 @@ async fn the_demo_delivers_with_every_authorization_type_and_leaves_nothing() {
         "No Auth (None)",
         "Data exporter         “Demo device list”",
         "Data exporter         Sent",
+        "OpenSSH file server   sftp://127.0.0.1:",
+        "File over SFTP        Sent demo-device-files-",
+        "time,type,device,score",
         "All 15 events arrived",
     ] {
         let said = format!("{}{}", ran.stdout, ran.stderr);
@@ -82,8 +85,12 @@ async fn without_a_verifier_the_demo_says_what_it_leaves_out() {
     let folder = Folder::new("demo");
     let ran = Cli::new(folder.path(), &["demo", "--once"]).env("PATH", "/nowhere").run().await.expect(0);
     let said = format!("{}{}", ran.stdout, ran.stderr);
-    for words in ["“OAuth 2.0 – SAML” is left out", "apt-get install xmlsec1", "All 12 events arrived"]
-    {
+    for words in [
+        "“OAuth 2.0 – SAML” is left out",
+        "apt-get install xmlsec1",
+        "Files over SFTP are left out: no OpenSSH server here. apt-get install openssh-server",
+        "All 12 events arrived",
+    ] {
         assert!(said.contains(words), "{words}\n{said}");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::exporters::{numbers, push, start, until};
 use crate::harness::page::unescape;
 use crate::harness::{Folder, TestConsign, bearer, id_of};
 use crate::peers::{Answer, Tool};
@@ -89,6 +90,31 @@ async fn an_exporter_is_worked_from_pages_alone() {
     consign.page(&page).await.expect(404);
     consign.page("/runs/none").await.expect(404);
     consign.page(&run).await.expect(200);
+    consign.finish().await;
+}
+
+/// The run that is not finished is shown on each page of the list of runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unfinished_run_is_known_on_every_page() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let credential = lake(&consign, &tool).await;
+    let body = json!({ "name": "List", "credential": credential, "path": "/bulk", "source": "pushed", "format": "ndjson" });
+    let exporter = id_of(&consign.post("/exporters", &body).await.expect(201).json());
+    for _ in 0..51 {
+        let id = start(&consign, &exporter).await;
+        until(&consign, &id, "done").await;
+    }
+    push(&consign, &exporter, &numbers(0..1)).await;
+    consign.act(&format!("/exporters/{exporter}/pauses")).await.expect(200);
+    start(&consign, &exporter).await;
+    let first = unescape(&consign.page(&format!("/exporters/{exporter}")).await.expect(200).text());
+    let older =
+        first.split("href=\"").find(|rest| rest.starts_with("/exporters/") && rest.contains("after="));
+    let older = older.and_then(|rest| rest.split('"').next()).expect("there is a second page");
+    let second = unescape(&consign.page(older).await.expect(200).text());
+    assert!(second.contains("Run 52") && !second.contains("Run now"), "{second}");
+    consign.call("DELETE", &format!("/exporters/{exporter}/pauses"), &[], None).await.expect(200);
     consign.finish().await;
 }
 

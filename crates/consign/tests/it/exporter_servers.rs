@@ -23,15 +23,15 @@ on_both_databases!(
 );
 
 /// A server with one key, a credential for it, and an exporter into its inbox.
-struct Place {
-    sshd: Sshd,
+pub(crate) struct Place {
+    pub(crate) sshd: Sshd,
     key: KeyPair,
     passphrase: String,
-    exporter: String,
+    pub(crate) exporter: String,
 }
 
 impl Place {
-    async fn new(consign: &TestConsign, more: &Value) -> Self {
+    pub(crate) async fn new(consign: &TestConsign, more: &Value) -> Self {
         let host = KeyPair::generate("ed25519", "");
         let passphrase = consign.canary("passphrase");
         let key = KeyPair::generate("ed25519", &passphrase);
@@ -48,15 +48,15 @@ impl Place {
         Self { sshd, key, passphrase, exporter }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(self.sshd.inbox()).join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.sshd.inbox()).unwrap();
         let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();

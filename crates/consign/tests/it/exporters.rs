@@ -333,10 +333,15 @@ async fn a_file_is_pushed_and_sent_as_it_is(consign: TestConsign) {
     }
     assert_eq!(asked[2].body, b"short");
 
-    // A done file is sent again as it was; with compression it has no length before.
+    // A done file is sent again as it was, whatever its exporter does now; with compression it has no length before.
     consign.patch(&format!("/exporters/{exporter}"), &json!({ "compression": "zstd" })).await.expect(200);
     let again = consign.act(&format!("/runs/{id}/repetitions")).await.expect(201).json();
     until(&consign, &id_of(&again), "done").await;
+    let last = tool.asked().pop().unwrap();
+    assert!(last.body == content && !last.has_header("content-encoding"));
+    let headers = [("idempotency-key", "file-4"), ("content-type", "application/vnd.devices")];
+    let third = consign.call_as(&consign.key, "POST", &path, &headers, content.clone()).await.expect(202);
+    until(&consign, &id_of(&third.json()), "done").await;
     let last = tool.asked().pop().unwrap();
     assert_eq!(last.header("content-encoding"), "zstd");
     assert!(zstd::decode_all(&last.body[..]).unwrap() == content);
@@ -351,7 +356,10 @@ async fn a_file_is_pushed_and_sent_as_it_is(consign: TestConsign) {
     assert_eq!(refused["errors"][0]["code"], "wrong_digest");
     let odd = [("idempotency-key", "file-3"), ("content-digest", "sha-256=:AAAA:")];
     consign.call_as(&consign.key, "POST", &path, &odd, "other").await.expect(400);
-    assert_eq!(consign.all(&format!("/exporters/{exporter}/runs")).await.len(), 3);
+    let coded = [("idempotency-key", "file-5"), ("content-encoding", "gzip")];
+    let refused = consign.call_as(&consign.key, "POST", &path, &coded, "x").await.expect(415);
+    assert_eq!(refused.code(), "media_type_not_accepted");
+    assert_eq!(consign.all(&format!("/exporters/{exporter}/runs")).await.len(), 4);
     consign.finish().await;
 }
 
@@ -415,7 +423,10 @@ async fn nothing_to_send(consign: TestConsign) {
     until(&consign, &start(&consign, &exporter).await, "done").await;
     assert_eq!(tool.asked()[1].body, b"n\n");
     let deleted = consign.call("DELETE", &path, &[("if-match", "*")], None).await.expect(200).json();
-    assert_eq!(deleted, json!({ "name": "Nightly list", "cancelled_runs": 0, "records_left_out": 0 }));
+    assert_eq!(
+        deleted,
+        json!({ "name": "Nightly list", "cancelled_runs": 0, "records_left_out": 0, "files_left_out": 0 })
+    );
     consign.get(&path).await.expect(404);
     consign.finish().await;
 }

@@ -44,3 +44,25 @@ fn a_key_signs_in_and_shows_its_public_half() {
     assert!(login.password.is_none() && login.key.unwrap().passphrase.is_none());
     assert_eq!((TYPE.parse)(&Fields::default()).err(), Some(Absent("ssh_key")));
 }
+
+#[test]
+fn a_short_key_is_worth_a_word() {
+    let said = |key: &str, passphrase: &str| {
+        let warnings = (TYPE.warn)(&fields(&[("ssh_key", key), ("passphrase", passphrase)]));
+        warnings.into_iter().map(|warning| (warning.field, warning.message)).collect::<Vec<_>>()
+    };
+    let sentence =
+        "The SSH key is an RSA key with 2048 bits. Keys of today have 3072 or more; Ed25519 is best.";
+    let short = vec![("ssh_key", sentence.to_owned())];
+    for key in [
+        include_str!("../../ssh_key/keys/rsa"),
+        include_str!("../../ssh_key/keys/rsa.pem"),
+        // The public half is readable without the passphrase.
+        include_str!("../../ssh_key/keys/rsa.passphrase"),
+    ] {
+        assert_eq!(said(key, ""), short);
+    }
+    assert_eq!(said(KEY, "correct horse"), []);
+    assert_eq!(said("hello", ""), []);
+    assert_eq!((TYPE.warn)(&Fields::default()), []);
+}

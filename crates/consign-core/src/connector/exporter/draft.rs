@@ -18,10 +18,12 @@ use crate::target::{Folder, RemotePath, Target as Destined};
 mod format;
 
 const DESCRIPTION_CHARS_MAX: usize = 500;
+/// A file a minute for a week.
+const KEPT_FILES_MAX: u32 = 10_000;
 
 /// The keys that belong to requests, and those that belong to files.
 const OF_HTTPS: &[&str] = &["method", "path", "max_records_per_request", "timeout_seconds", "max_per_second"];
-const OF_SFTP: &[&str] = &["folder", "file_name", "if_exists"];
+const OF_SFTP: &[&str] = &["folder", "file_name", "if_exists", "keep_files"];
 
 const KNOWN: &[&str] = &[
     "name",
@@ -40,6 +42,7 @@ const KNOWN: &[&str] = &[
     "folder",
     "file_name",
     "if_exists",
+    "keep_files",
     "format",
     "json_shape",
     "json_array_key",
@@ -64,6 +67,7 @@ const READ_ONLY: &[&str] = &[
     "away",
     "lost_credential",
     "waiting_records",
+    "waiting_is_capped",
     "next_run_at",
     "last_run",
     "created_at",
@@ -267,5 +271,11 @@ fn read_place(reader: &mut Reader, target: &Target<'_>) -> Option<FilePlace> {
     let file_name = reader.text("file_name", "File name");
     let file_name = reader.accept("file_name", FileName::parse(&file_name));
     let if_exists = reader.choice("if_exists", "If the file exists", IfExists::ALL, IfExists::Fail);
-    Some(FilePlace { folder: folder?, file_name: file_name?, if_exists })
+    let keep = parse_count(
+        &reader.take("keep_files"),
+        1..=KEPT_FILES_MAX,
+        "Keep the newest must be from 1 to 10,000 files, or empty for all",
+    );
+    let keep_files = reader.accept("keep_files", keep).flatten();
+    Some(FilePlace { folder: folder?, file_name: file_name?, if_exists, keep_files })
 }

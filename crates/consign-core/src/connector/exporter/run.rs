@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::catalog::Protocol;
+
 /// The states of a run. The last three are its only ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +77,14 @@ pub enum Step {
 impl Step {
     /// All, in their order.
     pub const ALL: &'static [Self] = &[Self::Collect, Self::Write, Self::Upload, Self::Check, Self::Rename];
+
+    /// Those of a run, by where it goes.
+    pub const fn of(protocol: Protocol) -> &'static [Self] {
+        match protocol {
+            Protocol::Https => &[Self::Collect, Self::Upload],
+            Protocol::Sftp => Self::ALL,
+        }
+    }
 
     /// The stored and public word.
     pub const fn kind(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! Comma-separated values (RFC 4180), UTF-8, with a guard against formulas.
 //!
-//! A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return. The guard writes a `'`
-//! before such a text; a number is never one.
+//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@`, and some pass over what cannot be seen before it or take
+//! the full-width forms. The guard writes a `'` before such a text; a number is never one.
 
 use std::borrow::Cow;
 
@@ -89,6 +89,15 @@ impl LineEnd {
     }
 }
 
+/// What a formula begins with, and what a spreadsheet passes over before it.
+const FORMULA_STARTS: &[char] =
+    &['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\n', '\u{b}', '\u{c}', '\r', '\u{a0}'];
+
+/// Whether a spreadsheet may run a text as a formula. Spaces before it are no protection: some take them away.
+pub fn is_formula(text: &str) -> bool {
+    text.trim_start_matches(' ').starts_with(FORMULA_STARTS)
+}
+
 impl Csv {
     pub(super) fn start(&self, out: &mut Vec<u8>) {
         if self.bom {
@@ -121,7 +130,7 @@ impl Csv {
             if place > 0 {
                 out.push(self.delimiter.byte());
             }
-            let guarded = self.guard && is_text && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+            let guarded = self.guard && is_text && is_formula(&text);
             let quoted = text.bytes().any(|byte| {
                 matches!(byte, b'"' | b'\r' | b'\n' | b',' | b';' | b'\t') || byte == self.delimiter.byte()
             }) || text.starts_with(' ')

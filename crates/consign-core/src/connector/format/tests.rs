@@ -107,7 +107,18 @@ fn cells_that_a_spreadsheet_would_run() {
         (r#""\t=1""#, "\"'\t=1\""),
         (r#""\r=1""#, "\"'\r=1\""),
         (r#""=cmd|' /C calc'!A0,1""#, "\"'=cmd|' /C calc'!A0,1\""),
+        (r#""\n=1""#, "\"'\n=1\""),
+        (r#""\u000b=1""#, "'\u{b}=1"),
+        (r#""\u000c=1""#, "'\u{c}=1"),
+        (r#""\u00a0=1""#, "'\u{a0}=1"),
+        (r#""  =1""#, "\"'  =1\""),
+        (r#"" \u00a0 =1""#, "\"' \u{a0} =1\""),
+        (r#""＝1""#, "'＝1"),
+        (r#""＋1""#, "'＋1"),
+        (r#""－1""#, "'－1"),
+        (r#""＠SUM(A1)""#, "'＠SUM(A1)"),
         (r#""a=1""#, "a=1"),
+        (r#"" a=1""#, "\" a=1\""),
         ("-5", "-5"),
         ("-5.5e-7", "-5.5e-7"),
         ("true", "true"),
@@ -182,7 +193,7 @@ proptest! {
         let rows = read_csv(&encoded(settings, &records));
         prop_assert_eq!(rows.len(), cells.len() + 1);
         for (row, (text, number)) in rows[1..].iter().zip(&cells) {
-            let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+            let guard = if is_formula(text) { "'" } else { "" };
             prop_assert_eq!(row, &vec![format!("{guard}{text}"), number.to_string()]);
         }
     }

@@ -87,6 +87,10 @@ kinds! {
         "Its state does not allow this",
         "The action does not fit what the object is now; it may have changed since you looked.",
         "Read the object again. A delivery lists under “actions” what can be done.";
+    WRONG_OFFSET = 409 "wrong_offset",
+        "The file goes on elsewhere",
+        "A file that is pushed in several requests goes on behind what is stored of it. Nothing was taken.",
+        "Send what stands behind Upload-Offset, which the member “offset” says too.";
     IDEMPOTENCY_IN_PROGRESS = 409 "idempotency_in_progress",
         "The first request is still running",
         "Another request with the same Idempotency-Key has not ended yet.",

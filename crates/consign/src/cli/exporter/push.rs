@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use clap::Args;
 use consign_core::id::RequestId;
 use consign_core::json::duplicate_member;
 use serde_json::Value;
 
 use super::EXPORTERS;
+use super::resumable::Resumable;
 use super::run::{WatchFlags, follow};
 use crate::cli::client::{Call, Client};
 use crate::cli::failure::{Code, Failure};
@@ -24,8 +24,7 @@ const RECORDS_MAX: usize = 5_000;
 const RECORDS_BYTES_MAX: usize = 4 << 20;
 /// A single record larger than this is none.
 const LINE_BYTES_MAX: u64 = 10 << 20;
-const HASH_PIECE_BYTES: usize = 256 << 10;
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(crate) struct PushFlags {
@@ -42,7 +41,7 @@ pub(crate) struct PushFlags {
     /// The media type of the file
     #[arg(long, value_name = "TYPE", conflicts_with = "records", default_value = "application/octet-stream")]
     content_type: String,
-    /// The same key makes no second copy
+    /// The same key makes no second copy, and goes on with a file that was cut off
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
@@ -61,32 +60,42 @@ pub(super) async fn push(
     let named = Path::new(&flags.file).file_name().and_then(|name| name.to_str());
     let name = flags.file_name.as_deref().or_else(|| named.filter(|_| flags.file != "-"));
     let name = name.ok_or_else(|| Failure::usage("Name the file with --file-name"))?;
-    let mut call = Call::post(&[EXPORTERS, &flags.name, "files"])
-        .query("file_name", Some(name))
-        .idempotency_key(&key)
-        .content_type(&flags.content_type);
-    let length = if flags.file == "-" {
-        None
+    let started = if flags.file == "-" {
+        pipe(client, output, flags, (name, &key)).await?
     } else {
-        let (length, digest) = hashed(&flags.file)?;
-        call = call.content_digest(&format!("sha-256=:{}:", BASE64_STANDARD.encode(digest)));
-        Some(length)
+        let file = Resumable { client, output, path: &flags.file, progress: flags.watch.progress };
+        let run = file.send(&flags.name, name, &flags.content_type, &key).await?;
+        client.send(Call::get(&["runs", &run])).await?.json()?
     };
-    let upload = Upload::new(open(&flags.file)?, length);
+    follow(client, output, &started, &flags.watch).await
+}
+
+/// What comes through a pipe cannot be sent a second time: it leaves in one request.
+async fn pipe(
+    client: &Client<'_>,
+    output: &Output,
+    flags: &PushFlags,
+    (name, key): (&str, &str),
+) -> Result<Value, Failure> {
+    let call = Call::post(&[EXPORTERS, &flags.name, "files"])
+        .query("file_name", Some(name))
+        .idempotency_key(key)
+        .content_type(&flags.content_type);
+    let upload = Upload::new(open("-")?, None);
     let sent = upload.progress();
     let mut progress = Progress::new(output, flags.watch.progress);
     let mut answer = std::pin::pin!(client.upload(call, upload));
     let answer = loop {
         tokio::select! {
             answer = &mut answer => break answer,
-            () = tokio::time::sleep(LOOK_EVERY) => progress.show("Uploading", sent.bytes(), length, "bytes"),
+            () = tokio::time::sleep(LOOK_EVERY) => progress.show("Uploading", sent.bytes(), None, "bytes"),
         }
     };
     progress.clear();
-    follow(client, output, &answer?.json()?, &flags.watch).await
+    answer?.json()
 }
 
-fn unreadable(path: &str, error: &io::Error) -> Failure {
+pub(super) fn unreadable(path: &str, error: &io::Error) -> Failure {
     Failure::caused(Code::Usage, &format!("{path} cannot be read"), error)
 }
 
@@ -95,22 +104,6 @@ fn open(path: &str) -> Result<Box<dyn io::Read + Send>, Failure> {
         return Ok(Box::new(io::stdin()));
     }
     Ok(Box::new(File::open(path).map_err(|error| unreadable(path, &error))?))
-}
-
-/// The size and the SHA-256 of a file.
-fn hashed(path: &str) -> Result<(u64, Vec<u8>), Failure> {
-    let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    let mut piece = vec![0; HASH_PIECE_BYTES];
-    let mut length = 0;
-    loop {
-        let read = file.read(&mut piece).map_err(|error| unreadable(path, &error))?;
-        if read == 0 {
-            return Ok((length, digest.finish().as_ref().to_vec()));
-        }
-        digest.update(&piece[..read]);
-        length += read as u64;
-    }
 }
 
 /// Sends records in portions, each with a key of its own made of the one that was given.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use consign_core::catalog::size;
 
-use super::Output;
+use super::{Form, Output};
 
 /// Elsewhere than on a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -45,7 +45,10 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
+    /// For who reads JSON, all of it is JSON.
     pub(crate) fn new(output: &'a Output, form: ProgressForm) -> Self {
+        let form =
+            if form == ProgressForm::Auto && output.form == Form::Json { ProgressForm::Json } else { form };
         Self { output, form, began: now(), said: None, last: String::new() }
     }
 

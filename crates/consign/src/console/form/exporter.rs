@@ -34,6 +34,7 @@ const TEXTS: &[&str] = &[
     "folder",
     "file_name",
     "if_exists",
+    "keep_files",
     "format",
     "json_shape",
     "json_array_key",
@@ -50,7 +51,7 @@ const TEXTS: &[&str] = &[
 const FLAGS: &[&str] = &["csv.header", "csv.bom", "csv.guard"];
 /// What stands in the form for one protocol only.
 const OF_HTTPS: &[&str] = &["method", "path", "max_records_per_request", "timeout_seconds", "max_per_second"];
-const OF_SFTP: &[&str] = &["folder", "file_name", "if_exists"];
+const OF_SFTP: &[&str] = &["folder", "file_name", "if_exists", "keep_files"];
 /// The choice of a schedule that is typed.
 const CRON: &str = "cron";
 
@@ -68,6 +69,9 @@ const FOLDER_HINT: &str =
     "A folder that is there, absolute or below the one where the sign-in starts. Empty: that one.";
 const FILE_NAME_HINT: &str = "{date} {time} {datetime} {run} {exporter} {n} {ext} are filled in. \
     A file has its name only when all of it is on the server.";
+
+const KEEP_HINT: &str = "Files, from 1 to 10,000. After each run older ones are removed: only those that runs of this \
+    exporter brought while this was set, as they left them. Empty: all stay.";
 
 impl ExporterForm {
     /// A new exporter for a credential, if one is chosen already.
@@ -284,6 +288,7 @@ impl ExporterForm {
             "if_exists": with(text("if_exists", "If the file exists", ""), json!({
                 "options": options(&[("fail", "Fail"), ("replace", "Replace it"), ("number", "Add a number")]),
             })),
+            "keep_files": with(text("keep_files", "Keep the newest", KEEP_HINT), json!({ "optional": true })),
         })
     }
 

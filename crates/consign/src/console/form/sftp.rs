@@ -41,6 +41,7 @@ impl CredentialForm {
         let address = "Include sftp:// and the port. The folder belongs in the data exporter.";
         let pins = "One per line. SHA256 fingerprint or public key line.";
         let lines = self.text(pin::FIELD);
+        let warning = Pins::parse(lines, None).ok().and_then(|pins| pins.warning());
         json!({
             "hostname": with(
                 field(HOSTNAME, "Hostname", address, self.text(HOSTNAME), invalid),
@@ -48,7 +49,9 @@ impl CredentialForm {
             ),
             "pins": with(
                 field(pin::FIELD, "SFTP server fingerprint", pins, lines, invalid),
-                json!({ "mono": true, "rows": lines.lines().count().clamp(2, PINS_MAX + 1) }),
+                json!({
+                    "mono": true, "rows": lines.lines().count().clamp(2, PINS_MAX + 1), "warning": warning,
+                }),
             ),
             "compared_with": self.text(COMPARED_WITH),
         })

@@ -56,7 +56,7 @@ impl Engine {
             if self.lanes.is_stopping() || !(job.probe || self.still_sends(job.connector.id)) {
                 return Err(Stop::GiveBack);
             }
-            let load = Load::Records { number: run.requests + 1, revision: job.connector.revision };
+            let load = Load::Records { number: run.requests + 1 };
             let message = bulk.message(exporter, run.id, load);
             let compression = exporter.compression;
             let body = tokio::task::spawn_blocking(move || compressed(compression, part.body));
@@ -99,7 +99,7 @@ impl Engine {
         run: &Run,
         records: &mut Records<'_>,
     ) -> Result<Option<Part>, Stop> {
-        let stamp = exporter.stamp(job.connector.name.as_str(), run.number, run.created_at);
+        let stamp = job.set_up.stamp();
         let mut encoder = Encoder::new(&exporter.format, |text| stamp.fill(text, 1));
         let mut part = Part { body: Vec::new(), records: 0, last: String::new() };
         encoder.start(&mut part.body);

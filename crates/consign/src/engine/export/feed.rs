@@ -121,7 +121,7 @@ impl Engine {
     ) -> Result<Made, Fed> {
         let run = &job.run;
         let mut tap = Tap::new(outlet, exporter.compression)?;
-        let stamp = exporter.stamp(job.connector.name.as_str(), run.number, run.created_at);
+        let stamp = job.set_up.stamp();
         let mut encoder = Encoder::new(&exporter.format, |text| stamp.fill(text, 1));
         let mut records = Records::behind(self, run, &run.sent_to);
         let mut out = Vec::with_capacity(2 * PIECE_BYTES);

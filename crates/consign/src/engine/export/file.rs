@@ -54,8 +54,7 @@ impl Engine {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<Sent, Stop> {
-        let exporter = job.connector.exporter();
-        let compression = exporter.map_or(Compression::None, |exporter| exporter.compression);
+        let compression = job.set_up.exporter.compression;
         let length = run.file.as_ref().map(|file| file.bytes).filter(|_| compression == Compression::None);
         let (pieces, body) = Stream::new(length, STILL_MAX);
         let sending = body.sending();

@@ -1,17 +1,36 @@
-//! A pushed file on its way in: sealed and stored piece by piece, checked as a whole, and never held.
+//! A pushed file on its way in: sealed and stored piece by piece, checked as a whole, and never held. One that comes in
+//! several requests goes on behind the pieces that are stored.
 
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use consign_core::hex::hex;
 use consign_core::id::RunId;
-use consign_store::StoreError;
 use consign_store::runs::{self, Chunk, PushedFile};
+use consign_store::uploads::{self, Upload};
+use consign_store::{StoreError, Tx};
 
 use crate::engine::Engine;
 
 /// The size of a stored piece: each is in memory several times, here, on its way to the disk and to the tool.
 pub const FILE_PIECE_BYTES: usize = 256 << 10;
+
+/// Why a file was not taken.
+#[derive(Debug)]
+pub enum IntakeFault {
+    /// Another request goes on with it.
+    TakenOver,
+    /// What was stored of it cannot be opened any more.
+    Damaged,
+    /// The database did not take it.
+    Store(StoreError),
+}
+
+impl From<StoreError> for IntakeFault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 /// A file that is being pushed.
 pub struct Intake {
@@ -19,15 +38,33 @@ pub struct Intake {
     run: RunId,
     number: i64,
     piece: Vec<u8>,
-    digest: Context,
+    /// Of all of it; absent where earlier requests brought a part.
+    digest: Option<Context>,
     bytes: u64,
+    /// Where it comes in several requests: how far it has come.
+    upload: Option<Upload>,
 }
 
 impl Intake {
     /// A file for a run that does not exist yet. Without its end it is removed after a day.
     pub fn new(engine: Arc<Engine>, run: RunId) -> Self {
         let piece = Vec::with_capacity(FILE_PIECE_BYTES);
-        Self { engine, run, number: 0, piece, digest: Context::new(&SHA256), bytes: 0 }
+        let digest = Some(Context::new(&SHA256));
+        Self { engine, run, number: 0, piece, digest, bytes: 0, upload: None }
+    }
+
+    /// A file that goes on from what is stored of it.
+    pub fn resumed(engine: Arc<Engine>, upload: Upload) -> Self {
+        let whole = upload.bytes == 0;
+        Self {
+            number: upload.pieces,
+            bytes: upload.bytes,
+            digest: whole.then(|| Context::new(&SHA256)),
+            run: upload.run,
+            upload: Some(upload),
+            engine,
+            piece: Vec::with_capacity(FILE_PIECE_BYTES),
+        }
     }
 
     /// The bytes so far.
@@ -38,9 +75,11 @@ impl Intake {
     /// Takes the next bytes; whole pieces are on disk when it returns.
     ///
     /// # Errors
-    /// When the database did not take them.
-    pub async fn push(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
-        self.digest.update(bytes);
+    /// When the database did not take them, or another request goes on with the file.
+    pub async fn push(&mut self, mut bytes: &[u8]) -> Result<(), IntakeFault> {
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(FILE_PIECE_BYTES - self.piece.len()));
@@ -53,29 +92,68 @@ impl Intake {
         Ok(())
     }
 
-    /// Stores what is left. The answer describes the file.
+    /// Leaves the file for another request. Only whole pieces stay, so that their number grows with their bytes.
+    pub fn leave(self) -> Option<Upload> {
+        self.upload
+    }
+
+    /// Stores what is left. The answer describes the file, and how far its upload has come.
     ///
     /// # Errors
-    /// When the database did not take it.
-    pub async fn finish(mut self, content_type: &str) -> Result<PushedFile, StoreError> {
+    /// When the database did not take it, or another request goes on with the file.
+    pub async fn finish(mut self, content_type: &str) -> Result<(PushedFile, Option<Upload>), IntakeFault> {
         if !self.piece.is_empty() {
             self.store_piece().await?;
         }
-        let digest = hex(self.digest.finish().as_ref());
-        Ok(PushedFile { content_type: content_type.to_owned(), digest, bytes: self.bytes })
+        let digest = match self.digest.take() {
+            Some(digest) => digest,
+            None => self.read_again().await?,
+        };
+        let digest = hex(digest.finish().as_ref());
+        let file = PushedFile { content_type: content_type.to_owned(), digest, bytes: self.bytes };
+        Ok((file, self.upload))
     }
 
-    async fn store_piece(&mut self) -> Result<(), StoreError> {
+    async fn store_piece(&mut self) -> Result<(), IntakeFault> {
         let now = self.engine.now();
         let (payload_key, key) = self.engine.settings.payloads.current(now).await?;
         let sealed_data = key.encrypt(&piece_context(self.run, self.number), &self.piece);
         let chunk = Chunk { number: self.number, payload_key, sealed_data };
         let mut tx = self.engine.store.begin().await?;
+        self.note_piece(&mut tx).await?;
         runs::insert_chunk(&mut tx, self.run, &chunk).await?;
         tx.commit().await?;
         self.number += 1;
         self.piece.clear();
         Ok(())
+    }
+
+    /// How far an upload is then.
+    async fn note_piece(&mut self, tx: &mut Tx) -> Result<(), IntakeFault> {
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        let length = u64::try_from(self.piece.len()).unwrap_or(u64::MAX);
+        let further = Upload { pieces: upload.pieces + 1, bytes: upload.bytes + length, ..upload.clone() };
+        let now = tx.now();
+        if !uploads::advance(tx, &further, now).await? {
+            return Err(IntakeFault::TakenOver);
+        }
+        *upload = further;
+        Ok(())
+    }
+
+    /// The digest of what is stored, piece by piece: no request has seen all of it.
+    async fn read_again(&self) -> Result<Context, IntakeFault> {
+        let mut digest = Context::new(&SHA256);
+        for number in 0..self.number {
+            let found = runs::chunks(&mut *self.engine.store.read().await?, self.run, number, 1).await?;
+            let chunk = found.into_iter().next().filter(|chunk| chunk.number == number);
+            let chunk = chunk.ok_or(IntakeFault::Damaged)?;
+            let key = self.engine.settings.payloads.of_day(chunk.payload_key).await?;
+            let context = piece_context(self.run, number);
+            let plain = key.and_then(|key| key.decrypt(&context, &chunk.sealed_data).ok());
+            digest.update(&plain.ok_or(IntakeFault::Damaged)?);
+        }
+        Ok(digest)
     }
 }
 

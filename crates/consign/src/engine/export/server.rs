@@ -17,7 +17,7 @@ use consign_core::redact::Scrubber;
 use consign_core::target::FileName;
 use consign_store::runs::{self, Run};
 use consign_transport::sftp::{
-    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Uploaded, Written,
+    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Written,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,15 +41,20 @@ const ATTEMPTS_CLEANED_MAX: usize = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What is sent as a file, where to.
-struct Errand<'a> {
-    job: &'a Job,
+pub(super) struct Errand<'a> {
+    pub(super) job: &'a Job,
     exporter: &'a Exporter,
-    place: &'a FilePlace,
-    session: SftpSession,
+    pub(super) place: &'a FilePlace,
+    pub(super) session: SftpSession,
     scrubber: Scrubber,
 }
 
 impl Errand<'_> {
+    /// What the server said, cleaned of secrets.
+    pub(super) fn words(&self, fault: &SftpFault) -> String {
+        self.scrubber.scrub(&fault.detail).into_owned()
+    }
+
     /// What a fault means for the attempt; what the server said is cleaned of secrets.
     fn attempt(&self, fault: SftpFault) -> Stop {
         attempt(&self.scrubber, fault)
@@ -71,19 +76,20 @@ impl Engine {
         let session = self.network.sftp(&access).await.map_err(|fault| attempt(&scrubber, fault))?;
         let errand = Errand { job, exporter, place, session, scrubber };
         if let Some(bytes) = self.arrived_before(&errand, run).await? {
-            return self.arrived_at_last(run, bytes).await;
+            return self.arrived_at_last(&errand, run, bytes).await;
         }
         self.remove_left_behind(&errand, run).await?;
         self.choose_name(&errand, run).await?;
-        let (made, uploaded) = match self.send_named(&errand, run).await {
+        let (made, written) = match self.send_named(&errand, run).await {
             Ok(sent) => sent,
             // An earlier attempt may have come first after all, while this one wrote.
             Err(stop) if is_taken(&stop) => match self.arrived_before(&errand, run).await? {
-                Some(bytes) => return self.arrived_at_last(run, bytes).await,
+                Some(bytes) => return self.arrived_at_last(&errand, run, bytes).await,
                 None => return Err(stop),
             },
             Err(stop) => return Err(stop),
         };
+        let (uploaded, brought) = (&written.uploaded, (made.bytes, written.modified_seconds.map(i64::from)));
         let line = format!(
             "Uploaded {}: {}, SHA-256 {}{} → renamed in {} ms.",
             run.file_name,
@@ -93,7 +99,9 @@ impl Engine {
             self.now().since(started).as_millis(),
         );
         self.learn_that_it_works(job, &Seen::nothing(FILE_TAKEN, None), self.now()).await;
-        self.arrived(run, made, &line).await
+        let message = self.arrived(run, made, &line).await?;
+        self.keep_newest(&errand, run, brought).await?;
+        Ok(message)
     }
 
     fn enter_server(&self, job: &Job) -> Result<(SftpAccess, Scrubber), Stop> {
@@ -104,20 +112,23 @@ impl Engine {
     }
 
     /// The file is there: an earlier attempt brought it.
-    async fn arrived_at_last(&self, run: &mut Run, bytes: u64) -> Result<String, Stop> {
+    async fn arrived_at_last(&self, errand: &Errand<'_>, run: &mut Run, bytes: u64) -> Result<String, Stop> {
         let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
         let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
-        self.arrived(run, made, &line).await
+        let message = self.arrived(run, made, &line).await?;
+        let brought = (bytes, run.made_at);
+        self.keep_newest(errand, run, brought).await?;
+        Ok(message)
     }
 
-    async fn send_named(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
+    async fn send_named(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
         let (made, written) = self.upload(errand, run).await?;
         if let Err(stop) = self.may_have_its_name(run, &written).await {
             errand.session.discard(&written).await;
             return Err(stop);
         }
         errand.session.give_name(&written).await.map_err(|fault| errand.attempt(fault))?;
-        Ok((made, written.uploaded))
+        Ok((made, written))
     }
 
     /// From now on the file may have its name, whether or not we hear of it. Whoever lost the run to another attempt, or to a
@@ -176,7 +187,7 @@ impl Engine {
 
     /// The name of the file, on disk before anything is written under it.
     async fn choose_name(&self, errand: &Errand<'_>, run: &mut Run) -> Result<(), Stop> {
-        let stamp = errand.exporter.stamp(errand.job.connector.name.as_str(), run.number, run.created_at);
+        let stamp = errand.job.set_up.stamp();
         let of_pattern = run.file.is_none() && run.source == run.id;
         let base = if run.file_name.is_empty() {
             errand.place.file_name.of(&stamp, 1)
@@ -322,7 +333,7 @@ fn is_taken(stop: &Stop) -> bool {
 
 const FILE_TAKEN: Outcome = Outcome::File { answer: FileAnswer::Taken };
 
-fn final_name(text: &str) -> Result<FileName, Stop> {
+pub(super) fn final_name(text: &str) -> Result<FileName, Stop> {
     FileName::parse("File name", text).map_err(|fault| Stop::unreadable(fault.message))
 }
 

@@ -1,5 +1,6 @@
 //! Entries as lines of CSV (RFC 4180). A cell that a spreadsheet would take for a formula is made text: ASVS 1.2.10.
 
+use consign_core::connector::format::is_formula;
 use consign_store::audit::AuditRecord;
 
 const COLUMNS: [&str; 14] = [
@@ -51,7 +52,7 @@ fn row(cells: [String; COLUMNS.len()]) -> String {
 
 /// A quote in front of what begins like a formula; quotes around what holds a separator.
 fn quoted(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let formula = is_formula(text);
     let guarded = if formula { format!("'{text}") } else { text.to_owned() };
     if guarded.contains(['"', ',', '\r', '\n']) || guarded != guarded.trim() {
         return format!("\"{}\"", guarded.replace('"', "\"\""));

@@ -9,9 +9,9 @@ use consign_store::{Db, StoreError, connectors, tokens};
 use serde_json::{Map, Value, json};
 
 use super::credential_of;
-use crate::ops::OpError;
 use crate::ops::credentials::shown_away;
 use crate::ops::overview::ByHour;
+use crate::ops::{OpError, differences};
 
 pub(super) async fn shown(
     db: &mut Db,
@@ -48,8 +48,7 @@ pub(super) fn show(
     hours: &ByHour,
     now: Timestamp,
 ) -> Value {
-    let mut shown = head(connector, access, now);
-    shown.extend(state(connector, access, now));
+    let mut shown = described(connector, access, now);
     let waiting = counts.map_or(0, |counts| counts.waiting);
     let (delivered, failed) = hours.sum(Some(connector.id));
     shown.insert(
@@ -68,8 +67,33 @@ pub(super) fn show(
     Value::Object(shown)
 }
 
+/// How a connector is set up and whether it sends, without a count of anything.
+pub(in crate::ops) fn described(
+    connector: &Connector,
+    access: &Access,
+    now: Timestamp,
+) -> Map<String, Value> {
+    let mut shown = head(connector, access, now);
+    if let Some(exporter) = connector.exporter() {
+        shown.insert("schedule_in_words".to_owned(), json!(exporter.schedule.to_string()));
+    }
+    shown.extend(state(connector, access, now));
+    shown
+}
+
+/// What an edit changed.
+pub(in crate::ops) async fn edited(
+    db: &mut Db,
+    (old, new): (&Connector, &Connector),
+    now: Timestamp,
+) -> Result<Value, StoreError> {
+    let old = described(old, &access_of(db, old).await?, now);
+    let new = described(new, &access_of(db, new).await?, now);
+    Ok(differences(&Value::Object(old), &Value::Object(new)))
+}
+
 /// What every connector begins with: itself, its credential, its settings.
-pub(in crate::ops) fn head(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, Value> {
+fn head(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, Value> {
     let mut shown = Map::new();
     shown.insert("id".to_owned(), json!(connector.id));
     shown.insert("kind".to_owned(), json!(connector.kind.word()));
@@ -93,7 +117,7 @@ pub(in crate::ops) fn head(connector: &Connector, access: &Access, now: Timestam
 }
 
 /// Whether a connector sends, and why not.
-pub(in crate::ops) fn state(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, Value> {
+fn state(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, Value> {
     let mut shown = Map::new();
     let state = connector.state;
     shown.insert("state".to_owned(), json!(state.kind()));

@@ -85,6 +85,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Whether a header is there.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+
     /// The value of a header that must be there once.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> &str {

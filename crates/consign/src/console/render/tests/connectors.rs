@@ -114,6 +114,7 @@ fn pages_of_exporters_render_empty_full_and_failing() {
         for file in [json!(null), file.clone()] {
             let page = check("run.html", json!({ "current": run(state, file) }));
             assert_eq!(page.contains("data-poll"), ["running", "waiting"].contains(&state));
+            assert_eq!(page.contains("The exporter was edited"), ["running", "waiting"].contains(&state));
         }
     }
     assert!(
@@ -121,8 +122,16 @@ fn pages_of_exporters_render_empty_full_and_failing() {
             .contains("Leave them out")
     );
     assert!(!check("run_cancel.html", json!({ "current": run("running", file) })).contains("Leave them out"));
-    let delete = check("exporter_delete.html", json!({ "current": exporter() }));
-    assert!(delete.contains("3 records that wait are not sent."), "{delete}");
+    let delete = |runs: u32, records: u32, files: u32, capped: bool| {
+        let unsent = json!({ "runs": runs, "records": records, "files": files, "capped": capped });
+        check("exporter_delete.html", json!({ "current": exporter(), "unsent": unsent }))
+    };
+    let lost = delete(2, 3, 1, false);
+    assert!(lost.contains("Not sent any more: 3 records and 1 pushed file."), "{lost}");
+    assert!(lost.contains("2 runs that are not finished are cancelled"), "{lost}");
+    let nothing = delete(0, 0, 0, false);
+    assert!(nothing.contains("Nothing waits to be sent.") && !nothing.contains("cancelled"), "{nothing}");
+    assert!(delete(0, 10_000_000, 0, true).contains("10,000,000 records or more."));
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub(super) fn exporter() -> serde_json::Value {
         "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
         "source": "events", "event_types": ["*"], "schedule": "daily", "time_zone": "UTC", "format": "csv",
         "columns": [{ "name": "a", "path": "data.a", "default": null }], "method": "POST", "path": "/x",
-        "schedule_in_words": "Every day at 02:00, UTC", "next_run_at": NOW, "waiting_records": 3, "state": "active",
+        "schedule_in_words": "Every day at 02:00, UTC", "next_run_at": NOW, "waiting_records": 3, "waiting_is_capped": false, "state": "active",
         "state_label": "Active", "state_reason": "", "state_since": NOW, "lost_credential": null, "last_run": null,
         "updated_at": NOW, "away": null, "destination": "https",
     })
@@ -98,7 +98,7 @@ pub(super) fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
     let ended = if ["running", "waiting"].contains(&state) { json!(null) } else { json!(NOW) };
     json!({
         "id": "run_1", "exporter": { "id": "con_2", "name": "Nightly <list>" }, "number": 4, "cause": "hand",
-        "destination": "https",
+        "destination": "https", "exporter_edited": true,
         "started_by": "Ana", "repeats": null, "state": state, "state_label": state, "hold_text": null,
         "steps": [
             { "step": "collect", "label": "Collect", "state": "done" },
