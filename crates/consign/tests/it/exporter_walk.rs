@@ -113,6 +113,7 @@ async fn walk(scripts: bool) {
     browser.until_shows("Resumed.").await;
     browser.goto(&format!("{base}/exporters")).await;
     browser.press("a[title^='Delete Device list']").await;
+    browser.until_shows("Delete “Device list, nightly”?").await;
     press_in_confirmation(&browser, "Delete data exporter").await;
     browser.until_shows("Deleted Device list, nightly.").await;
     browser.goto(&format!("{base}/credentials")).await;

@@ -143,8 +143,12 @@ async fn a_webhook_is_made_tested_sent_again_and_deleted_with_keys_alone() {
     fill(&browser, "name", "Incidents").await;
     fill(&browser, "event_types", "device.*").await;
     tab_to(&browser, "credential").await;
-    // As far as it takes to tell it from “Select”.
-    keys(&browser, "serv".chars()).await;
+    keys(&browser, ['s']).await;
+    eventually("the fields of the choice", async || {
+        let said = browser.run("return document.getElementById('live').textContent", vec![]).await;
+        said.as_str().is_some_and(|said| said.starts_with("Fields for Service desk")).then_some(())
+    })
+    .await;
     fill(&browser, "path", "incidents").await;
     tab_to(&browser, "Save").await;
     press(&browser, Key::Enter).await;

@@ -58,7 +58,7 @@ const WATCH: &str = "window.seen = [];
 const FOUND: &str = "const own = [...document.querySelectorAll('script, style, iframe, base, img, video, math, link, meta, form')]
         .filter((node) => !(node.matches('script[src^=\"/assets/\"]') || node.matches('link[href^=\"/assets/\"], link[rel=icon]')
             || node.matches('meta[charset], meta[name=viewport]')
-            || (node.matches('form') && new URL(node.action).origin === location.origin)));
+            || (node.matches('form') && new URL(node.getAttribute('action') || '', location.href).origin === location.origin)));
     const handlers = [...document.querySelectorAll('*')].filter((node) =>
         [...node.attributes].some((attribute) => /^on/i.test(attribute.name)));
     const links = [...document.querySelectorAll('a[href]')].filter((a) => !/^https?:$/.test(a.protocol));

@@ -99,6 +99,29 @@ async fn take(browser: &Browser, picture: &Picture, renamed: &[(String, String)]
     taken
 }
 
+/// Puts them into the folder, where one is named.
+fn keep(folder: Option<&PathBuf>, name: &str, taken: &[Vec<u8>]) {
+    let Some(folder) = folder else { return };
+    std::fs::create_dir_all(folder).unwrap();
+    for (scheme, picture) in ["light", "dark"].iter().zip(taken) {
+        std::fs::write(folder.join(format!("{name}-{scheme}.webp")), picture).unwrap();
+    }
+}
+
+/// What those see who have switched two-step sign-in on: at a server whose clock is that of their app.
+async fn second_steps(browser: &Browser, folder: Option<&PathBuf>) {
+    let consign = TestConsign::start().await;
+    two_step::set_up(&consign).await;
+    let base = format!("http://{}", consign.address());
+    let half = Session { cookie: two_step::password_step(&consign).await, csrf: String::new() };
+    for (name, path) in SECOND_STEP {
+        let who = if path == "/sign-in/code" { &half } else { &consign.session };
+        let picture = Picture { name, base: base.clone(), path: path.to_owned(), who: Some(who.clone()) };
+        keep(folder, name, &take(browser, &picture, &[(base.clone(), OWN.to_owned())]).await);
+    }
+    consign.finish().await;
+}
+
 #[expect(clippy::disallowed_methods, reason = "the developer's command names the folder")]
 fn folder() -> Option<PathBuf> {
     std::env::var_os("CONSIGN_SCREENSHOTS").map(PathBuf::from)
@@ -140,26 +163,13 @@ async fn every_page_is_pictured_in_light_and_dark() {
     browser.resize(WIDTH).await;
     let few = if folder.is_some() { usize::MAX } else { 2 };
     let mut shown: BTreeSet<_> = pictures.iter().filter_map(|picture| page_at(&picture.path)).collect();
-    let mut kept = Vec::new();
     for picture in pictures.iter().take(few) {
-        kept.push((picture.name, take(&browser, picture, &renamed).await));
+        keep(folder.as_ref(), picture.name, &take(&browser, picture, &renamed).await);
     }
     if folder.is_some() {
-        two_step::set_up(&consign).await;
-        let half = Session { cookie: two_step::password_step(&consign).await, csrf: String::new() };
-        for (name, path) in SECOND_STEP {
-            let who = if path == "/sign-in/code" { &half } else { &consign.session };
-            let picture = other(name, &base, path.to_owned(), Some(who.clone()));
-            kept.push((name, take(&browser, &picture, &renamed).await));
-        }
+        second_steps(&browser, folder.as_ref()).await;
     }
     shown.extend(SECOND_STEP.iter().filter_map(|(_, path)| page_at(path)));
-    for (folder, (name, taken)) in kept.iter().filter_map(|one| Some((folder.as_ref()?, one))) {
-        std::fs::create_dir_all(folder).unwrap();
-        for (scheme, picture) in ["light", "dark"].iter().zip(taken) {
-            std::fs::write(folder.join(format!("{name}-{scheme}.webp")), picture).unwrap();
-        }
-    }
     let missing: Vec<_> = pages_to_see().difference(&shown).copied().collect();
     assert!(missing.is_empty(), "no picture shows {missing:?}");
     browser.close().await;

@@ -97,7 +97,7 @@ async fn protocol_and_authorization_type_change_the_fields() {
         eventually(&format!("the fields of {kind}"), async || {
             let fields = desk.fields().await;
             let has = |name: &&str| fields.iter().any(|field| field == name);
-            (there.iter().all(has) && !gone.iter().any(|name| has(&name))).then_some(())
+            (there.iter().all(has) && !gone.iter().any(has)).then_some(())
         })
         .await;
         let focus = desk.run("return document.activeElement.name").await;
