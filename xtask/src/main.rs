@@ -23,8 +23,9 @@ Commands:
                                       (--only may be given several times)
   tidy                                what the compiler cannot check
   run [OPTIONS]                       `consign serve` with a throw-away data folder; OPTIONS go to `serve`
-  bench [--quick] [SCENARIO...]       deliver, accept, backlog, files, hang, idle, oauth, sign: all of them when none is named;
-                                      figures go into docs/benchmarks.md (--quick: small counts, nothing is written)
+  bench [--quick] [SCENARIO...]       deliver, accept, backlog, files, hang, idle, oauth, sign: all of
+                                      them when none is named; figures go into docs/benchmarks.md
+                                      (--quick: small counts, nothing is written)
 ";
 
 fn main() -> ExitCode {
