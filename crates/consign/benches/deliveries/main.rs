@@ -23,6 +23,7 @@ mod backlog;
 mod certificate;
 mod deliver;
 mod figures;
+mod files;
 mod ground;
 mod hang;
 mod idle;
@@ -34,8 +35,10 @@ mod process;
 mod product;
 mod recorder;
 mod report;
+mod rows;
 mod sign;
 mod sink;
+mod sshd;
 mod tool;
 
 /// The word that makes this program the receiving tool.
@@ -88,6 +91,7 @@ enum Scenario {
     Hang,
     Oauth,
     Sign,
+    Files,
     Idle,
 }
 
@@ -100,6 +104,7 @@ impl Scenario {
             Self::Hang => hang::run(ground).await,
             Self::Oauth => oauth::run(ground).await,
             Self::Sign => sign::run(ground),
+            Self::Files => files::run(ground).await,
             Self::Idle => idle::run(ground),
         }
     }

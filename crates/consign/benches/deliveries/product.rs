@@ -127,6 +127,11 @@ impl Product {
         process::memory(self.id)
     }
 
+    /// From now on the most memory is counted anew.
+    pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
+        process::forget_peak(self.id)
+    }
+
     /// Tells it to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let id = i32::try_from(self.id).ok().and_then(Pid::from_raw).context("a process has an id")?;
