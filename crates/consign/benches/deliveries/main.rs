@@ -29,6 +29,7 @@ mod idle;
 mod load;
 mod machine;
 mod oauth;
+mod pages;
 mod peer;
 mod process;
 mod product;
@@ -37,6 +38,7 @@ mod report;
 mod sign;
 mod sink;
 mod tool;
+mod visitor;
 
 /// The word that makes this program the receiving tool.
 const SINK: &str = "receive";
@@ -88,6 +90,7 @@ enum Scenario {
     Hang,
     Oauth,
     Sign,
+    Pages,
     Idle,
 }
 
@@ -100,6 +103,7 @@ impl Scenario {
             Self::Hang => hang::run(ground).await,
             Self::Oauth => oauth::run(ground).await,
             Self::Sign => sign::run(ground),
+            Self::Pages => pages::run(ground).await,
             Self::Idle => idle::run(ground),
         }
     }

@@ -163,6 +163,7 @@ async fn choose(browser: &Browser, name: &str) {
         browser.until_there("#f-url_address[value^='https']").await;
         browser.choose("authorization_type", "oauth2_authorization_code").await;
         browser.until_there("#f-client_secret").await;
+        browser.run("document.activeElement.blur(); scrollTo(0, 0)", vec![]).await;
     }
 }
 
