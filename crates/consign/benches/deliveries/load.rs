@@ -33,6 +33,8 @@ pub(crate) struct Client {
     authorization: HeaderValue,
 }
 
+pub(crate) type Connection = SendRequest<Full<Bytes>>;
+
 impl Client {
     pub(crate) fn new(address: SocketAddr, key: &str) -> anyhow::Result<Self> {
         let host = HeaderValue::from_str(&address.to_string())?;
@@ -44,7 +46,7 @@ impl Client {
         Ok(self.authorization.to_str()?)
     }
 
-    async fn connect<B>(&self) -> anyhow::Result<SendRequest<B>>
+    pub(crate) async fn connect<B>(&self) -> anyhow::Result<SendRequest<B>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync,
@@ -69,9 +71,24 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let what = format!("{method} {path}");
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = self.request(method, &format!("/api/v1{path}")).body(Full::new(bytes))?;
+        self.succeed(self.request(method, &format!("/api/v1{path}")).body(Full::new(bytes))?).await
+    }
+
+    /// One call that makes something once, however often it is sent.
+    pub(crate) async fn call_once(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let request = self.request(method, &format!("/api/v1{path}")).header("idempotency-key", key);
+        self.succeed(request.body(Full::new(Bytes::from(body.to_string())))?).await
+    }
+
+    async fn succeed(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Value> {
+        let what = format!("{} {}", request.method(), request.uri());
         let (status, answer) = exchange(&mut self.connect().await?, request).await?;
         if !status.is_success() {
             bail!("{what}: {status} {}", String::from_utf8_lossy(&answer));
@@ -232,8 +249,10 @@ impl Sending {
             let count = batch.min(self.load.count - first);
             let events: Vec<String> =
                 (first..first + count).map(|number| self.event(number, now_ns())).collect();
-            let request =
-                self.client.request(Method::POST, EVENTS).header("idempotency-key", format!("batch-{first}"));
+            let request = self
+                .client
+                .request(Method::POST, EVENTS)
+                .header("idempotency-key", format!("batch-{}", self.load.first_id + first));
             let body = Full::new(Bytes::from(format!("[{}]", events.join(","))));
             let (status, answer) = exchange(&mut connection, request.body(body)?).await?;
             judge(status, &answer, usize::try_from(count)?)?;

@@ -30,6 +30,7 @@ mod idle;
 mod load;
 mod machine;
 mod oauth;
+mod pages;
 mod peer;
 mod process;
 mod product;
@@ -40,6 +41,7 @@ mod sign;
 mod sink;
 mod sshd;
 mod tool;
+mod visitor;
 
 /// The word that makes this program the receiving tool.
 const SINK: &str = "receive";
@@ -92,6 +94,7 @@ enum Scenario {
     Oauth,
     Sign,
     Files,
+    Pages,
     Idle,
 }
 
@@ -105,6 +108,7 @@ impl Scenario {
             Self::Oauth => oauth::run(ground).await,
             Self::Sign => sign::run(ground),
             Self::Files => files::run(ground).await,
+            Self::Pages => pages::run(ground).await,
             Self::Idle => idle::run(ground),
         }
     }
