@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::channel::Answer;
-use super::file::{Files, is_ok};
+use super::file::{Files, SftpStatus, found, is_ok};
 use super::{SftpFault, SftpSession, SftpWhy};
 
 /// So many bytes are under way at once: more than the windows of servers are.
@@ -111,36 +111,24 @@ impl SftpSession {
     /// Why it is not whole; then it is removed.
     pub async fn write_part(&self, upload: &Upload<'_>, body: Body) -> Result<Written, SftpFault> {
         let files = self.files();
-        let folder = files.folder(upload.folder.as_sent()).await?;
-        let at = |name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
-        let target = at(upload.name.as_str());
-        if upload.if_exists == IfExists::Fail && files.stat(&target).await?.is_some() {
-            return Err(exists());
-        }
-        let part = at(&part_name(upload.name, upload.run));
-        let handle = create(files, &part).await?;
-        let file = File { files, folder: &folder, handle: &handle, progress: upload.progress };
-        let mut open = true;
-        let arrived = async {
-            let uploaded = file.fill(body).await?;
-            open = false;
-            files.close(&handle).await?;
-            let modified_seconds = files.stat(&part).await?.and_then(|found| found.modified_seconds);
-            Ok::<_, SftpFault>((uploaded, modified_seconds))
-        };
-        let arrived = arrived.await;
-        if arrived.is_err() && files.channel.is_open() {
-            let clean_up = async {
-                if open {
-                    let _ = files.close(&handle).await;
+        match body {
+            // What is small leaves at once, with all that is asked behind it: requests on one file are done in their order
+            // (draft-ietf-secsh-filexfer-02 section 6.1). A server that does not keep to it gets them one by one.
+            Body::Whole(bytes) if bytes.len() <= IN_FLIGHT_BYTES && !files.goes_one_by_one() => {
+                let again = bytes.clone();
+                match write(files, upload, Content::AtOnce(bytes)).await {
+                    Err(fault) if may_be_the_order(&fault) && files.channel.is_open() => {
+                        let written = write(files, upload, Content::Body(Body::Whole(again))).await;
+                        if written.is_ok() {
+                            files.go_one_by_one();
+                        }
+                        written
+                    }
+                    written => written,
                 }
-                files.remove(&part).await
-            };
-            // What stays is removed by a later run.
-            let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+            }
+            body => write(files, upload, Content::Body(body)).await,
         }
-        let (uploaded, modified_seconds) = arrived?;
-        Ok(Written { uploaded, modified_seconds, part, target, if_exists: upload.if_exists })
     }
 
     /// Gives a written file its final name.
@@ -215,6 +203,72 @@ impl SftpSession {
     }
 }
 
+/// What goes into a part, and how.
+enum Content {
+    /// All of it, and the end of the file behind it, without a wait.
+    AtOnce(Bytes),
+    /// As it comes; the end of the file waits until all of it has arrived.
+    Body(Body),
+}
+
+/// Whether a server may have done requests on one file in another order than they came.
+fn may_be_the_order(fault: &SftpFault) -> bool {
+    matches!(fault.why, SftpWhy::Refused(SftpStatus::Failure | SftpStatus::NotThere) | SftpWhy::Lost)
+}
+
+async fn write(files: &Files, upload: &Upload<'_>, content: Content) -> Result<Written, SftpFault> {
+    let mut folder = files.folder(upload.folder.as_sent()).await?;
+    let at = |folder: &str, name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
+    let part_name = part_name(upload.name, upload.run);
+    let mut begun = begin(files, &at(&folder, &part_name), &at(&folder, upload.name.as_str()), upload).await;
+    if matches!(&begun, Err(fault) if matches!(fault.why, SftpWhy::Refused(SftpStatus::NotThere))) {
+        folder = files.folder_anew(upload.folder.as_sent()).await?;
+        begun = begin(files, &at(&folder, &part_name), &at(&folder, upload.name.as_str()), upload).await;
+    }
+    let handle = begun?;
+    let (part, target) = (at(&folder, &part_name), at(&folder, upload.name.as_str()));
+    let file = File { files, folder: &folder, part: &part, handle: &handle, progress: upload.progress };
+    let mut open = true;
+    let arrived = file.fill(content, &mut open).await;
+    if arrived.is_err() && files.channel.is_open() {
+        let clean_up = async {
+            if open {
+                let _ = files.close(&handle).await;
+            }
+            files.remove(&part).await
+        };
+        // What stays is removed by a later run.
+        let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+    }
+    let (uploaded, modified_seconds) = arrived?;
+    Ok(Written { uploaded, modified_seconds, part, target, if_exists: upload.if_exists })
+}
+
+/// Opens the part where the final name is free; both are asked at once.
+async fn begin(files: &Files, part: &str, target: &str, upload: &Upload<'_>) -> Result<Bytes, SftpFault> {
+    let taken = match upload.if_exists {
+        IfExists::Fail => Some(files.ask_stat(target).await?),
+        IfExists::Replace => None,
+    };
+    let created = create(files, part).await;
+    let free = match taken {
+        None => Ok(()),
+        Some(taken) => match taken.reply().await.and_then(found) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(exists()),
+            Err(fault) => Err(fault),
+        },
+    };
+    if let (Err(_), Ok(handle)) = (&free, &created) {
+        let clean_up = async {
+            let _ = files.close(handle).await;
+            files.remove(part).await
+        };
+        let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+    }
+    free.and(created)
+}
+
 /// The temporary name beside the final one.
 pub fn part_name(name: &FileName, run: &str) -> String {
     format!(".{}.{run}.part", name.as_str())
@@ -251,7 +305,9 @@ async fn give_name(
             Err(exists())
         }
         Err(fault) => Err(fault),
-        Ok(()) => same_size(files.stat(target).await?.and_then(|found| found.size), bytes),
+        Ok(Some(there)) if there.size == Some(bytes) => Ok(()),
+        // It may have been looked at before it had its name.
+        Ok(_) => same_size(files.stat(target).await?.and_then(|found| found.size), bytes),
     }
 }
 
@@ -275,60 +331,76 @@ fn exists() -> SftpFault {
 struct File<'a> {
     files: &'a Files,
     folder: &'a str,
+    part: &'a str,
     handle: &'a [u8],
     progress: Option<&'a AtomicU64>,
 }
 
 impl File<'_> {
-    /// Writes the body, puts it on the disk and compares the size.
-    async fn fill(&self, body: Body) -> Result<Uploaded, SftpFault> {
+    /// Writes all, puts it on the disk, closes it and compares the size. Tells when the server wrote it, where it says so;
+    /// `open` becomes false once it is asked to close it.
+    async fn fill(&self, content: Content, open: &mut bool) -> Result<(Uploaded, Option<u32>), SftpFault> {
         let mut flight = Flight { file: self, under_way: VecDeque::new(), bytes: 0, offset: 0 };
         let mut hash = digest::Context::new(&digest::SHA256);
-        let most = self.files.write_bytes().await;
-        match body {
-            Body::Whole(bytes) => {
-                for chunk in bytes.chunks(most) {
-                    hash.update(chunk);
+        let at_once = matches!(content, Content::AtOnce(_));
+        match content {
+            Content::AtOnce(bytes) | Content::Body(Body::Whole(bytes)) => {
+                hash.update(&bytes);
+                for chunk in bytes.chunks(self.files.write_bytes().await) {
                     flight.write(chunk).await?;
                 }
             }
-            Body::Stream(mut parts) => {
-                let mut gathered = BytesMut::new();
-                loop {
-                    match parts.recv().await {
-                        Some(Part::Bytes(bytes)) => {
-                            hash.update(&bytes);
-                            // What is large enough by itself is not copied first.
-                            let mut rest = bytes.as_ref();
-                            while gathered.is_empty() && rest.len() >= most {
-                                let (chunk, after) = rest.split_at(most);
-                                flight.write(chunk).await?;
-                                rest = after;
-                            }
-                            gathered.extend_from_slice(rest);
-                        }
-                        Some(Part::End) => break,
-                        None => {
-                            let detail = "What was to be sent ended before its end.";
-                            return Err(SftpFault::new(SftpWhy::SourceEnded, detail));
-                        }
-                    }
-                    while gathered.len() >= most {
-                        flight.write(&gathered.split_to(most)).await?;
-                    }
-                }
-                if !gathered.is_empty() {
-                    flight.write(&gathered).await?;
-                }
-            }
+            Content::Body(Body::Stream(parts)) => self.stream(parts, &mut flight, &mut hash).await?,
         }
         let bytes = flight.offset;
+        if !at_once {
+            flight.land_all().await?;
+        }
+        *open = false;
+        let ending = self.files.ask_to_end(self.handle, self.part).await?;
         flight.land_all().await?;
-        let synced = self.files.sync(self.handle).await?;
-        same_size(self.files.size_of(self.handle).await?, bytes)?;
+        let (synced, there) = ending.reply().await?;
+        same_size(there.size, bytes)?;
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(hash.finish().as_ref());
-        Ok(Uploaded { bytes, sha256, synced })
+        Ok((Uploaded { bytes, sha256, synced }, there.modified_seconds))
+    }
+
+    async fn stream(
+        &self,
+        mut parts: mpsc::Receiver<Part>,
+        flight: &mut Flight<'_>,
+        hash: &mut digest::Context,
+    ) -> Result<(), SftpFault> {
+        let most = self.files.write_bytes().await;
+        let mut gathered = BytesMut::new();
+        loop {
+            match parts.recv().await {
+                Some(Part::Bytes(bytes)) => {
+                    hash.update(&bytes);
+                    // What is large enough by itself is not copied first.
+                    let mut rest = bytes.as_ref();
+                    while gathered.is_empty() && rest.len() >= most {
+                        let (chunk, after) = rest.split_at(most);
+                        flight.write(chunk).await?;
+                        rest = after;
+                    }
+                    gathered.extend_from_slice(rest);
+                }
+                Some(Part::End) => break,
+                None => {
+                    let detail = "What was to be sent ended before its end.";
+                    return Err(SftpFault::new(SftpWhy::SourceEnded, detail));
+                }
+            }
+            while gathered.len() >= most {
+                flight.write(&gathered.split_to(most)).await?;
+            }
+        }
+        if !gathered.is_empty() {
+            flight.write(&gathered).await?;
+        }
+        Ok(())
     }
 }
 
@@ -365,7 +437,7 @@ impl Flight<'_> {
         Ok(())
     }
 
-    async fn land_all(mut self) -> Result<(), SftpFault> {
+    async fn land_all(&mut self) -> Result<(), SftpFault> {
         while !self.under_way.is_empty() {
             self.land().await?;
         }

@@ -16,7 +16,6 @@ const OPEN: u8 = 3;
 const CLOSE: u8 = 4;
 const WRITE: u8 = 6;
 const LSTAT: u8 = 7;
-const FSTAT: u8 = 8;
 const OPENDIR: u8 = 11;
 const READDIR: u8 = 12;
 const REMOVE: u8 = 13;
@@ -50,7 +49,6 @@ pub(super) enum Request<'a> {
         offset: u64,
         data: &'a [u8],
     },
-    Fstat(&'a [u8]),
     Stat(&'a str),
     Lstat(&'a str),
     OpenFolder(&'a str),
@@ -86,7 +84,6 @@ pub(super) fn encode(id: u32, request: &Request<'_>) -> Bytes {
             packet.0.put_u64(*offset);
             packet.string(data);
         }
-        Request::Fstat(handle) => packet.handle(FSTAT, id, handle),
         Request::Stat(path) => packet.text(STAT, id, path),
         Request::Lstat(path) => packet.text(LSTAT, id, path),
         Request::OpenFolder(path) => packet.text(OPENDIR, id, path),

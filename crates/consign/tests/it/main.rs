@@ -49,6 +49,7 @@ mod encryption;
 mod events;
 mod every_page;
 mod exporter_faults;
+mod exporter_many_files;
 mod exporter_pages;
 mod exporter_schedules;
 mod exporter_server_faults;

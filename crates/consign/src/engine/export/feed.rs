@@ -4,10 +4,10 @@
 use consign_core::connector::Exporter;
 use consign_core::connector::exporter::Compression;
 use consign_core::connector::format::Encoder;
-use consign_store::runs::{self, Run};
+use consign_store::runs::{self, Chunk, Run};
 use consign_transport::Closed;
 
-use super::compress::Compressor;
+use super::compress::{Compressor, compressed};
 use super::intake::piece_context;
 use super::outlet::Outlet;
 use super::records::Records;
@@ -16,6 +16,7 @@ use crate::engine::Engine;
 
 /// Written records leave in pieces of about this size.
 const PIECE_BYTES: usize = 64 << 10;
+const NOT_WHOLE: &str = "the file is not whole";
 
 /// Why the making of a body ended early.
 pub(super) enum Fed {
@@ -79,6 +80,39 @@ impl<'a> Tap<'a> {
 }
 
 impl Engine {
+    /// A file that fits in one stored piece, as it is sent.
+    pub(super) async fn small_file(&self, job: &Job, compression: Compression) -> Result<Vec<u8>, Stop> {
+        let plain = match &job.piece {
+            Some(piece) => Some(self.open_piece(&job.run, piece).await?),
+            None => self.piece_of(&job.run, 0).await?,
+        };
+        let plain = plain.unwrap_or_default();
+        let whole = u64::try_from(plain.len()).ok();
+        if job.run.file.as_ref().is_none_or(|file| Some(file.bytes) != whole) {
+            return Err(Stop::unreadable(NOT_WHOLE.to_owned()));
+        }
+        if compression == Compression::None {
+            return Ok(plain);
+        }
+        let packed = tokio::task::spawn_blocking(move || compressed(compression, plain)).await;
+        packed.map_err(|_| Stop::GiveBack)?.map_err(|error| Stop::unreadable(error.to_string()))
+    }
+
+    /// A stored piece of the file that a run sends; `None` behind the last one.
+    async fn piece_of(&self, run: &Run, number: i64) -> Result<Option<Vec<u8>>, Stop> {
+        let found = runs::chunks(&mut *self.store.read().await?, run.source, number, 1).await?;
+        match found.first().filter(|piece| piece.number == number) {
+            None => Ok(None),
+            Some(piece) => self.open_piece(run, piece).await.map(Some),
+        }
+    }
+
+    async fn open_piece(&self, run: &Run, piece: &Chunk) -> Result<Vec<u8>, Stop> {
+        let closed = || Stop::unreadable(format!("piece {} of the file cannot be opened", piece.number));
+        let key = self.settings.payloads.of_day(piece.payload_key).await?.ok_or_else(closed)?;
+        key.decrypt(&piece_context(run.source, piece.number), &piece.sealed_data).map_err(|_| closed())
+    }
+
     /// The stored pieces of the file that a run sends. The end is left to the caller.
     pub(super) async fn feed_file(
         &self,
@@ -86,28 +120,16 @@ impl Engine {
         compression: Compression,
         outlet: &Outlet,
     ) -> Result<Made, Fed> {
-        let broken = |what: String| Fed::Stop(Stop::unreadable(what));
         let mut tap = Tap::new(outlet, compression)?;
         let (mut number, mut bytes) = (0, 0_u64);
         loop {
-            let found = async {
-                let mut db = self.store.read().await?;
-                runs::chunks(&mut db, run.source, number, 1).await
-            };
-            let found = found.await.map_err(Stop::Store)?;
-            let Some(chunk) = found.into_iter().next().filter(|chunk| chunk.number == number) else { break };
-            let closed = || broken(format!("piece {number} of the file cannot be opened"));
-            let key = self.settings.payloads.of_day(chunk.payload_key).await.map_err(Stop::Store)?;
-            let context = piece_context(run.source, number);
-            let plain =
-                key.ok_or_else(closed)?.decrypt(&context, &chunk.sealed_data).map_err(|_| closed())?;
-            drop(chunk);
+            let Some(plain) = self.piece_of(run, number).await? else { break };
             bytes += u64::try_from(plain.len()).unwrap_or(u64::MAX);
             tap.push(plain).await?;
             number += 1;
         }
         if run.file.as_ref().is_none_or(|file| file.bytes != bytes) {
-            return Err(broken("the file is not whole".to_owned()));
+            return Err(Stop::unreadable(NOT_WHOLE.to_owned()).into());
         }
         tap.finish().await
     }

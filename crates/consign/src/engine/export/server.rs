@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use consign_core::catalog::size;
 use consign_core::connector::Exporter;
 use consign_core::connector::exporter::{FilePlace, IfExists, Step, numbered};
@@ -17,13 +18,13 @@ use consign_core::redact::Scrubber;
 use consign_core::target::FileName;
 use consign_store::runs::{self, Run};
 use consign_transport::sftp::{
-    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Uploaded, Written,
+    Body, IfExists as WhereTaken, SftpFault, SftpSession, SftpWhy, Upload, Uploaded, Written,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::feed::{Fed, Made};
 use super::outlet::Outlet;
-use super::{Job, Stop, counted};
+use super::{Change, FILE_PIECE_BYTES, Job, Stop, Told, counted};
 use crate::engine::Engine;
 use crate::engine::authorize::Opened;
 use crate::engine::deliver::Seen;
@@ -35,6 +36,8 @@ const PARTS_WAITING_MAX: usize = 4;
 const NUMBERS_MAX: u32 = 1_000;
 /// Parts that were left behind are removed when nothing was written to them for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
+/// A number that another file took meanwhile is chosen anew so often.
+const NAMES_AGAIN_MAX: u32 = 3;
 /// The parts of so many earlier attempts are removed before the next one writes.
 const ATTEMPTS_CLEANED_MAX: usize = 20;
 /// Between two looks at how far it has come.
@@ -64,25 +67,34 @@ impl Engine {
         exporter: &Exporter,
         place: &FilePlace,
         run: &mut Run,
-    ) -> Result<String, Stop> {
+    ) -> Result<Told, Stop> {
         let _place = self.place_for(job, None).await?;
         let started = self.now();
         let (access, scrubber) = self.enter_server(job)?;
         let session = self.network.sftp(&access).await.map_err(|fault| attempt(&scrubber, fault))?;
         let errand = Errand { job, exporter, place, session, scrubber };
         if let Some(bytes) = self.arrived_before(&errand, run).await? {
-            return self.arrived_at_last(run, bytes).await;
+            return Ok(arrived_at_last(run, bytes));
         }
         self.remove_left_behind(&errand, run).await?;
-        self.choose_name(&errand, run).await?;
-        let (made, uploaded) = match self.send_named(&errand, run).await {
-            Ok(sent) => sent,
-            // An earlier attempt may have come first after all, while this one wrote.
-            Err(stop) if is_taken(&stop) => match self.arrived_before(&errand, run).await? {
-                Some(bytes) => return self.arrived_at_last(run, bytes).await,
-                None => return Err(stop),
-            },
-            Err(stop) => return Err(stop),
+        let mut again = NAMES_AGAIN_MAX;
+        let (made, uploaded) = loop {
+            self.choose_name(&errand, run).await?;
+            match self.send_named(&errand, run).await {
+                Ok(sent) => break sent,
+                Err(stop) if is_taken(&stop) => {
+                    // An earlier attempt may have come first after all, while this one wrote.
+                    if let Some(bytes) = self.arrived_before(&errand, run).await? {
+                        return Ok(arrived_at_last(run, bytes));
+                    }
+                    // Another file may have taken the number since it was looked for.
+                    if place.if_exists != IfExists::Number || again == 0 {
+                        return Err(stop);
+                    }
+                    again -= 1;
+                }
+                Err(stop) => return Err(stop),
+            }
         };
         let line = format!(
             "Uploaded {}: {}, SHA-256 {}{} → renamed in {} ms.",
@@ -93,7 +105,7 @@ impl Engine {
             self.now().since(started).as_millis(),
         );
         self.learn_that_it_works(job, &Seen::nothing(FILE_TAKEN, None), self.now()).await;
-        self.arrived(run, made, &line).await
+        Ok(arrived(run, made, line))
     }
 
     fn enter_server(&self, job: &Job) -> Result<(SftpAccess, Scrubber), Stop> {
@@ -101,13 +113,6 @@ impl Engine {
         let opened = Opened::open(&self.vault, &job.credential).map_err(refused)?;
         let access = opened.enter_session(self.now()).map_err(refused)?;
         Ok((access, opened.scrubber(None)))
-    }
-
-    /// The file is there: an earlier attempt brought it.
-    async fn arrived_at_last(&self, run: &mut Run, bytes: u64) -> Result<String, Stop> {
-        let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
-        let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
-        self.arrived(run, made, &line).await
     }
 
     async fn send_named(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
@@ -123,12 +128,9 @@ impl Engine {
     /// From now on the file may have its name, whether or not we hear of it. Whoever lost the run to another attempt, or to a
     /// person who stopped it, gives no name.
     async fn may_have_its_name(&self, run: &Run, written: &Written) -> Result<(), Stop> {
-        let mut tx = self.store.begin().await?;
-        let at = written.modified_seconds.map(i64::from);
-        if !runs::made(&mut tx, run, written.uploaded.bytes, at).await? {
-            return Err(Stop::Lost);
-        }
-        Ok(tx.commit().await?)
+        let (bytes, at) = (written.uploaded.bytes, written.modified_seconds.map(i64::from));
+        let change = Change::MayHaveItsName { run: run.clone(), bytes, at };
+        if self.change_run(change).await? { Ok(()) } else { Err(Stop::Lost) }
     }
 
     /// An earlier attempt may have given the file its name without learning of it: then a file of that size is there, and
@@ -200,6 +202,10 @@ impl Engine {
                 }
             }
         }
+        // It is on disk already, and no attempt before this one came as far as to the name.
+        if run.file_name == name && run.made_bytes.is_none() {
+            return Ok(());
+        }
         let mut tx = self.store.begin().await?;
         if !runs::choose_name(&mut tx, run, &name).await? {
             return Err(Stop::Lost);
@@ -215,9 +221,12 @@ impl Engine {
 
     /// Makes and sends the file. When this is dropped, the other side sees the file end before its end, and cleans up.
     async fn upload(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
-        let (parts, body) = mpsc::channel(PARTS_WAITING_MAX);
-        let mut sent = self.spawn_upload(errand, run, body)?;
         let job = errand.job;
+        if run.file.as_ref().is_some_and(|file| file.bytes <= FILE_PIECE_BYTES as u64) {
+            return self.upload_small(errand, run).await;
+        }
+        let (parts, body) = mpsc::channel(PARTS_WAITING_MAX);
+        let mut sent = self.spawn_upload(errand, run, Body::Stream(body))?;
         job.moving.is_at_step(Step::Write);
         let mut fed = pin!(self.feed(errand, run, Outlet::File(parts)));
         let mut made = None;
@@ -246,11 +255,23 @@ impl Engine {
         }
     }
 
+    /// Sends a file that is at hand as a whole.
+    async fn upload_small(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
+        let bytes = self.small_file(errand.job, errand.exporter.compression).await?;
+        let made = Made { records: 0, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
+        let sent = self.spawn_upload(errand, run, Body::Whole(Bytes::from(bytes)))?;
+        match sent.await {
+            Ok(Ok(written)) => Ok((made, written)),
+            Ok(Err(fault)) => Err(errand.attempt(fault)),
+            Err(_) => Err(Stop::GiveBack),
+        }
+    }
+
     fn spawn_upload(
         &self,
         errand: &Errand<'_>,
         run: &Run,
-        body: mpsc::Receiver<Part>,
+        body: Body,
     ) -> Result<oneshot::Receiver<Result<Written, SftpFault>>, Stop> {
         let (session, folder) = (errand.session.clone(), errand.place.folder.clone());
         let name = final_name(&run.file_name)?;
@@ -267,7 +288,7 @@ impl Engine {
             let upload =
                 Upload { folder: &folder, name: &name, run: &attempt, if_exists, progress: Some(&progress) };
             // Whoever waited for it may be gone: then nobody gives it a name.
-            if let Err(Ok(written)) = tell.send(session.write_part(&upload, Body::Stream(body)).await) {
+            if let Err(Ok(written)) = tell.send(session.write_part(&upload, body).await) {
                 session.discard(&written).await;
             }
         });
@@ -283,25 +304,29 @@ impl Engine {
         outlet.end().await?;
         Ok(made)
     }
+}
 
-    /// The run is done; it is written down with its end, so that no attempt comes in between.
-    async fn arrived(&self, run: &mut Run, made: Made, line: &str) -> Result<String, Stop> {
-        let mut tx = self.store.begin().await?;
-        let now = tx.now();
-        runs::log(&mut tx, run.id, line, now).await?;
-        tx.commit().await?;
-        run.step = Step::Rename;
-        run.requests = 1;
-        run.sent_records += made.records;
-        run.sent_bytes = made.bytes;
-        metrics::counter!(telemetry::EXPORTER_ROWS).increment(made.records);
-        metrics::counter!(telemetry::EXPORTER_BYTES).increment(made.bytes);
-        let what = match &run.file {
-            Some(_) => String::new(),
-            None => format!("{}, ", counted(run.sent_records, "record", "records")),
-        };
-        Ok(format!("Sent {}, {what}{}.", run.file_name, size(made.bytes)))
-    }
+/// The file is there: an earlier attempt brought it.
+fn arrived_at_last(run: &mut Run, bytes: u64) -> Told {
+    let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
+    let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
+    arrived(run, made, line)
+}
+
+/// The run is done; it is written down with its end, so that no attempt comes in between.
+fn arrived(run: &mut Run, made: Made, line: String) -> Told {
+    run.step = Step::Rename;
+    run.requests = 1;
+    run.sent_records += made.records;
+    run.sent_bytes = made.bytes;
+    metrics::counter!(telemetry::EXPORTER_ROWS).increment(made.records);
+    metrics::counter!(telemetry::EXPORTER_BYTES).increment(made.bytes);
+    let what = match &run.file {
+        Some(_) => String::new(),
+        None => format!("{}, ", counted(run.sent_records, "record", "records")),
+    };
+    let message = format!("Sent {}, {what}{}.", run.file_name, size(made.bytes));
+    Told { lines: vec![line], message }
 }
 
 /// What the part of an attempt is called by.
