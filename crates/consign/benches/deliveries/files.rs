@@ -1,5 +1,4 @@
-//! Data exporters to an OpenSSH server beside OpenSSH's own client, in turns: one large file, many small ones, and records
-//! from the store.
+//! Data exporters to an OpenSSH server beside other clients, in turns: one large file, and records from the store.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -11,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::Method;
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::{Value, json};
@@ -20,34 +18,33 @@ use crate::figures::{Spread, Table, number};
 use crate::ground::Ground;
 use crate::load::Client;
 use crate::product::{Home, Product};
+use crate::relay::{self, Relay};
 use crate::report::Section;
 use crate::rows;
 use crate::sshd::{self, Server};
 
 const ROUNDS: usize = 5;
-const SMALL_ROUNDS: usize = 3;
-const SMALL_BYTES: usize = 4 << 10;
-const BLOCK_BYTES: usize = 1 << 20;
-/// The product works on so many runs at a time, one of each exporter.
-const EXPORTERS: usize = 4;
+const FAR_ROUNDS: usize = 3;
+pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 /// Between two looks at a run or a folder.
-const LOOK: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_secs(600);
-const GCM: &str = "aes128-gcm@openssh.com";
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const GCM: &str = "aes128-gcm@openssh.com";
 const OCTETS: &str = "application/octet-stream";
 
 pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     let server = Server::start(ground)?;
     let large = large(ground, &server).await?;
+    let far = far(ground, &server).await?;
     let memory = memory(ground, &server).await?;
-    let small = small(ground, &server).await?;
     let rows = rows::run(ground, &server).await?;
     let text = format!(
         "SQLite. The server is {} on loopback with an ed25519 host key; files arrive in memory (tmpfs). Consign puts \
          each file on the disk of the server as far as it can (`fsync`), compares its size and renames it, over \
-         AES-256-GCM in a session that it keeps; `sftp` writes under the final name, in a session of its own each \
-         time.\n\n{large}\n{memory}\n{small}\n{rows}",
-        sshd::version()?
+         AES-256-GCM in a session that it keeps; the others write under the final name, in a session of their own each \
+         time.{}\n\n{large}\n{far}\n{memory}\n{rows}",
+        sshd::version()?,
+        if sshd::has_rclone() { "" } else { " There is no rclone here: install rclone to have it compared." },
     );
     Ok(Section { title: "Files to an SFTP server", text })
 }
@@ -63,10 +60,20 @@ pub(crate) struct Sender {
 impl Sender {
     /// Starts it with so many exporters, each with its own settings.
     pub(crate) async fn start(ground: &Ground, server: &Server, settings: &[Value]) -> anyhow::Result<Self> {
+        Self::start_by(ground, server, server.port(), settings).await
+    }
+
+    /// The same by way of another port.
+    pub(crate) async fn start_by(
+        ground: &Ground,
+        server: &Server,
+        port: u16,
+        settings: &[Value],
+    ) -> anyhow::Result<Self> {
         let home = Home::create(ground, None)?;
         let client = home.client()?;
         let product = home.serve()?;
-        client.call(Method::POST, "/credentials", Some(&server.credential()?)).await?;
+        client.call(Method::POST, "/credentials", Some(&server.credential(port)?)).await?;
         let mut exporters = Vec::new();
         for (place, settings) in settings.iter().enumerate() {
             let mut exporter = json!({
@@ -98,7 +105,7 @@ impl Sender {
     }
 
     /// Pushes a file through an exporter, and tells its run.
-    async fn push<B>(&self, exporter: usize, name: &str, body: B) -> anyhow::Result<String>
+    pub(crate) async fn push<B>(&self, exporter: usize, name: &str, body: B) -> anyhow::Result<String>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync,
@@ -113,7 +120,7 @@ pub(crate) fn id(made: &Value) -> anyhow::Result<String> {
     Ok(made["id"].as_str().context("what is made has an id")?.to_owned())
 }
 
-fn pushed() -> Value {
+pub(crate) fn pushed() -> Value {
     json!({ "source": "pushed", "columns": [{ "name": "n" }] })
 }
 
@@ -148,7 +155,7 @@ impl Body for Repeated {
 }
 
 /// A block that does not compress.
-fn block() -> anyhow::Result<Bytes> {
+pub(crate) fn block() -> anyhow::Result<Bytes> {
     let mut block = vec![0; BLOCK_BYTES];
     aws_lc_rs::rand::fill(&mut block).map_err(|_| anyhow::anyhow!("the system has no randomness"))?;
     Ok(Bytes::from(block))
@@ -167,27 +174,27 @@ fn check(path: &Path, block: &Bytes, times: u64) -> anyhow::Result<()> {
 
 /// What one kind of client took, round by round.
 #[derive(Default)]
-struct Rounds {
+pub(crate) struct Rounds {
     rates: Vec<f64>,
     cpu_ms: Vec<f64>,
 }
 
 impl Rounds {
-    fn push(&mut self, amount: u64, seconds: f64, cpu_ms: f64) {
+    pub(crate) fn push(&mut self, amount: u64, seconds: f64, cpu_ms: f64) {
         self.rates.push(amount as f64 / seconds);
         self.cpu_ms.push(cpu_ms);
     }
 
-    fn rate(&self) -> String {
+    pub(crate) fn rate(&self) -> String {
         Spread::of(self.rates.iter().copied()).to_string()
     }
 
-    fn cpu(&self) -> String {
+    pub(crate) fn cpu(&self) -> String {
         Spread::of(self.cpu_ms.iter().copied()).to_string()
     }
 
     /// These by those, round by round.
-    fn ratios(&self, others: &Self) -> [String; 2] {
+    pub(crate) fn ratios(&self, others: &Self) -> [String; 2] {
         let ratio = |ours: &[f64], theirs: &[f64]| {
             Spread::of(ours.iter().zip(theirs).map(|(a, b)| a / b)).to_string()
         };
@@ -195,72 +202,158 @@ impl Rounds {
     }
 }
 
-/// One large file, sent again and again, by three clients in turn.
-async fn large(ground: &Ground, server: &Server) -> anyhow::Result<String> {
-    let (mib, block) = (ground.of(1_024, 32), block()?);
-    let folder = ground.home()?;
-    let source = folder.path().join("large");
-    let mut written = File::create(&source)?;
-    for _ in 0..mib {
-        written.write_all(&block)?;
+/// Who sends a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Consign,
+    Sftp,
+    SftpGcm,
+    Rclone,
+}
+
+impl Who {
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::Consign, Self::Sftp, Self::SftpGcm];
+        all.extend(sshd::has_rclone().then_some(Self::Rclone));
+        all
     }
-    written.sync_all()?;
-    drop(written);
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Consign => "Consign, from the store",
+            Self::Sftp => "`sftp`",
+            Self::SftpGcm => "`sftp -c aes128-gcm@openssh.com`",
+            Self::Rclone => "`rclone copy`",
+        }
+    }
+}
+
+/// One large file that is sent again and again.
+struct Course<'a> {
+    server: &'a Server,
+    /// The port by which all reach the server.
+    port: u16,
+    sender: Sender,
+    /// The run that is repeated.
+    first: String,
+    source: &'a Path,
+    block: &'a Bytes,
+    mib: u64,
+}
+
+impl Course<'_> {
+    /// Rounds of all in turn.
+    async fn rounds(&self, what: &str, count: usize) -> anyhow::Result<Vec<(Who, Rounds)>> {
+        let mut rounds: Vec<_> = Who::all().into_iter().map(|who| (who, Rounds::default())).collect();
+        let arrived = self.server.inbox().join("large");
+        for round in 0..count {
+            for turn in 0..rounds.len() {
+                // Who comes first in one round comes last in the next.
+                let place = (round + turn) % rounds.len();
+                let (who, taken) = &mut rounds[place];
+                self.server.empty()?;
+                let (seconds, cpu_ms) = self.send(*who).await?;
+                check(&arrived, self.block, self.mib)?;
+                taken.push(self.mib, seconds, cpu_ms);
+                let rate = number(self.mib as f64 / seconds);
+                println!("files: {what}: {}: {rate} MiB/s, {} ms of processor", who.name(), number(cpu_ms));
+            }
+        }
+        Ok(rounds)
+    }
+
+    async fn send(&self, who: Who) -> anyhow::Result<(f64, f64)> {
+        let source = self.source.display().to_string();
+        let taken = match who {
+            Who::Consign => {
+                let (start, cpu) = (Instant::now(), self.sender.product.cpu_ms()?);
+                let path = format!("/runs/{}/repetitions", self.first);
+                let again = self.sender.client.call(Method::POST, &path, None).await?;
+                self.sender.until_done(&id(&again)?).await?;
+                return Ok((start.elapsed().as_secs_f64(), self.sender.product.cpu_ms()? - cpu));
+            }
+            Who::Sftp => self.server.sftp(self.port, None, &source)?,
+            Who::SftpGcm => self.server.sftp(self.port, Some(GCM), &source)?,
+            Who::Rclone => self.server.rclone(self.port, &source)?,
+        };
+        Ok((taken.seconds, taken.cpu_ms))
+    }
+}
+
+fn table(rounds: &[(Who, Rounds)]) -> Table {
+    let head = ["one file", "MiB/s", "client's processor time, ms", "rate of Consign by it", "time by its"];
+    let mut table = Table::new(head);
+    let ours = &rounds[0].1;
+    for (who, theirs) in rounds {
+        let [rate, cpu] = match who {
+            Who::Consign => [String::new(), String::new()],
+            _ => ours.ratios(theirs),
+        };
+        table.row([who.name().to_owned(), theirs.rate(), theirs.cpu(), rate, cpu]);
+    }
+    table
+}
+
+/// A file of this block so many times.
+fn write(path: &Path, block: &[u8], times: u64) -> anyhow::Result<()> {
+    let mut written = File::create(path)?;
+    for _ in 0..times {
+        written.write_all(block)?;
+    }
+    Ok(written.sync_all()?)
+}
+
+/// One large file on loopback.
+async fn large(ground: &Ground, server: &Server) -> anyhow::Result<String> {
+    let (mib, block, folder) = (ground.of(1_024, 32), block()?, ground.home()?);
+    let source = folder.path().join("large");
+    write(&source, &block, mib)?;
     let sender = Sender::start(ground, server, &[pushed()]).await?;
     let (start, cpu) = (Instant::now(), sender.product.cpu_ms()?);
     let first = sender.push(0, "large", Repeated { block: block.clone(), left: mib }).await?;
     let (taken_in, intake_cpu) = (start.elapsed().as_secs_f64(), sender.product.cpu_ms()? - cpu);
     sender.until_done(&first).await?;
-    let arrived = server.inbox().join("large");
-    check(&arrived, &block, mib)?;
-    let mut rounds: [Rounds; 3] = Default::default();
-    for round in 0..ROUNDS {
-        for turn in 0..rounds.len() {
-            // Who comes first in one round comes last in the next.
-            let client = (round + turn) % rounds.len();
-            server.empty()?;
-            let (seconds, cpu_ms) = if client == 0 {
-                let (start, cpu) = (Instant::now(), sender.product.cpu_ms()?);
-                let again =
-                    sender.client.call(Method::POST, &format!("/runs/{first}/repetitions"), None).await?;
-                sender.until_done(&id(&again)?).await?;
-                (start.elapsed().as_secs_f64(), sender.product.cpu_ms()? - cpu)
-            } else {
-                let cipher = (client == 2).then_some(GCM);
-                let taken = server.sftp(cipher, &source.display().to_string())?;
-                (taken.seconds, taken.cpu_ms)
-            };
-            check(&arrived, &block, mib)?;
-            rounds[client].push(mib, seconds, cpu_ms);
-            let name = ["consign", "sftp", "sftp gcm"][client];
-            println!("files: large: {name}: {} s, {} ms of processor", number(seconds), number(cpu_ms));
-        }
-    }
-    sender.product.stop()?;
+    check(&server.inbox().join("large"), &block, mib)?;
+    let course = Course { server, port: server.port(), sender, first, source: &source, block: &block, mib };
+    let rounds = course.rounds("large", ROUNDS).await?;
+    course.sender.product.stop()?;
     server.empty()?;
-    let [ours, default, gcm] = &rounds;
-    let mut table = Table::new([
-        "one file",
-        "MiB/s",
-        "client's processor time, ms",
-        "rate of Consign by it",
-        "time by its",
-    ]);
-    table.row(["Consign, from the store".to_owned(), ours.rate(), ours.cpu(), String::new(), String::new()]);
-    for (name, theirs) in [("`sftp`".to_owned(), default), (format!("`sftp -c {GCM}`"), gcm)] {
-        let [rate, cpu] = ours.ratios(theirs);
-        table.row([name, theirs.rate(), theirs.cpu(), rate, cpu]);
-    }
     Ok(format!(
-        "One file of {} MiB that does not compress, {ROUNDS} rounds of each client in turn. Consign reads it from its \
-         store, where it is encrypted, and sends it again each time, timed from the request to the run that is seen \
-         done (looked at every {} ms); `sftp` reads it from a file, timed from its start to its end. Aims: 1.0 times \
-         the rate of `sftp` with GCM, 1.5 times that of `sftp`, 1.1 times the processor time of `sftp` with GCM. Before, \
-         the file was pushed once: {} MiB/s into the store, {} ms of processor time.\n\n{table}",
+        "One file of {} MiB that does not compress, {ROUNDS} rounds of each client in turn; ratios are taken round by \
+         round. Consign reads it from its store, where it is encrypted, and sends it again each time, timed from the \
+         request to the run that is seen done (looked at every {} ms); the others read it from a file, timed from their \
+         start to their end. Aims: 1.0 times the rate of `sftp` with GCM, 1.5 times that of `sftp`, 1.1 times the \
+         processor time of `sftp` with GCM. Before, the file was pushed once: {} MiB/s into the store, {} ms of \
+         processor time.\n\n{}",
         number(mib as f64),
         LOOK.as_millis(),
         number(mib as f64 / taken_in),
         number(intake_cpu),
+        table(&rounds),
+    ))
+}
+
+/// One large file to a server that is far away.
+async fn far(ground: &Ground, server: &Server) -> anyhow::Result<String> {
+    let (mib, block, folder) = (ground.of(256, 8), block()?, ground.home()?);
+    let source = folder.path().join("large");
+    write(&source, &block, mib)?;
+    let relay = Relay::start(server.port())?;
+    let port = relay.port();
+    let sender = Sender::start_by(ground, server, port, &[pushed()]).await?;
+    let first = sender.push(0, "large", Repeated { block: block.clone(), left: mib }).await?;
+    sender.until_done(&first).await?;
+    let course = Course { server, port, sender, first, source: &source, block: &block, mib };
+    let rounds = course.rounds("far", FAR_ROUNDS).await?;
+    course.sender.product.stop()?;
+    server.empty()?;
+    Ok(format!(
+        "A file of {} MiB by way of a relay that delays every byte by {} ms in each direction, {FAR_ROUNDS} rounds in \
+         turn. The server takes 2 MiB before it says more, which bounds every client on one connection. The aim is 0.98 \
+         times the rate of `sftp`.\n\n{}",
+        number(mib as f64),
+        relay::ONE_WAY.as_millis(),
+        table(&rounds),
     ))
 }
 
@@ -287,107 +380,4 @@ async fn memory(ground: &Ground, server: &Server) -> anyhow::Result<String> {
     table.row(["most memory while it comes in".to_owned(), number(coming_in)]);
     table.row(["most memory while it leaves".to_owned(), number(leaving)]);
     Ok(format!("Resident memory of the server; the aim is 64 MiB or less.\n\n{table}"))
-}
-
-/// Many small files, each a push and a run of its own, against one batch of `sftp`.
-async fn small(ground: &Ground, server: &Server) -> anyhow::Result<String> {
-    let (count, block) = (ground.of(3_000, 60), block()?);
-    let content = |place: u64| {
-        let from = place as usize * 7 % (BLOCK_BYTES - SMALL_BYTES);
-        block.slice(from..from + SMALL_BYTES)
-    };
-    let folder = ground.home()?;
-    for place in 0..count {
-        std::fs::write(folder.path().join(format!("f{place:06}")), content(place))?;
-    }
-    let all = folder.path().join("f*").display().to_string();
-    let sender = Sender::start(ground, server, &vec![pushed(); EXPORTERS]).await?;
-    let mut rounds: [Rounds; 3] = Default::default();
-    for round in 0..SMALL_ROUNDS {
-        for turn in 0..rounds.len() {
-            let client = (round + turn) % rounds.len();
-            server.empty()?;
-            let (seconds, cpu_ms) = match client {
-                0 => drain(&sender, server, 1, count, content).await?,
-                1 => drain(&sender, server, EXPORTERS, count, content).await?,
-                _ => {
-                    let taken = server.sftp(None, &all)?;
-                    (taken.seconds, taken.cpu_ms)
-                }
-            };
-            for place in 0..count {
-                let found = std::fs::read(server.inbox().join(format!("f{place:06}")));
-                if found.context("a small file did not arrive")? != content(place) {
-                    bail!("a small file is not what was sent. This run does not count");
-                }
-            }
-            rounds[client].push(count, seconds, cpu_ms);
-            let name = ["one exporter", "four exporters", "sftp"][client];
-            println!("files: small: {name}: {} s, {} ms of processor", number(seconds), number(cpu_ms));
-        }
-    }
-    sender.product.stop()?;
-    server.empty()?;
-    let [one, four, sftp] = &rounds;
-    let mut table = Table::new([
-        "small files",
-        "files/s",
-        "client's processor time, ms",
-        "rate by `sftp -b`",
-        "time by its",
-    ]);
-    for (name, ours) in [("Consign, one exporter", one), ("Consign, four exporters", four)] {
-        let [rate, cpu] = ours.ratios(sftp);
-        table.row([name.to_owned(), ours.rate(), ours.cpu(), rate, cpu]);
-    }
-    table.row(["`sftp -b`".to_owned(), sftp.rate(), sftp.cpu(), String::new(), String::new()]);
-    Ok(format!(
-        "{} files of 4 KiB, {SMALL_ROUNDS} rounds of each in turn. In Consign each pushed file is a run of its own, with \
-         its states and log in the database, and an exporter has one run at a time. The files are pushed while the \
-         exporters are paused; it is timed from the moment they are resumed until all files have their final names \
-         (looked at every {} ms). The aim is 1.5 times `sftp -b`.\n\n{table}",
-        number(count as f64),
-        LOOK.as_millis(),
-    ))
-}
-
-/// Pushes files to paused exporters, resumes those, and tells how long all took to arrive.
-async fn drain(
-    sender: &Sender,
-    server: &Server,
-    exporters: usize,
-    count: u64,
-    content: impl Fn(u64) -> Bytes,
-) -> anyhow::Result<(f64, f64)> {
-    let pauses = |place: usize| format!("/exporters/{}/pauses", sender.exporters[place]);
-    for place in 0..exporters {
-        sender.client.call(Method::POST, &pauses(place), None).await?;
-    }
-    let mut last = String::new();
-    for place in 0..count {
-        let exporter = place as usize % exporters;
-        last = sender.push(exporter, &format!("f{place:06}"), Full::new(content(place))).await?;
-    }
-    let (start, cpu) = (Instant::now(), sender.product.cpu_ms()?);
-    for place in 0..exporters {
-        sender.client.call(Method::DELETE, &pauses(place), None).await?;
-    }
-    while arrived(server)? < count {
-        if start.elapsed() > PATIENCE {
-            bail!("{} of {count} small files arrived in time. This run does not count", arrived(server)?);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    sender.until_done(&last).await?;
-    Ok((seconds, sender.product.cpu_ms()? - cpu))
-}
-
-/// Files under their final names; a part starts with a dot.
-fn arrived(server: &Server) -> anyhow::Result<u64> {
-    let mut count = 0;
-    for file in std::fs::read_dir(server.inbox())? {
-        count += u64::from(!file?.file_name().as_encoded_bytes().starts_with(b"."));
-    }
-    Ok(count)
 }

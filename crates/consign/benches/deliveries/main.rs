@@ -29,12 +29,14 @@ mod hang;
 mod idle;
 mod load;
 mod machine;
+mod many_files;
 mod oauth;
 mod pages;
 mod peer;
 mod process;
 mod product;
 mod recorder;
+mod relay;
 mod report;
 mod rows;
 mod sign;
@@ -94,6 +96,7 @@ enum Scenario {
     Oauth,
     Sign,
     Files,
+    ManyFiles,
     Pages,
     Idle,
 }
@@ -108,6 +111,7 @@ impl Scenario {
             Self::Oauth => oauth::run(ground).await,
             Self::Sign => sign::run(ground),
             Self::Files => files::run(ground).await,
+            Self::ManyFiles => many_files::run(ground).await,
             Self::Pages => pages::run(ground).await,
             Self::Idle => idle::run(ground),
         }

@@ -26,7 +26,7 @@ pub(crate) struct Server {
     user: String,
 }
 
-/// What the client of OpenSSH took.
+/// What another client took.
 pub(crate) struct Taken {
     pub(crate) seconds: f64,
     pub(crate) cpu_ms: f64,
@@ -51,8 +51,6 @@ impl Server {
              KbdInteractiveAuthentication no\nUseDNS no\nSubsystem sftp internal-sftp\nLogLevel ERROR\n"
         );
         std::fs::write(keys.path().join("sshd_config"), options)?;
-        let public = std::fs::read_to_string(keys.path().join("host.pub"))?;
-        std::fs::write(keys.path().join("known"), format!("[127.0.0.1]:{port} {public}"))?;
         if user == "root" {
             std::fs::DirBuilder::new().recursive(true).mode(0o755).create(SEPARATION)?;
         }
@@ -88,17 +86,30 @@ impl Server {
     }
 
     /// What Consign is told to get in.
-    pub(crate) fn credential(&self) -> anyhow::Result<Value> {
+    pub(crate) fn credential(&self, port: u16) -> anyhow::Result<Value> {
         let read = |name: &str| std::fs::read_to_string(self.keys.path().join(name));
         Ok(json!({
-            "name": "Files", "protocol": "sftp", "hostname": format!("sftp://127.0.0.1:{}/", self.port),
+            "name": "Files", "protocol": "sftp", "hostname": format!("sftp://127.0.0.1:{port}/"),
             "sftp_server_fingerprint": [read("host.pub")?.trim()], "authorization_type": "ssh_key",
             "username": self.user, "ssh_key": read("id")?,
         }))
     }
 
+    /// Its own port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its host key, for clients that come by this port.
+    fn known(&self, port: u16) -> anyhow::Result<PathBuf> {
+        let public = std::fs::read_to_string(self.keys.path().join("host.pub"))?;
+        let known = self.keys.path().join(format!("known-{port}"));
+        std::fs::write(&known, format!("[127.0.0.1]:{port} {public}"))?;
+        Ok(known)
+    }
+
     /// Puts files there with `sftp -b`, as many as the pattern fits.
-    pub(crate) fn sftp(&self, cipher: Option<&str>, files: &str) -> anyhow::Result<Taken> {
+    pub(crate) fn sftp(&self, port: u16, cipher: Option<&str>, files: &str) -> anyhow::Result<Taken> {
         let here = self.keys.path();
         let batch = here.join("batch");
         std::fs::write(&batch, format!("put {files} {}/\n", self.inbox.path().display()))?;
@@ -107,18 +118,51 @@ impl Server {
         for option in ["StrictHostKeyChecking=yes", "BatchMode=yes", "IdentitiesOnly=yes"] {
             command.args(["-o", option]);
         }
-        command.arg("-o").arg(format!("UserKnownHostsFile={}", here.join("known").display()));
-        command.args(["-F", "none", "-i"]).arg(here.join("id")).args(["-P", &self.port.to_string(), "-b"]);
+        command.arg("-o").arg(format!("UserKnownHostsFile={}", self.known(port)?.display()));
+        command.args(["-F", "none", "-i"]).arg(here.join("id")).args(["-P", &port.to_string(), "-b"]);
         command.arg(&batch).arg(format!("{}@127.0.0.1", self.user));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let (start, cpu) = (Instant::now(), process::ended_children_cpu_ms()?);
-        let said = command.output().context("sftp cannot be started: install openssh-client")?;
-        let seconds = start.elapsed().as_secs_f64();
-        if !said.status.success() {
-            bail!("sftp does not work: {}", String::from_utf8_lossy(&said.stderr).trim());
-        }
-        Ok(Taken { seconds, cpu_ms: process::ended_children_cpu_ms()? - cpu })
+        taken(&mut command)
     }
+
+    /// Copies a file, or what is in a folder, with rclone.
+    pub(crate) fn rclone(&self, port: u16, source: &str) -> anyhow::Result<Taken> {
+        let here = self.keys.path();
+        let config = format!(
+            "[there]\ntype = sftp\nhost = 127.0.0.1\nport = {port}\nuser = {}\nkey_file = {}\nknown_hosts_file = {}\n\
+             shell_type = none\nmd5sum_command = none\nsha1sum_command = none\n",
+            self.user,
+            here.join("id").display(),
+            self.known(port)?.display(),
+        );
+        let file = here.join("rclone.conf");
+        std::fs::write(&file, config)?;
+        let mut command = Command::new("rclone");
+        command.arg("--config").arg(file).args([
+            "copy",
+            "--no-check-dest",
+            "--ignore-times",
+            "--no-traverse",
+        ]);
+        command.args(["--transfers", "8", source]).arg(format!("there:{}", self.inbox.path().display()));
+        taken(&mut command)
+    }
+}
+
+fn taken(command: &mut Command) -> anyhow::Result<Taken> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let name = command.get_program().to_string_lossy().into_owned();
+    let (start, cpu) = (Instant::now(), process::ended_children_cpu_ms()?);
+    let said = command.output().with_context(|| format!("{name} cannot be started"))?;
+    let seconds = start.elapsed().as_secs_f64();
+    if !said.status.success() {
+        bail!("{name} does not work: {}", String::from_utf8_lossy(&said.stderr).trim());
+    }
+    Ok(Taken { seconds, cpu_ms: process::ended_children_cpu_ms()? - cpu })
+}
+
+/// Whether rclone is here to be compared with.
+pub(crate) fn has_rclone() -> bool {
+    Command::new("rclone").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 impl Drop for Server {
