@@ -45,7 +45,7 @@ pub async fn chunks(db: &mut Db, run: RunId, from: i64, max: u32) -> Result<Vec<
          where run_id = $1 and number >= $2 order by number limit $3",
     );
     let rows = query.bind(run.to_string()).bind(from).bind(i64::from(max)).all(db).await?;
-    rows.iter().map(read).collect()
+    rows.into_iter().map(read).collect()
 }
 
 /// The first pieces of several files, read together; for one that is not there, none.
@@ -60,16 +60,16 @@ pub async fn first_chunks(db: &mut Db, runs: &[RunId]) -> Result<HashMap<RunId, 
         let mut statement = Statement::new(db, text);
         statement.list(some.iter().map(RunId::to_string)).push(")");
         for row in statement.all(db).await? {
-            first.insert(row.id("run_id")?, read(&row)?);
+            first.insert(row.id("run_id")?, read(row)?);
         }
     }
     Ok(first)
 }
 
-fn read(row: &Row) -> Result<Chunk, StoreError> {
+fn read(mut row: Row) -> Result<Chunk, StoreError> {
     Ok(Chunk {
         number: row.number("number")?,
         payload_key: row.number("payload_key")?,
-        sealed_data: row.optional_bytes("sealed_data")?.unwrap_or_default(),
+        sealed_data: row.take_bytes("sealed_data")?.unwrap_or_default(),
     })
 }

@@ -143,9 +143,21 @@ impl Files {
         }
     }
 
+    /// Opens a file that an earlier session wrote to; `None` when there is none that has so many bytes.
+    pub(super) async fn reopen(&self, path: &str, bytes: u64) -> Result<Option<Bytes>, SftpFault> {
+        let there = self.stat(path).await?;
+        if !there.is_some_and(|there| there.is_file() && there.size.is_some_and(|size| size >= bytes)) {
+            return Ok(None);
+        }
+        match self.channel.ask(&Request::Reopen(path)).await? {
+            Reply::Handle(handle) => Ok(Some(handle)),
+            other => Err(refusal(&other, "open the file again")),
+        }
+    }
+
     /// Sends bytes of a file; whether they arrived comes later.
-    pub(super) async fn write(&self, handle: &[u8], offset: u64, data: &[u8]) -> Result<Answer, SftpFault> {
-        self.channel.send(&Request::Write { handle, offset, data }).await
+    pub(super) async fn write(&self, handle: &[u8], offset: u64, data: Bytes) -> Result<Answer, SftpFault> {
+        self.channel.send_with(&Request::Write { handle, offset }, data).await
     }
 
     /// Puts a file on the disk of the server where it can, closes it, and asks what is there now: one behind the other, without

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use consign_core::target::{FileName, Folder};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use super::file::{Files, SftpStatus, found, is_ok};
 use super::{SftpFault, SftpSession, SftpWhy};
 
 /// So many bytes are under way at once: more than the windows of servers are.
-const IN_FLIGHT_BYTES: usize = 4 << 20;
+const IN_FLIGHT_BYTES: usize = 3 << 20;
 /// Cleaning up after a failure may take so long.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,6 +60,11 @@ pub struct Upload<'a> {
     pub if_exists: IfExists,
     /// Bytes that arrived so far, for whoever watches.
     pub progress: Option<&'a AtomicU64>,
+    /// So many bytes of the part arrived over an earlier session, and `progress` has them. The body has them all the same; they
+    /// are not sent again.
+    pub arrived: u64,
+    /// Whether the SHA-256 of what is sent is to be found out; for a file whose own is known it need not.
+    pub hash: bool,
 }
 
 /// A file that is whole on the server under its temporary name: on the disk where the server can, and measured.
@@ -79,8 +84,8 @@ pub struct Written {
 pub struct Uploaded {
     /// Its size.
     pub bytes: u64,
-    /// SHA-256 of what was sent.
-    pub sha256: [u8; 32],
+    /// SHA-256 of what was sent, where it was asked for.
+    pub sha256: Option<[u8; 32]>,
     /// The server put it on its disk before it got its name.
     pub synced: bool,
 }
@@ -114,7 +119,9 @@ impl SftpSession {
         match body {
             // What is small leaves at once, with all that is asked behind it: requests on one file are done in their order
             // (draft-ietf-secsh-filexfer-02 section 6.1). A server that does not keep to it gets them one by one.
-            Body::Whole(bytes) if bytes.len() <= IN_FLIGHT_BYTES && !files.goes_one_by_one() => {
+            Body::Whole(bytes)
+                if bytes.len() <= IN_FLIGHT_BYTES && upload.arrived == 0 && !files.goes_one_by_one() =>
+            {
                 let again = bytes.clone();
                 match write(files, upload, Content::AtOnce(bytes)).await {
                     Err(fault) if may_be_the_order(&fault) && files.channel.is_open() => {
@@ -220,17 +227,29 @@ async fn write(files: &Files, upload: &Upload<'_>, content: Content) -> Result<W
     let mut folder = files.folder(upload.folder.as_sent()).await?;
     let at = |folder: &str, name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
     let part_name = part_name(upload.name, upload.run);
-    let mut begun = begin(files, &at(&folder, &part_name), &at(&folder, upload.name.as_str()), upload).await;
+    let again = match upload.arrived {
+        0 => None,
+        arrived => files.reopen(&at(&folder, &part_name), arrived).await?,
+    };
+    let arrived = if again.is_some() { upload.arrived } else { 0 };
+    if let Some(progress) = upload.progress {
+        // What is not there any more did not arrive.
+        progress.fetch_sub(upload.arrived - arrived, Ordering::Relaxed);
+    }
+    let mut begun = match again {
+        Some(handle) => Ok(handle),
+        None => begin(files, &at(&folder, &part_name), &at(&folder, upload.name.as_str()), upload).await,
+    };
     if matches!(&begun, Err(fault) if matches!(fault.why, SftpWhy::Refused(SftpStatus::NotThere))) {
         folder = files.folder_anew(upload.folder.as_sent()).await?;
         begun = begin(files, &at(&folder, &part_name), &at(&folder, upload.name.as_str()), upload).await;
     }
     let handle = begun?;
     let (part, target) = (at(&folder, &part_name), at(&folder, upload.name.as_str()));
-    let file = File { files, folder: &folder, part: &part, handle: &handle, progress: upload.progress };
+    let file = File { files, folder: &folder, part: &part, handle: &handle, arrived, upload };
     let mut open = true;
-    let arrived = file.fill(content, &mut open).await;
-    if arrived.is_err() && files.channel.is_open() {
+    let filled = file.fill(content, &mut open).await;
+    if filled.is_err() && files.channel.is_open() {
         let clean_up = async {
             if open {
                 let _ = files.close(&handle).await;
@@ -240,7 +259,7 @@ async fn write(files: &Files, upload: &Upload<'_>, content: Content) -> Result<W
         // What stays is removed by a later run.
         let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
     }
-    let (uploaded, modified_seconds) = arrived?;
+    let (uploaded, modified_seconds) = filled?;
     Ok(Written { uploaded, modified_seconds, part, target, if_exists: upload.if_exists })
 }
 
@@ -333,7 +352,9 @@ struct File<'a> {
     folder: &'a str,
     part: &'a str,
     handle: &'a [u8],
-    progress: Option<&'a AtomicU64>,
+    /// What is there already.
+    arrived: u64,
+    upload: &'a Upload<'a>,
 }
 
 impl File<'_> {
@@ -341,14 +362,12 @@ impl File<'_> {
     /// `open` becomes false once it is asked to close it.
     async fn fill(&self, content: Content, open: &mut bool) -> Result<(Uploaded, Option<u32>), SftpFault> {
         let mut flight = Flight { file: self, under_way: VecDeque::new(), bytes: 0, offset: 0 };
-        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut hash = self.upload.hash.then(|| digest::Context::new(&digest::SHA256));
         let at_once = matches!(content, Content::AtOnce(_));
         match content {
             Content::AtOnce(bytes) | Content::Body(Body::Whole(bytes)) => {
-                hash.update(&bytes);
-                for chunk in bytes.chunks(self.files.write_bytes().await) {
-                    flight.write(chunk).await?;
-                }
+                hash.iter_mut().for_each(|hash| hash.update(&bytes));
+                flight.write_all(bytes, self.files.write_bytes().await).await?;
             }
             Content::Body(Body::Stream(parts)) => self.stream(parts, &mut flight, &mut hash).await?,
         }
@@ -361,8 +380,7 @@ impl File<'_> {
         flight.land_all().await?;
         let (synced, there) = ending.reply().await?;
         same_size(there.size, bytes)?;
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(hash.finish().as_ref());
+        let sha256 = hash.and_then(|hash| hash.finish().as_ref().try_into().ok());
         Ok((Uploaded { bytes, sha256, synced }, there.modified_seconds))
     }
 
@@ -370,22 +388,19 @@ impl File<'_> {
         &self,
         mut parts: mpsc::Receiver<Part>,
         flight: &mut Flight<'_>,
-        hash: &mut digest::Context,
+        hash: &mut Option<digest::Context>,
     ) -> Result<(), SftpFault> {
         let most = self.files.write_bytes().await;
         let mut gathered = BytesMut::new();
         loop {
             match parts.recv().await {
-                Some(Part::Bytes(bytes)) => {
-                    hash.update(&bytes);
+                Some(Part::Bytes(mut bytes)) => {
+                    hash.iter_mut().for_each(|hash| hash.update(&bytes));
                     // What is large enough by itself is not copied first.
-                    let mut rest = bytes.as_ref();
-                    while gathered.is_empty() && rest.len() >= most {
-                        let (chunk, after) = rest.split_at(most);
-                        flight.write(chunk).await?;
-                        rest = after;
+                    while gathered.is_empty() && bytes.len() >= most {
+                        flight.write(bytes.split_to(most)).await?;
                     }
-                    gathered.extend_from_slice(rest);
+                    gathered.extend_from_slice(&bytes);
                 }
                 Some(Part::End) => break,
                 None => {
@@ -394,13 +409,10 @@ impl File<'_> {
                 }
             }
             while gathered.len() >= most {
-                flight.write(&gathered.split_to(most)).await?;
+                flight.write(gathered.split_to(most).freeze()).await?;
             }
         }
-        if !gathered.is_empty() {
-            flight.write(&gathered).await?;
-        }
-        Ok(())
+        flight.write(gathered.freeze()).await
     }
 }
 
@@ -413,14 +425,31 @@ struct Flight<'a> {
 }
 
 impl Flight<'_> {
-    async fn write(&mut self, chunk: &[u8]) -> Result<(), SftpFault> {
-        while self.bytes + chunk.len() > IN_FLIGHT_BYTES {
+    /// Writes in chunks of at most so many bytes.
+    async fn write_all(&mut self, mut bytes: Bytes, most: usize) -> Result<(), SftpFault> {
+        while !bytes.is_empty() {
+            self.write(bytes.split_to(most.min(bytes.len()))).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, mut chunk: Bytes) -> Result<(), SftpFault> {
+        // What arrived before is only counted.
+        let before = usize::try_from(self.file.arrived.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let before = before.min(chunk.len());
+        chunk.advance(before);
+        self.offset += before as u64;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let length = chunk.len();
+        while self.bytes + length > IN_FLIGHT_BYTES {
             self.land().await?;
         }
         let answer = self.file.files.write(self.file.handle, self.offset, chunk).await?;
-        self.under_way.push_back((chunk.len(), answer));
-        self.bytes += chunk.len();
-        self.offset += chunk.len() as u64;
+        self.under_way.push_back((length, answer));
+        self.bytes += length;
+        self.offset += length as u64;
         Ok(())
     }
 
@@ -431,7 +460,7 @@ impl Flight<'_> {
             return Err(self.file.files.refused_write(&reply, self.file.folder).await);
         }
         self.bytes -= length;
-        if let Some(progress) = self.file.progress {
+        if let Some(progress) = self.file.upload.progress {
             progress.fetch_add(length as u64, Ordering::Relaxed);
         }
         Ok(())

@@ -100,6 +100,8 @@ pub(super) enum Stop {
     GiveBack,
     /// An attempt did not work.
     Attempt(Box<Seen>),
+    /// The server took new keys without a proof: with a new session it goes on.
+    NewKeys(Box<Seen>),
     /// The database cannot be used.
     Store(StoreError),
 }
@@ -215,7 +217,7 @@ impl Engine {
         let credential = connector.credential.and_then(|id| snapshot.credential(id)).cloned();
         let Some(credential) = credential else { return self.put_run_back(&run).await };
         let fits = snapshot.fits(connector.id) && snapshot.fits(credential.id);
-        let moving = Moving::default();
+        let (piece, moving) = (Mutex::new(piece), Moving::default());
         let mut job = Job { run, connector: connector.clone(), credential, probe, piece, moving };
         let worked = if fits {
             self.run_steps(&mut job, exporter).await
@@ -233,7 +235,9 @@ impl Engine {
                 self.put_run_back(&job.run).await?;
                 Err(error)
             }
-            Err(Stop::Attempt(seen)) => self.attempt_failed(&job, exporter, *seen).await,
+            Err(Stop::Attempt(seen) | Stop::NewKeys(seen)) => {
+                self.attempt_failed(&job, exporter, *seen).await
+            }
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Job {
     /// It is sent although its exporter is held, to see whether the tool lets us in again.
     pub(super) probe: bool,
     /// The first piece of its file, where it was read together with those of others.
-    pub(super) piece: Option<Chunk>,
+    pub(super) piece: Mutex<Option<Chunk>>,
     /// What is shown while it moves.
     pub(super) moving: Moving,
 }
@@ -26,6 +26,13 @@ impl Job {
     pub(super) fn is_one_piece(&self) -> bool {
         let to_server = |exporter: &Exporter| matches!(exporter.destination, Destination::Sftp(_));
         self.run.file.is_some() || self.connector.exporter().is_some_and(to_server)
+    }
+}
+
+impl Job {
+    /// The first piece of its file, once.
+    pub(super) fn take_piece(&self) -> Option<Chunk> {
+        self.piece.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

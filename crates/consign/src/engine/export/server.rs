@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use consign_core::catalog::size;
 use consign_core::connector::Exporter;
-use consign_core::connector::exporter::{FilePlace, IfExists, Step, numbered};
+use consign_core::connector::exporter::{Compression, FilePlace, IfExists, Step, numbered};
 use consign_core::credential::SftpAccess;
 use consign_core::delivery::{FileAnswer, NoAnswer, Outcome, Refusal};
 use consign_core::hex::hex;
@@ -30,14 +29,16 @@ use crate::engine::authorize::Opened;
 use crate::engine::deliver::Seen;
 use crate::telemetry;
 
-/// Parts that wait for the server; of a pushed file they are 256 KiB each.
-const PARTS_WAITING_MAX: usize = 4;
+/// Parts that wait for the server; of a pushed file they are 255 KiB each.
+const PARTS_WAITING_MAX: usize = 2;
 /// So many names are tried where each is taken.
 const NUMBERS_MAX: u32 = 1_000;
 /// Parts that were left behind are removed when nothing was written to them for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
 /// A number that another file took meanwhile is chosen anew so often.
 const NAMES_AGAIN_MAX: u32 = 3;
+/// So many sessions in a row may end without a byte more.
+const SESSIONS_IN_VAIN_MAX: u32 = 3;
 /// The parts of so many earlier attempts are removed before the next one writes.
 const ATTEMPTS_CLEANED_MAX: usize = 20;
 /// Between two looks at how far it has come.
@@ -46,6 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is sent as a file, where to.
 struct Errand<'a> {
     job: &'a Job,
+    access: SftpAccess,
     exporter: &'a Exporter,
     place: &'a FilePlace,
     session: SftpSession,
@@ -72,7 +74,7 @@ impl Engine {
         let started = self.now();
         let (access, scrubber) = self.enter_server(job)?;
         let session = self.network.sftp(&access).await.map_err(|fault| attempt(&scrubber, fault))?;
-        let errand = Errand { job, exporter, place, session, scrubber };
+        let mut errand = Errand { job, access, exporter, place, session, scrubber };
         if let Some(bytes) = self.arrived_before(&errand, run).await? {
             return Ok(arrived_at_last(run, bytes));
         }
@@ -80,7 +82,7 @@ impl Engine {
         let mut again = NAMES_AGAIN_MAX;
         let (made, uploaded) = loop {
             self.choose_name(&errand, run).await?;
-            match self.send_named(&errand, run).await {
+            match self.send_named(&mut errand, run).await {
                 Ok(sent) => break sent,
                 Err(stop) if is_taken(&stop) => {
                     // An earlier attempt may have come first after all, while this one wrote.
@@ -100,7 +102,10 @@ impl Engine {
             "Uploaded {}: {}, SHA-256 {}{} → renamed in {} ms.",
             run.file_name,
             size(uploaded.bytes),
-            hex(&uploaded.sha256),
+            uploaded.sha256.map_or_else(
+                || known_digest(run, exporter.compression).unwrap_or_default().to_owned(),
+                |found| hex(&found)
+            ),
             if uploaded.synced { ", on the disk of the server" } else { "" },
             self.now().since(started).as_millis(),
         );
@@ -115,8 +120,8 @@ impl Engine {
         Ok((access, opened.scrubber(None)))
     }
 
-    async fn send_named(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
-        let (made, written) = self.upload(errand, run).await?;
+    async fn send_named(&self, errand: &mut Errand<'_>, run: &Run) -> Result<(Made, Uploaded), Stop> {
+        let (made, written) = self.upload_over_sessions(errand, run).await?;
         if let Err(stop) = self.may_have_its_name(run, &written).await {
             errand.session.discard(&written).await;
             return Err(stop);
@@ -219,14 +224,40 @@ impl Engine {
         Ok(())
     }
 
+    /// A server may take new keys in the middle without a proof that they are its own: then its session ends, and a new one, for
+    /// which it proves itself, goes on from what arrived.
+    async fn upload_over_sessions(
+        &self,
+        errand: &mut Errand<'_>,
+        run: &Run,
+    ) -> Result<(Made, Written), Stop> {
+        let (mut arrived, mut in_vain) = (0, 0);
+        loop {
+            match self.upload(errand, run, arrived).await {
+                Err(Stop::NewKeys(seen)) => {
+                    let now = errand.job.moving.bytes();
+                    in_vain = if now > arrived { 0 } else { in_vain + 1 };
+                    if in_vain > SESSIONS_IN_VAIN_MAX {
+                        return Err(Stop::Attempt(seen));
+                    }
+                    arrived = now;
+                    let session = self.network.sftp(&errand.access).await;
+                    errand.session = session.map_err(|fault| errand.attempt(fault))?;
+                    tracing::info!(run.id = %run.id, bytes = arrived, "the server took new keys; a new session goes on");
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// Makes and sends the file. When this is dropped, the other side sees the file end before its end, and cleans up.
-    async fn upload(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
+    async fn upload(&self, errand: &Errand<'_>, run: &Run, arrived: u64) -> Result<(Made, Written), Stop> {
         let job = errand.job;
         if run.file.as_ref().is_some_and(|file| file.bytes <= FILE_PIECE_BYTES as u64) {
             return self.upload_small(errand, run).await;
         }
         let (parts, body) = mpsc::channel(PARTS_WAITING_MAX);
-        let mut sent = self.spawn_upload(errand, run, Body::Stream(body))?;
+        let mut sent = self.spawn_upload(errand, run, Body::Stream(body), arrived)?;
         job.moving.is_at_step(Step::Write);
         let mut fed = pin!(self.feed(errand, run, Outlet::File(parts)));
         let mut made = None;
@@ -259,7 +290,7 @@ impl Engine {
     async fn upload_small(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
         let bytes = self.small_file(errand.job, errand.exporter.compression).await?;
         let made = Made { records: 0, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
-        let sent = self.spawn_upload(errand, run, Body::Whole(Bytes::from(bytes)))?;
+        let sent = self.spawn_upload(errand, run, Body::Whole(bytes), 0)?;
         match sent.await {
             Ok(Ok(written)) => Ok((made, written)),
             Ok(Err(fault)) => Err(errand.attempt(fault)),
@@ -272,6 +303,7 @@ impl Engine {
         errand: &Errand<'_>,
         run: &Run,
         body: Body,
+        arrived: u64,
     ) -> Result<oneshot::Receiver<Result<Written, SftpFault>>, Stop> {
         let (session, folder) = (errand.session.clone(), errand.place.folder.clone());
         let name = final_name(&run.file_name)?;
@@ -282,11 +314,19 @@ impl Engine {
             IfExists::Fail | IfExists::Number => WhereTaken::Fail,
         };
         let progress = errand.job.moving.counter();
-        progress.store(0, Ordering::Relaxed);
+        progress.store(arrived, Ordering::Relaxed);
+        let hash = known_digest(run, errand.exporter.compression).is_none();
         let (tell, written) = oneshot::channel();
         tokio::spawn(async move {
-            let upload =
-                Upload { folder: &folder, name: &name, run: &attempt, if_exists, progress: Some(&progress) };
+            let upload = Upload {
+                folder: &folder,
+                name: &name,
+                run: &attempt,
+                if_exists,
+                progress: Some(&progress),
+                arrived,
+                hash,
+            };
             // Whoever waited for it may be gone: then nobody gives it a name.
             if let Err(Ok(written)) = tell.send(session.write_part(&upload, body).await) {
                 session.discard(&written).await;
@@ -329,6 +369,12 @@ fn arrived(run: &mut Run, made: Made, line: String) -> Told {
     Told { lines: vec![line], message }
 }
 
+/// The SHA-256 of what is sent, where it is a file as it was pushed: its pieces only open where they are that file.
+fn known_digest(run: &Run, compression: Compression) -> Option<&str> {
+    let file = run.file.as_ref().filter(|_| compression == Compression::None);
+    file.map(|file| file.digest.as_str())
+}
+
 /// What the part of an attempt is called by.
 fn attempt_of(run: RunId, fence: i64) -> String {
     format!("{run}.{fence}")
@@ -357,6 +403,7 @@ fn exists() -> SftpFault {
 
 /// What a fault means for the attempt.
 fn attempt(scrubber: &Scrubber, fault: SftpFault) -> Stop {
+    let new_keys = matches!(fault.why, SftpWhy::NewKeys);
     let outcome = match fault.why {
         SftpWhy::Blocked => Outcome::Refused { refusal: Refusal::DestinationBlocked(fault.detail.clone()) },
         SftpWhy::Unreachable(reason) => Outcome::Unreachable { reason },
@@ -367,9 +414,10 @@ fn attempt(scrubber: &Scrubber, fault: SftpFault) -> Stop {
             Outcome::File { answer: FileAnswer::Declined }
         }
         SftpWhy::Exists => Outcome::File { answer: FileAnswer::Exists },
-        SftpWhy::Lost => Outcome::Unanswered { reason: NoAnswer::ConnectionLost },
+        SftpWhy::Lost | SftpWhy::NewKeys => Outcome::Unanswered { reason: NoAnswer::ConnectionLost },
         // What makes the file has its own words for it.
         SftpWhy::SourceEnded => return Stop::GiveBack,
     };
-    Stop::Attempt(Box::new(Seen::nothing(outcome, Some(scrubber.scrub(&fault.detail).into_owned()))))
+    let seen = Box::new(Seen::nothing(outcome, Some(scrubber.scrub(&fault.detail).into_owned())));
+    if new_keys { Stop::NewKeys(seen) } else { Stop::Attempt(seen) }
 }
