@@ -26,8 +26,9 @@ Commands:
   run [OPTIONS]                       `consign serve` with a throw-away data folder; OPTIONS go to `serve`
   screenshots                         every page in light and dark into target/screenshots; those that README and docs show
                                       go to docs/images
-  bench [--quick] [SCENARIO...]       deliver, accept, backlog, hang, idle, oauth, sign: all of them when none is named; figures go
-                                      into docs/benchmarks.md (--quick: small counts, nothing is written)
+  bench [--quick] [SCENARIO...]       deliver, accept, backlog, files, many-files, hang, idle, oauth, sign, pages: all
+                                      of them when none is named; figures go into docs/benchmarks.md (--quick: small
+                                      counts, nothing is written)
 ";
 
 fn main() -> ExitCode {

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aws_lc_rs::aead::{AES_256_GCM, AES_256_GCM_SIV, Aad, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use zeroize::Zeroizing;
@@ -323,6 +324,18 @@ impl DerivedKey {
         Ok(std::mem::take(&mut *plain))
     }
 
+    /// The same where the bytes are; the answer is where among them the plaintext lies.
+    ///
+    /// # Errors
+    /// As [`DerivedKey::decrypt`]; then nothing can be said about the bytes.
+    pub fn decrypt_in_place(&self, context: &str, sealed: &mut [u8]) -> Result<Range<usize>, OpenError> {
+        let (nonce, ciphertext) = sealed.split_at_mut_checked(NONCE_BYTES).ok_or(OpenError::Misplaced)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError::Misplaced)?;
+        let opened = self.encrypt.open_in_place(nonce, Aad::from(context.as_bytes()), ciphertext);
+        let length = opened.map_err(|_| OpenError::Misplaced)?.len();
+        Ok(NONCE_BYTES..NONCE_BYTES + length)
+    }
+
     /// HMAC-SHA256 over bytes, as lower-case hex.
     pub fn authenticate(&self, bytes: &[u8]) -> String {
         hex(hmac::sign(&self.authenticate, bytes).as_ref())
@@ -369,7 +382,7 @@ fn seal_with(key: &RandomizedNonceKey, aad: &[u8], plain: &[u8]) -> Vec<u8> {
 
 fn open_with(key: &RandomizedNonceKey, aad: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
-    let nonce = aws_lc_rs::aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
     let length = key.open_in_place(nonce, Aad::from(aad), buffer.as_mut_slice()).ok()?.len();
     buffer.truncate(length);

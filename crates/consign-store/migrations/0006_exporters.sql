@@ -53,6 +53,8 @@ create table run (
 create index run_by_connector on run (connector_id, id);
 create index run_by_number on run (connector_id, number);
 create index run_open on run (connector_id, number) where state = 'open';
+create index run_open_of_records on run (connector_id, number) where state = 'open' and digest is null;
+create index run_open_of_file on run (connector_id, file_name, number) where state = 'open' and digest is not null;
 create index run_owing on run (connector_id, id) where owes = 1;
 create index run_source on run (source_id);
 create index run_ended on run (ended_at) where ended_at is not null;

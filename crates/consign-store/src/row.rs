@@ -69,6 +69,16 @@ impl Row {
         }
     }
 
+    /// Bytes that may be absent, taken out of the row: large ones are not copied.
+    pub(crate) fn take_bytes(&mut self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let place = self.columns.iter().position(|name| **name == *column);
+        match place.and_then(|place| self.values.get_mut(place)) {
+            Some(Value::Bytes(bytes)) => Ok(bytes.take()),
+            Some(Value::Number(None) | Value::Text(None)) => Ok(None),
+            Some(Value::Number(Some(_)) | Value::Text(Some(_))) | None => Err(damaged(column)),
+        }
+    }
+
     fn value(&self, column: &str) -> Result<&Value, StoreError> {
         let place = self.columns.iter().position(|name| **name == *column);
         place.and_then(|place| self.values.get(place)).ok_or_else(|| damaged(column))

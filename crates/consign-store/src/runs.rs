@@ -15,12 +15,15 @@ use crate::row::{Row, damaged, stored};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
-pub use chunks::{Chunk, chunks, insert_chunk};
-pub use claim::{Claimed, abandon_foreign_leases, claim, claim_held, give_back, has_due};
+pub use chunks::{Chunk, chunks, first_chunks, insert_chunk};
+pub use claim::{
+    Claimed, FilesWanted, abandon_foreign_leases, claim, claim_files, claim_held, give_back, has_due,
+    with_files_due,
+};
 pub use collect::{begin_collecting, collect, end_collecting};
 pub use files::{RunFile, files_beyond, forget_file, insert_file};
 pub use progress::{
-    End, Progress, advance, cancel, cancel_of_connector, choose_name, end, hurry, keep_lease,
+    End, Progress, advance, cancel, cancel_of_connector, choose_name, end, finish, hurry, keep_lease,
     keep_lease_only, made, retry,
 };
 pub(crate) use records::insert_of_events;
@@ -339,13 +342,24 @@ pub struct LogLine {
 /// # Errors
 /// When the database cannot be written.
 pub async fn log(db: &mut Db, run: RunId, line: &str, now: Timestamp) -> Result<(), StoreError> {
-    query("insert into run_log (run_id, id, at, line) values ($1, $2, $3, $4)")
-        .bind(run.to_string())
-        .bind(AttemptId::new(now).to_string())
-        .bind(now.millis())
-        .bind(line)
-        .execute(db)
-        .await?;
+    log_lines(db, run, &[line], now).await
+}
+
+/// Adds lines to the log of a run, in their order.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn log_lines(db: &mut Db, run: RunId, lines: &[&str], now: Timestamp) -> Result<(), StoreError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let together = AttemptId::new(now);
+    let mut statement = Statement::new(db, "insert into run_log (run_id, id, at, line) values ");
+    statement.rows(lines.iter().enumerate(), |row, (place, line)| {
+        row.bind(run.to_string()).push(", ").bind(format!("{together}.{place:03}")).push(", ");
+        row.bind(now.millis()).push(", ").bind(*line);
+    });
+    statement.execute(db).await?;
     Ok(())
 }
 

@@ -68,6 +68,8 @@ pub enum SftpWhy {
     Exists,
     /// The session ended, or an answer did not come.
     Lost,
+    /// It was ended, because the server took new keys and did not prove that they are its own. A new one may go on.
+    NewKeys,
     /// Something that no server says.
     Misbehaved,
     /// What was to be sent ended before its end.

@@ -110,6 +110,14 @@ fn derived_keys_are_stable_and_bound_to_their_context() {
     let payload = key.encrypt("evt_1", b"{}");
     assert_eq!(again.decrypt("evt_1", &payload).unwrap(), b"{}");
     assert_eq!(again.decrypt("evt_2", &payload).unwrap_err(), OpenError::Misplaced);
+    let mut whole = payload.clone();
+    let place = again.decrypt_in_place("evt_1", &mut whole).unwrap();
+    assert_eq!(&whole[place], b"{}");
+    for broken in [&payload[..payload.len() - 1], &payload[1..], &payload[..5], b""] {
+        let opened = again.decrypt_in_place("evt_1", &mut broken.to_vec());
+        assert_eq!(opened.unwrap_err(), OpenError::Misplaced);
+    }
+    assert!(again.decrypt_in_place("evt_2", &mut payload.clone()).is_err());
     assert_eq!(key.authenticate(b"x"), again.authenticate(b"x"));
     assert_ne!(key.authenticate(b"x"), key.authenticate(b"y"));
 }

@@ -1,8 +1,12 @@
 //! The pieces of pushed files.
 
+use std::collections::HashMap;
+
 use consign_core::id::RunId;
 
 use crate::db::query;
+use crate::row::Row;
+use crate::statement::{self, Statement};
 use crate::{Db, StoreError};
 
 /// A piece of a file, sealed.
@@ -41,12 +45,31 @@ pub async fn chunks(db: &mut Db, run: RunId, from: i64, max: u32) -> Result<Vec<
          where run_id = $1 and number >= $2 order by number limit $3",
     );
     let rows = query.bind(run.to_string()).bind(from).bind(i64::from(max)).all(db).await?;
-    let chunk = |row: &crate::row::Row| {
-        Ok(Chunk {
-            number: row.number("number")?,
-            payload_key: row.number("payload_key")?,
-            sealed_data: row.optional_bytes("sealed_data")?.unwrap_or_default(),
-        })
-    };
-    rows.iter().map(chunk).collect()
+    rows.into_iter().map(read).collect()
+}
+
+/// The first pieces of several files, read together; for one that is not there, none.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn first_chunks(db: &mut Db, runs: &[RunId]) -> Result<HashMap<RunId, Chunk>, StoreError> {
+    let mut first = HashMap::with_capacity(runs.len());
+    for some in statement::chunks(runs) {
+        let text =
+            "select run_id, number, payload_key, sealed_data from run_chunk where number = 0 and run_id in (";
+        let mut statement = Statement::new(db, text);
+        statement.list(some.iter().map(RunId::to_string)).push(")");
+        for row in statement.all(db).await? {
+            first.insert(row.id("run_id")?, read(row)?);
+        }
+    }
+    Ok(first)
+}
+
+fn read(mut row: Row) -> Result<Chunk, StoreError> {
+    Ok(Chunk {
+        number: row.number("number")?,
+        payload_key: row.number("payload_key")?,
+        sealed_data: row.take_bytes("sealed_data")?.unwrap_or_default(),
+    })
 }

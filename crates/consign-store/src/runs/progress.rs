@@ -174,6 +174,28 @@ pub async fn end(db: &mut Db, run: &Run, end: &End<'_>, now: Timestamp) -> Resul
     Ok(ended)
 }
 
+/// Ends a run that is done: what arrived and the end are one change. Its records are spent. `false` as in [`advance`].
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn finish(db: &mut Db, run: &Run, message: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let query = query(
+        "update run set state = 'done', step = $1, sent_records = $2, sent_bytes = $3, requests = $4, sent_to = $5,
+           attempts = 0, crashes = 0, throttled_since = null, outcome = 'ok', message = $6, ended_at = $7,
+           lease_until = null, lease_by = null, owes = 0
+         where id = $8 and fence = $9 and state = 'open'",
+    );
+    let query = query
+        .bind(run.step.kind())
+        .bind(stored(run.sent_records))
+        .bind(stored(run.sent_bytes))
+        .bind(stored(run.requests))
+        .bind(run.sent_to.as_str())
+        .bind(Some(message).filter(|message| !message.is_empty()))
+        .bind(now.millis());
+    Ok(query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
+}
+
 /// Stops a run for good; the next run takes its records, unless they are left out. What is under way notices. `false`
 /// when it has ended already.
 ///

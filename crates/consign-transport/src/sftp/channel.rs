@@ -21,6 +21,8 @@ use super::{SftpFault, SftpWhy};
 const QUEUE: usize = 128;
 /// Small requests leave together, up to so many bytes.
 const TOGETHER_BYTES: usize = 64 << 10;
+/// Data that is shorter is copied behind its request, so that both are one packet.
+const UNCOPIED_BYTES_MIN: usize = 32 << 10;
 /// A server that does not answer a request for so long is gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The version that all servers speak.
@@ -29,11 +31,17 @@ const VERSION: u32 = 3;
 /// An open channel. Dropping it ends the session.
 pub(super) struct Channel {
     shared: Arc<Shared>,
-    queue: mpsc::Sender<Bytes>,
+    queue: mpsc::Sender<Outgoing>,
     pub(super) session: Arc<Session>,
     /// What the server offers beyond version 3.
     pub(super) extensions: Vec<(String, String)>,
     _tasks: JoinSet<()>,
+}
+
+/// A request as it goes out: its own bytes, and data behind them that is not copied for it.
+struct Outgoing {
+    head: Bytes,
+    data: Bytes,
 }
 
 struct Shared {
@@ -67,6 +75,7 @@ impl Shared {
 fn again(fault: &SftpFault) -> SftpFault {
     let why = match fault.why {
         SftpWhy::Misbehaved => SftpWhy::Misbehaved,
+        SftpWhy::NewKeys => SftpWhy::NewKeys,
         _ => SftpWhy::Lost,
     };
     SftpFault::new(why, fault.detail.clone())
@@ -98,12 +107,13 @@ impl Channel {
         let (queue, queued) = mpsc::channel(QUEUE);
         let (hello, version) = oneshot::channel();
         let mut tasks = JoinSet::new();
-        tasks.spawn(write(writer, queued, shared.clone()));
+        tasks.spawn(write(writer, queued, session.clone(), shared.clone()));
         tasks.spawn(read(reader, hello, shared.clone()));
         let (watched, told) = (session.clone(), shared.clone());
         tasks.spawn(async move { told.end(watched.watch_keys().await) });
         let mut channel = Self { shared, queue, session, extensions: Vec::new(), _tasks: tasks };
-        channel.queue.send(wire::init()).await.map_err(|_| channel.shared.fault())?;
+        let hello = Outgoing { head: wire::init(), data: Bytes::new() };
+        channel.queue.send(hello).await.map_err(|_| channel.shared.fault())?;
         let (version, extensions) = version.await.map_err(|_| channel.shared.fault())?;
         if version < VERSION {
             return Err(SftpFault::lost(format!(
@@ -126,12 +136,17 @@ impl Channel {
 
     /// Sends a request; the answer comes later. Waits only where too much is queued.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Answer, SftpFault> {
+        self.send_with(request, Bytes::new()).await
+    }
+
+    /// The same with data of the request behind it.
+    pub(super) async fn send_with(&self, request: &Request<'_>, data: Bytes) -> Result<Answer, SftpFault> {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let answer = Answer { id, receiver, shared: self.shared.clone() };
         let mut over = self.shared.over.subscribe();
-        let queued = self.queue.send(wire::encode(id, request));
+        let queued = self.queue.send(Outgoing { head: wire::encode(id, request, data.len()), data });
         tokio::select! {
             sent = queued => sent.map_err(|_| self.shared.fault())?,
             _ = over.wait_for(Option::is_some) => return Err(self.shared.fault()),
@@ -172,19 +187,33 @@ impl Drop for Answer {
     }
 }
 
-/// Sends what is queued, small requests together.
-async fn write(writer: ChannelWriteHalf<Msg>, mut queued: mpsc::Receiver<Bytes>, shared: Arc<Shared>) {
-    while let Some(first) = queued.recv().await {
-        let mut next = first;
-        if next.len() < TOGETHER_BYTES && !queued.is_empty() {
-            let mut together = BytesMut::from(next);
+/// Sends what is queued, small requests together. While the server has new keys to prove, nothing more is sent to it.
+async fn write(
+    writer: ChannelWriteHalf<Msg>,
+    mut queued: mpsc::Receiver<Outgoing>,
+    session: Arc<Session>,
+    shared: Arc<Shared>,
+) {
+    while let Some(mut next) = queued.recv().await {
+        if next.data.is_empty() && !queued.is_empty() {
+            let mut together = BytesMut::from(next.head);
             while together.len() < TOGETHER_BYTES {
                 let Ok(more) = queued.try_recv() else { break };
-                together.extend_from_slice(&more);
+                together.extend_from_slice(&more.head);
+                if more.data.len() >= UNCOPIED_BYTES_MIN {
+                    next.data = more.data;
+                    break;
+                }
+                together.extend_from_slice(&more.data);
             }
-            next = together.freeze();
+            next.head = together.freeze();
         }
-        if writer.data_bytes(next).await.is_err() {
+        session.has_proven().await;
+        let sent = async {
+            writer.data_bytes(next.head).await?;
+            writer.data_bytes(next.data).await
+        };
+        if sent.await.is_err() {
             return shared.end(SftpFault::lost("The server ended the session."));
         }
     }

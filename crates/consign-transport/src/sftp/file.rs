@@ -1,11 +1,16 @@
 //! What can be done with files and folders, and the server's refusals in words.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::channel::{Answer, Channel};
 use super::wire::{self, Attributes, Reply, Request};
 use super::{Listed, SftpFault, SftpWhy};
+use crate::now;
 
 /// What every server takes in one request (draft-ietf-secsh-filexfer-02 section 3).
 const WRITE_BYTES: usize = 32 << 10;
@@ -17,6 +22,10 @@ const NAMES_MAX: usize = 1_000;
 const SPACE_BYTES_MIN: u64 = 1 << 20;
 /// Words of a server that are shown.
 const WORDS_MAX: usize = 200;
+/// Many files that go into one folder ask for it once, and soon again.
+const FOLDER_KNOWN_FOR: Duration = Duration::from_secs(1);
+/// A session knows no more folders at once.
+const FOLDERS_MAX: usize = 64;
 
 /// Why a server refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +44,30 @@ pub enum SftpStatus {
 pub(super) struct Files {
     pub(super) channel: Channel,
     write_bytes: OnceCell<usize>,
+    /// What folders turned out to be called, and when.
+    folders: Mutex<HashMap<String, (String, Instant)>>,
+    /// It does not take the requests of one file behind each other without a wait for the answers.
+    one_by_one: AtomicBool,
 }
 
 impl Files {
     pub(super) fn new(channel: Channel) -> Self {
-        Self { channel, write_bytes: OnceCell::new() }
+        Self {
+            channel,
+            write_bytes: OnceCell::new(),
+            folders: Mutex::default(),
+            one_by_one: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the server waits for the answers of one file.
+    pub(super) fn goes_one_by_one(&self) -> bool {
+        self.one_by_one.load(Ordering::Relaxed)
+    }
+
+    /// From now on every request of a file waits for the answer to the one before.
+    pub(super) fn go_one_by_one(&self) {
+        self.one_by_one.store(true, Ordering::Relaxed);
     }
 
     /// How much one request may carry: what the server says, within reason.
@@ -60,8 +88,27 @@ impl Files {
         if write == 0 { WRITE_BYTES } else { write.clamp(1 << 10, WRITE_BYTES_MAX) }
     }
 
-    /// The absolute path of a folder that is there.
+    /// The absolute path of a folder that is there, or was a moment ago.
     pub(super) async fn folder(&self, path: &str) -> Result<String, SftpFault> {
+        let mut folders = self.folders.lock().await;
+        folders.retain(|_, (_, at)| now().saturating_duration_since(*at) < FOLDER_KNOWN_FOR);
+        if let Some((resolved, _)) = folders.get(path) {
+            return Ok(resolved.clone());
+        }
+        let resolved = self.find_folder(path).await?;
+        if folders.len() < FOLDERS_MAX {
+            folders.insert(path.to_owned(), (resolved.clone(), now()));
+        }
+        Ok(resolved)
+    }
+
+    /// Something in the folder is not as it was: it is looked for anew.
+    pub(super) async fn folder_anew(&self, path: &str) -> Result<String, SftpFault> {
+        self.folders.lock().await.remove(path);
+        self.folder(path).await
+    }
+
+    async fn find_folder(&self, path: &str) -> Result<String, SftpFault> {
         let resolved = match self.channel.ask(&Request::RealPath(path)).await? {
             Reply::Names(names) if names.len() == 1 => names.into_iter().next().map(|name| name.name),
             other => return Err(refusal(&other, "find the folder")),
@@ -80,18 +127,12 @@ impl Files {
 
     /// What is known of a file; `None` when there is none.
     pub(super) async fn stat(&self, path: &str) -> Result<Option<Attributes>, SftpFault> {
-        match self.channel.ask(&Request::Lstat(path)).await? {
-            Reply::Attributes(attributes) => Ok(Some(attributes)),
-            Reply::Status { code: NO_SUCH_FILE, .. } => Ok(None),
-            other => Err(refusal(&other, "look for the file")),
-        }
+        found(self.ask_stat(path).await?.reply().await?)
     }
 
-    pub(super) async fn size_of(&self, handle: &[u8]) -> Result<Option<u64>, SftpFault> {
-        match self.channel.ask(&Request::Fstat(handle)).await? {
-            Reply::Attributes(attributes) => Ok(attributes.size),
-            other => Err(refusal(&other, "read the size of the file")),
-        }
+    /// Asks for it; [`found`] reads the answer.
+    pub(super) async fn ask_stat(&self, path: &str) -> Result<Answer, SftpFault> {
+        self.channel.send(&Request::Lstat(path)).await
     }
 
     /// Opens a new file for writing.
@@ -102,22 +143,33 @@ impl Files {
         }
     }
 
-    /// Sends bytes of a file; whether they arrived comes later.
-    pub(super) async fn write(&self, handle: &[u8], offset: u64, data: &[u8]) -> Result<Answer, SftpFault> {
-        self.channel.send(&Request::Write { handle, offset, data }).await
+    /// Opens a file that an earlier session wrote to; `None` when there is none that has so many bytes.
+    pub(super) async fn reopen(&self, path: &str, bytes: u64) -> Result<Option<Bytes>, SftpFault> {
+        let there = self.stat(path).await?;
+        if !there.is_some_and(|there| there.is_file() && there.size.is_some_and(|size| size >= bytes)) {
+            return Ok(None);
+        }
+        match self.channel.ask(&Request::Reopen(path)).await? {
+            Reply::Handle(handle) => Ok(Some(handle)),
+            other => Err(refusal(&other, "open the file again")),
+        }
     }
 
-    /// Asks the server to put a file on its disk; `false` when it cannot.
-    pub(super) async fn sync(&self, handle: &[u8]) -> Result<bool, SftpFault> {
-        if !self.channel.offers(wire::FSYNC) {
-            return Ok(false);
-        }
-        let reply = self.channel.ask(&Request::Sync(handle)).await?;
-        match reply {
-            // Some file systems cannot; that is no failure of the file.
-            Reply::Status { code: OP_UNSUPPORTED, .. } => Ok(false),
-            reply => done(&reply, "put the file on its disk").map(|()| true),
-        }
+    /// Sends bytes of a file; whether they arrived comes later.
+    pub(super) async fn write(&self, handle: &[u8], offset: u64, data: Bytes) -> Result<Answer, SftpFault> {
+        self.channel.send_with(&Request::Write { handle, offset }, data).await
+    }
+
+    /// Puts a file on the disk of the server where it can, closes it, and asks what is there now: one behind the other, without
+    /// a wait for answers.
+    pub(super) async fn ask_to_end(&self, handle: &[u8], path: &str) -> Result<Ending, SftpFault> {
+        let synced = match self.channel.offers(wire::FSYNC) {
+            true => Some(self.channel.send(&Request::Sync(handle)).await?),
+            false => None,
+        };
+        let closed = self.channel.send(&Request::Close(handle)).await?;
+        let there = self.ask_stat(path).await?;
+        Ok(Ending { synced, closed, there })
     }
 
     pub(super) async fn close(&self, handle: &[u8]) -> Result<(), SftpFault> {
@@ -130,21 +182,30 @@ impl Files {
         done(&reply, "delete the file")
     }
 
-    /// Gives a file its name; what has that name is refused, or replaced at the same moment.
-    pub(super) async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), SftpFault> {
+    /// Gives a file its name; what has that name is refused, or replaced at the same moment. The answer is what the server
+    /// said right behind it of the new name, where it said something.
+    pub(super) async fn rename(
+        &self,
+        from: &str,
+        to: &str,
+        replace: bool,
+    ) -> Result<Option<Attributes>, SftpFault> {
         let atomic = replace && self.channel.offers(wire::POSIX_RENAME);
         let request = if atomic { Request::PosixRename(from, to) } else { Request::Rename(from, to) };
-        let reply = self.channel.ask(&request).await?;
+        let renamed = self.channel.send(&request).await?;
+        let there = self.ask_stat(to).await?;
+        let reply = renamed.reply().await?;
         if replace && !atomic && matches!(reply, Reply::Status { code, .. } if code != OK) {
             // Without the extension a name that is taken has to be freed first; one that is not was refused for itself.
             if self.stat(to).await?.is_none() {
-                return done(&reply, "rename the file");
+                return done(&reply, "rename the file").map(|()| None);
             }
             self.remove(to).await?;
             let reply = self.channel.ask(&request).await?;
-            return done(&reply, "rename the file");
+            return done(&reply, "rename the file").map(|()| None);
         }
-        done(&reply, "rename the file")
+        done(&reply, "rename the file")?;
+        Ok(found(there.reply().await?).unwrap_or_default())
     }
 
     /// Names in a folder, up to a limit.
@@ -188,6 +249,41 @@ impl Files {
             return no_space();
         }
         refusal(reply, "write the file")
+    }
+}
+
+/// The end of a file that is under way.
+pub(super) struct Ending {
+    synced: Option<Answer>,
+    closed: Answer,
+    there: Answer,
+}
+
+impl Ending {
+    /// Whether it is on the disk of the server, and what is there.
+    pub(super) async fn reply(self) -> Result<(bool, Attributes), SftpFault> {
+        let synced = match self.synced {
+            None => false,
+            Some(synced) => match synced.reply().await? {
+                // Some file systems cannot; that is no failure of the file.
+                Reply::Status { code: OP_UNSUPPORTED, .. } => false,
+                reply => done(&reply, "put the file on its disk").map(|()| true)?,
+            },
+        };
+        done(&self.closed.reply().await?, "close the file")?;
+        let there = found(self.there.reply().await?)?;
+        let there =
+            there.ok_or_else(|| SftpFault::lost("The server does not have the file that was written."))?;
+        Ok((synced, there))
+    }
+}
+
+/// What the answer to a look at a file says; `None` when there is none.
+pub(super) fn found(reply: Reply) -> Result<Option<Attributes>, SftpFault> {
+    match reply {
+        Reply::Attributes(attributes) => Ok(Some(attributes)),
+        Reply::Status { code: NO_SUCH_FILE, .. } => Ok(None),
+        other => Err(refusal(&other, "look for the file")),
     }
 }
 

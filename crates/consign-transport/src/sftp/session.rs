@@ -49,6 +49,8 @@ pub(super) struct Session {
     pub(super) handle: Handle<Watcher>,
     seen: Arc<Seen>,
     rekeys: watch::Receiver<u64>,
+    /// For how many of them the server proved itself.
+    proven: watch::Sender<u64>,
     _leash: Leash,
 }
 
@@ -91,7 +93,10 @@ impl Session {
         let shaken =
             timeout_at(end, client::connect_stream(Arc::new(config(families)), stream, watcher)).await;
         let failed = match shaken {
-            Ok(Ok(handle)) => return Ok((Self { handle, seen, rekeys, _leash: leash }, peer)),
+            Ok(Ok(handle)) => {
+                let proven = watch::Sender::new(0);
+                return Ok((Self { handle, seen, rekeys, proven, _leash: leash }, peer));
+            }
             Ok(Err(failed)) => failed,
             Err(_) => {
                 let sentence = format!("{host}:{port} did not answer within {}.", words(length));
@@ -119,13 +124,23 @@ impl Session {
     pub(super) async fn watch_keys(&self) -> SftpFault {
         let mut rekeys = self.rekeys.clone();
         while rekeys.changed().await.is_ok() {
+            let taken = *rekeys.borrow_and_update();
             let Some(shown) = self.seen.shown() else { return unproven() };
             let proof = timeout(PROOF_TIMEOUT, self.handle.hostkeys_prove(vec![shown.public])).await;
             if !matches!(proof, Ok(Ok(()))) {
                 return unproven();
             }
+            self.proven.send_replace(taken);
         }
         SftpFault::lost("The server ended the session.")
+    }
+
+    /// Waits while there are new keys that the server has not proven to be its own.
+    pub(super) async fn has_proven(&self) {
+        let taken = *self.rekeys.borrow();
+        let mut proven = self.proven.subscribe();
+        // The sender is part of this session.
+        let _ = proven.wait_for(|proven| *proven >= taken).await;
     }
 
     /// Says goodbye.
@@ -378,5 +393,6 @@ fn ended(address: &SftpAddress) -> String {
 }
 
 fn unproven() -> SftpFault {
-    SftpFault::lost("The server took new keys and did not prove that they are its own.")
+    let detail = "The server took new keys and did not prove that they are its own.";
+    SftpFault::new(SftpWhy::NewKeys, detail)
 }

@@ -74,14 +74,14 @@ async fn write(files: &Files, folder: &str) -> Result<(), SftpFault> {
     let at = |name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
     let (part, whole) = (at(&format!(".{TEST_FILE}.{chance}.part")), at(&format!("{TEST_FILE}.{chance}")));
     let handle = files.create(&part).await?;
-    let content = b"Consign tested the connection. This file can be deleted.\n";
+    let content: &'static [u8] = b"Consign tested the connection. This file can be deleted.\n";
     let written = async {
-        let reply = files.write(&handle, 0, content).await?.reply().await?;
+        let reply = files.write(&handle, 0, bytes::Bytes::from_static(content)).await?.reply().await?;
         if !super::file::is_ok(&reply) {
             return Err(files.refused_write(&reply, &folder).await);
         }
         files.close(&handle).await?;
-        files.rename(&part, &whole, false).await
+        files.rename(&part, &whole, false).await.map(drop)
     };
     let written = written.await;
     let removed = files.remove(if written.is_ok() { &whole } else { &part }).await;

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use consign_core::target::{FileName, Folder};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::channel::Answer;
-use super::file::{Files, is_ok};
+use super::file::{Files, SftpStatus, found, is_ok};
 use super::{SftpFault, SftpSession, SftpWhy};
 
 /// So many bytes are under way at once: more than the windows of servers are.
-const IN_FLIGHT_BYTES: usize = 4 << 20;
+const IN_FLIGHT_BYTES: usize = 3 << 20;
 /// Cleaning up after a failure may take so long.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,6 +60,11 @@ pub struct Upload<'a> {
     pub if_exists: IfExists,
     /// Bytes that arrived so far, for whoever watches.
     pub progress: Option<&'a AtomicU64>,
+    /// So many bytes of the part arrived over an earlier session, and `progress` has them. The body has them all the same; they
+    /// are not sent again.
+    pub arrived: u64,
+    /// Whether the SHA-256 of what is sent is to be found out; for a file whose own is known it need not.
+    pub hash: bool,
 }
 
 /// A file that is whole on the server under its temporary name: on the disk where the server can, and measured.
@@ -79,8 +84,8 @@ pub struct Written {
 pub struct Uploaded {
     /// Its size.
     pub bytes: u64,
-    /// SHA-256 of what was sent.
-    pub sha256: [u8; 32],
+    /// SHA-256 of what was sent, where it was asked for.
+    pub sha256: Option<[u8; 32]>,
     /// The server put it on its disk before it got its name.
     pub synced: bool,
 }
@@ -111,36 +116,26 @@ impl SftpSession {
     /// Why it is not whole; then it is removed.
     pub async fn write_part(&self, upload: &Upload<'_>, body: Body) -> Result<Written, SftpFault> {
         let files = self.files();
-        let folder = files.folder(upload.folder.as_sent()).await?;
-        let at = |name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
-        let target = at(upload.name.as_str());
-        if upload.if_exists == IfExists::Fail && files.stat(&target).await?.is_some() {
-            return Err(exists());
-        }
-        let part = at(&part_name(upload.name, upload.run));
-        let handle = create(files, &part).await?;
-        let file = File { files, folder: &folder, handle: &handle, progress: upload.progress };
-        let mut open = true;
-        let arrived = async {
-            let uploaded = file.fill(body).await?;
-            open = false;
-            files.close(&handle).await?;
-            let modified_seconds = files.stat(&part).await?.and_then(|found| found.modified_seconds);
-            Ok::<_, SftpFault>((uploaded, modified_seconds))
-        };
-        let arrived = arrived.await;
-        if arrived.is_err() && files.channel.is_open() {
-            let clean_up = async {
-                if open {
-                    let _ = files.close(&handle).await;
+        match body {
+            // What is small leaves at once, with all that is asked behind it: requests on one file are done in their order
+            // (draft-ietf-secsh-filexfer-02 section 6.1). A server that does not keep to it gets them one by one.
+            Body::Whole(bytes)
+                if bytes.len() <= IN_FLIGHT_BYTES && upload.arrived == 0 && !files.goes_one_by_one() =>
+            {
+                let again = bytes.clone();
+                match write(files, upload, Content::AtOnce(bytes)).await {
+                    Err(fault) if may_be_the_order(&fault) && files.channel.is_open() => {
+                        let written = write(files, upload, Content::Body(Body::Whole(again))).await;
+                        if written.is_ok() {
+                            files.go_one_by_one();
+                        }
+                        written
+                    }
+                    written => written,
                 }
-                files.remove(&part).await
-            };
-            // What stays is removed by a later run.
-            let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+            }
+            body => write(files, upload, Content::Body(body)).await,
         }
-        let (uploaded, modified_seconds) = arrived?;
-        Ok(Written { uploaded, modified_seconds, part, target, if_exists: upload.if_exists })
     }
 
     /// Gives a written file its final name.
@@ -225,6 +220,84 @@ impl SftpSession {
     }
 }
 
+/// What goes into a part, and how.
+enum Content {
+    /// All of it, and the end of the file behind it, without a wait.
+    AtOnce(Bytes),
+    /// As it comes; the end of the file waits until all of it has arrived.
+    Body(Body),
+}
+
+/// Whether a server may have done requests on one file in another order than they came.
+fn may_be_the_order(fault: &SftpFault) -> bool {
+    matches!(fault.why, SftpWhy::Refused(SftpStatus::Failure | SftpStatus::NotThere) | SftpWhy::Lost)
+}
+
+async fn write(files: &Files, upload: &Upload<'_>, content: Content) -> Result<Written, SftpFault> {
+    let mut folder = files.folder(upload.folder.as_sent()).await?;
+    let at = |folder: &str, name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
+    let part_name = part_name(upload.name, upload.run);
+    let again = match upload.arrived {
+        0 => None,
+        arrived => files.reopen(&at(&folder, &part_name), arrived).await?,
+    };
+    let arrived = if again.is_some() { upload.arrived } else { 0 };
+    if let Some(progress) = upload.progress {
+        // What is not there any more did not arrive.
+        progress.fetch_sub(upload.arrived - arrived, Ordering::Relaxed);
+    }
+    let mut begun = match again {
+        Some(handle) => Ok(handle),
+        None => begin(files, &at(&folder, &part_name), &at(&folder, upload.name.as_str()), upload).await,
+    };
+    if matches!(&begun, Err(fault) if matches!(fault.why, SftpWhy::Refused(SftpStatus::NotThere))) {
+        folder = files.folder_anew(upload.folder.as_sent()).await?;
+        begun = begin(files, &at(&folder, &part_name), &at(&folder, upload.name.as_str()), upload).await;
+    }
+    let handle = begun?;
+    let (part, target) = (at(&folder, &part_name), at(&folder, upload.name.as_str()));
+    let file = File { files, folder: &folder, part: &part, handle: &handle, arrived, upload };
+    let mut open = true;
+    let filled = file.fill(content, &mut open).await;
+    if filled.is_err() && files.channel.is_open() {
+        let clean_up = async {
+            if open {
+                let _ = files.close(&handle).await;
+            }
+            files.remove(&part).await
+        };
+        // What stays is removed by a later run.
+        let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+    }
+    let (uploaded, modified_seconds) = filled?;
+    Ok(Written { uploaded, modified_seconds, part, target, if_exists: upload.if_exists })
+}
+
+/// Opens the part where the final name is free; both are asked at once.
+async fn begin(files: &Files, part: &str, target: &str, upload: &Upload<'_>) -> Result<Bytes, SftpFault> {
+    let taken = match upload.if_exists {
+        IfExists::Fail => Some(files.ask_stat(target).await?),
+        IfExists::Replace => None,
+    };
+    let created = create(files, part).await;
+    let free = match taken {
+        None => Ok(()),
+        Some(taken) => match taken.reply().await.and_then(found) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(exists()),
+            Err(fault) => Err(fault),
+        },
+    };
+    if let (Err(_), Ok(handle)) = (&free, &created) {
+        let clean_up = async {
+            let _ = files.close(handle).await;
+            files.remove(part).await
+        };
+        let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+    }
+    free.and(created)
+}
+
 /// The temporary name beside the final one.
 pub fn part_name(name: &FileName, run: &str) -> String {
     format!(".{}.{run}.part", name.as_str())
@@ -261,7 +334,9 @@ async fn give_name(
             Err(exists())
         }
         Err(fault) => Err(fault),
-        Ok(()) => same_size(files.stat(target).await?.and_then(|found| found.size), bytes),
+        Ok(Some(there)) if there.size == Some(bytes) => Ok(()),
+        // It may have been looked at before it had its name.
+        Ok(_) => same_size(files.stat(target).await?.and_then(|found| found.size), bytes),
     }
 }
 
@@ -285,60 +360,69 @@ fn exists() -> SftpFault {
 struct File<'a> {
     files: &'a Files,
     folder: &'a str,
+    part: &'a str,
     handle: &'a [u8],
-    progress: Option<&'a AtomicU64>,
+    /// What is there already.
+    arrived: u64,
+    upload: &'a Upload<'a>,
 }
 
 impl File<'_> {
-    /// Writes the body, puts it on the disk and compares the size.
-    async fn fill(&self, body: Body) -> Result<Uploaded, SftpFault> {
+    /// Writes all, puts it on the disk, closes it and compares the size. Tells when the server wrote it, where it says so;
+    /// `open` becomes false once it is asked to close it.
+    async fn fill(&self, content: Content, open: &mut bool) -> Result<(Uploaded, Option<u32>), SftpFault> {
         let mut flight = Flight { file: self, under_way: VecDeque::new(), bytes: 0, offset: 0 };
-        let mut hash = digest::Context::new(&digest::SHA256);
-        let most = self.files.write_bytes().await;
-        match body {
-            Body::Whole(bytes) => {
-                for chunk in bytes.chunks(most) {
-                    hash.update(chunk);
-                    flight.write(chunk).await?;
-                }
+        let mut hash = self.upload.hash.then(|| digest::Context::new(&digest::SHA256));
+        let at_once = matches!(content, Content::AtOnce(_));
+        match content {
+            Content::AtOnce(bytes) | Content::Body(Body::Whole(bytes)) => {
+                hash.iter_mut().for_each(|hash| hash.update(&bytes));
+                flight.write_all(bytes, self.files.write_bytes().await).await?;
             }
-            Body::Stream(mut parts) => {
-                let mut gathered = BytesMut::new();
-                loop {
-                    match parts.recv().await {
-                        Some(Part::Bytes(bytes)) => {
-                            hash.update(&bytes);
-                            // What is large enough by itself is not copied first.
-                            let mut rest = bytes.as_ref();
-                            while gathered.is_empty() && rest.len() >= most {
-                                let (chunk, after) = rest.split_at(most);
-                                flight.write(chunk).await?;
-                                rest = after;
-                            }
-                            gathered.extend_from_slice(rest);
-                        }
-                        Some(Part::End) => break,
-                        None => {
-                            let detail = "What was to be sent ended before its end.";
-                            return Err(SftpFault::new(SftpWhy::SourceEnded, detail));
-                        }
-                    }
-                    while gathered.len() >= most {
-                        flight.write(&gathered.split_to(most)).await?;
-                    }
-                }
-                if !gathered.is_empty() {
-                    flight.write(&gathered).await?;
-                }
-            }
+            Content::Body(Body::Stream(parts)) => self.stream(parts, &mut flight, &mut hash).await?,
         }
         let bytes = flight.offset;
+        if !at_once {
+            flight.land_all().await?;
+        }
+        *open = false;
+        let ending = self.files.ask_to_end(self.handle, self.part).await?;
         flight.land_all().await?;
-        let synced = self.files.sync(self.handle).await?;
-        same_size(self.files.size_of(self.handle).await?, bytes)?;
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(hash.finish().as_ref());
-        Ok(Uploaded { bytes, sha256, synced })
+        let (synced, there) = ending.reply().await?;
+        same_size(there.size, bytes)?;
+        let sha256 = hash.and_then(|hash| hash.finish().as_ref().try_into().ok());
+        Ok((Uploaded { bytes, sha256, synced }, there.modified_seconds))
+    }
+
+    async fn stream(
+        &self,
+        mut parts: mpsc::Receiver<Part>,
+        flight: &mut Flight<'_>,
+        hash: &mut Option<digest::Context>,
+    ) -> Result<(), SftpFault> {
+        let most = self.files.write_bytes().await;
+        let mut gathered = BytesMut::new();
+        loop {
+            match parts.recv().await {
+                Some(Part::Bytes(mut bytes)) => {
+                    hash.iter_mut().for_each(|hash| hash.update(&bytes));
+                    // What is large enough by itself is not copied first.
+                    while gathered.is_empty() && bytes.len() >= most {
+                        flight.write(bytes.split_to(most)).await?;
+                    }
+                    gathered.extend_from_slice(&bytes);
+                }
+                Some(Part::End) => break,
+                None => {
+                    let detail = "What was to be sent ended before its end.";
+                    return Err(SftpFault::new(SftpWhy::SourceEnded, detail));
+                }
+            }
+            while gathered.len() >= most {
+                flight.write(gathered.split_to(most).freeze()).await?;
+            }
+        }
+        flight.write(gathered.freeze()).await
     }
 }
 
@@ -351,14 +435,31 @@ struct Flight<'a> {
 }
 
 impl Flight<'_> {
-    async fn write(&mut self, chunk: &[u8]) -> Result<(), SftpFault> {
-        while self.bytes + chunk.len() > IN_FLIGHT_BYTES {
+    /// Writes in chunks of at most so many bytes.
+    async fn write_all(&mut self, mut bytes: Bytes, most: usize) -> Result<(), SftpFault> {
+        while !bytes.is_empty() {
+            self.write(bytes.split_to(most.min(bytes.len()))).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, mut chunk: Bytes) -> Result<(), SftpFault> {
+        // What arrived before is only counted.
+        let before = usize::try_from(self.file.arrived.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let before = before.min(chunk.len());
+        chunk.advance(before);
+        self.offset += before as u64;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let length = chunk.len();
+        while self.bytes + length > IN_FLIGHT_BYTES {
             self.land().await?;
         }
         let answer = self.file.files.write(self.file.handle, self.offset, chunk).await?;
-        self.under_way.push_back((chunk.len(), answer));
-        self.bytes += chunk.len();
-        self.offset += chunk.len() as u64;
+        self.under_way.push_back((length, answer));
+        self.bytes += length;
+        self.offset += length as u64;
         Ok(())
     }
 
@@ -369,13 +470,13 @@ impl Flight<'_> {
             return Err(self.file.files.refused_write(&reply, self.file.folder).await);
         }
         self.bytes -= length;
-        if let Some(progress) = self.file.progress {
+        if let Some(progress) = self.file.upload.progress {
             progress.fetch_add(length as u64, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    async fn land_all(mut self) -> Result<(), SftpFault> {
+    async fn land_all(&mut self) -> Result<(), SftpFault> {
         while !self.under_way.is_empty() {
             self.land().await?;
         }

@@ -16,7 +16,6 @@ const OPEN: u8 = 3;
 const CLOSE: u8 = 4;
 const WRITE: u8 = 6;
 const LSTAT: u8 = 7;
-const FSTAT: u8 = 8;
 const OPENDIR: u8 = 11;
 const READDIR: u8 = 12;
 const REMOVE: u8 = 13;
@@ -44,13 +43,14 @@ const OPEN_EXCLUSIVE: u32 = 32;
 pub(super) enum Request<'a> {
     /// For writing; it must not be there yet.
     Create(&'a str),
+    /// For writing; it must be there already.
+    Reopen(&'a str),
     Close(&'a [u8]),
+    /// Its data goes behind it.
     Write {
         handle: &'a [u8],
         offset: u64,
-        data: &'a [u8],
     },
-    Fstat(&'a [u8]),
     Stat(&'a str),
     Lstat(&'a str),
     OpenFolder(&'a str),
@@ -69,10 +69,9 @@ pub(super) fn init() -> Bytes {
     Bytes::from_static(&[0, 0, 0, 5, INIT, 0, 0, 0, 3])
 }
 
-/// A request as it goes on the wire.
-pub(super) fn encode(id: u32, request: &Request<'_>) -> Bytes {
-    let room = if let Request::Write { data, .. } = request { data.len() } else { 0 };
-    let mut packet = Packet(BytesMut::with_capacity(room + 512));
+/// A request as it goes on the wire, before `data` bytes of data that a write has behind it.
+pub(super) fn encode(id: u32, request: &Request<'_>, data: usize) -> Bytes {
+    let mut packet = Packet(BytesMut::with_capacity(256));
     packet.0.put_u32(0);
     match request {
         Request::Create(path) => {
@@ -80,13 +79,17 @@ pub(super) fn encode(id: u32, request: &Request<'_>) -> Bytes {
             packet.0.put_u32(OPEN_WRITE | OPEN_CREATE | OPEN_EXCLUSIVE);
             packet.0.put_u32(0);
         }
+        Request::Reopen(path) => {
+            packet.text(OPEN, id, path);
+            packet.0.put_u32(OPEN_WRITE);
+            packet.0.put_u32(0);
+        }
         Request::Close(handle) => packet.handle(CLOSE, id, handle),
-        Request::Write { handle, offset, data } => {
+        Request::Write { handle, offset } => {
             packet.handle(WRITE, id, handle);
             packet.0.put_u64(*offset);
-            packet.string(data);
+            packet.0.put_u32(length(data));
         }
-        Request::Fstat(handle) => packet.handle(FSTAT, id, handle),
         Request::Stat(path) => packet.text(STAT, id, path),
         Request::Lstat(path) => packet.text(LSTAT, id, path),
         Request::OpenFolder(path) => packet.text(OPENDIR, id, path),
@@ -112,7 +115,11 @@ pub(super) fn encode(id: u32, request: &Request<'_>) -> Bytes {
             packet.string(path.as_bytes());
         }
     }
-    packet.finish()
+    packet.finish(data)
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a packet is far below 4 GiB")
 }
 
 /// The extensions that are used where they are offered.
@@ -125,7 +132,7 @@ struct Packet(BytesMut);
 
 impl Packet {
     fn string(&mut self, bytes: &[u8]) {
-        self.0.put_u32(u32::try_from(bytes.len()).expect("a packet is far below 4 GiB"));
+        self.0.put_u32(length(bytes.len()));
         self.0.put_slice(bytes);
     }
 
@@ -139,8 +146,8 @@ impl Packet {
         self.handle(kind, id, text.as_bytes());
     }
 
-    fn finish(mut self) -> Bytes {
-        let length = u32::try_from(self.0.len() - 4).expect("a packet is far below 4 GiB");
+    fn finish(mut self, data: usize) -> Bytes {
+        let length = length(self.0.len() - 4 + data);
         self.0[..4].copy_from_slice(&length.to_be_bytes());
         self.0.freeze()
     }
@@ -155,6 +162,11 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
+    /// Whether it is a file and nothing else, as far as the server says.
+    pub(super) fn is_file(&self) -> bool {
+        self.permissions.is_some_and(|bits| bits & 0o170_000 == 0o100_000)
+    }
+
     pub(super) fn is_folder(&self) -> bool {
         self.permissions.is_some_and(|bits| bits & 0o170_000 == 0o040_000)
     }

@@ -16,6 +16,7 @@ mod openssh;
 mod proftpd;
 mod scripted;
 mod sign_in;
+mod strict_kex;
 mod uploads;
 
 /// Keys of nobody, the same that the core reads in its tests.

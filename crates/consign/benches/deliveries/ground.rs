@@ -12,7 +12,8 @@ use crate::machine::Machine;
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn create(path: PathBuf) -> anyhow::Result<Self> {
+    /// Makes it, for nobody else to read.
+    pub(crate) fn create(path: PathBuf) -> anyhow::Result<Self> {
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }

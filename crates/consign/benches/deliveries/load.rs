@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::http::request::Builder;
@@ -21,8 +22,8 @@ use crate::recorder::event_data;
 use crate::sink::now_ns;
 
 const EVENTS: &str = "/api/v1/events";
-/// Longer than any single answer on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any single answer on the slowest machine, also to a large file.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Speaks to one Consign with one API key.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub(crate) struct Client {
     authorization: HeaderValue,
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
 impl Client {
     pub(crate) fn new(address: SocketAddr, key: &str) -> anyhow::Result<Self> {
@@ -45,7 +46,11 @@ impl Client {
         Ok(self.authorization.to_str()?)
     }
 
-    async fn connect(&self) -> anyhow::Result<Connection> {
+    pub(crate) async fn connect<B>(&self) -> anyhow::Result<SendRequest<B>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync,
+    {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -66,12 +71,47 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let what = format!("{method} {path}");
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = self.request(method, &format!("/api/v1{path}")).body(Full::new(bytes))?;
+        self.succeed(self.request(method, &format!("/api/v1{path}")).body(Full::new(bytes))?).await
+    }
+
+    /// One call that makes something once, however often it is sent.
+    pub(crate) async fn call_once(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let request = self.request(method, &format!("/api/v1{path}")).header("idempotency-key", key);
+        self.succeed(request.body(Full::new(Bytes::from(body.to_string())))?).await
+    }
+
+    async fn succeed(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Value> {
+        let what = format!("{} {}", request.method(), request.uri());
         let (status, answer) = exchange(&mut self.connect().await?, request).await?;
         if !status.is_success() {
             bail!("{what}: {status} {}", String::from_utf8_lossy(&answer));
+        }
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// A request that makes something once, and must succeed; its body may be larger than memory.
+    pub(crate) async fn post<B>(&self, path: &str, content_type: &str, body: B) -> anyhow::Result<Value>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync,
+    {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let key = format!("bench-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut request = self
+            .request(Method::POST, &format!("/api/v1{path}"))
+            .header("idempotency-key", key)
+            .body(body)?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_str(content_type)?);
+        let (status, answer) = exchange(&mut self.connect().await?, request).await?;
+        if !status.is_success() {
+            bail!("POST {path}: {status} {}", String::from_utf8_lossy(&answer));
         }
         Ok(serde_json::from_slice(&answer)?)
     }
@@ -83,10 +123,14 @@ impl Client {
     }
 }
 
-async fn exchange(
-    connection: &mut Connection,
-    request: Request<Full<Bytes>>,
-) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn exchange<B>(
+    connection: &mut SendRequest<B>,
+    request: Request<B>,
+) -> anyhow::Result<(StatusCode, Bytes)>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
     let answered = async {
         connection.ready().await?;
         let response = connection.send_request(request).await?;
@@ -205,8 +249,10 @@ impl Sending {
             let count = batch.min(self.load.count - first);
             let events: Vec<String> =
                 (first..first + count).map(|number| self.event(number, now_ns())).collect();
-            let request =
-                self.client.request(Method::POST, EVENTS).header("idempotency-key", format!("batch-{first}"));
+            let request = self
+                .client
+                .request(Method::POST, EVENTS)
+                .header("idempotency-key", format!("batch-{}", self.load.first_id + first));
             let body = Full::new(Bytes::from(format!("[{}]", events.join(","))));
             let (status, answer) = exchange(&mut connection, request.body(body)?).await?;
             judge(status, &answer, usize::try_from(count)?)?;

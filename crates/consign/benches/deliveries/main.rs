@@ -23,20 +23,27 @@ mod backlog;
 mod certificate;
 mod deliver;
 mod figures;
+mod files;
 mod ground;
 mod hang;
 mod idle;
 mod load;
 mod machine;
+mod many_files;
 mod oauth;
+mod pages;
 mod peer;
 mod process;
 mod product;
 mod recorder;
+mod relay;
 mod report;
+mod rows;
 mod sign;
 mod sink;
+mod sshd;
 mod tool;
+mod visitor;
 
 /// The word that makes this program the receiving tool.
 const SINK: &str = "receive";
@@ -88,6 +95,9 @@ enum Scenario {
     Hang,
     Oauth,
     Sign,
+    Files,
+    ManyFiles,
+    Pages,
     Idle,
 }
 
@@ -100,6 +110,9 @@ impl Scenario {
             Self::Hang => hang::run(ground).await,
             Self::Oauth => oauth::run(ground).await,
             Self::Sign => sign::run(ground),
+            Self::Files => files::run(ground).await,
+            Self::ManyFiles => many_files::run(ground).await,
+            Self::Pages => pages::run(ground).await,
             Self::Idle => idle::run(ground),
         }
     }

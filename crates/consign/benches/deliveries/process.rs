@@ -12,6 +12,11 @@ pub(crate) fn cpu_ms(process: u32) -> anyhow::Result<f64> {
     Ok(ticks(process, &[11, 12])? * TICK_MS)
 }
 
+/// The same of all children of this process that have ended, and of theirs.
+pub(crate) fn ended_children_cpu_ms() -> anyhow::Result<f64> {
+    Ok(ticks(std::process::id(), &[13, 14])? * TICK_MS)
+}
+
 /// The sum of some fields of `stat`, counted behind the name: 11 user, 12 system, 13 and 14 the same of ended
 /// children.
 fn ticks(process: u32, places: &[usize]) -> anyhow::Result<f64> {
@@ -26,7 +31,7 @@ fn ticks(process: u32, places: &[usize]) -> anyhow::Result<f64> {
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) now: f64,
-    /// The most that it ever was.
+    /// The most that it ever was, or has been since [`forget_peak`].
     pub(crate) peak: f64,
 }
 
@@ -39,6 +44,12 @@ pub(crate) fn memory(process: u32) -> anyhow::Result<Memory> {
     let found = mib("VmRSS:").zip(mib("VmHWM:"));
     let (now, peak) = found.context("status has other lines")?;
     Ok(Memory { now, peak })
+}
+
+/// From now on the most memory is counted anew.
+pub(crate) fn forget_peak(process: u32) -> anyhow::Result<()> {
+    // proc(5): 5 sets VmHWM to what is resident now.
+    std::fs::write(format!("/proc/{process}/clear_refs"), "5").context("clear_refs takes nothing")
 }
 
 /// The PostgreSQL server that was started with this port.

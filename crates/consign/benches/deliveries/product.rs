@@ -24,6 +24,11 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Of a failed program's complaint, the end.
 const COMPLAINT_BYTES: usize = 1_000;
 
+/// The administrator of a [`Home::of_person`].
+pub(crate) const EMAIL: &str = "ana@example.com";
+/// Theirs; whoever reaches loopback of this machine may look at made-up data.
+pub(crate) const PASSWORD: &str = "a-bench-of-oak-and-iron";
+
 /// A data folder and its options, without a process.
 pub(crate) struct Home {
     folder: Folder,
@@ -43,6 +48,14 @@ impl Home {
     /// Writes the options: the tool's authority is trusted and loopback is open, all else is as delivered.
     pub(crate) fn create(ground: &Ground, postgres: Option<&str>) -> anyhow::Result<Self> {
         Self::trusting(ground, &ground.certificates.authority, "127.0.0.1:*", postgres)
+    }
+
+    /// The same with an administrator, who can sign in to the console.
+    pub(crate) fn of_person(ground: &Ground) -> anyhow::Result<Self> {
+        let home = Self::create(ground, None)?;
+        let mut options = File::options().append(true).open(home.folder.path().join("consign.toml"))?;
+        write!(options, "\n[admin]\nemail = \"{EMAIL}\"\npassword = \"{PASSWORD}\"\n")?;
+        Ok(home)
     }
 
     /// The same with another authority and rule.
@@ -125,6 +138,11 @@ impl Product {
 
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
         process::memory(self.id)
+    }
+
+    /// From now on the most memory is counted anew.
+    pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
+        process::forget_peak(self.id)
     }
 
     /// Tells it to stop, and waits until it has.

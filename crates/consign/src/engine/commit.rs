@@ -1,4 +1,5 @@
-//! Group commit: accepted events, results of attempts and claims that wait at the same time share one transaction.
+//! Group commit: accepted events, results of attempts, ends of runs and claims that wait at the same time share one
+//! transaction.
 //!
 //! There is no timer. While one batch syncs to disk the next gathers, and a lone request waits for nobody.
 
@@ -8,11 +9,13 @@ use consign_core::event::Event;
 use consign_core::id::ConnectorId;
 use consign_store::deliveries::{self, Claimed, Recording};
 use consign_store::events::{self, Accepted, NewDelivery, NewRow};
+use consign_store::runs::{self, FilesWanted};
 use consign_store::{Store, StoreError, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::LEASE;
+use super::export::Change;
 use crate::telemetry;
 
 /// The most jobs and bytes in one transaction.
@@ -70,6 +73,8 @@ enum Job {
     Accept { rows: Vec<AcceptRow>, reply: Reply<Accepting> },
     Record { recording: Box<Recording>, reply: Reply<bool> },
     Claim { wanted: Wanted, reply: Reply<Claims> },
+    Run { change: Box<Change>, reply: Reply<bool> },
+    Files { wanted: FilesWanted, by: Arc<str>, reply: Reply<Vec<runs::Claimed>> },
 }
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -84,7 +89,7 @@ impl Job {
             Self::Record { recording, .. } => {
                 recording.attempt.answer_excerpt.as_ref().map_or(0, Vec::len) + 1_024
             }
-            Self::Claim { .. } => 0,
+            Self::Claim { .. } | Self::Run { .. } | Self::Files { .. } => 0,
         }
     }
 
@@ -93,6 +98,8 @@ impl Job {
             Self::Accept { reply, .. } => drop(reply.send(Err(why))),
             Self::Record { reply, .. } => drop(reply.send(Err(why))),
             Self::Claim { reply, .. } => drop(reply.send(Err(why))),
+            Self::Run { reply, .. } => drop(reply.send(Err(why))),
+            Self::Files { reply, .. } => drop(reply.send(Err(why))),
         }
     }
 }
@@ -167,6 +174,32 @@ impl Committer {
         self.jobs.send(Job::Claim { wanted, reply }).await.map_err(|_| CommitError::Stopping)?;
         Ok(answer.await.map_err(|_| CommitError::Stopping)??)
     }
+
+    /// Writes down how far a run has come; `false` when it is no longer ours, and then nothing was changed.
+    ///
+    /// # Errors
+    /// When the database did not take it.
+    pub(super) async fn run(&self, change: Change) -> Result<bool, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Run { change: Box::new(change), reply };
+        self.jobs.send(job).await.map_err(|_| CommitError::Stopping)?;
+        Ok(answer.await.map_err(|_| CommitError::Stopping)??)
+    }
+
+    /// Leases runs of pushed files to this process. Returns when the leases are on disk.
+    ///
+    /// # Errors
+    /// When the database did not take them; then nothing is leased.
+    pub(super) async fn claim_files(
+        &self,
+        wanted: FilesWanted,
+        by: Arc<str>,
+    ) -> Result<Vec<runs::Claimed>, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Files { wanted, by, reply };
+        self.jobs.send(job).await.map_err(|_| CommitError::Stopping)?;
+        Ok(answer.await.map_err(|_| CommitError::Stopping)??)
+    }
 }
 
 async fn run(store: Store, queue: Arc<Mutex<mpsc::Receiver<Job>>>) {
@@ -218,12 +251,15 @@ struct Written {
     accepted: Vec<Accepted>,
     kept: Vec<bool>,
     claims: Vec<Claims>,
+    changed: Vec<bool>,
+    files: Vec<Vec<runs::Claimed>>,
 }
 
 impl Written {
     fn answer(self, batch: Vec<Job>) {
         let mut accepted = self.accepted.into_iter();
         let (mut kept, mut claims) = (self.kept.into_iter(), self.claims.into_iter());
+        let (mut changed, mut files) = (self.changed.into_iter(), self.files.into_iter());
         for job in batch {
             // A client that hung up undoes nothing: its event stays accepted.
             match job {
@@ -232,6 +268,8 @@ impl Written {
                 }
                 Job::Record { reply, .. } => drop(reply.send(Ok(kept.next().unwrap_or(false)))),
                 Job::Claim { reply, .. } => drop(reply.send(Ok(claims.next().unwrap_or_default()))),
+                Job::Run { reply, .. } => drop(reply.send(Ok(changed.next().unwrap_or(false)))),
+                Job::Files { reply, .. } => drop(reply.send(Ok(files.next().unwrap_or_default()))),
             }
         }
     }
@@ -239,11 +277,14 @@ impl Written {
 
 async fn write(store: &Store, batch: &[Job]) -> Result<Written, StoreError> {
     let (mut rows, mut recordings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changes, mut files_wanted) = (Vec::new(), Vec::new());
     for job in batch {
         match job {
             Job::Accept { rows: more, .. } => rows.extend(more.iter().map(AcceptRow::as_new)),
             Job::Record { recording, .. } => recordings.push(&**recording),
             Job::Claim { wanted: more, .. } => wanted.push(more),
+            Job::Run { change, .. } => changes.push(change),
+            Job::Files { wanted, by, .. } => files_wanted.push((wanted, by)),
         }
     }
     let mut tx = store.begin_on_this_thread().await?;
@@ -254,8 +295,17 @@ async fn write(store: &Store, batch: &[Job]) -> Result<Written, StoreError> {
     for wanted in wanted {
         claims.push(claim(&mut tx, wanted).await?);
     }
+    let mut changed = Vec::with_capacity(changes.len());
+    for change in changes {
+        changed.push(change.write(&mut tx).await?);
+    }
+    let mut files = Vec::with_capacity(files_wanted.len());
+    for (wanted, by) in files_wanted {
+        let (now, until) = (tx.now(), tx.now().plus(LEASE));
+        files.push(runs::claim_files(&mut tx, wanted, now, until, by).await?);
+    }
     tx.commit().await?;
-    Ok(Written { accepted, kept, claims })
+    Ok(Written { accepted, kept, claims, changed, files })
 }
 
 async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<Claims, StoreError> {

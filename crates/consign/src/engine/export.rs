@@ -1,18 +1,16 @@
 //! Runs of exporters: claimed by lease, collected, written page by page, sent; ended in one row.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use consign_core::connector::exporter::{Destination, RunState, SetUp, Step};
+use consign_core::connector::exporter::{Destination, RunState, Step};
 use consign_core::connector::{Connector, ConnectorState, Exporter, HeldBy};
-use consign_core::credential::Credential;
 use consign_core::delivery::{CRASHES_MAX, Next, Outcome, Progress as Tries, Refusal};
 use consign_core::id::ConnectorId;
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
-use consign_store::runs::{self, Claimed, End, Progress, Run};
+use consign_store::runs::{self, Chunk, Claimed, End, Run};
 use tokio::sync::Notify;
 
 use super::deliver::Seen;
@@ -22,6 +20,10 @@ use crate::telemetry;
 
 pub use begin::{Again, Beginning, Begun};
 pub use intake::{FILE_PIECE_BYTES, Intake, IntakeFault};
+pub(super) use ledger::Change;
+
+use job::{Job, Moving};
+use under_way::{Counted, Counts};
 
 mod begin;
 mod bulk;
@@ -29,12 +31,16 @@ mod compress;
 mod feed;
 mod file;
 mod intake;
+mod job;
 mod keep;
+mod ledger;
 mod outlet;
 mod records;
 mod server;
+mod side_by_side;
+mod under_way;
 
-/// Runs at one time: each holds a few megabytes.
+/// Runs at one time that are not small files: each holds a few megabytes.
 const RUNS_MAX: usize = 4;
 const TICK: Duration = Duration::from_secs(1);
 /// Records that one transaction takes: short enough that an accept behind it hardly waits.
@@ -50,7 +56,8 @@ const KEEP_EVERY: Duration = Duration::from_secs(20);
 #[derive(Default)]
 pub(super) struct Exports {
     wake: Notify,
-    under_way: AtomicUsize,
+    wake_files: Notify,
+    counts: Counts,
     /// When the folder of each exporter was last looked through for what runs left behind.
     cleaned_at: Mutex<HashMap<ConnectorId, Option<Timestamp>>>,
 }
@@ -59,6 +66,7 @@ impl Exports {
     /// There may be a run to do.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
+        self.wake_files.notify_one();
     }
 
     fn is_cleaning_due(&self, exporter: ConnectorId, now: Timestamp) -> bool {
@@ -68,7 +76,20 @@ impl Exports {
 
     /// Runs that are worked on.
     pub(super) fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
+        self.counts.all()
+    }
+}
+
+/// What there is to say of a run that is done.
+pub(super) struct Told {
+    /// For its log, before the message.
+    lines: Vec<String>,
+    message: String,
+}
+
+impl From<String> for Told {
+    fn from(message: String) -> Self {
+        Self { lines: Vec::new(), message }
     }
 }
 
@@ -80,6 +101,8 @@ pub(super) enum Stop {
     GiveBack,
     /// An attempt did not work.
     Attempt(Box<Seen>),
+    /// The server took new keys without a proof: with a new session it goes on.
+    NewKeys(Box<Seen>),
     /// The database cannot be used.
     Store(StoreError),
 }
@@ -102,61 +125,6 @@ impl Stop {
     }
 }
 
-/// A run under way, with all that is known of it without a query.
-pub(super) struct Job {
-    pub(super) run: Run,
-    pub(super) connector: Arc<Connector>,
-    pub(super) credential: Arc<Credential>,
-    /// What it is made by, as its exporter was when it began.
-    pub(super) set_up: Arc<SetUp>,
-    /// It is sent although its exporter is held, to see whether the tool lets us in again.
-    pub(super) probe: bool,
-    /// What is shown while it moves.
-    pub(super) moving: Moving,
-}
-
-impl Job {
-    /// It leaves as one file, that is there or not, and not request by request.
-    fn is_one_piece(&self) -> bool {
-        self.run.file.is_some() || matches!(self.set_up.exporter.destination, Destination::Sftp(_))
-    }
-}
-
-/// How far a request or file has come that is still being sent.
-pub(super) struct Moving {
-    bytes: Arc<AtomicU64>,
-    step: Mutex<Step>,
-}
-
-impl Default for Moving {
-    fn default() -> Self {
-        Self { bytes: Arc::default(), step: Mutex::new(Step::Upload) }
-    }
-}
-
-impl Moving {
-    /// For whoever counts by himself.
-    pub(super) fn counter(&self) -> Arc<AtomicU64> {
-        self.bytes.clone()
-    }
-
-    pub(super) fn is_at_step(&self, step: Step) {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
-    }
-
-    fn step(&self) -> Step {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_at(&self, bytes: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-}
-
 impl Engine {
     pub(super) async fn export_loop(self: Arc<Self>) {
         while !self.lanes.is_stopping() {
@@ -171,7 +139,7 @@ impl Engine {
     async fn export_round(self: &Arc<Self>) -> Result<(), StoreError> {
         let now = self.now();
         self.take_ticks(now).await?;
-        let room = RUNS_MAX.saturating_sub(self.exports.under_way());
+        let room = RUNS_MAX.saturating_sub(self.exports.counts.large());
         if room > 0 && runs::has_due(&mut *self.store.read().await?, now).await? {
             let mut tx = self.store.begin().await?;
             let until = tx.now().plus(LEASE);
@@ -210,19 +178,33 @@ impl Engine {
     }
 
     fn spawn_run(self: &Arc<Self>, claimed: Claimed, probe: bool) {
-        let counted = UnderWay::new(self.clone());
+        self.spawn_counted(Counted::large(self.clone()), claimed, None, probe);
+    }
+
+    fn spawn_counted(
+        self: &Arc<Self>,
+        counted: Counted,
+        claimed: Claimed,
+        piece: Option<Chunk>,
+        probe: bool,
+    ) {
         let engine = self.clone();
         tokio::spawn(async move {
             let _counted = counted;
             let run = claimed.run.id;
-            if let Err(error) = engine.work_on(claimed, probe).await {
+            if let Err(error) = engine.work_on(claimed, piece, probe).await {
                 // The lease runs out, and the run goes on from where it was.
                 tracing::error!(run.id = %run, %error, "a run could not be written down; it goes on later");
             }
         });
     }
 
-    async fn work_on(self: &Arc<Self>, claimed: Claimed, probe: bool) -> Result<(), StoreError> {
+    async fn work_on(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        piece: Option<Chunk>,
+        probe: bool,
+    ) -> Result<(), StoreError> {
         let snapshot = self.snapshot();
         let Claimed { run, abandoned } = claimed;
         let Some(connector) = snapshot.connector(run.connector).cloned() else {
@@ -231,27 +213,27 @@ impl Engine {
         let Some(exporter) = connector.exporter() else { return self.put_run_back(&run).await };
         if abandoned && run.crashes >= CRASHES_MAX {
             let message = "Sending it stopped the program five times.";
-            return self.end_run(&run, &connector, RunState::Failed, "stopped", message).await;
+            return self.run_failed(&run, &connector, "stopped", message).await;
         }
         let credential = connector.credential.and_then(|id| snapshot.credential(id)).cloned();
         let Some(credential) = credential else { return self.put_run_back(&run).await };
         let fits = snapshot.fits(connector.id) && snapshot.fits(credential.id);
         let Some(set_up) = self.set_up_of(&run).await? else {
             let message = "What the run is made by cannot be opened.";
-            return self.end_run(&run, &connector, RunState::Failed, "not_rendered", message).await;
+            return self.run_failed(&run, &connector, "not_rendered", message).await;
         };
         let set_up = Arc::new(set_up.within_limits_of(exporter));
         let exporter = &set_up.exporter;
         let (connector, set_up) = (connector.clone(), set_up.clone());
-        let mut job =
-            Job { run, connector: connector.clone(), credential, set_up, probe, moving: Moving::default() };
+        let (piece, moving) = (Mutex::new(piece), Moving::default());
+        let mut job = Job { run, connector: connector.clone(), credential, set_up, probe, piece, moving };
         let worked = if fits {
             self.run_steps(&mut job, exporter).await
         } else {
             Err(Stop::refused(Refusal::NotAsSaved, None))
         };
         match worked {
-            Ok(message) => self.end_run(&job.run, &connector, RunState::Done, "ok", &message).await,
+            Ok(told) => self.run_is_done(&job.run, &connector, told).await,
             Err(Stop::Lost) => {
                 tracing::info!(run.id = %job.run.id, "the run is no longer ours");
                 Ok(())
@@ -261,25 +243,29 @@ impl Engine {
                 self.put_run_back(&job.run).await?;
                 Err(error)
             }
-            Err(Stop::Attempt(seen)) => self.attempt_failed(&job, exporter, *seen).await,
+            Err(Stop::Attempt(seen) | Stop::NewKeys(seen)) => {
+                self.attempt_failed(&job, exporter, *seen).await
+            }
         }
     }
 
     /// Collects and sends. The answer is what there is to say about it.
-    async fn run_steps(self: &Arc<Self>, job: &mut Job, exporter: &Exporter) -> Result<String, Stop> {
+    async fn run_steps(self: &Arc<Self>, job: &mut Job, exporter: &Exporter) -> Result<Told, Stop> {
         if !job.run.collected {
             self.collect_records(&mut job.run).await?;
         }
         if job.run.file.is_none() && job.run.records == 0 && !exporter.send_empty {
-            return Ok("There was nothing to send.".to_owned());
+            return Ok("There was nothing to send.".to_owned().into());
         }
         let mut run = job.run.clone();
         let sent = async {
             match &exporter.destination {
                 Destination::Https(bulk) if run.file.is_some() => {
-                    self.send_file(job, exporter, bulk, &mut run).await
+                    self.send_file(job, exporter, bulk, &mut run).await.map(Told::from)
                 }
-                Destination::Https(bulk) => self.send_records(job, exporter, bulk, &mut run).await,
+                Destination::Https(bulk) => {
+                    self.send_records(job, exporter, bulk, &mut run).await.map(Told::from)
+                }
                 Destination::Sftp(place) => self.send_to_server(job, exporter, place, &mut run).await,
             }
         };
@@ -385,7 +371,7 @@ impl Engine {
                 (now.plus(ASK_AGAIN), run.attempts)
             }
             Next::Deliver | Next::Hold(_) | Next::Fail => {
-                return self.end_run(run, &job.connector, RunState::Failed, outcome, &message).await;
+                return self.run_failed(run, &job.connector, outcome, &message).await;
             }
         };
         let mut tx = self.store.begin().await?;
@@ -408,32 +394,44 @@ impl Engine {
         Ok(stored.is_some_and(|stored| stored.made_bytes.is_some()))
     }
 
-    async fn end_run(
+    /// A run has ended without what it was to do.
+    async fn run_failed(
         &self,
         run: &Run,
         connector: &Connector,
-        state: RunState,
         outcome: &'static str,
         message: &str,
     ) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         let now = tx.now();
-        if state == RunState::Done {
-            // What arrived and the end are one step: between them nothing is sent again.
-            runs::advance(&mut tx, run, &Progress::of(run), now).await?;
-        }
-        if !runs::end(&mut tx, run, &End { state, outcome, message }, now).await? {
+        let end = End { state: RunState::Failed, outcome, message };
+        if !runs::end(&mut tx, run, &end, now).await? {
             return tx.commit().await;
         }
-        let line = match state {
-            RunState::Failed if run.file.is_none() => {
-                format!("{message} The run failed; its records go with the next run.")
-            }
-            RunState::Failed => format!("{message} The run failed."),
-            _ => message.to_owned(),
+        let line = if run.file.is_none() {
+            format!("{message} The run failed; its records go with the next run.")
+        } else {
+            format!("{message} The run failed.")
         };
         runs::log(&mut tx, run.id, &line, now).await?;
         tx.commit().await?;
+        self.ended(run, connector, RunState::Failed);
+        Ok(())
+    }
+
+    /// What arrived and the end of the run are one step: between them nothing is sent again.
+    async fn run_is_done(&self, run: &Run, connector: &Connector, told: Told) -> Result<(), StoreError> {
+        let Told { mut lines, message } = told;
+        lines.push(message.clone());
+        let done = Change::Done { run: run.clone(), lines, message };
+        if !self.change_run(done).await? {
+            return Ok(());
+        }
+        self.ended(run, connector, RunState::Done);
+        Ok(())
+    }
+
+    fn ended(&self, run: &Run, connector: &Connector, state: RunState) {
         tracing::info!(
             run.id = %run.id, connector.id = %connector.id, state = state.kind(), records = run.sent_records,
             bytes = run.sent_bytes, "run ended"
@@ -441,7 +439,6 @@ impl Engine {
         metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => state.kind()).increment(1);
         // A file that was pushed meanwhile has its turn.
         self.exports.wake();
-        Ok(())
     }
 
     async fn put_run_back(&self, run: &Run) -> Result<(), StoreError> {
@@ -454,23 +451,6 @@ impl Engine {
     pub(super) fn still_sends(&self, connector: ConnectorId) -> bool {
         let snapshot = self.snapshot();
         snapshot.connector(connector).is_some_and(|one| one.state == ConnectorState::Active)
-    }
-}
-
-/// Counts a run among those under way until it is dropped, also by a panic.
-struct UnderWay(Arc<Engine>);
-
-impl UnderWay {
-    fn new(engine: Arc<Engine>) -> Self {
-        engine.exports.under_way.fetch_add(1, Ordering::Relaxed);
-        Self(engine)
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.exports.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.0.exports.wake();
     }
 }
 

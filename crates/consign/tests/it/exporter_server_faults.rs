@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::exporters::{numbers, post_once, push, start, until};
 use crate::harness::process::{Process, admin_key};
 use crate::harness::{Folder, TestConsign, eventually, id_of};
+use crate::peers::rekeying::Rekeying;
 use crate::peers::relay::Relay;
 use crate::peers::sshd::{KeyPair, Sshd, user};
 
@@ -111,7 +112,7 @@ async fn cut_at_many_places_the_file_is_whole_or_not_there() {
     let consumer = Consumer::start(inbox.clone(), vec![content.clone()]);
     let end = FILE_BYTES as u64;
     // From the handshake to the rename, and past it.
-    let places: Vec<u64> = [500, 2_000, 4_000].into_iter().chain((65_536..end).step_by(131_072)).collect();
+    let places: Vec<u64> = [500, 2_000, 4_000].into_iter().chain((65_536..end).step_by(65_536)).collect();
     let last = (end - 2_000..end + 12_000).step_by(1_000);
     let places: Vec<u64> = places.into_iter().chain(last).collect();
     for (number, place) in places.iter().enumerate() {
@@ -135,6 +136,79 @@ async fn cut_at_many_places_the_file_is_whole_or_not_there() {
     assert!(relay.cuts() > 15, "{} connections were cut", relay.cuts());
     assert!(consumer.end() > 0, "parts were there to be seen");
     assert_eq!(names(&inbox).len(), places.len(), "{:?}", names(&inbox));
+    consign.finish().await;
+}
+
+/// A server that takes new keys in the middle and cannot prove that they are its own: each session ends there, and a new one
+/// goes on from what arrived.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_keys_without_a_proof_only_cost_a_session() {
+    let consign = TestConsign::start().await;
+    let host = KeyPair::generate("ed25519", "");
+    let server = Rekeying::start(&host, 256 << 10).await;
+    let inbox = Folder::new("inbox");
+    consign
+        .credential(&json!({
+            "name": "Files", "protocol": "sftp", "hostname": format!("sftp://127.0.0.1:{}/", server.port()),
+            "sftp_server_fingerprint": [host.public], "authorization_type": "password", "username": "ana",
+            "password": consign.canary("password"),
+        }))
+        .await;
+    let inbox = inbox.path();
+    let body = exporter(&inbox.display().to_string());
+    let exporter = id_of(&consign.post("/exporters", &body).await.expect(201).json());
+    let whole: Vec<u8> = (1..6).flat_map(content).collect();
+    let path = format!("/exporters/{exporter}/files?file_name=large.bin");
+    let pushed = post_once(&consign, &path, "text/plain", whole.clone()).await.expect(202);
+    let done = until(&consign, &id_of(&pushed.json()), "done").await;
+    assert_eq!(done["attempts"], 0, "it is one attempt: {done}");
+    assert!(std::fs::read(inbox.join("large.bin")).unwrap() == whole);
+    assert!(server.connections() > 2, "{} sessions for 6 MB", server.connections());
+    let line = done["log"][1]["line"].as_str().unwrap();
+    assert!(line.contains(&hex(digest(&SHA256, &whole).as_ref())), "{line}");
+
+    // Records are made again, the same bytes, as far as they arrived.
+    let records: String =
+        (0..10_000).map(|n| format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "a record ".repeat(30))).collect();
+    for lines in records.as_bytes().split_inclusive(|byte| *byte == b'\n').collect::<Vec<_>>().chunks(5_000) {
+        let path = format!("/exporters/{exporter}/records");
+        post_once(&consign, &path, "application/x-ndjson", lines.concat()).await.expect(202);
+    }
+    let before = server.connections();
+    let done = until(&consign, &start(&consign, &exporter).await, "done").await;
+    assert_eq!((&done["attempts"], &done["sent_records"]), (&json!(0), &json!(10_000)));
+    let name = done["file_name"].as_str().unwrap();
+    assert!(std::fs::read_to_string(inbox.join(name)).unwrap() == records);
+    let line = done["log"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|line| line["line"].as_str().unwrap().starts_with("Uploaded"));
+    let line = line.unwrap()["line"].as_str().unwrap();
+    assert!(line.contains(&hex(digest(&SHA256, records.as_bytes()).as_ref())), "the whole file: {line}");
+    assert!(server.connections() > before, "new keys came in the middle");
+
+    // So do many small ones.
+    let mut runs = Vec::new();
+    for n in 0..60 {
+        let path = format!("/exporters/{exporter}/files?file_name=small-{n}.bin");
+        let pushed = post_once(&consign, &path, "text/plain", content(n + 1)[..60_000].to_vec()).await;
+        runs.push(id_of(&pushed.expect(202).json()));
+    }
+    for (n, id) in runs.iter().enumerate() {
+        eventually("the run to go on or end", async || {
+            let run = consign.get(&format!("/runs/{id}")).await.json();
+            if run["state"] == "waiting" && run["attempts"] != 0 {
+                consign.advance(Duration::from_secs(10));
+            }
+            run["ended_at"].is_string().then_some(())
+        })
+        .await;
+        until(&consign, id, "done").await;
+        let n = u32::try_from(n).unwrap();
+        assert!(std::fs::read(inbox.join(format!("small-{n}.bin"))).unwrap() == content(n + 1)[..60_000]);
+    }
+    assert!(names(inbox).iter().all(|name| !name.starts_with('.')), "{:?}", names(inbox));
     consign.finish().await;
 }
 
@@ -235,7 +309,9 @@ async fn killed_at_many_places_the_file_is_whole_or_not_there() {
     let consumer = Consumer::start(inbox.clone(), whole);
 
     let end = FILE_BYTES as u64;
-    for (number, place) in [3_000, end / 4, end / 2, end - 20_000, end, end + 3_000].into_iter().enumerate() {
+    let places =
+        [500, 3_000, 70_000, end / 4, end / 3, end / 2, end - 300_000, end - 20_000, end, end + 3_000];
+    for (number, place) in places.into_iter().enumerate() {
         let name = format!("file-{number}.bin");
         let path = format!("/files?file_name={name}");
         let place = relay.passed() + place;

@@ -51,6 +51,7 @@ mod every_page;
 mod exporter_attention;
 mod exporter_edits;
 mod exporter_faults;
+mod exporter_many_files;
 mod exporter_pages;
 mod exporter_schedules;
 mod exporter_server_faults;

@@ -20,6 +20,7 @@ pub(crate) mod assertion_verifiers;
 pub(crate) mod authorization_server;
 pub(crate) mod browser;
 pub(crate) mod nginx;
+pub(crate) mod rekeying;
 pub(crate) mod relay;
 pub(crate) mod sshd;
 pub(crate) mod token_endpoint;

@@ -6,14 +6,14 @@ fn bytes(parts: &[&[u8]]) -> Bytes {
 
 #[test]
 fn requests_are_as_the_draft_says() {
-    let write = Request::Write { handle: b"h1", offset: 1 << 32, data: b"abc" };
+    let write = Request::Write { handle: b"h1", offset: 1 << 32 };
     let expected: &[&[u8]] =
-        &[&[0, 0, 0, 26, 6, 0, 0, 0, 7, 0, 0, 0, 2], b"h1", &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3], b"abc"];
-    assert_eq!(encode(7, &write), bytes(expected));
+        &[&[0, 0, 0, 26, 6, 0, 0, 0, 7, 0, 0, 0, 2], b"h1", &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3]];
+    assert_eq!(encode(7, &write, 3), bytes(expected));
     // Write, create, and only where nothing is: 2 + 8 + 32.
     let expected: &[&[u8]] = &[&[0, 0, 0, 19, 3, 0, 0, 0, 1, 0, 0, 0, 2], b"/a", &[0, 0, 0, 42, 0, 0, 0, 0]];
-    assert_eq!(encode(1, &Request::Create("/a")), bytes(expected));
-    let posix = encode(2, &Request::PosixRename("a", "b"));
+    assert_eq!(encode(1, &Request::Create("/a"), 0), bytes(expected));
+    let posix = encode(2, &Request::PosixRename("a", "b"), 0);
     assert_eq!(posix[4], 200);
     assert!(posix.windows(24).any(|window| window == b"posix-rename@openssh.com"));
     assert_eq!(init(), bytes(&[&[0, 0, 0, 5, 1, 0, 0, 0, 3]]));

@@ -82,8 +82,15 @@ async fn upload(sshd: &Sshd, folder: &str, bytes: usize) -> Result<u64, SftpFaul
     let session = network().sftp(&access(sshd.port, ED25519_PUB, by_key(ANA, P256, None))).await?;
     let (folder, name) =
         (RemoteFolder::parse("Folder", folder).unwrap(), FileName::parse("File name", "a.csv").unwrap());
-    let upload =
-        Upload { folder: &folder, name: &name, run: "run_1", if_exists: IfExists::Replace, progress: None };
+    let upload = Upload {
+        folder: &folder,
+        name: &name,
+        run: "run_1",
+        if_exists: IfExists::Replace,
+        progress: None,
+        arrived: 0,
+        hash: true,
+    };
     let uploaded = session.upload(&upload, Body::Whole(Bytes::from(vec![7; bytes]))).await;
     if uploaded.is_err() {
         assert_eq!(session.find(&folder, &name).await?, None, "nothing has the final name");

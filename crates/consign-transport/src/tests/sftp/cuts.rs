@@ -49,8 +49,15 @@ async fn a_cut_at_every_64_kib_shows_no_part_and_the_next_attempt_is_whole() {
     let mut cut = 0;
     for bytes_max in (4_096..FILE_BYTES + 3 * STEP).step_by(STEP) {
         let name = FileName::parse("File name", "a.csv").unwrap();
-        let upload =
-            Upload { folder: &folder, name: &name, run: "run_1", if_exists: IfExists::Fail, progress: None };
+        let upload = Upload {
+            folder: &folder,
+            name: &name,
+            run: "run_1",
+            if_exists: IfExists::Fail,
+            progress: None,
+            arrived: 0,
+            hash: true,
+        };
         let port = relay(sshd.port, bytes_max).await;
         let access = access(port, ED25519_PUB, by_key(&user(), P256, None));
         let tried = async {
@@ -90,8 +97,15 @@ async fn a_server_may_take_new_keys_and_prove_that_they_are_its_own() {
     let folder = RemoteFolder::parse("Folder", inbox.to_str().unwrap()).unwrap();
     let name = FileName::parse("File name", "a.csv").unwrap();
     let session = network().sftp(&access(sshd.port, RSA_PUB, by_key(&user(), P256, None))).await.unwrap();
-    let upload =
-        Upload { folder: &folder, name: &name, run: "run_1", if_exists: IfExists::Fail, progress: None };
+    let upload = Upload {
+        folder: &folder,
+        name: &name,
+        run: "run_1",
+        if_exists: IfExists::Fail,
+        progress: None,
+        arrived: 0,
+        hash: true,
+    };
     let content = Bytes::from(vec![7; 12 << 20]);
     let uploaded = session.upload(&upload, Body::Whole(content.clone())).await;
     uploaded.unwrap_or_else(|fault| panic!("{fault:?}\n{}", sshd.log()));

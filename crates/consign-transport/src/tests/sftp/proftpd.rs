@@ -101,15 +101,30 @@ async fn proftpd_lets_in_by_password_and_by_key_and_takes_files() {
         let folder = RemoteFolder::parse("Folder", "").unwrap();
         let name = FileName::parse("File name", "a.csv").unwrap();
         for (content, if_exists) in [("first", IfExists::Fail), ("second", IfExists::Replace)] {
-            let upload = Upload { folder: &folder, name: &name, run: "run_1", if_exists, progress: None };
+            let upload = Upload {
+                folder: &folder,
+                name: &name,
+                run: "run_1",
+                if_exists,
+                progress: None,
+                arrived: 0,
+                hash: true,
+            };
             let body = Bytes::from(content.repeat(100_000));
             let uploaded = session.upload(&upload, Body::Whole(body.clone())).await;
             let uploaded = uploaded.unwrap_or_else(|fault| panic!("{methods}: {fault:?}\n{}", server.log()));
             assert_eq!(uploaded.bytes, body.len() as u64);
             assert_eq!(std::fs::read(server.folder.path().join("home/a.csv")).unwrap(), body);
         }
-        let upload =
-            Upload { folder: &folder, name: &name, run: "run_2", if_exists: IfExists::Fail, progress: None };
+        let upload = Upload {
+            folder: &folder,
+            name: &name,
+            run: "run_2",
+            if_exists: IfExists::Fail,
+            progress: None,
+            arrived: 0,
+            hash: true,
+        };
         let fault = session.upload(&upload, Body::Whole(Bytes::new())).await.unwrap_err();
         assert!(matches!(fault.why, SftpWhy::Exists), "{fault:?}");
         let left = std::fs::read_dir(server.folder.path().join("home")).unwrap().count();

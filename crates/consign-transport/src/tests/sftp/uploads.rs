@@ -40,7 +40,20 @@ async fn upload(
 ) -> Result<Uploaded, SftpFault> {
     let name = FileName::parse("File name", name).unwrap();
     let to = folder(to);
-    session.upload(&Upload { folder: &to, name: &name, run: "run_1", if_exists, progress: None }, body).await
+    session
+        .upload(
+            &Upload {
+                folder: &to,
+                name: &name,
+                run: "run_1",
+                if_exists,
+                progress: None,
+                arrived: 0,
+                hash: true,
+            },
+            body,
+        )
+        .await
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -61,7 +74,7 @@ async fn files_of_every_size_arrive_whole() {
             upload(&session, &inbox, &name, IfExists::Fail, Body::Whole(bytes.clone())).await.unwrap();
         assert_eq!(std::fs::read(inbox.join(&name)).unwrap(), bytes, "{length}");
         assert_eq!(uploaded.bytes, length as u64);
-        assert_eq!(uploaded.sha256, digest::digest(&digest::SHA256, &bytes).as_ref());
+        assert_eq!(uploaded.sha256.unwrap(), digest::digest(&digest::SHA256, &bytes).as_ref());
         assert!(uploaded.synced, "OpenSSH has fsync@openssh.com");
     }
     assert!(names(&inbox).iter().all(|name| !name.ends_with(".part")), "{:?}", names(&inbox));
@@ -72,7 +85,15 @@ async fn a_written_file_has_no_name_until_it_is_given_one() {
     let sshd = Sshd::start(&Setup::default());
     let (inbox, session) = (sshd.inbox(), session(&sshd).await);
     let (name, to) = (FileName::parse("File name", "list.csv").unwrap(), folder(&inbox));
-    let upload = |run| Upload { folder: &to, name: &name, run, if_exists: IfExists::Fail, progress: None };
+    let upload = |run| Upload {
+        folder: &to,
+        name: &name,
+        run,
+        if_exists: IfExists::Fail,
+        progress: None,
+        arrived: 0,
+        hash: true,
+    };
     let body = || Body::Whole(content(4_096));
     let first = session.write_part(&upload("run_1.1"), body()).await.unwrap();
     assert_eq!(names(&inbox), [".list.csv.run_1.1.part"]);
@@ -209,6 +230,8 @@ async fn many_files_are_under_way_at_once() {
                 run: "run_1",
                 if_exists: IfExists::Fail,
                 progress: Some(&progress),
+                arrived: 0,
+                hash: true,
             };
             session.upload(&upload, Body::Whole(content(4_096))).await.unwrap()
         })

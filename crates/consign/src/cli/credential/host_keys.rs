@@ -150,5 +150,5 @@ async fn pin(
             patch.insert(field.clone(), secret.expose().into());
         }
     }
-    save(client, output, &[CREDENTIALS, &name], etag, patch, "credential").await
+    save(client, output, &[CREDENTIALS, &name], etag, patch, "credential").await.map(drop)
 }

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write as _};
 
+use bytes::Bytes;
 use consign_core::connector::exporter::Compression;
 use flate2::write::GzEncoder;
 use zstd::stream::write::Encoder as ZstdEncoder;
@@ -27,18 +28,20 @@ impl Compressor {
     }
 
     /// What a piece became, as far as it is ready; may be empty.
-    pub(super) fn push(&mut self, piece: Vec<u8>) -> io::Result<Vec<u8>> {
-        match self {
-            Self::None(_) => Ok(piece),
+    pub(super) fn push(&mut self, piece: impl Into<Bytes>) -> io::Result<Bytes> {
+        let piece = piece.into();
+        let ready = match self {
+            Self::None(_) => return Ok(piece),
             Self::Gzip(encoder) => {
                 encoder.write_all(&piece)?;
-                Ok(std::mem::take(encoder.get_mut()))
+                std::mem::take(encoder.get_mut())
             }
             Self::Zstd(encoder) => {
                 encoder.write_all(&piece)?;
-                Ok(std::mem::take(encoder.get_mut()))
+                std::mem::take(encoder.get_mut())
             }
-        }
+        };
+        Ok(Bytes::from(ready))
     }
 
     /// What is left.
@@ -52,9 +55,9 @@ impl Compressor {
 }
 
 /// All at once.
-pub(super) fn compressed(compression: Compression, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+pub(super) fn compressed(compression: Compression, bytes: impl Into<Bytes>) -> io::Result<Vec<u8>> {
     let mut compressor = Compressor::new(compression)?;
-    let mut out = compressor.push(bytes)?;
+    let mut out = Vec::from(compressor.push(bytes)?);
     out.extend(compressor.finish()?);
     Ok(out)
 }

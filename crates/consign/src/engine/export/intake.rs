@@ -12,8 +12,9 @@ use consign_store::{StoreError, Tx};
 
 use crate::engine::Engine;
 
-/// The size of a stored piece: each is in memory several times, here, on its way to the disk and to the tool.
-pub const FILE_PIECE_BYTES: usize = 256 << 10;
+/// The size of a stored piece: each is in memory several times, here, on its way to the disk and to the tool. File servers take
+/// so much in one request.
+pub const FILE_PIECE_BYTES: usize = 255 << 10;
 
 /// Why a file was not taken.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! Keeping so many files on a server: after a run, older ones that runs of this exporter brought are removed. A file is known
 //! by its name, size and time, as the run left it; whatever else is there stays.
 
-use consign_core::id::RunId;
 use consign_store::runs::{self, Run, RunFile};
 
 use super::Stop;
@@ -21,15 +20,15 @@ enum Old {
 }
 
 impl Engine {
-    /// Writes down what a run brought, its size and its time, and removes what is one too many. Best effort: the run is done,
-    /// whatever comes of it.
+    /// Writes down what a run brought, its size and its time, and removes what is one too many, with a line for the log of the
+    /// run. Best effort: the file is there, whatever comes of it.
     pub(super) async fn keep_newest(
         &self,
         errand: &Errand<'_>,
         run: &Run,
         (bytes, made_at): (u64, Option<i64>),
-    ) -> Result<(), Stop> {
-        let Some(keep) = errand.place.keep_files else { return Ok(()) };
+    ) -> Result<Vec<String>, Stop> {
+        let Some(keep) = errand.place.keep_files else { return Ok(Vec::new()) };
         let credential = &errand.job.credential;
         let place =
             format!("{} {} {}", credential.id, credential.shown_address(), errand.place.folder.as_str());
@@ -38,14 +37,13 @@ impl Engine {
         runs::insert_file(&mut tx, run.connector, &place, &file).await?;
         let old = runs::files_beyond(&mut tx, run.connector, &place, keep, REMOVED_MAX).await?;
         tx.commit().await?;
-        let mut removed = Vec::new();
+        let (mut removed, mut lines) = (Vec::new(), Vec::new());
         for file in old {
             match remove(errand, &file).await {
                 Old::Removed => removed.push(file.file_name.clone()),
                 Old::NotOurs => {}
                 Old::Stays(why) => {
-                    let line = format!("{} could not be removed: {why}", file.file_name);
-                    self.log_line(run.id, &line).await?;
+                    lines.push(format!("{} could not be removed: {why}", file.file_name));
                     continue;
                 }
             }
@@ -53,18 +51,10 @@ impl Engine {
             runs::forget_file(&mut tx, run.connector, &place, &file).await?;
             tx.commit().await?;
         }
-        if removed.is_empty() {
-            return Ok(());
+        if !removed.is_empty() {
+            lines.push(format!("Removed {}: the newest {keep} are kept.", removed.join(", ")));
         }
-        let line = format!("Removed {}: the newest {keep} are kept.", removed.join(", "));
-        self.log_line(run.id, &line).await
-    }
-
-    async fn log_line(&self, run: RunId, line: &str) -> Result<(), Stop> {
-        let mut tx = self.store.begin().await?;
-        let now = tx.now();
-        runs::log(&mut tx, run, line, now).await?;
-        Ok(tx.commit().await?)
+        Ok(lines)
     }
 }
 

@@ -15,13 +15,13 @@ pub(super) enum Outlet {
 
 impl Outlet {
     /// Waits until there is room, and gives a piece.
-    pub(super) async fn send(&self, bytes: Vec<u8>) -> Result<(), Closed> {
+    pub(super) async fn send(&self, bytes: Bytes) -> Result<(), Closed> {
         if bytes.is_empty() {
             return Ok(());
         }
         match self {
-            Self::Request(pieces) => pieces.send(Bytes::from(bytes)).await,
-            Self::File(parts) => parts.send(Part::Bytes(Bytes::from(bytes))).await.map_err(|_| Closed),
+            Self::Request(pieces) => pieces.send(bytes).await,
+            Self::File(parts) => parts.send(Part::Bytes(bytes)).await.map_err(|_| Closed),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use consign_core::catalog::size;
 use consign_core::connector::Exporter;
-use consign_core::connector::exporter::{FilePlace, IfExists, Step, numbered};
+use consign_core::connector::exporter::{Compression, FilePlace, IfExists, Step, numbered};
 use consign_core::credential::SftpAccess;
 use consign_core::delivery::{FileAnswer, NoAnswer, Outcome, Refusal};
 use consign_core::hex::hex;
@@ -17,24 +17,28 @@ use consign_core::redact::Scrubber;
 use consign_core::target::FileName;
 use consign_store::runs::{self, Run};
 use consign_transport::sftp::{
-    Body, IfExists as WhereTaken, Part, SftpFault, SftpSession, SftpWhy, Upload, Written,
+    Body, IfExists as WhereTaken, SftpFault, SftpSession, SftpWhy, Upload, Written,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::feed::{Fed, Made};
 use super::outlet::Outlet;
-use super::{Job, Stop, counted};
+use super::{Change, FILE_PIECE_BYTES, Job, Stop, Told, counted};
 use crate::engine::Engine;
 use crate::engine::authorize::Opened;
 use crate::engine::deliver::Seen;
 use crate::telemetry;
 
-/// Parts that wait for the server; of a pushed file they are 256 KiB each.
-const PARTS_WAITING_MAX: usize = 4;
+/// Parts that wait for the server; of a pushed file they are 255 KiB each.
+const PARTS_WAITING_MAX: usize = 2;
 /// So many names are tried where each is taken.
 const NUMBERS_MAX: u32 = 1_000;
 /// Parts that were left behind are removed when nothing was written to them for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
+/// A number that another file took meanwhile is chosen anew so often.
+const NAMES_AGAIN_MAX: u32 = 3;
+/// So many sessions in a row may end without a byte more.
+const SESSIONS_IN_VAIN_MAX: u32 = 3;
 /// The parts of so many earlier attempts are removed before the next one writes.
 const ATTEMPTS_CLEANED_MAX: usize = 20;
 /// Between two looks at how far it has come.
@@ -43,6 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is sent as a file, where to.
 pub(super) struct Errand<'a> {
     pub(super) job: &'a Job,
+    access: SftpAccess,
     exporter: &'a Exporter,
     pub(super) place: &'a FilePlace,
     pub(super) session: SftpSession,
@@ -69,39 +74,55 @@ impl Engine {
         exporter: &Exporter,
         place: &FilePlace,
         run: &mut Run,
-    ) -> Result<String, Stop> {
+    ) -> Result<Told, Stop> {
         let _place = self.place_for(job, None).await?;
         let started = self.now();
         let (access, scrubber) = self.enter_server(job)?;
         let session = self.network.sftp(&access).await.map_err(|fault| attempt(&scrubber, fault))?;
-        let errand = Errand { job, exporter, place, session, scrubber };
+        let mut errand = Errand { job, access, exporter, place, session, scrubber };
         if let Some(bytes) = self.arrived_before(&errand, run).await? {
-            return self.arrived_at_last(&errand, run, bytes).await;
+            let mut told = arrived_at_last(run, bytes);
+            told.lines.extend(self.keep_newest(&errand, run, (bytes, run.made_at)).await?);
+            return Ok(told);
         }
         self.remove_left_behind(&errand, run).await?;
-        self.choose_name(&errand, run).await?;
-        let (made, written) = match self.send_named(&errand, run).await {
-            Ok(sent) => sent,
-            // An earlier attempt may have come first after all, while this one wrote.
-            Err(stop) if is_taken(&stop) => match self.arrived_before(&errand, run).await? {
-                Some(bytes) => return self.arrived_at_last(&errand, run, bytes).await,
-                None => return Err(stop),
-            },
-            Err(stop) => return Err(stop),
+        let mut again = NAMES_AGAIN_MAX;
+        let (made, written) = loop {
+            self.choose_name(&errand, run).await?;
+            match self.send_named(&mut errand, run).await {
+                Ok(sent) => break sent,
+                Err(stop) if is_taken(&stop) => {
+                    // An earlier attempt may have come first after all, while this one wrote.
+                    if let Some(bytes) = self.arrived_before(&errand, run).await? {
+                        let mut told = arrived_at_last(run, bytes);
+                        told.lines.extend(self.keep_newest(&errand, run, (bytes, run.made_at)).await?);
+                        return Ok(told);
+                    }
+                    // Another file may have taken the number since it was looked for.
+                    if place.if_exists != IfExists::Number || again == 0 {
+                        return Err(stop);
+                    }
+                    again -= 1;
+                }
+                Err(stop) => return Err(stop),
+            }
         };
         let (uploaded, brought) = (&written.uploaded, (made.bytes, written.modified_seconds.map(i64::from)));
         let line = format!(
             "Uploaded {}: {}, SHA-256 {}{} → renamed in {} ms.",
             run.file_name,
             size(uploaded.bytes),
-            hex(&uploaded.sha256),
+            uploaded.sha256.map_or_else(
+                || known_digest(run, exporter.compression).unwrap_or_default().to_owned(),
+                |found| hex(&found)
+            ),
             if uploaded.synced { ", on the disk of the server" } else { "" },
             self.now().since(started).as_millis(),
         );
         self.learn_that_it_works(job, &Seen::nothing(FILE_TAKEN, None), self.now()).await;
-        let message = self.arrived(run, made, &line).await?;
-        self.keep_newest(&errand, run, brought).await?;
-        Ok(message)
+        let mut told = arrived(run, made, line);
+        told.lines.extend(self.keep_newest(&errand, run, brought).await?);
+        Ok(told)
     }
 
     fn enter_server(&self, job: &Job) -> Result<(SftpAccess, Scrubber), Stop> {
@@ -111,18 +132,8 @@ impl Engine {
         Ok((access, opened.scrubber(None)))
     }
 
-    /// The file is there: an earlier attempt brought it.
-    async fn arrived_at_last(&self, errand: &Errand<'_>, run: &mut Run, bytes: u64) -> Result<String, Stop> {
-        let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
-        let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
-        let message = self.arrived(run, made, &line).await?;
-        let brought = (bytes, run.made_at);
-        self.keep_newest(errand, run, brought).await?;
-        Ok(message)
-    }
-
-    async fn send_named(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
-        let (made, written) = self.upload(errand, run).await?;
+    async fn send_named(&self, errand: &mut Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
+        let (made, written) = self.upload_over_sessions(errand, run).await?;
         if let Err(stop) = self.may_have_its_name(run, &written).await {
             errand.session.discard(&written).await;
             return Err(stop);
@@ -134,12 +145,9 @@ impl Engine {
     /// From now on the file may have its name, whether or not we hear of it. Whoever lost the run to another attempt, or to a
     /// person who stopped it, gives no name.
     async fn may_have_its_name(&self, run: &Run, written: &Written) -> Result<(), Stop> {
-        let mut tx = self.store.begin().await?;
-        let at = written.modified_seconds.map(i64::from);
-        if !runs::made(&mut tx, run, written.uploaded.bytes, at).await? {
-            return Err(Stop::Lost);
-        }
-        Ok(tx.commit().await?)
+        let (bytes, at) = (written.uploaded.bytes, written.modified_seconds.map(i64::from));
+        let change = Change::MayHaveItsName { run: run.clone(), bytes, at };
+        if self.change_run(change).await? { Ok(()) } else { Err(Stop::Lost) }
     }
 
     /// An earlier attempt may have given the file its name without learning of it: then a file of that size is there, and
@@ -211,6 +219,10 @@ impl Engine {
                 }
             }
         }
+        // It is on disk already, and no attempt before this one came as far as to the name.
+        if run.file_name == name && run.made_bytes.is_none() {
+            return Ok(());
+        }
         let mut tx = self.store.begin().await?;
         if !runs::choose_name(&mut tx, run, &name).await? {
             return Err(Stop::Lost);
@@ -224,11 +236,40 @@ impl Engine {
         Ok(())
     }
 
+    /// A server may take new keys in the middle without a proof that they are its own: then its session ends, and a new one, for
+    /// which it proves itself, goes on from what arrived.
+    async fn upload_over_sessions(
+        &self,
+        errand: &mut Errand<'_>,
+        run: &Run,
+    ) -> Result<(Made, Written), Stop> {
+        let (mut arrived, mut in_vain) = (0, 0);
+        loop {
+            match self.upload(errand, run, arrived).await {
+                Err(Stop::NewKeys(seen)) => {
+                    let now = errand.job.moving.bytes();
+                    in_vain = if now > arrived { 0 } else { in_vain + 1 };
+                    if in_vain > SESSIONS_IN_VAIN_MAX {
+                        return Err(Stop::Attempt(seen));
+                    }
+                    arrived = now;
+                    let session = self.network.sftp(&errand.access).await;
+                    errand.session = session.map_err(|fault| errand.attempt(fault))?;
+                    tracing::info!(run.id = %run.id, bytes = arrived, "the server took new keys; a new session goes on");
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// Makes and sends the file. When this is dropped, the other side sees the file end before its end, and cleans up.
-    async fn upload(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
-        let (parts, body) = mpsc::channel(PARTS_WAITING_MAX);
-        let mut sent = self.spawn_upload(errand, run, body)?;
+    async fn upload(&self, errand: &Errand<'_>, run: &Run, arrived: u64) -> Result<(Made, Written), Stop> {
         let job = errand.job;
+        if run.file.as_ref().is_some_and(|file| file.bytes <= FILE_PIECE_BYTES as u64) {
+            return self.upload_small(errand, run).await;
+        }
+        let (parts, body) = mpsc::channel(PARTS_WAITING_MAX);
+        let mut sent = self.spawn_upload(errand, run, Body::Stream(body), arrived)?;
         job.moving.is_at_step(Step::Write);
         let mut fed = pin!(self.feed(errand, run, Outlet::File(parts)));
         let mut made = None;
@@ -257,11 +298,24 @@ impl Engine {
         }
     }
 
+    /// Sends a file that is at hand as a whole.
+    async fn upload_small(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
+        let bytes = self.small_file(errand.job, errand.exporter.compression).await?;
+        let made = Made { records: 0, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
+        let sent = self.spawn_upload(errand, run, Body::Whole(bytes), 0)?;
+        match sent.await {
+            Ok(Ok(written)) => Ok((made, written)),
+            Ok(Err(fault)) => Err(errand.attempt(fault)),
+            Err(_) => Err(Stop::GiveBack),
+        }
+    }
+
     fn spawn_upload(
         &self,
         errand: &Errand<'_>,
         run: &Run,
-        body: mpsc::Receiver<Part>,
+        body: Body,
+        arrived: u64,
     ) -> Result<oneshot::Receiver<Result<Written, SftpFault>>, Stop> {
         let (session, folder) = (errand.session.clone(), errand.place.folder.clone());
         let name = final_name(&run.file_name)?;
@@ -272,13 +326,21 @@ impl Engine {
             IfExists::Fail | IfExists::Number => WhereTaken::Fail,
         };
         let progress = errand.job.moving.counter();
-        progress.store(0, Ordering::Relaxed);
+        progress.store(arrived, Ordering::Relaxed);
+        let hash = known_digest(run, errand.exporter.compression).is_none();
         let (tell, written) = oneshot::channel();
         tokio::spawn(async move {
-            let upload =
-                Upload { folder: &folder, name: &name, run: &attempt, if_exists, progress: Some(&progress) };
+            let upload = Upload {
+                folder: &folder,
+                name: &name,
+                run: &attempt,
+                if_exists,
+                progress: Some(&progress),
+                arrived,
+                hash,
+            };
             // Whoever waited for it may be gone: then nobody gives it a name.
-            if let Err(Ok(written)) = tell.send(session.write_part(&upload, Body::Stream(body)).await) {
+            if let Err(Ok(written)) = tell.send(session.write_part(&upload, body).await) {
                 session.discard(&written).await;
             }
         });
@@ -294,25 +356,35 @@ impl Engine {
         outlet.end().await?;
         Ok(made)
     }
+}
 
-    /// The run is done; it is written down with its end, so that no attempt comes in between.
-    async fn arrived(&self, run: &mut Run, made: Made, line: &str) -> Result<String, Stop> {
-        let mut tx = self.store.begin().await?;
-        let now = tx.now();
-        runs::log(&mut tx, run.id, line, now).await?;
-        tx.commit().await?;
-        run.step = Step::Rename;
-        run.requests = 1;
-        run.sent_records += made.records;
-        run.sent_bytes = made.bytes;
-        metrics::counter!(telemetry::EXPORTER_ROWS).increment(made.records);
-        metrics::counter!(telemetry::EXPORTER_BYTES).increment(made.bytes);
-        let what = match &run.file {
-            Some(_) => String::new(),
-            None => format!("{}, ", counted(run.sent_records, "record", "records")),
-        };
-        Ok(format!("Sent {}, {what}{}.", run.file_name, size(made.bytes)))
-    }
+/// The file is there: an earlier attempt brought it.
+fn arrived_at_last(run: &mut Run, bytes: u64) -> Told {
+    let made = Made { bytes, records: run.records.saturating_sub(run.sent_records) };
+    let line = format!("{} is there already, whole: an earlier answer was lost.", run.file_name);
+    arrived(run, made, line)
+}
+
+/// The run is done; it is written down with its end, so that no attempt comes in between.
+fn arrived(run: &mut Run, made: Made, line: String) -> Told {
+    run.step = Step::Rename;
+    run.requests = 1;
+    run.sent_records += made.records;
+    run.sent_bytes = made.bytes;
+    metrics::counter!(telemetry::EXPORTER_ROWS).increment(made.records);
+    metrics::counter!(telemetry::EXPORTER_BYTES).increment(made.bytes);
+    let what = match &run.file {
+        Some(_) => String::new(),
+        None => format!("{}, ", counted(run.sent_records, "record", "records")),
+    };
+    let message = format!("Sent {}, {what}{}.", run.file_name, size(made.bytes));
+    Told { lines: vec![line], message }
+}
+
+/// The SHA-256 of what is sent, where it is a file as it was pushed: its pieces only open where they are that file.
+fn known_digest(run: &Run, compression: Compression) -> Option<&str> {
+    let file = run.file.as_ref().filter(|_| compression == Compression::None);
+    file.map(|file| file.digest.as_str())
 }
 
 /// What the part of an attempt is called by.
@@ -343,6 +415,7 @@ fn exists() -> SftpFault {
 
 /// What a fault means for the attempt.
 fn attempt(scrubber: &Scrubber, fault: SftpFault) -> Stop {
+    let new_keys = matches!(fault.why, SftpWhy::NewKeys);
     let outcome = match fault.why {
         SftpWhy::Blocked => Outcome::Refused { refusal: Refusal::DestinationBlocked(fault.detail.clone()) },
         SftpWhy::Unreachable(reason) => Outcome::Unreachable { reason },
@@ -353,9 +426,10 @@ fn attempt(scrubber: &Scrubber, fault: SftpFault) -> Stop {
             Outcome::File { answer: FileAnswer::Declined }
         }
         SftpWhy::Exists => Outcome::File { answer: FileAnswer::Exists },
-        SftpWhy::Lost => Outcome::Unanswered { reason: NoAnswer::ConnectionLost },
+        SftpWhy::Lost | SftpWhy::NewKeys => Outcome::Unanswered { reason: NoAnswer::ConnectionLost },
         // What makes the file has its own words for it.
         SftpWhy::SourceEnded => return Stop::GiveBack,
     };
-    Stop::Attempt(Box::new(Seen::nothing(outcome, Some(scrubber.scrub(&fault.detail).into_owned()))))
+    let seen = Box::new(Seen::nothing(outcome, Some(scrubber.scrub(&fault.detail).into_owned())));
+    if new_keys { Stop::NewKeys(seen) } else { Stop::Attempt(seen) }
 }

@@ -112,6 +112,7 @@ fn lesson_of(fault: &SftpFault, signed_in: bool) -> Option<CredentialLesson> {
         | SftpWhy::Exists
         | SftpWhy::Lost
         | SftpWhy::Misbehaved
+        | SftpWhy::NewKeys
         | SftpWhy::SourceEnded => None,
     }
 }

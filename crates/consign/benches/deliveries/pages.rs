@@ -1,0 +1,265 @@
+//! The pages of the console over full tables: how long a signed-in browser waits for each, and how much it gets.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use hyper::Method;
+use serde_json::json;
+
+use crate::figures::{Table, number, percentile};
+use crate::ground::{Ground, free_port};
+use crate::load::{Client, Load};
+use crate::product::{self, Home};
+use crate::report::Section;
+use crate::tool::{Port, Tool};
+use crate::visitor::Visitor;
+
+const WEBHOOKS: u64 = 40;
+const BATCH_EVENTS: u64 = 500;
+const CLIENTS: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(600);
+/// One key may make 500 requests a second.
+const BETWEEN_CREDENTIALS: Duration = Duration::from_millis(2);
+/// What is aimed at, for each page.
+const AIM_MS: f64 = 50.0;
+const FIRST: &str = "Overview";
+
+/// A page with its address.
+struct Page {
+    name: &'static str,
+    path: String,
+}
+
+/// What a page took, with one state of the tables.
+#[derive(Clone, Default)]
+struct Taken {
+    /// From the request to the last byte of the answer, sorted.
+    answers_us: Vec<u32>,
+    page: Bytes,
+}
+
+pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
+    let (credentials, deliveries) = (ground.of(10_000, 200), ground.of(1_000_000, 20_000));
+    let home = Home::of_person(ground)?;
+    let client = home.client()?;
+    let product = home.serve()?;
+    let tables = Tables::fill(ground, &client, credentials).await?;
+    let mut visitor = Visitor::sign_in(&client).await?;
+
+    let mut next_id = 0;
+    let mut batches = async |count: u64| {
+        let load = Load { first_id: next_id, count, clients: CLIENTS, per_second: None, types: WEBHOOKS };
+        next_id += count;
+        load.send_batches(&client, BATCH_EVENTS, PATIENCE).await
+    };
+    // Some of each state first, and a replay of what failed.
+    batches(ground.of(4_000, 2_000)).await?;
+    until_none_waits(&client).await?;
+    let again = json!({ "filter": { "connector": tables.webhooks[0] }, "rate_per_second": 50 });
+    client.call_once(Method::POST, "/replays", "again", &again).await?;
+    tables.pause(&client, true).await?;
+    let filling = Instant::now();
+    batches(deliveries).await?;
+    println!("pages: {} deliveries wait after {} s", number(deliveries as f64), filling.elapsed().as_secs());
+    let pages = pages(&client, &tables).await?;
+    let rounds = usize::try_from(ground.of(100, 3))?;
+    let waiting = measure(&mut visitor, &pages, rounds).await?;
+
+    tables.pause(&client, false).await?;
+    until_none_waits(&client).await?;
+    println!("pages: they are delivered after {} s", filling.elapsed().as_secs());
+    let ended = measure(&mut visitor, &pages, rounds).await?;
+    let assets = visitor.assets(&ended[0].page).await?;
+    product.stop()?;
+    drop(tables);
+
+    let counts = format!(
+        "SQLite, {} credentials and {} deliveries to {WEBHOOKS} webhooks, one of which never reaches its tool",
+        number(credentials as f64),
+        number(deliveries as f64)
+    );
+    Ok(Section {
+        title: "Pages of the console",
+        text: text(&counts, rounds, &pages, &waiting, &ended, &assets),
+    })
+}
+
+/// The set-up: credentials, and webhooks of their own event types.
+struct Tables {
+    webhooks: Vec<String>,
+    /// Ends with the tables.
+    _tool: Tool,
+}
+
+impl Tables {
+    async fn fill(ground: &Ground, client: &Client, credentials: u64) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let tool = Tool::start(&ground.certificates, &ground.token, &[Port { number: port, hangs: false }])?;
+        let start = Instant::now();
+        let mut webhooks = Vec::new();
+        for number in 0..WEBHOOKS {
+            // Nobody listens behind the first: what goes there fails, and is not tried again.
+            let (port, retries) = if number == 0 { (free_port()?, json!([])) } else { (port, json!(null)) };
+            let settings = json!({ "max_concurrency": 16, "retry_schedule_seconds": retries });
+            let origin = product::origin(port);
+            let kind = format!("bench.{number}");
+            webhooks.push(product::connect(client, &origin, &ground.token, &kind, settings).await?);
+        }
+        for number in WEBHOOKS..credentials {
+            let credential = json!({
+                "name": format!("Tool {number}"), "protocol": "https",
+                "url_address": product::origin(port),
+                "authorization_type": "bearer", "header_prefix": "Bearer", "token": ground.token,
+            });
+            client.call(Method::POST, "/credentials", Some(&credential)).await?;
+            tokio::time::sleep(BETWEEN_CREDENTIALS).await;
+        }
+        println!("pages: {credentials} credentials after {} s", start.elapsed().as_secs());
+        Ok(Self { webhooks, _tool: tool })
+    }
+
+    async fn pause(&self, client: &Client, pauses: bool) -> anyhow::Result<()> {
+        let method = if pauses { Method::POST } else { Method::DELETE };
+        for id in &self.webhooks {
+            client.call(method.clone(), &format!("/webhooks/{id}/pauses"), None).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn until_none_waits(client: &Client) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while !client.has_none("pending").await? {
+        if start.elapsed() > PATIENCE {
+            bail!("deliveries still wait after {} s", PATIENCE.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// The addresses of all pages, with the ids of what there is.
+async fn pages(client: &Client, tables: &Tables) -> anyhow::Result<Vec<Page>> {
+    let id_of = async |path: &str, key: &str| {
+        let found = client.call(Method::GET, path, None).await?;
+        let id = found.pointer(key).and_then(|id| id.as_str()).map(str::to_owned);
+        id.with_context(|| format!("{path} has no {key}"))
+    };
+    let webhook = &tables.webhooks[1];
+    let credential = id_of(&format!("/webhooks/{webhook}"), "/credential/id").await?;
+    let delivered = id_of("/deliveries?state=delivered&limit=1", "/items/0/id").await?;
+    let failed = id_of("/deliveries?state=failed&limit=1", "/items/0/id").await?;
+    let event = id_of("/events?limit=1", "/items/0/id").await?;
+    let operation = id_of("/operations", "/items/0/id").await?;
+    let user = id_of("/users", "/items/0/id").await?;
+    let key = id_of("/api-keys", "/items/0/id").await?;
+    let of = |name, path: &str| Page { name, path: path.to_owned() };
+    Ok(vec![
+        of(FIRST, "/"),
+        of("Connector credentials", "/credentials"),
+        of("Connector credentials, searched", "/credentials?q=tool+99"),
+        of("New credential", "/credentials/new"),
+        of("A credential", &format!("/credentials/{credential}")),
+        of("Delete a credential", &format!("/credentials/{credential}/delete")),
+        of("Webhooks", "/webhooks"),
+        of("New webhook", "/webhooks/new"),
+        of("A webhook", &format!("/webhooks/{webhook}")),
+        of("Set-up of a webhook", &format!("/webhooks/{webhook}/set-up")),
+        of("Test event of a webhook", &format!("/webhooks/{webhook}/test")),
+        of("Activity of a webhook", &format!("/webhooks/{webhook}/activity")),
+        of("Delete a webhook", &format!("/webhooks/{webhook}/delete")),
+        of("Deliveries", "/deliveries"),
+        of("Deliveries that need attention", "/deliveries?state=needs_attention"),
+        of("Deliveries that wait", "/deliveries?state=pending"),
+        of("Deliveries on hold", "/deliveries?state=held"),
+        of("Deliveries that failed", "/deliveries?state=failed"),
+        of("Deliveries of one webhook", &format!("/deliveries?connector={webhook}")),
+        of("Deliveries of one type", "/deliveries?type=bench.7"),
+        of("A delivery by its id", &format!("/deliveries?q={delivered}")),
+        of("News of deliveries", &format!("/deliveries/news?since={delivered}")),
+        of("A delivery", &format!("/deliveries/{failed}")),
+        of("Replay of one", &format!("/deliveries/{failed}/replay")),
+        of("Replay of many", "/deliveries/replay"),
+        of("Replays", "/operations"),
+        of("A replay", &format!("/operations/{operation}")),
+        of("Events", "/events"),
+        of("Events that matched nothing", "/events?match=none"),
+        of("An event", &format!("/events/{event}")),
+        of("Audit log", "/audit"),
+        of("An entry of the audit log", "/audit/1"),
+        of("API keys", "/api-keys"),
+        of("New API key", "/api-keys/new"),
+        of("Revoke an API key", &format!("/api-keys/{key}/revoke")),
+        of("Users and roles", "/users"),
+        of("A user", &format!("/users/{user}")),
+        of("Invite", "/users/new"),
+        of("Settings", "/settings"),
+        of("Settings, egress", "/settings/egress"),
+        of("Settings, about", "/settings/about"),
+        of("Own account", "/account"),
+        of("Help", "/help"),
+    ])
+}
+
+/// All pages in turn, round after round, so that none has a better time of the machine than another.
+async fn measure(visitor: &mut Visitor, pages: &[Page], rounds: usize) -> anyhow::Result<Vec<Taken>> {
+    visitor.come_back().await?;
+    let mut taken = vec![Taken::default(); pages.len()];
+    // The first round warms up.
+    for round in 0..=rounds {
+        for (page, taken) in pages.iter().zip(&mut taken) {
+            let start = Instant::now();
+            taken.page = visitor.page(&page.path).await?;
+            if round > 0 {
+                taken.answers_us.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
+            }
+        }
+    }
+    for taken in &mut taken {
+        taken.answers_us.sort_unstable();
+    }
+    Ok(taken)
+}
+
+/// As many bytes as gzip of the best level makes of it.
+fn gzipped(bytes: &[u8]) -> f64 {
+    const HEADER_AND_TRAILER: usize = 18;
+    (miniz_oxide::deflate::compress_to_vec(bytes, 9).len() + HEADER_AND_TRAILER) as f64
+}
+
+fn text(
+    counts: &str,
+    rounds: usize,
+    pages: &[Page],
+    waiting: &[Taken],
+    ended: &[Taken],
+    assets: &[Bytes],
+) -> String {
+    let mut table =
+        Table::new(["", "wait p50, ms", "wait p95, ms", "ended p50, ms", "ended p95, ms", "KiB", "KiB gz"]);
+    let ms = |taken: &Taken, share| percentile(&taken.answers_us, share) / 1e3;
+    let mut beyond = Vec::new();
+    for ((page, waiting), ended) in pages.iter().zip(waiting).zip(ended) {
+        let heavier = if waiting.page.len() > ended.page.len() { &waiting.page } else { &ended.page };
+        let times = [ms(waiting, 0.5), ms(waiting, 0.95), ms(ended, 0.5), ms(ended, 0.95)];
+        if times[1].max(times[3]) > AIM_MS {
+            beyond.push(page.name);
+        }
+        let sizes = [heavier.len() as f64 / 1024.0, gzipped(heavier) / 1024.0];
+        let cells = times.into_iter().chain(sizes).map(number);
+        table.row(std::iter::once(page.name.to_owned()).chain(cells));
+    }
+    let aim = if beyond.is_empty() {
+        format!("The aim, a p95 below {AIM_MS} ms, is reached by every page.")
+    } else {
+        format!("The aim, a p95 below {AIM_MS} ms, is missed by: {}.", beyond.join(", "))
+    };
+    let first = gzipped(&ended[0].page) + assets.iter().map(|asset| gzipped(asset)).sum::<f64>();
+    format!(
+        "{counts}. Twice {rounds} rounds of all pages, one request after another over one connection, signed in as an \
+         administrator: while all of them wait behind paused webhooks, and when they have ended. A time is from the request \
+         to the last byte of the page. {aim} The first load ({FIRST} with style, script and icons) is {} KiB gz.\n\n{table}",
+        number(first / 1024.0)
+    )
+}
