@@ -25,6 +25,7 @@ use crate::{DatabaseUrl, Store, connectors, events};
 
 mod again;
 mod audit;
+mod backup;
 mod decisions;
 mod events_of;
 mod open;
@@ -33,6 +34,7 @@ mod people;
 mod protected;
 mod queue;
 mod records;
+mod replicas;
 mod retention;
 mod runs;
 mod tokens;

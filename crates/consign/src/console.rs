@@ -19,6 +19,8 @@ use visit::Visit;
 mod account;
 mod api_keys;
 mod audit;
+mod backup;
+mod banners;
 mod certificates;
 mod chart;
 mod conflict;
@@ -38,10 +40,13 @@ mod people;
 mod policy;
 mod render;
 mod replays;
+mod replicas;
 mod runs;
+mod sending;
 mod session;
 mod settings;
 mod setup;
+mod support;
 mod visit;
 mod webhook_pages;
 mod webhooks;
@@ -83,6 +88,10 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(people::routes())
         .merge(settings::routes())
         .merge(encryption::routes())
+        .merge(backup::routes())
+        .merge(sending::routes())
+        .merge(replicas::routes())
+        .merge(support::routes())
         .merge(account::routes());
     if cfg!(debug_assertions) {
         pages = pages.route("/design", get(home::design));

@@ -18,6 +18,7 @@ use crate::engine::CommitError;
 
 pub mod api_keys;
 pub mod audit;
+pub mod backup;
 pub mod consent;
 pub mod credential_tests;
 pub mod credentials;
@@ -31,10 +32,14 @@ pub mod operations;
 pub mod overview;
 pub mod people;
 pub mod presets;
+pub mod public_url;
 pub mod pushes;
 pub mod replays;
+pub mod replicas;
 pub mod runs;
+pub mod sending;
 pub mod settings;
+pub mod support;
 pub mod users;
 pub mod webhooks;
 

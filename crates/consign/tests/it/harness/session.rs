@@ -2,7 +2,7 @@
 
 use consign::ops;
 
-use super::{Client, Replica, Reply, form};
+use super::{Client, Replica, Reply, TestConsign, form};
 
 /// The person who set it up.
 pub(crate) const EMAIL: &str = "ana@acme.example";
@@ -33,6 +33,19 @@ pub(crate) async fn session_of(client: &Client, reply: &Reply) -> Session {
         cookies.find(|cookie| cookie.starts_with("consign-local=")).expect("a session cookie").to_owned();
     let page = client.send("GET", "/account", &[("cookie", &cookie)], "").await.expect(200);
     Session { csrf: value_of(&page.text(), "csrf").expect("a form with its token"), cookie }
+}
+
+impl TestConsign {
+    /// A new session of the administrator, such as after a day.
+    pub(crate) async fn sign_in_again(&self) -> Session {
+        let headers =
+            [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
+        let fields = form(&[("email", EMAIL), ("password", &self.password)]);
+        let reply = self.client.send("POST", "/sign-in", &headers, fields).await.expect(303);
+        let session = session_of(&self.client, &reply).await;
+        self.canaries.never_shown("the session", session.cookie.split_once('=').unwrap().1);
+        session
+    }
 }
 
 /// The value of a hidden field of a page.
