@@ -205,6 +205,7 @@ routes! {
     POST "/backups/{name}/downloads" Admin [] => backups::download;
     GET "/encryption-keys" Admin [] => encryption::list;
     POST "/encryption-keys/rotations" Admin [] => encryption::rotate;
+    POST "/encryption-keys/recovery-files" Admin [] => encryption::recovery_file;
     POST "/encryption-keys/checks" Admin [] => encryption::check;
 
     GET "/overview" DeliveriesRead [] => overview::show;

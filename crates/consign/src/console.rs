@@ -50,6 +50,7 @@ mod support;
 mod visit;
 mod webhook_pages;
 mod webhooks;
+mod welcome;
 
 /// A form with a template and twenty long headers is far smaller.
 const FORM_BYTES_MAX: usize = 1 << 20;
@@ -92,7 +93,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(sending::routes())
         .merge(replicas::routes())
         .merge(support::routes())
-        .merge(account::routes());
+        .merge(account::routes())
+        .merge(welcome::routes());
     if cfg!(debug_assertions) {
         pages = pages.route("/design", get(home::design));
     }

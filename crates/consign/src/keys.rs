@@ -13,6 +13,8 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::config::{Config, variable};
 
+pub mod recovery;
+
 /// The name of the credential that the service manager hands over.
 const CREDENTIAL: &str = "consign-keys";
 /// The largest key ring: some hundred keys, far more than rotations leave.
@@ -189,6 +191,19 @@ pub fn add_first(place: &Place, loaded: &[String]) -> Result<KeyRing, KeysError>
     };
     written().map_err(|source| KeysError::Io { path: path.to_owned(), source })?;
     Ok(ring)
+}
+
+/// Puts a ring where there is none.
+///
+/// # Errors
+/// When there is a file, or it cannot be written.
+pub fn import(ring: &KeyRing, path: &Path) -> io::Result<()> {
+    let lines: Vec<_> = ring.keys().iter().map(RingKey::line).collect();
+    let lines = Secret::new(lines.iter().map(|line| format!("{}\n", line.as_str())).collect());
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    create_folder(folder)?;
+    write_new(path, lines.expose())?;
+    File::open(folder)?.sync_all()
 }
 
 /// A file for the owner alone, on disk.

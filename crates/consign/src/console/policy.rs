@@ -153,6 +153,7 @@ pages! {
     GET "/settings/encryption" Admin;
     POST "/settings/encryption/rotation" Admin;
     POST "/settings/encryption/check" Admin;
+    POST "/settings/encryption/recovery-file" Admin;
     GET "/settings/delivery" Admin;
     GET "/settings/delivery/pause" Admin;
     POST "/settings/delivery/pause" Admin;
@@ -166,6 +167,10 @@ pages! {
     GET "/settings/about" Admin;
     GET "/settings/about/support-bundle" Admin;
     POST "/settings/about/support-bundle" Admin;
+    GET "/welcome" Admin;
+    POST "/welcome" Admin;
+    GET "/welcome/key" Admin;
+    POST "/welcome/key" Admin;
     GET "/users" Admin;
     GET "/users/new" Admin;
     POST "/users/new" Admin;

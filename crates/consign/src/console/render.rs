@@ -115,6 +115,8 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "webhook_form.html",
     "webhook_test.html",
     "webhooks.html",
+    "welcome.html",
+    "welcome_key.html",
 ];
 
 /// Every asset.

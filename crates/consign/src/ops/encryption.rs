@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consign_core::audit::Rows;
-use consign_core::catalog::Reader;
+use consign_core::catalog::{Reader, unknown_field};
 use consign_core::rights::Right;
+use consign_core::secret::Secret;
+use consign_core::time::Timestamp;
 use consign_store::sealed_values::{self, Kind};
 use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, invalid};
 use crate::App;
 use crate::keys;
+use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
 use values::Values;
 
 mod values;
@@ -30,7 +33,13 @@ const PORTION: u32 = 50;
 /// Between two portions others write.
 const PAUSE: Duration = Duration::from_millis(20);
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// When the recovery file was last taken, in milliseconds since 1970.
+const RECOVERY_FILE: &str = "recovery_file";
 const FAILURES_SHOWN_MAX: usize = 20;
+/// The member of a body that holds it.
+const PASSPHRASE: &str = "passphrase";
+/// The name of the file.
+pub const RECOVERY_FILE_NAME: &str = "consign-recovery.txt";
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Encryption" };
 
 /// The keys of the ring, and how many values each of them seals. Never a key.
@@ -45,8 +54,7 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(&mut db, Some(id)).await?;
         let seen = installation::get(&mut db, &format!("{FIRST_SEEN}{id}")).await?;
-        let seen =
-            seen.and_then(|millis| millis.parse().ok()).map(consign_core::time::Timestamp::from_millis);
+        let seen = seen.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
         known += lasting;
         items.push(json!({
             "id": id,
@@ -64,6 +72,7 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
         "moving": moving_to(&mut db).await?.is_some(),
         "missing_key_values": all.saturating_sub(known),
         "new_key_refused": new_key_refused(app),
+        "recovery_file_at": recovery_file_at(&mut db).await?,
     }))
 }
 
@@ -126,6 +135,42 @@ fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {
     }
     keys::add_first(&keys::place(&app.config), &app.vault.key_ids())
         .map_err(|error| OpError::WrongState(format!("No new key was put in use: {error}")))
+}
+
+async fn recovery_file_at(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
+    let at = installation::get(db, RECOVERY_FILE).await?;
+    Ok(at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis))
+}
+
+/// The whole ring, sealed with a passphrase. A person enters their password again.
+///
+/// # Errors
+/// Without the right or the password, when the passphrase is short, or when the ring cannot be read.
+pub async fn recovery_file(app: &App, actor: &Actor, mut sent: Sent) -> Result<Secret, OpError> {
+    actor.require(Right::Admin)?;
+    let password = take_password(&mut sent);
+    let passphrase = sent.remove(PASSPHRASE).and_then(|typed| typed.as_str().map(str::to_owned));
+    let passphrase = Secret::new(passphrase.unwrap_or_default());
+    if let Some(key) = sent.keys().next() {
+        return Err(OpError::Invalid(vec![unknown_field(key, &[PASSPHRASE, "password"])]));
+    }
+    if passphrase.expose().chars().count() < PASSPHRASE_CHARS_MIN {
+        let sentence = "Passphrase must be 12 characters or more. Longer is better";
+        return Err(invalid(PASSPHRASE, "too_short", sentence));
+    }
+    require_password(app, actor, &password).await?;
+    let found = keys::load(&app.config, false)
+        .map_err(|error| OpError::WrongState(format!("The key ring cannot be read: {error}")))?;
+    let ids: Vec<_> = found.ring.keys().iter().map(|key| key.id().to_owned()).collect();
+    let made = tokio::task::spawn_blocking(move || recovery::write(&found.ring, &passphrase));
+    let text = made.await.map_err(|error| OpError::Internal(error.into()))?;
+    let text = text.map_err(|error| OpError::Internal(error.into()))?;
+    let mut tx = app.store.begin().await?;
+    let at = tx.now();
+    installation::put(&mut tx, RECOVERY_FILE, &at.millis().to_string()).await?;
+    audit_entry(app, &mut tx, actor, "Took recovery file", OBJECT, json!({ "keys": ids })).await?;
+    commit(app, tx).await?;
+    Ok(text)
 }
 
 /// Opens every value at its place, and tells which ones do not open.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::every_page::{pages, to_approve};
+use crate::harness::database::Kind;
 use crate::harness::{EMAIL, TestConsign, bearer, id_of, variable};
 use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
@@ -247,6 +248,8 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
     consign.credential(&bearer("Tool", "https://tool.example.org/", &consign.canary("token"))).await;
     consign.patch("/credentials/Tool", &json!({ "labels": { "team": "itsm" } })).await.expect(200);
     let edited = consign.all("/audit-entries?action=edited").await;
+    let backup = consign.act("/backups").await.expect(201).json();
+    let backup = backup["name"].as_str().unwrap();
     vec![
         "/users".to_owned(),
         "/users/new".to_owned(),
@@ -261,6 +264,14 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
         "/settings/egress".to_owned(),
         "/settings/encryption".to_owned(),
         "/settings/about".to_owned(),
+        "/settings/about/support-bundle".to_owned(),
+        "/settings/delivery".to_owned(),
+        "/settings/delivery/pause".to_owned(),
+        "/settings/backup".to_owned(),
+        format!("/settings/backup/{backup}/download"),
+        "/settings/replicas".to_owned(),
+        "/welcome".to_owned(),
+        "/welcome/key".to_owned(),
         "/account".to_owned(),
         "/account/two-step/on".to_owned(),
         "/api-keys".to_owned(),
@@ -269,7 +280,10 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_administration_are_accessible_in_light_and_dark_and_at_320_pixels() {
-    let consign = TestConsign::start().await;
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        config.backup.dir = Some(config.data.dir.join("backups"));
+    })
+    .await;
     let browser = Browser::start(true).await;
     let base = format!("http://{}", consign.address());
     let pages = administration(&consign).await;

@@ -4,6 +4,7 @@ use consign::config::{Config, Source};
 use serde_json::{Value, json};
 
 use crate::harness::database::Kind;
+use crate::harness::page::unescape;
 use crate::harness::{TestConsign, id_of};
 use crate::peers::{Nginx, Tool, free_port};
 
@@ -123,5 +124,32 @@ async fn where_the_operator_set_it_nobody_changes_it() {
     consign.patch("/settings", &json!({ "public_url": present["public_url"] })).await.expect(200);
     let page = consign.page("/settings/egress").await.expect(200).text();
     assert!(page.contains("Extra CA certificates") && page.contains("CN="), "{page}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn setting_up_goes_on_with_the_address_and_the_recovery_file() {
+    let consign = TestConsign::start().await;
+    let page = unescape(&consign.page("/welcome").await.expect(200).text());
+    assert!(
+        page.contains("Step 2 of 3") && page.contains("You opened this page at http://127.0.0.1"),
+        "{page}"
+    );
+    let form = consign.form("/welcome", "public_url").await;
+    let checked = consign.send_form(&form.clone().with("act", "check")).await.expect(200).text();
+    assert!(checked.contains("is not https"), "{checked}");
+    let wrong = consign.send_form(&form.clone().set("public_url", "consign")).await.expect(422).text();
+    assert!(wrong.contains("Public URL needs an address without a path"), "{wrong}");
+    let url = format!("http://localhost:{}", consign.address().port());
+    let next = consign.send_form(&form.set("public_url", &url)).await.expect(303);
+    assert_eq!(next.location(), "/welcome/key");
+    assert_eq!(consign.get("/settings").await.json()["public_url"], url);
+    let form = consign.form("/welcome/key", "passphrase").await;
+    let form =
+        form.set("passphrase", &consign.canary("passphrase")).set("password", &consign.password.clone());
+    let file = consign.send_form(&form).await.expect(200);
+    assert!(file.text().contains("CONSIGN RECOVERY FILE"), "{}", file.text());
+    let done = consign.submit("/welcome/key", &[("stored", "yes")]).await.expect(303);
+    assert!(consign.follow(&done).await.text().contains("Consign is set up."));
     consign.finish().await;
 }
