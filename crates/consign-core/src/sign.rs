@@ -13,7 +13,7 @@ use aws_lc_rs::signature::{
 
 use crate::secret::Secret;
 
-pub use certificate::{CHARACTERS_MAX as CERTIFICATE_CHARACTERS_MAX, Certificate};
+pub use certificate::{CHARACTERS_MAX as CERTIFICATE_CHARACTERS_MAX, Certificate, owner_and_end};
 pub use create::{CERTIFICATE_YEARS_MAX, KeySize, create};
 pub use import::{NotTaken, private_key};
 

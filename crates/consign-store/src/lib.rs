@@ -2,7 +2,7 @@
 //!
 //! Every query is a function over a connection, `&mut Db`, so that queries compose in one transaction:
 //! begin with [`Store::begin`], call what belongs together, [`Tx::commit`]. What differs between the two
-//! databases is in this file, in `sqlite`, `postgres`, `migrate`, `statement` and `audit`, and nowhere else. Times that a
+//! databases is in this file, in `sqlite`, `postgres`, `migrate`, `statement`, `audit` and `backup`, and nowhere else. Times that a
 //! query needs are arguments, taken from [`Tx::now`] or [`Reader::now`]: the clock of the database, not of
 //! a replica.
 
@@ -18,6 +18,7 @@ pub use address::{BadAddress, DatabaseUrl};
 pub use db::Db;
 pub use error::StoreError;
 pub use page::{COUNT_MAX, Listed, PAGE_ITEMS_MAX, Page};
+pub use sqlite::Closed;
 
 use db::{Kind, query};
 
@@ -31,6 +32,7 @@ mod row;
 mod sqlite;
 mod statement;
 
+pub mod backup;
 pub mod installation;
 pub mod payload_keys;
 
@@ -53,6 +55,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod idempotency;
 pub mod protected;
+pub mod replicas;
 pub mod second_steps;
 pub mod sessions;
 pub mod users;
@@ -197,6 +200,14 @@ impl Store {
         self.0.offset.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
+    /// The connection that copies the file of SQLite.
+    async fn copier(&self) -> Result<Db, StoreError> {
+        match &self.0.rows {
+            Rows::Sqlite(files) => Ok(Db(Kind::Sqlite(files.copying.take(false).await?))),
+            Rows::Postgres(_) => Err(StoreError::Database("PostgreSQL is copied by pg_dump".to_owned())),
+        }
+    }
+
     /// A value of the installation; `None` in a database that was never set up.
     ///
     /// # Errors
@@ -317,6 +328,11 @@ fn skip_locked(db: &Db, of: &'static str) -> &'static str {
 /// Keeps the rows of a query as they are until the end of the transaction; SQLite has one writer at a time.
 fn keep_locked(db: &Db) -> &'static str {
     if db.is_postgres() { " for no key update" } else { "" }
+}
+
+/// The newest version of a database that this program knows.
+pub fn schema_known() -> i64 {
+    i64::try_from(migrate::MIGRATIONS.len()).expect("a handful of migrations")
 }
 
 /// This host's clock.

@@ -42,14 +42,43 @@ const WRITER: &str = "pragma wal_autocheckpoint = 4000; pragma journal_size_limi
     pragma cache_size = -16384; pragma temp_store = memory; pragma busy_timeout = 5000;";
 const READER: &str = "pragma query_only = on; pragma temp_store = memory; pragma busy_timeout = 5000;";
 
+/// A copy is written elsewhere, which `query_only` would refuse.
+const COPIER: &str = "pragma temp_store = memory; pragma busy_timeout = 5000;";
+
 /// The database file, open.
 pub(crate) struct Files {
     /// The connection that writes: one, because SQLite writes serially anyway.
     pub(crate) writing: Arc<Pool>,
     /// The connections that read.
     pub(crate) reading: Arc<Pool>,
+    /// The connection that copies: a long copy keeps no reader waiting.
+    pub(crate) copying: Arc<Pool>,
     /// Kept locked so that a second process is refused.
     lock: FileLock,
+}
+
+/// A connection to a copy that nobody uses; the file is not changed.
+pub(crate) async fn copy(file: &Path) -> Result<Lent, StoreError> {
+    let path = std::path::absolute(file);
+    let path = path.map_err(|error| StoreError::File { path: file.to_owned(), kind: error.kind() })?;
+    Pool::of(&path, Role::Reader, 1).take(false).await
+}
+
+/// Keeps every process from opening a database file, until it is dropped.
+#[derive(Debug)]
+pub struct Closed {
+    _lock: FileLock,
+}
+
+impl Closed {
+    /// Locks a database file, which need not be there.
+    ///
+    /// # Errors
+    /// `Locked` when a process uses it.
+    pub fn take(path: &Path) -> Result<Self, StoreError> {
+        let failed = |error: std::io::Error| StoreError::File { path: path.to_owned(), kind: error.kind() };
+        Ok(Self { _lock: FileLock::take(&std::path::absolute(path).map_err(failed)?)? })
+    }
 }
 
 impl Files {
@@ -61,17 +90,19 @@ impl Files {
         drop(create_private(&path)?);
         let writing = Pool::of(&path, Role::Writer, 1);
         let reading = Pool::of(&path, Role::Reader, READERS);
+        let copying = Pool::of(&path, Role::Copier, 1);
         // The first one is made at once, so that its error is seen.
         let writer = writing.connect()?;
         read_back(&writer)?;
         writing.free().push(writer);
-        Ok(Self { writing, reading, lock })
+        Ok(Self { writing, reading, copying, lock })
     }
 
     /// Waits for running queries, closes all connections and lets another process open the file. The log is
     /// written back into the database file, so that a copy of that file alone is complete.
     pub(crate) async fn close(&self) {
         self.reading.close().await;
+        self.copying.close().await;
         // Without it nothing is lost: the log is read at the next start.
         let written =
             async { self.writing.take(false).await?.script("pragma wal_checkpoint(truncate)").await };
@@ -84,6 +115,7 @@ impl Files {
 }
 
 /// Held while the store is open.
+#[derive(Debug)]
 struct FileLock(File);
 
 impl FileLock {
@@ -111,6 +143,8 @@ impl FileLock {
 enum Role {
     Writer,
     Reader,
+    /// Reads the database to write a copy of it.
+    Copier,
 }
 
 /// Connections that are lent out one by one and opened when they are first needed.
@@ -147,7 +181,7 @@ impl Pool {
     fn connect(&self) -> Result<Connection, StoreError> {
         let access = match self.role {
             Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
-            Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Role::Reader | Role::Copier => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
         let db = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_PREPARED_MAX);
@@ -161,6 +195,7 @@ impl Pool {
                 db.execute_batch(WRITER)?;
             }
             Role::Reader => db.execute_batch(READER)?,
+            Role::Copier => db.execute_batch(COPIER)?,
         }
         Ok(db)
     }

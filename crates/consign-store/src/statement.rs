@@ -23,6 +23,13 @@ impl Statement {
         Self { text: text.to_owned(), values: Vec::new(), numbered: db.is_postgres() }
     }
 
+    /// A statement over a table that the database itself named; the caller has judged the name.
+    pub(crate) fn named(db: &Db, text: &'static str, table: &str) -> Self {
+        let mut statement = Self::new(db, text);
+        statement.text.push_str(&format!("\"{table}\""));
+        statement
+    }
+
     /// Adds a piece of text.
     pub(crate) fn push(&mut self, text: &'static str) -> &mut Self {
         self.text.push_str(text);

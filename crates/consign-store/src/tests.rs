@@ -25,6 +25,7 @@ use crate::{DatabaseUrl, Store, connectors, events};
 
 mod again;
 mod audit;
+mod backup;
 mod decisions;
 mod events_of;
 mod exporters;
@@ -34,6 +35,7 @@ mod people;
 mod protected;
 mod queue;
 mod records;
+mod replicas;
 mod retention;
 mod runs;
 mod tokens;

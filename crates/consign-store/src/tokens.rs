@@ -360,6 +360,19 @@ pub async fn unused_since(
     rows.iter().map(|row| row.id("credential_id")).collect()
 }
 
+/// Lets every grant count as unused for long, so that it is used soon: after a restore its refresh token may be one that
+/// the tool has replaced since. Tells how many there are.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn use_all_soon(db: &mut Db) -> Result<u64, StoreError> {
+    let query = query(
+        "update token set obtained_at = 0, retry_at = null
+         where sealed_refresh is not null and obtained_at is not null",
+    );
+    query.execute(db).await
+}
+
 fn bind_sealed(query: Query<&'static str>, token: Option<&SealedToken>) -> Query<&'static str> {
     query
         .bind(token.map(|token| token.sealed.as_stored().to_owned()))

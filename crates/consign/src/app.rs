@@ -8,6 +8,7 @@ use consign_core::secret::Secret;
 use consign_core::target::Binding;
 use consign_core::time::Timestamp;
 use consign_core::vault::{DerivedKey, KeyRing, OpenError, Place, Sealed, Vault};
+use consign_store::replicas::Replica;
 use consign_store::{Db, Store, StoreError, installation};
 use consign_transport::{Network, Settings};
 use tokio::sync::{Mutex, Semaphore};
@@ -15,10 +16,12 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
+use crate::ops::backup::{self, Backups};
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::encryption;
 use crate::ops::events::Opened;
 use crate::ops::overview::Hours;
+use crate::ops::replicas;
 use crate::ops::users::SignInBrake;
 
 /// The longest wait for a connection, and again for its TLS handshake.
@@ -56,6 +59,10 @@ pub struct App {
     pub hours: Hours,
     /// One change of the key ring at a time.
     pub rotation: Mutex<()>,
+    /// Copies of the database, and when the last one was made.
+    pub backups: Backups,
+    /// What other processes of the database see of this one.
+    pub replica: Replica,
 }
 
 /// Why it does not start.
@@ -126,8 +133,10 @@ impl App {
                 deliveries: days(config.retention.delivery_days),
             },
             public_url: config.public_url(),
+            public_url_fixed: config.server.public_url.is_some(),
         };
         let engine = Engine::start(settings, store.clone(), vault.clone(), network, records.clone()).await?;
+        let replica = replicas::own(engine.name(), &store);
         let app = Arc::new(Self {
             config,
             store,
@@ -142,8 +151,12 @@ impl App {
             opened: Opened::default(),
             hours: Hours::default(),
             rotation: Mutex::new(()),
+            backups: Backups::default(),
+            replica,
         });
         encryption::go_on(&app).await?;
+        backup::start(&app).await?;
+        replicas::start(&app).await?;
         Ok(app)
     }
 
@@ -166,12 +179,13 @@ impl App {
 
     /// The address under which people and tools reach this server, without a slash at the end.
     pub fn public_url(&self) -> String {
-        self.config.public_url()
+        self.engine.public_url()
     }
 
     /// Stops cleanly: running attempts end, the others go back to the queue, everything is on disk.
     pub async fn stop(&self) {
         self.engine.stop(self.config.shutdown_grace()).await;
+        replicas::leave(self).await;
         self.store.close().await;
     }
 }

@@ -13,6 +13,7 @@ use output::Output;
 mod admin;
 mod api_key;
 mod audit;
+mod backup;
 mod client;
 mod config;
 mod context;
@@ -29,10 +30,12 @@ mod object;
 mod operation;
 mod output;
 mod overview;
+mod replica;
 mod secret;
 mod serve;
 mod session;
 mod settings;
+mod support;
 mod upload;
 mod user;
 mod webhook;
@@ -140,12 +143,20 @@ enum Command {
     /// The audit log: who did what, when and from where
     #[command(subcommand)]
     Audit(audit::Verb),
+    /// Backups: copies of the database while everything goes on
+    #[command(subcommand)]
+    Backup(backup::Verb),
     /// People and their roles
     #[command(subcommand)]
     User(user::Verb),
     /// What can be set while the server runs, and what its egress rules allow
     #[command(subcommand)]
     Settings(settings::Verb),
+    /// The servers that share the database
+    #[command(subcommand)]
+    Replica(replica::Verb),
+    /// What somebody who helps needs to know, without names, addresses or secrets
+    SupportBundle(support::Support),
     /// The encryption key ring of this machine
     #[command(subcommand)]
     Key(key::Verb),
@@ -226,8 +237,11 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Operation(verb) => on_one_core(operation::run(verb, &global, output)),
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
         Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
+        Command::Backup(verb) => on_all_cores(backup::run(verb, &global, output)),
         Command::User(verb) => on_one_core(user::run(verb, &global, output)),
         Command::Settings(verb) => on_one_core(settings::run(verb, &global, output)),
+        Command::Replica(verb) => on_one_core(replica::run(verb, &global, output)),
+        Command::SupportBundle(flags) => on_one_core(support::run(flags, &global, output)),
         Command::Key(verb) => on_one_core(key::run(verb, &global, output)),
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),

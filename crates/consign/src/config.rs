@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use consign_core::address::Egress;
 use consign_core::delivery::DEFAULT_SCHEDULE_SECONDS;
+use consign_core::schedule::{Schedule, TimeZone};
 use consign_core::secret::Secret;
 use consign_transport::{Network, TlsMin};
 use rustls::pki_types::CertificateDer;
@@ -46,6 +47,8 @@ pub struct Config {
     pub retention: RetentionOptions,
     /// What is too much.
     pub limits: LimitOptions,
+    /// Copies of the database.
+    pub backup: BackupOptions,
     /// What is written to the log.
     pub log: LogOptions,
     /// Where the options that were given came from.
@@ -160,6 +163,17 @@ pub struct LimitOptions {
     pub event_requests_per_second: u32,
 }
 
+/// `backup.*`
+#[derive(Debug)]
+pub struct BackupOptions {
+    /// Where they are kept; without it none are made.
+    pub dir: Option<PathBuf>,
+    /// When they are made, in UTC.
+    pub schedule: Schedule,
+    /// How many stay.
+    pub keep: usize,
+}
+
 /// `log.*`
 #[derive(Debug)]
 pub struct LogOptions {
@@ -178,6 +192,14 @@ pub enum LogFormat {
     Text,
     /// One object a line.
     Json,
+}
+
+/// At night, when little is sent.
+const BACKUP_SCHEDULE: &str = "0 3 * * *";
+
+fn backup_schedule(text: &str) -> Schedule {
+    let zone = TimeZone::parse("").expect("no name is UTC");
+    Schedule::parse(text, zone).expect("the default is a cron text")
 }
 
 impl Default for Config {
@@ -211,6 +233,7 @@ impl Default for Config {
                 requests_per_second: 500,
                 event_requests_per_second: 0,
             },
+            backup: BackupOptions { dir: None, schedule: backup_schedule(BACKUP_SCHEDULE), keep: 7 },
             log: LogOptions { format: LogFormat::Auto, level: "info".to_owned() },
             sources: BTreeMap::new(),
         }
@@ -298,6 +321,14 @@ impl Config {
     pub fn shutdown_grace(&self) -> Duration {
         Duration::from_secs(self.server.shutdown_grace_seconds)
     }
+}
+
+/// Reads an address of this server: scheme, host and perhaps a port; without a slash at the end.
+///
+/// # Errors
+/// What is expected, to follow the name of the field.
+pub fn read_public_url(text: &str) -> Result<String, String> {
+    options::origin(text)
 }
 
 /// One variable of the environment; empty counts as absent.

@@ -21,6 +21,8 @@ pub use policy::addresses;
 mod account;
 mod api_keys;
 mod audit;
+mod backup;
+mod banners;
 mod certificates;
 mod chart;
 mod conflict;
@@ -41,14 +43,18 @@ mod people;
 mod policy;
 mod render;
 mod replays;
+mod replicas;
 mod runs;
+mod sending;
 mod session;
 mod settings;
 mod setup;
 mod signatures;
+mod support;
 mod visit;
 mod webhook_pages;
 mod webhooks;
+mod welcome;
 
 /// A form with a template and twenty long headers is far smaller.
 const FORM_BYTES_MAX: usize = 1 << 20;
@@ -88,7 +94,12 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(people::routes())
         .merge(settings::routes())
         .merge(encryption::routes())
-        .merge(account::routes());
+        .merge(backup::routes())
+        .merge(sending::routes())
+        .merge(replicas::routes())
+        .merge(support::routes())
+        .merge(account::routes())
+        .merge(welcome::routes());
     if cfg!(debug_assertions) {
         pages = pages.route("/design", get(design::show));
     }

@@ -26,7 +26,7 @@ pub use payload::{PayloadKeys, place as payload_key_place};
 pub use probe::TestHow;
 pub use records::{Records, RecordsError};
 pub use retention::{Kept, UPLOADS_KEPT};
-pub use snapshot::Snapshot;
+pub use snapshot::{PUBLIC_URL, SENDING_PAUSE, SendingPause, Snapshot};
 
 use commit::Committer;
 use export::Exports;
@@ -74,6 +74,8 @@ pub struct EngineSettings {
     pub kept: Kept,
     /// The address of this server, for links in what it says by itself.
     pub public_url: String,
+    /// Whether its operator set it: a person cannot choose another one then.
+    pub public_url_fixed: bool,
 }
 
 /// Accepts events and delivers them.
@@ -164,6 +166,7 @@ impl Engine {
         });
         engine.clone().set_clock().await?;
         engine.mark_misfits().await?;
+        engine.heed_pause();
         tokio::spawn(engine.clone().claim_loop());
         tokio::spawn(engine.clone().tick_loop());
         tokio::spawn(engine.clone().export_loop());
@@ -205,6 +208,18 @@ impl Engine {
         self.network.explain(origin.host(), origin.port(), within).await
     }
 
+    /// The address under which people and tools reach this server, without a slash at the end.
+    pub fn public_url(&self) -> String {
+        let snapshot = self.snapshot();
+        let chosen = snapshot.public_url().filter(|_| !self.settings.public_url_fixed);
+        chosen.unwrap_or(&self.settings.public_url).to_owned()
+    }
+
+    /// What the leases of this process are called by.
+    pub fn name(&self) -> &str {
+        &self.by
+    }
+
     /// What opens and seals payloads.
     pub fn payloads(&self) -> &PayloadKeys {
         &self.settings.payloads
@@ -220,6 +235,7 @@ impl Engine {
         self.tokens.forget_known();
         let seen = async {
             self.snapshots.refresh().await?;
+            self.heed_pause();
             self.mark_misfits().await?;
             // What waits in the window of a lane that was closed takes its place in the queue again.
             self.give_back_surplus().await;
@@ -229,6 +245,11 @@ impl Engine {
             tracing::error!(%error, "the present set-up could not be read; the one before stays");
         }
         self.wake_all();
+    }
+
+    /// While all sending is paused every lane is closed.
+    fn heed_pause(&self) {
+        self.lanes.set_paused(self.snapshot().sending_pause().is_some());
     }
 
     /// There may be due work in the database.

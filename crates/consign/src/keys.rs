@@ -13,6 +13,8 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::config::{Config, variable};
 
+pub mod recovery;
+
 /// The name of the credential that the service manager hands over.
 const CREDENTIAL: &str = "consign-keys";
 /// The largest key ring: some hundred keys, far more than rotations leave.
@@ -218,6 +220,18 @@ pub fn add_first(place: &Place, loaded: &[String]) -> Result<KeyRing, KeysError>
 /// The folder that a file is in.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Puts a ring where there is none.
+///
+/// # Errors
+/// When there is a file, or it cannot be written.
+pub fn import(ring: &KeyRing, path: &Path) -> io::Result<()> {
+    let lines: Vec<_> = ring.keys().iter().map(RingKey::line).collect();
+    let lines = Secret::new(lines.iter().map(|line| format!("{}\n", line.as_str())).collect());
+    create_folder(folder_of(path))?;
+    write_new(path, lines.expose())?;
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// A file for the owner alone, on disk.

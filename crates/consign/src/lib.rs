@@ -4,6 +4,7 @@
 //! point down and never up.
 
 pub mod api;
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod console;
@@ -17,5 +18,10 @@ pub mod telemetry;
 
 mod app;
 mod manual;
+
+/// The commit that this program was built from, where whoever built it said so.
+pub const COMMIT: Option<&str> = option_env!("CONSIGN_COMMIT");
+/// How it was built.
+pub const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
 pub use app::{App, StartError};

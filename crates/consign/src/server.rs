@@ -37,7 +37,9 @@ pub use health::{health, metrics};
 mod body;
 mod client;
 mod health;
+pub mod pieces;
 mod tls;
+mod url_check;
 
 /// Connections at one time; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -75,7 +77,7 @@ pub fn router(app: Arc<App>) -> Router {
 /// As [`router`]; `/readyz` fails from the moment that `draining` is set.
 pub fn router_until(app: Arc<App>, draining: Arc<AtomicBool>) -> Router {
     let routes = crate::api::router(app.clone()).merge(crate::console::router(app.clone()));
-    routes.merge(health(app, draining))
+    routes.merge(url_check::routes(app.clone())).merge(health(app, draining))
 }
 
 /// Serves until `stop`; then accepts nothing more and lets requests under way end.
@@ -121,6 +123,12 @@ impl Front {
         let tls_only = config.public_url().starts_with("https://");
         let trusted_proxies = config.server.trusted_proxies.clone();
         Ok(Self { router, store, trusted_proxies, tls, tls_only })
+    }
+
+    /// The same for an installation whose people chose its address: by TLS only, when that is what they chose.
+    pub fn reached_at(mut self, public_url: &str) -> Self {
+        self.tls_only = public_url.starts_with("https://");
+        self
     }
 
     /// A front without TLS, for metrics and health.

@@ -20,7 +20,13 @@ pub(super) const LAYERS: &[Layer] = &[
     Layer {
         module: "cli",
         may_not_name: &["api", "console", "ops", "engine"],
-        except: &["cli/admin.rs", "cli/demo.rs", "cli/demo/exporter.rs", "cli/serve.rs"],
+        except: &[
+            "cli/admin.rs",
+            "cli/backup/restore.rs",
+            "cli/demo.rs",
+            "cli/demo/exporter.rs",
+            "cli/serve.rs",
+        ],
     },
 ];
 

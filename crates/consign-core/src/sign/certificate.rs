@@ -178,6 +178,16 @@ fn pss_hash(signature: &AlgorithmIdentifierOwned) -> Option<ObjectIdentifier> {
 }
 
 /// What kind of key it is of.
+/// The owner and the end of any certificate, DER, such as of an authority. Nothing else of it is judged.
+pub fn owner_and_end(der: &[u8]) -> Option<(String, Timestamp)> {
+    let read = x509_cert::Certificate::from_der(der).ok()?;
+    let inner = read.tbs_certificate();
+    let shown = inner.subject().to_string();
+    let shown = shown.chars().filter(|c| !c.is_control()).take(SUBJECT_CHARACTERS_MAX).collect();
+    let ends = i64::try_from(inner.validity().not_after.to_unix_duration().as_millis()).ok()?;
+    Some((shown, Timestamp::from_millis(ends)))
+}
+
 fn key_of(read: &x509_cert::Certificate) -> Result<String, Fault> {
     let weak = || {
         let sentence = "Certificate must use an RSA key of 2048 bits or more, or an EC key";

@@ -331,6 +331,11 @@ async fn unused_grants_are_found(Fresh { store, .. }: Fresh) {
     };
     assert_eq!(find(now).await, []);
     assert_eq!(find(now.plus(hours(1))).await, [tool.id]);
+    // After a restore each is tried soon, whenever it was used.
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tokens::use_all_soon(&mut tx).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(find(now.minus(hours(24 * 365))).await, [tool.id]);
 }
 
 async fn tokens_go_with_their_credential(Fresh { store, .. }: Fresh) {

@@ -48,7 +48,8 @@ pub(super) fn media_type(detail: &str) -> Problem {
     Problem::new(&kinds::MEDIA_TYPE_NOT_ACCEPTED, detail)
 }
 
-fn too_large(bytes_max: usize) -> Problem {
+/// More than is taken here.
+pub(super) fn too_large(bytes_max: usize) -> Problem {
     let detail =
         format!("The body must be {} bytes or fewer.", consign_core::catalog::with_commas(bytes_max));
     Problem::new(&kinds::TOO_LARGE, detail)

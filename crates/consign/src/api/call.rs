@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::problem::{Problem, kinds};
-use super::{Route, body, events, exporters, sign_in, uploads};
+use super::{Route, backups, body, events, exporters, sign_in, uploads};
 use crate::App;
 use crate::ops::{Actor, IfMatch};
 
@@ -73,7 +73,7 @@ impl Call {
         let mut stream = None;
         let body = if route.method == Method::GET || route.method == Method::DELETE {
             Bytes::new()
-        } else if route.path == uploads::FILES || route.path == uploads::UPLOAD {
+        } else if [uploads::FILES, uploads::UPLOAD, backups::CHECKS].contains(&route.path) {
             stream = Some(body);
             Bytes::new()
         } else {

@@ -1,6 +1,8 @@
 //! `/encryption-keys`.
 
+use axum::body::Body;
 use http::StatusCode;
+use http::header::CONTENT_DISPOSITION;
 
 use super::answer::Answer;
 use super::call::Call;
@@ -21,4 +23,12 @@ pub(super) async fn rotate(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn check(call: Call) -> Result<Answer, Problem> {
     call.nothing()?;
     Ok(Answer::ok(&encryption::check(&call.app, &call.actor).await?))
+}
+
+/// The one answer that holds keys, sealed with a passphrase of the caller.
+pub(super) async fn recovery_file(call: Call) -> Result<Answer, Problem> {
+    let text = encryption::recovery_file(&call.app, &call.actor, call.object()?).await?;
+    let name = format!("attachment; filename=\"{}\"", encryption::RECOVERY_FILE_NAME);
+    let body = Body::from(text.expose().to_owned());
+    Ok(Answer::streamed("text/plain; charset=utf-8", body).header(CONTENT_DISPOSITION, &name))
 }

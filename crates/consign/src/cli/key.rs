@@ -1,9 +1,13 @@
 //! `consign key`: the encryption key ring of this machine, and what a server makes of its own. Only `new` prints a key, for
 //! a secret store.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use consign_core::secret::Secret;
 use consign_core::vault::RingKey;
 use serde_json::json;
 
@@ -13,6 +17,7 @@ use super::listing::{cell, show};
 use super::output::{Form, Output, Table};
 use super::{ConfigFile, Global, context};
 use crate::keys;
+use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
 
 /// What can be done with the key ring.
 #[derive(Subcommand)]
@@ -29,8 +34,48 @@ pub(crate) enum Verb {
         #[arg(long)]
         no_new_key: bool,
     },
+    /// Write the key ring into a file that a passphrase protects, to be kept away from the server
+    RecoveryFile {
+        /// The file
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        #[command(flatten)]
+        passphrase: Passphrase,
+        /// The ring of the server that answers, not of this machine; the audit log tells of it
+        #[arg(long)]
+        of_server: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Put the key ring of a recovery file in place on this machine, where there is none
+    Import {
+        /// The recovery file
+        file: PathBuf,
+        #[command(flatten)]
+        passphrase: Passphrase,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Open every value on the server, and show none; exits with 8 when one does not open
     Check,
+}
+
+/// Asked for unless a file holds it.
+#[derive(Args)]
+pub(crate) struct Passphrase {
+    /// The file whose first line is the passphrase
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Passphrase {
+    fn read(&self, output: &Output) -> Result<Secret, Failure> {
+        let Some(path) = &self.passphrase_file else { return output.ask_secret("Passphrase") };
+        let text = std::fs::read_to_string(path).map(Secret::new).map_err(|error| {
+            Failure::caused(Code::Usage, &format!("{} cannot be read", path.display()), &error)
+        })?;
+        Ok(Secret::new(text.expose().lines().next().unwrap_or_default().to_owned()))
+    }
 }
 
 const KEYS: &str = "encryption-keys";
@@ -45,6 +90,25 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Status(file) => status(&file, output)?,
         Verb::List => list(&context::client(global, output)?, output).await?,
         Verb::Rotate { no_new_key } => rotate(&context::client(global, output)?, output, !no_new_key).await?,
+        Verb::RecoveryFile { output: to, passphrase, of_server, config } => {
+            let passphrase = passphrase.read(output)?;
+            if passphrase.expose().chars().count() < PASSPHRASE_CHARS_MIN {
+                let line = "The passphrase must be 12 characters or more. Longer is better";
+                return Err(Failure::new(Code::NotAccepted, line));
+            }
+            let text = if of_server {
+                let client = context::client(global, output)?;
+                let call = Call::post(&[KEYS, "recovery-files"]);
+                let answer = client.send(call.json(&json!({ "passphrase": passphrase.expose() }))).await?;
+                Secret::new(answer.text())
+            } else {
+                let ring = loaded(&config)?.ring;
+                recovery::write(&ring, &passphrase).map_err(|error| not_opened(&error))?
+            };
+            write_private(&to, &text)?;
+            output.done(&format!("Wrote {}. Keep it away from the server", to.display()));
+        }
+        Verb::Import { file, passphrase, config } => import(&file, &passphrase, &config, output)?,
         Verb::Check => check(&context::client(global, output)?, output).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -97,11 +161,53 @@ async fn check(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
         .and("Load the key that sealed them, or enter their secrets again."))
 }
 
+fn import(file: &Path, passphrase: &Passphrase, config: &ConfigFile, output: &Output) -> Result<(), Failure> {
+    let config = config.load()?.config;
+    let place = keys::place(&config);
+    let to = place.file().ok_or_else(|| {
+        Failure::new(
+            Code::Failed,
+            &format!("The key ring comes from {place}, which this command cannot write"),
+        )
+    })?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::caused(Code::Usage, &format!("{} cannot be read", file.display()), &error)
+    })?;
+    let ring = recovery::read(&text, &passphrase.read(output)?).map_err(|error| not_opened(&error))?;
+    keys::import(&ring, to).map_err(|error| {
+        let failure = Failure::caused(Code::Failed, &format!("{} cannot be written", to.display()), &error);
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => failure.and("Move the ring that is there away first"),
+            _ => failure,
+        }
+    })?;
+    let ids: Vec<_> = ring.keys().iter().map(RingKey::id).collect();
+    output.done(&format!("{} holds {} now", to.display(), ids.join(", ")));
+    Ok(())
+}
+
+fn not_opened(error: &recovery::RecoveryError) -> Failure {
+    Failure::caused(Code::Failed, "Nothing was written", error)
+}
+
+fn write_private(path: &Path, text: &Secret) -> Result<(), Failure> {
+    let written = || {
+        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.expose().as_bytes())?;
+        file.sync_all()
+    };
+    written().map_err(|error| {
+        Failure::caused(Code::Failed, &format!("{} cannot be written", path.display()), &error)
+    })
+}
+
+fn loaded(file: &ConfigFile) -> Result<keys::Found, Failure> {
+    keys::load(&file.load()?.config, false)
+        .map_err(|error| Failure::caused(Code::Failed, "The key ring cannot be used", &error))
+}
+
 fn status(file: &ConfigFile, output: &Output) -> Result<(), Failure> {
-    let config = file.load()?.config;
-    let found = keys::load(&config, false);
-    let found =
-        found.map_err(|error| Failure::caused(Code::Failed, "The key ring cannot be used", &error))?;
+    let found = loaded(file)?;
     let role = |index: usize| if index == 0 { "seals and opens" } else { "opens" };
     if output.form == Form::Json {
         let keys = found.ring.keys().iter().enumerate();

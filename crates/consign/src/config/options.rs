@@ -1,5 +1,7 @@
 //! The table of options: name, how it is read, how it is shown. File, environment and `config print` follow.
 
+use consign_core::schedule::{Schedule, TimeZone};
+
 use super::given::{Fault, Given};
 use super::{Config, LogFormat, Subnet};
 
@@ -48,6 +50,7 @@ pub(super) fn all() -> Vec<Entry> {
     entries.extend(people());
     entries.extend(sending());
     entries.extend(keeping());
+    entries.extend(copies());
     entries
 }
 
@@ -348,12 +351,46 @@ fn keeping() -> Vec<Entry> {
     ]
 }
 
+fn copies() -> Vec<Entry> {
+    vec![
+        open(
+            "backup.dir",
+            |config, given| {
+                config.backup.dir = given.path()?;
+                Ok(())
+            },
+            |config| config.backup.dir.as_ref().map(|path| quoted(path.display())),
+        ),
+        open(
+            "backup.schedule",
+            |config, given| {
+                let zone = TimeZone::parse("").map_err(|fault| fault.message)?;
+                let read = Schedule::parse(&given.text()?, zone);
+                config.backup.schedule = read.map_err(|_| {
+                    "needs hourly, daily, weekly, by_hand, or five fields of cron such as 0 3 * * *"
+                        .to_owned()
+                })?;
+                Ok(())
+            },
+            |config| Some(quoted(config.backup.schedule.as_str())),
+        ),
+        open(
+            "backup.keep",
+            |config, given| {
+                config.backup.keep = usize::try_from(given.number(1, 1_000)?).unwrap_or(1);
+                Ok(())
+            },
+            |config| Some(config.backup.keep.to_string()),
+        ),
+    ]
+}
+
 fn list(rows: impl Iterator<Item = String>) -> String {
     format!("[{}]", rows.collect::<Vec<_>>().join(", "))
 }
 
 /// An origin: scheme, host and perhaps a port, without path; the slash at the end goes.
-fn origin(text: &str) -> Result<String, Fault> {
+pub(super) fn origin(text: &str) -> Result<String, Fault> {
     let wrong = || "needs an address without a path, such as https://consign.example.com".to_owned();
     let address: http::Uri = text.parse().map_err(|_| wrong())?;
     let scheme =

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
 use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, password_again};
+use super::form::{errors, message_at, password_again};
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, encryption};
 
@@ -24,6 +24,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route(PAGE, get(show))
         .route("/settings/encryption/rotation", post(rotate))
         .route("/settings/encryption/check", post(check))
+        .route("/settings/encryption/recovery-file", post(recovery_file))
 }
 
 async fn show(visit: Signed) -> Result<Response, Failure> {
@@ -41,6 +42,11 @@ async fn page(
         "errors": errors(invalid),
         "keys": keys,
         "password": password_again(visit, invalid),
+        "passphrase": {
+            "key": "passphrase", "label": "Passphrase", "autocomplete": "new-password",
+            "hint": "At least 12 characters. Without it the file opens for nobody, not even for you.",
+            "error": message_at(invalid, "passphrase"),
+        },
         "checked": checked,
     });
     Ok(visit.page(status, "settings_encryption.html", (PLACE, "Settings"), context).await)
@@ -75,4 +81,26 @@ async fn rotate(State(console): State<Arc<Console>>, visit: Signed) -> Result<Re
 async fn check(visit: Signed) -> Result<Response, Failure> {
     let checked = encryption::check(visit.app(), &visit.actor).await?;
     page(&visit, StatusCode::OK, &checked, &[]).await
+}
+
+/// The file itself is the answer: whoever reads it needs the passphrase.
+async fn recovery_file(visit: Signed) -> Result<Response, Failure> {
+    let mut sent = Map::new();
+    for key in ["passphrase", "password"] {
+        sent.insert(key.to_owned(), json!(visit.form.text(key)));
+    }
+    match encryption::recovery_file(visit.app(), &visit.actor, sent).await {
+        Ok(text) => {
+            let mut response = text.expose().to_owned().into_response();
+            let name = format!("attachment; filename=\"{}\"", encryption::RECOVERY_FILE_NAME);
+            let name = HeaderValue::from_str(&name).expect("the name of the file is plain");
+            response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+            Ok(response)
+        }
+        Err(OpError::Invalid(invalid)) => {
+            page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &Value::Null, &invalid).await
+        }
+        Err(OpError::WrongState(why)) => Ok(visit.go_and_say(PAGE, Message::refused(format!("{why}.")))),
+        Err(other) => Err(other.into()),
+    }
 }

@@ -29,6 +29,7 @@ mod next_pair;
 mod rows;
 mod sftp;
 mod start;
+pub(super) mod upload;
 mod webhook;
 
 /// Names and values in the order of the page; names may repeat.

@@ -100,8 +100,14 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "run_cancel.html",
     "settings.html",
     "settings_about.html",
+    "settings_backup.html",
+    "settings_backup_deed.html",
+    "settings_delivery.html",
+    "settings_delivery_pause.html",
     "settings_egress.html",
     "settings_encryption.html",
+    "settings_replicas.html",
+    "settings_support.html",
     "setup.html",
     "sign_in.html",
     "sign_in_code.html",
@@ -121,6 +127,8 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "webhook_signature_change.html",
     "webhook_test.html",
     "webhooks.html",
+    "welcome.html",
+    "welcome_key.html",
 ];
 
 /// Every asset.

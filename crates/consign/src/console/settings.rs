@@ -13,25 +13,28 @@ use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at};
 use super::visit::{Message, Signed};
-use crate::ops::{OpError, settings};
+use crate::ops::{OpError, public_url, settings};
 
 const PLACE: &str = "settings";
 const GENERAL: &str = "/settings";
 const EGRESS: &str = "/settings/egress";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
-    Router::new()
-        .route(GENERAL, get(general).post(save))
-        .route(EGRESS, get(egress).post(check))
-        .route("/settings/about", get(about))
+    Router::new().route(GENERAL, get(general).post(save)).route(EGRESS, get(egress).post(check))
 }
 
 async fn general(visit: Signed) -> Result<Response, Failure> {
     let current = settings::find(visit.app(), &visit.actor).await?;
-    Ok(general_page(&visit, StatusCode::OK, &current, &[]).await)
+    Ok(general_page(&visit, StatusCode::OK, &current, &[], &Value::Null).await)
 }
 
-async fn general_page(visit: &Signed, status: StatusCode, current: &Value, invalid: &[Invalid]) -> Response {
+async fn general_page(
+    visit: &Signed,
+    status: StatusCode,
+    current: &Value,
+    invalid: &[Invalid],
+    checked: &Value,
+) -> Response {
     let stored = current["instance_name"].as_str().unwrap_or_default();
     let form = &visit.form;
     let name = if form.has("instance_name") { form.text("instance_name") } else { stored };
@@ -43,14 +46,29 @@ async fn general_page(visit: &Signed, status: StatusCode, current: &Value, inval
             "hint": "Stands below “Consign” in the navigation, so that nobody takes the test system for the real one.",
             "error": message_at(invalid, "instance_name"),
         },
+        "url": url_field(visit, current, invalid),
         "public_url": current["public_url"],
-        "rows": rows(current, &["server.", "auth.", "retention.", "delivery.", "limits."]),
+        "redirect_urls": current["redirect_urls"],
+        "checked": checked,
+        "rows": rows(current, &["server.", "auth."]),
     });
     visit.page(status, "settings.html", (PLACE, "Settings"), context).await
 }
 
+/// The field for the address of this server; locked where its operator set it.
+fn url_field(visit: &Signed, current: &Value, invalid: &[Invalid]) -> Value {
+    let (form, stored) = (&visit.form, current["public_url"].as_str().unwrap_or_default());
+    let value = if form.has("public_url") { form.text("public_url") } else { stored };
+    json!({
+        "key": "public_url", "label": "Public URL", "value": value, "mono": true,
+        "hint": "People and tools reach this server here; OAuth tools need a public https address.",
+        "set_by": current["public_url_set_by"],
+        "error": message_at(invalid, "public_url"),
+    })
+}
+
 /// The options of some groups: value as it would stand in the file, and who set it.
-fn rows(current: &Value, groups: &[&str]) -> Value {
+pub(super) fn rows(current: &Value, groups: &[&str]) -> Value {
     let options = current["options"].as_array().into_iter().flatten();
     let of_groups = options.filter(|option| {
         let key = option["key"].as_str().unwrap_or_default();
@@ -71,13 +89,46 @@ fn rows(current: &Value, groups: &[&str]) -> Value {
 }
 
 async fn save(visit: Signed) -> Result<Response, Failure> {
+    if visit.form.text("act") == "check" {
+        return check_url(&visit).await;
+    }
+    let before = visit.app().public_url();
     let mut sent = Map::new();
-    sent.insert("instance_name".to_owned(), json!(visit.form.text("instance_name")));
+    for key in ["instance_name", "public_url"].into_iter().filter(|key| visit.form.has(key)) {
+        sent.insert(key.to_owned(), json!(visit.form.text(key)));
+    }
     match settings::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
-        Ok(_) => Ok(visit.go_and_say(GENERAL, Message::done("Saved."))),
+        Ok(saved) => {
+            let moved = saved["public_url"] != json!(before) && saved["redirect_urls"] != json!([]);
+            Ok(visit.go_and_say(GENERAL, if moved { moved_message(&saved) } else { Message::done("Saved.") }))
+        }
         Err(OpError::Invalid(invalid)) => {
             let current = settings::find(visit.app(), &visit.actor).await?;
-            Ok(general_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &current, &invalid).await)
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(general_page(&visit, status, &current, &invalid, &Value::Null).await)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn moved_message(saved: &Value) -> Message {
+    let urls = saved["redirect_urls"].as_array();
+    let names = urls.into_iter().flatten().filter_map(|one| one["credential"]["name"].as_str());
+    let names = names.map(|name| format!("“{name}”")).collect::<Vec<_>>().join(", ");
+    Message::done(format!("Saved. Enter the new redirect URL in the tools of {names}."))
+}
+
+async fn check_url(visit: &Signed) -> Result<Response, Failure> {
+    let mut sent = Map::new();
+    if visit.form.has("public_url") {
+        sent.insert("public_url".to_owned(), json!(visit.form.text("public_url")));
+    }
+    let current = settings::find(visit.app(), &visit.actor).await?;
+    match public_url::check(visit.app(), &visit.actor, sent).await {
+        Ok(checked) => Ok(general_page(visit, StatusCode::OK, &current, &[], &checked).await),
+        Err(OpError::Invalid(invalid)) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(general_page(visit, status, &current, &invalid, &Value::Null).await)
         }
         Err(other) => Err(other.into()),
     }
@@ -97,6 +148,7 @@ async fn egress_page(
     let context = json!({
         "errors": errors(invalid),
         "rows": rows(&current, &["egress."]),
+        "authorities": settings::extra_authorities(visit.app(), &visit.actor)?,
         "address": {
             "key": "address", "label": "Would this address be allowed?", "mono": true,
             "hint": "An address such as https://10.21.0.5/. Nothing is sent to it; only its name is looked up.",
@@ -117,14 +169,4 @@ async fn check(visit: Signed) -> Result<Response, Failure> {
         }
         Err(other) => Err(other.into()),
     }
-}
-
-async fn about(visit: Signed) -> Response {
-    let context = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "licence": env!("CARGO_PKG_LICENSE"),
-        "database": if visit.app().store.is_postgres() { "PostgreSQL" } else { "SQLite" },
-        "key": visit.app().vault.sealing_key_id(),
-    });
-    visit.page(StatusCode::OK, "settings_about.html", (PLACE, "Settings"), context).await
 }

@@ -49,7 +49,7 @@ async fn set_up(visit: Anyone, Path(token): Path<String>) -> Result<Response, Fa
     let password = Secret::new(visit.form.text("password").to_owned());
     let made = users::setup(visit.app(), &token, &text("name"), &text("email"), &password, visit.from).await;
     match made {
-        Ok(session) => Ok(visit.with_session(visit.go("/"), session.token.expose())),
+        Ok(session) => Ok(visit.with_session(visit.go("/welcome"), session.token.expose())),
         Err(OpError::Invalid(invalid)) => Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await),
         Err(OpError::WrongState(_)) => Err(Failure::SetUpLinkUsed),
         Err(other) => Err(other.into()),

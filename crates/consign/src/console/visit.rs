@@ -1,7 +1,7 @@
 //! One request of a browser: who is signed in, what was sent, and how its answer is made.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::Console;
 use super::errors::Failure;
 use super::form::Form;
+use super::form::upload::{self, Upload};
 use crate::App;
 use crate::ops::idempotency::{self, Begun, Idempotency, IdempotencyFault};
 use crate::ops::users::{self, SignedIn};
@@ -40,6 +41,8 @@ pub(super) struct Visit {
     pub(super) person: Option<SignedIn>,
     /// What was typed, or the query of the address.
     pub(super) form: Form,
+    /// A file that follows what was typed.
+    upload: Mutex<Option<Upload>>,
     /// Path and query as asked.
     pub(super) address: String,
     pub(super) from: Option<IpAddr>,
@@ -91,6 +94,7 @@ impl Visit {
         let mut visit = Self {
             person: None,
             form: Form::default(),
+            upload: Mutex::default(),
             address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             from: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
             request_id: parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(now)),
@@ -118,7 +122,12 @@ impl Visit {
         *request.headers_mut() = parts.headers.clone();
         *request.extensions_mut() = parts.extensions.clone();
         if parts.method == Method::POST {
-            self.form = Form::read(request).await?;
+            if upload::is_upload(&request) {
+                let (form, upload) = upload::begin(request).await?;
+                (self.form, self.upload) = (form, Mutex::new(upload));
+            } else {
+                self.form = Form::read(request).await?;
+            }
             return self.judge_origin(&parts.headers);
         }
         if !parts.method.is_safe() {
@@ -152,6 +161,11 @@ impl Visit {
     fn is_ours(&self, origin: &str, host: Option<&str>) -> bool {
         let named = origin.split_once("://").map(|(_, authority)| authority);
         origin == self.app().public_url() || (named.is_some() && named == host)
+    }
+
+    /// The file of this form, once.
+    pub(super) fn take_upload(&self) -> Option<Upload> {
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn app(&self) -> &App {
@@ -188,7 +202,7 @@ impl Visit {
             "may": super::policy::may(self),
             "theme": person.map_or("", |person| person.theme.as_str()),
             "csrf": person.map_or("", |person| person.csrf.as_str()),
-            "banners": [],
+            "banners": super::banners::of(self),
             "flash": self.message,
             "instance": self.instance().await,
             "docs": "/docs",

@@ -139,6 +139,9 @@ impl Engine {
     async fn export_round(self: &Arc<Self>) -> Result<(), StoreError> {
         let now = self.now();
         self.take_ticks(now).await?;
+        if self.lanes.is_paused() {
+            return Ok(());
+        }
         let room = RUNS_MAX.saturating_sub(self.exports.counts.large());
         if room > 0 && runs::has_due(&mut *self.store.read().await?, now).await? {
             let mut tx = self.store.begin().await?;
@@ -450,7 +453,8 @@ impl Engine {
     /// Whether an exporter still sends, as a person may have paused it since its run began.
     pub(super) fn still_sends(&self, connector: ConnectorId) -> bool {
         let snapshot = self.snapshot();
-        snapshot.connector(connector).is_some_and(|one| one.state == ConnectorState::Active)
+        let active = |one: &Arc<Connector>| one.state == ConnectorState::Active;
+        !self.lanes.is_paused() && snapshot.connector(connector).is_some_and(active)
     }
 }
 

@@ -59,6 +59,8 @@ struct Table {
     /// A lane had work when every place of the process was taken.
     starved: bool,
     stopping: bool,
+    /// A person paused all sending.
+    paused: bool,
 }
 
 #[derive(Default)]
@@ -144,7 +146,7 @@ impl Lanes {
     /// that is behind promises nothing.
     pub(super) fn reserve(&self, rules: &Rules<'_>, now: Timestamp) -> bool {
         let mut table = self.table();
-        if table.stopping || !is_open(rules.connector, now) {
+        if table.stopping || table.paused || !is_open(rules.connector, now) {
             return false;
         }
         let lane = table.lanes.entry(rules.connector.id).or_default();
@@ -188,7 +190,7 @@ impl Lanes {
     /// How many more a claim may lease for this lane; nothing while at least half of its window is full.
     pub(super) fn claimable(&self, rules: &Rules<'_>, now: Timestamp) -> u32 {
         let mut table = self.table();
-        if table.stopping || !is_open(rules.connector, now) {
+        if table.stopping || table.paused || !is_open(rules.connector, now) {
             return 0;
         }
         let lane = table.lanes.get_mut(&rules.connector.id).filter(|lane| lane.behind);
@@ -277,7 +279,7 @@ impl Lanes {
     pub(super) fn next(&self, rules: &Rules<'_>, now: Timestamp) -> Turn {
         let mut table = self.table();
         let table = &mut *table;
-        if table.stopping || !is_open(rules.connector, now) {
+        if table.stopping || table.paused || !is_open(rules.connector, now) {
             return Turn::Nothing;
         }
         let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Turn::Nothing };
@@ -365,9 +367,10 @@ impl Lanes {
     /// failing one, and what would outlive its lease.
     pub(super) fn surplus(&self, rules: &Rules<'_>, now: Timestamp) -> Vec<Work> {
         let mut table = self.table();
+        let open = !table.paused && is_open(rules.connector, now);
         let Some(lane) = table.lanes.get_mut(&rules.connector.id) else { return Vec::new() };
         let needed = now.plus(rules.webhook.timeout + LEASE_MARGIN);
-        let window = if is_open(rules.connector, now) { rules.window(lane) } else { 0 };
+        let window = if open { rules.window(lane) } else { 0 };
         let (keep, back): (Vec<_>, Vec<_>) = lane.window.drain(..).enumerate().partition(|(place, work)| {
             *place < usize::try_from(window).unwrap_or(usize::MAX) && work.lease_until > needed
         });
@@ -392,6 +395,16 @@ impl Lanes {
         let mut table = self.table();
         table.stopping = true;
         table.lanes.values_mut().flat_map(|lane| lane.window.drain(..).collect::<Vec<_>>()).collect()
+    }
+
+    /// Closes all lanes, or opens them again. What waits in a window is handed back by [`Lanes::surplus`].
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.table().paused = paused;
+    }
+
+    /// Whether all sending is paused.
+    pub(super) fn is_paused(&self) -> bool {
+        self.table().paused
     }
 
     /// Whether [`Lanes::stop`] was called.

@@ -63,7 +63,7 @@ impl Engine {
         reminder: &Reminder,
         now: Timestamp,
     ) -> Event {
-        let page = format!("{}/credentials/{}", self.settings.public_url, credential.id);
+        let page = format!("{}/credentials/{}", self.public_url(), credential.id);
         Event {
             id: EventId::new(now),
             event_type: TYPE.to_owned(),

@@ -46,6 +46,7 @@ impl Engine {
         }
         if self.snapshots.refresh_if_changed().await? {
             self.tokens.forget_known();
+            self.heed_pause();
             self.mark_misfits().await?;
             self.wake_all();
         }
@@ -114,6 +115,7 @@ impl Engine {
             }
             // Runs of exporters are probed where they are claimed.
             let probed = connector.webhook().is_some()
+                && !self.lanes.is_paused()
                 && matches!(by, HeldBy::SignInRefused | HeldBy::CredentialLocked);
             if !probed || !self.probe_is_due(credential, now) {
                 continue;

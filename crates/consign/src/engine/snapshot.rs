@@ -9,10 +9,13 @@ use consign_core::audit::Table;
 use consign_core::connector::{Connector, ConnectorState, Exporter, Webhook};
 use consign_core::credential::Credential;
 use consign_core::id::{ConnectorId, CredentialId, KeyId};
+use consign_core::time::Timestamp;
 use consign_store::signing_keys::SigningKey;
 use consign_store::{
     Store, StoreError, api_keys, connectors, credentials, installation, signing_keys, tokens,
 };
+
+use serde_json::{Value, json};
 
 use super::records::Records;
 
@@ -26,6 +29,40 @@ pub struct Snapshot {
     signing_keys: HashMap<ConnectorId, Vec<SigningKey>>,
     keys: HashMap<KeyId, ApiKey>,
     misfits: HashSet<Misfit>,
+    pause: Option<SendingPause>,
+    public_url: Option<String>,
+}
+
+/// Where the installation keeps the address that a person chose for it.
+pub const PUBLIC_URL: &str = "public_url";
+
+/// A person paused all sending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendingPause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Their name.
+    pub by: String,
+}
+
+/// Where the installation keeps it, as one JSON text.
+pub const SENDING_PAUSE: &str = "sending_pause";
+
+impl SendingPause {
+    /// As it is kept.
+    pub fn text(&self) -> String {
+        json!({ "since": self.since, "by": self.by }).to_string()
+    }
+
+    /// Reads what was kept; what cannot be read is a pause all the same.
+    pub fn read(text: &str) -> Self {
+        let read: Value = serde_json::from_str(text).unwrap_or_default();
+        let since = read["since"].as_str().and_then(Timestamp::parse_rfc3339);
+        Self {
+            since: since.unwrap_or(Timestamp::from_millis(0)),
+            by: read["by"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// A row that is not as it was saved last. Nothing is sent with it.
@@ -88,6 +125,16 @@ impl Snapshot {
         self.signing_keys.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Who paused all sending, while it is.
+    pub fn sending_pause(&self) -> Option<&SendingPause> {
+        self.pause.as_ref()
+    }
+
+    /// The address that a person chose for this installation.
+    pub(super) fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
+    }
+
     /// An API key.
     pub fn key(&self, id: KeyId) -> Option<&ApiKey> {
         self.keys.get(&id)
@@ -96,6 +143,9 @@ impl Snapshot {
     async fn load(store: &Store, records: &Records) -> Result<Self, StoreError> {
         let (mut db, found) = records.view(store).await?;
         let revision = installation::revision(&mut db).await?;
+        let pause = installation::get(&mut db, SENDING_PAUSE).await?;
+        let pause = pause.map(|text| SendingPause::read(&text));
+        let public_url = installation::get(&mut db, PUBLIC_URL).await?.filter(|url| !url.is_empty());
         // A token address that is away closes the connectors of its credential, by its one row.
         let away = tokens::away(&mut db).await?;
         let closed = |connector: Connector| {
@@ -127,7 +177,7 @@ impl Snapshot {
                 Table::User => {}
             }
         }
-        Ok(Self { revision, connectors, by_id, credentials, signing_keys, keys, misfits })
+        Ok(Self { revision, connectors, by_id, credentials, signing_keys, keys, misfits, pause, public_url })
     }
 }
 
@@ -181,6 +231,6 @@ impl Snapshots {
 }
 
 /// Whether a connector may send now, as far as the snapshot knows.
-pub(super) fn is_open(connector: &Connector, now: consign_core::time::Timestamp) -> bool {
+pub(super) fn is_open(connector: &Connector, now: Timestamp) -> bool {
     connector.state == ConnectorState::Active && connector.closed_until.is_none_or(|until| until <= now)
 }

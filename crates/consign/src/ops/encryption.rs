@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consign_core::audit::Rows;
-use consign_core::catalog::Reader;
+use consign_core::catalog::{Reader, unknown_field};
 use consign_core::rights::Right;
+use consign_core::secret::Secret;
+use consign_core::time::Timestamp;
 use consign_store::sealed_values::{self, Kind};
 use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit_answered};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid};
 use crate::App;
 use crate::keys;
+use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
 use values::Values;
 
 mod values;
@@ -32,7 +35,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// What was sealed before a rotation is stored long before this has passed.
 const LATE_AFTER: Duration = Duration::from_secs(60);
+/// When the recovery file was last taken, in milliseconds since 1970.
+const RECOVERY_FILE: &str = "recovery_file";
 const FAILURES_SHOWN_MAX: usize = 20;
+/// The member of a body that holds it.
+const PASSPHRASE: &str = "passphrase";
+/// The name of the file.
+pub const RECOVERY_FILE_NAME: &str = "consign-recovery.txt";
 const OF_SETTINGS: (&str, &str, &str) = ("settings", "", "Encryption");
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Encryption" };
 
@@ -52,8 +61,7 @@ async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
         let seen = installation::get(db, &format!("{FIRST_SEEN}{id}")).await?;
-        let seen =
-            seen.and_then(|millis| millis.parse().ok()).map(consign_core::time::Timestamp::from_millis);
+        let seen = seen.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
         known += lasting;
         items.push(json!({
             "id": id,
@@ -71,6 +79,7 @@ async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
         "moving": moving_to(db).await?.is_some(),
         "missing_key_values": all.saturating_sub(known),
         "new_key_refused": new_key_refused(app),
+        "recovery_file_at": recovery_file_at(db).await?,
     }))
 }
 
@@ -148,6 +157,42 @@ fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {
     }
     keys::add_first(&keys::place(&app.config), &app.vault.key_ids())
         .map_err(|error| OpError::WrongState(format!("No new key was put in use: {error}")))
+}
+
+async fn recovery_file_at(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
+    let at = installation::get(db, RECOVERY_FILE).await?;
+    Ok(at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis))
+}
+
+/// The whole ring, sealed with a passphrase. A person enters their password again.
+///
+/// # Errors
+/// Without the right or the password, when the passphrase is short, or when the ring cannot be read.
+pub async fn recovery_file(app: &App, actor: &Actor, mut sent: Sent) -> Result<Secret, OpError> {
+    actor.require(Right::Admin)?;
+    let password = take_password(&mut sent);
+    let passphrase = sent.remove(PASSPHRASE).and_then(|typed| typed.as_str().map(str::to_owned));
+    let passphrase = Secret::new(passphrase.unwrap_or_default());
+    if let Some(key) = sent.keys().next() {
+        return Err(OpError::Invalid(vec![unknown_field(key, &[PASSPHRASE, "password"])]));
+    }
+    if passphrase.expose().chars().count() < PASSPHRASE_CHARS_MIN {
+        let sentence = "Passphrase must be 12 characters or more. Longer is better";
+        return Err(invalid(PASSPHRASE, "too_short", sentence));
+    }
+    require_password(app, actor, &password).await?;
+    let found = keys::load(&app.config, false)
+        .map_err(|error| OpError::WrongState(format!("The key ring cannot be read: {error}")))?;
+    let ids: Vec<_> = found.ring.keys().iter().map(|key| key.id().to_owned()).collect();
+    let made = tokio::task::spawn_blocking(move || recovery::write(&found.ring, &passphrase));
+    let text = made.await.map_err(|error| OpError::Internal(error.into()))?;
+    let text = text.map_err(|error| OpError::Internal(error.into()))?;
+    let mut tx = app.store.begin().await?;
+    let at = tx.now();
+    installation::put(&mut tx, RECOVERY_FILE, &at.millis().to_string()).await?;
+    audit_entry(app, &mut tx, actor, "Took recovery file", OBJECT, json!({ "keys": ids })).await?;
+    commit(app, tx).await?;
+    Ok(text)
 }
 
 /// Opens every value at its place, and tells which ones do not open.

@@ -5,16 +5,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use consign_core::address::{Blocked, BlockedWhy};
-use consign_core::catalog::{Fault, Reader};
+use consign_core::catalog::{Fault, Reader, Tokens};
 use consign_core::rights::Right;
+use consign_core::sign::owner_and_end;
 use consign_core::target::Origin;
-use consign_store::{Db, installation};
+use consign_store::{Db, credentials, installation};
 use consign_transport::AddressJudged;
 use serde_json::{Value, json};
 
+use super::credentials::redirect_url;
 use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit};
 use crate::App;
-use crate::config::Source;
+use crate::config::{Source, read_public_url};
+use crate::engine::PUBLIC_URL;
 
 /// Where they are kept, as one JSON text.
 const SETTINGS: &str = "settings";
@@ -30,11 +33,12 @@ const ADDRESS: &str = "address";
 /// Without the right, or when the database cannot be read.
 pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let stored = stored(&mut *app.store.read().await?).await?;
-    Ok(show(app, &stored))
+    let mut db = app.store.read().await?;
+    let stored = stored(&mut db).await?;
+    show(app, &mut db, &stored).await
 }
 
-fn show(app: &App, stored: &Stored) -> Value {
+async fn show(app: &App, db: &mut Db, stored: &Stored) -> Result<Value, OpError> {
     let options = app.config.print().into_iter().map(|(key, value, source)| {
         let (kind, name) = match &source {
             Source::Default => ("default", Value::Null),
@@ -44,12 +48,52 @@ fn show(app: &App, stored: &Stored) -> Value {
         };
         json!({ "key": key, "value": value, "source": kind, "source_name": name })
     });
-    json!({
+    Ok(json!({
         "etag": format!("\"{}\"", stored.revision),
         "instance_name": stored.instance_name,
         "public_url": app.public_url(),
+        "public_url_set_by": set_by(app),
+        "redirect_urls": redirect_urls(app, db).await?,
+        "sending_pause": super::sending::shown(app.engine.snapshot().sending_pause()),
         "options": options.collect::<Vec<_>>(),
+    }))
+}
+
+/// Where its operator set the address of this server; `None` when a person may choose it.
+fn set_by(app: &App) -> Option<String> {
+    app.config.server.public_url.as_ref()?;
+    Some(match app.config.sources.get("server.public_url") {
+        Some(Source::Environment(name)) => name.clone(),
+        Some(Source::Twin(path)) => path.display().to_string(),
+        Some(Source::File | Source::Default) | None => "the configuration file".to_owned(),
     })
+}
+
+/// The redirect URLs that stand in tools: they change with the address of this server.
+async fn redirect_urls(app: &App, db: &mut Db) -> Result<Value, OpError> {
+    let (found, public_url) = (credentials::all(db).await?, app.public_url());
+    let granted = found.iter().filter(|one| one.authorization_type.tokens == Tokens::Granted);
+    let mut shown: Vec<_> = granted.map(|one| (one.name.as_str(), one.id)).collect();
+    shown.sort_unstable();
+    let shown = shown.into_iter().map(|(name, id)| {
+        json!({ "credential": { "id": id, "name": name }, "redirect_url": redirect_url(&public_url, id) })
+    });
+    Ok(shown.collect())
+}
+
+/// The certificate authorities besides those of the system: owner and end of each.
+///
+/// # Errors
+/// Without the right.
+pub fn extra_authorities(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let now = app.now();
+    let found = app.config.extra_roots().unwrap_or_default();
+    let shown = found
+        .iter()
+        .filter_map(|der| owner_and_end(der))
+        .map(|(subject, ends)| json!({ "subject": subject, "ends_at": ends, "ended": ends <= now }));
+    Ok(shown.collect())
 }
 
 /// The name that the navigation shows; empty for none.
@@ -74,7 +118,9 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
         let fault = Fault::new("too_long", "Name must be 60 characters or fewer, on one line");
         reader.refuse("instance_name", fault);
     }
-    reader.refuse_unknown(&["instance_name"], &["etag", "public_url", "options"]);
+    let url = read_url(app, &mut reader);
+    let read_only = ["etag", "public_url_set_by", "redirect_urls", "sending_pause", "options"];
+    reader.refuse_unknown(&["instance_name", PUBLIC_URL], &read_only);
     let faults = reader.into_invalid();
     if !faults.is_empty() {
         return Err(OpError::Invalid(faults));
@@ -83,17 +129,50 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
     let before = stored(&mut tx).await?;
     if_match.judge(before.revision)?;
     let instance_name = name.unwrap_or_else(|| before.instance_name.clone());
-    if instance_name == before.instance_name {
-        return Ok(show(app, &before));
+    let old_url = app.public_url();
+    let url = url.filter(|url| *url != old_url);
+    if instance_name == before.instance_name && url.is_none() {
+        return show(app, &mut tx, &before).await;
     }
     let now = Stored { revision: before.revision + 1, instance_name };
     let text = json!({ "revision": now.revision, "instance_name": now.instance_name }).to_string();
     installation::put(&mut tx, SETTINGS, &text).await?;
-    let changes = json!({ "instance_name": { "old": before.instance_name, "new": now.instance_name } });
+    let mut changes = json!({});
+    if before.instance_name != now.instance_name {
+        changes["instance_name"] = json!({ "old": before.instance_name, "new": now.instance_name });
+    }
+    if let Some(url) = &url {
+        installation::put(&mut tx, PUBLIC_URL, url).await?;
+        installation::bump(&mut tx).await?;
+        changes[PUBLIC_URL] = json!({ "old": old_url, "new": url });
+    }
     let object = Object { kind: "settings", id: String::new(), name: "Settings" };
     audit_entry(app, &mut tx, actor, "Changed settings", object, changes).await?;
     commit(app, tx).await?;
-    Ok(show(app, &now))
+    if url.is_some() {
+        app.engine.changed().await;
+    }
+    show(app, &mut *app.store.read().await?, &now).await
+}
+
+/// The address that somebody chose. Where the operator set one, only that may be sent back.
+fn read_url(app: &App, reader: &mut Reader) -> Option<String> {
+    if !reader.has(PUBLIC_URL) {
+        return None;
+    }
+    let text = reader.text(PUBLIC_URL, "Public URL").trim().to_owned();
+    match (read_public_url(&text), set_by(app)) {
+        (Ok(url), None) => Some(url),
+        (Ok(url), Some(_)) if url == app.public_url() => None,
+        (_, Some(by)) => {
+            reader.refuse(PUBLIC_URL, Fault::new("set_elsewhere", format!("Public URL is set by {by}")));
+            None
+        }
+        (Err(needs), None) => {
+            reader.refuse(PUBLIC_URL, Fault::new("bad_form", format!("Public URL {needs}")));
+            None
+        }
+    }
 }
 
 struct Stored {

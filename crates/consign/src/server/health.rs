@@ -109,7 +109,10 @@ fn answer(status: StatusCode, body: &Value) -> Response<Body> {
 /// Figures that are counted when they are asked for; returns those that the database alone knows.
 async fn measure(app: &App) -> Stored {
     let database = if app.store.is_postgres() { "postgresql" } else { "sqlite" };
-    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "database" => database).set(1.0);
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => crate::COMMIT.unwrap_or(""), "database" => database).set(1.0);
+    if let Some(at) = app.backups.last() {
+        gauge!(telemetry::BACKUP_LAST_SUCCESS).set(at.seconds() as f64);
+    }
     let counted = async {
         let mut reader = app.store.read().await?;
         let open = deliveries::open_counts(&mut reader).await?;

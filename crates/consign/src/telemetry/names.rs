@@ -38,7 +38,9 @@ pub const TOKEN_REQUESTS: &str = "consign_token_requests_total";
 pub const CREDENTIALS: &str = "consign_credentials";
 /// `credential`: its id. One row for each credential with an end, rendered anew for each scrape.
 pub const CREDENTIAL_SECONDS_UNTIL_END: &str = "consign_credential_seconds_until_end";
-/// `version`, `database`.
+/// No labels.
+pub const BACKUP_LAST_SUCCESS: &str = "consign_backup_last_success_timestamp_seconds";
+/// `version`, `commit`, `database`.
 pub const BUILD_INFO: &str = "consign_build_info";
 /// `method`, `route`, `status`.
 pub const HTTP_SERVER_DURATION: &str = "http_server_request_duration_seconds";
@@ -68,6 +70,7 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
     (DELIVERY_OLDEST_OPEN, "Age of the oldest delivery that has not ended"),
     (CONNECTORS, "Connectors, by state"),
     (CREDENTIALS, "Credentials, by status"),
+    (BACKUP_LAST_SUCCESS, "When the last backup was made"),
     (PROCESS_RESIDENT_MEMORY_BYTES, "Memory in use"),
     (PROCESS_CPU_SECONDS, "Processor time used so far"),
     (PROCESS_OPEN_FDS, "Open files and connections"),

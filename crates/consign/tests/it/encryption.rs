@@ -316,3 +316,56 @@ async fn killed_while_values_move_none_is_lost() {
     assert_eq!(keys["items"][1]["values"], 0, "{keys}");
     process.stop().await;
 }
+
+/// The ring in a file that a passphrase protects: taken from page, API and machine, and put in place elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_file_brings_the_ring_to_another_machine() {
+    let mut consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.credential(&bearer("one", &tool.origin(), &consign.canary("token"))).await;
+    let ring = std::fs::read_to_string(ring_file(&consign)).unwrap();
+    assert_eq!(keys(&consign).await["recovery_file_at"], Value::Null);
+    let passphrase = consign.canary("passphrase");
+    let form = consign.form("/settings/encryption", "passphrase").await;
+    let form = form.set("passphrase", "short").set("password", &consign.password.clone());
+    let short = consign.send_form(&form).await.expect(422).text();
+    assert!(short.contains("Passphrase must be 12 characters or more"), "{short}");
+    let form = form.set("passphrase", &passphrase);
+    consign.send_form(&form.clone().set("password", "not the password")).await.expect(422);
+    let file = consign.send_form(&form).await.expect(200);
+    assert_eq!(file.header("content-disposition"), Some("attachment; filename=\"consign-recovery.txt\""));
+    assert!(file.text().starts_with("-----BEGIN CONSIGN RECOVERY FILE 1-----"), "{}", file.text());
+    assert!(keys(&consign).await["recovery_file_at"].is_string());
+    let entries = consign.all("/audit-entries?action=recovery").await;
+    assert_eq!(entries[0]["action"], "Took recovery file");
+
+    let kept = consign.folder.write("passphrase.txt", format!("{passphrase}\n"));
+    let to = consign.folder.join("recovery.txt").display().to_string();
+    let words = ["key", "recovery-file", "--of-server", "-o", &to, "--passphrase-file", &kept];
+    consign.run(&words).await.expect(0);
+    // On the same machine, after the ring was lost.
+    consign.stop().await;
+    std::fs::remove_file(ring_file(&consign)).unwrap();
+    let data = consign.folder.join("data").display().to_string();
+    let local = |words: &[&str]| consign.cli(words).env("CONSIGN_DATA_DIR", &data);
+    let other = consign.folder.write("other.txt", "another long passphrase");
+    let wrong = local(&["key", "import", &to, "--passphrase-file", &other]);
+    let refused = consign.run_as(wrong).await.expect(1).stderr;
+    assert!(refused.contains("the passphrase does not open this recovery file"), "{refused}");
+    consign.run_as(local(&["key", "import", &to, "--passphrase-file", &kept])).await.expect(0);
+    assert_eq!(std::fs::read_to_string(ring_file(&consign)).unwrap().trim(), ring.trim());
+    let mode = std::fs::metadata(ring_file(&consign)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let there = local(&["key", "import", &to, "--passphrase-file", &kept]);
+    let there = consign.run_as(there).await.expect(1).stderr;
+    assert!(there.contains("Move the ring that is there away first"), "{there}");
+    let again = consign.folder.join("again.txt").display().to_string();
+    let words = ["key", "recovery-file", "-o", &again, "--passphrase-file", &kept];
+    consign.run_as(local(&words)).await.expect(0);
+    consign.start_again().await;
+    consign.run(&["key", "check"]).await.expect(0);
+    for file in ["passphrase.txt", "other.txt"] {
+        std::fs::remove_file(consign.folder.join(file)).unwrap();
+    }
+    consign.finish().await;
+}

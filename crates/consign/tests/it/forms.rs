@@ -3,6 +3,7 @@
 use consign::console;
 use serde_json::json;
 
+use crate::harness::database::Kind;
 use crate::harness::page::{form_with, unescape};
 use crate::harness::{Reply, TestConsign, bearer, eventually, form, id_of};
 use crate::peers::{Answer, Tool};
@@ -20,6 +21,9 @@ async fn state(consign: &TestConsign) -> String {
         "/audit-entries",
         "/operations",
         "/users",
+        "/backups",
+        "/sending-pauses",
+        "/settings",
     ] {
         let mut page = consign.get(path).await.expect(200).json();
         for item in page["items"].as_array_mut().into_iter().flatten() {
@@ -44,7 +48,8 @@ fn filled(route: &str, ids: &[(&str, &str)]) -> Option<String> {
     if BEGIN.iter().any(|begin| route.starts_with(begin)) {
         return None;
     }
-    let route = &route.replace("{deed}", "suspend");
+    let deed = if route.starts_with("/settings/backup/") { "delete" } else { "suspend" };
+    let route = &route.replace("{deed}", deed);
     if !route.contains('{') {
         return Some(route.to_owned());
     }
@@ -58,7 +63,12 @@ fn filled(route: &str, ids: &[(&str, &str)]) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_of_another_site_changes_nothing() {
-    let consign = TestConsign::start().await;
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        config.backup.dir = Some(config.data.dir.join("backups"));
+    })
+    .await;
+    let backup = consign.act("/backups").await.expect(201).json();
+    let backup = backup["name"].as_str().unwrap();
     let tool = Tool::start().await;
     let webhook =
         consign.bearer_webhook("itsm", &tool.origin(), &json!({ "retry_schedule_seconds": [3600] })).await;
@@ -104,6 +114,7 @@ async fn a_form_of_another_site_changes_nothing() {
         ("/api-keys/", &key),
         ("/operations/", &operation),
         ("/users/", &user),
+        ("/settings/backup/", backup),
     ];
     let posts: Vec<String> = posted_routes().filter_map(|route| filled(route, &ids)).collect();
     for known in ["/deliveries/selected", "/users/new", &format!("/credentials/{credential}/certificate")] {

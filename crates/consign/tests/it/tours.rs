@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::browser::press_in_confirmation;
 use crate::every_page::{pages, to_approve};
+use crate::harness::database::Kind;
 use crate::harness::{Database, EMAIL, Folder, Replica, TestConsign, bearer, id_of, variable};
 use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
@@ -87,7 +88,15 @@ const TOURS: [(&str, &[&str]); 5] = [
             "/settings",
             "/settings/egress",
             "/settings/encryption",
+            "/settings/delivery",
+            "/settings/delivery/pause",
+            "/settings/backup",
+            "/settings/backup/{id}/{deed}",
+            "/settings/replicas",
             "/settings/about",
+            "/settings/about/support-bundle",
+            "/welcome",
+            "/welcome/key",
             "/account",
             "/account/two-step/on",
             "/api-keys",
@@ -293,6 +302,11 @@ async fn full_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
     consign.finish().await;
 }
 
+/// A Consign that has a folder for backups.
+pub(crate) async fn with_backups() -> TestConsign {
+    TestConsign::on(Kind::Sqlite, |config| config.backup.dir = Some(config.data.dir.join("backups"))).await
+}
+
 /// The pages of administration, each in the states it has.
 async fn administration(consign: &TestConsign) -> Vec<String> {
     let invited = json!({ "email": "bo@acme.example", "role": "operator" });
@@ -305,6 +319,8 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
     consign.credential(&bearer("Tool", "https://tool.example.org/", &consign.canary("token"))).await;
     consign.patch("/credentials/Tool", &json!({ "labels": { "team": "itsm" } })).await.expect(200);
     let edited = consign.all("/audit-entries?action=edited").await;
+    let backup = consign.act("/backups").await.expect(201).json();
+    let backup = backup["name"].as_str().unwrap();
     vec![
         "/users".to_owned(),
         "/users/new".to_owned(),
@@ -319,6 +335,14 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
         "/settings/egress".to_owned(),
         "/settings/encryption".to_owned(),
         "/settings/about".to_owned(),
+        "/settings/about/support-bundle".to_owned(),
+        "/settings/delivery".to_owned(),
+        "/settings/delivery/pause".to_owned(),
+        "/settings/backup".to_owned(),
+        format!("/settings/backup/{backup}/download"),
+        "/settings/replicas".to_owned(),
+        "/welcome".to_owned(),
+        "/welcome/key".to_owned(),
         "/account".to_owned(),
         "/account/two-step/on".to_owned(),
         "/api-keys".to_owned(),
@@ -327,7 +351,7 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_administration_are_accessible_in_light_and_dark_and_at_320_pixels() {
-    let consign = TestConsign::start().await;
+    let consign = with_backups().await;
     let browser = Browser::start(true).await;
     let base = format!("http://{}", consign.address());
     let pages = administration(&consign).await;

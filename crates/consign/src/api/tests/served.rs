@@ -92,7 +92,8 @@ fn filled(route: &Route) -> String {
         .path
         .replace("{id}", "dlv_01JDK3V7Q2A1B2C3D4E5F6G7H8")
         .replace("{field}", "password")
-        .replace("{sequence}", "0");
+        .replace("{sequence}", "0")
+        .replace("{name}", "none");
     format!("{} {path}", route.method)
 }
 

@@ -38,6 +38,9 @@ impl Engine {
     }
 
     async fn file_round(self: &Arc<Self>) -> Result<(), CommitError> {
+        if self.lanes.is_paused() {
+            return Ok(());
+        }
         let due = runs::with_files_due(&mut *self.store.read().await?, SMALL_BYTES_MAX, self.now()).await?;
         let snapshot = self.snapshot();
         let to_server = |id: &ConnectorId| {

@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 
 use super::curl::curl;
 use crate::App;
-use crate::ops::OpError;
 use crate::ops::credentials::{refused_by, shown_away};
+use crate::ops::{OpError, sending};
 
 /// Begins the text of a hold that names who refused.
 const REFUSED: &str = "The sign-in was refused: ";
@@ -133,7 +133,12 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     let hold = Hold { reason, text: hold_text(reason, refusals.seen.get(&delivery.connector)), mend, token };
     put("hold_text", json!(hold.text));
     put("away", shown_away(away, app.now()));
-    put("what_happened", json!(what_happened(delivery, shown_state, attempts_max, &hold)));
+    let pause = snapshot.sending_pause().filter(|_| ["waiting", "retrying"].contains(&shown_state));
+    let happened = match pause {
+        Some(pause) => format!("{}.", sending::sentence(pause)),
+        None => what_happened(delivery, shown_state, attempts_max, &hold),
+    };
+    put("what_happened", json!(happened));
     put("attempts", json!(delivery.attempts));
     put("attempts_max", json!(attempts_max));
     put("due_at", json!(due_at(delivery, connector)));

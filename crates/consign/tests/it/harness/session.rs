@@ -46,6 +46,19 @@ pub(crate) async fn session_of(client: &Client, reply: &Reply) -> Session {
     Session { csrf: value_of(&page.text(), "csrf").expect("a form with its token"), cookie }
 }
 
+impl TestConsign {
+    /// A new session of the administrator, such as after a day.
+    pub(crate) async fn sign_in_again(&self) -> Session {
+        let headers =
+            [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
+        let fields = form(&[("email", EMAIL), ("password", &self.password)]);
+        let reply = self.client.send("POST", "/sign-in", &headers, fields).await.expect(303);
+        let session = session_of(&self.client, &reply).await;
+        self.canaries.never_shown("the session", session.cookie.split_once('=').unwrap().1);
+        session
+    }
+}
+
 /// The value of a hidden field of a page.
 pub(crate) fn value_of(page: &str, name: &str) -> Option<String> {
     let (_, rest) = page.split_once(&format!("name=\"{name}\""))?;

@@ -56,9 +56,39 @@ impl Nginx {
                }}
              }}"
         );
+        Self::run(folder, port, conf).await
+    }
+
+    /// Starts one that ends TLS in front of a server, with these lines in its location.
+    pub(crate) async fn in_front_of(server: SocketAddr, lines: &str) -> Self {
+        let folder = Folder::new("proxy");
+        let identity = authority().identity();
+        folder.write("certificate.pem", identity.certificate.pem());
+        folder.write("key.pem", identity.key.serialize_pem());
+        let port = free_port();
+        let here = folder.path().display();
+        let conf = format!(
+            "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log info;
+             events {{ worker_connections 256; }}
+             http {{
+               access_log off;
+               client_body_temp_path {here}/body; proxy_temp_path {here}/proxy; fastcgi_temp_path {here}/fastcgi;
+               uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
+               server {{
+                 listen 127.0.0.1:{port} ssl;
+                 ssl_certificate {here}/certificate.pem; ssl_certificate_key {here}/key.pem;
+                 location / {{ {lines} proxy_pass http://{server}; }}
+               }}
+             }}"
+        );
+        Self::run(folder, port, conf).await
+    }
+
+    async fn run(folder: Folder, port: u16, conf: String) -> Self {
+        let here = folder.path().display().to_string();
         let path = folder.write("nginx.conf", conf);
         let mut command = Command::new(variable("CONSIGN_TEST_NGINX"));
-        command.args(["-p", &here.to_string(), "-e", "error.log", "-c", &path]);
+        command.args(["-p", &here, "-e", "error.log", "-c", &path]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("nginx starts");
         let nginx = Self { child, folder, port };

@@ -1,0 +1,139 @@
+//! A copy of a SQLite database that is in use, and what a database holds, counted: for backups, and for whoever checks
+//! them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::db::{Kind, query};
+use crate::statement::Statement;
+use crate::{Db, Store, StoreError, installation, migrate, sealed_values, sqlite};
+
+/// Rows of one look at sealed values: bounded, and few round trips.
+const PORTION: u32 = 500;
+const INSTALLATION: &str = "id";
+
+/// What a database holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The newest migration that it has.
+    pub schema: i64,
+    /// The id of its installation; `None` when it was never set up.
+    pub installation: Option<String>,
+    /// The ids of the encryption keys that its values need, in their order.
+    pub keys: Vec<String>,
+    /// The rows of each table.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// What a copy of a SQLite database was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inspected {
+    /// Every page and index fits, and it is a database of ours.
+    Whole(Contents),
+    /// It does not fit; in the words of SQLite.
+    Damaged(String),
+}
+
+impl Store {
+    /// Writes a copy of the database, as it is at this moment, into an empty file, while others write. SQLite only.
+    ///
+    /// # Errors
+    /// When the disk is full, the file cannot be written, or this is not SQLite.
+    pub async fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        let path = file.to_str().ok_or_else(|| StoreError::Database("the path is not UTF-8".to_owned()))?;
+        let mut db = self.copier().await?;
+        query("vacuum into $1").bind(path).execute(&mut db).await.map(drop)
+    }
+
+    /// What the database holds at this moment.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn contents(&self) -> Result<Contents, StoreError> {
+        contents(&mut *self.view().await?).await
+    }
+}
+
+/// Looks at a copy of a SQLite database that nobody uses: whether it is whole, and what it holds. It is not changed.
+///
+/// # Errors
+/// When the file cannot be opened at all.
+pub async fn inspect(file: &Path) -> Result<Inspected, StoreError> {
+    let lent = match sqlite::copy(file).await {
+        Ok(lent) => lent,
+        Err(StoreError::Database(words) | StoreError::Damaged(words)) => {
+            return Ok(Inspected::Damaged(words));
+        }
+        Err(error) => return Err(error),
+    };
+    let mut db = Db(Kind::Sqlite(lent));
+    let looked = async {
+        let row = query("pragma integrity_check(1)").one(&mut db).await?;
+        let words = row.text("integrity_check")?;
+        if words != "ok" {
+            return Ok(Inspected::Damaged(words));
+        }
+        if !migrate::has_table(&mut db, "installation").await? {
+            return Ok(Inspected::Damaged("it holds no installation of Consign".to_owned()));
+        }
+        Ok(Inspected::Whole(contents(&mut db).await?))
+    };
+    match looked.await {
+        // A file that is no database, or one that breaks off.
+        Err(StoreError::Database(words) | StoreError::Damaged(words)) => Ok(Inspected::Damaged(words)),
+        other => other,
+    }
+}
+
+async fn contents(db: &mut Db) -> Result<Contents, StoreError> {
+    Ok(Contents {
+        schema: migrate::version(db).await?,
+        installation: installation::get(db, INSTALLATION).await?,
+        keys: keys(db).await?,
+        counts: counts(db).await?,
+    })
+}
+
+/// The size of the whole database.
+pub(crate) async fn database_bytes(db: &mut Db) -> Result<u64, StoreError> {
+    let text = if db.is_postgres() {
+        "select pg_database_size(current_database()) as bytes"
+    } else {
+        "select page_count * page_size as bytes from pragma_page_count(), pragma_page_size()"
+    };
+    query(text).one(db).await?.count("bytes")
+}
+
+async fn counts(db: &mut Db) -> Result<BTreeMap<String, u64>, StoreError> {
+    let text = if db.is_postgres() {
+        "select tablename as name from pg_tables where schemaname = current_schema()"
+    } else {
+        "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
+    };
+    let mut counts = BTreeMap::new();
+    for row in query(text).all(db).await? {
+        let name = row.text("name")?;
+        // A name of ours is of letters; any other was put there by somebody else, and is not run as a text.
+        if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            continue;
+        }
+        let count = Statement::named(db, "select count(*) as number from ", &name).one(db).await?;
+        counts.insert(name, count.count("number")?);
+    }
+    Ok(counts)
+}
+
+async fn keys(db: &mut Db) -> Result<Vec<String>, StoreError> {
+    let mut ids = std::collections::BTreeSet::new();
+    for kind in sealed_values::Kind::ALL {
+        let mut after = Default::default();
+        loop {
+            let found = sealed_values::portion(db, kind, &after, PORTION).await?;
+            let Some(last) = found.last() else { break };
+            after = last.0.clone();
+            let readable = found.iter().filter_map(|(_, value)| value.as_ref().ok());
+            ids.extend(readable.filter_map(|value| value.sealed.key_id().map(str::to_owned)));
+        }
+    }
+    Ok(ids.into_iter().collect())
+}

@@ -1,0 +1,148 @@
+//! `consign backup restore`: a backup becomes the database of this machine. What was there is kept beside it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use consign_core::vault::RingKey;
+use consign_store::{Closed, DatabaseUrl, StoreError};
+
+use super::{open, refused};
+use crate::archive::{Examined, Manifest, examine};
+use crate::cli::failure::{Code, Failure};
+use crate::cli::output::Output;
+use crate::cli::{ConfigFile, serve};
+use crate::config::Config;
+use crate::keys;
+use crate::ops::backup;
+
+/// The files of a SQLite database.
+const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+
+/// What to put back.
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The file
+    file: PathBuf,
+    /// Although there is a database: it is kept beside the new one
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// Judges everything first; the database is exchanged last.
+pub(super) async fn run(flags: Restore, output: &Output) -> Result<(), Failure> {
+    let mut config = flags.config.load()?.config;
+    // Nothing is sent meanwhile.
+    config.delivery.workers = 0;
+    let database = database(&config)?;
+    let folder = database.parent().unwrap_or_else(|| Path::new(".")).to_owned();
+    keys::create_folder(&folder).map_err(|error| unusable(&folder, &error))?;
+    let closed = Closed::take(&database).map_err(|error| match error {
+        StoreError::Locked => Failure::new(
+            Code::Failed,
+            &format!("A running Consign uses the data folder {}", folder.display()),
+        )
+        .and("Stop it first"),
+        other => Failure::caused(Code::Failed, "The database cannot be locked", &other),
+    })?;
+    if database.exists() && !flags.replace {
+        return Err(Failure::new(Code::Failed, &format!("{} is there already", database.display())).and(
+            "Choose an empty data folder, or add --replace: the present database is kept beside the new one",
+        ));
+    }
+    let ring = keys::load(&config, false)
+        .map_err(|error| Failure::caused(Code::Failed, "The key ring cannot be used", &error))?
+        .ring;
+    let examined = examine(open(&flags.file)?, &folder, output.now);
+    let (manifest, draft) = match examined.await.map_err(|error| unusable(&folder, &error))? {
+        Examined::Whole(manifest, draft) => (manifest, draft),
+        Examined::Refused(why) => return Err(refused(&flags.file, &why)),
+    };
+    let loaded: Vec<_> = ring.keys().iter().map(RingKey::id).collect();
+    judge(&manifest, &loaded)?;
+    let kept = set_aside(&database, output).map_err(|error| unusable(&folder, &error))?;
+    draft.keep(&database).map_err(|error| unusable(&folder, &error))?;
+    drop(closed);
+    let grants = note(config, &manifest).await?;
+    tell(output, &manifest, kept.as_deref(), grants);
+    Ok(())
+}
+
+fn database(config: &Config) -> Result<PathBuf, Failure> {
+    let url = DatabaseUrl::parse(&config.database_url())
+        .map_err(|error| Failure::caused(Code::Failed, "The database cannot be used", &error))?;
+    url.sqlite_path().map(Path::to_owned).ok_or_else(|| {
+        Failure::new(Code::Failed, "PostgreSQL restores its databases itself. Nothing was changed")
+            .and("Stop every Consign of this database, then:")
+            .and("  pg_restore --clean --if-exists --dbname=\"$DATABASE_URL\" consign.dump")
+            .and("  consign serve --accept-rollback")
+    })
+}
+
+fn unusable(folder: &Path, error: &std::io::Error) -> Failure {
+    Failure::caused(Code::Failed, &format!("The folder {} cannot be used", folder.display()), error)
+}
+
+fn judge(manifest: &Manifest, loaded: &[&str]) -> Result<(), Failure> {
+    let missing: Vec<_> = manifest.keys().into_iter().filter(|key| !loaded.contains(key)).collect();
+    if !missing.is_empty() {
+        let line = format!("The key ring does not open this backup: it needs {}", missing.join(", "));
+        let has = format!("The loaded ring has {}", loaded.join(", "));
+        return Err(Failure::new(Code::Failed, &line)
+            .and(&has)
+            .and("Add the missing keys to the ring, each on a line of its own. Nothing was changed"));
+    }
+    let (schema, known) = (manifest.json()["schema"].as_i64().unwrap_or(0), consign_store::schema_known());
+    if schema > known {
+        let version = manifest.json()["version"].as_str().unwrap_or_default();
+        let line =
+            format!("This backup was made by Consign {version}, which knows a newer database than this one");
+        return Err(Failure::new(Code::Failed, &line).and("Use that version, or a newer one"));
+    }
+    Ok(())
+}
+
+/// Gives the database that is there another name, its log with it: a log must never meet another database.
+fn set_aside(database: &Path, output: &Output) -> std::io::Result<Option<PathBuf>> {
+    if !database.exists() {
+        return Ok(None);
+    }
+    let with = |path: &Path, end: &str| PathBuf::from(format!("{}{end}", path.display()));
+    let kept = with(database, &format!(".replaced-{}", output.now.seconds()));
+    for part in PARTS {
+        let from = with(database, part);
+        if from.exists() {
+            std::fs::rename(&from, with(&kept, part))?;
+        }
+    }
+    Ok(Some(kept))
+}
+
+/// Opens it as the server would, and writes into its audit log what happened to it.
+async fn note(config: Config, manifest: &Manifest) -> Result<u64, Failure> {
+    let app = match serve::open(config, true).await? {
+        serve::Opened::Ready { app, .. } => app,
+        serve::Opened::Locked { why, .. } => return Err(Failure::new(Code::Failed, &why.sentence())),
+    };
+    let noted = backup::note_restored(&app, manifest).await;
+    app.stop().await;
+    serve::forget_holder(&app.config);
+    noted.map_err(|error| Failure::caused(Code::Failed, "The audit log cannot be written", &error))
+}
+
+fn tell(output: &Output, manifest: &Manifest, kept: Option<&Path>, grants: u64) {
+    let made = output.when(&manifest.json()["made_at"]);
+    output.done(&format!("Restored the backup that was made {made}"));
+    if let Some(kept) = kept {
+        output.note(&format!("The database that was there is now {}", kept.display()));
+    }
+    if grants > 0 {
+        output.note(&format!(
+            "Grants that the tools may have renewed since: {grants}. They are tried at the next start, and shown as \
+             Reconnect needed where the tool refuses"
+        ));
+    }
+    output.note("What was waiting when the backup was made is sent now, also if it was sent since");
+    output.next("consign serve");
+}

@@ -1,0 +1,371 @@
+//! Backups: copies of the database in a folder of the operator, made while everything goes on. Secrets and payloads stay
+//! sealed in them, and the encryption key is never there.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use consign_store::{StoreError, installation};
+use serde_json::{Map, Value, json};
+
+use super::users::again::{require_password, take_password};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit};
+use crate::App;
+use crate::archive::{self, Archive, Draft, Examined, Manifest, Name, examine};
+
+pub use schedule::overdue_days;
+pub(crate) use schedule::start;
+
+mod schedule;
+
+/// When the last backup was made, in milliseconds since 1970.
+const LAST: &str = "backup_last";
+const NOT_SET_UP: &str = "No folder for backups is set. Set backup.dir in the configuration and restart";
+const BY_PG_DUMP: &str = "This database is copied by PostgreSQL itself: pg_dump --format=custom --file=consign.dump \"$DATABASE_URL\". \
+     Keep the manifest with the file, and the encryption keys that it names away from both";
+const KEY_LEFT_OUT: &str = "Not in the backup: the encryption key. Keep it separately";
+
+/// What this process knows of backups.
+#[derive(Default)]
+pub struct Backups {
+    /// Held while one is made.
+    turn: tokio::sync::Mutex<()>,
+    /// When the last one was made; 0 for never.
+    last: AtomicI64,
+    /// Since when there could have been one; 0 while nobody asked for any.
+    since: AtomicI64,
+    failure: Mutex<Option<Failure>>,
+}
+
+/// A backup that was not made.
+#[derive(Clone)]
+struct Failure {
+    at: Timestamp,
+    sentence: String,
+}
+
+impl Backups {
+    /// When the last one was made.
+    pub fn last(&self) -> Option<Timestamp> {
+        Some(self.last.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Timestamp::from_millis)
+    }
+
+    fn failure(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What there is, the newest first; where it is and when the next one comes.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let (mut items, mut unreadable) = (Vec::new(), None);
+    if let Some(folder) = app.config.backup.dir.clone() {
+        let shown = tokio::task::spawn_blocking(move || {
+            archive::names(&folder).map(|names| names.iter().filter_map(|name| show(&folder, name)).collect())
+        });
+        match shown.await.map_err(|error| OpError::Internal(error.into()))? {
+            Ok(shown) => items = shown,
+            Err(error) => {
+                unreadable = Some(format!("The folder of backups cannot be read: {}", words(&error)))
+            }
+        }
+    }
+    let postgres = app.store.is_postgres();
+    let manifest = if postgres { Some(present(app).await?) } else { None };
+    let failure = app.backups.failure().clone();
+    Ok(json!({
+        "items": items,
+        "folder": app.config.backup.dir.as_ref().map(|folder| folder.display().to_string()),
+        "schedule": app.config.backup.schedule.to_string(),
+        "keep": app.config.backup.keep,
+        "next_at": schedule::next(app),
+        "last_success_at": app.backups.last(),
+        "last_failure": failure.map(|failure| json!({ "at": failure.at, "message": failure.sentence })),
+        "unavailable": unavailable(app).or(unreadable.as_deref()),
+        "manifest": manifest.as_ref().map(Manifest::json),
+        "left_out": KEY_LEFT_OUT,
+    }))
+}
+
+/// Why none can be made here.
+fn unavailable(app: &App) -> Option<&'static str> {
+    match (&app.config.backup.dir, app.store.is_postgres()) {
+        (_, true) => Some(BY_PG_DUMP),
+        (None, false) => Some(NOT_SET_UP),
+        (Some(_), false) => None,
+    }
+}
+
+/// What the database is like now, as a manifest.
+async fn present(app: &App) -> Result<Manifest, OpError> {
+    let database = if app.store.is_postgres() { "postgresql" } else { "sqlite" };
+    Ok(Manifest::new(&app.store.contents().await?, app.now(), database))
+}
+
+/// One file of the folder; `None` when it went meanwhile.
+fn show(folder: &Path, name: &Name) -> Option<Value> {
+    let file = File::open(folder.join(name.as_str())).ok()?;
+    let bytes = file.metadata().ok()?.len();
+    let mut shown = json!({ "name": name.as_str(), "bytes": bytes });
+    match Archive::open(file) {
+        Ok(archive) => merge(&mut shown, archive.manifest().json()),
+        Err(error) => shown["problem"] = json!(error.to_string()),
+    }
+    Some(shown)
+}
+
+fn merge(shown: &mut Value, manifest: &Value) {
+    let keys = ["made_at", "version", "schema", "encryption_keys", "counts", "database_bytes"];
+    for key in keys {
+        shown[key] = manifest[key].clone();
+    }
+}
+
+/// Makes a backup, and removes those that are older than `backup.keep` says.
+///
+/// # Errors
+/// When no folder is set, the disk is full, the folder cannot be written, or one is being made.
+pub async fn create(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    if let Some(why) = unavailable(app) {
+        return Err(OpError::WrongState(why.to_owned()));
+    }
+    let _turn =
+        app.backups.turn.try_lock().map_err(|_| {
+            OpError::WrongState("A backup is being made now. Look again in a moment".to_owned())
+        })?;
+    let folder = app.config.backup.dir.clone().unwrap_or_default();
+    let made = make(app, &folder).await;
+    if let Err(error) = &made {
+        let sentence = match error {
+            OpError::StorageFull => format!("The disk of {} is full", folder.display()),
+            other => other.to_string(),
+        };
+        *app.backups.failure() = Some(Failure { at: app.now(), sentence });
+    }
+    let name = made?;
+    let mut tx = app.store.begin().await?;
+    let at = tx.now();
+    installation::put(&mut tx, LAST, &at.millis().to_string()).await?;
+    audit_entry(app, &mut tx, actor, "Created backup", object(&name), json!({})).await?;
+    commit(app, tx).await?;
+    app.backups.last.store(at.millis(), Ordering::Relaxed);
+    *app.backups.failure() = None;
+    let keep = app.config.backup.keep;
+    let shown = tokio::task::spawn_blocking(move || {
+        match archive::prune(&folder, keep) {
+            Ok(gone) if !gone.is_empty() => tracing::info!(files = gone.len(), "old backups were removed"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "old backups could not be removed"),
+        }
+        show(&folder, &name)
+    });
+    let shown = shown.await.map_err(|error| OpError::Internal(error.into()))?;
+    let mut shown = shown.ok_or(OpError::NotFound("backup"))?;
+    shown["left_out"] = json!(KEY_LEFT_OUT);
+    Ok(shown)
+}
+
+fn object(name: &Name) -> Object<'_> {
+    Object { kind: "backup", id: name.as_str().to_owned(), name: name.as_str() }
+}
+
+/// The copy, its archive, and its name at last.
+async fn make(app: &App, folder: &Path) -> Result<Name, OpError> {
+    let (at, in_folder) = (app.now(), folder.to_owned());
+    let made = tokio::task::spawn_blocking(move || {
+        archive::prepare(&in_folder)?;
+        Ok((Draft::new(&in_folder, at)?, Draft::new(&in_folder, at)?))
+    });
+    let made = made.await.map_err(|error| OpError::Internal(error.into()))?;
+    let (copy, mut packed) = made.map_err(|error| failed(folder, &error))?;
+    app.store.copy_to(copy.path()).await.map_err(|error| match error {
+        StoreError::Full => OpError::StorageFull,
+        other => OpError::Internal(other.into()),
+    })?;
+    let contents = match consign_store::backup::inspect(copy.path()).await? {
+        consign_store::backup::Inspected::Whole(contents) => contents,
+        consign_store::backup::Inspected::Damaged(words) => {
+            return Err(OpError::WrongState(format!(
+                "No backup was made: the database is damaged ({words}). Restore the last backup that is whole"
+            )));
+        }
+    };
+    let manifest = Manifest::new(&contents, at, "sqlite");
+    let name = Name::of(at);
+    let to = folder.join(name.as_str());
+    let written = tokio::task::spawn_blocking(move || {
+        archive::write(manifest, copy.path(), packed.take_file())?;
+        packed.keep(&to)
+    });
+    let written = written.await.map_err(|error| OpError::Internal(error.into()))?;
+    written.map_err(|error| failed(folder, &error))?;
+    Ok(name)
+}
+
+fn failed(folder: &Path, error: &io::Error) -> OpError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpError::StorageFull,
+        _ => OpError::WrongState(format!(
+            "No backup was made: the folder {} cannot be used: {}. Set backup.dir to a folder that this server can \
+             write",
+            folder.display(),
+            words(error)
+        )),
+    }
+}
+
+/// What the system says, without the number of its error.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+/// Removes a backup.
+///
+/// # Errors
+/// When there is none of this name.
+pub async fn delete(app: &App, actor: &Actor, name: &str) -> Result<(), OpError> {
+    actor.require(Right::Admin)?;
+    let (name, path) = find(app, name)?;
+    let mut tx = app.store.begin().await?;
+    audit_entry(app, &mut tx, actor, "Deleted backup", object(&name), json!({})).await?;
+    tokio::fs::remove_file(&path).await.map_err(|error| missing_or(&error))?;
+    commit(app, tx).await
+}
+
+fn find(app: &App, name: &str) -> Result<(Name, std::path::PathBuf), OpError> {
+    let found = Name::parse(name).zip(app.config.backup.dir.as_ref());
+    let (name, folder) = found.ok_or(OpError::NotFound("backup"))?;
+    let path = folder.join(name.as_str());
+    Ok((name, path))
+}
+
+fn missing_or(error: &io::Error) -> OpError {
+    match error.kind() {
+        io::ErrorKind::NotFound => OpError::NotFound("backup"),
+        _ => OpError::WrongState(format!("The backup cannot be used: {}", words(error))),
+    }
+}
+
+/// Opens a backup to be carried away: the file, its name and size. A person enters their password again.
+///
+/// # Errors
+/// When there is none of this name, or the password is not right.
+pub async fn download(
+    app: &App,
+    actor: &Actor,
+    name: &str,
+    mut sent: Sent,
+) -> Result<(File, String, u64), OpError> {
+    actor.require(Right::Admin)?;
+    let password = take_password(&mut sent);
+    if let Some(key) = sent.keys().next() {
+        return Err(OpError::Invalid(vec![consign_core::catalog::unknown_field(key, &["password"])]));
+    }
+    require_password(app, actor, &password).await?;
+    let (name, path) = find(app, name)?;
+    let file = File::open(&path).map_err(|error| missing_or(&error))?;
+    let bytes = file.metadata().map_err(|error| missing_or(&error))?.len();
+    let mut tx = app.store.begin().await?;
+    audit_entry(app, &mut tx, actor, "Downloaded backup", object(&name), json!({ "bytes": bytes })).await?;
+    commit(app, tx).await?;
+    Ok((file, name.as_str().to_owned(), bytes))
+}
+
+/// Where a file is put that somebody sends to be checked.
+///
+/// # Errors
+/// Without the right, or when the folder cannot be written.
+pub fn begin_check(app: &App, actor: &Actor) -> Result<Draft, OpError> {
+    actor.require(Right::Admin)?;
+    let folder = beside(app);
+    Draft::new(folder, app.now()).map_err(|error| failed(folder, &error))
+}
+
+/// Backups are unpacked where there is room for them.
+fn beside(app: &App) -> &Path {
+    app.config.backup.dir.as_deref().filter(|folder| folder.is_dir()).unwrap_or(&app.config.data.dir)
+}
+
+/// Checks a backup of the folder.
+///
+/// # Errors
+/// When there is none of this name, or there is no room to unpack it.
+pub async fn check_kept(app: &App, actor: &Actor, name: &str) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let (name, path) = find(app, name)?;
+    let file = File::open(path).map_err(|error| missing_or(&error))?;
+    check(app, actor, file, name.as_str()).await
+}
+
+/// Checks a file from elsewhere. Whether it is whole and which keys it needs is the answer; a damaged one is no error.
+///
+/// # Errors
+/// When there is no room to unpack it.
+pub async fn check(app: &App, actor: &Actor, file: File, name: &str) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let folder = beside(app);
+    let examined = examine(file, folder, app.now()).await.map_err(|error| failed(folder, &error))?;
+    let mut tx = app.store.begin().await?;
+    let whole = matches!(examined, Examined::Whole(..));
+    let checked = Object { kind: "backup", id: String::new(), name };
+    audit_entry(app, &mut tx, actor, "Checked backup", checked, json!({ "whole": whole })).await?;
+    commit(app, tx).await?;
+    Ok(told(app, &examined))
+}
+
+fn told(app: &App, examined: &Examined) -> Value {
+    let manifest = match examined {
+        Examined::Refused(why) => {
+            let message = format!("This file cannot be restored: {why}.");
+            return json!({ "whole": false, "message": message, "manifest": null, "encryption_keys": [] });
+        }
+        Examined::Whole(manifest, _) => manifest,
+    };
+    let loaded = app.vault.key_ids();
+    let keys: Vec<_> =
+        manifest.keys().into_iter().map(|id| (id, loaded.iter().any(|key| key == id))).collect();
+    let missing: Vec<_> = keys.iter().filter(|(_, loaded)| !loaded).map(|(id, _)| *id).collect();
+    let made_at = manifest.json()["made_at"].as_str().and_then(Timestamp::parse_rfc3339);
+    let made_on = made_at.map(Timestamp::day).unwrap_or_default();
+    let version = manifest.json()["version"].as_str().unwrap_or_default();
+    let keys_told = if missing.is_empty() {
+        "This server has every encryption key that it needs".to_owned()
+    } else {
+        format!("It needs encryption keys that this server does not have: {}", missing.join(", "))
+    };
+    let keys = keys.iter().map(|(id, loaded)| json!({ "id": id, "loaded": loaded })).collect::<Vec<_>>();
+    json!({
+        "whole": true,
+        "message": format!("This backup is whole. Consign {version} made it on {made_on}. {keys_told}."),
+        "manifest": manifest.json(),
+        "encryption_keys": keys,
+    })
+}
+
+/// After a restore: the log says so, and grants whose refresh tokens may be used up are tried at the next start.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn note_restored(app: &App, manifest: &Manifest) -> Result<u64, OpError> {
+    let mut tx = app.store.begin().await?;
+    let grants = consign_store::tokens::use_all_soon(&mut tx).await?;
+    let mut changes = Map::new();
+    for key in ["made_at", "version", "schema"] {
+        changes.insert(key.to_owned(), manifest.json()[key].clone());
+    }
+    changes.insert("grants_to_try".to_owned(), json!(grants));
+    let whole = Object { kind: "installation", id: String::new(), name: "Database" };
+    let actor = Actor::system(tx.now());
+    audit_entry(app, &mut tx, &actor, "Restored backup", whole, Value::Object(changes)).await?;
+    commit(app, tx).await?;
+    Ok(grants)
+}

@@ -1,0 +1,346 @@
+//! Backups: made while events arrive, checked, carried away, and put back elsewhere; what is damaged or sealed with
+//! another key is refused, and nothing secret can be read in one.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use consign::config::{Config, Source};
+use consign_core::vault::RingKey;
+use serde_json::{Value, json};
+
+use crate::harness::database::Kind;
+use crate::harness::process::{Process, admin_key, free_address, options};
+use crate::harness::{Cli, Folder, Ran, TestConsign, basic, eventually, merge};
+use crate::peers::Tool;
+
+const DAY_SECONDS: u64 = 86_400;
+
+fn in_folder(config: &mut Config) {
+    config.backup.dir = Some(config.data.dir.join("backups"));
+    config.backup.keep = 3;
+    config.sources.insert("backup.dir", Source::File);
+}
+
+async fn with_folder() -> TestConsign {
+    TestConsign::on(Kind::Sqlite, in_folder).await
+}
+
+async fn create(consign: &TestConsign) -> String {
+    let made = consign.act("/backups").await.expect(201).json();
+    assert_eq!(made["left_out"], "Not in the backup: the encryption key. Keep it separately");
+    made["name"].as_str().unwrap().to_owned()
+}
+
+async fn download(consign: &TestConsign, name: &str) -> Vec<u8> {
+    let reply = consign.act(&format!("/backups/{name}/downloads")).await.expect(200);
+    assert_eq!(reply.header("content-type"), Some("application/zstd"));
+    reply.body.to_vec()
+}
+
+/// The program over a data folder of its own.
+async fn local(folder: &Folder, words: &[&str]) -> Ran {
+    let command = options(folder, free_address())
+        .iter()
+        .fold(Cli::new(folder.path(), words), |command, (name, value)| command.env(name, value));
+    command.run().await
+}
+
+fn copy_keys(from: &TestConsign, to: &Folder) {
+    let keys = std::fs::read(from.folder.join("data/keys")).unwrap();
+    std::fs::create_dir_all(to.join("data")).unwrap();
+    to.write("data/keys", keys);
+    std::fs::set_permissions(to.join("data/keys"), std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn made_while_events_arrive_and_restored_elsewhere() {
+    let consign = with_folder().await;
+    let tool = Tool::start().await;
+    let mut with_header = basic("basic", &tool.origin(), "consign", &consign.canary("password"));
+    let headers = [json!({ "name": "X-Key", "value": consign.canary("header") })];
+    merge(&mut with_header, &json!({ "custom_headers": headers }));
+    consign.credential(&with_header).await;
+    consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let payload = consign.canary("payload");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let sending = async {
+        let mut sent = 0;
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            consign.event("device.low", &json!({ "text": payload })).await;
+            sent += 1;
+        }
+        sent
+    };
+    let making = async {
+        let names = [create(&consign).await, create(&consign).await];
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        names
+    };
+    let (sent, [_, name]) = tokio::join!(sending, making);
+    assert!(sent > 0, "events arrived meanwhile");
+    consign.until_idle().await;
+    let file = consign.folder.join(&format!("data/backups/{name}"));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Elsewhere, with a copy of the key ring.
+    let folder = Folder::new("restored");
+    let bytes = download(&consign, &name).await;
+    let copy = folder.write(&name, &bytes);
+    let checked = local(&folder, &["backup", "check", &copy, "--json"]).await.expect(0).json();
+    let unlocked = local(&folder, &["backup", "restore", &copy]).await.expect(1).stderr;
+    assert!(unlocked.contains("there is no encryption key at"), "{unlocked}");
+    copy_keys(&consign, &folder);
+    let restored = local(&folder, &["backup", "restore", &copy]).await.expect(0).stderr;
+    assert!(restored.contains("Restored the backup"), "{restored}");
+    let again = local(&folder, &["backup", "restore", &copy]).await.expect(1).stderr;
+    assert!(again.contains("is there already") && again.contains("--replace"), "{again}");
+    let key = admin_key(&folder).await;
+    let process = Process::start(&folder, &[]).await;
+    let all = process.call(&key, "POST", "/encryption-keys/checks", &Value::Null).await.expect(200).json();
+    assert_eq!(all["failed"], 0, "{all}");
+    assert!(all["checked"].as_u64().unwrap() >= 5, "{all}");
+    let listed = process.call(&key, "GET", "/credentials?count=true", &Value::Null).await.expect(200).json();
+    assert_eq!(listed["count"], checked["counts"]["credential"], "{checked}");
+    let events = process.call(&key, "GET", "/events?count=true", &Value::Null).await.expect(200).json();
+    assert_eq!(events["count"], checked["counts"]["event"], "{checked}");
+    let log = process.call(&key, "GET", "/audit-entries?action=Restored", &Value::Null).await.expect(200);
+    assert_eq!(log.json()["items"][0]["changes"]["made_at"], checked["made_at"]);
+    process.call(&key, "POST", "/audit-entries/verification", &Value::Null).await.expect(200);
+    let busy = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(1).stderr;
+    assert!(busy.contains("A running Consign uses the data folder"), "{busy}");
+    process.stop().await;
+    let replaced = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(0).stderr;
+    assert!(replaced.contains("The database that was there is now"), "{replaced}");
+    let process = Process::start(&folder, &[]).await;
+    process.call(&consign.key, "GET", "/credentials", &Value::Null).await.expect(200);
+    process.stop().await;
+
+    // Nothing in it that was planted.
+    let tar = zstd::decode_all(bytes.as_slice()).unwrap();
+    consign.shown_elsewhere("the backup", tar);
+    consign.shown_elsewhere("the output of restore", restored + &replaced + &unlocked);
+    consign.finish().await;
+}
+
+/// Whoever steals a backup has no key: the server that is started on it stays locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_key_a_backup_stays_locked() {
+    let consign = with_folder().await;
+    let tool = Tool::start().await;
+    consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let name = create(&consign).await;
+    let folder = Folder::new("stolen");
+    let copy = folder.write(&name, download(&consign, &name).await);
+    let other = RingKey::generate();
+    std::fs::create_dir_all(folder.join("data")).unwrap();
+    folder.write("data/keys", other.line().as_bytes());
+    std::fs::set_permissions(folder.join("data/keys"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let needed = consign.get("/encryption-keys").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    let refused = local(&folder, &["backup", "restore", &copy]).await.expect(1).stderr;
+    assert!(refused.contains(&format!("it needs {needed}")) && refused.contains(other.id()), "{refused}");
+    assert!(!folder.join("data/consign.db").exists(), "nothing was changed");
+    let tar = zstd::decode_all(std::fs::File::open(&copy).unwrap()).unwrap();
+    let mut child = std::process::Command::new("tar")
+        .args(["-x", "-f", "-", "-C"])
+        .arg(folder.join("data"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), &tar).unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let process = Process::start(&folder, &[]).await;
+    for path in ["/credentials", "/encryption-keys", "/backups"] {
+        let locked = process.call(&consign.key, "GET", path, &Value::Null).await.expect(503);
+        assert_eq!(locked.json()["code"], "locked");
+        assert!(!locked.text().contains("itsm"));
+    }
+    process.stop().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_is_refused_everywhere() {
+    let consign = with_folder().await;
+    let name = create(&consign).await;
+    let whole = consign.post("/backups/checks", &json!({ "name": name })).await.expect(200).json();
+    assert_eq!(
+        (&whole["whole"], &whole["encryption_keys"][0]["loaded"]),
+        (&json!(true), &json!(true)),
+        "{whole}"
+    );
+    assert!(whole["message"].as_str().unwrap().contains("has every encryption key"), "{whole}");
+    let file = consign.folder.join(&format!("data/backups/{name}"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let damaged = consign.folder.write("damaged.tar.zst", &bytes);
+    let upload = |bytes: Vec<u8>| {
+        consign.call_as(
+            &consign.key,
+            "POST",
+            "/backups/checks",
+            &[("content-type", "application/zstd")],
+            bytes,
+        )
+    };
+    let found = upload(bytes.clone()).await.expect(200).json();
+    assert_eq!(found["whole"], false);
+    assert!(
+        found["message"].as_str().unwrap().starts_with("This file cannot be restored: it is damaged"),
+        "{found}"
+    );
+    let other = upload(b"PK something else".to_vec()).await.expect(200).json();
+    assert_eq!(other["message"], "This file cannot be restored: it is not a backup of Consign.");
+    for words in [&["backup", "check", &damaged][..], &["backup", "check", "--upload", &damaged]] {
+        let said = consign.run(words).await.expect(8).stderr;
+        assert!(said.contains("cannot be restored: it is damaged"), "{said}");
+    }
+    let kept = consign.run(&["backup", "check", "--kept", &name]).await.expect(0).stderr;
+    assert!(kept.contains("This backup is whole"), "{kept}");
+    let folder = Folder::new("damaged");
+    copy_keys(&consign, &folder);
+    local(&folder, &["backup", "restore", &damaged]).await.expect(8);
+    assert!(!folder.join("data/consign.db").exists());
+    let left = std::fs::read_dir(consign.folder.join("data/backups")).unwrap().count();
+    assert_eq!(left, 1, "nothing that was unpacked is left");
+    consign.post("/backups/checks", &json!({ "name": "../keys" })).await.expect(404);
+    consign.act("/backups/..%2Fkeys/downloads").await.expect(404);
+    consign.call("DELETE", "/backups/keys", &[], None).await.expect(404);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_come_by_themselves_and_old_ones_go() {
+    let mut consign = TestConsign::on(Kind::Sqlite, |config| {
+        in_folder(config);
+        config.backup.keep = 2;
+    })
+    .await;
+    let names = async || {
+        let listed = consign.get("/backups").await.expect(200).json();
+        listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert!(names().await.is_empty());
+    let mut seen: Vec<String> = Vec::new();
+    for day in 1..=3 {
+        consign.advance(std::time::Duration::from_secs(DAY_SECONDS));
+        let found = eventually("a backup of the day, and the newest two to stay", async || {
+            let found = names().await;
+            (found.first() != seen.first() && found.len() == day.min(2)).then_some(found)
+        })
+        .await;
+        seen = found;
+    }
+    let listed = consign.get("/backups").await.expect(200).json();
+    assert!(listed["last_success_at"].is_string() && listed["next_at"].is_string(), "{listed}");
+    let metrics = consign.metrics().await;
+    let line =
+        metrics.lines().find(|line| line.starts_with("consign_backup_last_success_timestamp_seconds "));
+    assert!(line.unwrap().split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 1e9);
+    let entries = consign.all("/audit-entries?action=Created%20backup").await;
+    assert_eq!((entries.len(), &entries[0]["actor"]), (3, &json!("Consign")));
+    consign.restart().await;
+    assert_eq!(consign.get("/backups").await.json()["last_success_at"], listed["last_success_at"]);
+
+    // A folder that cannot be written is said, and is worth a banner after two days.
+    let folder = consign.folder.join("data/backups");
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
+    let refused = consign.act("/backups").await.expect(409).json();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("No backup was made: the folder") && detail.contains("backup.dir"),
+        "{detail}"
+    );
+    assert!(!consign.page("/").await.expect(200).text().contains("No backup for"));
+    // The clock went back with the restart: three days to where it was, and three more.
+    consign.advance(std::time::Duration::from_secs(6 * DAY_SECONDS + 3_600));
+    consign.session = consign.sign_in_again().await;
+    let page = consign.page("/").await.expect(200).text();
+    assert!(page.contains("No backup for 3 days"), "{page}");
+    let page = consign.page("/settings/backup").await.expect(200).text();
+    assert!(page.contains("The last backup was not made"), "{page}");
+    std::fs::remove_file(&folder).unwrap();
+    create(&consign).await;
+    assert!(!consign.page("/").await.expect(200).text().contains("No backup for"));
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_makes_checks_gives_away_and_deletes() {
+    let consign = with_folder().await;
+    let page = consign.page("/settings/backup").await.expect(200).text();
+    assert!(page.contains("Not in the backup: the encryption key. Keep it separately."), "{page}");
+    let reply = consign.submit("/settings/backup", &[]).await.expect(303);
+    assert!(consign.follow(&reply).await.text().contains("Made consign-"));
+    let name = consign.get("/backups").await.json()["items"][0]["name"].as_str().unwrap().to_owned();
+    let checked = consign.submit("/settings/backup/check", &[("name", &name)]).await.expect(200).text();
+    assert!(checked.contains("This backup is whole."), "{checked}");
+    let at = format!("/settings/backup/{name}/download");
+    let form = consign.form(&at, "password").await;
+    let wrong = consign.send_form(&form.clone().set("password", "not the password")).await.expect(422).text();
+    assert!(wrong.contains("The password is not right"), "{wrong}");
+    let file = consign.send_form(&form.set("password", &consign.password.clone())).await.expect(200);
+    assert_eq!(file.header("content-disposition"), Some(&*format!("attachment; filename=\"{name}\"")));
+    assert_eq!(file.body, std::fs::read(consign.folder.join(&format!("data/backups/{name}"))).unwrap());
+
+    let send = async |csrf: &str, bytes: &[u8]| {
+        let head = format!(
+            "--xyz\r\ncontent-disposition: form-data; name=\"csrf\"\r\n\r\n{csrf}\r\n--xyz\r\n\
+             Content-Disposition: form-data; name=\"file\"; filename=\"<b>.tar.zst\"\r\n\r\n"
+        );
+        let body = [head.as_bytes(), bytes, b"\r\n--xyz--\r\n"].concat();
+        let headers = [
+            ("cookie", consign.session.cookie.as_str()),
+            ("content-type", "multipart/form-data; boundary=xyz"),
+        ];
+        consign.client.send("POST", "/settings/backup/check", &headers, body).await
+    };
+    let checked = send(&consign.session.csrf, &file.body).await.expect(200).text();
+    assert!(checked.contains("This backup is whole."), "{checked}");
+    send("another", &file.body).await.expect(403);
+    let damaged = send(&consign.session.csrf, &file.body[..500]).await.expect(200).text();
+    assert!(damaged.contains("This file cannot be restored"), "{damaged}");
+    let entries = consign.all("/audit-entries?action=backup").await;
+    let actions: Vec<_> = entries.iter().rev().map(|entry| entry["action"].as_str().unwrap()).collect();
+    let expected =
+        ["Created backup", "Checked backup", "Downloaded backup", "Checked backup", "Checked backup"];
+    assert_eq!(actions, expected);
+
+    consign.submit(&format!("/settings/backup/{name}/delete"), &[]).await.expect(303);
+    assert!(!consign.folder.join(&format!("data/backups/{name}")).exists());
+    let listed = consign.run(&["backup", "list"]).await.expect(0);
+    assert!(listed.stderr.contains("There is no backup."), "{}", listed.stderr);
+    let to = consign.folder.join("mine.tar.zst").display().to_string();
+    consign.run(&["backup", "create", "--output", &to]).await.expect(0);
+    consign.run(&["backup", "check", &to]).await.expect(0);
+    assert_eq!(std::fs::metadata(Path::new(&to)).unwrap().permissions().mode() & 0o777, 0o600);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_folder_and_on_postgresql_it_says_what_to_do() {
+    let consign = TestConsign::start().await;
+    let refused = consign.run(&["backup", "create"]).await.expect(6).stderr;
+    assert!(refused.contains("Set backup.dir in the configuration and restart"), "{refused}");
+    assert!(
+        consign.page("/settings/backup").await.expect(200).text().contains("No folder for backups is set")
+    );
+    consign.finish().await;
+    let consign = TestConsign::on_postgres().await;
+    let refused = consign.run(&["backup", "create"]).await.expect(6).stderr;
+    assert!(refused.contains("pg_dump --format=custom --file=consign.dump"), "{refused}");
+    let listed = consign.get("/backups").await.expect(200).json();
+    assert_eq!(listed["manifest"]["counts"]["users"], 1, "{listed}");
+    let key = consign.get("/encryption-keys").await.json()["items"][0]["id"].clone();
+    assert_eq!(listed["manifest"]["encryption_keys"], json!([key]));
+    let page = consign.page("/settings/backup").await.expect(200).text();
+    assert!(page.contains("pg_dump") && page.contains("encryption_keys"), "{page}");
+    consign.finish().await;
+}
