@@ -50,6 +50,7 @@ pub mod runs;
 pub mod api_keys;
 pub mod audit;
 pub mod idempotency;
+pub mod notices;
 pub mod protected;
 pub mod second_steps;
 pub mod sessions;

@@ -12,6 +12,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_people.sql"),
     include_str!("../migrations/0006_exporters.sql"),
     include_str!("../migrations/0007_operations.sql"),
+    include_str!("../migrations/0009_signin.sql"),
 ];
 
 /// Two replicas that create the table of versions at the same moment can make one of them fail.

@@ -27,6 +27,7 @@ mod again;
 mod audit;
 mod decisions;
 mod events_of;
+mod notices;
 mod open;
 mod overview;
 mod people;
@@ -68,6 +69,7 @@ fn user(name: &str, role: Role, now: Timestamp) -> User {
         suspended_at: None,
         invitation: None,
         two_step: None,
+        identity: None,
         theme: String::new(),
         created_at: now,
         last_seen_at: None,

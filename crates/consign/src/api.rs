@@ -36,6 +36,7 @@ mod events;
 mod exporters;
 mod host_keys;
 mod me;
+mod notifications;
 mod operations;
 mod overview;
 mod problem;
@@ -188,6 +189,9 @@ routes! {
 
     GET "/settings" Admin [] => settings::find;
     PATCH "/settings" Admin [] => settings::change;
+    GET "/notifications" Admin [] => notifications::find;
+    PATCH "/notifications" Admin [] => notifications::change;
+    POST "/mail-tests" Admin [] => notifications::test_mail;
     POST "/egress-checks" Admin [] => settings::check_egress;
     GET "/encryption-keys" Admin [] => encryption::list;
     POST "/encryption-keys/rotations" Admin [] => encryption::rotate;

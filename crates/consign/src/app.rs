@@ -18,8 +18,10 @@ use crate::ops::api_keys::Allowances;
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::encryption;
 use crate::ops::events::Opened;
+use crate::ops::notices;
 use crate::ops::overview::Hours;
 use crate::ops::users::SignInBrake;
+use crate::ops::users::oidc::KnownProvider;
 
 /// The longest wait for a connection, and again for its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +46,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Slows guesses of passwords.
     pub sign_ins: SignInBrake,
+    /// The provider that people sign in with.
+    pub provider: KnownProvider,
     /// Slows connection tests.
     pub tests: TestBrake,
     /// Slows API keys that ask too often.
@@ -134,6 +138,7 @@ impl App {
             records,
             engine,
             sign_ins: SignInBrake::default(),
+            provider: KnownProvider::default(),
             tests: TestBrake::default(),
             allowances: Allowances::default(),
             verifications: Semaphore::new(1),
@@ -141,6 +146,7 @@ impl App {
             hours: Hours::default(),
         });
         encryption::go_on(&app).await?;
+        tokio::spawn(notices::watch(Arc::downgrade(&app)));
         Ok(app)
     }
 

@@ -25,6 +25,7 @@ mod failure;
 mod healthcheck;
 mod key;
 mod listing;
+mod notification;
 mod object;
 mod operation;
 mod output;
@@ -146,6 +147,9 @@ enum Command {
     /// What can be set while the server runs, and what its egress rules allow
     #[command(subcommand)]
     Settings(settings::Verb),
+    /// Who is told what needs a person
+    #[command(subcommand)]
+    Notification(notification::Verb),
     /// The encryption key ring of this machine
     #[command(subcommand)]
     Key(key::Verb),
@@ -228,6 +232,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
         Command::User(verb) => on_one_core(user::run(verb, &global, output)),
         Command::Settings(verb) => on_one_core(settings::run(verb, &global, output)),
+        Command::Notification(verb) => on_one_core(notification::run(verb, &global, output)),
         Command::Key(verb) => on_one_core(key::run(verb, &global, output)),
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),

@@ -33,9 +33,11 @@ mod exporters;
 mod form;
 mod home;
 mod host_keys;
+mod notifications;
 mod overview;
 mod people;
 mod policy;
+mod provider;
 mod render;
 mod replays;
 mod runs;
@@ -67,6 +69,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(home::routes())
         .merge(overview::routes())
         .merge(session::routes())
+        .merge(provider::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
         .merge(certificates::routes())
@@ -82,6 +85,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(audit::routes())
         .merge(people::routes())
         .merge(settings::routes())
+        .merge(notifications::routes())
         .merge(encryption::routes())
         .merge(account::routes());
     if cfg!(debug_assertions) {

@@ -93,6 +93,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "settings_about.html",
     "settings_egress.html",
     "settings_encryption.html",
+    "settings_notifications.html",
     "setup.html",
     "sign_in.html",
     "sign_in_code.html",

@@ -260,6 +260,7 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
         "/settings".to_owned(),
         "/settings/egress".to_owned(),
         "/settings/encryption".to_owned(),
+        "/settings/notifications".to_owned(),
         "/settings/about".to_owned(),
         "/account".to_owned(),
         "/account/two-step/on".to_owned(),
