@@ -119,6 +119,11 @@ impl Egress {
         Self { home: Some(SSH_PORT), ..self.clone() }
     }
 
+    /// The same rules for a server of mail, whose port is in the configuration.
+    pub fn for_mail(&self, port: u16) -> Self {
+        Self { home: Some(port), ..self.clone() }
+    }
+
     /// Before resolution: may this name or literal with this port be asked for at all?
     pub fn judge_name(&self, host: &Host, port: u16) -> Result<(), Blocked> {
         let name = match host {

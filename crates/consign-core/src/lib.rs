@@ -32,6 +32,7 @@ pub mod assertion;
 pub mod auth;
 pub mod connection_test;
 pub mod credential;
+pub mod oidc;
 pub mod preset;
 pub mod token;
 
@@ -50,6 +51,7 @@ pub mod retry_after;
 
 pub mod api_key;
 pub mod audit;
+pub mod mail;
 pub mod rights;
 pub mod role;
 pub mod totp;

@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 pub use stored::{SealedToken, StoredToken, Which, place};
 
 mod stored;
-mod strict;
+pub mod strict;
 
 /// An answer of a token endpoint is far shorter.
 pub const ANSWER_BYTES_MAX: usize = 64 << 10;

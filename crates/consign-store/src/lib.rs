@@ -54,6 +54,7 @@ pub mod uploads;
 pub mod api_keys;
 pub mod audit;
 pub mod idempotency;
+pub mod notices;
 pub mod protected;
 pub mod replicas;
 pub mod second_steps;

@@ -14,6 +14,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_operations.sql"),
     include_str!("../migrations/0008_signing_keys.sql"),
     include_str!("../migrations/0009_replicas.sql"),
+    include_str!("../migrations/0010_signin.sql"),
 ];
 
 /// Two replicas that create the table of versions at the same moment can make one of them fail.

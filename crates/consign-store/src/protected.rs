@@ -99,6 +99,8 @@ pub(crate) fn later_columns(table: Table) -> (LaterTexts, LaterNumbers) {
                 ("invite_hash", None),
                 ("totp", None),
                 ("recovery_codes", None),
+                ("oidc_issuer", None),
+                ("oidc_subject", None),
             ],
             &[("suspended_at", None), ("invite_until", None), ("totp_at", None), ("revision", Some(1))],
         ),

@@ -29,6 +29,7 @@ mod backup;
 mod decisions;
 mod events_of;
 mod exporters;
+mod notices;
 mod open;
 mod overview;
 mod people;
@@ -71,6 +72,7 @@ fn user(name: &str, role: Role, now: Timestamp) -> User {
         suspended_at: None,
         invitation: None,
         two_step: None,
+        identity: None,
         theme: String::new(),
         created_at: now,
         last_seen_at: None,

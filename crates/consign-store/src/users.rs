@@ -29,6 +29,8 @@ pub struct User {
     pub invitation: Option<Invitation>,
     /// The second step of signing in.
     pub two_step: Option<TwoStep>,
+    /// Who they are at the provider that signs them in.
+    pub identity: Option<Identity>,
     /// The look they chose.
     pub theme: String,
     /// When they were added.
@@ -59,6 +61,15 @@ pub struct TwoStep {
     pub recovery: Vec<String>,
 }
 
+/// Somebody, as a provider knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The provider.
+    pub issuer: String,
+    /// Whom it never means anybody else by.
+    pub subject: String,
+}
+
 impl User {
     /// Whether they have come, and may sign in.
     pub fn is_active(&self) -> bool {
@@ -79,8 +90,9 @@ impl std::fmt::Debug for User {
 pub async fn insert(db: &mut Db, user: &User) -> Result<(), StoreError> {
     query(
         "insert into users (id, name, email, email_key, password_hash, role, suspended_at, invite_hash,
-           invite_until, totp, totp_at, recovery_codes, theme, created_at, last_seen_at, revision)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+           invite_until, totp, totp_at, recovery_codes, theme, created_at, last_seen_at, revision, oidc_issuer,
+           oidc_subject)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(user.id.to_string())
     .bind(user.name.as_str())
@@ -98,6 +110,8 @@ pub async fn insert(db: &mut Db, user: &User) -> Result<(), StoreError> {
     .bind(user.created_at.millis())
     .bind(millis(user.last_seen_at))
     .bind(user.revision)
+    .bind(user.identity.as_ref().map(|identity| identity.issuer.as_str()))
+    .bind(user.identity.as_ref().map(|identity| identity.subject.as_str()))
     .execute(db)
     .await?;
     Ok(())
@@ -111,8 +125,8 @@ pub async fn update(db: &mut Db, user: &User) -> Result<bool, StoreError> {
     let query = query(
         "update users set name = $1, email = $2, email_key = $3, password_hash = $4, role = $5,
            suspended_at = $6, invite_hash = $7, invite_until = $8, totp = $9, totp_at = $10,
-           recovery_codes = $11, revision = revision + 1
-         where id = $12 and revision = $13",
+           recovery_codes = $11, oidc_issuer = $12, oidc_subject = $13, revision = revision + 1
+         where id = $14 and revision = $15",
     )
     .bind(user.name.as_str())
     .bind(user.email.as_str())
@@ -125,6 +139,8 @@ pub async fn update(db: &mut Db, user: &User) -> Result<bool, StoreError> {
     .bind(user.two_step.as_ref().map(|two_step| two_step.key.as_stored()))
     .bind(millis(user.two_step.as_ref().map(|two_step| two_step.since)))
     .bind(user.two_step.as_ref().map(|two_step| two_step.recovery.join(" ")))
+    .bind(user.identity.as_ref().map(|identity| identity.issuer.as_str()))
+    .bind(user.identity.as_ref().map(|identity| identity.subject.as_str()))
     .bind(user.id.to_string())
     .bind(user.revision);
     Ok(query.execute(db).await? == 1)
@@ -198,6 +214,17 @@ pub async fn find_by_email(db: &mut Db, email: &str) -> Result<Option<User>, Sto
     query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
+/// A person by who they are at a provider.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn find_by_identity(db: &mut Db, identity: &Identity) -> Result<Option<User>, StoreError> {
+    let query = query("select * from users where oidc_issuer = $1 and oidc_subject = $2")
+        .bind(identity.issuer.as_str())
+        .bind(identity.subject.as_str());
+    query.optional(db).await?.map(|row| read(&row)).transpose()
+}
+
 /// A person by their id.
 ///
 /// # Errors
@@ -267,6 +294,10 @@ fn read(row: &Row) -> Result<User, StoreError> {
         suspended_at: row.optional_time("suspended_at")?,
         invitation,
         two_step,
+        identity: match (row.optional_text("oidc_issuer")?, row.optional_text("oidc_subject")?) {
+            (Some(issuer), Some(subject)) => Some(Identity { issuer, subject }),
+            _ => None,
+        },
         theme: row.text("theme")?,
         created_at: row.time("created_at")?,
         last_seen_at: row.optional_time("last_seen_at")?,

@@ -83,6 +83,11 @@ impl Guard {
         Self { egress, own_ports, resolver: Resolver::System }
     }
 
+    /// The same for a server of mail, which is at home on this port.
+    pub(crate) fn for_mail(&self, port: u16) -> Self {
+        Self::new(self.egress.for_mail(port), self.own_ports.clone())
+    }
+
     /// Answers names from a script instead of the system.
     #[cfg(test)]
     pub(crate) fn script(&mut self, answers: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) {

@@ -34,6 +34,7 @@ mod http;
 mod pool;
 mod probe;
 pub mod sftp;
+pub mod smtp;
 mod tls;
 
 /// What the operator decided about the network.

@@ -141,8 +141,35 @@ impl Tls {
         deadline: Instant,
         timing: &mut Timing,
     ) -> Result<TlsStream<TcpStream>, TlsFault> {
-        let host = origin.host();
         let connector = self.connector.get_or_try_init(|| self.connector()).await?;
+        self.secure(connector, stream, origin, limit, deadline, timing).await
+    }
+
+    /// As [`Tls::handshake`], for a protocol that is not HTTP: none is offered.
+    pub(crate) async fn handshake_of_mail(
+        &self,
+        stream: TcpStream,
+        origin: &Origin,
+        limit: Duration,
+        deadline: Instant,
+    ) -> Result<TlsStream<TcpStream>, TlsFault> {
+        let connector = self.connector.get_or_try_init(|| self.connector()).await?;
+        let mut config = ClientConfig::clone(connector.config());
+        config.alpn_protocols.clear();
+        let connector = TlsConnector::from(Arc::new(config));
+        self.secure(&connector, stream, origin, limit, deadline, &mut Timing::default()).await
+    }
+
+    async fn secure(
+        &self,
+        connector: &TlsConnector,
+        stream: TcpStream,
+        origin: &Origin,
+        limit: Duration,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<TlsStream<TcpStream>, TlsFault> {
+        let host = origin.host();
         let name = server_name(host).ok_or_else(|| TlsFault::NoServerName(host.clone()))?;
         let start = now();
         let (end, limit) = phase(limit, deadline);

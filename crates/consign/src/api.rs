@@ -38,6 +38,7 @@ mod events;
 mod exporters;
 mod host_keys;
 mod me;
+mod notifications;
 mod operations;
 mod overview;
 mod problem;
@@ -199,6 +200,9 @@ routes! {
 
     GET "/settings" Admin [] => settings::find;
     PATCH "/settings" Admin [] => settings::change;
+    GET "/notifications" Admin [] => notifications::find;
+    PATCH "/notifications" Admin [] => notifications::change;
+    POST "/mail-tests" Admin [] => notifications::test_mail;
     POST "/egress-checks" Admin [] => settings::check_egress;
     GET "/sending-pauses" Admin [] => settings::sending;
     POST "/sending-pauses" Admin [] => settings::pause_sending;

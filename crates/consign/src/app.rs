@@ -20,9 +20,11 @@ use crate::ops::backup::{self, Backups};
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::encryption;
 use crate::ops::events::Opened;
+use crate::ops::notices;
 use crate::ops::overview::Hours;
 use crate::ops::replicas;
 use crate::ops::users::SignInBrake;
+use crate::ops::users::oidc::KnownProvider;
 
 /// The longest wait for a connection, and again for its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,6 +49,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Slows guesses of passwords.
     pub sign_ins: SignInBrake,
+    /// The provider that people sign in with.
+    pub provider: KnownProvider,
     /// Slows connection tests.
     pub tests: TestBrake,
     /// Slows API keys that ask too often.
@@ -145,6 +149,7 @@ impl App {
             records,
             engine,
             sign_ins: SignInBrake::default(),
+            provider: KnownProvider::default(),
             tests: TestBrake::default(),
             allowances: Allowances::default(),
             verifications: Semaphore::new(1),
@@ -157,6 +162,7 @@ impl App {
         encryption::go_on(&app).await?;
         backup::start(&app).await?;
         replicas::start(&app).await?;
+        tokio::spawn(notices::watch(Arc::downgrade(&app)));
         Ok(app)
     }
 

@@ -26,6 +26,7 @@ mod failure;
 mod healthcheck;
 mod key;
 mod listing;
+mod notification;
 mod object;
 mod operation;
 mod output;
@@ -157,6 +158,9 @@ enum Command {
     Replica(replica::Verb),
     /// What somebody who helps needs to know, without names, addresses or secrets
     SupportBundle(support::Support),
+    /// Who is told what needs a person
+    #[command(subcommand)]
+    Notification(notification::Verb),
     /// The encryption key ring of this machine
     #[command(subcommand)]
     Key(key::Verb),
@@ -242,6 +246,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Settings(verb) => on_one_core(settings::run(verb, &global, output)),
         Command::Replica(verb) => on_one_core(replica::run(verb, &global, output)),
         Command::SupportBundle(flags) => on_one_core(support::run(flags, &global, output)),
+        Command::Notification(verb) => on_one_core(notification::run(verb, &global, output)),
         Command::Key(verb) => on_one_core(key::run(verb, &global, output)),
         Command::Config(verb) => config::run(verb, output),
         Command::Admin(verb) => on_all_cores(admin::run(verb, output)),

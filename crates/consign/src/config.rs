@@ -39,6 +39,8 @@ pub struct Config {
     pub auth: AuthOptions,
     /// An unattended first start.
     pub admin: AdminOptions,
+    /// Who takes the mail that Consign writes.
+    pub smtp: SmtpOptions,
     /// What may be reached.
     pub egress: EgressOptions,
     /// How deliveries are tried.
@@ -108,6 +110,34 @@ pub struct AuthOptions {
     pub session_hours: u64,
     /// How long it lives unused.
     pub idle_minutes: u64,
+    /// Whether people sign in with a password that is kept here.
+    pub local: bool,
+    /// The provider that people sign in with.
+    pub oidc: OidcOptions,
+}
+
+/// `auth.oidc.*`
+#[derive(Debug, Default)]
+pub struct OidcOptions {
+    /// The provider's name for itself, an https address; without it there is none.
+    pub issuer: Option<String>,
+    /// As whom we are known there.
+    pub client_id: Option<String>,
+    /// How we prove it; without it the proof key alone does.
+    pub client_secret: Option<Secret>,
+    /// Whoever is in this group there comes as an administrator.
+    pub admin_group: Option<String>,
+    /// What people call the provider.
+    pub name: Option<String>,
+}
+
+/// `smtp.*`
+#[derive(Debug, Default)]
+pub struct SmtpOptions {
+    /// The server, with name and password.
+    pub url: Option<Secret>,
+    /// Who writes.
+    pub from: Option<String>,
 }
 
 /// `admin.*`
@@ -219,7 +249,13 @@ impl Default for Config {
             data: DataOptions { dir: PathBuf::from("./consign-data") },
             database: DatabaseOptions { url: None, max_connections: 10 },
             encryption: EncryptionOptions { keys_file: None, keys: None },
-            auth: AuthOptions { session_hours: 12, idle_minutes: 30 },
+            auth: AuthOptions {
+                session_hours: 12,
+                idle_minutes: 30,
+                local: true,
+                oidc: OidcOptions::default(),
+            },
+            smtp: SmtpOptions::default(),
             admin: AdminOptions { email: None, password: None },
             egress: EgressOptions { allow: Vec::new(), allow_loopback: false, ca_file: None, tls_min: "1.2" },
             delivery: DeliveryOptions {

@@ -38,9 +38,11 @@ mod exporters;
 mod form;
 mod host_keys;
 mod manual;
+mod notifications;
 mod overview;
 mod people;
 mod policy;
+mod provider;
 mod render;
 mod replays;
 mod replicas;
@@ -77,6 +79,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(manual::routes())
         .merge(overview::routes())
         .merge(session::routes())
+        .merge(provider::routes())
         .merge(setup::routes())
         .merge(credentials::routes())
         .merge(certificates::routes())
@@ -93,6 +96,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(audit::routes())
         .merge(people::routes())
         .merge(settings::routes())
+        .merge(notifications::routes())
         .merge(encryption::routes())
         .merge(backup::routes())
         .merge(sending::routes())

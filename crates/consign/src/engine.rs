@@ -9,11 +9,13 @@ use consign_core::address::Blocked;
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::CredentialLesson;
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
+use consign_core::mail::{Mail, MailServer};
 use consign_core::target::{Origin, SftpAddress, Target};
 use consign_core::time::Timestamp;
 use consign_core::vault::Vault;
 use consign_store::{Store, StoreError, connectors, deliveries, idempotency, runs};
 use consign_transport::sftp::{ScannedKey, SftpFault};
+use consign_transport::smtp::MailFault;
 use consign_transport::{Explained, Network};
 use tokio::sync::{Notify, RwLock, Semaphore};
 
@@ -22,6 +24,7 @@ pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
 pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault};
 pub use key_pairs::NotInUse;
+pub use oidc::{OidcFault, Redeem, shown as shown_of_provider};
 pub use payload::{PayloadKeys, place as payload_key_place};
 pub use probe::TestHow;
 pub use records::{Records, RecordsError};
@@ -43,6 +46,7 @@ mod export;
 mod key_pairs;
 mod lanes;
 mod learn;
+mod oidc;
 mod payload;
 mod probe;
 mod records;
@@ -218,6 +222,14 @@ impl Engine {
     /// What the leases of this process are called by.
     pub fn name(&self) -> &str {
         &self.by
+    }
+
+    /// Hands a mail to the server that takes them.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn send_mail(&self, server: &MailServer, mail: &Mail) -> Result<(), MailFault> {
+        self.network.send_mail(server, mail).await
     }
 
     /// What opens and seals payloads.

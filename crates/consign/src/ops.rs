@@ -28,6 +28,8 @@ pub mod events;
 pub mod exporters;
 pub mod host_keys;
 pub mod idempotency;
+pub mod mail;
+pub mod notices;
 pub mod operations;
 pub mod overview;
 pub mod people;
@@ -59,6 +61,8 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     /// The request it acts in.
     pub request_id: RequestId,
+    /// When a person signed in.
+    pub signed_in_at: Option<Timestamp>,
     /// What is kept with a change, when the request is one that is done once.
     pub asked: OnceLock<idempotency::Asked>,
 }
@@ -92,7 +96,7 @@ impl Actor {
 
     /// Somebody who acts in one request.
     pub fn new(kind: ActorKind, rights: Rights, from: Option<IpAddr>, request_id: RequestId) -> Self {
-        Self { kind, rights, from, request_id, asked: OnceLock::new() }
+        Self { kind, rights, from, request_id, signed_in_at: None, asked: OnceLock::new() }
     }
 
     /// The one policy question: deny unless the right is there.

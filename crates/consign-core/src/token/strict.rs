@@ -9,7 +9,10 @@ use serde_json::{Map, Number, Value};
 const DEPTH_MAX: u8 = 8;
 
 /// The object in a text; the error says what is wrong with it without repeating any of it.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, &'static str> {
+///
+/// # Errors
+/// What is wrong with it, to follow its name.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, &'static str> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = Strict { depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match read {

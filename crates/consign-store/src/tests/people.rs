@@ -6,11 +6,12 @@ use consign_core::vault::Sealed;
 
 use super::{Fresh, hours, on_both, user};
 use crate::sessions::{self, Session};
-use crate::users::{self, Invitation, TwoStep, User};
+use crate::users::{self, Identity, Invitation, TwoStep, User};
 use crate::{Page, StoreError, second_steps};
 
 on_both!(
     a_person_comes_back_as_saved,
+    a_person_is_found_by_who_they_are_at_a_provider,
     a_save_over_another_save_of_a_person_changes_nothing,
     people_are_listed_and_counted,
     a_code_is_used_once,
@@ -45,6 +46,33 @@ async fn a_person_comes_back_as_saved(Fresh { store, .. }: Fresh) {
     let taken = User { id: UserId::new(now), email: "BO@acme.example".to_owned(), ..bo };
     let refused = users::insert(&mut tx, &taken).await;
     assert!(matches!(refused, Err(StoreError::NotUnique("email address"))), "{refused:?}");
+}
+
+async fn a_person_is_found_by_who_they_are_at_a_provider(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    let identity = |issuer: &str, subject: &str| Identity {
+        issuer: format!("https://{issuer}.example"),
+        subject: subject.to_owned(),
+    };
+    let bo = User { identity: Some(identity("a", "1")), ..user("Bo", Role::Viewer, now) };
+    let mut cy = user("Cy", Role::Viewer, now);
+    users::insert(&mut tx, &bo).await.unwrap();
+    users::insert(&mut tx, &cy).await.unwrap();
+    cy.identity = Some(identity("b", "1"));
+    assert!(users::update(&mut tx, &cy).await.unwrap());
+    for (issuer, subject, expected) in
+        [("a", "1", Some(bo.id)), ("b", "1", Some(cy.id)), ("a", "2", None), ("b", "", None)]
+    {
+        let found = users::find_by_identity(&mut tx, &identity(issuer, subject)).await.unwrap();
+        assert_eq!(found.map(|user| user.id), expected, "{issuer} {subject}");
+    }
+    let found = users::find(&mut tx, cy.id).await.unwrap().unwrap();
+    assert_eq!(found.identity, cy.identity);
+    tx.commit().await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let twin = User { identity: bo.identity.clone(), ..user("Di", Role::Viewer, now) };
+    assert!(users::insert(&mut tx, &twin).await.is_err(), "one account for one identity");
 }
 
 async fn a_save_over_another_save_of_a_person_changes_nothing(Fresh { store, .. }: Fresh) {

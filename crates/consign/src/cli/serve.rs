@@ -233,7 +233,7 @@ async fn greet(app: &App, place: &Place, output: &Output) -> Result<(), Failure>
     if let (Some(email), Some(password)) = (&app.config.admin.email, &app.config.admin.password) {
         users::setup_unattended(app, email, password).await.map_err(refused)?;
     }
-    if users::setup_needed(app).await.map_err(refused)? {
+    if users::waits_for_setup(app).await.map_err(refused)? {
         let token = users::new_setup_link(app).await.map_err(refused)?;
         output.note(&format!(
             "\nFinish setting up in your browser (link works for 30 minutes, once):\n  {}\n  \

@@ -5,11 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use consign_core::catalog::unknown_field;
+use consign_core::mail::{MailServer, Mailbox};
+use consign_core::oidc;
 use toml::{Table, Value};
 
 use super::given::Given;
 use super::options::{self, Entry};
-use super::{Config, default_file, environment};
+use super::{AuthOptions, Config, OidcOptions, SmtpOptions, default_file, environment};
 
 /// The options in force and where each of them came from.
 #[derive(Debug)]
@@ -215,8 +217,45 @@ fn between(config: &Config) -> Vec<String> {
     if config.admin.email.is_some() != config.admin.password.is_some() {
         faults.push("admin.email and admin.password belong together: give both or none".to_owned());
     }
+    faults.extend(of_provider(&config.auth));
+    faults.extend(of_mail(&config.smtp));
     if let Err(fault) = config.egress() {
         faults.push(format!("egress.allow: {fault}"));
+    }
+    faults
+}
+
+/// Rules for the server of mail.
+fn of_mail(smtp: &SmtpOptions) -> Vec<String> {
+    let mut faults = Vec::new();
+    if smtp.url.is_some() != smtp.from.is_some() {
+        faults.push("smtp.url and smtp.from belong together: give both or none".to_owned());
+    }
+    if let Some(Err(fault)) = smtp.url.as_ref().map(MailServer::parse) {
+        faults.push(format!("smtp.url {fault}"));
+    }
+    if let Some(Err(fault)) = smtp.from.as_deref().map(Mailbox::parse) {
+        faults.push(format!("smtp.from {fault}"));
+    }
+    faults
+}
+
+/// Rules between the options of the provider.
+fn of_provider(auth: &AuthOptions) -> Vec<String> {
+    let mut faults = Vec::new();
+    let OidcOptions { issuer, client_id, client_secret, admin_group, name } = &auth.oidc;
+    if issuer.is_some() != client_id.is_some() {
+        let both = "auth.oidc.issuer and auth.oidc.client_id belong together: give both or none";
+        faults.push(both.to_owned());
+    }
+    let more = client_secret.is_some() || admin_group.is_some() || name.is_some() || !auth.local;
+    if issuer.is_none() && more {
+        let needed =
+            "auth.oidc.client_secret, admin_group, name and auth.local = false need auth.oidc.issuer";
+        faults.push(needed.to_owned());
+    }
+    if let Some(Err(fault)) = issuer.as_deref().map(oidc::discovery) {
+        faults.push(format!("auth.oidc.issuer: {}", fault.message));
     }
     faults
 }

@@ -47,7 +47,9 @@ fn quoted(value: impl ToString) -> String {
 pub(super) fn all() -> Vec<Entry> {
     let mut entries = server();
     entries.extend(storage());
+    entries.extend(provider());
     entries.extend(people());
+    entries.extend(mail());
     entries.extend(sending());
     entries.extend(keeping());
     entries.extend(copies());
@@ -171,6 +173,76 @@ fn storage() -> Vec<Entry> {
     ]
 }
 
+fn provider() -> Vec<Entry> {
+    vec![
+        open(
+            "auth.oidc.issuer",
+            |config, given| {
+                config.auth.oidc.issuer = given.optional()?;
+                Ok(())
+            },
+            |config| config.auth.oidc.issuer.as_ref().map(quoted),
+        ),
+        open(
+            "auth.oidc.client_id",
+            |config, given| {
+                config.auth.oidc.client_id = given.optional()?;
+                Ok(())
+            },
+            |config| config.auth.oidc.client_id.as_ref().map(quoted),
+        ),
+        secret(
+            "auth.oidc.client_secret",
+            |config, given| {
+                config.auth.oidc.client_secret = given.secret()?;
+                Ok(())
+            },
+            |config| config.auth.oidc.client_secret.as_ref().map(|_| "set".to_owned()),
+        ),
+        open(
+            "auth.oidc.admin_group",
+            |config, given| {
+                config.auth.oidc.admin_group = given.optional()?;
+                Ok(())
+            },
+            |config| config.auth.oidc.admin_group.as_ref().map(quoted),
+        ),
+        open(
+            "auth.oidc.name",
+            |config, given| {
+                let name = given.optional()?;
+                if name.iter().any(|name| name.chars().count() > 40 || name.chars().any(char::is_control)) {
+                    return Err("needs a name of 40 characters or fewer".to_owned());
+                }
+                config.auth.oidc.name = name;
+                Ok(())
+            },
+            |config| config.auth.oidc.name.as_ref().map(quoted),
+        ),
+    ]
+}
+
+fn mail() -> Vec<Entry> {
+    vec![
+        secret(
+            "smtp.url",
+            |config, given| {
+                config.smtp.url = given.secret()?;
+                Ok(())
+            },
+            |config| config.smtp.url.as_ref().map(|_| "set".to_owned()),
+        ),
+        open(
+            "smtp.from",
+            |config, given| {
+                config.smtp.from = given.optional()?;
+                Ok(())
+            },
+            |config| config.smtp.from.as_ref().map(quoted),
+        ),
+    ]
+}
+
 fn people() -> Vec<Entry> {
     vec![
         open(
@@ -188,6 +260,14 @@ fn people() -> Vec<Entry> {
                 Ok(())
             },
             |config| Some(config.auth.idle_minutes.to_string()),
+        ),
+        open(
+            "auth.local",
+            |config, given| {
+                config.auth.local = given.flag()?;
+                Ok(())
+            },
+            |config| Some(config.auth.local.to_string()),
         ),
         open(
             "admin.email",

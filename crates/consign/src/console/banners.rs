@@ -5,19 +5,20 @@ use consign_core::rights::Right;
 use serde_json::{Value, json};
 
 use super::visit::Visit;
-use crate::ops::backup;
+use crate::ops::{backup, notices};
 
 /// Less than this on the disk of the database is soon nothing.
 const DISK_BYTES_LOW: u64 = 512 << 20;
 
 /// What this person is told. Nobody is told who is not signed in.
-pub(super) fn of(visit: &Visit) -> Value {
+pub(super) async fn of(visit: &Visit) -> Value {
     let Some(person) = &visit.person else { return json!([]) };
     let mut banners = Vec::new();
     banners.extend(pause(visit));
     if person.role.rights().allow(Right::Admin) {
         banners.extend(disk(visit));
         banners.extend(old_backup(visit));
+        banners.extend(no_mail(visit).await);
     }
     Value::Array(banners)
 }
@@ -46,4 +47,12 @@ fn old_backup(visit: &Visit) -> Option<Value> {
     let days = backup::overdue_days(visit.app())?;
     let text = format!("No backup for {days} days.");
     Some(json!({ "kind": "warning", "text": text, "action": "Backup", "action_url": "/settings/backup" }))
+}
+
+async fn no_mail(visit: &Visit) -> Option<Value> {
+    let why = notices::problem(visit.app()).await.ok().flatten()?;
+    Some(json!({
+        "kind": "warning", "text": format!("Notices cannot be mailed. {why}"),
+        "action": "Show", "action_url": "/settings/notifications",
+    }))
 }

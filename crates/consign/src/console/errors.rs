@@ -48,6 +48,15 @@ pub(super) enum Failure {
     InvitationUsed,
     /// The sign-in link of the demo was used, or is too old.
     SignInLinkUsed,
+    /// The provider signed nobody in: a heading, what happened and what to do.
+    Provider {
+        /// The status of the page.
+        status: StatusCode,
+        /// What happened.
+        title: &'static str,
+        /// What it means, and what to do.
+        text: String,
+    },
     /// A sign-in by plain http from another machine.
     PlainHttp,
 }
@@ -186,6 +195,7 @@ fn request(failure: &Failure) -> Words {
         Failure::NotAForm => {
             words(StatusCode::BAD_REQUEST, "Not readable", "What was sent is not a form of this console.")
         }
+        Failure::Provider { status, title, text } => words(*status, title, text.as_str()),
         Failure::TooMany { seconds } => words(
             StatusCode::TOO_MANY_REQUESTS,
             "Too many tries",

@@ -48,6 +48,8 @@ pages! {
     POST "/sign-in" Nothing;
     GET "/sign-in/code" Nothing;
     POST "/sign-in/code" Nothing;
+    GET "/sign-in/oidc" Nothing;
+    GET "/sign-in/oidc/callback" Nothing;
     POST "/sign-out" Session;
     POST "/theme" Session;
     GET "/setup/{token}" Nothing;
@@ -161,6 +163,9 @@ pages! {
     POST "/settings" Admin;
     GET "/settings/egress" Admin;
     POST "/settings/egress" Admin;
+    GET "/settings/notifications" Admin;
+    POST "/settings/notifications" Admin;
+    POST "/settings/notifications/test" Admin;
     GET "/settings/encryption" Admin;
     POST "/settings/encryption/rotation" Admin;
     POST "/settings/encryption/check" Admin;

@@ -106,6 +106,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "settings_delivery_pause.html",
     "settings_egress.html",
     "settings_encryption.html",
+    "settings_notifications.html",
     "settings_replicas.html",
     "settings_support.html",
     "setup.html",

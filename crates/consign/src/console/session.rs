@@ -14,7 +14,8 @@ use super::errors::Failure;
 use super::visit::{Anyone, Message, Signed, is_own_path};
 use crate::ops::users::{self, Entered, SignInError};
 
-const CODE: &str = "/sign-in/code";
+/// The page that asks for the code.
+pub(super) const CODE: &str = "/sign-in/code";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -28,7 +29,7 @@ async fn show(visit: Anyone) -> Result<Response, Failure> {
     if visit.person.is_some() {
         return Ok(visit.go(next(&visit)));
     }
-    if users::setup_needed(visit.app()).await? {
+    if users::waits_for_setup(visit.app()).await? {
         let demo = users::sign_in_link_waits(visit.app()).await?;
         return Err(if demo { Failure::DemoNotOpened } else { Failure::NotSetUp });
     }
@@ -36,7 +37,7 @@ async fn show(visit: Anyone) -> Result<Response, Failure> {
 }
 
 /// Where to go once signed in.
-fn next(visit: &Anyone) -> &str {
+pub(super) fn next(visit: &Anyone) -> &str {
     let next = visit.form.text("next");
     if is_own_path(next) { next } else { "/" }
 }
@@ -44,7 +45,14 @@ fn next(visit: &Anyone) -> &str {
 async fn page(visit: &Anyone, status: StatusCode, problem: &str) -> Response {
     let errors =
         if problem.is_empty() { json!([]) } else { json!([{ "field": "email", "message": problem }]) };
-    let context = json!({ "errors": errors, "email": visit.form.text("email"), "next": next(visit) });
+    let auth = &visit.app().config.auth;
+    let context = json!({
+        "errors": errors,
+        "email": visit.form.text("email"),
+        "next": next(visit),
+        "local": auth.local,
+        "provider": auth.oidc.shown_name(),
+    });
     visit.page(status, "sign_in.html", ("", "Sign in"), context).await
 }
 
@@ -60,7 +68,7 @@ async fn sign_in(visit: Anyone) -> Result<Response, Failure> {
             let response = visit.go(&format!("{CODE}?next={}", next(&visit)));
             Ok(visit.with_step(response, step.token.expose()))
         }
-        Err(error @ (SignInError::Wrong | SignInError::Suspended)) => {
+        Err(error @ (SignInError::Wrong | SignInError::Suspended | SignInError::NotLocal(_))) => {
             Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()).await)
         }
         Err(other) => refused(&visit, other),

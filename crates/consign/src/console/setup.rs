@@ -75,6 +75,8 @@ async fn invitation_page(
     let context = json!({
         "errors": errors(invalid),
         "email": email,
+        "local": visit.app().config.auth.local,
+        "provider": visit.app().config.auth.oidc.shown_name(),
         "role": { "label": role.label(), "hint": role.hint() },
         "name": {
             "key": "name", "label": "Your name", "value": name, "autocomplete": "name",

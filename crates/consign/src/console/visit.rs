@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use consign_core::id::RequestId;
+use consign_core::rights::Right;
 use serde_json::{Value, json};
 
 use super::Console;
@@ -20,7 +21,7 @@ use super::form::Form;
 use super::form::upload::{self, Upload};
 use crate::App;
 use crate::ops::idempotency::{self, Begun, Idempotency, IdempotencyFault};
-use crate::ops::users::{self, SignedIn};
+use crate::ops::users::{self, SignedIn, oidc};
 use crate::ops::{Actor, OpError, deliveries, settings};
 use crate::server::PeerAddress;
 
@@ -49,6 +50,8 @@ pub(super) struct Visit {
     pub(super) request_id: RequestId,
     /// The token of somebody whose code is missing.
     pub(super) step: Option<String>,
+    /// What the browser of somebody on the way back from the provider kept.
+    pub(super) way: Option<String>,
     /// Plain http on a loopback address: the cookie cannot be `Secure`.
     local: bool,
     /// The browser showed that it came by TLS or from this machine: it would keep a session's cookie.
@@ -99,6 +102,7 @@ impl Visit {
             from: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
             request_id: parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(now)),
             step: cookie(step_cookie(local)),
+            way: cookie(way_cookie(local)),
             local,
             trusted_way: local || came_by_tls(&console.app, &parts.headers),
             origin: origin(&parts.headers),
@@ -180,7 +184,8 @@ impl Visit {
 
     /// Where the page is, for what comes back to it. The way back from a tool holds a code, which no page shows.
     fn path(&self) -> &str {
-        if self.address.starts_with(super::consent::CALLBACK) { "/" } else { &self.address }
+        let back = [super::consent::CALLBACK, oidc::CALLBACK];
+        if back.iter().any(|back| self.address.starts_with(back)) { "/" } else { &self.address }
     }
 
     /// What the frame of a page needs: navigation, user, messages.
@@ -202,7 +207,7 @@ impl Visit {
             "may": super::policy::may(self),
             "theme": person.map_or("", |person| person.theme.as_str()),
             "csrf": person.map_or("", |person| person.csrf.as_str()),
-            "banners": super::banners::of(self),
+            "banners": super::banners::of(self).await,
             "flash": self.message,
             "instance": self.instance().await,
             "docs": "/docs",
@@ -286,6 +291,12 @@ impl Visit {
         self.with_cookie(response, step_cookie(self.local), token, Some(age))
     }
 
+    /// Keeps for ten minutes what somebody needs for the way back from the provider; an empty text forgets it.
+    pub(super) fn with_way(&self, response: Response, way: &str) -> Response {
+        let age = if way.is_empty() { 0 } else { oidc::WAY_SECONDS };
+        self.with_cookie(response, way_cookie(self.local), way, Some(age))
+    }
+
     fn with_cookie(&self, mut response: Response, name: &str, value: &str, age: Option<u32>) -> Response {
         let secure = if self.local { "" } else { "; Secure" };
         let age = age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
@@ -356,7 +367,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Signed {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let visit = parts.extensions.get::<Arc<Visit>>().cloned().ok_or(Failure::NotFound)?;
         let Some(person) = visit.person.clone() else {
-            return Err(if !users::setup_needed(visit.app()).await? {
+            return Err(if !users::waits_for_setup(visit.app()).await? {
                 Failure::SignIn
             } else if users::sign_in_link_waits(visit.app()).await? {
                 Failure::DemoNotOpened
@@ -429,6 +440,11 @@ fn session_cookie(local: bool) -> &'static str {
 /// Between the password and the code of a sign-in.
 fn step_cookie(local: bool) -> &'static str {
     if local { "consign-local-step" } else { "__Host-consign-step" }
+}
+
+/// Between the button and the way back from the provider.
+fn way_cookie(local: bool) -> &'static str {
+    if local { "consign-local-way" } else { "__Host-consign-way" }
 }
 
 fn message_cookie(local: bool) -> &'static str {

@@ -130,6 +130,12 @@ impl ByHour {
         hours
     }
 
+    /// The hours in which deliveries of a connector failed.
+    pub fn failed_hours(&self, connector: ConnectorId) -> Vec<i64> {
+        let failed = self.counts.iter().filter(|one| one.connector == connector && one.failed > 0);
+        failed.map(|one| one.hour).collect()
+    }
+
     /// Delivered and failed in all of them.
     pub fn sum(&self, connector: Option<ConnectorId>) -> (u64, u64) {
         let hours = self.of(connector);
@@ -183,6 +189,14 @@ pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
             "delivery": !any.items.is_empty(),
         },
     }))
+}
+
+/// What needs a person, for those who are told of it elsewhere.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(super) async fn pressing_lines(app: &App, db: &mut Db, now: Timestamp) -> Result<Vec<Value>, StoreError> {
+    Ok(lines(app, db, now).await?.0)
 }
 
 /// What needs a person, the causes before their consequences; and whether there is more than is told.

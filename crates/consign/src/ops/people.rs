@@ -77,7 +77,15 @@ pub async fn invite(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, O
     audit_rows(app, &mut tx, actor, "Invited person", object(&user), changes, &[row(&user)]).await?;
     let made = show_with_link(app, &user, &token, tx.now());
     commit_answered(app, actor, tx, &made).await?;
-    Ok(made)
+    Ok(mailed(app, actor, &user, made).await)
+}
+
+/// Mails the link where there is mail, and says what became of it.
+async fn mailed(app: &App, actor: &Actor, user: &User, mut made: Value) -> Value {
+    if let Some(mail) = super::mail::invitation(app, actor, &user.email, user.role, &made).await {
+        made["invitation"]["mail"] = mail;
+    }
+    made
 }
 
 /// A new link for somebody who has not come yet; the one before no longer works.
@@ -101,7 +109,7 @@ pub async fn invite_again(app: &App, actor: &Actor, reference: &str) -> Result<V
         .await?;
     let made = show_with_link(app, &user, &token, tx.now());
     commit_answered(app, actor, tx, &made).await?;
-    Ok(made)
+    Ok(mailed(app, actor, &user, made).await)
 }
 
 /// Whose invitation a link is: their address, and their role.
@@ -126,6 +134,10 @@ pub async fn accept(
     from: Option<IpAddr>,
 ) -> Result<Begun, OpError> {
     let (email, _) = invited(app, token).await?;
+    if !app.config.auth.local {
+        let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
+        return Err(OpError::WrongState(format!("Passwords are switched off here. Sign in with {provider}")));
+    }
     let (name, _) = judge_person(name, &email, password)?;
     let password_hash = super::users::password::hash_password(app, password).await?;
     let mut tx = app.store.begin().await?;
@@ -340,8 +352,18 @@ fn taken(error: StoreError, email: &str) -> OpError {
 }
 
 /// Members of an answer that may come back.
-const READ_ONLY: &[&str] =
-    &["id", "etag", "email", "state", "two_step", "invitation", "suspended_at", "last_seen_at", "created_at"];
+const READ_ONLY: &[&str] = &[
+    "id",
+    "etag",
+    "email",
+    "state",
+    "signs_in_with",
+    "two_step",
+    "invitation",
+    "suspended_at",
+    "last_seen_at",
+    "created_at",
+];
 
 fn show(user: &User, now: Timestamp) -> Value {
     let state = match (&user.invitation, user.suspended_at) {
@@ -360,12 +382,22 @@ fn show(user: &User, now: Timestamp) -> Value {
         "email": user.email,
         "role": user.role,
         "state": state,
+        "signs_in_with": signs_in_with(user),
         "two_step": user.two_step.is_some(),
         "invitation": invitation,
         "suspended_at": user.suspended_at,
         "last_seen_at": user.last_seen_at,
         "created_at": user.created_at,
     })
+}
+
+/// What somebody shows when they come; nothing before they have come at all.
+fn signs_in_with(user: &User) -> Option<&'static str> {
+    match (&user.identity, user.password_hash.is_empty()) {
+        (Some(_), _) => Some("oidc"),
+        (None, false) => Some("password"),
+        (None, true) => None,
+    }
 }
 
 /// The one answer that holds the link.

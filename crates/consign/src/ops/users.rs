@@ -34,6 +34,7 @@ pub use typed::{keep_typed, take_typed};
 pub(super) mod again;
 mod brake;
 mod links;
+pub mod oidc;
 pub(super) mod password;
 mod sign_in;
 pub mod two_step;
@@ -68,6 +69,8 @@ pub struct SignedIn {
     pub csrf: String,
     /// The hash of the session's token.
     pub hash: String,
+    /// When they signed in.
+    pub signed_in_at: Timestamp,
 }
 
 /// What a person is asked for.
@@ -90,7 +93,8 @@ impl SignedIn {
     /// The person as an actor, with the rights of their role.
     pub fn actor(&self, from: Option<IpAddr>, request_id: RequestId) -> Actor {
         let kind = ActorKind::User { id: self.id, name: self.name.clone() };
-        Actor::new(kind, self.role.rights(), from, request_id)
+        let signed_in_at = Some(self.signed_in_at);
+        Actor { signed_in_at, ..Actor::new(kind, self.role.rights(), from, request_id) }
     }
 }
 
@@ -109,6 +113,14 @@ pub async fn administrators(app: &App) -> Result<Vec<String>, OpError> {
 /// When the database cannot be read.
 pub async fn setup_needed(app: &App) -> Result<bool, OpError> {
     Ok(users::count(&mut *app.store.read().await?).await? == 0)
+}
+
+/// Whether somebody has to open a set-up link before anybody can sign in.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn waits_for_setup(app: &App) -> Result<bool, OpError> {
+    Ok(setup_needed(app).await? && !app.config.auth.oidc.brings_administrators())
 }
 
 /// Creates the first person from a set-up link and signs them in.
@@ -178,6 +190,7 @@ pub(super) fn person_of(now: Timestamp, name: String, email: String, password_ha
         suspended_at: None,
         invitation: None,
         two_step: None,
+        identity: None,
         theme: String::new(),
         created_at: now,
         last_seen_at: None,
@@ -300,9 +313,9 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
         users::set_seen(&mut tx, user.id, now).await?;
         tx.commit().await?;
     }
-    let signs_in_with = SignsInWith::of(&user);
+    let (signs_in_with, signed_in_at) = (SignsInWith::of(&user), session.created_at);
     let User { id, name, email, role, theme, .. } = user;
-    Ok(Some(SignedIn { id, name, email, role, signs_in_with, theme, csrf: session.csrf, hash }))
+    Ok(Some(SignedIn { id, name, email, role, signs_in_with, theme, csrf: session.csrf, hash, signed_in_at }))
 }
 
 /// Ends a session.

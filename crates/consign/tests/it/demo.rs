@@ -48,7 +48,7 @@ async fn the_demo_takes_a_free_port_when_its_own_is_taken() {
 async fn the_demo_says_that_its_link_comes_first_and_the_link_leads_on() {
     let folder = Folder::new("demo");
     let database = Database::sqlite(&folder);
-    let replica = Replica::start(&folder, &database, |_| {}).await.unwrap();
+    let replica = Replica::start(&folder, &database, &|_| {}).await.unwrap();
     let client = Client::new(replica.address, Default::default());
     let approve = "/credentials/crd_00000000000000000000000000/authorize";
     // Without a demo it is the first start of a server.

@@ -1,7 +1,7 @@
 //! A whole Consign, spoken to only over HTTP and the command line; what it leaves behind is judged at its end.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use consign::config::Config;
@@ -35,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(15);
 
+/// Options of its own.
+pub(crate) type Edit = Arc<dyn Fn(&mut Config) + Send + Sync>;
+
 /// A Consign with one administrator and one API key that may do everything.
 pub(crate) struct TestConsign {
     pub(crate) folder: Folder,
@@ -46,7 +49,7 @@ pub(crate) struct TestConsign {
     /// The administrator's.
     pub(crate) password: String,
     replica: Option<Replica>,
-    edit: fn(&mut Config),
+    edit: Edit,
     served: Served,
     printed: Mutex<Vec<(String, Vec<u8>)>>,
     open_allowed: bool,
@@ -89,7 +92,8 @@ impl TestConsign {
     }
 
     /// Starts one with options of its own.
-    pub(crate) async fn on(kind: Kind, edit: fn(&mut Config)) -> Self {
+    pub(crate) async fn on(kind: Kind, edit: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        let edit: Edit = Arc::new(edit);
         logs::listen();
         let folder = Folder::new("consign");
         let database = match kind {
@@ -97,7 +101,7 @@ impl TestConsign {
             Kind::PostgreSql => Database::postgres().await,
         };
         let (panics_before, logged_before) = (logs::panics(), logs::logged().len());
-        let replica = Replica::start(&folder, &database, edit).await.unwrap();
+        let replica = Replica::start(&folder, &database, &*edit).await.unwrap();
         let served = Served::default();
         let canaries = Canaries::default();
         let password = canaries.plant("the administrator's password");
@@ -135,7 +139,7 @@ impl TestConsign {
 
     /// Another process on the same database.
     pub(crate) async fn second_replica(&self) -> Replica {
-        Replica::start(&self.folder, &self.database, self.edit).await.unwrap()
+        Replica::start(&self.folder, &self.database, &*self.edit).await.unwrap()
     }
 
     /// Another machine's process on the same database, with a data folder and a key ring of its own.
@@ -154,7 +158,7 @@ impl TestConsign {
     }
 
     pub(crate) async fn start_again(&mut self) {
-        let replica = Replica::start(&self.folder, &self.database, self.edit).await.unwrap();
+        let replica = Replica::start(&self.folder, &self.database, &*self.edit).await.unwrap();
         self.client = self.client.at(replica.address);
         self.replica = Some(replica);
     }
@@ -164,6 +168,11 @@ impl TestConsign {
         let app = &self.replica().app;
         app.store.advance(by);
         app.engine.wake_all();
+    }
+
+    /// Looks now for what there is to tell, instead of within a minute.
+    pub(crate) async fn look_for_notices(&self) {
+        consign::ops::notices::round(&self.replica().app).await.unwrap();
     }
 
     /// A secret that must be found nowhere but at the tool.

@@ -18,7 +18,14 @@ use crate::peers::{Answer, Tool};
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 /// What answers GET and is no page to look at.
-const NO_PAGES: [&str; 3] = ["/deliveries/news", "/credentials/{id}/certificate.pem", "/audit/export"];
+const NO_PAGES: [&str; 5] = [
+    "/deliveries/news",
+    "/credentials/{id}/certificate.pem",
+    "/audit/export",
+    // Away to the provider, and back from it: `sign_in.rs` walks there.
+    "/sign-in/oidc",
+    "/sign-in/oidc/callback",
+];
 
 /// The pages that each tour comes to, and perhaps to others.
 const TOURS: [(&str, &[&str]); 5] = [
@@ -92,6 +99,7 @@ const TOURS: [(&str, &[&str]); 5] = [
             "/settings/delivery/pause",
             "/settings/backup",
             "/settings/backup/{id}/{deed}",
+            "/settings/notifications",
             "/settings/replicas",
             "/settings/about",
             "/settings/about/support-bundle",
@@ -340,6 +348,7 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
         "/settings/delivery/pause".to_owned(),
         "/settings/backup".to_owned(),
         format!("/settings/backup/{backup}/download"),
+        "/settings/notifications".to_owned(),
         "/settings/replicas".to_owned(),
         "/welcome".to_owned(),
         "/welcome/key".to_owned(),

@@ -15,10 +15,9 @@ import Provider, { errors, interactionPolicy } from 'oidc-provider';
 import { judged } from './saml.mjs';
 
 const YEAR_SECONDS = 365 * 24 * 3600;
-const SCOPES = ['openid', 'offline_access', 'read', 'write'];
+const SCOPES = ['openid', 'offline_access', 'read', 'write', 'email', 'profile', 'groups'];
 /** What a client gets that asks for nothing. */
 const USUAL_SCOPE = 'read';
-const ACCOUNT = 'ana';
 const TOKEN_PATH = '/token';
 const SAML2_BEARER = 'urn:ietf:params:oauth:grant-type:saml2-bearer';
 
@@ -30,6 +29,10 @@ const revokedByReuse = new Set();
 const log = [];
 /** What the token endpoint does to every request. */
 const weather = { down: false, delay_ms: 0, lose: false };
+/** Who is there to approve, and what is known of them: `sub`, and the claims of OpenID Connect. */
+let person = { sub: 'ana' };
+/** How often the keys are asked for before the one that signs is among them. */
+let keysLate = 0;
 /** Whose assertions are taken, and how: `certificate`, `issuer`, `audience`, `name_id`, `clock_ahead_seconds`. */
 const signer = {};
 /** Every assertion that was taken, with its encoding as it came. */
@@ -124,7 +127,9 @@ function provider(issuer, config) {
     pkce: { required: () => true },
     rotateRefreshToken: config.rotation ?? true,
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
-    findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
+    conformIdTokenClaims: config.claims_in_id_token !== true,
+    findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ ...person, sub: accountId }) }),
     interactions: { policy: policy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     ttl: {
       AccessToken: config.access_token_seconds,
@@ -185,6 +190,14 @@ function strict(Client) {
 
 /** Writes down every token request, and applies the weather. */
 async function watched(ctx, next) {
+  if (ctx.path === '/jwks') {
+    await next();
+    if (keysLate > 0) {
+      keysLate -= 1;
+      ctx.body = { keys: ctx.body.keys.map((key) => ({ ...key, kid: 'before' })) };
+    }
+    return;
+  }
   if (ctx.path !== TOKEN_PATH || ctx.method !== 'POST') {
     if (ctx.path === '/auth' && !ctx.query.scope) {
       ctx.query = { ...ctx.query, scope: USUAL_SCOPE };
@@ -257,9 +270,9 @@ async function interact(oidc, req, res) {
     await oidc.interactionFinished(req, res, refusal, { mergeWithLastSubmission: false });
     return;
   }
-  const grant = new oidc.Grant({ accountId: ACCOUNT, clientId: params.client_id });
+  const grant = new oidc.Grant({ accountId: person.sub, clientId: params.client_id });
   grant.addOIDCScope(params.scope);
-  const approved = { login: { accountId: ACCOUNT }, consent: { grantId: await grant.save() } };
+  const approved = { login: { accountId: person.sub }, consent: { grantId: await grant.save() } };
   await oidc.interactionFinished(req, res, approved, { mergeWithLastSubmission: false });
 }
 
@@ -291,6 +304,8 @@ async function control(oidc, req, res) {
     'GET /introspect': async () => ({ valid: await isValid(oidc, searchParams.get('token') ?? '') }),
     'GET /assertions': () => assertions,
     'POST /signer': () => Object.assign(signer, JSON.parse(body)),
+    'POST /person': () => { person = JSON.parse(body); },
+    'POST /keys-late': () => { keysLate = JSON.parse(body); },
     'POST /clients': () => register(JSON.parse(body)),
     'POST /weather': () => Object.assign(weather, JSON.parse(body)),
     'POST /expire': () => ['AccessToken', 'ClientCredentials'].forEach((model) => forget(model)),

@@ -260,10 +260,24 @@ fn the_other_pages_render() {
         });
         check("error.html", context);
     }
-    check(
-        "sign_in.html",
-        json!({ "errors": [{ "field": "email", "message": "No" }], "email": "a@b", "next": "/" }),
-    );
+    for (local, provider) in [(true, json!(null)), (true, json!("Acme ID")), (false, json!("Acme ID"))] {
+        let problem = json!([{ "field": "email", "message": "No" }]);
+        let context = json!({
+            "errors": problem, "email": "a@b", "next": "/", "local": local, "provider": provider, "title": "Welcome",
+            "role": { "label": "Viewer", "hint": "Sees lists" }, "name": { "key": "name", "label": "Your name" },
+            "password": { "key": "password", "label": "Password" },
+        });
+        check("sign_in.html", context.clone());
+        check("invitation.html", context);
+    }
+    let notice = |mail: &str| json!({ "title": "“Tool”: Sign-in refused", "url": "/x", "began_at": NOW, "mail": mail, "mail_problem": "No" });
+    for is_set_up in [true, false] {
+        let notices = ["sent", "none", "waiting", "failing"].map(notice);
+        let current = json!({ "etag": "\"1\"", "mail": { "is_set_up": is_set_up }, "notices": notices });
+        let field = json!({ "key": "emails", "label": "Email addresses", "value": "a@b.example" });
+        let context = json!({ "errors": [], "current": current, "emails": field, "to": field });
+        check("settings_notifications.html", context);
+    }
     check(
         "setup.html",
         json!({

@@ -1,5 +1,7 @@
 //! The password again, for what a session that somebody else took over must not do.
 
+use std::time::Duration;
+
 use consign_core::secret::Secret;
 use consign_store::users;
 
@@ -16,15 +18,24 @@ pub(in crate::ops) fn take_password(sent: &mut Sent) -> Secret {
     Secret::new(typed.and_then(|typed| typed.as_str().map(str::to_owned)).unwrap_or_default())
 }
 
-/// Asks a person for their password again. Programs have none, nor has whoever never had one.
+/// Who has no password here shows who they are by a sign-in with the provider that is this fresh.
+const FRESH: Duration = Duration::from_secs(10 * 60);
+
+/// Asks a person for their password again. Programs have none; people who come by the provider must have come just now.
 ///
 /// # Errors
-/// When it is missing or wrong, or was tried too often.
+/// When it is missing or wrong, was tried too often, or the sign-in is too old.
 pub async fn require_password(app: &App, actor: &Actor, typed: &Secret) -> Result<(), OpError> {
     let ActorKind::User { id, .. } = actor.kind else { return Ok(()) };
     let user = users::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("person"))?;
     if user.password_hash.is_empty() {
-        return Ok(());
+        let fresh = actor.signed_in_at.is_some_and(|since| app.now().since(since) <= FRESH);
+        // The account of the demo has neither.
+        if fresh || user.identity.is_none() {
+            return Ok(());
+        }
+        let sentence = "This needs a sign-in of the last 10 minutes. Sign out, sign in again, and do it then";
+        return Err(invalid(PASSWORD, "sign_in_again", sentence));
     }
     if typed.expose().is_empty() {
         return Err(invalid(PASSWORD, "missing", "Enter your password again"));

@@ -44,6 +44,9 @@ pub enum SignInError {
     /// The password was right, and the account is closed.
     #[error("This account is suspended. An administrator can reactivate it")]
     Suspended,
+    /// Passwords are switched off.
+    #[error("Passwords are switched off here. Sign in with {0}")]
+    NotLocal(String),
     /// Too many tries for this account or from this address.
     #[error("Too many tries. Wait {seconds} seconds")]
     TooMany {
@@ -66,6 +69,10 @@ pub async fn sign_in(
     password: &Secret,
     from: Option<IpAddr>,
 ) -> Result<Entered, SignInError> {
+    if !app.config.auth.local {
+        let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
+        return Err(SignInError::NotLocal(provider.to_owned()));
+    }
     let now = app.now();
     let account = format!("account {}", email.trim().to_lowercase());
     let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
@@ -107,7 +114,7 @@ fn braked(wait: Duration) -> SignInError {
 }
 
 /// Remembers for ten minutes that a password was right.
-async fn await_code(app: &App, user: &User) -> Result<Begun, OpError> {
+pub(super) async fn await_code(app: &App, user: &User) -> Result<Begun, OpError> {
     let token = random_text();
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -217,7 +224,7 @@ pub(super) async fn begin_session(
     Ok(begun)
 }
 
-async fn begin(
+pub(super) async fn begin(
     app: &App,
     tx: &mut Tx,
     user: &User,
@@ -233,7 +240,8 @@ async fn begin(
     Ok(begun)
 }
 
-async fn refused(app: &App, email: &str, from: Option<IpAddr>, why: &'static str) -> Result<(), OpError> {
+/// Writes down that somebody was not let in.
+pub(super) async fn refused(app: &App, email: &str, from: Option<IpAddr>, why: &str) -> Result<(), OpError> {
     metrics::counter!(telemetry::SIGN_INS, "outcome" => "refused").increment(1);
     let mut tx = app.store.begin().await?;
     let actor = Actor { from, ..Actor::system(tx.now()) };

@@ -29,7 +29,7 @@ impl Replica {
     pub(crate) async fn start(
         folder: &Folder,
         database: &Database,
-        edit: fn(&mut Config),
+        edit: &(dyn Fn(&mut Config) + Send + Sync),
     ) -> Result<Self, String> {
         let local = (Ipv4Addr::LOCALHOST, 0);
         let (listener, metrics_listener) =
@@ -79,7 +79,7 @@ fn config(
     database: &Database,
     address: SocketAddr,
     metrics: SocketAddr,
-    edit: fn(&mut Config),
+    edit: &(dyn Fn(&mut Config) + Send + Sync),
 ) -> Config {
     let mut config = Config::default();
     config.server.listen = address;

@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) rotation: bool,
     /// How long a rotated refresh token still works.
     pub(crate) refresh_token_overlap_seconds: u32,
+    /// Whether what is known of a person stands in the ID token, or elsewhere.
+    pub(crate) claims_in_id_token: bool,
 }
 
 /// A client as the server knows it.
@@ -81,7 +83,13 @@ pub(crate) enum Decision {
 impl Setup {
     /// Tokens for an hour, and strict rotation.
     pub(crate) fn with(clients: Vec<Registered>) -> Self {
-        Self { clients, access_token_seconds: 3600, rotation: true, refresh_token_overlap_seconds: 0 }
+        Self {
+            clients,
+            access_token_seconds: 3600,
+            rotation: true,
+            refresh_token_overlap_seconds: 0,
+            claims_in_id_token: false,
+        }
     }
 }
 
@@ -215,6 +223,16 @@ impl AuthorizationServer {
     /// Every assertion that was taken, oldest first, as the server read it.
     pub(crate) async fn assertions(&self) -> Vec<Value> {
         self.ask("/assertions").await.as_array().cloned().expect("a list")
+    }
+
+    /// Who approves from now on, and what is known of them.
+    pub(crate) async fn is_asked_by(&self, person: &Value) {
+        self.tell("/person", person).await;
+    }
+
+    /// For so many questions the keys are not those that sign.
+    pub(crate) async fn keep_keys_back(&self, times: u32) {
+        self.tell("/keys-late", &json!(times)).await;
     }
 
     /// Whether the token endpoint answers 503, and nothing else.

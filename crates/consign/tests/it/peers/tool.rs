@@ -254,7 +254,7 @@ impl Tool {
     }
 }
 
-fn tls(identity: &Identity) -> ServerConfig {
+pub(super) fn tls(identity: &Identity) -> ServerConfig {
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
     ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

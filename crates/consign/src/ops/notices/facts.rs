@@ -1,0 +1,171 @@
+//! What there is to tell now: one fact for each object and reason.
+
+use std::time::Duration;
+
+use consign_core::connector::exporter::RunState;
+use consign_core::connector::{Connector, ConnectorState};
+use consign_core::credential::Credential;
+use consign_core::time::Timestamp;
+use consign_store::overview::HOUR_MS;
+use consign_store::{Page, credentials, runs};
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::ops::OpError;
+use crate::ops::overview::pressing_lines;
+
+/// A webhook that only fails is paused after that.
+const FAILING_MAX: Duration = Duration::from_secs(5 * 86_400);
+/// Of that time, in percent.
+const MARKS: [u64; 3] = [90, 70, 50];
+/// A run that failed is told for so long.
+const RUN_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// Hours in which failed deliveries are told; each connector and hour once.
+const HOURS: i64 = 2;
+
+/// One thing to tell.
+#[derive(Debug)]
+pub(super) struct Fact {
+    /// The object and the reason.
+    pub key: String,
+    /// The type of its event.
+    pub kind: &'static str,
+    /// What is said: `id`, `name`, `title`, `message`, `url`, `reason`.
+    pub said: Value,
+}
+
+/// Everything that needs a person now.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(super) async fn present(app: &App) -> Result<Vec<Fact>, OpError> {
+    let now = app.now();
+    let mut db = app.store.read().await?;
+    let mut facts: Vec<Fact> =
+        pressing_lines(app, &mut db, now).await?.iter().filter_map(|line| of_line(app, line)).collect();
+    for credential in credentials::ending_soon(&mut db, now).await? {
+        facts.extend(of_end(app, &credential, now));
+    }
+    let hours = app.hours.last(&mut db, now).await?;
+    let snapshot = app.engine.snapshot();
+    for connector in snapshot.connectors() {
+        facts.extend(of_failing(app, connector, now));
+        let late = hours
+            .failed_hours(connector.id)
+            .into_iter()
+            .filter(|hour| *hour > now.millis() / HOUR_MS - HOURS);
+        facts.extend(late.map(|hour| of_failed(app, connector, hour)));
+        if connector.exporter().is_some() {
+            let failed = Some(RunState::Failed);
+            let listed = runs::list(&mut db, connector.id, failed, now, &Page::first(1)).await?;
+            let last = listed
+                .items
+                .first()
+                .filter(|run| run.ended_at.is_some_and(|ended| now.since(ended) < RUN_LIFE));
+            facts.extend(last.map(|run| of_run(app, connector, run)));
+        }
+    }
+    Ok(facts)
+}
+
+fn page(app: &App, connector: &Connector) -> String {
+    format!("{}/{}s/{}", app.public_url(), connector.kind.word(), connector.id)
+}
+
+fn fact(key: String, kind: &'static str, object: (&str, &str), words: (String, String), url: String) -> Fact {
+    let ((id, name), (title, consequence)) = (object, words);
+    let message = format!("{title}. {consequence}");
+    Fact {
+        key,
+        kind,
+        said: json!({ "id": id, "name": name, "title": title, "message": message, "url": url }),
+    }
+}
+
+/// A line of the overview: a credential or a connector that does not work.
+fn of_line(app: &App, line: &Value) -> Option<Fact> {
+    let text = |key: &str| line[key].as_str().unwrap_or_default();
+    let (id, name, code, label, reason) =
+        (text("id"), text("name"), text("code"), text("label"), text("reason"));
+    let why = if reason.is_empty() { String::new() } else { format!(" ({})", reason.trim_end_matches('.')) };
+    let title = format!("“{name}”: {label}{why}");
+    match text("kind") {
+        // Its end is told by itself, in time.
+        "credential" if code == "ends_soon" => None,
+        "credential" => Some(fact(
+            format!("{id}/{code}"),
+            "consign.credential.needs_attention",
+            (id, name),
+            (title, "What uses this credential waits until somebody repairs it.".to_owned()),
+            format!("{}/credentials/{id}", app.public_url()),
+        )),
+        "webhook" => {
+            let connector = app.engine.snapshot().connector(id.parse().ok()?)?.clone();
+            Some(fact(
+                format!("{id}/{code}"),
+                "consign.connector.stopped",
+                (id, name),
+                (
+                    title,
+                    "It sends nothing until somebody lets it go on; what it has to send waits.".to_owned(),
+                ),
+                page(app, &connector),
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn of_end(app: &App, credential: &Credential, now: Timestamp) -> Option<Fact> {
+    let reminder = credential.reminder(now)?;
+    let id = credential.id.to_string();
+    let sentence = reminder.sentence(credential);
+    let (title, consequence) = sentence.split_once(". ").unwrap_or((sentence.as_str(), ""));
+    Some(fact(
+        format!("{}/ends", reminder.key(credential)),
+        super::ENDS,
+        (&id, credential.name.as_str()),
+        (title.to_owned(), consequence.to_owned()),
+        format!("{}/credentials/{id}", app.public_url()),
+    ))
+}
+
+/// A connector that only fails: after half of the time that it is given, and later again.
+fn of_failing(app: &App, connector: &Connector, now: Timestamp) -> Option<Fact> {
+    let since = connector.failing_since.filter(|_| connector.state == ConnectorState::Active)?;
+    let part = u64::try_from(now.since(since).as_millis() * 100 / FAILING_MAX.as_millis()).unwrap_or(100);
+    let mark = MARKS.into_iter().find(|mark| part >= *mark)?;
+    let (id, name) = (connector.id.to_string(), connector.name.as_str());
+    Some(fact(
+        format!("{id}/failing/{}/{mark}", since.millis()),
+        "consign.connector.failing",
+        (&id, name),
+        (
+            format!("“{name}” has only failed for {mark} % of the 5 days after which it is paused"),
+            "After five days Consign pauses it, and what it has to send waits.".to_owned(),
+        ),
+        page(app, connector),
+    ))
+}
+
+fn of_failed(app: &App, connector: &Connector, hour: i64) -> Fact {
+    let (id, name) = (connector.id.to_string(), connector.name.as_str());
+    fact(
+        format!("{id}/failed/{hour}"),
+        "consign.connector.deliveries_failed",
+        (&id, name),
+        (format!("Deliveries of “{name}” failed"), "They are not tried again by themselves.".to_owned()),
+        format!("{}/deliveries?state=failed&connector={id}", app.public_url()),
+    )
+}
+
+fn of_run(app: &App, connector: &Connector, run: &runs::Run) -> Fact {
+    let (id, name) = (run.id.to_string(), connector.name.as_str());
+    fact(
+        format!("{id}/failed"),
+        "consign.run.failed",
+        (&id, name),
+        (format!("Run {} of “{name}” failed", run.number), "It is not tried again by itself.".to_owned()),
+        format!("{}/runs/{id}", app.public_url()),
+    )
+}
