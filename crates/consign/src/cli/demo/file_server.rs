@@ -4,16 +4,13 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use serde_json::{Value, json};
 
-use super::{LOOK_EVERY, explain, exporter, object};
-use crate::App;
+use super::LOOK_EVERY;
 use crate::config::variable;
-use crate::ops::{self, Actor};
 
 /// How to get the server.
 pub(super) const ADVICE: &str = "apt-get install openssh-server (or your system's own package of it)";
