@@ -149,7 +149,7 @@ async fn a_webhook_is_made_tested_sent_again_and_deleted_with_keys_alone() {
         said.as_str().is_some_and(|said| said.starts_with("Fields for Service desk")).then_some(())
     })
     .await;
-    fill(&browser, "path", "incidents").await;
+    fill(&browser, "path", "/incidents").await;
     tab_to(&browser, "Save").await;
     press(&browser, Key::Enter).await;
     browser.until_at("/webhooks/con_").await;

@@ -140,11 +140,13 @@ impl Browser {
     pub(crate) async fn picture(&self, width: u32, height_max: u32) -> Vec<u8> {
         let height = self.run("return document.documentElement.scrollHeight", vec![]).await;
         let height = u32::try_from(height.as_u64().unwrap_or(0)).unwrap_or(u32::MAX).min(height_max);
+        self.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true })).await;
         self.size(width, height).await;
         self.run("window.scrollTo(0, 0)", vec![]).await;
         let asked = json!({ "format": "webp", "quality": 84 });
         let taken = self.devtools("Page.captureScreenshot", &asked).await;
         self.resize(width).await;
+        self.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": false })).await;
         BASE64_STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("Base64")
     }
 
