@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit};
 
 use super::channel::{Answer, Channel};
 use super::wire::{self, Attributes, Reply, Request};
@@ -22,6 +22,8 @@ const NAMES_MAX: usize = 1_000;
 const SPACE_BYTES_MIN: u64 = 1 << 20;
 /// Words of a server that are shown.
 const WORDS_MAX: usize = 200;
+/// More files are not open at once: servers have limits, and few say which.
+const HANDLES_MAX: usize = 64;
 /// Many files that go into one folder ask for it once, and soon again.
 const FOLDER_KNOWN_FOR: Duration = Duration::from_secs(1);
 /// A session knows no more folders at once.
@@ -46,6 +48,8 @@ pub(super) struct Files {
     write_bytes: OnceCell<usize>,
     /// What folders turned out to be called, and when.
     folders: Mutex<HashMap<String, (String, Instant)>>,
+    /// Files that may be open.
+    handles: Semaphore,
     /// It does not take the requests of one file behind each other without a wait for the answers.
     one_by_one: AtomicBool,
 }
@@ -56,8 +60,14 @@ impl Files {
             channel,
             write_bytes: OnceCell::new(),
             folders: Mutex::default(),
+            handles: Semaphore::new(HANDLES_MAX),
             one_by_one: AtomicBool::new(false),
         }
+    }
+
+    /// A place among the files that are open, as soon as there is one.
+    pub(super) async fn handle(&self) -> Result<SemaphorePermit<'_>, SftpFault> {
+        self.handles.acquire().await.map_err(|_| SftpFault::lost("The session is over."))
     }
 
     /// Whether the server waits for the answers of one file.

@@ -234,6 +234,7 @@ fn may_be_the_order(fault: &SftpFault) -> bool {
 }
 
 async fn write(files: &Files, upload: &Upload<'_>, content: Content) -> Result<Written, SftpFault> {
+    let _place = files.handle().await?;
     let mut folder = files.folder(upload.folder.as_sent()).await?;
     let at = |folder: &str, name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
     let part_name = part_name(upload.name, upload.run);

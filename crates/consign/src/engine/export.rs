@@ -129,9 +129,15 @@ impl Engine {
     pub(super) async fn export_loop(self: Arc<Self>) {
         while !self.lanes.is_stopping() {
             let woken = self.exports.wake.notified();
+            // A stop waits for what is being taken.
+            let round = self.rounds.read().await;
+            if self.lanes.is_stopping() {
+                return;
+            }
             if let Err(error) = self.export_round().await {
                 tracing::error!(%error, "runs of exporters could not be looked for; trying again in a second");
             }
+            drop(round);
             drop(tokio::time::timeout(TICK, woken).await);
         }
     }

@@ -187,27 +187,6 @@ async fn new_keys_without_a_proof_only_cost_a_session() {
     let line = line.unwrap()["line"].as_str().unwrap();
     assert!(line.contains(&hex(digest(&SHA256, records.as_bytes()).as_ref())), "the whole file: {line}");
     assert!(server.connections() > before, "new keys came in the middle");
-
-    // So do many small ones.
-    let mut runs = Vec::new();
-    for n in 0..60 {
-        let path = format!("/exporters/{exporter}/files?file_name=small-{n}.bin");
-        let pushed = post_once(&consign, &path, "text/plain", content(n + 1)[..60_000].to_vec()).await;
-        runs.push(id_of(&pushed.expect(202).json()));
-    }
-    for (n, id) in runs.iter().enumerate() {
-        eventually("the run to go on or end", async || {
-            let run = consign.get(&format!("/runs/{id}")).await.json();
-            if run["state"] == "waiting" && run["attempts"] != 0 {
-                consign.advance(Duration::from_secs(10));
-            }
-            run["ended_at"].is_string().then_some(())
-        })
-        .await;
-        until(&consign, id, "done").await;
-        let n = u32::try_from(n).unwrap();
-        assert!(std::fs::read(inbox.join(format!("small-{n}.bin"))).unwrap() == content(n + 1)[..60_000]);
-    }
     assert!(names(inbox).iter().all(|name| !name.starts_with('.')), "{:?}", names(inbox));
     consign.finish().await;
 }

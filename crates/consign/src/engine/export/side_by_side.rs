@@ -15,11 +15,12 @@ use crate::engine::commit::CommitError;
 
 /// A file that is larger goes as other runs do: of these a few hundred are in memory at once.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
-/// So many of one exporter, and of all. A server that hangs takes no more than its share.
-const FILES_OF_ONE_MAX: usize = 64;
-const FILES_MAX: usize = 256;
+/// So many of one exporter, and of all: twice what a server has open, since each also waits for the disk three times. A server
+/// that hangs takes no more than its share.
+const FILES_OF_ONE_MAX: usize = 128;
+const FILES_MAX: usize = 384;
 /// While so many of an exporter are under way, a claim waits a moment, so that it is for several.
-const BUSY: usize = FILES_OF_ONE_MAX - 16;
+const BUSY: usize = FILES_OF_ONE_MAX - 32;
 const GATHERING: Duration = Duration::from_millis(2);
 
 // A small file is one stored piece.
@@ -29,10 +30,15 @@ impl Engine {
     pub(in crate::engine) async fn file_loop(self: Arc<Self>) {
         while !self.lanes.is_stopping() {
             let woken = self.exports.wake_files.notified();
+            // A stop waits for what is being taken.
+            let round = self.rounds.read().await;
+            if self.lanes.is_stopping() {
+                return;
+            }
             if let Err(error) = self.file_round().await {
                 tracing::error!(%error, "pushed files could not be looked for; trying again in a second");
-                tokio::time::sleep(TICK).await;
             }
+            drop(round);
             drop(tokio::time::timeout(TICK, woken).await);
         }
     }
