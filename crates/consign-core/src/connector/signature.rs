@@ -69,7 +69,7 @@ pub fn place<'a>(connector: &'a str, signing: Signing, generation: i64, own: &'a
 /// A key that is ready to sign.
 pub enum WebhookKey {
     /// Of [`Signing::Hmac`].
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     /// Of [`Signing::Ed25519`].
     Ed25519(Ed25519KeyPair),
 }
@@ -81,7 +81,7 @@ impl WebhookKey {
         let bytes = Zeroizing::new(BASE64_STANDARD.decode(encoded).ok()?);
         match signing {
             Signing::Off => None,
-            Signing::Hmac => Some(Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &bytes))),
+            Signing::Hmac => Some(Self::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))),
             Signing::Ed25519 => Ed25519KeyPair::from_seed_unchecked(&bytes).ok().map(Self::Ed25519),
         }
     }

@@ -107,7 +107,7 @@ fn derived_keys_are_stable_and_bound_to_their_context() {
     let here = binding("none");
     let (key, sealed) = vault.create_key(&place(&here));
     let again = vault.open_key(&place(&here), &sealed).unwrap();
-    let payload = key.encrypt("evt_1", b"{}");
+    let mut payload = key.encrypt("evt_1", b"{}");
     assert_eq!(again.decrypt("evt_1", &payload).unwrap(), b"{}");
     assert_eq!(again.decrypt("evt_2", &payload).unwrap_err(), OpenError::Misplaced);
     let mut whole = payload.clone();
@@ -117,7 +117,7 @@ fn derived_keys_are_stable_and_bound_to_their_context() {
         let opened = again.decrypt_in_place("evt_1", &mut broken.to_vec());
         assert_eq!(opened.unwrap_err(), OpenError::Misplaced);
     }
-    assert!(again.decrypt_in_place("evt_2", &mut payload.clone()).is_err());
+    assert!(again.decrypt_in_place("evt_2", &mut payload).is_err());
     assert_eq!(key.authenticate(b"x"), again.authenticate(b"x"));
     assert_ne!(key.authenticate(b"x"), key.authenticate(b"y"));
 }

@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use consign_core::id::RequestId;
-use consign_core::rights::Right;
 use serde_json::{Value, json};
 
 use super::Console;

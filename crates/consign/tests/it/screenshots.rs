@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::harness::{Database, Folder, Replica, Session, TestConsign};
 use crate::peers::browser::Browser;
 use crate::people::someone;
-use crate::tours::{page_at, pages_to_see};
+use crate::tours::{page_at, pages_to_see, with_backups};
 use crate::two_step;
 
 use desk::desk;
@@ -129,7 +129,7 @@ fn folder() -> Option<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_is_pictured_in_light_and_dark() {
-    let mut consign = TestConsign::start().await;
+    let mut consign = with_backups().await;
     let desk = desk(&consign).await;
     // The hours of the desk went by: its administrator signs in again.
     consign.session = consign.sign_in().await;

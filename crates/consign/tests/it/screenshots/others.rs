@@ -79,6 +79,8 @@ pub(super) async fn administration(consign: &TestConsign, tool: &Tool) -> Vec<(&
     let (bo, invitation) = invite(consign, "bo@acme.example", "operator").await;
     let ana = id_of(&consign.get(&format!("/users/{EMAIL}")).await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
+    let backup = consign.act("/backups").await.expect(201).json();
+    let backup = backup["name"].as_str().unwrap();
     vec![
         ("certificates", format!("/credentials/{signed}")),
         ("assertion", format!("/credentials/{signed}/assertion")),
@@ -92,6 +94,15 @@ pub(super) async fn administration(consign: &TestConsign, tool: &Tool) -> Vec<(&
         ("invitation", invitation),
         ("api-key-revoke", format!("/api-keys/{key}/revoke")),
         ("settings-encryption", "/settings/encryption".to_owned()),
+        ("settings-delivery", "/settings/delivery".to_owned()),
+        ("settings-delivery-pause", "/settings/delivery/pause".to_owned()),
+        ("settings-notifications", "/settings/notifications".to_owned()),
+        ("settings-backup", "/settings/backup".to_owned()),
+        ("settings-backup-download", format!("/settings/backup/{backup}/download")),
+        ("settings-replicas", "/settings/replicas".to_owned()),
+        ("settings-support-bundle", "/settings/about/support-bundle".to_owned()),
+        ("welcome", "/welcome".to_owned()),
+        ("welcome-key", "/welcome/key".to_owned()),
         ("two-step-on", "/account/two-step/on".to_owned()),
         ("new-webhook", "/webhooks/new".to_owned()),
         ("design", "/design".to_owned()),
