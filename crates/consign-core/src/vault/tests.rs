@@ -117,7 +117,8 @@ fn derived_keys_are_stable_and_bound_to_their_context() {
         let opened = again.decrypt_in_place("evt_1", &mut broken.to_vec());
         assert_eq!(opened.unwrap_err(), OpenError::Misplaced);
     }
-    assert!(again.decrypt_in_place("evt_2", &mut payload.clone()).is_err());
+    let mut elsewhere = payload;
+    assert!(again.decrypt_in_place("evt_2", &mut elsewhere).is_err());
     assert_eq!(key.authenticate(b"x"), again.authenticate(b"x"));
     assert_ne!(key.authenticate(b"x"), key.authenticate(b"y"));
 }
