@@ -380,6 +380,9 @@ async fn start_file(store: &Store, connector: ConnectorId, name: &str, bytes: u6
         cause: Cause::File,
         started_by: "Ada",
         source: id,
+        protocol: Protocol::Sftp,
+        exporter_revision: 1,
+        set_up: &set_up(),
         file_name: name,
         file: Some(&file),
     };

@@ -144,7 +144,7 @@ impl TestConsign {
 
     /// Another machine's process on the same database, with a data folder and a key ring of its own.
     pub(crate) async fn replica_in(&self, folder: &Folder) -> Replica {
-        Replica::start(folder, &self.database, self.edit).await.unwrap()
+        Replica::start(folder, &self.database, &*self.edit).await.unwrap()
     }
 
     /// Stops cleanly and starts again on the same database.

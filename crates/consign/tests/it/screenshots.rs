@@ -138,7 +138,7 @@ async fn every_page_is_pictured_in_light_and_dark() {
     let (_, viewer) = someone(&consign, "vera@acme.example", "viewer").await;
     let base = format!("http://{}", consign.address());
     let (first_folder, first_session) = (Folder::new("first"), consign.session.clone());
-    let first = Replica::start(&first_folder, &Database::sqlite(&first_folder), |_| {}).await.unwrap();
+    let first = Replica::start(&first_folder, &Database::sqlite(&first_folder), &|_| {}).await.unwrap();
     let there = format!("http://{}", first.address);
     let set_up = ops::users::new_setup_link(&first.app).await.unwrap();
     let demo = ops::users::new_sign_in_link(&first.app).await.unwrap();

@@ -395,7 +395,7 @@ async fn pages_of_signing_in_are_accessible_in_light_and_dark_and_at_320_pixels(
     let database = Database::sqlite(&folder);
     let mut tour = Tour::start("signing in", &browser, &base).await;
     tour.look(&["/sign-in".to_owned()]).await;
-    let first = Replica::start(&folder, &database, |_| {}).await.unwrap();
+    let first = Replica::start(&folder, &database, &|_| {}).await.unwrap();
     let there = format!("http://{}", first.address);
     let set_up = ops::users::new_setup_link(&first.app).await.unwrap();
     let demo = ops::users::new_sign_in_link(&first.app).await.unwrap();
