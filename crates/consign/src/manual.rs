@@ -56,6 +56,7 @@ guides! {
     Guides "credentials" "credentials.md";
     Guides "connectors" "connectors.md";
     Guides "operations" "operations.md";
+    Guides "sign-in" "sign-in.md";
     Tools "servicenow" "presets/servicenow.md";
     Tools "jira" "presets/jira.md";
     Tools "4me" "presets/4me.md";

@@ -23,9 +23,12 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
 }
 
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
-    call.nothing()?;
-    let made = backup::create(&call.app, &call.actor).await?;
-    Ok(Answer::json(StatusCode::CREATED, &made))
+    let create = async {
+        call.nothing()?;
+        let made = backup::create(&call.app, &call.actor).await?;
+        Ok(Answer::json(StatusCode::CREATED, &made))
+    };
+    call.once(StatusCode::CREATED, create).await
 }
 
 pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {

@@ -1,5 +1,6 @@
 //! `/notifications` and `/mail-tests`.
 
+use http::StatusCode;
 use serde_json::Value;
 
 use super::answer::{Answer, saved_or_changed};
@@ -23,5 +24,6 @@ async fn current(call: &Call) -> Result<Value, OpError> {
 }
 
 pub(super) async fn test_mail(call: Call) -> Result<Answer, Problem> {
-    Ok(Answer::ok(&mail::test(&call.app, &call.actor, call.object_if_sent()?).await?))
+    let test = async { Ok(Answer::ok(&mail::test(&call.app, &call.actor, call.object_if_sent()?).await?)) };
+    call.once(StatusCode::OK, test).await
 }

@@ -1,5 +1,6 @@
 //! `/settings`, `/egress-checks`, `/sending-pauses`, `/public-url-checks`, `/storage`, `/replicas` and `/support-bundle`.
 
+use http::StatusCode;
 use serde_json::Value;
 
 use super::answer::{Answer, saved_or_changed};
@@ -32,8 +33,11 @@ pub(super) async fn sending(call: Call) -> Result<Answer, Problem> {
 }
 
 pub(super) async fn pause_sending(call: Call) -> Result<Answer, Problem> {
-    call.nothing()?;
-    Ok(Answer::ok(&sending::pause(&call.app, &call.actor).await?))
+    let pause = async {
+        call.nothing()?;
+        Ok(Answer::ok(&sending::pause(&call.app, &call.actor).await?))
+    };
+    call.once(StatusCode::OK, pause).await
 }
 
 pub(super) async fn resume_sending(call: Call) -> Result<Answer, Problem> {

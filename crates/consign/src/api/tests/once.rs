@@ -5,7 +5,7 @@ use consign_core::rights::Rights;
 use super::served::Served;
 use super::*;
 
-/// They change nothing, so that asking again only looks again.
+/// They change nothing but the audit log, so that asking again only looks again.
 const LOOK: &[&str] = &[
     "/credentials/{id}/tests",
     "/credential-tests",
@@ -16,6 +16,11 @@ const LOOK: &[&str] = &[
     "/exporters/preview",
     "/audit-entries/verification",
     "/egress-checks",
+    "/support-bundle",
+    "/public-url-checks",
+    "/backups/checks",
+    "/backups/{name}/downloads",
+    "/encryption-keys/recovery-files",
     "/encryption-keys/checks",
 ];
 const DOCUMENT: &str = include_str!("../../../../../docs/api.md");

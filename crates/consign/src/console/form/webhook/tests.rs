@@ -14,6 +14,7 @@ fn a_stored_webhook_comes_back_as_it_was() {
         ("template", "{ \"a\":\r\n {{ data.a }} }"),
         ("content_type", "application/json"),
         ("headers", "x-tenant: acme"),
+        ("signature", "ed25519"),
         ("success_when", "status_and_json"),
         ("outputs", "number = /result/number"),
         ("retry_schedule_seconds", "5, 300"),
