@@ -28,7 +28,7 @@ const RSA_BITS_MAX: u32 = 8_192;
 pub const ROUNDS_MAX: u32 = 256;
 
 /// What is wrong with a key or its passphrase, and which of the two.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFault {
     /// The field.
     pub field: &'static str,

@@ -24,7 +24,7 @@ pub use collect::{begin_collecting, collect, end_collecting};
 pub use files::{RunFile, files_beyond, forget_file, insert_file};
 pub use progress::{
     End, Progress, advance, cancel, cancel_of_connector, choose_name, end, finish, hurry, keep_lease,
-    keep_lease_only, made, retry,
+    keep_lease_only, made, note_done, retry,
 };
 pub(crate) use records::insert_of_events;
 pub use records::{Content, NewRecord, StoredRecord, insert_records, page};

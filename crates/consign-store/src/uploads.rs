@@ -88,15 +88,16 @@ pub async fn open_count(db: &mut Db, connector: ConnectorId) -> Result<u64, Stor
     query.bind(connector.to_string()).one(db).await?.count("open")
 }
 
-/// Takes one over, from whichever request went on with it before. `None` when it is complete or not there.
+/// Takes one over at an offset, from whichever request went on with it before. `None` when it is complete, somewhere else,
+/// or not there.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn take(db: &mut Db, id: UploadId, now: Timestamp) -> Result<Option<Upload>, StoreError> {
+pub async fn take(db: &mut Db, id: UploadId, at: u64) -> Result<Option<Upload>, StoreError> {
     let query = query(
-        "update upload set fence = fence + 1, touched_at = $1 where id = $2 and complete = 0 returning *",
+        "update upload set fence = fence + 1 where id = $1 and bytes = $2 and complete = 0 returning *",
     );
-    query.bind(now.millis()).bind(id.to_string()).optional(db).await?.map(|row| read(&row)).transpose()
+    query.bind(id.to_string()).bind(stored(at)).optional(db).await?.map(|row| read(&row)).transpose()
 }
 
 /// Writes down how far one has come. `false`: another request goes on with it.

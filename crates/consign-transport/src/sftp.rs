@@ -36,7 +36,7 @@ mod wire;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a file server did not do what was asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SftpFault {
     /// What kind of reason.
     pub why: SftpWhy,
@@ -45,7 +45,7 @@ pub struct SftpFault {
 }
 
 /// The kinds of reasons, by what follows from them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum SftpWhy {
     /// The egress rules, or that the server is this one.
     Blocked,

@@ -166,12 +166,20 @@ pub async fn end(db: &mut Db, run: &Run, end: &End<'_>, now: Timestamp) -> Resul
         .bind(end.outcome)
         .bind(Some(end.message).filter(|message| !message.is_empty()))
         .bind(now.millis());
-    let ended = query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1;
-    if ended && end.state == RunState::Done {
-        let done = crate::db::query("update connector set last_done_at = $1 where id = $2");
-        done.bind(now.millis()).bind(run.connector.to_string()).execute(db).await?;
-    }
-    Ok(ended)
+    Ok(query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
+}
+
+/// Writes down that a run of an exporter was done at a time.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn note_done(db: &mut Db, exporter: ConnectorId, at: Timestamp) -> Result<(), StoreError> {
+    query("update connector set last_done_at = $1 where id = $2 and coalesce(last_done_at, 0) < $1")
+        .bind(at.millis())
+        .bind(exporter.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Ends a run that is done: what arrived and the end are one change. Its records are spent. `false` as in [`advance`].

@@ -123,8 +123,13 @@ async fn a_page_of_exporters(Fresh { store, .. }: Fresh) {
     drop(db);
     let done = collected(&store, two, 2_000).await;
     assert!(end(&store, &done, RunState::Done).await);
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    runs::note_done(&mut tx, two, now).await.unwrap();
+    runs::note_done(&mut tx, two, now.minus(MINUTE)).await.unwrap();
+    tx.commit().await.unwrap();
     let done = runs::last_success_of_each(&mut store.read().await.unwrap()).await.unwrap();
-    assert_eq!(done.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [two]);
+    assert_eq!(done, [(two, now)], "the last one counts");
 }
 
 async fn files_of_runs(Fresh { store, .. }: Fresh) {
@@ -178,8 +183,9 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     uploads::insert(&mut tx, &new).await.unwrap();
     assert_eq!(uploads::find(&mut tx, new.id).await.unwrap().as_ref(), Some(&new));
     assert_eq!(uploads::open_count(&mut tx, connector).await.unwrap(), 1);
-    let first = uploads::take(&mut tx, new.id, now).await.unwrap().unwrap();
-    let second = uploads::take(&mut tx, new.id, now).await.unwrap().unwrap();
+    let first = uploads::take(&mut tx, new.id, 0).await.unwrap().unwrap();
+    assert!(uploads::take(&mut tx, new.id, 3).await.unwrap().is_none(), "it is not there");
+    let second = uploads::take(&mut tx, new.id, 0).await.unwrap().unwrap();
     let further = |of: &Upload| Upload { pieces: 1, bytes: 6, ..of.clone() };
     let at = now.plus(hours(1));
     assert!(
@@ -200,7 +206,7 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     // One that is complete is neither taken nor deleted.
     uploads::insert(&mut tx, &new).await.unwrap();
     assert!(uploads::advance(&mut tx, &Upload { complete: true, ..new.clone() }, at).await.unwrap());
-    assert!(uploads::take(&mut tx, new.id, now).await.unwrap().is_none());
+    assert!(uploads::take(&mut tx, new.id, 0).await.unwrap().is_none());
     assert!(!uploads::delete(&mut tx, new.id).await.unwrap());
     assert_eq!(uploads::open_count(&mut tx, connector).await.unwrap(), 0);
 }

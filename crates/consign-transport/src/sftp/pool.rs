@@ -22,9 +22,15 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The sessions of each credential, as it is saved.
 pub(crate) type Sessions = Mutex<HashMap<String, Arc<Place>>>;
 
-/// Where the session of one credential is kept. Whoever opens it keeps others from opening a second one.
+/// Where the session of one credential is kept. Whoever opens it keeps others from opening a second one; when that fails,
+/// it failed for all who waited: a password that is refused once is not offered again for each of them.
 #[derive(Default)]
-pub(crate) struct Place(tokio::sync::Mutex<Option<Arc<Kept>>>);
+pub(crate) struct Place {
+    kept: tokio::sync::Mutex<Option<Arc<Kept>>>,
+    /// How often a session was opened or not, and why the last one was not.
+    tries: AtomicUsize,
+    failed: Mutex<Option<SftpFault>>,
+}
 
 struct Kept {
     files: Files,
@@ -76,7 +82,7 @@ impl Kept {
 
 /// Whether nobody has a session there, or is about to.
 fn is_left(place: &Arc<Place>) -> bool {
-    Arc::strong_count(place) == 1 && place.0.try_lock().is_ok_and(|kept| kept.is_none())
+    Arc::strong_count(place) == 1 && place.kept.try_lock().is_ok_and(|kept| kept.is_none())
 }
 
 /// See [`Network::sftp`].
@@ -87,13 +93,22 @@ pub(super) async fn take(network: &Network, access: &SftpAccess) -> Result<SftpS
         sessions.retain(|_, place| !is_left(place));
         sessions.entry(access.shared_by.clone()).or_default().clone()
     };
-    let mut kept = place.0.lock().await;
+    let tries = place.tries.load(Ordering::Acquire);
+    let mut kept = place.kept.lock().await;
     if let Some(kept) = kept.as_ref().filter(|kept| kept.files.channel.is_open() && !kept.is_idle()) {
         kept.users.fetch_add(1, Ordering::AcqRel);
         return Ok(SftpSession(kept.clone()));
     }
     *kept = None;
-    let files = open(network, access).await?;
+    if place.tries.load(Ordering::Acquire) != tries
+        && let Some(fault) = place.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    {
+        return Err(fault);
+    }
+    let opened = open(network, access).await;
+    *place.failed.lock().unwrap_or_else(PoisonError::into_inner) = opened.as_ref().err().cloned();
+    place.tries.fetch_add(1, Ordering::AcqRel);
+    let files = opened?;
     let fresh = Kept { files, users: AtomicUsize::new(1), idle_since: Mutex::new(now()) };
     let fresh = Arc::new(fresh);
     *kept = Some(fresh.clone());
@@ -117,7 +132,7 @@ async fn close_when_idle(kept: std::sync::Weak<Kept>, place: std::sync::Weak<Pla
         if !session.is_idle() && session.files.channel.is_open() {
             continue;
         }
-        let mut present = place.0.lock().await;
+        let mut present = place.kept.lock().await;
         // Someone may have taken it while we waited.
         let ours = present.as_ref().is_some_and(|present| Arc::ptr_eq(present, &session));
         if ours && (session.is_idle() || !session.files.channel.is_open()) {

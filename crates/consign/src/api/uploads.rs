@@ -95,6 +95,7 @@ pub(super) async fn append(mut call: Call) -> Result<Answer, Problem> {
                 .header(UPLOAD_OFFSET, header));
         }
     };
+    let bytes_max = push.bytes_max(bytes_max);
     receive(body, &mut push, bytes_max).await?;
     if !last {
         return Ok(told(StatusCode::OK, &uploads::pause(push)));

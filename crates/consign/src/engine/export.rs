@@ -49,6 +49,8 @@ const COLLECT_PORTION: u32 = 5_000;
 const ASK_AGAIN: Duration = Duration::from_secs(3_600);
 /// A folder holds the parts that runs left behind for so long at least.
 const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
+/// Of runs that are done one after the other, that the last one was is written down this often.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// A lease is kept this often at least.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
@@ -60,6 +62,8 @@ pub(super) struct Exports {
     counts: Counts,
     /// When the folder of each exporter was last looked through for what runs left behind.
     cleaned_at: Mutex<HashMap<ConnectorId, Option<Timestamp>>>,
+    /// When it was last written down that a run of each exporter was done.
+    noted_at: Mutex<HashMap<ConnectorId, Option<Timestamp>>>,
 }
 
 impl Exports {
@@ -67,6 +71,11 @@ impl Exports {
     pub(super) fn wake(&self) {
         self.wake.notify_one();
         self.wake_files.notify_one();
+    }
+
+    fn is_noting_due(&self, exporter: ConnectorId, now: Timestamp) -> bool {
+        let mut noted_at = self.noted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        is_due(noted_at.entry(exporter).or_default(), NOTE_EVERY, now)
     }
 
     fn is_cleaning_due(&self, exporter: ConnectorId, now: Timestamp) -> bool {
@@ -227,9 +236,14 @@ impl Engine {
         let credential = connector.credential.and_then(|id| snapshot.credential(id)).cloned();
         let Some(credential) = credential else { return self.put_run_back(&run).await };
         let fits = snapshot.fits(connector.id) && snapshot.fits(credential.id);
-        let Some(set_up) = self.set_up_of(&run).await? else {
-            let message = "What the run is made by cannot be opened.";
-            return self.run_failed(&run, &connector, "not_rendered", message).await;
+        let set_up = match self.set_up_of(&run).await {
+            Ok(Some(set_up)) => set_up,
+            // Another key ring may open it.
+            Ok(None) => return self.look_again_later(&run).await,
+            Err(error) => {
+                self.put_run_back(&run).await?;
+                return Err(error);
+            }
         };
         let set_up = Arc::new(set_up.within_limits_of(exporter));
         let exporter = &set_up.exporter;
@@ -437,6 +451,12 @@ impl Engine {
             return Ok(());
         }
         self.ended(run, connector, RunState::Done);
+        let now = self.now();
+        if self.exports.is_noting_due(connector.id, now) {
+            let mut tx = self.store.begin().await?;
+            runs::note_done(&mut tx, connector.id, now).await?;
+            tx.commit().await?;
+        }
         Ok(())
     }
 
@@ -448,6 +468,23 @@ impl Engine {
         metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => state.kind()).increment(1);
         // A file that was pushed meanwhile has its turn.
         self.exports.wake();
+    }
+
+    /// What the run is made by does not open here: it is looked at again in an hour, or by another server.
+    async fn look_again_later(&self, run: &Run) -> Result<(), StoreError> {
+        let message = "What the run is made by cannot be opened with the key ring of this server.";
+        tracing::error!(run.id = %run.id, "{message}");
+        let mut tx = self.store.begin().await?;
+        let due_at = tx.now().plus(ASK_AGAIN);
+        let state = (run.attempts, run.throttled_since);
+        runs::retry(&mut tx, run, due_at, state, ("not_rendered", message)).await?;
+        tx.commit().await
+    }
+
+    /// Whether a run may send now: a person may have paused its exporter, or all sending, since it began. To see whether a
+    /// tool lets us in again, one request goes to it all the same.
+    fn may_send(&self, job: &Job, is_first: bool) -> bool {
+        !self.lanes.is_paused() && (self.still_sends(job.connector.id) || (job.probe && is_first))
     }
 
     async fn put_run_back(&self, run: &Run) -> Result<(), StoreError> {

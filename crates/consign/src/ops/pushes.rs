@@ -133,6 +133,13 @@ pub struct FilePush {
     pub intake: Intake,
 }
 
+impl FilePush {
+    /// So large it is at most: as its sender said, or as the operator allows.
+    pub fn bytes_max(&self, allowed: u64) -> u64 {
+        self.announced.bytes.map_or(allowed, |announced| announced.min(allowed))
+    }
+}
+
 /// What the sender of a file said about it before it came.
 #[derive(Clone, Debug, Default)]
 pub struct Announced {

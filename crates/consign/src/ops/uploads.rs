@@ -91,15 +91,14 @@ pub async fn resume(app: &Arc<App>, actor: &Actor, id: UploadId, offset: u64) ->
         return Ok(Resumed::Elsewhere(known.bytes));
     }
     let mut tx = app.store.begin().await?;
-    let now = tx.now();
-    let taken = uploads::take(&mut tx, id, now).await?;
+    let taken = uploads::take(&mut tx, id, offset).await?;
     commit(app, tx).await?;
-    match taken {
-        None => Ok(Resumed::Complete(find(app, actor, id).await?)),
-        // Another request stored a piece in this moment.
-        Some(taken) if taken.bytes != offset => Ok(Resumed::Elsewhere(taken.bytes)),
-        Some(taken) => Ok(Resumed::Here(Box::new(resumed(app, taken)))),
-    }
+    let Some(taken) = taken else {
+        // Another request stored a piece in this moment, or the last one.
+        let now = own(app, actor, id).await?;
+        return Ok(if now.complete { Resumed::Complete(show(&now)) } else { Resumed::Elsewhere(now.bytes) });
+    };
+    Ok(Resumed::Here(Box::new(resumed(app, taken))))
 }
 
 /// A request came to its end, and the file did not: whole pieces of it stay.

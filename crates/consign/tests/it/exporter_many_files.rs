@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use consign_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::exporters::{numbers, post_once, push, run, start, until};
@@ -118,6 +119,10 @@ async fn small_files_leave_side_by_side(consign: TestConsign) {
     consign.finish().await;
 }
 
+fn at(time: &Value) -> Timestamp {
+    Timestamp::parse_rfc3339(time.as_str().unwrap()).unwrap()
+}
+
 async fn files_of_one_name_keep_their_order(consign: TestConsign) {
     let place = Place::new(&consign, &json!({ "if_exists": "replace" })).await;
     let mut runs = Vec::new();
@@ -131,8 +136,7 @@ async fn files_of_one_name_keep_their_order(consign: TestConsign) {
         ends.push(until(&consign, id, "done").await);
     }
     assert_eq!(place.read("same.txt"), "version 11", "the last one stays");
-    let ended: Vec<_> =
-        ends.iter().step_by(2).map(|run| run["ended_at"].as_str().unwrap().to_owned()).collect();
+    let ended: Vec<_> = ends.iter().step_by(2).map(|run| at(&run["ended_at"])).collect();
     assert!(ended.is_sorted(), "{ended:?}");
     assert_eq!(place.names().len(), 13);
 
@@ -146,7 +150,7 @@ async fn files_of_one_name_keep_their_order(consign: TestConsign) {
     let behind = until(&consign, &behind, "done").await;
     let records = run(&consign, &records).await;
     assert_eq!(records["state"], "done", "{records}");
-    assert!(records["ended_at"].as_str() <= behind["started_at"].as_str(), "{records} {behind}");
+    assert!(at(&records["ended_at"]) <= at(&behind["started_at"]), "{records} {behind}");
     consign.finish().await;
 }
 

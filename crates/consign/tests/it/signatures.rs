@@ -224,14 +224,16 @@ async fn commands_show_a_new_secret_once_and_check_signatures() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;
     consign.bearer_webhook("Signed", &tool.origin(), &json!({})).await;
+    // What these commands print is the one place where the secret may stand.
     let secret_in = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("whsec_")).unwrap_or_else(|| panic!("{text}"));
         consign.canaries.shown_once("a signing secret", line);
         line.to_owned()
     };
-    let edited = consign.run(&["webhook", "edit", "Signed", "--signature", "hmac"]).await.expect(0);
+    let edited = consign.cli(&["webhook", "edit", "Signed", "--signature", "hmac"]).run().await.expect(0);
     let first = secret_in(&edited.stdout);
-    let changed = consign.run(&["webhook", "change-signing-key", "Signed", "--old-ends-in-hours", "0"]).await;
+    let changed =
+        consign.cli(&["webhook", "change-signing-key", "Signed", "--old-ends-in-hours", "0"]).run().await;
     let second = secret_in(&changed.expect(0).stdout);
     assert_ne!(first, second);
     let asked = sent(&consign, &tool, &json!(1)).await;

@@ -16,6 +16,7 @@ use consign_store::runs::{self, Progress, Run};
 use consign_transport::{Limits, Sent};
 
 use super::compress::compressed;
+use super::feed::RECORDS_GONE;
 use super::records::Records;
 use super::{Job, Stop, counted};
 use crate::engine::authorize::Authorized;
@@ -53,7 +54,7 @@ impl Engine {
         let reader = job.run.clone();
         let mut records = Records::behind(self, &reader, &run.sent_to);
         while let Some(part) = self.next_part(job, exporter, bulk, run, &mut records).await? {
-            if self.lanes.is_stopping() || !(job.probe || self.still_sends(job.connector.id)) {
+            if self.lanes.is_stopping() || !self.may_send(job, run.requests == job.run.requests) {
                 return Err(Stop::GiveBack);
             }
             let load = Load::Records { number: run.requests + 1 };
@@ -81,6 +82,10 @@ impl Engine {
             self.advance(run, &line).await?;
             metrics::counter!(telemetry::EXPORTER_ROWS).increment(part.records);
             metrics::counter!(telemetry::EXPORTER_BYTES).increment(bytes);
+        }
+        // Those of a run that is sent again may be on their way out.
+        if run.sent_records != run.records {
+            return Err(Stop::unreadable(RECORDS_GONE.to_owned()));
         }
         Ok(format!(
             "Sent {} in {}, {}.",
@@ -206,6 +211,9 @@ impl Engine {
         rate: Option<Rate>,
     ) -> Result<BorrowedPlace, Stop> {
         loop {
+            if !self.may_send(job, true) {
+                return Err(Stop::GiveBack);
+            }
             let now = self.now();
             let wait = match self.lanes.borrow(job.connector.id, rate, &job.credential, now) {
                 Borrowed::Place => {

@@ -20,6 +20,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// So many stored pieces are read at once.
 const PIECES_TOGETHER: u32 = 2;
 const NOT_WHOLE: &str = "the file is not whole";
+pub(super) const RECORDS_GONE: &str = "some of its records were removed";
 
 /// Why the making of a body ended early.
 pub(super) enum Fed {
@@ -171,6 +172,10 @@ impl Engine {
                 let piece = std::mem::replace(&mut out, Vec::with_capacity(2 * PIECE_BYTES));
                 tap.push(piece).await?;
             }
+        }
+        // Those of a run that is sent again may be on their way out.
+        if tap.made.records != run.records.saturating_sub(run.sent_records) {
+            return Err(Stop::unreadable(RECORDS_GONE.to_owned()).into());
         }
         encoder.finish(&mut out);
         tap.push(out).await?;

@@ -34,6 +34,9 @@ impl Engine {
             format!("{} {} {}", credential.id, credential.shown_address(), errand.place.folder.as_str());
         let file = RunFile { file_name: run.file_name.clone(), number: run.number, bytes, made_at };
         let mut tx = self.store.begin().await?;
+        if !runs::is_ours(&mut tx, run).await? {
+            return Err(Stop::Lost);
+        }
         runs::insert_file(&mut tx, run.connector, &place, &file).await?;
         let old = runs::files_beyond(&mut tx, run.connector, &place, keep, REMOVED_MAX).await?;
         tx.commit().await?;
@@ -68,7 +71,8 @@ async fn remove(errand: &Errand<'_>, file: &RunFile) -> Old {
     let ours = found.is_some_and(|found| {
         let same_time = match (found.modified_seconds, file.made_at) {
             (Some(found), Some(made)) => i64::from(found) == made,
-            _ => true,
+            // Its size alone does not prove that it is ours.
+            _ => false,
         };
         found.size == Some(file.bytes) && same_time
     });

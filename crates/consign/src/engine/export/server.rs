@@ -41,6 +41,8 @@ const NAMES_AGAIN_MAX: u32 = 3;
 const SESSIONS_IN_VAIN_MAX: u32 = 3;
 /// The parts of so many earlier attempts are removed before the next one writes.
 const ATTEMPTS_CLEANED_MAX: usize = 20;
+/// A file goes on over so many sessions; each makes it again up to where it is.
+const SESSIONS_MAX: u32 = 200;
 /// Between two looks at how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -197,10 +199,11 @@ impl Engine {
     async fn choose_name(&self, errand: &Errand<'_>, run: &mut Run) -> Result<(), Stop> {
         let stamp = errand.job.set_up.stamp();
         let of_pattern = run.file.is_none() && run.source == run.id;
-        let base = if run.file_name.is_empty() {
-            errand.place.file_name.of(&stamp, 1)
-        } else {
-            run.file_name.clone()
+        // What was pushed is numbered by the name that it came with.
+        let base = match (run.file_name.as_str(), errand.job.set_up.pushed()) {
+            ("", _) => errand.place.file_name.of(&stamp, 1),
+            (_, Some(_)) if errand.place.if_exists == IfExists::Number => errand.job.set_up.file_name(),
+            (chosen, _) => chosen.to_owned(),
         };
         let mut name = base.clone();
         if errand.place.if_exists == IfExists::Number {
@@ -243,13 +246,14 @@ impl Engine {
         errand: &mut Errand<'_>,
         run: &Run,
     ) -> Result<(Made, Written), Stop> {
-        let (mut arrived, mut in_vain) = (0, 0);
+        let (mut arrived, mut in_vain, mut sessions) = (0, 0, 0);
         loop {
             match self.upload(errand, run, arrived).await {
                 Err(Stop::NewKeys(seen)) => {
                     let now = errand.job.moving.bytes();
                     in_vain = if now > arrived { 0 } else { in_vain + 1 };
-                    if in_vain > SESSIONS_IN_VAIN_MAX {
+                    sessions += 1;
+                    if in_vain > SESSIONS_IN_VAIN_MAX || sessions > SESSIONS_MAX {
                         return Err(Stop::Attempt(seen));
                     }
                     arrived = now;

@@ -19,6 +19,8 @@ const SMALL_BYTES_MAX: u64 = 64 << 10;
 /// that hangs takes no more than its share.
 const FILES_OF_ONE_MAX: usize = 128;
 const FILES_MAX: usize = 384;
+/// An exporter with fewer under way always finds places, whatever the servers of others do.
+const FEW: usize = 16;
 /// While so many of an exporter are under way, a claim waits a moment, so that it is for several.
 const BUSY: usize = FILES_OF_ONE_MAX - 32;
 const GATHERING: Duration = Duration::from_millis(2);
@@ -61,7 +63,9 @@ impl Engine {
         let mut due: Vec<_> = due.into_iter().map(|one| (self.exports.counts.files_of(one), one)).collect();
         due.sort_unstable_by_key(|(under_way, _)| *under_way);
         for (under_way, connector) in due {
-            let room = FILES_MAX.saturating_sub(self.exports.counts.files());
+            // The last places are for exporters that have few files under way.
+            let places = if under_way < FEW { FILES_MAX } else { FILES_MAX - FILES_OF_ONE_MAX };
+            let room = places.saturating_sub(self.exports.counts.files());
             let room = room.min(FILES_OF_ONE_MAX.saturating_sub(under_way));
             if room == 0 || self.lanes.is_stopping() {
                 continue;
