@@ -76,7 +76,7 @@ impl Mailbox {
 
     fn header(&self) -> String {
         match &self.name {
-            Some(name) => format!("{} <{}>", encoded(name), self.address),
+            Some(name) => format!("{} <{}>", phrase(name), self.address),
             None => self.address.clone(),
         }
     }
@@ -137,13 +137,27 @@ impl Mail {
     }
 }
 
-/// A text in a header: as it is when it is plain and short, else as encoded words (RFC 2047 section 2).
+/// The name before an address (RFC 5322 section 3.2.5): as it is when it is atoms, else as encoded words.
+fn phrase(name: &str) -> String {
+    let atoms = name.split(' ').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext));
+    if atoms && name.len() <= SUBJECT_CHARS_MAX && !name.contains("=?") {
+        return name.to_owned();
+    }
+    encoded_words(name)
+}
+
+/// A text in a header: as it is when it is plain and short, else as encoded words.
 fn encoded(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" -_.,:/()'+&".contains(&byte));
     if plain && text.len() <= SUBJECT_CHARS_MAX && !text.contains("=?") {
         return text;
     }
+    encoded_words(&text)
+}
+
+/// RFC 2047 section 2.
+fn encoded_words(text: &str) -> String {
     let mut words = vec![String::new()];
     for character in text.chars() {
         if words.last().is_none_or(|word| word.len() + character.len_utf8() > WORD_BYTES_MAX) {

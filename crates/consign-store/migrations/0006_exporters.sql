@@ -57,6 +57,7 @@ create index run_open_of_records on run (connector_id, number) where state = 'op
 create index run_open_of_file on run (connector_id, file_name, number) where state = 'open' and digest is not null;
 create index run_owing on run (connector_id, id) where owes = 1;
 create index run_source on run (source_id);
+create index run_last_ended on run (connector_id, ended_at, number) where ended_at is not null;
 create index run_ended on run (ended_at) where ended_at is not null;
 create index run_kept on run (ended_at) where payloads_kept = 1 and owes = 0 and ended_at is not null;
 create index run_payload on run (payload_key) where sealed_set_up is not null;

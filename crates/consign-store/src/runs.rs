@@ -29,9 +29,11 @@ pub use progress::{
 pub(crate) use records::insert_of_events;
 pub use records::{Content, NewRecord, StoredRecord, insert_records, page};
 pub use ticks::{Tick, next_number, next_run_at, set_next_run, take_tick, ticks_due};
+#[cfg(test)]
+pub(crate) use waiting::LAST_FAILED;
 pub use waiting::{
-    Loss, UNSENT_COUNT_MAX, WAITING_COUNT_MAX, Waiting, last_success_of_each, unsent, waiting_count,
-    waiting_of,
+    Loss, UNSENT_COUNT_MAX, WAITING_COUNT_MAX, Waiting, last_failed_of_each, last_success_of_each, unsent,
+    waiting_count, waiting_of,
 };
 
 mod chunks;

@@ -59,6 +59,17 @@ pub enum MailFault {
     Broken(&'static str),
 }
 
+/// What a recipient is called in a fault, and the message that is for this one alone.
+const RECIPIENT: &str = "the recipient";
+const MESSAGE: &str = "the message";
+
+impl MailFault {
+    /// Whether it says that this recipient never gets this message: RFC 5321 section 4.2.1, `5yz`.
+    pub fn is_of_recipient(&self) -> bool {
+        matches!(self, Self::Refused { what: RECIPIENT | MESSAGE, code: 500..=599, .. })
+    }
+}
+
 impl From<NothingSent> for MailFault {
     fn from(fault: NothingSent) -> Self {
         Self::Unreached(fault.detail)
@@ -104,32 +115,33 @@ async fn hand_over(
     let secured = network.tls.handshake_of_mail(stream, &origin, limit, deadline).await;
     let mut talk = Talk(BufReader::new(secured.map_err(NothingSent::from)?));
     if server.implicit_tls {
-        talk.reply("the connection", 220).await?;
+        talk.reply("the connection", &[220]).await?;
     }
     let offers = talk.hello(mail.from.domain()).await?;
     if let Some(login) = &server.login {
         talk.sign_in(login, &offers).await?;
     }
-    talk.ask(&format!("MAIL FROM:<{}>", mail.from.address()), "the sender", 250).await?;
-    talk.ask(&format!("RCPT TO:<{}>", mail.to.address()), "the recipient", 250).await?;
-    talk.ask("DATA", "the message", 354).await?;
+    talk.ask(&format!("MAIL FROM:<{}>", mail.from.address()), "the sender", &[250]).await?;
+    // 251: it is not local and is forwarded; RFC 5321 section 3.4.1.
+    talk.ask(&format!("RCPT TO:<{}>", mail.to.address()), RECIPIENT, &[250, 251]).await?;
+    talk.ask("DATA", MESSAGE, &[354]).await?;
     // No line of it begins with a dot: it is headers and Base64.
     talk.0.write_all(&mail.to_bytes()).await?;
-    talk.ask(".", "the message", 250).await?;
+    talk.ask(".", MESSAGE, &[250]).await?;
     // It is theirs; whether they say goodbye does not matter.
-    let _ = talk.ask("QUIT", "the end", 221).await;
+    let _ = talk.ask("QUIT", "the end", &[221]).await;
     Ok(())
 }
 
 /// The part without TLS. What came with the answer to STARTTLS was not said by whom TLS proves, and ends it.
 async fn start_tls(stream: TcpStream, own_name: &str) -> Result<TcpStream, MailFault> {
     let mut talk = Talk(BufReader::new(stream));
-    talk.reply("the connection", 220).await?;
+    talk.reply("the connection", &[220]).await?;
     let offers = talk.hello(own_name).await?;
     if !offers.iter().any(|offer| offer.eq_ignore_ascii_case("STARTTLS")) {
         return Err(MailFault::NoTls);
     }
-    talk.ask("STARTTLS", "STARTTLS", 220).await?;
+    talk.ask("STARTTLS", "STARTTLS", &[220]).await?;
     if !talk.0.buffer().is_empty() {
         return Err(MailFault::Broken("said more than it was asked before the connection was secure"));
     }
@@ -142,19 +154,24 @@ struct Talk<S>(BufReader<S>);
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     /// Says who we are; what the server offers.
     async fn hello(&mut self, own_name: &str) -> Result<Vec<String>, MailFault> {
-        self.ask(&format!("EHLO {own_name}"), "the greeting", 250).await
+        self.ask(&format!("EHLO {own_name}"), "the greeting", &[250]).await
     }
 
-    async fn ask(&mut self, line: &str, what: &'static str, expected: u16) -> Result<Vec<String>, MailFault> {
+    async fn ask(
+        &mut self,
+        line: &str,
+        what: &'static str,
+        expected: &[u16],
+    ) -> Result<Vec<String>, MailFault> {
         self.0.write_all(format!("{line}\r\n").as_bytes()).await?;
         self.0.flush().await?;
         self.reply(what, expected).await
     }
 
-    /// The lines of a reply with the status that is needed to go on.
-    async fn reply(&mut self, what: &'static str, expected: u16) -> Result<Vec<String>, MailFault> {
+    /// The lines of a reply with a status that is needed to go on.
+    async fn reply(&mut self, what: &'static str, expected: &[u16]) -> Result<Vec<String>, MailFault> {
         let (code, lines) = self.read().await?;
-        if code == expected {
+        if expected.contains(&code) {
             return Ok(lines);
         }
         let said: String = lines.join(" ").chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect();
@@ -199,11 +216,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         if has("PLAIN") {
             let both = Secret::new(format!("\0{}\0{}", login.name, login.password.expose()));
             let line = Secret::new(format!("AUTH PLAIN {}", text(both.expose()).expose()));
-            self.ask(line.expose(), "the sign-in", 235).await.map_err(refused)?;
+            self.ask(line.expose(), "the sign-in", &[235]).await.map_err(refused)?;
         } else if has("LOGIN") {
-            self.ask("AUTH LOGIN", "the sign-in", 334).await.map_err(refused)?;
-            self.ask(text(&login.name).expose(), "the sign-in", 334).await.map_err(refused)?;
-            self.ask(text(login.password.expose()).expose(), "the sign-in", 235).await.map_err(refused)?;
+            self.ask("AUTH LOGIN", "the sign-in", &[334]).await.map_err(refused)?;
+            self.ask(text(&login.name).expose(), "the sign-in", &[334]).await.map_err(refused)?;
+            self.ask(text(login.password.expose()).expose(), "the sign-in", &[235]).await.map_err(refused)?;
         } else {
             return Err(MailFault::NoSignIn);
         }

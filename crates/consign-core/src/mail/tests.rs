@@ -81,6 +81,19 @@ fn a_message_is_made_of_lines_that_nobody_can_add_to() {
 }
 
 #[test]
+fn a_name_that_is_more_than_atoms_is_encoded() {
+    let header = |text: &str| Mailbox::parse(text).unwrap().header();
+    for plain in ["Consign <c@acme.example>", "Ana O'Neil-Silva <c@acme.example>", "c@acme.example"] {
+        assert_eq!(header(plain), plain);
+    }
+    for name in ["Acme, Inc", "Consign v1.2", "Ops (night)", "\"Ops\"", "a: b", "Zoë", "Two  blanks", "=?x?="]
+    {
+        let encoded = format!("=?UTF-8?B?{}?= <c@acme.example>", BASE64_STANDARD.encode(name));
+        assert_eq!(header(&format!("{name} <c@acme.example>")), encoded);
+    }
+}
+
+#[test]
 fn a_server_is_read_from_its_address() {
     let parse = |text: &str| MailServer::parse(&Secret::new(text.to_owned()));
     let check = |text: &str, host: &str, port: u16, implicit: bool, login: Option<(&str, &str)>| {

@@ -145,3 +145,17 @@ pub async fn last_success_of_each(db: &mut Db) -> Result<Vec<(ConnectorId, Times
     let rows = query.all(db).await?;
     rows.iter().map(|row| Ok((row.id("id")?, row.time("last_done_at")?))).collect()
 }
+
+/// One look into an index for each exporter.
+pub(crate) const LAST_FAILED: &str = "select r.* from connector c join run r on r.id = (
+       select o.id from run o where o.connector_id = c.id and o.ended_at is not null
+       order by o.ended_at desc, o.number desc limit 1)
+     where c.kind = 'exporter' and r.state = 'failed' and r.ended_at >= $1";
+
+/// The run that ended last, of each exporter where that one failed, at `from` or later.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn last_failed_of_each(db: &mut Db, from: Timestamp) -> Result<Vec<Run>, StoreError> {
+    query(LAST_FAILED).bind(from.millis()).all(db).await?.iter().map(read).collect()
+}

@@ -11,7 +11,7 @@ use consign_core::secret::Secret;
 
 use super::Console;
 use super::errors::Failure;
-use super::session::{CODE, next};
+use super::session::{code_address, next};
 use super::visit::{Anyone, is_own_path};
 use crate::engine::OidcFault;
 use crate::ops::users::Entered;
@@ -51,9 +51,7 @@ async fn arrive(visit: Anyone) -> Result<Response, Failure> {
     let next = if is_own_path(&next) { next.as_str() } else { "/" };
     let response = match entered {
         Entered::Whole(begun) => visit.with_session(visit.go(next), begun.token.expose()),
-        Entered::CodeNeeded(step) => {
-            visit.with_step(visit.go(&format!("{CODE}?next={next}")), step.token.expose())
-        }
+        Entered::CodeNeeded(step) => visit.with_step(visit.go(&code_address(next)), step.token.expose()),
     };
     Ok(visit.with_way(response, ""))
 }

@@ -15,7 +15,7 @@ use super::visit::{Anyone, Message, Signed, is_own_path};
 use crate::ops::users::{self, Entered, SignInError};
 
 /// The page that asks for the code.
-pub(super) const CODE: &str = "/sign-in/code";
+const CODE: &str = "/sign-in/code";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -42,6 +42,12 @@ pub(super) fn next(visit: &Anyone) -> &str {
     if is_own_path(next) { next } else { "/" }
 }
 
+/// The page that asks for a code, and where to go afterwards, as a value of a query: it may have one of its own.
+pub(super) fn code_address(next: &str) -> String {
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("{CODE}?next={next}")
+}
+
 async fn page(visit: &Anyone, status: StatusCode, problem: &str) -> Response {
     let errors =
         if problem.is_empty() { json!([]) } else { json!([{ "field": "email", "message": problem }]) };
@@ -65,7 +71,7 @@ async fn sign_in(visit: Anyone) -> Result<Response, Failure> {
             Ok(visit.with_session(response, session.token.expose()))
         }
         Ok(Entered::CodeNeeded(step)) => {
-            let response = visit.go(&format!("{CODE}?next={}", next(&visit)));
+            let response = visit.go(&code_address(next(&visit)));
             Ok(visit.with_step(response, step.token.expose()))
         }
         Err(error @ (SignInError::Wrong | SignInError::Suspended | SignInError::NotLocal(_))) => {

@@ -20,6 +20,8 @@ pub enum Mailed {
     Sent,
     /// It did not; why, a whole sentence.
     Failed(String),
+    /// It never will, for this recipient; why, a whole sentence.
+    Refused(String),
 }
 
 /// Whether mail can be sent at all.
@@ -34,7 +36,7 @@ pub async fn send(app: &App, to: &str, subject: &str, text: String) -> Option<Ma
         return Some(Mailed::Failed("smtp.url or smtp.from cannot be read.".to_owned()));
     };
     let Ok(to) = Mailbox::parse(to) else {
-        return Some(Mailed::Failed("This is no address that mail can be sent to.".to_owned()));
+        return Some(Mailed::Refused("This is no address that mail can be sent to.".to_owned()));
     };
     let at = app.now();
     let id = consign_core::id::RequestId::new(at).to_string();
@@ -43,7 +45,8 @@ pub async fn send(app: &App, to: &str, subject: &str, text: String) -> Option<Ma
         Ok(()) => Some(Mailed::Sent),
         Err(fault) => {
             tracing::warn!(%fault, "a mail was not sent");
-            Some(Mailed::Failed(fault.to_string()))
+            let (is_final, why) = (fault.is_of_recipient(), fault.to_string());
+            Some(if is_final { Mailed::Refused(why) } else { Mailed::Failed(why) })
         }
     }
 }
@@ -76,7 +79,7 @@ pub async fn test(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError
     let mailed = send(app, &to, "Consign can send you mail", text).await;
     let (outcome, message) = match mailed {
         Some(Mailed::Sent) => ("sent", format!("The mail server took the mail to {to}.")),
-        Some(Mailed::Failed(why)) => ("failed", why),
+        Some(Mailed::Failed(why) | Mailed::Refused(why)) => ("failed", why),
         None => ("failed", String::new()),
     };
     let mut tx = app.store.begin().await?;
@@ -99,7 +102,7 @@ pub async fn invitation(app: &App, actor: &Actor, email: &str, role: Role, made:
     );
     Some(match send(app, email, "You are invited to Consign", text).await? {
         Mailed::Sent => json!({ "sent": true, "problem": null }),
-        Mailed::Failed(why) => json!({ "sent": false, "problem": why }),
+        Mailed::Failed(why) | Mailed::Refused(why) => json!({ "sent": false, "problem": why }),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Notices: what needs a person is told to people who do not look at the console. Each object and reason once until the
 //! reason is gone, as an event that a webhook can carry, and by mail to those who are named in the settings.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::mail::{self, Mailed};
 use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit, invalid};
 use crate::App;
 
-use facts::Fact;
+use facts::Facts;
 
 mod facts;
 
@@ -35,6 +35,10 @@ const ROUND: Duration = Duration::from_secs(60);
 const TAKEN: Duration = Duration::from_secs(300);
 /// Between tries: twice as long each time, up to this.
 const RETRY_MAX: Duration = Duration::from_secs(3_600);
+/// What is over and still owes a mail or an event owes it no longer after that.
+const GIVEN_UP: Duration = Duration::from_secs(7 * 86_400);
+/// So many share an acceptance.
+const PORTION: u32 = 100;
 /// Of one mail.
 const LINES_MAX: usize = 50;
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Notifications" };
@@ -53,7 +57,8 @@ pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
 fn show(app: &App, stored: &Stored, told: &[Notice]) -> Value {
     let rows = told.iter().rev().map(|notice| {
         let mail = match (&notice.failure, notice.retry_at, notice.tries) {
-            (Some(_), _, _) => "failing",
+            (Some(_), Some(_), _) => "failing",
+            (Some(_), None, _) => "refused",
             (None, Some(_), _) => "waiting",
             (None, None, 0) => "none",
             (None, None, _) => "sent",
@@ -113,6 +118,7 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
     let now = Stored { revision: before.revision + 1, emails };
     let text = json!({ "revision": now.revision, "emails": now.emails }).to_string();
     installation::put(&mut tx, SETTINGS, &text).await?;
+    notices::forget_refusals(&mut tx).await?;
     let changes = json!({ "emails": { "old": before.emails, "new": now.emails } });
     audit_entry(app, &mut tx, actor, "Changed notifications", OBJECT, changes).await?;
     let told = notices::all(&mut tx).await?;
@@ -155,28 +161,26 @@ pub async fn watch(app: Weak<App>) {
 /// When the database cannot be read or written.
 pub async fn round(app: &Arc<App>) -> Result<(), OpError> {
     let facts = facts::present(app).await?;
-    let fresh = take_in(app, facts).await?;
-    let events: Vec<_> =
-        fresh.iter().filter(|notice| notice.kind != ENDS).map(|notice| event(notice, app.now())).collect();
-    if !events.is_empty()
-        && let Err(error) = app.engine.accept(events).await
-    {
-        tracing::warn!(%error, "notices could not be stored as events");
-    }
+    take_in(app, facts).await?;
+    give_events(app).await?;
     mail_due(app).await
 }
 
-/// Stores what is new and removes what is over: the new ones that nobody else was faster with.
-async fn take_in(app: &App, facts: Vec<Fact>) -> Result<Vec<Notice>, OpError> {
+/// Stores what is new, with what is owed of it, and removes what is over and owes nothing.
+async fn take_in(app: &App, facts: Facts) -> Result<(), OpError> {
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let to_mail = mail::is_on(app) && !stored(&mut tx).await?.emails.is_empty();
-    let present: HashSet<_> = facts.iter().map(|fact| fact.key.clone()).collect();
-    for over in notices::all(&mut tx).await?.iter().filter(|notice| !present.contains(&notice.key)) {
-        notices::end(&mut tx, &over.key).await?;
+    let present: HashSet<_> = facts.all.iter().map(|fact| fact.key.as_str()).collect();
+    for notice in notices::all(&mut tx).await? {
+        // Of more than is looked at nobody knows what is over.
+        let over = !present.contains(notice.key.as_str()) && !facts.is_cut;
+        if over != notice.over {
+            notices::set_over(&mut tx, &notice.key, over).await?;
+        }
     }
-    let mut fresh = Vec::new();
-    for fact in facts {
+    notices::sweep(&mut tx, now.minus(GIVEN_UP)).await?;
+    for fact in facts.all {
         let notice = Notice {
             key: fact.key,
             kind: fact.kind.to_owned(),
@@ -185,13 +189,36 @@ async fn take_in(app: &App, facts: Vec<Fact>) -> Result<Vec<Notice>, OpError> {
             retry_at: to_mail.then_some(now),
             tries: 0,
             failure: None,
+            owes_event: fact.kind != ENDS,
+            over: false,
         };
-        if notices::begin(&mut tx, &notice).await? {
-            fresh.push(notice);
-        }
+        notices::begin(&mut tx, &notice).await?;
     }
     tx.commit().await?;
-    Ok(fresh)
+    Ok(())
+}
+
+/// Stores the events that are owed. Their source and its id make each of them one, though two replicas give it, or one
+/// that ended before it was written down.
+async fn give_events(app: &Arc<App>) -> Result<(), OpError> {
+    loop {
+        let owed = notices::owing_events(&mut *app.store.read().await?, PORTION).await?;
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let events = owed.iter().map(|notice| event(notice, app.now())).collect();
+        if let Err(error) = app.engine.accept(events).await {
+            tracing::warn!(%error, "notices could not be stored as events; trying again in a minute");
+            return Ok(());
+        }
+        let mut tx = app.store.begin().await?;
+        notices::event_stored(&mut tx, &keys(&owed)).await?;
+        tx.commit().await?;
+    }
+}
+
+fn keys<'a>(notices: impl IntoIterator<Item = &'a Notice>) -> Vec<&'a str> {
+    notices.into_iter().map(|notice| notice.key.as_str()).collect()
 }
 
 fn event(notice: &Notice, now: Timestamp) -> Event {
@@ -211,35 +238,78 @@ fn event(notice: &Notice, now: Timestamp) -> Event {
     }
 }
 
-/// Mails what is due: one mail to each person, with all of it.
+/// Mails what is due: one mail to each person, with all of it that they were not mailed yet.
 async fn mail_due(app: &App) -> Result<(), OpError> {
+    let by = app.engine.name();
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let emails = stored(&mut tx).await?.emails;
-    let due = notices::take_due(&mut tx, now, now.plus(TAKEN)).await?;
+    let due = notices::take_due(&mut tx, by, now, now.plus(TAKEN)).await?;
+    let mut settled = notices::settled(&mut tx, &keys(&due)).await?;
     tx.commit().await?;
     if due.is_empty() {
         return Ok(());
     }
-    let (subject, text) = written(app, &due);
     let mut failure = None;
     for email in &emails {
-        if let Some(Mailed::Failed(why)) = mail::send(app, email, &subject, text.clone()).await {
-            failure = Some(why);
+        let is_settled = |notice: &&Notice| settled.get(&notice.key).is_some_and(|all| all.contains(email));
+        let left: Vec<_> = due.iter().filter(|notice| !is_settled(notice)).collect();
+        if left.is_empty() {
+            continue;
+        }
+        if !keep_taken(app, by, due.len()).await? {
+            return Ok(());
+        }
+        let (subject, text) = written(app, &left);
+        let refusal = match mail::send(app, email, &subject, text).await {
+            Some(Mailed::Failed(why)) => {
+                failure = Some(why);
+                continue;
+            }
+            Some(Mailed::Refused(why)) => Some(format!("{email} does not get them. {why}")),
+            Some(Mailed::Sent) | None => None,
+        };
+        let mut tx = app.store.begin().await?;
+        notices::settle(&mut tx, &keys(left.iter().copied()), email, refusal.as_deref()).await?;
+        tx.commit().await?;
+        for notice in left {
+            settled.entry(notice.key.clone()).or_default().insert(email.clone());
         }
     }
+    end_mail(app, (&emails, &due), &settled, failure.as_deref()).await
+}
+
+/// Renews the taking before each mail, which ends long before it: `false` when another process has it.
+async fn keep_taken(app: &App, by: &str, count: usize) -> Result<bool, OpError> {
+    let mut tx = app.store.begin().await?;
+    let again = tx.now().plus(TAKEN);
+    let kept = notices::keep_taken(&mut tx, by, again).await?;
+    tx.commit().await?;
+    Ok(usize::try_from(kept).is_ok_and(|kept| kept >= count))
+}
+
+/// Writes down which mail is done, and when the rest is tried again.
+async fn end_mail(
+    app: &App,
+    (emails, due): (&[String], &[Notice]),
+    settled: &HashMap<String, HashSet<String>>,
+    failure: Option<&str>,
+) -> Result<(), OpError> {
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    for notice in &due {
+    for notice in due {
+        let done = |email| settled.get(&notice.key).is_some_and(|all| all.contains(email));
+        let failure = failure.filter(|_| !emails.iter().all(done));
         let wait = RETRY_MAX.min(ROUND.saturating_mul(1 << notice.tries.clamp(0, 6)));
-        let retry_at = failure.as_ref().map(|_| now.plus(wait));
-        notices::mailed(&mut tx, &notice.key, retry_at, failure.as_deref()).await?;
+        let retry_at = failure.map(|_| now.plus(wait));
+        notices::mailed(&mut tx, (&notice.key, app.engine.name()), retry_at, failure).await?;
     }
+    notices::sweep(&mut tx, now.minus(GIVEN_UP)).await?;
     tx.commit().await?;
     Ok(())
 }
 
-fn written(app: &App, due: &[Notice]) -> (String, String) {
+fn written(app: &App, due: &[&Notice]) -> (String, String) {
     let text = |notice: &Notice, key: &str| notice.said[key].as_str().unwrap_or_default().to_owned();
     let subject = match due {
         [one] => format!("Consign: {}", text(one, "title")),

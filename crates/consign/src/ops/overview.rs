@@ -14,7 +14,10 @@ use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::deliveries::{ATTENTION_COUNT_MAX, DeliveryFilter};
 use consign_store::overview::{HOUR_MS, HourCount, Pressing};
 use consign_store::runs::{self, WAITING_COUNT_MAX};
-use consign_store::{COUNT_MAX, Db, Page, StoreError, connectors, credentials, deliveries, overview, tokens};
+
+use consign_store::{
+    COUNT_MAX, Db, PAGE_ITEMS_MAX, Page, StoreError, connectors, credentials, deliveries, overview, tokens,
+};
 use serde_json::{Value, json};
 
 use super::credentials::refused_by;
@@ -30,7 +33,9 @@ const SETTLED_MS: i64 = 300_000;
 const COUNTED_ANEW_MAX: u64 = 20_000;
 const AS_THEY_WERE_MS: i64 = 10_000;
 /// More lines of one sort are a list of their own.
-const LINES_MAX: u32 = 20;
+const LINES_MAX: usize = 20;
+/// Of one sort are told elsewhere.
+const TOLD_MAX: usize = 1_000;
 
 /// What came to its end in each of the last hours, this one included.
 #[derive(Clone, Debug)]
@@ -191,39 +196,63 @@ pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
     }))
 }
 
-/// What needs a person, for those who are told of it elsewhere.
+/// Credentials and connectors that need a person, for those who are told of it elsewhere; and whether there are more. How
+/// much waits for an exporter is not counted.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub(super) async fn pressing_lines(app: &App, db: &mut Db, now: Timestamp) -> Result<Vec<Value>, StoreError> {
-    Ok(lines(app, db, now).await?.0)
+pub(super) async fn pressing_lines(
+    app: &App,
+    db: &mut Db,
+    now: Timestamp,
+) -> Result<(Vec<Value>, bool), StoreError> {
+    let (mut lines, credentials_cut) = credential_lines(db, TOLD_MAX, now).await?;
+    let (stopped, connectors_cut) = connector_lines(app, db, (TOLD_MAX, false)).await?;
+    lines.extend(stopped);
+    Ok((lines, credentials_cut || connectors_cut))
 }
 
-/// What needs a person, the causes before their consequences; and whether there is more than is told.
-async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bool), StoreError> {
-    let few = Page::first(LINES_MAX);
+/// The credentials that need a person, and whether there are more.
+async fn credential_lines(db: &mut Db, max: usize, now: Timestamp) -> Result<(Vec<Value>, bool), StoreError> {
     let filter = CredentialFilter::default();
-    let listed = credentials::list(db, &filter, CredentialSort::NeedsAttention, &few, now).await?;
-    let pressing = |credential: &&Credential| credential.status(now).code.needs_attention();
-    let pressing: Vec<_> = listed.items.iter().filter(pressing).collect();
-    let ids: Vec<_> = pressing.iter().map(|credential| credential.id).collect();
-    let rows = tokens::of(db, &ids).await?;
-    let line =
-        |credential: &&Credential| of_credential(credential, refused_by(rows.get(&credential.id)), now);
-    let mut lines: Vec<Value> = pressing.iter().map(line).collect();
-    let mut is_cut = lines.len() == few.limit as usize && listed.next.is_some();
+    let mut page = Page::first(u32::try_from(max).unwrap_or(u32::MAX).min(PAGE_ITEMS_MAX));
+    let mut lines: Vec<Value> = Vec::new();
+    loop {
+        let listed = credentials::list(db, &filter, CredentialSort::NeedsAttention, &page, now).await?;
+        let pressing = |credential: &&Credential| credential.status(now).code.needs_attention();
+        let pressing: Vec<_> = listed.items.iter().filter(pressing).collect();
+        let ids: Vec<_> = pressing.iter().map(|credential| credential.id).collect();
+        let rows = tokens::of(db, &ids).await?;
+        let line =
+            |credential: &&Credential| of_credential(credential, refused_by(rows.get(&credential.id)), now);
+        lines.extend(pressing.iter().map(line));
+        // Those that need nobody come after those that do.
+        let more = listed.next.filter(|_| pressing.len() == listed.items.len());
+        if more.is_none() || lines.len() >= max {
+            return Ok((lines, more.is_some()));
+        }
+        page.after = more;
+    }
+}
 
+/// The connectors that stopped, and whether there are more.
+async fn connector_lines(
+    app: &App,
+    db: &mut Db,
+    (max, counted): (usize, bool),
+) -> Result<(Vec<Value>, bool), StoreError> {
     let snapshot = app.engine.snapshot();
     let stopped = |connector: &&std::sync::Arc<Connector>| {
         !matches!(connector.state, ConnectorState::Active | ConnectorState::Paused)
     };
     let mut stopped: Vec<_> = snapshot.connectors().iter().filter(stopped).collect();
     stopped.sort_by_key(|connector| connector.state_since);
-    is_cut |= stopped.len() > few.limit as usize;
-    for connector in stopped.into_iter().take(few.limit as usize) {
+    let is_cut = stopped.len() > max;
+    let mut lines = Vec::new();
+    for connector in stopped.into_iter().take(max) {
         if connector.webhook().is_none() {
             // Also when nothing waits: its times come and nothing is sent.
-            let records = runs::waiting_count(db, connector.id).await?;
+            let records = if counted { runs::waiting_count(db, connector.id).await? } else { 0 };
             lines.push(of_exporter(connector, records));
             continue;
         }
@@ -233,12 +262,21 @@ async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bo
             lines.push(of_webhook(connector, waiting));
         }
     }
+    Ok((lines, is_cut))
+}
 
+/// What needs a person, the causes before their consequences; and whether there is more than is told.
+async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bool), StoreError> {
+    let (mut lines, mut is_cut) = credential_lines(db, LINES_MAX, now).await?;
+    let (stopped, connectors_cut) = connector_lines(app, db, (LINES_MAX, true)).await?;
+    lines.extend(stopped);
+    is_cut |= connectors_cut;
+    let snapshot = app.engine.snapshot();
     let pressing = overview::pressing(db).await?;
     for state in [DeliveryState::Held, DeliveryState::Failed] {
         let of_state: Vec<_> = pressing.iter().filter(|one| one.state == state).collect();
-        is_cut |= of_state.len() > few.limit as usize;
-        for one in of_state.into_iter().take(few.limit as usize) {
+        is_cut |= of_state.len() > LINES_MAX;
+        for one in of_state.into_iter().take(LINES_MAX) {
             // What a deleted webhook left behind cannot be repaired any more.
             if let Some(connector) = snapshot.connector(one.connector) {
                 lines.push(of_deliveries(connector, one));

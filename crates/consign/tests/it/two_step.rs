@@ -74,7 +74,7 @@ const HEADERS: [(&str, &str); 2] =
 pub(crate) async fn password_step(consign: &TestConsign) -> String {
     let body = form(&[("email", EMAIL), ("password", &consign.password), ("next", "/webhooks")]);
     let reply = consign.client.send("POST", "/sign-in", &HEADERS, body).await.expect(303);
-    assert_eq!(reply.location(), "/sign-in/code?next=/webhooks");
+    assert_eq!(reply.location(), "/sign-in/code?next=%2Fwebhooks");
     let cookies = reply.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned());
     let cookies: Vec<_> = cookies.collect();
     assert!(

@@ -272,7 +272,7 @@ fn the_other_pages_render() {
     }
     let notice = |mail: &str| json!({ "title": "“Tool”: Sign-in refused", "url": "/x", "began_at": NOW, "mail": mail, "mail_problem": "No" });
     for is_set_up in [true, false] {
-        let notices = ["sent", "none", "waiting", "failing"].map(notice);
+        let notices = ["sent", "none", "waiting", "failing", "refused"].map(notice);
         let current = json!({ "etag": "\"1\"", "mail": { "is_set_up": is_set_up }, "notices": notices });
         let field = json!({ "key": "emails", "label": "Email addresses", "value": "a@b.example" });
         let context = json!({ "errors": [], "current": current, "emails": field, "to": field });

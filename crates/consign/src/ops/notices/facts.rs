@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use consign_core::connector::exporter::RunState;
 use consign_core::connector::{Connector, ConnectorState};
 use consign_core::credential::Credential;
 use consign_core::time::Timestamp;
 use consign_store::overview::HOUR_MS;
-use consign_store::{Page, credentials, runs};
+use consign_store::{credentials, runs};
 use serde_json::{Value, json};
 
 use crate::App;
@@ -34,15 +33,23 @@ pub(super) struct Fact {
     pub said: Value,
 }
 
+/// What there is to tell.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub all: Vec<Fact>,
+    /// There is more than was looked at.
+    pub is_cut: bool,
+}
+
 /// Everything that needs a person now.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub(super) async fn present(app: &App) -> Result<Vec<Fact>, OpError> {
+pub(super) async fn present(app: &App) -> Result<Facts, OpError> {
     let now = app.now();
     let mut db = app.store.read().await?;
-    let mut facts: Vec<Fact> =
-        pressing_lines(app, &mut db, now).await?.iter().filter_map(|line| of_line(app, line)).collect();
+    let (lines, is_cut) = pressing_lines(app, &mut db, now).await?;
+    let mut facts: Vec<Fact> = lines.iter().filter_map(|line| of_line(app, line)).collect();
     for credential in credentials::ending_soon(&mut db, now).await? {
         facts.extend(of_end(app, &credential, now));
     }
@@ -55,17 +62,11 @@ pub(super) async fn present(app: &App) -> Result<Vec<Fact>, OpError> {
             .into_iter()
             .filter(|hour| *hour > now.millis() / HOUR_MS - HOURS);
         facts.extend(late.map(|hour| of_failed(app, connector, hour)));
-        if connector.exporter().is_some() {
-            let failed = Some(RunState::Failed);
-            let listed = runs::list(&mut db, connector.id, failed, now, &Page::first(1)).await?;
-            let last = listed
-                .items
-                .first()
-                .filter(|run| run.ended_at.is_some_and(|ended| now.since(ended) < RUN_LIFE));
-            facts.extend(last.map(|run| of_run(app, connector, run)));
-        }
     }
-    Ok(facts)
+    for run in runs::last_failed_of_each(&mut db, now.minus(RUN_LIFE)).await? {
+        facts.extend(snapshot.connector(run.connector).map(|connector| of_run(app, connector, &run)));
+    }
+    Ok(Facts { all: facts, is_cut })
 }
 
 fn page(app: &App, connector: &Connector) -> String {
@@ -99,7 +100,7 @@ fn of_line(app: &App, line: &Value) -> Option<Fact> {
             (title, "What uses this credential waits until somebody repairs it.".to_owned()),
             format!("{}/credentials/{id}", app.public_url()),
         )),
-        "webhook" => {
+        "webhook" | "exporter" => {
             let connector = app.engine.snapshot().connector(id.parse().ok()?)?.clone();
             Some(fact(
                 format!("{id}/{code}"),
