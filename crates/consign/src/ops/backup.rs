@@ -161,7 +161,7 @@ pub async fn create(app: &App, actor: &Actor) -> Result<Value, OpError> {
     *app.backups.failure() = None;
     let keep = app.config.backup.keep;
     let shown = tokio::task::spawn_blocking(move || {
-        match archive::prune(&folder, keep) {
+        match archive::prune(&folder, keep, &name) {
             Ok(gone) if !gone.is_empty() => tracing::info!(files = gone.len(), "old backups were removed"),
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "old backups could not be removed"),
@@ -182,7 +182,7 @@ fn object(name: &Name) -> Object<'_> {
 async fn make(app: &App, folder: &Path) -> Result<Name, OpError> {
     let (at, in_folder) = (app.now(), folder.to_owned());
     let made = tokio::task::spawn_blocking(move || {
-        archive::prepare(&in_folder)?;
+        archive::prepare(&in_folder, at)?;
         Ok((Draft::new(&in_folder, at)?, Draft::new(&in_folder, at)?))
     });
     let made = made.await.map_err(|error| OpError::Internal(error.into()))?;
