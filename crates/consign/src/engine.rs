@@ -219,6 +219,13 @@ impl Engine {
         chosen.unwrap_or(&self.settings.public_url).to_owned()
     }
 
+    /// Whether that address is reached by TLS.
+    pub fn is_public_by_tls(&self) -> bool {
+        let snapshot = self.snapshot();
+        let chosen = snapshot.public_url().filter(|_| !self.settings.public_url_fixed);
+        chosen.unwrap_or(&self.settings.public_url).starts_with("https://")
+    }
+
     /// What the leases of this process are called by.
     pub fn name(&self) -> &str {
         &self.by

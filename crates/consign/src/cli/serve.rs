@@ -132,7 +132,7 @@ async fn serve(
     let draining = Arc::new(AtomicBool::new(false));
     let router = server::router_until(app.clone(), draining.clone());
     let front = Front::new(&app.config, app.store.clone(), router).map_err(|error| tls_fault(&error))?;
-    let front = front.reached_at(&app.public_url());
+    let front = front.reached_as_chosen(app.clone());
     greet(app, place, output).await?;
     let upkeep = tokio::spawn(telemetry::upkeep());
     let draining_soon = tokio::spawn(server::drain(draining.clone(), told(stop.clone())));
