@@ -1,5 +1,7 @@
 //! What belongs to the installation as a whole: named values, and the revision of its configuration.
 
+use consign_core::time::Timestamp;
+
 use crate::db::query;
 use crate::{Db, StoreError};
 
@@ -44,6 +46,21 @@ pub async fn put_if_absent(db: &mut Db, key: &str, value: &str) -> Result<bool, 
 pub async fn remove(db: &mut Db, key: &str) -> Result<bool, StoreError> {
     let query = query("delete from installation where key = $1").bind(key);
     Ok(query.execute(db).await? == 1)
+}
+
+/// Removes the values under a prefix whose text is a time, in milliseconds since 1970, that has passed.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn remove_ended(db: &mut Db, prefix: &str, now: Timestamp) -> Result<(), StoreError> {
+    // Of times with equally many digits the smaller one sorts first.
+    query("delete from installation where substr(key, 1, $1) = $2 and value < $3")
+        .bind(i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX))
+        .bind(prefix)
+        .bind(now.millis().to_string())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Rises with every change of a connector, a credential or an API key: what was read at a lower one is out

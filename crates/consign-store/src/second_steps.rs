@@ -46,6 +46,14 @@ pub async fn delete_of(db: &mut Db, user: UserId) -> Result<u64, StoreError> {
     query("delete from second_step where user_id = $1").bind(user.to_string()).execute(db).await
 }
 
+/// Forgets all, and tells how many there were.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_all(db: &mut Db) -> Result<u64, StoreError> {
+    query("delete from second_step").execute(db).await
+}
+
 /// Forgets those from before a time.
 ///
 /// # Errors

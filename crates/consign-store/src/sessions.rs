@@ -105,6 +105,14 @@ pub async fn delete_of(db: &mut Db, user: UserId) -> Result<u64, StoreError> {
     query("delete from session where user_id = $1").bind(user.to_string()).execute(db).await
 }
 
+/// Ends every session, and tells how many there were.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_all(db: &mut Db) -> Result<u64, StoreError> {
+    query("delete from session").execute(db).await
+}
+
 /// Ends the sessions that began before one time or were last seen before another, and tells how many.
 ///
 /// # Errors

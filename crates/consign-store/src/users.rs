@@ -154,6 +154,15 @@ pub async fn delete(db: &mut Db, id: UserId) -> Result<bool, StoreError> {
     Ok(query("delete from users where id = $1").bind(id.to_string()).execute(db).await? == 1)
 }
 
+/// Removes those who were invited and have not come, and tells who they were.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_invited(db: &mut Db) -> Result<Vec<UserId>, StoreError> {
+    let query = query("delete from users where invite_hash is not null returning id");
+    query.all(db).await?.iter().map(|row| row.id("id")).collect()
+}
+
 /// A page of people, the newest first.
 ///
 /// # Errors

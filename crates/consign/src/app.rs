@@ -14,7 +14,7 @@ use consign_transport::{Network, Settings};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
+use crate::engine::{Accept, Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
 use crate::ops::backup::{self, Backups};
 use crate::ops::credential_tests::TestBrake;
@@ -100,10 +100,10 @@ impl App {
     /// # Errors
     /// When the key ring does not fit, or the database cannot be used.
     pub async fn start(config: Config, ring: KeyRing, store: Store) -> Result<Arc<Self>, StartError> {
-        Self::start_on(config, ring, store, false).await
+        Self::start_on(config, ring, store, Accept::Nothing).await
     }
 
-    /// Starts; with `accept_rollback` even when the database is older than it was or was changed behind our back.
+    /// Starts, and accepts that the database is older than it was, or was changed behind our back.
     ///
     /// # Errors
     /// As [`App::start`].
@@ -111,13 +111,12 @@ impl App {
         config: Config,
         ring: KeyRing,
         store: Store,
-        accept_rollback: bool,
+        accept: Accept,
     ) -> Result<Arc<Self>, StartError> {
         let own = unlock(&store, &ring).await?;
         let (vault, audit_key) = (Arc::new(own.vault), Arc::new(own.audit_key));
         let folder = &config.data.dir;
-        let records =
-            Records::open(&store, audit_key.clone(), folder, &own.installation, accept_rollback).await?;
+        let records = Records::open(&store, audit_key.clone(), folder, &own.installation, accept).await?;
         let records = Arc::new(records);
         let extra_roots = config.extra_roots().map_err(StartError::Config)?;
         let network = Network::new(Settings {

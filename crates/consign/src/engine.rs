@@ -27,7 +27,7 @@ pub use key_pairs::NotInUse;
 pub use oidc::{OidcFault, Redeem, shown as shown_of_provider};
 pub use payload::{PayloadKeys, place as payload_key_place};
 pub use probe::TestHow;
-pub use records::{Records, RecordsError};
+pub use records::{Accept, Records, RecordsError};
 pub use retention::{Kept, UPLOADS_KEPT};
 pub use snapshot::{PUBLIC_URL, SENDING_PAUSE, SendingPause, Snapshot};
 
@@ -217,6 +217,13 @@ impl Engine {
         let snapshot = self.snapshot();
         let chosen = snapshot.public_url().filter(|_| !self.settings.public_url_fixed);
         chosen.unwrap_or(&self.settings.public_url).to_owned()
+    }
+
+    /// Whether that address is reached by TLS.
+    pub fn is_public_by_tls(&self) -> bool {
+        let snapshot = self.snapshot();
+        let chosen = snapshot.public_url().filter(|_| !self.settings.public_url_fixed);
+        chosen.unwrap_or(&self.settings.public_url).starts_with("https://")
     }
 
     /// What the leases of this process are called by.

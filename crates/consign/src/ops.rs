@@ -240,6 +240,9 @@ pub enum OpError {
     /// The actor lacks a right.
     #[error("this needs the right {}", .0.kind())]
     NotAllowed(Right),
+    /// Programs may not, whatever their rights; the sentence says who does it and how.
+    #[error("{0}")]
+    PeopleOnly(&'static str),
     /// There is no such thing.
     #[error("there is no such {0}")]
     NotFound(&'static str),

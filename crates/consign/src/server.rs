@@ -90,7 +90,7 @@ pub async fn serve(
     router: Router,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let front = Front::new(&app.config, app.store.clone(), router)?;
+    let front = Front::new(&app.config, app.store.clone(), router)?.reached_as_chosen(app);
     front.serve(listener, stop).await;
     Ok(())
 }
@@ -103,14 +103,30 @@ pub fn check_tls(config: &Config) -> io::Result<()> {
     Tls::new(&config.server, clock()).map(drop)
 }
 
+/// Whether browsers are told to come by TLS only.
+enum TlsOnly {
+    /// As it was at the start.
+    Fixed(bool),
+    /// When that is the address that people chose, as it is at the time of an answer.
+    AsChosen(Arc<App>),
+}
+
+impl TlsOnly {
+    fn holds(&self) -> bool {
+        match self {
+            Self::Fixed(holds) => *holds,
+            Self::AsChosen(app) => app.engine.is_public_by_tls(),
+        }
+    }
+}
+
 /// A router behind the limits of this server.
 pub struct Front {
     router: Router,
     store: Store,
     trusted_proxies: Vec<Subnet>,
     tls: Option<Tls>,
-    /// Whether browsers are told to come by TLS only.
-    tls_only: bool,
+    tls_only: TlsOnly,
 }
 
 impl Front {
@@ -120,20 +136,20 @@ impl Front {
     /// When the certificate or key of built-in TLS cannot be used.
     pub fn new(config: &Config, store: Store, router: Router) -> io::Result<Self> {
         let tls = Tls::new(&config.server, clock())?;
-        let tls_only = config.public_url().starts_with("https://");
+        let tls_only = TlsOnly::Fixed(config.public_url().starts_with("https://"));
         let trusted_proxies = config.server.trusted_proxies.clone();
         Ok(Self { router, store, trusted_proxies, tls, tls_only })
     }
 
-    /// The same for an installation whose people chose its address: by TLS only, when that is what they chose.
-    pub fn reached_at(mut self, public_url: &str) -> Self {
-        self.tls_only = public_url.starts_with("https://");
+    /// The same for an installation whose people choose its address: by TLS only, while that is what they chose.
+    pub fn reached_as_chosen(mut self, app: Arc<App>) -> Self {
+        self.tls_only = TlsOnly::AsChosen(app);
         self
     }
 
     /// A front without TLS, for metrics and health.
     pub fn plain(store: Store, router: Router) -> Self {
-        Self { router, store, trusted_proxies: Vec::new(), tls: None, tls_only: false }
+        Self { router, store, trusted_proxies: Vec::new(), tls: None, tls_only: TlsOnly::Fixed(false) }
     }
 
     /// Serves until `stop`; then accepts nothing more and lets requests under way end.
@@ -241,7 +257,7 @@ impl Front {
         };
         let text = id.to_string();
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&text).expect("an id is ASCII"));
-        if self.tls_only {
+        if self.tls_only.holds() {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR);
         }
         let route = response.extensions().get::<RouteName>().map_or(part, |route| route.0);

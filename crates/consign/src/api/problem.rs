@@ -156,6 +156,7 @@ impl From<OpError> for Problem {
     fn from(error: OpError) -> Self {
         match error {
             OpError::NotAllowed(right) => Self::missing_right(right),
+            OpError::PeopleOnly(sentence) => Self::new(&kinds::NOT_ALLOWED, sentence),
             OpError::NotFound(what) => Self::not_found(what),
             OpError::Invalid(errors) => Self::invalid(&errors),
             OpError::Changed { current } => Self::changed(json!({ "etag": super::answer::etag(current) })),

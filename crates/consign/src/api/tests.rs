@@ -251,6 +251,7 @@ async fn check(error: OpError, status: u16, code: &str) {
 async fn errors_of_operations_become_problems() {
     let fault = |code| Fault::new(code, "No").at("name");
     check(OpError::NotAllowed(Right::Admin), 403, "not_allowed").await;
+    check(OpError::PeopleOnly("This is for people"), 403, "not_allowed").await;
     check(OpError::NotFound("credential"), 404, "not_found").await;
     check(OpError::Invalid(vec![fault("missing"), fault("unknown_field")]), 422, "values_not_accepted").await;
     check(OpError::Invalid(vec![fault("unknown_field"), fault("unknown_field")]), 422, "unknown_field").await;

@@ -42,8 +42,8 @@ pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {
 
 pub(super) async fn invite_again(call: Call) -> Result<Answer, Problem> {
     let invite = async {
-        call.nothing()?;
-        let value = people::invite_again(&call.app, &call.actor, call.place("id")).await?;
+        let sent = call.object_if_sent()?;
+        let value = people::invite_again(&call.app, &call.actor, call.place("id"), sent).await?;
         Ok(Answer::json(StatusCode::CREATED, &value))
     };
     call.once(StatusCode::CREATED, invite).await

@@ -1,15 +1,18 @@
 //! The folder of backups: what is in it, files that are there whole or not at all, and old ones that go.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, DirEntry, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use consign_core::id::RequestId;
 use consign_core::time::Timestamp;
 
-/// In front of what is under way; removed at the next start when the program did not survive it.
+/// In front of what is under way; removed by a later backup when the program did not survive it.
 const UNDER_WAY: &str = ".consign-";
+/// Nothing is under way for so long: what is older was left by a crash.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const BEGINNING: &str = "consign-";
 const END: &str = ".tar.zst";
 /// Digits of a name: `20261126T030000Z`, and three of milliseconds.
@@ -59,33 +62,45 @@ pub fn names(folder: &Path) -> io::Result<Vec<Name>> {
     Ok(names)
 }
 
-/// Removes what is older than the newest so many, and tells what went.
+/// Removes what is older than the newest so many, and tells what went. The one that was just made stays, also when the
+/// clock went back and others have later names.
 ///
 /// # Errors
 /// When a file cannot be removed.
-pub fn prune(folder: &Path, keep: usize) -> io::Result<Vec<Name>> {
-    let old = names(folder)?.split_off(keep.min(names(folder)?.len()));
+pub fn prune(folder: &Path, keep: usize, made: &Name) -> io::Result<Vec<Name>> {
+    let others = names(folder)?.into_iter().filter(|name| name != made);
+    let old: Vec<_> = others.skip(keep.saturating_sub(1)).collect();
     for name in &old {
         std::fs::remove_file(folder.join(name.as_str()))?;
     }
     Ok(old)
 }
 
-/// Creates the folder, for its owner alone, and removes what an earlier run left unfinished.
+/// Creates the folder, for its owner alone, and removes what a crash left unfinished long ago. Checks of other files
+/// may be under way beside it.
 ///
 /// # Errors
 /// When it cannot be created or written.
-pub fn prepare(folder: &Path) -> io::Result<()> {
+pub fn prepare(folder: &Path, now: Timestamp) -> io::Result<()> {
     if !folder.is_dir() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNDER_WAY)) {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNDER_WAY)) && is_left(&entry, now)
+        {
             std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
+}
+
+/// Whether nobody can be writing it any more. One that is gone by now is nobody's concern.
+fn is_left(entry: &DirEntry, now: Timestamp) -> bool {
+    let changed = entry.metadata().and_then(|data| data.modified()).ok();
+    let changed = changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let millis = changed.and_then(|since| i64::try_from(since.as_millis()).ok());
+    millis.is_some_and(|millis| now.since(Timestamp::from_millis(millis)) > UNDER_WAY_MAX)
 }
 
 /// A file under way, for its owner alone. Dropped, it is gone.

@@ -10,6 +10,7 @@ use super::failure::{Code, Failure};
 use super::output::{Form, Output};
 use super::{ConfigFile, api_key, serve};
 use crate::App;
+use crate::engine::Accept;
 use crate::ops::{self, Actor, OpError, users};
 
 /// What can be done in the data folder.
@@ -76,7 +77,7 @@ async fn setup_link(app: &App, output: &Output) -> Result<(), Failure> {
 async fn open(file: &ConfigFile) -> Result<Arc<App>, Failure> {
     let mut config = file.load()?.config;
     config.delivery.workers = 0;
-    match serve::open(config, false).await? {
+    match serve::open(config, Accept::Nothing).await? {
         serve::Opened::Ready { app, .. } => Ok(app),
         serve::Opened::Locked { why, .. } => Err(Failure::new(Code::Failed, &why.sentence())),
     }

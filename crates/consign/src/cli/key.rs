@@ -41,9 +41,6 @@ pub(crate) enum Verb {
         output: PathBuf,
         #[command(flatten)]
         passphrase: Passphrase,
-        /// The ring of the server that answers, not of this machine; the audit log tells of it
-        #[arg(long)]
-        of_server: bool,
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -90,21 +87,14 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Status(file) => status(&file, output)?,
         Verb::List => list(&context::client(global, output)?, output).await?,
         Verb::Rotate { no_new_key } => rotate(&context::client(global, output)?, output, !no_new_key).await?,
-        Verb::RecoveryFile { output: to, passphrase, of_server, config } => {
+        Verb::RecoveryFile { output: to, passphrase, config } => {
             let passphrase = passphrase.read(output)?;
             if passphrase.expose().chars().count() < PASSPHRASE_CHARS_MIN {
                 let line = "The passphrase must be 12 characters or more. Longer is better";
                 return Err(Failure::new(Code::NotAccepted, line));
             }
-            let text = if of_server {
-                let client = context::client(global, output)?;
-                let call = Call::post(&[KEYS, "recovery-files"]);
-                let answer = client.send(call.json(&json!({ "passphrase": passphrase.expose() }))).await?;
-                Secret::new(answer.text())
-            } else {
-                let ring = loaded(&config)?.ring;
-                recovery::write(&ring, &passphrase).map_err(|error| not_opened(&error))?
-            };
+            let ring = loaded(&config)?.ring;
+            let text = recovery::write(&ring, &passphrase).map_err(|error| not_opened(&error))?;
             write_private(&to, &text)?;
             output.done(&format!("Wrote {}. Keep it away from the server", to.display()));
         }

@@ -19,7 +19,7 @@ use super::ConfigFile;
 use super::failure::{Code, Failure};
 use super::output::Output;
 use crate::config::Config;
-use crate::engine::RecordsError;
+use crate::engine::{Accept, RecordsError};
 use crate::keys::{self, KeysError, Place};
 use crate::locked::{self, Locked};
 use crate::ops::users;
@@ -80,7 +80,8 @@ pub(crate) async fn run(arguments: Serve, config: Config, output: &Output) -> Re
     keys::quiet_panics();
     raise_open_files();
     let (listen, metrics_listen) = (config.server.listen, config.server.metrics_listen);
-    let opened = open(config, arguments.accept_rollback).await?;
+    let accept = if arguments.accept_rollback { Accept::Everything } else { Accept::Nothing };
+    let opened = open(config, accept).await?;
     if let Opened::Locked { why, .. } = &opened
         && arguments.strict_key
     {
@@ -131,7 +132,7 @@ async fn serve(
     let draining = Arc::new(AtomicBool::new(false));
     let router = server::router_until(app.clone(), draining.clone());
     let front = Front::new(&app.config, app.store.clone(), router).map_err(|error| tls_fault(&error))?;
-    let front = front.reached_at(&app.public_url());
+    let front = front.reached_as_chosen(app.clone());
     greet(app, place, output).await?;
     let upkeep = tokio::spawn(telemetry::upkeep());
     let draining_soon = tokio::spawn(server::drain(draining.clone(), told(stop.clone())));
@@ -153,7 +154,7 @@ async fn serve(
 }
 
 /// Opens the database and starts the product with the key ring that fits.
-pub(crate) async fn open(config: Config, accept_rollback: bool) -> Result<Opened, Failure> {
+pub(crate) async fn open(config: Config, accept: Accept) -> Result<Opened, Failure> {
     let wrong =
         |error: &dyn std::error::Error| Failure::caused(Code::Failed, "The database cannot be used", error);
     let url = DatabaseUrl::parse(&config.database_url()).map_err(|error| wrong(&error))?;
@@ -192,7 +193,7 @@ pub(crate) async fn open(config: Config, accept_rollback: bool) -> Result<Opened
         Err(error) => return Err(not_started(&error)),
     }
     store.migrate().await.map_err(|error| wrong(&error))?;
-    let started = App::start_on(config, found.ring, store, accept_rollback).await;
+    let started = App::start_on(config, found.ring, store, accept).await;
     started.map(|app| Opened::Ready { app, place }).map_err(|error| not_started(&error))
 }
 

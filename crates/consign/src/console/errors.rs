@@ -236,6 +236,9 @@ fn listed(names: &[String]) -> String {
 fn operation(visit: &Visit, error: &OpError) -> Words {
     match error {
         OpError::NotAllowed(right) => role_needed(*right, &[]),
+        OpError::PeopleOnly(sentence) => {
+            words(StatusCode::FORBIDDEN, "Not for programs", format!("{sentence}."))
+        }
         OpError::NotFound(what) => words(
             StatusCode::NOT_FOUND,
             "Page not found",

@@ -20,6 +20,8 @@ use crate::ops::{IfMatch, OpError};
 
 const PLACE: &str = "users";
 const LIST: &str = "/users";
+/// It makes a way in, so that the password is asked for again.
+const INVITE_AGAIN: &str = "invite-again";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -206,7 +208,7 @@ static QUESTIONS: &[Question] = &[
         done: "can sign in again",
     },
     Question {
-        word: "invite-again",
+        word: INVITE_AGAIN,
         button: "Make a new link",
         kind: "secondary",
         question: "Make a new link?",
@@ -231,7 +233,7 @@ fn question(word: &str) -> Result<&'static Question, Failure> {
 fn deeds(current: &Value) -> Value {
     let state = current["state"].as_str().unwrap_or_default();
     let fits = |question: &&Question| match question.word {
-        "invite-again" => state == "invited",
+        INVITE_AGAIN => state == "invited",
         "reactivate" => state == "suspended",
         "suspend" | "sign-out" => state == "active",
         "reset-two-step" => current["two_step"] == json!(true),
@@ -245,7 +247,20 @@ fn deeds(current: &Value) -> Value {
 async fn confirm(visit: Signed, Path((id, word)): Path<(String, String)>) -> Result<Response, Failure> {
     let question = question(&word)?;
     let current = people::find(visit.app(), &visit.actor, &id).await?;
+    Ok(deed_page(&visit, StatusCode::OK, question, &current, &[]).await)
+}
+
+async fn deed_page(
+    visit: &Signed,
+    status: StatusCode,
+    question: &Question,
+    current: &Value,
+    invalid: &[Invalid],
+) -> Response {
+    let asks = question.word == INVITE_AGAIN;
     let context = json!({
+        "errors": errors(invalid),
+        "password": if asks { password_again(visit, invalid) } else { Value::Null },
         "current": current,
         "question": question.question,
         "meaning": question.meaning,
@@ -253,8 +268,7 @@ async fn confirm(visit: Signed, Path((id, word)): Path<(String, String)>) -> Res
         "button": question.button,
         "danger": question.kind == "danger",
     });
-    let title = name_of(&current).to_owned();
-    Ok(visit.page(StatusCode::OK, "user_deed.html", (PLACE, &title), context).await)
+    visit.page(status, "user_deed.html", (PLACE, name_of(current)), context).await
 }
 
 async fn act(visit: Signed, Path((id, word)): Path<(String, String)>) -> Result<Response, Failure> {
@@ -262,9 +276,15 @@ async fn act(visit: Signed, Path((id, word)): Path<(String, String)>) -> Result<
     let (app, actor) = (visit.app(), &visit.actor);
     let current = people::find(app, actor, &id).await?;
     let done = match question.word {
-        "invite-again" => {
-            let made = people::invite_again(app, actor, &id).await?;
-            return Ok(invited(&visit, Some(made)).await);
+        INVITE_AGAIN => {
+            return match people::invite_again(app, actor, &id, typed(&visit, &[])).await {
+                Ok(made) => Ok(invited(&visit, Some(made)).await),
+                Err(OpError::Invalid(invalid)) => {
+                    let status = StatusCode::UNPROCESSABLE_ENTITY;
+                    Ok(deed_page(&visit, status, question, &current, &invalid).await)
+                }
+                Err(other) => Err(other.into()),
+            };
         }
         "delete" => people::delete(app, actor, &id, IfMatch::Any).await.map(drop),
         "suspend" => people::act(app, actor, &id, Deed::Suspend).await.map(drop),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at};
+use super::form::{errors, message_at, password_again};
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, public_url, settings};
 
@@ -47,12 +47,22 @@ async fn general_page(
             "error": message_at(invalid, "instance_name"),
         },
         "url": url_field(visit, current, invalid),
+        "password": password_for_url(visit, invalid),
         "public_url": current["public_url"],
         "redirect_urls": current["redirect_urls"],
         "checked": checked,
         "rows": rows(current, &["server.", "auth."]),
     });
     visit.page(status, "settings.html", (PLACE, "Settings"), context).await
+}
+
+/// Asked for with another public URL alone.
+pub(super) fn password_for_url(visit: &Signed, invalid: &[Invalid]) -> Value {
+    let mut field = password_again(visit, invalid);
+    if field.is_object() {
+        field["hint"] = json!("Only for another public URL: invitations and redirect URLs lead there.");
+    }
+    field
 }
 
 /// The field for the address of this server; locked where its operator set it.
@@ -94,7 +104,7 @@ async fn save(visit: Signed) -> Result<Response, Failure> {
     }
     let before = visit.app().public_url();
     let mut sent = Map::new();
-    for key in ["instance_name", "public_url"].into_iter().filter(|key| visit.form.has(key)) {
+    for key in ["instance_name", "public_url", "password"].into_iter().filter(|key| visit.form.has(key)) {
         sent.insert(key.to_owned(), json!(visit.form.text(key)));
     }
     match settings::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {

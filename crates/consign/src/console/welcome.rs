@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at, password_again};
+use super::settings::password_for_url;
 use super::visit::{Message, Signed};
 use crate::keys;
 use crate::ops::{OpError, encryption, public_url, settings};
@@ -46,6 +47,7 @@ async fn address_page(
             "hint": format!("You opened this page at {opened_at}. OAuth tools need a public https address."),
             "error": message_at(invalid, "public_url"),
         },
+        "password": password_for_url(visit, invalid),
         "set_by": current["public_url_set_by"],
         "public_url": stored,
         "checked": checked,
@@ -61,6 +63,7 @@ async fn save_address(visit: Signed) -> Result<Response, Failure> {
     let done = if visit.form.text("act") == "check" {
         public_url::check(visit.app(), &visit.actor, sent).await.map(Some)
     } else {
+        sent.insert("password".to_owned(), json!(visit.form.text("password")));
         settings::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await.map(|_| None)
     };
     match done {

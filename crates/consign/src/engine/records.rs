@@ -57,16 +57,29 @@ pub enum RecordsError {
     Store(#[from] StoreError),
 }
 
+/// What is taken as it is from now on, although the records speak against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// Nothing.
+    Nothing,
+    /// A database that is older than the anchor, as a backup is. Its log must be whole, and rows that do not fit their
+    /// records stay locked.
+    Older,
+    /// Everything, also a log with a hole and rows that were changed outside Consign.
+    Everything,
+}
+
 /// The records of the audit log, as far as they were read.
 pub struct Records {
     key: Arc<DerivedKey>,
     ledger: Mutex<Ledger>,
     anchor: AnchorFile,
+    accepted: Option<String>,
 }
 
 impl Records {
-    /// Reads the whole log, and holds it against the anchor. With `accept` whatever does not fit is taken as it is
-    /// from now on, and the log says so.
+    /// Reads the whole log, and holds it against the anchor. What is accepted is taken as it is from now on, and the
+    /// log says so.
     ///
     /// # Errors
     /// When the log is not whole or not as new as the anchor, unless that is accepted.
@@ -75,7 +88,7 @@ impl Records {
         key: Arc<DerivedKey>,
         folder: &Path,
         installation: &str,
-        accept: bool,
+        accept: Accept,
     ) -> Result<Self, RecordsError> {
         let anchor = AnchorFile::of(folder, installation);
         let mut ledger = Ledger::default();
@@ -93,28 +106,47 @@ impl Records {
             tracing::warn!("there is no anchor of the audit log in the data folder; this start makes one");
         }
         let rolled_back = kept.filter(|kept| !kept.is_kept(&ledger, link_there.as_deref()));
-        let fault = match (rolled_back, ledger.broken()) {
-            (Some(kept), _) => Some(RecordsError::RolledBack { seen: kept.sequence, newest }),
-            (None, Some(place)) => Some(RecordsError::Broken(place)),
-            (None, None) => None,
+        let rolled_back = rolled_back.map(|kept| RecordsError::RolledBack { seen: kept.sequence, newest });
+        let broken = ledger.broken().map(RecordsError::Broken);
+        let mut records = Self { key, ledger: Mutex::new(ledger), anchor, accepted: None };
+        records.accepted = match (accept, rolled_back, broken) {
+            (Accept::Nothing, Some(fault), _)
+            | (Accept::Nothing, None, Some(fault))
+            | (Accept::Older, _, Some(fault)) => return Err(fault),
+            (Accept::Nothing, None, None) | (Accept::Older, None, None) => None,
+            (Accept::Older, Some(older), None) => Some(records.accept_older(store, &older).await?),
+            (Accept::Everything, rolled_back, broken) => {
+                records.accept_everything(store, rolled_back.or(broken)).await?
+            }
         };
-        let records = Self { key, ledger: Mutex::new(ledger), anchor };
-        match fault {
-            Some(fault) if !accept => return Err(fault),
-            fault if accept => records.accept(store, fault).await?,
-            _ => {}
-        }
         let ledger = records.ledger.lock().await;
         records.anchor.write(ledger.sequence(), ledger.link()).await;
         drop(ledger);
         Ok(records)
     }
 
+    /// What was taken as it is at this start.
+    pub fn accepted(&self) -> Option<&str> {
+        self.accepted.as_deref()
+    }
+
+    /// How many rows are not as their newest record says.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn misfits(&self, store: &Store) -> Result<usize, StoreError> {
+        Ok(self.view(store).await?.1.len())
+    }
+
     /// Takes the database as it is, if anything in it is not as it should be.
-    async fn accept(&self, store: &Store, fault: Option<RecordsError>) -> Result<(), StoreError> {
+    async fn accept_everything(
+        &self,
+        store: &Store,
+        fault: Option<RecordsError>,
+    ) -> Result<Option<String>, StoreError> {
         let misfits = !self.view(store).await?.1.is_empty();
         if fault.is_none() && !misfits {
-            return Ok(());
+            return Ok(None);
         }
         let mut tx = store.begin().await?;
         audit::mend_head(&mut tx).await?;
@@ -126,9 +158,27 @@ impl Records {
         }
         let why =
             fault.map_or_else(|| "rows were changed outside Consign".to_owned(), |fault| fault.to_string());
+        self.note_accepted(store, tx, &why, Rows::Accepted(rows)).await?;
+        Ok(Some(why))
+    }
+
+    /// Goes on from an older log that is whole. No row gets another record by it.
+    async fn accept_older(&self, store: &Store, older: &RecordsError) -> Result<String, StoreError> {
+        let why = older.to_string();
+        self.note_accepted(store, store.begin().await?, &why, Rows::default()).await?;
+        Ok(why)
+    }
+
+    async fn note_accepted(
+        &self,
+        store: &Store,
+        mut tx: Tx,
+        why: &str,
+        rows: Rows,
+    ) -> Result<(), StoreError> {
         tracing::warn!(why, "the database is accepted as it is");
-        let (changes, rows) = (json!({ "why": why }), Rows::Accepted(rows));
-        self.append_own(&mut tx, "Accepted the database as it is", ("installation", "", ""), changes, rows)
+        let object = ("installation", "", "");
+        self.append_own(&mut tx, "Accepted the database as it is", object, json!({ "why": why }), rows)
             .await?;
         tx.commit().await?;
         audit::follow(&mut *store.read().await?, &self.key, &mut *self.ledger.lock().await).await

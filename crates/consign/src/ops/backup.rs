@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use consign_core::audit::Table;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, installation};
+use consign_store::{StoreError, installation, second_steps, sessions, users};
 use serde_json::{Map, Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit};
+use super::{Actor, Object, OpError, Sent, audit_entry, audit_rows, commit};
 use crate::App;
 use crate::archive::{self, Archive, Draft, Examined, Manifest, Name, examine};
 
@@ -160,7 +161,7 @@ pub async fn create(app: &App, actor: &Actor) -> Result<Value, OpError> {
     *app.backups.failure() = None;
     let keep = app.config.backup.keep;
     let shown = tokio::task::spawn_blocking(move || {
-        match archive::prune(&folder, keep) {
+        match archive::prune(&folder, keep, &name) {
             Ok(gone) if !gone.is_empty() => tracing::info!(files = gone.len(), "old backups were removed"),
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "old backups could not be removed"),
@@ -181,7 +182,7 @@ fn object(name: &Name) -> Object<'_> {
 async fn make(app: &App, folder: &Path) -> Result<Name, OpError> {
     let (at, in_folder) = (app.now(), folder.to_owned());
     let made = tokio::task::spawn_blocking(move || {
-        archive::prepare(&in_folder)?;
+        archive::prepare(&in_folder, at)?;
         Ok((Draft::new(&in_folder, at)?, Draft::new(&in_folder, at)?))
     });
     let made = made.await.map_err(|error| OpError::Internal(error.into()))?;
@@ -351,21 +352,38 @@ fn told(app: &App, examined: &Examined) -> Value {
     })
 }
 
-/// After a restore: the log says so, and grants whose refresh tokens may be used up are tried at the next start.
+/// What a restore changed in the database that it put back.
+pub struct Restored {
+    /// Grants that are tried at the next start.
+    pub grants: u64,
+    /// Sessions that ended, second steps under way among them.
+    pub sessions: u64,
+    /// Invitations that were removed.
+    pub invitations: u64,
+}
+
+/// After a restore: the log says so, grants whose refresh tokens may be used up are tried at the next start, and
+/// sessions and invitations of that time, which may have been taken back since, let nobody in.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn note_restored(app: &App, manifest: &Manifest) -> Result<u64, OpError> {
+pub async fn note_restored(app: &App, manifest: &Manifest) -> Result<Restored, OpError> {
     let mut tx = app.store.begin().await?;
     let grants = consign_store::tokens::use_all_soon(&mut tx).await?;
+    let ended = sessions::delete_all(&mut tx).await? + second_steps::delete_all(&mut tx).await?;
+    let invited = users::delete_invited(&mut tx).await?;
     let mut changes = Map::new();
     for key in ["made_at", "version", "schema"] {
         changes.insert(key.to_owned(), manifest.json()[key].clone());
     }
     changes.insert("grants_to_try".to_owned(), json!(grants));
+    changes.insert("sessions_ended".to_owned(), json!(ended));
+    changes.insert("invitations_deleted".to_owned(), json!(invited.len()));
     let whole = Object { kind: "installation", id: String::new(), name: "Database" };
     let actor = Actor::system(tx.now());
-    audit_entry(app, &mut tx, &actor, "Restored backup", whole, Value::Object(changes)).await?;
+    let rows: Vec<_> = invited.iter().map(|id| (Table::User, id.to_string())).collect();
+    audit_rows(app, &mut tx, &actor, "Restored backup", whole, Value::Object(changes), &rows).await?;
     commit(app, tx).await?;
-    Ok(grants)
+    let invitations = u64::try_from(invited.len()).unwrap_or(u64::MAX);
+    Ok(Restored { grants, sessions: ended, invitations })
 }

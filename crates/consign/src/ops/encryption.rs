@@ -16,7 +16,7 @@ use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid};
+use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid};
 use crate::App;
 use crate::keys;
 use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
@@ -37,6 +37,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 const LATE_AFTER: Duration = Duration::from_secs(60);
 /// When the recovery file was last taken, in milliseconds since 1970.
 const RECOVERY_FILE: &str = "recovery_file";
+const RECOVERY_FILE_FOR_PEOPLE: &str = "An API key takes no recovery file. A person takes it in the console, at Settings > Encryption, or on the \
+     machine of the server with: consign key recovery-file";
 const FAILURES_SHOWN_MAX: usize = 20;
 /// The member of a body that holds it.
 const PASSPHRASE: &str = "passphrase";
@@ -164,12 +166,16 @@ async fn recovery_file_at(db: &mut Db) -> Result<Option<Timestamp>, StoreError> 
     Ok(at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis))
 }
 
-/// The whole ring, sealed with a passphrase. A person enters their password again.
+/// The whole ring, sealed with a passphrase, for people alone: whoever got hold of an API key must not carry the ring
+/// away. A person enters their password again.
 ///
 /// # Errors
 /// Without the right or the password, when the passphrase is short, or when the ring cannot be read.
 pub async fn recovery_file(app: &App, actor: &Actor, mut sent: Sent) -> Result<Secret, OpError> {
     actor.require(Right::Admin)?;
+    if matches!(actor.kind, ActorKind::Key { .. }) {
+        return Err(OpError::PeopleOnly(RECOVERY_FILE_FOR_PEOPLE));
+    }
     let password = take_password(&mut sent);
     let passphrase = sent.remove(PASSPHRASE).and_then(|typed| typed.as_str().map(str::to_owned));
     let passphrase = Secret::new(passphrase.unwrap_or_default());

@@ -88,12 +88,22 @@ async fn mailed(app: &App, actor: &Actor, user: &User, mut made: Value) -> Value
     made
 }
 
-/// A new link for somebody who has not come yet; the one before no longer works.
+/// A new link for somebody who has not come yet; the one before no longer works. A person enters their password again.
 ///
 /// # Errors
-/// When they have come already.
-pub async fn invite_again(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+/// When they have come already, or the password is not right.
+pub async fn invite_again(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    mut sent: Sent,
+) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
+    let password = take_password(&mut sent);
+    if let Some(key) = sent.keys().next() {
+        return Err(OpError::Invalid(vec![consign_core::catalog::unknown_field(key, &["password"])]));
+    }
+    require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
     if user.invitation.is_none() {

@@ -9,6 +9,7 @@ use consign_core::address::Egress;
 use consign_core::catalog::{Fault, Reader};
 use consign_core::connector::Message;
 use consign_core::credential::Access;
+use consign_core::delivery::{Outcome, Unreached};
 use consign_core::rights::Right;
 use consign_core::target::{Origin, RemotePath};
 use consign_core::time::Timestamp;
@@ -18,12 +19,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::users::random_text;
-use super::{Actor, OpError, Sent, invalid};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, invalid};
 use crate::App;
 use crate::config::read_public_url;
 
-/// Where the installation keeps the check that is under way.
-const CHECK: &str = "url_check";
+/// Where the installation keeps a check that is under way: this, and the hash of its token.
+const CHECK: &str = "url_check/";
 const FIELD: &str = "public_url";
 const TIME_MAX: Duration = Duration::from_secs(10);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -34,13 +35,17 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// # Errors
 /// When the database cannot be read.
 pub async fn is_under_way(app: &App, token: &str) -> Result<bool, OpError> {
-    let kept = installation::get(&mut *app.store.read().await?, CHECK).await?.unwrap_or_default();
-    let Some((hash, until)) = kept.split_once(' ') else { return Ok(false) };
-    let until = until.parse().ok().map(Timestamp::from_millis);
-    Ok(hash == consign_core::api_key::hash(token) && until.is_some_and(|until| until > app.now()))
+    let until = installation::get(&mut *app.store.read().await?, &place(token)).await?;
+    let until = until.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
+    Ok(until.is_some_and(|until| until > app.now()))
 }
 
-/// Calls itself at an address, or at the present one.
+fn place(token: &str) -> String {
+    format!("{CHECK}{}", consign_core::api_key::hash(token))
+}
+
+/// Calls itself at an address, or at the present one. Only the present one is called whatever the egress rules say; any
+/// other is a destination like every other.
 ///
 /// # Errors
 /// When it is no address, or the database cannot be written.
@@ -67,44 +72,68 @@ pub async fn check(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErro
         Origin::parse("Public URL", &url).map_err(|fault: Fault| OpError::Invalid(vec![fault.at(FIELD)]))?;
     let token = random_text();
     let mut tx = app.store.begin().await?;
-    let until = tx.now().plus(TIME_MAX * 2);
-    let kept = format!("{} {}", consign_core::api_key::hash(token.expose()), until.millis());
-    installation::put(&mut tx, CHECK, &kept).await?;
+    let now = tx.now();
+    // What a crash left of other checks lets nobody in, and goes.
+    installation::remove_ended(&mut tx, CHECK, now).await?;
+    let until = now.plus(TIME_MAX * 2);
+    let place = place(token.expose());
+    installation::put(&mut tx, &place, &until.millis().to_string()).await?;
     tx.commit().await?;
-    let answered = call(app, &origin, token.expose()).await;
+    let answered = call(app, &origin, url == app.public_url(), token.expose()).await;
+    let value = judged(app, &url, answered);
     let mut tx = app.store.begin().await?;
-    installation::remove(&mut tx, CHECK).await?;
-    tx.commit().await?;
-    Ok(judged(app, &url, answered))
+    installation::remove(&mut tx, &place).await?;
+    let object = Object { kind: "settings", id: String::new(), name: "Public URL" };
+    let changes = json!({ FIELD: url, "reached": value["reached"] });
+    audit_entry(app, &mut tx, actor, "Checked public URL", object, changes).await?;
+    commit(app, tx).await?;
+    Ok(value)
+}
+
+/// Why nothing is known of what answers there, as coarse as that is useful: this must be no way to look around in a
+/// network.
+enum NotCalled {
+    Closed,
+    NotReached,
+    Tls,
+    /// On this server.
+    Here(String),
 }
 
 /// Status and body of what answers there, or why nothing did.
-async fn call(app: &App, origin: &Origin, token: &str) -> Result<(u16, Bytes), String> {
-    // The rules for tools close this server's own ports and private networks; this is about nothing else.
-    let host = match origin.host().literal() {
-        Some(IpAddr::V6(address)) => format!("[{address}]"),
-        Some(IpAddr::V4(address)) => address.to_string(),
-        None => origin.host().unicode().to_string(),
-    };
+async fn call(app: &App, origin: &Origin, is_present: bool, token: &str) -> Result<(u16, Bytes), NotCalled> {
     let network = Network::new(Settings {
-        egress: Egress::parse(&[format!("{host}:{}", origin.port())], true)?,
-        extra_roots: app.config.extra_roots()?,
+        egress: if is_present { only(origin) } else { app.config.egress() }.map_err(NotCalled::Here)?,
+        extra_roots: app.config.extra_roots().map_err(NotCalled::Here)?,
         tls_min: app.config.tls_min(),
         system_roots: true,
+        // What is called is this server itself.
         own_ports: Vec::new(),
         connect_timeout: CONNECT_MAX,
     });
     let path = RemotePath::parse(&format!("/url-check/{token}"))
-        .map_err(|_| "the check cannot be addressed".to_owned())?;
+        .map_err(|_| NotCalled::Here("the check cannot be addressed".to_owned()))?;
     let access = Access { origin: origin.clone(), headers: Vec::new(), path: None };
     let message = Message { method: Method::GET, path, headers: Vec::new() };
     let limits = Limits { timeout: TIME_MAX, head_timeout: None, answer_bytes_max: ANSWER_BYTES_MAX };
     let sent = network.send(&access, &message, Bytes::new(), &limits, app.now()).await;
     network.close();
-    match sent.answer {
-        Some(answer) => Ok((answer.status, answer.body)),
-        None => Err(sent.detail),
+    match (sent.answer, sent.outcome) {
+        (Some(answer), _) => Ok((answer.status, answer.body)),
+        (None, Outcome::Refused { .. }) => Err(NotCalled::Closed),
+        (None, Outcome::Unreachable { reason: Unreached::Tls }) => Err(NotCalled::Tls),
+        (None, _) => Err(NotCalled::NotReached),
     }
+}
+
+/// This address and nothing else: the rules for tools may close the network that this server is in.
+fn only(origin: &Origin) -> Result<Egress, String> {
+    let host = match origin.host().literal() {
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        None => origin.host().unicode().to_string(),
+    };
+    Egress::parse(&[format!("{host}:{}", origin.port())], true)
 }
 
 /// One thing that was seen.
@@ -113,23 +142,32 @@ struct Seen {
     text: String,
 }
 
-fn judged(app: &App, url: &str, answered: Result<(u16, Bytes), String>) -> Value {
+fn judged(app: &App, url: &str, answered: Result<(u16, Bytes), NotCalled>) -> Value {
+    let not_reached = |message: &str| told(url, false, message, &[]);
     let (status, body) = match answered {
         Ok(answered) => answered,
-        Err(why) => {
-            let message = format!("{url} was not reached from this server: {}.", why.trim_end_matches('.'));
-            return told(url, false, &message, &[]);
+        Err(NotCalled::Closed) => {
+            return not_reached(&format!(
+                "The egress rules of this server close {url}. Save it first: the saved public URL is called whatever \
+                 they say."
+            ));
         }
+        Err(NotCalled::NotReached) => {
+            return not_reached(&format!("{url} was not reached from this server."));
+        }
+        Err(NotCalled::Tls) => {
+            return not_reached(&format!(
+                "{url} was reached, and TLS failed there: its certificate must be valid for this name, and issued by \
+                 an authority that this server trusts."
+            ));
+        }
+        Err(NotCalled::Here(why)) => return not_reached(&format!("{url} was not called: {why}.")),
     };
     let arrived: Option<Value> = serde_json::from_slice(&body).ok().filter(|_| status == 200);
     let Some(arrived) = arrived.filter(|arrived: &Value| arrived["forwarded"].is_object()) else {
-        let message = match status {
-            300..=399 => {
-                format!("{url} answers with a redirect ({status}). Use the address that it leads to.")
-            }
-            _ => format!("Something else than this server answers at {url}, with status {status}."),
-        };
-        return told(url, false, &message, &[]);
+        return not_reached(&format!(
+            "Something else than this server answers at {url}. If that address redirects, use the one that it leads to."
+        ));
     };
     let seen = [host(url, &arrived), scheme(&arrived), client(app, &arrived)];
     let seen: Vec<_> = seen.into_iter().flatten().collect();

@@ -14,6 +14,7 @@ use consign_transport::AddressJudged;
 use serde_json::{Value, json};
 
 use super::credentials::redirect_url;
+use super::users::again::{require_password, take_password};
 use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit};
 use crate::App;
 use crate::config::{Source, read_public_url};
@@ -104,12 +105,14 @@ pub async fn instance_name(app: &App) -> Result<String, OpError> {
     Ok(stored(&mut *app.store.read().await?).await?.instance_name)
 }
 
-/// Changes what can be changed while the server runs.
+/// Changes what can be changed while the server runs. For another public URL a person enters their password again:
+/// invitations and redirect URLs lead there.
 ///
 /// # Errors
 /// When a value was not accepted, or somebody else changed it meanwhile.
-pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> Result<Value, OpError> {
+pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
+    let password = take_password(&mut sent);
     let mut reader = Reader::new(sent);
     let name = reader.has("instance_name").then(|| reader.text("instance_name", "Name").trim().to_owned());
     if let Some(name) = &name
@@ -125,12 +128,15 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
     if !faults.is_empty() {
         return Err(OpError::Invalid(faults));
     }
+    let old_url = app.public_url();
+    let url = url.filter(|url| *url != old_url);
+    if url.is_some() {
+        require_password(app, actor, &password).await?;
+    }
     let mut tx = app.store.begin().await?;
     let before = stored(&mut tx).await?;
     if_match.judge(before.revision)?;
     let instance_name = name.unwrap_or_else(|| before.instance_name.clone());
-    let old_url = app.public_url();
-    let url = url.filter(|url| *url != old_url);
     if instance_name == before.instance_name && url.is_none() {
         return show(app, &mut tx, &before).await;
     }

@@ -344,3 +344,58 @@ async fn without_a_folder_and_on_postgresql_it_says_what_to_do() {
     assert!(page.contains("pg_dump") && page.contains("encryption_keys"), "{page}");
     consign.finish().await;
 }
+
+/// A restore accepts that a backup is old, and nothing else: what was changed outside Consign stays locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_blesses_nothing_that_was_changed_outside() {
+    let consign = with_folder().await;
+    let tool = Tool::start().await;
+    consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let invited = json!({ "email": "bo@acme.example", "role": "viewer" });
+    let invited = consign.post("/users", &invited).await.expect(201).json();
+    consign.canaries.shown_once("an invitation", invited["invitation"]["link"].as_str().unwrap());
+    let good = create(&consign).await;
+    let good = download(&consign, &good).await;
+    let folder = Folder::new("blessed");
+    copy_keys(&consign, &folder);
+    let copy = folder.write("good.tar.zst", good);
+    local(&folder, &["backup", "restore", &copy]).await.expect(0);
+    let key = admin_key(&folder).await;
+    let process = Process::start(&folder, &[]).await;
+    let log = process.call(&key, "GET", "/audit-entries?action=Restored", &Value::Null).await.expect(200);
+    let changes = log.json()["items"][0]["changes"].clone();
+    assert_eq!(changes["invitations_deleted"], 1, "{changes}");
+    assert!(changes["sessions_ended"].as_u64().unwrap() >= 1, "{changes}");
+    let people = process.call(&key, "GET", "/users", &Value::Null).await.expect(200).json();
+    assert_eq!(people["items"].as_array().unwrap().len(), 1, "{people}");
+    process.stop().await;
+    // This server has seen a newer state than the backup.
+    let older = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(0).stderr;
+    assert!(older.contains("Accepted: the database is older than this server has seen it"), "{older}");
+    for part in ["Deleted invitations: 1", "People and API keys are as they were at the time of the backup"] {
+        assert!(older.contains(part), "{older}");
+    }
+    assert!(!older.contains("changed outside Consign"), "{older}");
+
+    consign.database.execute("update credential set name = 'other' where name = 'itsm'").await;
+    let name = create(&consign).await;
+    let copy = folder.write("misfit.tar.zst", download(&consign, &name).await);
+    let misfit = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(0).stderr;
+    assert!(
+        misfit.contains("Rows that were changed outside Consign before the backup was made: 1"),
+        "{misfit}"
+    );
+    let key = admin_key(&folder).await;
+    let process = Process::start(&folder, &[]).await;
+    let shown = process.call(&key, "GET", "/credentials/other", &Value::Null).await.expect(200).json();
+    assert_eq!(shown["status"]["code"], "locked", "{shown}");
+    process.stop().await;
+
+    consign.database.execute("drop trigger audit_no_delete; delete from audit where sequence = 3").await;
+    let name = create(&consign).await;
+    let copy = folder.write("hole.tar.zst", download(&consign, &name).await);
+    let hole = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(1).stderr;
+    assert!(hole.contains("does not fit at entry 3"), "{hole}");
+    assert!(hole.contains("The database that was there is now"), "{hole}");
+    consign.abandon().await;
+}

@@ -341,8 +341,15 @@ async fn a_recovery_file_brings_the_ring_to_another_machine() {
 
     let kept = consign.folder.write("passphrase.txt", format!("{passphrase}\n"));
     let to = consign.folder.join("recovery.txt").display().to_string();
-    let words = ["key", "recovery-file", "--of-server", "-o", &to, "--passphrase-file", &kept];
-    consign.run(&words).await.expect(0);
+    // A program takes none, whatever its rights.
+    let body = json!({ "passphrase": passphrase });
+    let refused = consign.post("/encryption-keys/recovery-files", &body).await.expect(403).json();
+    assert_eq!(refused["code"], "not_allowed");
+    assert!(
+        refused["detail"].as_str().unwrap().starts_with("An API key takes no recovery file."),
+        "{refused}"
+    );
+    std::fs::write(&to, file.text()).unwrap();
     // On the same machine, after the ring was lost.
     consign.stop().await;
     std::fs::remove_file(ring_file(&consign)).unwrap();

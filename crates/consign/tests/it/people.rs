@@ -51,6 +51,12 @@ async fn a_person_is_invited_once_and_signs_in(consign: TestConsign) {
     consign.canaries.shown_once("the second invitation", &token);
     let gone = consign.client.send("GET", &path, &[], "").await.expect(404).text();
     assert!(gone.contains("older than 72 hours"), "{gone}");
+    // A session alone is not enough for another way in.
+    let page = format!("/users/{id}/invite-again");
+    let refused = consign.submit(&page, &[]).await.expect(422).text();
+    assert!(refused.contains("Enter your password again"), "{refused}");
+    let again = consign.form(&page, "password").await;
+    consign.send_form(&again.set("password", "not the password")).await.expect(422);
 
     let path = format!("/invitation/{token}");
     let password = consign.canary("bo's password");

@@ -57,7 +57,7 @@ async fn what_a_proxy_changes_is_named() {
 
     let elsewhere = Nginx::in_front_of(consign.address(), "return 301 https://other.example/;").await;
     let message = check(&consign, &elsewhere.origin()).await["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("answers with a redirect (301)"), "{message}");
+    assert!(message.contains("use the one that it leads to"), "{message}");
     let tool = Tool::start().await;
     let message = check(&consign, &tool.origin()).await["message"].as_str().unwrap().to_owned();
     assert!(message.starts_with("Something else than this server answers at"), "{message}");
@@ -90,7 +90,12 @@ async fn a_new_public_url_names_the_redirect_urls_that_change() {
     let page = consign.page("/settings").await.expect(200).text();
     assert!(page.contains("Redirect URLs that change with it: 1") && page.contains("Service desk"), "{page}");
     let form = consign.form("/settings", "instance_name").await.set("public_url", &other);
-    let reply = consign.send_form(&form).await.expect(303);
+    let refused = consign.send_form(&form).await.expect(422).text();
+    assert!(refused.contains("Enter your password again"), "{refused}");
+    let wrong = form.clone().set("password", "not the password");
+    consign.send_form(&wrong).await.expect(422);
+    assert_eq!(consign.get("/settings").await.json()["public_url"], before["public_url"]);
+    let reply = consign.send_form(&form.set("password", &consign.password.clone())).await.expect(303);
     let said = consign.follow(&reply).await.text();
     assert!(said.contains("Enter the new redirect URL in the tools of “Service desk”."), "{said}");
     let shown = consign.get(&format!("/credentials/{id}")).await.json();
@@ -141,7 +146,9 @@ async fn setting_up_goes_on_with_the_address_and_the_recovery_file() {
     let wrong = consign.send_form(&form.clone().set("public_url", "consign")).await.expect(422).text();
     assert!(wrong.contains("Public URL needs an address without a path"), "{wrong}");
     let url = format!("http://localhost:{}", consign.address().port());
-    let next = consign.send_form(&form.set("public_url", &url)).await.expect(303);
+    let form = form.set("public_url", &url);
+    consign.send_form(&form).await.expect(422);
+    let next = consign.send_form(&form.set("password", &consign.password.clone())).await.expect(303);
     assert_eq!(next.location(), "/welcome/key");
     assert_eq!(consign.get("/settings").await.json()["public_url"], url);
     let form = consign.form("/welcome/key", "passphrase").await;
@@ -151,5 +158,41 @@ async fn setting_up_goes_on_with_the_address_and_the_recovery_file() {
     assert!(file.text().contains("CONSIGN RECOVERY FILE"), "{}", file.text());
     let done = consign.submit("/welcome/key", &[("stored", "yes")]).await.expect(303);
     assert!(consign.follow(&done).await.text().contains("Consign is set up."));
+    consign.finish().await;
+}
+
+/// Only the address that is the public one is called against the egress rules, and nothing tells what is behind others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_looks_around_nowhere_else() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| config.egress.allow.clear()).await;
+    let proxy = Nginx::in_front_of(consign.address(), PASSES_ON).await;
+    let url = proxy.origin().trim_end_matches('/').to_owned();
+    for closed in [url.clone(), format!("https://127.0.0.1:{}", free_port())] {
+        let checked = check(&consign, &closed).await;
+        assert_eq!(checked["reached"], false, "{checked}");
+        let message = checked["message"].as_str().unwrap();
+        assert!(message.starts_with("The egress rules of this server close"), "{message}");
+    }
+    consign.patch("/settings", &json!({ "public_url": url })).await.expect(200);
+    let (one, other) = tokio::join!(check(&consign, &url), check(&consign, ""));
+    assert_eq!((&one["reached"], &other["reached"]), (&json!(true), &json!(true)), "{one} {other}");
+    let entries = consign.all("/audit-entries?action=Checked%20public%20URL").await;
+    assert_eq!((entries.len(), &entries[0]["changes"]["reached"]), (4, &json!(true)), "{entries:?}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browsers_are_told_to_come_by_tls_while_that_is_the_public_url() {
+    let consign = TestConsign::start().await;
+    let tls_only = async || {
+        let reply = consign.client.send("GET", "/healthz", &[], "").await.expect(200);
+        reply.header("strict-transport-security").is_some()
+    };
+    assert!(!tls_only().await);
+    let before = consign.get("/settings").await.json();
+    consign.patch("/settings", &json!({ "public_url": "https://consign.example" })).await.expect(200);
+    assert!(tls_only().await);
+    consign.patch("/settings", &json!({ "public_url": before["public_url"] })).await.expect(200);
+    assert!(!tls_only().await);
     consign.finish().await;
 }

@@ -12,11 +12,13 @@ use crate::cli::failure::{Code, Failure};
 use crate::cli::output::Output;
 use crate::cli::{ConfigFile, serve};
 use crate::config::Config;
+use crate::engine::Accept;
 use crate::keys;
-use crate::ops::backup;
+use crate::ops::OpError;
+use crate::ops::backup::{self, Restored};
+use aside::Aside;
 
-/// The files of a SQLite database.
-const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+mod aside;
 
 /// What to put back.
 #[derive(Args)]
@@ -61,11 +63,13 @@ pub(super) async fn run(flags: Restore, output: &Output) -> Result<(), Failure> 
     };
     let loaded: Vec<_> = ring.keys().iter().map(RingKey::id).collect();
     judge(&manifest, &loaded)?;
-    let kept = set_aside(&database, output).map_err(|error| unusable(&folder, &error))?;
-    draft.keep(&database).map_err(|error| unusable(&folder, &error))?;
+    let aside = Aside::put(&database, output.now).map_err(|error| unusable(&folder, &error))?;
+    if let Err(error) = draft.keep(&database) {
+        return Err(aside.undone(unusable(&folder, &error)));
+    }
     drop(closed);
-    let grants = note(config, &manifest).await?;
-    tell(output, &manifest, kept.as_deref(), grants);
+    let noted = note(config, &manifest).await.map_err(|failure| aside.named(failure))?;
+    tell(output, &manifest, &aside, &noted);
     Ok(())
 }
 
@@ -103,46 +107,58 @@ fn judge(manifest: &Manifest, loaded: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives the database that is there another name, its log with it: a log must never meet another database.
-fn set_aside(database: &Path, output: &Output) -> std::io::Result<Option<PathBuf>> {
-    if !database.exists() {
-        return Ok(None);
-    }
-    let with = |path: &Path, end: &str| PathBuf::from(format!("{}{end}", path.display()));
-    let kept = with(database, &format!(".replaced-{}", output.now.seconds()));
-    for part in PARTS {
-        let from = with(database, part);
-        if from.exists() {
-            std::fs::rename(&from, with(&kept, part))?;
-        }
-    }
-    Ok(Some(kept))
+/// What the first start on the backup found and did.
+struct Noted {
+    accepted: Option<String>,
+    misfits: usize,
+    restored: Restored,
 }
 
-/// Opens it as the server would, and writes into its audit log what happened to it.
-async fn note(config: Config, manifest: &Manifest) -> Result<u64, Failure> {
-    let app = match serve::open(config, true).await? {
+/// Opens it as the server would, and writes into its audit log what happened to it. That it is older is what a restore
+/// is for; nothing else is accepted.
+async fn note(config: Config, manifest: &Manifest) -> Result<Noted, Failure> {
+    let app = match serve::open(config, Accept::Older).await? {
         serve::Opened::Ready { app, .. } => app,
         serve::Opened::Locked { why, .. } => return Err(Failure::new(Code::Failed, &why.sentence())),
     };
-    let noted = backup::note_restored(&app, manifest).await;
+    let noted = async {
+        let restored = backup::note_restored(&app, manifest).await?;
+        let misfits = app.records.misfits(&app.store).await?;
+        Ok::<_, OpError>(Noted { accepted: app.records.accepted().map(str::to_owned), misfits, restored })
+    };
+    let noted = noted.await;
     app.stop().await;
     serve::forget_holder(&app.config);
     noted.map_err(|error| Failure::caused(Code::Failed, "The audit log cannot be written", &error))
 }
 
-fn tell(output: &Output, manifest: &Manifest, kept: Option<&Path>, grants: u64) {
+fn tell(output: &Output, manifest: &Manifest, aside: &Aside, noted: &Noted) {
     let made = output.when(&manifest.json()["made_at"]);
     output.done(&format!("Restored the backup that was made {made}"));
-    if let Some(kept) = kept {
-        output.note(&format!("The database that was there is now {}", kept.display()));
+    if let Some(place) = aside.told() {
+        output.note(&place);
     }
+    if let Some(accepted) = &noted.accepted {
+        output.note(&format!("Accepted: {accepted}"));
+    }
+    if noted.misfits > 0 {
+        output.warn(&format!(
+            "Rows that were changed outside Consign before the backup was made: {}. They stay locked until somebody \
+             saves them again",
+            noted.misfits
+        ));
+    }
+    let Restored { grants, sessions, invitations } = noted.restored;
     if grants > 0 {
         output.note(&format!(
             "Grants that the tools may have renewed since: {grants}. They are tried at the next start, and shown as \
              Reconnect needed where the tool refuses"
         ));
     }
+    output.note(&format!(
+        "Ended sessions: {sessions}. Deleted invitations: {invitations}. People and API keys are as they were at the \
+         time of the backup, also those that were suspended, revoked or deleted since: look at them at once"
+    ));
     output.note("What was waiting when the backup was made is sent now, also if it was sent since");
     output.next("consign serve");
 }

@@ -46,6 +46,7 @@ impl Replica {
         let app = App::start(config, ring, store).await.map_err(|error| error.to_string())?;
         let draining = Arc::new(AtomicBool::new(false));
         let front = server::Front::new(&app.config, app.store.clone(), server::router(app.clone())).unwrap();
+        let front = front.reached_as_chosen(app.clone());
         let watched = server::metrics(app.clone(), draining);
         let watched = server::Front::plain(app.store.clone(), watched);
         let (mut stop, mut serving) = (Vec::new(), Vec::new());
