@@ -53,7 +53,13 @@ async fn exporters_that_need_a_person_stand_on_the_overview(consign: TestConsign
     run(&consign, &held, "held").await;
     consign.until_shows(&held, "/state", "held").await;
 
-    let overview = consign.get("/overview").await.expect(200).json();
+    // What the server works by is a moment behind what is stored.
+    let overview = eventually("the hold to be told", async || {
+        let overview = consign.get("/overview").await.expect(200).json();
+        let lines = overview["attention"].as_array().unwrap();
+        lines.iter().any(|line| line["name"] == "Held").then_some(overview)
+    })
+    .await;
     let first = line(&overview, "Without", "exporter");
     assert_eq!(
         (&first["code"], &first["action"]),

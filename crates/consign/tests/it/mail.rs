@@ -13,7 +13,7 @@ use crate::peers::{Answer, Tool, self_signed};
 const PASSWORD: &str = "pass+word of the mail server";
 
 /// A Consign whose mail goes to this server.
-async fn with_mail(kind: Kind, server: &MailServer, scheme: &str) -> TestConsign {
+pub(crate) async fn with_mail(kind: Kind, server: &MailServer, scheme: &str) -> TestConsign {
     let url = format!("{scheme}://consign:{}@127.0.0.1:{}", PASSWORD.replace(' ', "%20"), server.port());
     let consign = TestConsign::on(kind, move |config| {
         config.smtp.url = Some(Secret::new(url.clone()));

@@ -70,6 +70,7 @@ mod mail;
 mod main_job;
 mod manual;
 mod next_steps;
+mod notices;
 mod oauth;
 mod oauth_forms;
 mod offers;
