@@ -131,7 +131,7 @@ fn only(origin: &Origin) -> Result<Egress, String> {
     let host = match origin.host().literal() {
         Some(IpAddr::V6(address)) => format!("[{address}]"),
         Some(IpAddr::V4(address)) => address.to_string(),
-        None => origin.host().unicode().to_string(),
+        None => origin.host().unicode(),
     };
     Egress::parse(&[format!("{host}:{}", origin.port())], true)
 }

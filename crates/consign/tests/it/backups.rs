@@ -387,8 +387,8 @@ async fn a_restore_blesses_nothing_that_was_changed_outside() {
     );
     let key = admin_key(&folder).await;
     let process = Process::start(&folder, &[]).await;
-    let shown = process.call(&key, "GET", "/credentials/other", &Value::Null).await.expect(200).json();
-    assert_eq!(shown["status"]["code"], "locked", "{shown}");
+    let shown = process.call(&key, "GET", "/credentials", &Value::Null).await.expect(200).json();
+    assert_eq!(shown["items"][0]["status"]["code"], "locked", "{shown}");
     process.stop().await;
 
     consign.database.execute("drop trigger audit_no_delete; delete from audit where sequence = 3").await;
