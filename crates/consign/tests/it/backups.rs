@@ -172,8 +172,9 @@ async fn a_damaged_file_is_refused_everywhere() {
     assert!(whole["message"].as_str().unwrap().contains("has every encryption key"), "{whole}");
     let file = consign.folder.join(&format!("data/backups/{name}"));
     let mut bytes = std::fs::read(&file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    // Behind the manifest, wherever the compressor ends its first block.
+    let late = bytes.len() - 8;
+    bytes[late] ^= 1;
     let damaged = consign.folder.write("damaged.tar.zst", &bytes);
     let upload = |bytes: Vec<u8>| {
         consign.call_as(
