@@ -67,6 +67,7 @@ fn what_is_not_sent_has_its_default() {
         json!({
             "method": "POST", "path": "/api/now/table/incident", "event_types": ["device.*"], "only_when": null,
             "payload": "event", "headers": [], "success_when": "status", "outputs": [], "retry_schedule_seconds": null,
+            "signature": "off",
             "retry_client_errors": false, "when_no_answer": "retry", "timeout_seconds": 20, "max_concurrency": 4,
             "max_per_second": null, "idempotency_header": true, "template": null, "content_type": "application/json",
         })
