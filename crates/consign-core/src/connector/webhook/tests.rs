@@ -66,7 +66,8 @@ fn what_is_not_sent_has_its_default() {
         webhook.to_json(),
         json!({
             "method": "POST", "path": "/api/now/table/incident", "event_types": ["device.*"], "only_when": null,
-            "payload": "event", "headers": [], "signature": "off", "success_when": "status", "outputs": [], "retry_schedule_seconds": null,
+            "payload": "event", "headers": [], "success_when": "status", "outputs": [], "retry_schedule_seconds": null,
+            "signature": "off",
             "retry_client_errors": false, "when_no_answer": "retry", "timeout_seconds": 20, "max_concurrency": 4,
             "max_per_second": null, "idempotency_header": true, "template": null, "content_type": "application/json",
         })
@@ -81,7 +82,7 @@ fn settings_survive_being_stored() {
         "method": "PATCH", "path": "/x/{{ data.id }}?a=b", "event_types": ["*", "a.b"], "payload": "template",
         "only_when": "data.score < 3", "template": "{\"id\": {{ data.id }}}", "content_type": "application/vnd.x+json",
         "headers": [{ "name": "accept", "value": "text/plain" }, { "name": "x-a", "value": "b c" }],
-        "signature": "hmac", "success_when": "status_and_json", "outputs": [{ "name": "Number", "pointer": "/result/number" }],
+        "success_when": "status_and_json", "outputs": [{ "name": "Number", "pointer": "/result/number" }],
         "retry_schedule_seconds": [1, 604_800], "retry_client_errors": true, "when_no_answer": "hold",
         "timeout_seconds": 60, "max_concurrency": 64, "max_per_second": 0.3, "idempotency_header": false,
     });
