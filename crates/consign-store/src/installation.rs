@@ -54,9 +54,8 @@ pub async fn remove(db: &mut Db, key: &str) -> Result<bool, StoreError> {
 /// When the database cannot be written.
 pub async fn remove_ended(db: &mut Db, prefix: &str, now: Timestamp) -> Result<(), StoreError> {
     // Of times with equally many digits the smaller one sorts first.
-    query("delete from installation where substr(key, 1, $1) = $2 and value < $3")
-        .bind(i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX))
-        .bind(prefix)
+    query("delete from installation where key like $1 and value < $2")
+        .bind(format!("{prefix}%"))
         .bind(now.millis().to_string())
         .execute(db)
         .await?;
