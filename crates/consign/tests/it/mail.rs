@@ -5,7 +5,7 @@ use consign_core::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::harness::page::unescape;
-use crate::harness::{EMAIL, Kind, TestConsign, id_of};
+use crate::harness::{EMAIL, Kind, TestConsign, eventually, id_of};
 use crate::peers::mail_server::{MailServer, Manners};
 use crate::peers::{Answer, Tool, self_signed};
 
@@ -130,6 +130,14 @@ async fn what_needs_a_person_is_told_once(kind: Kind) {
     tool.answer(Answer::status(401));
     let sent = consign.event("device.low", &json!({ "n": 1 })).await;
     consign.until_shows(&format!("/webhooks/{hook}"), "/state", "held").await;
+    // What the server works by is a moment behind what is stored.
+    eventually("both to be told", async || {
+        let overview = consign.get("/overview").await.expect(200).json();
+        let lines = overview["attention"].as_array().unwrap();
+        let has = |kind: &str| lines.iter().any(|line| line["kind"] == kind);
+        (has("credential") && has("webhook")).then_some(())
+    })
+    .await;
     consign.look_for_notices().await;
     consign.look_for_notices().await;
     let taken = server.taken();

@@ -38,7 +38,7 @@ const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
 /// A number that another file took meanwhile is chosen anew so often.
 const NAMES_AGAIN_MAX: u32 = 3;
 /// So many sessions in a row may end without a byte more.
-const SESSIONS_IN_VAIN_MAX: u32 = 3;
+const SESSIONS_IN_VAIN_MAX: u32 = 10;
 /// The parts of so many earlier attempts are removed before the next one writes.
 const ATTEMPTS_CLEANED_MAX: usize = 20;
 /// A file goes on over so many sessions; each makes it again up to where it is.
