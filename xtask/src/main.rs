@@ -11,6 +11,7 @@ mod gate;
 mod peers;
 mod screenshots;
 mod tidy;
+mod words;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ Commands:
                                       (--only may be given several times)
   tidy                                what the compiler cannot check
   run [OPTIONS]                       `consign serve` with a throw-away data folder; OPTIONS go to `serve`
+  words                               every phrase of the console into crates/consign/words.pot
   screenshots                         every page in light and dark into target/screenshots; those that README and docs show
                                       go to docs/images
   bench [--quick] [SCENARIO...]       deliver, accept, backlog, files, many-files, hang, idle, oauth, sign, pages: all
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some("test") => gate::Wish::parse(rest).and_then(|wish| gate::run(&wish)),
         Some("tidy") if rest.is_empty() => tidy::run(&root()),
         Some("run") => serve(rest),
+        Some("words") if rest.is_empty() => words::run(&root()),
         Some("screenshots") if rest.is_empty() => screenshots::run(),
         Some("bench") => bench::run(rest),
         Some("help" | "--help" | "-h") => {

@@ -5,7 +5,7 @@ mod layers;
 mod product;
 mod questions;
 mod shape;
-mod source;
+pub(crate) mod source;
 
 use std::fmt;
 use std::path::Path;
@@ -30,6 +30,7 @@ const RULES: &[Rule] = &[
     Rule { name: "authorization-type", check: product::authorization_type },
     Rule { name: "column-type", check: product::column_type },
     Rule { name: "default-options", check: product::default_options },
+    Rule { name: "words", check: product::words },
 ];
 
 /// A rule broken at a place.

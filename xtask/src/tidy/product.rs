@@ -1,10 +1,11 @@
-//! Rules about secrets, authorization types, columns and options.
+//! Rules about secrets, authorization types, columns, options and words.
 
 use std::collections::HashSet;
 
 use super::Finding;
 use super::layers::top_level_parts;
 use super::source::{Source, Tree, closing, is_word, positions};
+use crate::words;
 
 const GUARDED_TYPES: [&str; 2] = ["Secret", "Sealed"];
 const LEAKING_TRAITS: [&str; 3] = ["Serialize", "Display", "ToString"];
@@ -200,4 +201,15 @@ fn option_key(line: &str) -> Option<&str> {
     let (key, value) = line.split_once(" = ")?;
     let is_key = !key.is_empty() && key.chars().all(|c| is_word(c) || c == '.');
     (is_key && !value.trim().is_empty()).then_some(key)
+}
+
+/// The phrases that a translator is given are those that the console says now.
+pub(super) fn words(tree: &Tree) -> Vec<Finding> {
+    let expected = words::expected(tree);
+    let present = tree.file(words::PATH).map_or("", |file| file.text.as_str());
+    if present == expected || expected == words::HEAD && present.is_empty() {
+        return Vec::new();
+    }
+    let same = present.lines().zip(expected.lines()).take_while(|(one, other)| one == other).count();
+    vec![Finding::new(words::PATH, same + 1, "not what the tree says now: run `cargo xtask words`")]
 }

@@ -12,6 +12,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// Rust files: the text with comments and the insides of literals blanked, byte for byte; else empty.
     pub(crate) code: String,
+    /// The same without what is compiled for tests only.
+    pub(crate) product: String,
     /// The code of the product, for rules to search.
     tight: Tight,
     /// The same with what is compiled for tests only.
@@ -55,9 +57,10 @@ impl Tree {
 impl Source {
     pub(crate) fn new(path: &str, text: String) -> Self {
         let code = if is_rust(path) { blank(&text) } else { String::new() };
-        let tight = tighten(&blank_tests(&code));
+        let product = blank_tests(&code);
+        let tight = tighten(&product);
         let tight_with_tests = tighten(&code);
-        Self { path: path.to_owned(), text, code, tight, tight_with_tests }
+        Self { path: path.to_owned(), text, code, product, tight, tight_with_tests }
     }
 
     pub(crate) fn is_rust(&self) -> bool {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::source::{Source, Tree};
 use super::*;
+use crate::words;
 
 /// Files of a small repository, and the places that a rule must find in it.
 struct Sample {
@@ -29,6 +30,7 @@ const CORE: &str = "crates/consign-core/src/host.rs";
 const AUTH: &str = "crates/consign-core/src/auth.rs";
 const BASIC: &str = "crates/consign-core/src/auth/basic.rs";
 const MIGRATION: &str = "crates/consign-store/migrations/0001_initial.sql";
+const PAGE: &str = "crates/consign/src/console/templates/webhook.html";
 const DEFAULTS: &str = "crates/consign/consign.default.toml";
 
 const SHAPE: &[Sample] = &[
@@ -342,6 +344,13 @@ const PRODUCT: &[Sample] = &[
             "crates/consign/consign.default.toml:4",
             "crates/consign/consign.default.toml:5",
         ],
+    },
+    Sample { rule: "words", files: &[(PAGE, "<p>{{ name }}</p>")], found: &[] },
+    Sample { rule: "words", files: &[(PAGE, "<p>Sent</p>")], found: &["crates/consign/words.pot:1"] },
+    Sample {
+        rule: "words",
+        files: &[(PAGE, "<p>{{ name }}</p>"), (words::PATH, "msgid \"Sent\"\n")],
+        found: &["crates/consign/words.pot:1"],
     },
 ];
 

@@ -1,0 +1,101 @@
+//! Phrases in string literals: of Rust, of the console's script, and of the expressions in its templates.
+
+use crate::tidy::source::Source;
+
+/// Phrases in the literals of a Rust file, tests left out.
+pub(super) fn of_rust(file: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = 0;
+    while let Some(open) = file.product[rest..].find('"').map(|at| rest + at) {
+        let Some(close) = file.product[open + 1..].find('"').map(|at| open + 1 + at) else { break };
+        let raw = file.product[..open].ends_with(['#', 'r']);
+        let text = &file.text[open + 1..close];
+        found.push(if raw { text.to_owned() } else { unescape(text) });
+        rest = close + 1;
+    }
+    found.retain(|text| reads_as_words(text));
+    found
+}
+
+/// Phrases in the literals of a script, which are in double quotes.
+pub(super) fn of_script(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(literals).filter(|text| reads_as_words(text)).collect()
+}
+
+/// The literals of one line or expression.
+pub(super) fn literals(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = code;
+    while let Some(open) = rest.find('"') {
+        let inside = &rest[open + 1..];
+        let mut escaped = false;
+        let end = inside.char_indices().find(|(_, c)| {
+            let ends = *c == '"' && !escaped;
+            escaped = *c == '\\' && !escaped;
+            ends
+        });
+        let Some((end, _)) = end else { break };
+        found.push(unescape(&inside[..end]));
+        rest = &inside[end + 1..];
+    }
+    found
+}
+
+/// Whether a literal is said to a person: it begins as a sentence does, or holds several words.
+pub(super) fn reads_as_words(text: &str) -> bool {
+    let text = text.trim();
+    let words = || text.split_whitespace().filter(|word| word.chars().all(is_prose)).count();
+    let begins = text.chars().next().is_some_and(|c| c.is_uppercase() || matches!(c, '“' | '{'));
+    let statement = ["SELECT ", "INSERT ", "UPDATE ", "DELETE "].iter().any(|verb| text.starts_with(verb));
+    begins
+        && says_something(text)
+        && text.contains(char::is_lowercase)
+        && !statement
+        && (words() >= 2 || is_title(text))
+}
+
+/// Whether two letters stand outside of braces.
+pub(super) fn says_something(phrase: &str) -> bool {
+    let mut depth = 0_usize;
+    let mut letters = 0;
+    for c in phrase.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            c if depth == 0 && c.is_alphabetic() => letters += 1,
+            _ => {}
+        }
+    }
+    letters >= 2
+}
+
+fn is_prose(c: char) -> bool {
+    c.is_alphabetic()
+        || matches!(c, '.' | ',' | ':' | ';' | '’' | '\'' | '“' | '”' | '?' | '…' | '-' | '{' | '}')
+}
+
+/// One word as on a button.
+fn is_title(text: &str) -> bool {
+    let mut letters = text.trim_end_matches(['…', '.', '?']).chars();
+    letters.next().is_some_and(char::is_uppercase) && letters.all(char::is_lowercase)
+}
+
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => match rest.next() {
+                Some('n') => plain.push('\n'),
+                Some('t') => plain.push('\t'),
+                // A line that goes on below: its break and the indentation are not said.
+                Some('\n') => rest = rest.as_str().trim_start().chars(),
+                Some(other) => plain.push(other),
+                None => {}
+            },
+            c => plain.push(c),
+        }
+    }
+    plain
+}
