@@ -29,6 +29,7 @@ mod backup;
 mod decisions;
 mod events_of;
 mod exporters;
+mod gateways;
 mod notices;
 mod open;
 mod overview;
