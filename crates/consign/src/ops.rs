@@ -26,6 +26,7 @@ pub mod deliveries;
 pub mod encryption;
 pub mod events;
 pub mod exporters;
+pub mod gateways;
 pub mod host_keys;
 pub mod idempotency;
 pub mod mail;

@@ -135,6 +135,11 @@ impl Snapshot {
         self.public_url.as_deref()
     }
 
+    /// All API keys.
+    pub fn keys(&self) -> impl Iterator<Item = &ApiKey> {
+        self.keys.values()
+    }
+
     /// An API key.
     pub fn key(&self, id: KeyId) -> Option<&ApiKey> {
         self.keys.get(&id)

@@ -109,7 +109,8 @@ pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<(Value, 
     let id = KeyId::new(now);
     let text = api_key::generate(id);
     let hash = api_key::hash(text.expose());
-    let key = ApiKey { id, name, rights, hash, ends_at, last_used_at: None, created_at: now };
+    let key =
+        ApiKey { id, name, rights, gateways: Vec::new(), hash, ends_at, last_used_at: None, created_at: now };
     let mut tx = app.store.begin().await?;
     api_keys::insert(&mut tx, &key).await?;
     let changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });

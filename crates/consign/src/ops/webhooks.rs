@@ -68,6 +68,10 @@ pub async fn list(
                 let access = access_of(&mut db, connector).await?;
                 super::exporters::show(connector, &access, waiting.remove(&connector.id), now)
             }
+            Kind::Gateway(_) => {
+                let access = access_of(&mut db, connector).await?;
+                super::gateways::show(app, connector, &access, now)
+            }
         });
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
