@@ -157,6 +157,11 @@ impl Request {
         self.answered = true;
     }
 
+    /// Whether all of its body is out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.sending.is_whole()
+    }
+
     /// Nothing of it was sent: it will go over another connection.
     pub(crate) fn handed_back(mut self) {
         self.handed_back = true;

@@ -12,7 +12,9 @@ use crate::target::{PathFault, RemotePath};
 
 pub use draft::GatewayDraft;
 
+pub mod admit;
 mod draft;
+pub mod headers;
 
 const SLUG_CHARS_MAX: usize = 64;
 

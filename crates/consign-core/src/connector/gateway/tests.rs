@@ -41,7 +41,7 @@ fn parse(changes: Value) -> Result<GatewayDraft, Vec<Invalid>> {
     GatewayDraft::parse(with(typed(), changes), Some(&tool()))
 }
 
-fn gateway(changes: Value) -> Gateway {
+pub(super) fn gateway(changes: Value) -> Gateway {
     parse(changes).unwrap().gateway
 }
 
