@@ -38,6 +38,7 @@ mod encryption;
 mod events;
 mod exporters;
 mod gateway;
+mod gateways;
 mod host_keys;
 mod me;
 mod notifications;
@@ -152,6 +153,17 @@ routes! {
     GET "/runs/{id}" DeliveriesRead [] => exporters::run;
     POST "/runs/{id}/cancellation" DeliveriesOperate [] => exporters::cancel;
     POST "/runs/{id}/repetitions" DeliveriesOperate [] => exporters::repeat;
+
+    GET "/gateways" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => gateways::list;
+    POST "/gateways" ConnectorsWrite [] => gateways::create;
+    GET "/gateways/{id}" ConnectorsRead [] => gateways::find;
+    PUT "/gateways/{id}" ConnectorsWrite [] => gateways::replace;
+    PATCH "/gateways/{id}" ConnectorsWrite [] => gateways::patch;
+    DELETE "/gateways/{id}" ConnectorsWrite [] => gateways::delete;
+    GET "/gateways/{id}/history" ConnectorsRead [] => gateways::history;
+    POST "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::pause;
+    DELETE "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::resume;
+    GET "/gateway-callers" ConnectorsRead [] => gateways::callers;
 
     POST "/events" EventsWrite [] => events::send;
     GET "/events" EventsRead

@@ -312,7 +312,7 @@ async fn set_state(
     Ok(value)
 }
 
-/// Finds a gateway by id, name or address part.
+/// Finds a gateway by id or name.
 pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Connector, OpError> {
     let found = match reference.parse::<ConnectorId>() {
         Ok(id) => connectors::find(db, id).await?,

@@ -94,6 +94,19 @@ pub(super) fn exporter() -> serde_json::Value {
     })
 }
 
+pub(super) fn gateway() -> serde_json::Value {
+    json!({
+        "id": "con_3", "kind": "gateway", "etag": "\"1\"", "name": "Help <desk>", "description": "",
+        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
+        "slug": "desk", "address": "https://c.example/gateway/desk/", "methods": ["GET", "POST"],
+        "path_prefixes": ["/api/now", "/<b>"], "warnings": [], "timeout_seconds": 60, "idle_seconds": 60,
+        "api_keys": [{ "id": "key_1", "key": "csg_01", "name": "nxt-in" }, { "id": "key_2", "name": null }],
+        "max_request_bytes": 104_857_600, "max_concurrency": 32, "max_per_second": null, "scrub_answers": true,
+        "record_calls": true, "state": "active", "state_label": "Active", "state_reason": "", "state_since": NOW,
+        "lost_credential": null, "away": null, "updated_at": NOW,
+    })
+}
+
 pub(super) fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
     let ended = if ["running", "waiting"].contains(&state) { json!(null) } else { json!(NOW) };
     json!({
