@@ -143,9 +143,7 @@ fn of_fault(fault: &CallFault) -> Problem {
                 None => problem,
             }
         }
-        CallFault::Blocked(host) => {
-            own(&kinds::DESTINATION_BLOCKED, format!("This server may not call {host}."))
-        }
+        CallFault::Blocked(what) => own(&kinds::DESTINATION_BLOCKED, format!("{}.", capital(what))),
         CallFault::Unreachable(detail) => own(&kinds::TOOL_UNREACHABLE, detail.as_str()),
         CallFault::TooSlow(detail) => own(&kinds::TOOL_TOO_SLOW, detail.as_str()),
         CallFault::Unread(Unread::TooLarge(bytes)) => {
