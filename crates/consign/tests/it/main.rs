@@ -61,6 +61,7 @@ mod exporter_uploads;
 mod exporter_walk;
 mod exporters;
 mod forms;
+mod gateway_bodies;
 mod gateway_calls;
 mod gateway_limits;
 mod gateway_streams;
