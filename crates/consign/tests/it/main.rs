@@ -61,6 +61,8 @@ mod exporter_uploads;
 mod exporter_walk;
 mod exporters;
 mod forms;
+mod gateway_pages;
+mod gateway_setup;
 mod grants;
 mod holds;
 mod idempotency;
