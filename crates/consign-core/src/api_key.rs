@@ -40,9 +40,14 @@ impl ApiKey {
         self.ends_at.is_some_and(|end| end <= now)
     }
 
+    /// Whether it may call gateways at all.
+    pub fn may_call_any(&self) -> bool {
+        self.rights.allow(Right::GatewayCall)
+    }
+
     /// Whether it may call a gateway, as far as it is for the key to say; the gateway has a say too.
     pub fn may_call(&self, gateway: ConnectorId) -> bool {
-        self.rights.allow(Right::GatewayCall) && gateway::is_within(&self.gateways, gateway)
+        self.may_call_any() && gateway::is_within(&self.gateways, gateway)
     }
 }
 

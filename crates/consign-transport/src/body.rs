@@ -118,7 +118,8 @@ impl Sending {
         self.0.whole.store(true, Ordering::Relaxed);
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether its request ended, with or without an answer.
+    pub fn is_over(&self) -> bool {
         self.0.over.load(Ordering::Relaxed)
     }
 

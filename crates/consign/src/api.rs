@@ -17,6 +17,7 @@ use http::{HeaderValue, Method};
 use crate::App;
 use crate::server::RouteName;
 
+pub use gateway::router_alone as gateways_alone;
 pub(crate) use problem::{KINDS as PROBLEMS, Kind as ProblemKind};
 
 use answer::Answer;
@@ -36,6 +37,7 @@ mod description;
 mod encryption;
 mod events;
 mod exporters;
+mod gateway;
 mod gateways;
 mod host_keys;
 mod me;
@@ -261,6 +263,7 @@ pub fn router(app: Arc<App>) -> Router {
         };
         router = router.route(&format!("{BASE}{path}"), methods.fallback(refuse));
     }
+    let gateways = app.clone();
     let nowhere = move |request: Request| {
         std::future::ready(refusal(&app, &request, Problem::not_found("address in this API")))
     };
@@ -268,6 +271,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api", any(nowhere.clone()))
         .route("/api/{*rest}", any(nowhere))
         .route("/openapi.json", get(description::serve))
+        .merge(gateway::router(gateways))
 }
 
 /// The description (OpenAPI 3.1), as it is served.

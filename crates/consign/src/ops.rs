@@ -19,6 +19,7 @@ use crate::engine::CommitError;
 pub mod api_keys;
 pub mod audit;
 pub mod backup;
+pub mod calls;
 pub mod consent;
 pub mod credential_tests;
 pub mod credentials;
