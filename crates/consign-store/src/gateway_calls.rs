@@ -45,6 +45,32 @@ pub struct GatewayCall {
     pub hidden: bool,
 }
 
+/// Which calls a list shows; what is absent does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct CallFilter {
+    /// The API key that called.
+    pub key: Option<KeyId>,
+    /// The method.
+    pub method: Option<String>,
+    /// Only those that Consign itself answered, that broke off, or that the tool answered with 400 or more.
+    pub errors_only: bool,
+}
+
+/// A call that did not end well, of whichever side.
+const IS_ERROR: &str = "(code is not null or status >= 400)";
+
+/// Calls of a gateway are counted up to here: beyond it a person does not care how many.
+pub const COUNTED_MAX: u64 = 10_000;
+
+/// How many calls there were in a while, the latest [`COUNTED_MAX`] of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallCount {
+    /// All of them.
+    pub calls: u64,
+    /// Those that did not end well.
+    pub errors: u64,
+}
+
 /// Adds calls.
 ///
 /// # Errors
@@ -78,15 +104,45 @@ pub async fn insert(db: &mut Db, calls: &[&GatewayCall]) -> Result<(), StoreErro
 pub async fn list(
     db: &mut Db,
     connector: ConnectorId,
+    filter: &CallFilter,
     page: &Page,
 ) -> Result<Listed<GatewayCall>, StoreError> {
     let turn = page.turn()?;
     let mut statement = Statement::new(db, "select * from gateway_call c where c.connector_id = ");
     statement.bind(connector.to_string());
+    if let Some(key) = filter.key {
+        statement.push(" and c.key_id = ").bind(key.to_string());
+    }
+    if let Some(method) = &filter.method {
+        statement.push(" and c.method = ").bind(method.as_str());
+    }
+    if filter.errors_only {
+        statement.push(" and ").push(IS_ERROR);
+    }
     let count = turn.count(&statement, db).await?;
     turn.by_time(&mut statement, "c.id", turn.key_part()?);
     let calls = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(Listed { count, ..turn.listed(calls, |call| vec![call.id.to_string()]) })
+}
+
+/// How many calls of a gateway began since a time.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn count_since(
+    db: &mut Db,
+    connector: ConnectorId,
+    since: Timestamp,
+) -> Result<CallCount, StoreError> {
+    let mut statement =
+        Statement::new(db, "select count(*) as calls, coalesce(sum(failed), 0) as errors from (");
+    statement.push("select case when ").push(IS_ERROR).push(" then 1 else 0 end as failed from gateway_call");
+    statement.push(" where connector_id = ").bind(connector.to_string());
+    statement.push(" and id >= ").bind(AttemptId::new(since).to_string());
+    statement.push(" order by id desc limit ").bind(stored(COUNTED_MAX)).push(") as recent");
+    let rows = statement.all(db).await?;
+    let Some(row) = rows.first() else { return Ok(CallCount::default()) };
+    Ok(CallCount { calls: row.count("calls")?, errors: row.count("errors")? })
 }
 
 /// One call.

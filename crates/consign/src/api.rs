@@ -163,6 +163,8 @@ routes! {
     GET "/gateways/{id}/history" ConnectorsRead [] => gateways::history;
     POST "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::pause;
     DELETE "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::resume;
+    GET "/gateways/{id}/calls" DeliveriesRead
+        ["api_key" "method" "errors" "count" "limit" "cursor"] => gateways::calls;
     GET "/gateway-callers" ConnectorsRead [] => gateways::callers;
 
     POST "/events" EventsWrite [] => events::send;

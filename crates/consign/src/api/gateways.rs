@@ -1,8 +1,10 @@
 //! `/gateways`: how gateways are set up. What is called through them is not of this API.
 
 use consign_core::connector::ConnectorState;
-use consign_core::id::CredentialId;
+use consign_core::connector::gateway::METHODS;
+use consign_core::id::{CredentialId, KeyId};
 use consign_store::connectors::ConnectorFilter;
+use consign_store::gateway_calls::CallFilter;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -72,6 +74,18 @@ pub(super) async fn resume(call: Call) -> Result<Answer, Problem> {
 
 pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::items(json!(gateways::history(&call.app, &call.actor, call.place("id")).await?)))
+}
+
+pub(super) async fn calls(call: Call) -> Result<Answer, Problem> {
+    let filter = CallFilter {
+        key: call.parsed("api_key", "the id of an API key", |text| text.parse::<KeyId>().ok())?,
+        method: call.parsed("method", "a method such as GET", |text| {
+            METHODS.iter().any(|method| method.as_str() == text).then(|| text.to_owned())
+        })?,
+        errors_only: call.flag("errors")?,
+    };
+    let listed = gateways::calls(&call.app, &call.actor, call.place("id"), &filter, &call.page()?).await?;
+    Ok(call.listed(listed))
 }
 
 /// As it is now, for whoever came second and may read it.

@@ -33,6 +33,8 @@ pub(crate) enum Verb {
     Edit(Box<EditFlags>),
     /// List the API keys that may call gateways
     Callers,
+    /// List what was called through one, newest first
+    Calls(CallsFlags),
     /// Pause: calls are refused until it is resumed
     Pause {
         /// Name or id
@@ -133,6 +135,23 @@ pub(crate) struct EditFlags {
 }
 
 #[derive(Args)]
+pub(crate) struct CallsFlags {
+    /// Name or id
+    name: String,
+    /// Only those of this API key
+    #[arg(long, value_name = "ID")]
+    api_key: Option<String>,
+    /// Only this method
+    #[arg(long)]
+    method: Option<String>,
+    /// Only those that did not end well
+    #[arg(long)]
+    errors: bool,
+    #[command(flatten)]
+    page: PageFlags,
+}
+
+#[derive(Args)]
 pub(crate) struct DeleteFlags {
     /// Name or id
     name: String,
@@ -153,6 +172,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Create(flags) => create(&client, output, *flags).await?,
         Verb::Edit(flags) => edit(&client, output, *flags).await?,
         Verb::Callers => callers(&client, output).await?,
+        Verb::Calls(flags) => calls(&client, output, &flags).await?,
         Verb::Pause { name } => {
             let answer = client.send(Call::post(&[GATEWAYS, &name, "pauses"])).await?;
             show_written(output, &answer, "Paused", "gateway")?;
@@ -173,7 +193,7 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
         .query("state", flags.state.as_deref())
         .query("credential", flags.credential.as_deref());
     let answer = client.send(flags.page.of(call)).await?;
-    let headings = ["name", "address", "credential", "methods", "state"];
+    let headings = ["name", "address", "credential", "methods", "24 h", "errors", "state"];
     show(output, &answer, &headings, "There are no gateways.", |row| {
         let methods = row["methods"].as_array().into_iter().flatten().filter_map(Value::as_str);
         vec![
@@ -181,6 +201,8 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
             cell(row, "address"),
             cell(row, "credential.name"),
             methods.collect::<Vec<_>>().join(" "),
+            cell(row, "last_24_hours.calls"),
+            cell(row, "last_24_hours.errors"),
             cell(row, "state_label"),
         ]
     })
@@ -192,6 +214,27 @@ async fn callers(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
     show(output, &answer, &["id", "name", "key", "ended"], nothing, |row| {
         let ended = if row["ended"] == true { "yes" } else { "no" };
         vec![cell(row, "id"), cell(row, "name"), cell(row, "key"), ended.to_owned()]
+    })
+}
+
+async fn calls(client: &Client<'_>, output: &Output, flags: &CallsFlags) -> Result<(), Failure> {
+    let call = Call::get(&[GATEWAYS, &flags.name, "calls"])
+        .query("api_key", flags.api_key.as_deref())
+        .query("method", flags.method.as_deref())
+        .query("errors", flags.errors.then_some("true"));
+    let answer = client.send(flags.page.of(call)).await?;
+    let headings = ["time", "API key", "method", "path", "answer", "ms", "sent", "got"];
+    show(output, &answer, &headings, "Nothing was called.", |row| {
+        vec![
+            output.when(&row["started_at"]),
+            cell(row, "api_key.name"),
+            cell(row, "method"),
+            cell(row, "path"),
+            cell(row, "answer"),
+            cell(row, "duration_ms"),
+            cell(row, "request_bytes"),
+            cell(row, "answer_bytes"),
+        ]
     })
 }
 

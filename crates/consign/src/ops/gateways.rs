@@ -15,14 +15,17 @@ use consign_store::{Db, Listed, Page, StoreError, Tx, api_keys, connectors, toke
 use serde_json::{Value, json};
 
 use super::webhooks::{
-    Access, access_of, credential_of, described, edited, insert_unique, locked_credential, settings,
-    state_for,
+    access_of, credential_of, described, edited, insert_unique, locked_credential, settings, state_for,
 };
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
     differences, invalid, not_unique, require_as_saved,
 };
 use crate::App;
+
+pub use calls::calls;
+
+mod calls;
 
 const HISTORY_ENTRIES: u32 = 50;
 
@@ -43,8 +46,7 @@ pub async fn list(
     let now = app.now();
     let mut items = Vec::with_capacity(found.items.len());
     for connector in &found.items {
-        let access = access_of(&mut db, connector).await?;
-        items.push(show(app, connector, &access, now));
+        items.push(shown(app, &mut db, connector, now).await?);
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -321,14 +323,15 @@ pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Connect
     found.filter(|found| found.gateway().is_some()).ok_or(OpError::NotFound("gateway"))
 }
 
-async fn shown(app: &App, db: &mut Db, connector: &Connector, now: Timestamp) -> Result<Value, StoreError> {
-    let access = access_of(db, connector).await?;
-    Ok(show(app, connector, &access, now))
-}
-
 /// What may be shown of a gateway.
-pub(super) fn show(app: &App, connector: &Connector, access: &Access, now: Timestamp) -> Value {
-    let mut shown = described(connector, access, now);
+pub(super) async fn shown(
+    app: &App,
+    db: &mut Db,
+    connector: &Connector,
+    now: Timestamp,
+) -> Result<Value, StoreError> {
+    let access = access_of(db, connector).await?;
+    let mut shown = described(connector, &access, now);
     if let Some(gateway) = connector.gateway() {
         shown.insert("address".to_owned(), json!(address(app, gateway)));
         shown.insert("warnings".to_owned(), json!(gateway.warnings()));
@@ -336,9 +339,10 @@ pub(super) fn show(app: &App, connector: &Connector, access: &Access, now: Times
         let keys = gateway.api_keys.iter().map(|id| show_key(*id, snapshot.key(*id)));
         shown.insert("api_keys".to_owned(), keys.collect());
     }
+    shown.insert("last_24_hours".to_owned(), calls::last_day(db, connector, now).await?);
     shown.insert("created_at".to_owned(), json!(connector.created_at));
     shown.insert("updated_at".to_owned(), json!(connector.updated_at));
-    Value::Object(shown)
+    Ok(Value::Object(shown))
 }
 
 /// What applications put in front of a path of the tool.

@@ -64,6 +64,8 @@ mod forms;
 mod gateway_bodies;
 mod gateway_calls;
 mod gateway_limits;
+mod gateway_pages;
+mod gateway_setup;
 mod gateway_streams;
 mod grants;
 mod holds;

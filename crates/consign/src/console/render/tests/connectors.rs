@@ -95,12 +95,31 @@ fn pages_of_gateways_render_empty_full_and_failing() {
     for words in ["csg_01 · ended", "A revoked key", "def call(address", "Choose at least one method"] {
         assert!(stored.contains(words), "{words}: {stored}");
     }
-    let page = check("gateway.html", json!({ "current": gateway() }));
+    let shown = |current: serde_json::Value, items: serde_json::Value, filtered: bool| {
+        json!({
+            "current": current, "items": items, "filtered": filtered, "keys": [], "methods": [], "answers": [],
+            "api_key": "", "method": "", "answer": "", "pages": { "previous": null, "next": "/gateways/con_3?after=1" },
+        })
+    };
+    let calls = json!([call(json!(200), json!(null)), call(json!(null), json!("gateway_paused"))]);
+    let full = check("gateway.html", shown(gateway(), calls, false));
+    for words in
+        ["nxt-&lt;in&gt;", "10,000 calls or more · 2 errors", "a secret was covered", "a token was renewed"]
+    {
+        assert!(full.contains(words), "{words}: {full}");
+    }
+    assert!(
+        check("gateway.html", shown(gateway(), json!([]), true)).contains("No call matches these filters.")
+    );
+    let mut silent = gateway();
+    silent["record_calls"] = json!(false);
+    assert!(check("gateway.html", shown(silent, json!([]), false)).contains("Calls are not recorded"));
+    let page = check("gateway.html", shown(gateway(), json!([]), false));
     assert!(page.contains("nxt-in, a revoked key") && page.contains("&lt;b&gt;"), "{page}");
     let mut held = gateway();
     held["state"] = json!("held");
     held["api_keys"] = json!([]);
-    assert!(check("gateway.html", json!({ "current": held })).contains("Repair the credential"));
+    assert!(check("gateway.html", shown(held, json!([]), false)).contains("Repair the credential"));
     let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited gateway", "what": "methods" }]);
     check("gateway_activity.html", json!({ "current": gateway(), "lines": lines }));
     assert!(check("gateway_delete.html", json!({ "current": gateway() })).contains("get 404 from now on"));

@@ -104,6 +104,15 @@ pub(super) fn gateway() -> serde_json::Value {
         "max_request_bytes": 104_857_600, "max_concurrency": 32, "max_per_second": null, "scrub_answers": true,
         "record_calls": true, "state": "active", "state_label": "Active", "state_reason": "", "state_since": NOW,
         "lost_credential": null, "away": null, "updated_at": NOW,
+        "last_24_hours": { "calls": 10_000, "errors": 2, "is_capped": true },
+    })
+}
+
+pub(super) fn call(status: serde_json::Value, code: serde_json::Value) -> serde_json::Value {
+    json!({
+        "id": "att_1", "started_at": NOW, "duration_ms": 12, "api_key": { "id": "key_1", "name": "nxt-<in>" },
+        "method": "GET", "path": "/api/now/<b>", "status": status, "code": code, "answer": "Words",
+        "request_bytes": 0, "answer_bytes": 5_000_000, "token_renewed": true, "secret_hidden": true,
     })
 }
 
