@@ -2,9 +2,10 @@
 
 use aws_lc_rs::{digest, rand};
 
+use crate::connector::gateway;
 use crate::hex::hex;
-use crate::id::KeyId;
-use crate::rights::Rights;
+use crate::id::{ConnectorId, KeyId};
+use crate::rights::{Right, Rights};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -21,6 +22,8 @@ pub struct ApiKey {
     pub name: String,
     /// What it may do.
     pub rights: Rights,
+    /// The only gateways that it may call; empty: all that take it.
+    pub gateways: Vec<ConnectorId>,
     /// SHA-256 of the whole text, in hex.
     pub hash: String,
     /// From when on it is refused.
@@ -35,6 +38,16 @@ impl ApiKey {
     /// Whether it has ended.
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.ends_at.is_some_and(|end| end <= now)
+    }
+
+    /// Whether it may call gateways at all.
+    pub fn may_call_any(&self) -> bool {
+        self.rights.allow(Right::GatewayCall)
+    }
+
+    /// Whether it may call a gateway, as far as it is for the key to say; the gateway has a say too.
+    pub fn may_call(&self, gateway: ConnectorId) -> bool {
+        self.may_call_any() && gateway::is_within(&self.gateways, gateway)
     }
 }
 

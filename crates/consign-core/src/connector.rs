@@ -8,10 +8,12 @@ use crate::target::RemotePath;
 use crate::time::Timestamp;
 
 pub use exporter::{Exporter, ExporterDraft};
+pub use gateway::{Gateway, GatewayDraft};
 pub use webhook::{Payload, Success, Webhook, WebhookDraft, WhenNoAnswer};
 
 pub mod exporter;
 pub mod format;
+pub mod gateway;
 pub mod signature;
 pub mod webhook;
 
@@ -55,17 +57,20 @@ pub enum Kind {
     Webhook(Webhook),
     /// Files or requests with many records, on a schedule.
     Exporter(Exporter),
+    /// Calls of applications, passed on.
+    Gateway(Gateway),
 }
 
 impl Kind {
     /// The words, in screen order.
-    pub const WORDS: &'static [&'static str] = &["webhook", "exporter"];
+    pub const WORDS: &'static [&'static str] = &["webhook", "exporter", "gateway"];
 
     /// The stored and public word.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Webhook(_) => "webhook",
             Self::Exporter(_) => "exporter",
+            Self::Gateway(_) => "gateway",
         }
     }
 
@@ -74,6 +79,7 @@ impl Kind {
         match self {
             Self::Webhook(webhook) => webhook.to_json(),
             Self::Exporter(exporter) => exporter.to_json(),
+            Self::Gateway(gateway) => gateway.to_json(),
         }
     }
 }
@@ -83,7 +89,7 @@ impl Connector {
     pub const fn webhook(&self) -> Option<&Webhook> {
         match &self.kind {
             Kind::Webhook(webhook) => Some(webhook),
-            Kind::Exporter(_) => None,
+            Kind::Exporter(_) | Kind::Gateway(_) => None,
         }
     }
 
@@ -91,7 +97,15 @@ impl Connector {
     pub const fn exporter(&self) -> Option<&Exporter> {
         match &self.kind {
             Kind::Exporter(exporter) => Some(exporter),
-            Kind::Webhook(_) => None,
+            Kind::Webhook(_) | Kind::Gateway(_) => None,
+        }
+    }
+
+    /// The gateway, if it is one.
+    pub const fn gateway(&self) -> Option<&Gateway> {
+        match &self.kind {
+            Kind::Gateway(gateway) => Some(gateway),
+            Kind::Webhook(_) | Kind::Exporter(_) => None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Finds a credential's secrets in a tool's answer, as stored and as sent, and hides them.
+//! Finds a credential's secrets in a tool's answer, as stored and as sent, and hides them: in texts that are kept, and
+//! in bytes that are passed on while they come.
 //!
 //! One reader understands every textual form at once, character by character: raw, percent-encoded and
 //! form-encoded, JSON-escaped, XML-escaped. Base64 has a needle for each of the three places a secret can
@@ -15,10 +16,20 @@ use zeroize::Zeroizing;
 use crate::target::push_component;
 
 mod escape;
+mod stream;
+
+pub use stream::Mask;
+
 use escape::read_char;
 
 /// What stands in place of a secret.
 const HIDDEN: &str = "[hidden]";
+/// What stands in place of each byte of a secret in what is passed on.
+const MASK: u8 = b'*';
+/// A character in UTF-8.
+const CHAR_BYTES_MAX: usize = 4;
+/// Behind the Base64 of a secret: a character that holds some of its bits, and the padding.
+const BASE64_BEHIND: usize = 3;
 /// Shorter secrets are looked for as whole words only: within words they would tear texts apart, and the
 /// holes would tell them.
 const SEARCHED_CHARACTERS_MIN: usize = 4;
@@ -30,6 +41,34 @@ pub struct Scrubber {
     needles: Vec<Needle>,
     /// For each byte: whether a needle can start with it, encoded or not.
     starts: [bool; 256],
+}
+
+/// Bytes that are searched.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    /// What stands before them: as much as tells whether a word begins here.
+    before: &'a [u8],
+    bytes: &'a [u8],
+    end: End,
+}
+
+/// What the end of a text means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More comes.
+    Open,
+    /// More may have stood there.
+    Cut,
+    /// That is all of it.
+    Whole,
+}
+
+/// What stands at a position.
+enum Hit {
+    /// A secret, here.
+    At(Range<usize>),
+    /// That is told by what comes.
+    Undecided,
 }
 
 /// One text to look for.
@@ -53,7 +92,7 @@ enum Form {
 enum Found {
     /// All of it, up to this position.
     Whole(usize),
-    /// The text ended within it.
+    /// The text ended within it, or where it could go on.
     Cut,
 }
 
@@ -62,6 +101,15 @@ enum Found {
 struct Positions {
     reached: Vec<usize>,
     next: Vec<usize>,
+}
+
+impl Text<'_> {
+    /// The bytes before a position: as many as a character can have.
+    fn last_before(self, at: usize) -> Vec<u8> {
+        let own = &self.bytes[at.saturating_sub(CHAR_BYTES_MAX)..at];
+        let before = self.before.len().saturating_sub(CHAR_BYTES_MAX - own.len());
+        [&self.before[before..], own].concat()
+    }
 }
 
 impl Scrubber {
@@ -119,22 +167,42 @@ impl Scrubber {
         scrubbed.strip_suffix('\n').unwrap_or(&scrubbed).to_owned()
     }
 
-    /// Where secrets are, in order, with overlapping ones joined.
+    /// Bytes with every secret replaced by as many `*`, where there is one. They are whole: their end is not taken for
+    /// the start of a secret.
+    pub fn mask(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut hits = Vec::new();
+        self.search(Text { before: &[], bytes, end: End::Whole }, &mut hits);
+        (!hits.is_empty()).then(|| {
+            let mut masked = bytes.to_vec();
+            hits.into_iter().for_each(|hit| masked[hit].fill(MASK));
+            masked
+        })
+    }
+
+    /// Where secrets are, in order, with overlapping ones joined. The last of them may have been cut.
     fn hits(&self, text: &str) -> Vec<Range<usize>> {
-        let bytes = text.as_bytes();
-        let mut hits: Vec<Range<usize>> = Vec::new();
+        let mut hits = Vec::new();
+        self.search(Text { before: &[], bytes: text.as_bytes(), end: End::Cut }, &mut hits);
+        hits
+    }
+
+    /// Adds where secrets are. Gives the first position of which only what comes tells; that is the end of a text that
+    /// is not open.
+    fn search(&self, text: Text<'_>, hits: &mut Vec<Range<usize>>) -> usize {
         let mut positions = Positions::default();
-        for (at, byte) in bytes.iter().enumerate() {
+        for (at, byte) in text.bytes.iter().enumerate() {
             if !self.starts[usize::from(*byte)] {
                 continue;
             }
             for needle in self.needles.iter().filter(|needle| needle.can_start_with(*byte)) {
-                if let Some(hit) = needle.hit(text, at, &mut positions) {
-                    join(&mut hits, hit);
+                match needle.hit(text, at, &mut positions) {
+                    None => {}
+                    Some(Hit::At(hit)) => join(hits, hit),
+                    Some(Hit::Undecided) => return at,
                 }
             }
         }
-        hits
+        text.bytes.len()
     }
 }
 
@@ -168,32 +236,36 @@ impl Needle {
     }
 
     /// The range to hide when the needle starts here.
-    fn hit(&self, text: &str, at: usize, positions: &mut Positions) -> Option<Range<usize>> {
-        let bytes = text.as_bytes();
-        let end = match self.find(bytes, at, positions)? {
+    fn hit(&self, text: Text<'_>, at: usize, positions: &mut Positions) -> Option<Hit> {
+        let bytes = text.bytes;
+        let open = text.end == End::Open;
+        let end = match self.find(text, at, positions)? {
+            Found::Cut if open => return Some(Hit::Undecided),
+            Found::Cut => bytes.len(),
             Found::Whole(end) => end,
-            Found::Cut => text.len(),
         };
+        let rest = &bytes[end..];
         match self.form {
-            Form::Plain => Some(at..end),
+            Form::Plain => Some(Hit::At(at..end)),
+            Form::Word if open && is_char_begun(rest) => Some(Hit::Undecided),
             Form::Word => {
-                let before = text[..at].chars().next_back().is_some_and(char::is_alphanumeric);
-                let after = text[end..].chars().next().is_some_and(char::is_alphanumeric);
-                (!before && !after).then_some(at..end)
+                let alone = !ends_with_word(&text.last_before(at)) && !starts_with_word(rest);
+                alone.then_some(Hit::At(at..end))
             }
+            Form::Base64 { .. } if open && rest.len() < BASE64_BEHIND => Some(Hit::Undecided),
             Form::Base64 { before, after } => {
-                let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
-                let start = if before && at > 0 && is_base64(&bytes[at - 1]) { at - 1 } else { at };
-                let end = if after && bytes.get(end).is_some_and(is_base64) { end + 1 } else { end };
+                let previous = at.checked_sub(1).filter(|at| before && is_base64(&bytes[*at]));
+                let start = previous.unwrap_or(at);
+                let end = end + usize::from(after && rest.first().is_some_and(is_base64));
                 let padding = bytes[end..].iter().take(2).take_while(|byte| **byte == b'=').count();
-                Some(start..end + padding)
+                Some(Hit::At(start..end + padding))
             }
         }
     }
 
     /// Reads the needle from a position on. A character can have several readings of different lengths (`%25`
     /// is a percent sign, or three characters), so all positions that are reached are followed.
-    fn find(&self, text: &[u8], at: usize, positions: &mut Positions) -> Option<Found> {
+    fn find(&self, text: Text<'_>, at: usize, positions: &mut Positions) -> Option<Found> {
         let base64 = matches!(self.form, Form::Base64 { .. });
         let Positions { reached, next } = positions;
         reached.clear();
@@ -201,8 +273,13 @@ impl Needle {
         for (count, wanted) in self.text.chars().enumerate() {
             next.clear();
             for from in reached.iter() {
-                let cut = read_char(text, *from, wanted, base64, next);
-                if cut && count >= SEARCHED_CHARACTERS_MIN && self.form != Form::Word {
+                let cut = read_char(text.bytes, *from, wanted, base64, next);
+                let counts = match text.end {
+                    End::Open => true,
+                    End::Cut => count >= SEARCHED_CHARACTERS_MIN && self.form != Form::Word,
+                    End::Whole => false,
+                };
+                if cut && counts {
                     return Some(Found::Cut);
                 }
             }
@@ -215,6 +292,33 @@ impl Needle {
         }
         reached.last().map(|end| Found::Whole(*end))
     }
+}
+
+fn is_base64(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/-_".contains(byte)
+}
+
+/// Whether a text ends with a letter or digit.
+fn ends_with_word(text: &[u8]) -> bool {
+    let last = (1..=CHAR_BYTES_MAX.min(text.len()))
+        .find_map(|length| std::str::from_utf8(&text[text.len() - length..]).ok()?.chars().next());
+    last.is_some_and(char::is_alphanumeric)
+}
+
+/// Whether a text starts with a letter or digit.
+fn starts_with_word(text: &[u8]) -> bool {
+    let first = (1..=CHAR_BYTES_MAX.min(text.len()))
+        .find_map(|length| std::str::from_utf8(&text[..length]).ok()?.chars().next());
+    first.is_some_and(char::is_alphanumeric)
+}
+
+/// Whether a text ends before its first character is known.
+fn is_char_begun(text: &[u8]) -> bool {
+    let known = text.len() >= CHAR_BYTES_MAX;
+    !known
+        && std::str::from_utf8(text)
+            .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+        || text.is_empty()
 }
 
 /// The Base64 characters that only the secret decides, for each number of bytes before it in its group of

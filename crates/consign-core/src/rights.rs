@@ -41,6 +41,8 @@ rights! {
     DeliveriesOperate = "deliveries:operate";
     /// Open payloads.
     PayloadsRead = "payloads:read";
+    /// Call tools through gateways.
+    GatewayCall = "gateway:call";
     /// Read the audit log.
     AuditRead = "audit:read";
     /// Everything, and people, API keys and settings.

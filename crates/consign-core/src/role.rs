@@ -24,7 +24,8 @@ const READS: &[Right] =
     &[Right::CredentialsRead, Right::ConnectorsRead, Right::EventsRead, Right::DeliveriesRead];
 /// What keeps deliveries going.
 const OPERATES: &[Right] = &[Right::CredentialsTest, Right::DeliveriesOperate, Right::PayloadsRead];
-const WRITES: &[Right] = &[Right::CredentialsWrite, Right::ConnectorsWrite];
+/// Whoever may set a connector up may also try it.
+const WRITES: &[Right] = &[Right::CredentialsWrite, Right::ConnectorsWrite, Right::GatewayCall];
 
 impl Role {
     /// All roles, the one with the most rights first.

@@ -68,9 +68,12 @@ create table connector (
     failing_since bigint,
     created_at bigint not null,
     updated_at bigint not null,
-    revision bigint not null
+    revision bigint not null,
+    -- The address part of a gateway, which its settings hold too.
+    slug text
 );
 create unique index connector_name on connector (name_key);
+create unique index connector_slug on connector (slug);
 create index connector_credential on connector (credential_id);
 
 -- The payload stands last: lists read the columns before it without touching it.
@@ -178,6 +181,8 @@ create table api_key (
     id text primary key,
     name text not null,
     rights text not null,
+    -- Ids of the only gateways that it may call; null: no limit.
+    gateways text,
     hash text not null,
     ends_at bigint,
     last_used_at bigint,

@@ -1,12 +1,12 @@
 //! API keys: hashes only.
 
 use consign_core::api_key::ApiKey;
-use consign_core::id::KeyId;
+use consign_core::id::{ConnectorId, KeyId};
 use consign_core::rights::Rights;
 use consign_core::time::Timestamp;
 
 use crate::db::query;
-use crate::row::{Row, millis};
+use crate::row::{Row, damaged, millis};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError, installation};
 
@@ -16,12 +16,13 @@ use crate::{Db, Listed, Page, StoreError, installation};
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, key: &ApiKey) -> Result<(), StoreError> {
     query(
-        "insert into api_key (id, name, rights, hash, ends_at, last_used_at, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into api_key (id, name, rights, gateways, hash, ends_at, last_used_at, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(key.id.to_string())
     .bind(key.name.as_str())
     .bind(key.rights.to_stored())
+    .bind(gateways_stored(&key.gateways))
     .bind(key.hash.as_str())
     .bind(millis(key.ends_at))
     .bind(millis(key.last_used_at))
@@ -81,11 +82,25 @@ pub async fn mark_used(db: &mut Db, id: KeyId, now: Timestamp) -> Result<(), Sto
     Ok(())
 }
 
+/// Ids with spaces between; `None`: no limit.
+fn gateways_stored(gateways: &[ConnectorId]) -> Option<String> {
+    let ids: Vec<_> = gateways.iter().map(ToString::to_string).collect();
+    (!ids.is_empty()).then(|| ids.join(" "))
+}
+
+/// A word that is no id would open the key for all gateways if it were left out.
+fn read_gateways(row: &Row) -> Result<Vec<ConnectorId>, StoreError> {
+    let stored = row.optional_text("gateways")?.unwrap_or_default();
+    let ids = stored.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+    ids.map_err(|_| damaged("api_key.gateways"))
+}
+
 fn read(row: &Row) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: row.id("id")?,
         name: row.text("name")?,
         rights: Rights::from_stored(&row.text("rights")?),
+        gateways: read_gateways(row)?,
         hash: row.text("hash")?,
         ends_at: row.optional_time("ends_at")?,
         last_used_at: row.optional_time("last_used_at")?,

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use consign_core::connector::{Connector, ConnectorState, ExporterDraft, HeldBy, Kind, WebhookDraft};
+use consign_core::connector::gateway::Slug;
+use consign_core::connector::{
+    Connector, ConnectorState, ExporterDraft, GatewayDraft, HeldBy, Kind, WebhookDraft,
+};
 use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::name::Name;
 use consign_core::time::Timestamp;
@@ -41,13 +44,13 @@ pub struct WaitingCount {
 /// Adds a connector.
 ///
 /// # Errors
-/// `NotUnique` when its name is taken.
+/// `NotUnique` when its name or its address part is taken.
 pub async fn insert(db: &mut Db, connector: &Connector) -> Result<(), StoreError> {
     let query = query(
         "insert into connector (name, name_key, description, kind, credential_id, lost_credential, settings,
-           in_flight_max, state, state_reason, state_since, closed_until, failing_since, updated_at, revision,
-           id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+           in_flight_max, slug, state, state_reason, state_since, closed_until, failing_since, updated_at,
+           revision, id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     );
     let query = bind_saved(query, connector);
     query.bind(connector.id.to_string()).bind(connector.created_at.millis()).execute(db).await?;
@@ -57,13 +60,14 @@ pub async fn insert(db: &mut Db, connector: &Connector) -> Result<(), StoreError
 /// Replaces a connector. `false`, and no change, when someone else saved it in the meantime.
 ///
 /// # Errors
-/// `NotUnique` when its name is taken.
+/// `NotUnique` when its name or its address part is taken.
 pub async fn update(db: &mut Db, connector: &Connector, expected_revision: i64) -> Result<bool, StoreError> {
     let query = query(
         "update connector set name = $1, name_key = $2, description = $3, kind = $4, credential_id = $5,
-           lost_credential = $6, settings = $7, in_flight_max = $8, state = $9, state_reason = $10,
-           state_since = $11, closed_until = $12, failing_since = $13, updated_at = $14, revision = $15
-         where id = $16 and revision = $17",
+           lost_credential = $6, settings = $7, in_flight_max = $8, slug = $9, state = $10,
+           state_reason = $11, state_since = $12, closed_until = $13, failing_since = $14, updated_at = $15,
+           revision = $16
+         where id = $17 and revision = $18",
     );
     let query = bind_saved(query, connector).bind(connector.id.to_string()).bind(expected_revision);
     let updated = query.execute(db).await? == 1;
@@ -83,8 +87,8 @@ fn bind_saved(query: Query<&'static str>, connector: &Connector) -> Query<&'stat
         .bind(connector.credential.map(|id| id.to_string()))
         .bind(connector.lost_credential.as_deref())
         .bind(connector.kind.to_json().to_string())
-        // The requests of a run go out one after the other.
-        .bind(connector.webhook().map_or(1, |webhook| i64::from(webhook.max_concurrency)))
+        .bind(i64::from(in_flight_max(&connector.kind)))
+        .bind(connector.gateway().map(|gateway| gateway.slug.as_str()))
         .bind(connector.state.stored())
         .bind(connector.state_reason.as_str())
         .bind(connector.state_since.millis())
@@ -92,6 +96,15 @@ fn bind_saved(query: Query<&'static str>, connector: &Connector) -> Query<&'stat
         .bind(millis(connector.failing_since))
         .bind(connector.updated_at.millis())
         .bind(connector.revision)
+}
+
+fn in_flight_max(kind: &Kind) -> u32 {
+    match kind {
+        Kind::Webhook(webhook) => webhook.max_concurrency,
+        // The requests of a run go out one after the other.
+        Kind::Exporter(_) => 1,
+        Kind::Gateway(gateway) => gateway.max_concurrency,
+    }
 }
 
 /// Removes a connector, and tells whether it was there. Its deliveries stay.
@@ -131,6 +144,15 @@ pub async fn lock(db: &mut Db, id: ConnectorId) -> Result<Option<Connector>, Sto
 /// As [`find`].
 pub async fn find_by_name(db: &mut Db, name: &Name) -> Result<Option<Connector>, StoreError> {
     let query = query("select * from connector where name_key = $1").bind(name.key());
+    query.optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+/// The gateway with an address part; there is one at most.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_by_slug(db: &mut Db, slug: &Slug) -> Result<Option<Connector>, StoreError> {
+    let query = query("select * from connector where slug = $1").bind(slug.as_str());
     query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
@@ -397,6 +419,7 @@ fn read_kind(row: &Row) -> Result<Kind, StoreError> {
     let read = match row.text("kind")?.as_str() {
         "webhook" => WebhookDraft::parse_stored(settings).map(Kind::Webhook),
         "exporter" => ExporterDraft::parse_stored(settings).map(Kind::Exporter),
+        "gateway" => GatewayDraft::parse_stored(settings).map(Kind::Gateway),
         kind => return Err(StoreError::Damaged(format!("unknown connector kind {kind}"))),
     };
     read.map_err(|_| damaged("connector.settings"))

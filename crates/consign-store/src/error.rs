@@ -10,6 +10,7 @@ use sqlx::error::{DatabaseError, ErrorKind};
 const UNIQUE: &[(&str, &str, &str)] = &[
     ("credential_name", "credential.name_key", "credential name"),
     ("connector_name", "connector.name_key", "connector name"),
+    ("connector_slug", "connector.slug", "address part"),
     ("users_email", "users.email_key", "email address"),
 ];
 

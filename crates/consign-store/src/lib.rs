@@ -46,6 +46,7 @@ pub mod tokens;
 pub mod attempts;
 pub mod deliveries;
 pub mod events;
+pub mod gateway_calls;
 pub mod operations;
 pub mod overview;
 pub mod runs;

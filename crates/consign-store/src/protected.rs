@@ -85,7 +85,7 @@ pub(crate) fn columns(table: Table) -> (&'static [&'static str], &'static [&'sta
             &["in_flight_max", "created_at", "updated_at", "revision"],
         ),
         Table::User => (&["id", "name", "email", "email_key", "password_hash"], &["created_at"]),
-        Table::ApiKey => (&["id", "name", "rights", "hash"], &["ends_at", "created_at"]),
+        Table::ApiKey => (&["id", "name", "rights", "gateways", "hash"], &["ends_at", "created_at"]),
     }
 }
 

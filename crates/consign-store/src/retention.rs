@@ -4,7 +4,7 @@
 //! Ids sort by the time they were made, so that an id made up for a time is a bound for the ids before it,
 //! and a portion begins at the oldest row without an index of its own.
 
-use consign_core::id::{DeliveryId, EventId, RunId};
+use consign_core::id::{AttemptId, DeliveryId, EventId, RunId};
 use consign_core::time::Timestamp;
 
 use crate::db::query;
@@ -80,6 +80,19 @@ pub async fn delete_events(db: &mut Db, before: Timestamp, limit: u32) -> Result
            order by e.id limit $3)",
     );
     let query = query.bind(EventId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
+    query.execute(db).await
+}
+
+/// Removes at most `limit` calls through gateways that began before a time, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_gateway_calls(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let query = query(
+        "delete from gateway_call where id in (
+           select id from gateway_call where id < $1 and started_at < $2 order by id limit $3)",
+    );
+    let query = query.bind(AttemptId::new(before).to_string()).bind(before.millis()).bind(i64::from(limit));
     query.execute(db).await
 }
 

@@ -29,6 +29,8 @@ mod backup;
 mod decisions;
 mod events_of;
 mod exporters;
+mod gateway_calls;
+mod gateways;
 mod notices;
 mod open;
 mod overview;

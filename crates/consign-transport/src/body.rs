@@ -118,7 +118,8 @@ impl Sending {
         self.0.whole.store(true, Ordering::Relaxed);
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether its request ended, with or without an answer.
+    pub fn is_over(&self) -> bool {
         self.0.over.load(Ordering::Relaxed)
     }
 
@@ -155,6 +156,11 @@ impl Request {
     /// The answer begins: behind a whole body the connection is as good as before.
     pub(crate) fn answered(&mut self) {
         self.answered = true;
+    }
+
+    /// Whether all of its body is out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.sending.is_whole()
     }
 
     /// Nothing of it was sent: it will go over another connection.

@@ -14,7 +14,7 @@ use consign_core::retry_after;
 use consign_core::secret::Secret;
 use consign_core::target::{Origin, RemotePath};
 use consign_core::time::Timestamp;
-use http::header::{CONTENT_LENGTH, HOST, LOCATION};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
@@ -86,6 +86,26 @@ impl From<DraftFault> for NothingSent {
     }
 }
 
+/// How long a request may take.
+pub(crate) struct Waits {
+    /// For the answer, once a body that is made while it is sent is out.
+    pub(crate) timeout: Duration,
+    /// From the start to the head of the answer, when that is less.
+    pub(crate) head_timeout: Option<Duration>,
+    /// The end of all waiting for a connection, and for the head of the answer to a body at hand.
+    pub(crate) deadline: Instant,
+}
+
+/// The head of an answer came.
+pub(crate) struct Answered {
+    /// The connection it comes on.
+    pub(crate) lease: Lease,
+    /// The head, and the body to be read.
+    pub(crate) response: Response<Incoming>,
+    /// To be kept until the answer was read: a body that is still made then is broken off.
+    pub(crate) under_way: Option<body::Request>,
+}
+
 /// A request that is complete but for the version of HTTP.
 pub(crate) struct Draft {
     request: Request<Body>,
@@ -101,16 +121,37 @@ impl Draft {
     /// Joins the message with the access: its headers replace those of the message, its secret path goes
     /// before the message's own. The finished address must have exactly the origin of the access.
     pub(crate) fn new(access: &Access, message: &Message, body: Body) -> Result<Self, DraftFault> {
-        let authority = access.origin.authority();
-        let uri = join(&access.origin, &authority, access.path.as_ref(), &message.path)?;
-        let host =
-            HeaderValue::try_from(authority).map_err(|_| DraftFault::LeavesOrigin(access.origin.clone()))?;
-        let mut headers = HeaderMap::with_capacity(message.headers.len() + access.headers.len() + 2);
-        headers.insert(HOST, host.clone());
+        let mut start = Start::new(access, message)?;
         for (name, value) in &message.headers {
             check(name, value)?;
-            headers.insert(name, value.clone());
+            start.headers.insert(name, value.clone());
         }
+        Self::joined(access, message, body, start)
+    }
+
+    /// The same for headers of someone else, of which one name may have several values, each of any bytes that a header
+    /// may have.
+    pub(crate) fn passing_on(access: &Access, message: &Message, body: Body) -> Result<Self, DraftFault> {
+        let mut start = Start::new(access, message)?;
+        for (name, value) in &message.headers {
+            if is_framing(name) && *name != ACCEPT_ENCODING {
+                return Err(DraftFault::Framing(name.clone()));
+            }
+            start.headers.append(name, value.clone());
+        }
+        if body.length().is_none() {
+            // Without it a method that rarely has a body would have none.
+            start.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Self::joined(access, message, body, start)
+    }
+
+    fn joined(
+        access: &Access,
+        message: &Message,
+        body: Body,
+        Start { uri, host, mut headers }: Start,
+    ) -> Result<Self, DraftFault> {
         for (name, value) in &access.headers {
             check(name, value)?;
             let mut value = value.clone();
@@ -134,8 +175,7 @@ impl Draft {
         Ok(Self { request, sending, uri, host, bytes })
     }
 
-    /// Sends it; once more, on a fresh connection, when a kept one turned out to be dead before anything was
-    /// sent.
+    /// Sends it, and reads the answer up to the limits.
     async fn send(
         mut self,
         network: &Network,
@@ -145,32 +185,56 @@ impl Draft {
         now: Timestamp,
         timing: &mut Timing,
     ) -> Sent {
-        let (start, head_timeout) = (clock(), limits.head_timeout);
+        let waits = Waits { timeout: limits.timeout, head_timeout: limits.head_timeout, deadline };
+        match self.exchange(network, origin, &waits, timing).await {
+            Ok(answered) => {
+                // A body that is made while it is sent takes its time; the answer behind it has its own.
+                let deadline = self.sending.as_ref().map_or(deadline, |_| clock() + limits.timeout);
+                let reading = Reading { origin, limits, deadline, now };
+                let Answered { lease, response, under_way } = answered;
+                let sent = reading.answer(lease, response, self.bytes, timing).await;
+                drop(under_way);
+                sent
+            }
+            Err(sent) => *sent,
+        }
+    }
+
+    /// The bytes of the request as HTTP/1.1 text, as far as they are known before it leaves.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Sends it, up to the head of the answer; once more, on a fresh connection, when a kept one turned out to be dead
+    /// before anything was sent.
+    pub(crate) async fn exchange(
+        &mut self,
+        network: &Network,
+        origin: &Origin,
+        waits: &Waits,
+        timing: &mut Timing,
+    ) -> Result<Answered, Box<Sent>> {
+        let start = clock();
         let mut fresh = false;
         loop {
-            let mut lease = match network.connect(origin, fresh, deadline, timing).await {
-                Ok(lease) => lease,
-                Err(fault) => return nothing_sent(fault),
-            };
+            let connecting = network.connect(origin, fresh, waits.deadline, timing);
+            let mut lease = connecting.await.map_err(|fault| Box::new(nothing_sent(fault)))?;
             let handed_over = clock();
             let mut under_way =
                 self.sending.as_ref().map(|(sending, _)| body::Request::new(sending, lease.task()));
             let request = self.written_for(lease.is_http2());
-            let head_deadline = head_timeout.map_or(deadline, |limit| (start + limit).min(deadline));
+            let head_deadline =
+                waits.head_timeout.map_or(waits.deadline, |limit| (start + limit).min(waits.deadline));
             let answered = match &self.sending {
                 None => timeout_at(head_deadline.into(), lease.send(request)).await.ok(),
-                Some(sending) => while_it_moves(lease.send(request), sending, limits.timeout).await,
+                Some(sending) => while_it_moves(lease.send(request), sending, waits.timeout).await,
             };
             let first_byte = clock().saturating_duration_since(handed_over);
-            let bytes = self.bytes;
             match answered {
                 Some(Ok(response)) => {
                     under_way.iter_mut().for_each(body::Request::answered);
                     timing.first_byte = Some(first_byte);
-                    // A body that is made while it is sent takes its time; the answer behind it has its own.
-                    let deadline = self.sending.as_ref().map_or(deadline, |_| clock() + limits.timeout);
-                    let reading = Reading { origin, limits, deadline, now };
-                    return reading.answer(lease, response, bytes, timing).await;
+                    return Ok(Answered { lease, response, under_way });
                 }
                 Some(Err(mut lost)) => match lost.take_message() {
                     Some(request) if timing.reused => {
@@ -180,25 +244,26 @@ impl Draft {
                         self.request = request;
                         fresh = true;
                     }
-                    Some(_) => return nothing_sent(closed_at_once(origin.host())),
-                    None => {
-                        let error = lost.into_error();
-                        if was_not_processed(&error) {
-                            lease.retire();
-                            return nothing_sent(refused_stream(origin.host()));
-                        }
-                        let words = lost_words(origin.host(), &error);
-                        return unanswered(NoAnswer::ConnectionLost, words, bytes);
-                    }
+                    Some(_) => return Err(Box::new(nothing_sent(closed_at_once(origin.host())))),
+                    None => return Err(Box::new(self.lost(lease, origin.host(), &lost.into_error()))),
                 },
                 None => {
                     lease.retire();
-                    let limit = head_timeout.unwrap_or(limits.timeout).min(limits.timeout);
+                    let limit = waits.head_timeout.unwrap_or(waits.timeout).min(waits.timeout);
                     let words = format!("{} did not answer within {}.", origin.host(), words(limit));
-                    return unanswered(NoAnswer::TimedOut, words, bytes);
+                    return Err(Box::new(unanswered(NoAnswer::TimedOut, words, self.bytes)));
                 }
             }
         }
+    }
+
+    /// It left, at least in part, and no answer came.
+    fn lost(&self, lease: Lease, host: &Host, error: &hyper::Error) -> Sent {
+        if was_not_processed(error) {
+            lease.retire();
+            return nothing_sent(refused_stream(host));
+        }
+        unanswered(NoAnswer::ConnectionLost, lost_words(host, error), self.bytes)
     }
 
     /// Takes the request out, as the version of the connection writes it.
@@ -206,6 +271,7 @@ impl Draft {
         let mut request = std::mem::take(&mut self.request);
         if http2 {
             request.headers_mut().remove(HOST);
+            request.headers_mut().remove(TRANSFER_ENCODING);
             *request.uri_mut() = self.uri.clone();
             *request.version_mut() = Version::HTTP_2;
         } else {
@@ -243,6 +309,25 @@ async fn while_it_moves<T>(
     }
 }
 
+/// What a request begins with.
+struct Start {
+    uri: Uri,
+    host: HeaderValue,
+    headers: HeaderMap,
+}
+
+impl Start {
+    fn new(access: &Access, message: &Message) -> Result<Self, DraftFault> {
+        let authority = access.origin.authority();
+        let uri = join(&access.origin, &authority, access.path.as_ref(), &message.path)?;
+        let host =
+            HeaderValue::try_from(authority).map_err(|_| DraftFault::LeavesOrigin(access.origin.clone()))?;
+        let mut headers = HeaderMap::with_capacity(message.headers.len() + access.headers.len() + 3);
+        headers.insert(HOST, host.clone());
+        Ok(Self { uri, host, headers })
+    }
+}
+
 /// The address of the request, taken apart again and compared with what was meant, byte by byte.
 fn join(
     origin: &Origin,
@@ -266,7 +351,7 @@ fn join(
 
 /// The last look at a header before it leaves: nothing that frames the message, one line of visible ASCII.
 fn check(name: &HeaderName, value: &HeaderValue) -> Result<(), DraftFault> {
-    if FRAMING.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+    if is_framing(name) {
         return Err(DraftFault::Framing(name.clone()));
     }
     let bytes = value.as_bytes();
@@ -275,6 +360,10 @@ fn check(name: &HeaderName, value: &HeaderValue) -> Result<(), DraftFault> {
         return Err(DraftFault::Value(name.clone()));
     }
     Ok(())
+}
+
+fn is_framing(name: &HeaderName) -> bool {
+    FRAMING.contains(&name.as_str()) || name.as_str().starts_with("proxy-")
 }
 
 /// What an answer is read with.
@@ -389,7 +478,7 @@ fn location_host(origin: &Origin, location: &HeaderValue) -> Option<String> {
 
 /// How long a server keeps the connection, one second less for the way: `Keep-Alive: timeout=5` (RFC 2068
 /// section 19.7.1.1).
-fn idle_max(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn idle_max(headers: &HeaderMap) -> Option<Duration> {
     let parameters = headers.get("keep-alive")?.to_str().ok()?;
     let timeout = parameters.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
     Some(Duration::from_secs(timeout.trim().parse::<u64>().ok()?.saturating_sub(1)))
@@ -427,12 +516,12 @@ fn lost_words(host: &Host, error: &hyper::Error) -> String {
     }
 }
 
-fn unanswered(reason: NoAnswer, detail: String, request_bytes: u64) -> Sent {
+pub(crate) fn unanswered(reason: NoAnswer, detail: String, request_bytes: u64) -> Sent {
     let outcome = Outcome::Unanswered { reason };
     Sent { outcome, answer: None, timing: Timing::default(), detail, request_bytes }
 }
 
-fn nothing_sent(fault: NothingSent) -> Sent {
+pub(crate) fn nothing_sent(fault: NothingSent) -> Sent {
     let NothingSent { outcome, detail } = fault;
     Sent { outcome, answer: None, timing: Timing::default(), detail, request_bytes: 0 }
 }

@@ -2,7 +2,8 @@
 //! requests.
 //!
 //! [`Network::send`] never fails with an error: what went wrong is part of the [`Sent`] value. Nothing here
-//! follows a redirect, reads a proxy variable, keeps a cookie or asks for a compressed answer.
+//! follows a redirect, reads a proxy variable, keeps a cookie or asks for a compressed answer. Calls of someone else are
+//! passed on by [`Network::forward`], bodies and all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,12 +24,14 @@ use pool::{Lease, Pool};
 use tls::Tls;
 
 pub use body::{Closed, Pieces, Sending, Stream};
+pub use forward::{Broke, Flow, Forwarded, Onward, Patience, Searched};
 pub use guard::{AddressJudged, Explained};
 pub use probe::{Probe, TlsFacts};
 pub use rustls::pki_types::CertificateDer;
 pub use tls::{CaFileFault, TlsMin};
 
 mod body;
+mod forward;
 mod guard;
 mod http;
 mod pool;
@@ -196,6 +199,22 @@ impl Network {
         now: Timestamp,
     ) -> Sent {
         http::send(self, access, message, body::Body::Stream(body), limits, now).await
+    }
+
+    /// Passes on a call of someone else with the proof of `access`: up to the head of the answer, whose body then streams.
+    /// Dropping the future, or the answer, ends the request.
+    ///
+    /// # Errors
+    /// What was seen instead of an answer.
+    pub async fn forward(
+        &self,
+        access: &Access,
+        message: &Message,
+        body: Onward,
+        searched: Searched,
+        waits: &Patience,
+    ) -> Result<Forwarded, Box<Sent>> {
+        forward::forward(self, access, message, body, searched, waits).await
     }
 
     /// Connects and says what it saw, without a request. For a connection test.

@@ -390,6 +390,14 @@ impl Lease {
         }
     }
 
+    /// The same from where nobody can wait.
+    pub(crate) fn give_back_later(self, idle_max: Option<Duration>) {
+        // HTTP/2 is ready when its stream has ended.
+        if let Wire::Http1 { .. } = &self.wire {
+            tokio::spawn(self.give_back(idle_max));
+        }
+    }
+
     /// After a request that got no answer in time: no other request is given to its connection.
     pub(crate) fn retire(self) {
         if let Wire::Http2 { stream, .. } = &self.wire {

@@ -17,6 +17,7 @@ use http::{HeaderValue, Method};
 use crate::App;
 use crate::server::RouteName;
 
+pub use gateway::router_alone as gateways_alone;
 pub(crate) use problem::{KINDS as PROBLEMS, Kind as ProblemKind};
 
 use answer::Answer;
@@ -36,6 +37,8 @@ mod description;
 mod encryption;
 mod events;
 mod exporters;
+mod gateway;
+mod gateways;
 mod host_keys;
 mod me;
 mod notifications;
@@ -151,6 +154,19 @@ routes! {
     POST "/runs/{id}/cancellation" DeliveriesOperate [] => exporters::cancel;
     POST "/runs/{id}/repetitions" DeliveriesOperate [] => exporters::repeat;
 
+    GET "/gateways" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => gateways::list;
+    POST "/gateways" ConnectorsWrite [] => gateways::create;
+    GET "/gateways/{id}" ConnectorsRead [] => gateways::find;
+    PUT "/gateways/{id}" ConnectorsWrite [] => gateways::replace;
+    PATCH "/gateways/{id}" ConnectorsWrite [] => gateways::patch;
+    DELETE "/gateways/{id}" ConnectorsWrite [] => gateways::delete;
+    GET "/gateways/{id}/history" ConnectorsRead [] => gateways::history;
+    POST "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::pause;
+    DELETE "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::resume;
+    GET "/gateways/{id}/calls" DeliveriesRead
+        ["api_key" "method" "errors" "count" "limit" "cursor"] => gateways::calls;
+    GET "/gateway-callers" ConnectorsRead [] => gateways::callers;
+
     POST "/events" EventsWrite [] => events::send;
     GET "/events" EventsRead
         ["event_type" "q" "unmatched" "created_after" "created_before" "sort" "count" "limit" "cursor"]
@@ -247,6 +263,7 @@ pub fn router(app: Arc<App>) -> Router {
         };
         router = router.route(&format!("{BASE}{path}"), methods.fallback(refuse));
     }
+    let gateways = app.clone();
     let nowhere = move |request: Request| {
         std::future::ready(refusal(&app, &request, Problem::not_found("address in this API")))
     };
@@ -254,6 +271,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api", any(nowhere.clone()))
         .route("/api/{*rest}", any(nowhere))
         .route("/openapi.json", get(description::serve))
+        .merge(gateway::router(gateways))
 }
 
 /// The description (OpenAPI 3.1), as it is served.

@@ -134,6 +134,7 @@ impl App {
             kept: Kept {
                 payloads: days(config.retention.payload_days),
                 deliveries: days(config.retention.delivery_days),
+                calls: days(config.retention.gateway_days),
             },
             public_url: config.public_url(),
             public_url_fixed: config.server.public_url.is_some(),

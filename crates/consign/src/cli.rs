@@ -23,6 +23,7 @@ mod demo;
 mod event;
 mod exporter;
 mod failure;
+mod gateway;
 mod healthcheck;
 mod key;
 mod listing;
@@ -129,6 +130,9 @@ enum Command {
     /// Exporters: many records at once, on a schedule or on demand
     #[command(subcommand)]
     Exporter(exporter::Verb),
+    /// Gateways: applications call a tool without knowing its secret
+    #[command(subcommand)]
+    Gateway(gateway::Verb),
     /// Events: what happened
     #[command(subcommand)]
     Event(event::Verb),
@@ -236,6 +240,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Credential(verb) => on_one_core(credential::run(verb, &global, output)),
         Command::Webhook(verb) => on_one_core(webhook::run(verb, &global, output)),
         Command::Exporter(verb) => on_one_core(exporter::run(verb, &global, output)),
+        Command::Gateway(verb) => on_one_core(gateway::run(verb, &global, output)),
         Command::Event(verb) => on_one_core(event::run(verb, &global, output)),
         Command::Delivery(verb) => on_one_core(delivery::run(verb, &global, output)),
         Command::Operation(verb) => on_one_core(operation::run(verb, &global, output)),

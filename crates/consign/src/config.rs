@@ -29,6 +29,8 @@ pub const DEFAULTS: &str = include_str!("../consign.default.toml");
 pub struct Config {
     /// Where people and programs reach Consign.
     pub server: ServerOptions,
+    /// Where applications reach gateways besides.
+    pub gateway: GatewayOptions,
     /// Where it keeps what it knows.
     pub data: DataOptions,
     /// The database.
@@ -76,6 +78,13 @@ pub struct ServerOptions {
     pub metrics_credential_ends: bool,
     /// Seconds that running attempts get at the end.
     pub shutdown_grace_seconds: u64,
+}
+
+/// `gateway.*`
+#[derive(Debug, Default)]
+pub struct GatewayOptions {
+    /// Address and port of a listener that serves gateways and nothing else; without it there is none.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `data.*`
@@ -178,6 +187,8 @@ pub struct RetentionOptions {
     pub payload_days: u64,
     /// Days that records of ended deliveries stay.
     pub delivery_days: u64,
+    /// Days that records of calls through gateways stay.
+    pub gateway_days: u64,
 }
 
 /// `limits.*`
@@ -246,6 +257,7 @@ impl Default for Config {
                 metrics_credential_ends: true,
                 shutdown_grace_seconds: 30,
             },
+            gateway: GatewayOptions::default(),
             data: DataOptions { dir: PathBuf::from("./consign-data") },
             database: DatabaseOptions { url: None, max_connections: 10 },
             encryption: EncryptionOptions { keys_file: None, keys: None },
@@ -262,7 +274,7 @@ impl Default for Config {
                 workers: 1_024,
                 retry_schedule_seconds: DEFAULT_SCHEDULE_SECONDS.to_vec(),
             },
-            retention: RetentionOptions { payload_days: 14, delivery_days: 90 },
+            retention: RetentionOptions { payload_days: 14, delivery_days: 90, gateway_days: 14 },
             limits: LimitOptions {
                 event_bytes: 1 << 20,
                 export_bytes: 5 << 30,
@@ -345,7 +357,9 @@ impl Config {
     /// The ports that this process listens on: nothing may be delivered to them.
     pub fn own_ports(&self) -> Vec<u16> {
         let metrics = self.server.metrics_listen.map(|address| address.port());
-        std::iter::once(self.server.listen.port()).chain(metrics).filter(|port| *port > 0).collect()
+        let gateways = self.gateway.listen.map(|address| address.port());
+        let all = std::iter::once(self.server.listen.port()).chain(metrics).chain(gateways);
+        all.filter(|port| *port > 0).collect()
     }
 
     /// The waits between attempts.

@@ -36,6 +36,8 @@ mod errors;
 mod events;
 mod exporters;
 mod form;
+mod gateway_pages;
+mod gateways;
 mod host_keys;
 mod manual;
 mod notifications;
@@ -88,6 +90,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(webhook_pages::routes())
         .merge(signatures::routes())
         .merge(exporters::routes())
+        .merge(gateways::routes())
+        .merge(gateway_pages::routes())
         .merge(runs::routes())
         .merge(deliveries::routes())
         .merge(replays::routes())

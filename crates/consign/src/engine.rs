@@ -20,6 +20,7 @@ use consign_transport::{Explained, Network};
 use tokio::sync::{Notify, RwLock, Semaphore};
 
 pub use accept::AcceptedEvent;
+pub use call::{Call, CallAnswer, CallBody, CallFault, Hangup, Ledger, Unread, seconds_of};
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
 pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault};
@@ -31,6 +32,7 @@ pub use records::{Accept, Records, RecordsError};
 pub use retention::{Kept, UPLOADS_KEPT};
 pub use snapshot::{PUBLIC_URL, SENDING_PAUSE, SendingPause, Snapshot};
 
+use call::Calls;
 use commit::Committer;
 use export::Exports;
 use lanes::Lanes;
@@ -39,6 +41,7 @@ use tokens::Tokens;
 
 mod accept;
 mod authorize;
+mod call;
 mod commit;
 mod consent;
 mod deliver;
@@ -95,6 +98,7 @@ pub struct Engine {
     commit: Committer,
     lanes: Lanes,
     exports: Exports,
+    calls: Calls,
     wake: Notify,
     /// Long work was started.
     operations: Notify,
@@ -160,6 +164,7 @@ impl Engine {
             by,
             lanes: Lanes::default(),
             exports: Exports::default(),
+            calls: Calls::default(),
             wake: Notify::new(),
             operations: Notify::new(),
             rounds: RwLock::default(),
@@ -258,6 +263,7 @@ impl Engine {
             self.mark_misfits().await?;
             // What waits in the window of a lane that was closed takes its place in the queue again.
             self.give_back_surplus().await;
+            self.end_dead_calls(self.now());
             Ok::<(), StoreError>(())
         };
         if let Err(error) = seen.await {
@@ -302,7 +308,10 @@ impl Engine {
         let deadline = self.now().plus(grace);
         // What a round has just claimed goes back before the database is closed.
         let _ = tokio::time::timeout(grace, self.rounds.write()).await;
-        let under_way = || self.lanes.under_way() + self.tokens.under_way() + self.exports.under_way();
+        let under_way = || {
+            let sending = self.lanes.under_way() + self.tokens.under_way() + self.exports.under_way();
+            sending + self.calls_under_way()
+        };
         while under_way() > 0 && self.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

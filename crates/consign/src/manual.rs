@@ -55,6 +55,7 @@ guides! {
     Guides "install" "install.md";
     Guides "credentials" "credentials.md";
     Guides "connectors" "connectors.md";
+    Guides "gateways" "gateways.md";
     Guides "operations" "operations.md";
     Guides "sign-in" "sign-in.md";
     Tools "servicenow" "presets/servicenow.md";

@@ -24,10 +24,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 use crate::App;
 use crate::config::{Config, Subnet};
+use crate::engine::Hangup;
 use crate::telemetry::HTTP_SERVER_DURATION;
 use body::Patient;
 use tls::Tls;
@@ -58,6 +60,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Where the addresses of gateways begin.
+const GATEWAYS: &str = "/gateway/";
 
 /// The client's address, in the extensions of every request. Behind a trusted proxy: the one that it names.
 #[derive(Clone, Copy, Debug)]
@@ -214,11 +219,13 @@ impl Front {
 
     async fn requests<S>(self: Arc<Self>, stream: S, peer: SocketAddr, mut stopped: watch::Receiver<bool>)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Wire + Unpin + Send + 'static,
     {
+        let hangup = Hangup::default();
+        let own = hangup.clone();
         let service = service_fn(move |request| {
-            let front = self.clone();
-            async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
+            let (front, hangup) = (self.clone(), own.clone());
+            async move { Ok::<_, Infallible>(front.answer(request, peer, hangup).await) }
         });
         let mut settings = http1::Builder::new();
         // At most 100 headers is hyper's own rule.
@@ -227,36 +234,50 @@ impl Front {
             .header_read_timeout(HEAD_TIME_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(WAITING_BYTES_MAX);
-        let mut connection = pin!(settings.serve_connection(TokioIo::new(stream), service));
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            () = told(&mut stopped) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut connection = settings.serve_connection(TokioIo::new(stream), service);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = hangup.told() => break,
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+                    }
+                    break;
+                }
+                () = told(&mut stopped), if !stopping => {
+                    Pin::new(&mut connection).graceful_shutdown();
+                    stopping = true;
+                }
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+        }
+        if hangup.is_cut() {
+            connection.into_parts().io.inner().cut();
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, hangup: Hangup) -> Response<Body> {
         let started = clock();
         let id = RequestId::new(self.store.local_now());
         let peer = client::address(peer, request.headers(), &self.trusted_proxies);
         let method = method_label(request.method());
         let part = part_of(request.uri().path());
-        let mut request = request.map(Patient::new);
+        let gateway = part == GATEWAYS;
+        let mut request =
+            request.map(|body| if gateway { Patient::unhurried(body) } else { Patient::new(body) });
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(PeerAddress(peer));
+        request.extensions_mut().insert(hangup);
         let mut router = self.router.clone();
         let mut response = match caught(router.call(request)).await {
             Some(Ok(response)) => response,
             None => broken(id),
         };
         let text = id.to_string();
-        response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&text).expect("an id is ASCII"));
+        let own_id = HeaderValue::from_str(&text).expect("an id is ASCII");
+        // That of a tool, through a gateway, stays.
+        response.headers_mut().entry(REQUEST_ID).or_insert(own_id);
         if self.tls_only.holds() {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR);
         }
@@ -271,6 +292,27 @@ impl Front {
             "answered"
         );
         response
+    }
+}
+
+/// What a connection stands on.
+trait Wire {
+    /// Its end will tell the other side that what came is not all.
+    fn cut(&self);
+}
+
+impl Wire for TcpStream {
+    fn cut(&self) {
+        // Where that is refused, the other side sees an end without a reset.
+        if let Err(error) = self.set_zero_linger() {
+            tracing::debug!(%error, "a connection ends without a reset");
+        }
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn cut(&self) {
+        self.get_ref().0.cut();
     }
 }
 
@@ -323,7 +365,8 @@ fn method_label(method: &Method) -> &'static str {
 
 /// The part of Consign that a path belongs to.
 fn part_of(path: &str) -> &'static str {
-    const PARTS: &[&str] = &["/api/", "/assets/", "/docs/", "/healthz", "/readyz", "/startupz", "/metrics"];
+    const PARTS: &[&str] =
+        &["/api/", GATEWAYS, "/assets/", "/docs/", "/healthz", "/readyz", "/startupz", "/metrics"];
     PARTS.iter().copied().find(|part| path.starts_with(part)).unwrap_or("console")
 }
 

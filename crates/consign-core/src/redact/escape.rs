@@ -4,15 +4,19 @@
 /// The backslashes in front of a character in JSON within JSON within JSON: 2³ − 1 before a quotation mark, 2³ for a
 /// backslash.
 const BACKSLASHES_MAX: u32 = 8;
+/// The longest reference of XML that is read.
+const XML_BYTES_MAX: usize = 16;
 
 /// Adds every position behind an occurrence of `wanted` at `from`. True when the text ends before that can be
-/// told. In Base64 both alphabets are one, and a line end is passed over.
+/// told: whatever stands behind it could add another position. In Base64 both alphabets are one, and a line end is
+/// passed over.
 pub(super) fn read_char(text: &[u8], from: usize, wanted: char, base64: bool, next: &mut Vec<usize>) -> bool {
     if !base64 {
         return read_forms(&text[from..], from, wanted, next);
     }
+    let cut = is_line_end_begun(&text[from..]);
     let from = from + line_end(&text[from..]);
-    let cut = read_forms(&text[from..], from, wanted, next);
+    let cut = read_forms(&text[from..], from, wanted, next) || cut;
     match wanted {
         '+' => read_forms(&text[from..], from, '-', next) || cut,
         '/' => read_forms(&text[from..], from, '_', next) || cut,
@@ -31,12 +35,16 @@ fn read_forms(rest: &[u8], from: usize, wanted: char, next: &mut Vec<usize>) -> 
     add(utf8(rest, wanted));
     match first {
         // An escape of it that the text cuts reads like a raw one.
-        b'%' if wanted == '%' && rest.len() < 3 => add(Read::Cut),
+        b'%' if wanted == '%' && is_percent_begun(rest) => add(Read::Cut),
         b'%' if wanted == '%' => add(Read::Bytes(1)),
         b'+' if wanted == ' ' => add(Read::Bytes(1)),
         b'\\' => json(rest, wanted, &mut add),
         b'&' => add(xml(rest, wanted)),
-        b'\r' if wanted == '\n' && rest.get(1) == Some(&b'\n') => add(Read::Bytes(2)),
+        b'\r' if wanted == '\n' => add(match rest.get(1) {
+            Some(b'\n') => Read::Bytes(2),
+            Some(_) => Read::Other,
+            None => Read::Cut,
+        }),
         _ => {}
     }
     cut
@@ -61,11 +69,16 @@ fn utf8(rest: &[u8], wanted: char) -> Read {
             None | Some([]) => return Read::Cut,
             Some([b'%', high, low, ..]) if hex(&[*high, *low]) == Some(u32::from(byte)) => at += 3,
             Some([first, ..]) if *first == byte => at += 1,
-            Some([b'%'] | [b'%', _]) => return Read::Cut,
+            Some(escape) if is_percent_begun(escape) => return Read::Cut,
             Some(_) => return Read::Other,
         }
     }
     Read::Bytes(at)
+}
+
+/// Whether a text is the start of `%XX`, and ends within it.
+fn is_percent_begun(rest: &[u8]) -> bool {
+    matches!(rest, [b'%', digits @ ..] if digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// `\"`, `\/`, `\n`, and `\u0041` in either case, in pairs beyond the first plane; and each of them behind the
@@ -82,8 +95,10 @@ fn json(rest: &[u8], wanted: char, add: &mut impl FnMut(Read)) {
             if count.is_power_of_two() {
                 add(Read::Bytes(at));
             }
-            if let Read::Bytes(length) = json_units(&rest[at..], wanted) {
-                add(Read::Bytes(at + length));
+            match json_units(&rest[at..], wanted) {
+                Read::Bytes(length) => add(Read::Bytes(at + length)),
+                Read::Cut => add(Read::Cut),
+                Read::Other => {}
             }
         } else if let read @ (Read::Bytes(_) | Read::Cut) = escaped(&rest[at..], wanted) {
             return add(match read {
@@ -126,14 +141,17 @@ fn json_units(rest: &[u8], wanted: char) -> Read {
     for (index, unit) in wanted.encode_utf16(&mut [0; 2]).iter().enumerate() {
         if index > 0 {
             let start = at;
-            while let Read::Bytes(length) = backslash(&rest[at..]) {
+            for _ in 0..BACKSLASHES_MAX {
+                let Read::Bytes(length) = backslash(&rest[at..]) else { break };
                 at += length;
             }
             if at == start && at < rest.len() {
                 return Read::Other;
             }
         }
-        let Some(escape) = rest.get(at..at + 5) else { return Read::Cut };
+        let Some(escape) = rest.get(at..at + 5) else {
+            return if is_unit_begun(&rest[at..]) { Read::Cut } else { Read::Other };
+        };
         if escape[0] != b'u' || hex(&escape[1..]) != Some(u32::from(*unit)) {
             return Read::Other;
         }
@@ -142,12 +160,18 @@ fn json_units(rest: &[u8], wanted: char) -> Read {
     Read::Bytes(at)
 }
 
+/// Whether a text is the start of `u0041`, and ends within it. Digits of any value: they may become a backslash.
+fn is_unit_begun(rest: &[u8]) -> bool {
+    matches!(rest, [] | [b'u', ..] if rest.iter().skip(1).all(u8::is_ascii_hexdigit))
+}
+
 /// `&amp;` and its four siblings, `&#38;`, `&#x26;`.
 fn xml(rest: &[u8], wanted: char) -> Read {
     // The longest reference is `&#x10FFFF;`, with room for leading zeros.
-    let window = &rest[..rest.len().min(16)];
+    let window = &rest[..rest.len().min(XML_BYTES_MAX)];
     let Some(end) = window.iter().position(|byte| *byte == b';') else {
-        return if rest.len() < 16 { Read::Cut } else { Read::Other };
+        let begun = rest.len() < XML_BYTES_MAX && is_reference_begun(&rest[1..]);
+        return if begun { Read::Cut } else { Read::Other };
     };
     let code = match &window[1..end] {
         b"amp" => Some(u32::from('&')),
@@ -162,12 +186,26 @@ fn xml(rest: &[u8], wanted: char) -> Read {
     if code == Some(u32::from(wanted)) { Read::Bytes(end + 1) } else { Read::Other }
 }
 
-/// The length of a line end, raw or escaped as JSON, once or twice.
+/// Whether what stands behind an ampersand is the start of a reference.
+fn is_reference_begun(name: &[u8]) -> bool {
+    match name {
+        [b'#', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        [b'#', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => [&b"amp"[..], b"lt", b"gt", b"quot", b"apos"].iter().any(|known| known.starts_with(name)),
+    }
+}
+
+/// Line ends, raw or escaped as JSON, once or twice.
+const LINE_ENDS: [&[u8]; 6] = [b"\r\n", b"\n", b"\\r\\n", b"\\n", b"\\\\r\\\\n", b"\\\\n"];
+
+/// The length of a line end.
 fn line_end(rest: &[u8]) -> usize {
-    [&b"\r\n"[..], b"\n", b"\\r\\n", b"\\n", b"\\\\r\\\\n", b"\\\\n"]
-        .into_iter()
-        .find(|end| rest.starts_with(end))
-        .map_or(0, <[u8]>::len)
+    LINE_ENDS.into_iter().find(|end| rest.starts_with(end)).map_or(0, <[u8]>::len)
+}
+
+/// Whether a text is the start of a line end, and ends within it.
+fn is_line_end_begun(rest: &[u8]) -> bool {
+    LINE_ENDS.into_iter().any(|end| end.len() > rest.len() && end.starts_with(rest))
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {

@@ -1,6 +1,9 @@
 //! Secrets in every form and place, and texts that have none.
 
+use std::sync::Arc;
+
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -261,4 +264,149 @@ fn a_whole_text_ends_with_its_own_words() {
     assert_eq!(scrubber.scrub_whole(""), "");
     let lines = Scrubber::new(["two\n"].into_iter());
     assert_eq!(lines.scrub_whole("one two"), "one [hidden]");
+}
+
+/// A text as it leaves when it comes in these pieces, and the most bytes that were held back at one time.
+fn masked(scrubber: &Arc<Scrubber>, pieces: &[&[u8]]) -> (Vec<u8>, usize) {
+    let mut mask = Mask::new(scrubber.clone());
+    let (mut given, mut taken, mut held_max) = (Vec::new(), 0, 0);
+    for piece in pieces {
+        taken += piece.len();
+        given.extend_from_slice(&mask.push(Bytes::copy_from_slice(piece)));
+        held_max = held_max.max(taken - given.len());
+    }
+    given.extend_from_slice(&mask.finish());
+    (given, held_max)
+}
+
+/// The same text, masked all at once.
+fn masked_whole(scrubber: &Scrubber, text: &[u8]) -> Vec<u8> {
+    let mut hits = Vec::new();
+    scrubber.search(Text { before: &[], bytes: text, end: End::Cut }, &mut hits);
+    let mut masked = text.to_vec();
+    hits.into_iter().for_each(|hit| masked[hit].fill(b'*'));
+    masked
+}
+
+/// However a text is split in two, and when it comes byte by byte, it leaves as it does whole.
+fn check_splits(scrubber: &Arc<Scrubber>, text: &[u8]) {
+    let whole = masked_whole(scrubber, text);
+    assert_eq!(whole.len(), text.len());
+    for at in 0..=text.len() {
+        let (split, _) = masked(scrubber, &[&text[..at], &text[at..]]);
+        assert_eq!(split, whole, "{text:?} split at {at}");
+    }
+    let bytes: Vec<_> = text.chunks(1).collect();
+    assert_eq!(masked(scrubber, &bytes).0, whole, "{text:?} byte by byte");
+}
+
+fn scrubber(secrets: &[&str]) -> Arc<Scrubber> {
+    Arc::new(Scrubber::new(secrets.iter().copied()))
+}
+
+#[test]
+fn what_is_passed_on_keeps_its_length() {
+    let known = scrubber(&["super-secret", "abc"]);
+    let text = b"\xff\xfe token=super-secret, word abc, wordabc";
+    let (given, _) = masked(&known, &[text]);
+    assert_eq!(given, b"\xff\xfe token=************, word ***, wordabc");
+    assert_eq!(known.mask(b"Bearer super-secret").as_deref(), Some(&b"Bearer ************"[..]));
+    assert_eq!(known.mask(b"Bearer super-sec"), None, "a header is whole");
+    let mut mask = Mask::new(known);
+    assert_eq!((mask.push(Bytes::from_static(b"super-")).len(), mask.has_hidden()), (0, false));
+    assert_eq!(mask.push(Bytes::from_static(b"secret and more\n")), "************ and more\n");
+    assert!(mask.has_hidden());
+    assert_eq!(mask.push(Bytes::from_static(b"super-man\n")), "super-man\n");
+    assert_eq!(mask.finish(), "");
+}
+
+#[test]
+fn nothing_but_the_start_of_a_secret_is_held_back() {
+    let known = scrubber(&["super-secret-token"]);
+    let rows: &[(&str, &str)] = &[
+        ("data: 1\n\n", ""),
+        ("data: sup", "sup"),
+        ("{\"text\":\"a\\nb\"}\n", ""),
+        ("C:\\use ", ""),
+        ("C:\\u00", "\\u00"),
+        ("R&D team\n", ""),
+        ("100% sure\n", ""),
+        ("50%\n", ""),
+        ("x &am", "&am"),
+        ("super-secret-toke", "super-secret-toke"),
+        ("super-secret-tokem ", ""),
+        // The character before could hold some bits of a secret in Base64.
+        ("word", "d"),
+        ("AT&T", "T"),
+    ];
+    for (text, held) in rows {
+        let mut mask = Mask::new(known.clone());
+        let given = mask.push(Bytes::copy_from_slice(text.as_bytes()));
+        assert_eq!(given, text[..text.len() - held.len()], "{text:?}");
+        assert_eq!([&given[..], &mask.finish()[..]].concat().len(), text.len());
+    }
+}
+
+#[test]
+fn what_is_held_back_is_bounded() {
+    let known = scrubber(&["sécret-𝄞-with\nlines and more of it"]);
+    for byte in [&b"\\"[..], b"s", b"%", b"&", b"\\u005c", b"%73"] {
+        let text = byte.repeat(20_000);
+        let (given, held_max) = masked(&known, &text.chunks(1_000).collect::<Vec<_>>());
+        assert_eq!(given, text);
+        assert!(held_max <= 1_100, "{held_max} bytes of {byte:?} were held");
+    }
+}
+
+#[test]
+fn forms_are_found_across_every_split() {
+    for secret in ["p&s \"w/ö%2+\\", "𝄞key", "%25%25%25%25", "line\none\r\ntwo", "abc", "s3cret/+Pass??>>"]
+    {
+        let known = scrubber(&[secret]);
+        for form in forms(secret, "ana") {
+            let text = format!("<{form}, {form}= {form}");
+            check_splits(&known, text.as_bytes());
+            if secret.chars().count() >= SEARCHED_CHARACTERS_MIN {
+                let (given, _) = masked(&known, &text.as_bytes().chunks(3).collect::<Vec<_>>());
+                assert!(given.contains(&b'*'), "{form} was not found");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_text_leaves_as_it_does_whole(
+        secrets in prop::collection::vec(any_secret(), 1..3),
+        user in "[a-z.@]{0,4}",
+        which in any::<prop::sample::Index>(),
+        before in "[ -~]{0,8}|\\PC{0,4}|[%&\\\\u0+5c=A\r\n]{0,12}",
+        after in "[ -~]{0,8}|\\PC{0,4}|[%&\\\\u0+5c=A\r\n]{0,12}",
+        end in any::<prop::sample::Index>(),
+    ) {
+        let known = Arc::new(Scrubber::new(secrets.iter().map(String::as_str)));
+        let forms = forms(&secrets[0], &user);
+        let form = &forms[which.index(forms.len())];
+        let text = format!("{before}{form}{after}");
+        check_splits(&known, text.as_bytes());
+        check_splits(&known, &text.as_bytes()[..end.index(text.len() + 1)]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_leave_as_they_do_whole(
+        secret in "[%&\\\\u0+5c=Aé]{3,8}",
+        pieces in prop::collection::vec("[%&\\\\u0+5c=Aé]{0,6}", 1..8),
+        noise in prop::collection::vec(any::<u8>(), 0..3),
+    ) {
+        let known = Arc::new(Scrubber::new([secret.as_str()].into_iter()));
+        let mut text: Vec<u8> = noise.clone();
+        for piece in &pieces {
+            text.extend_from_slice(piece.as_bytes());
+        }
+        text.extend_from_slice(secret.as_bytes());
+        text.extend_from_slice(&noise);
+        check_splits(&known, &text);
+    }
 }

@@ -13,6 +13,7 @@ const MATRIX: &[(Right, [bool; 5])] = &[
     (Right::ConnectorsWrite, [true, true, false, false, false]),
     (Right::DeliveriesOperate, [true, true, true, false, false]),
     (Right::PayloadsRead, [true, true, true, false, false]),
+    (Right::GatewayCall, [true, true, false, false, false]),
     (Right::AuditRead, [true, false, false, true, false]),
     (Right::EventsWrite, [true, false, false, false, false]),
     (Right::Admin, [true, false, false, false, false]),

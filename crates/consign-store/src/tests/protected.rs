@@ -20,6 +20,7 @@ on_both!(
 const VOLATILE: &[(&str, &str)] = &[
     // Made of what is protected, each time that it is saved.
     ("credential", "ends_first"),
+    ("connector", "slug"),
     ("credential", "seen_code"),
     ("credential", "seen_reason"),
     ("credential", "seen_since"),
@@ -59,9 +60,16 @@ async fn one_of_each(db: &mut Db, now: consign_core::time::Timestamp) {
     credentials::insert(db, &tool).await.unwrap();
     connectors::insert(db, &connector("Hook", Some(tool.id), now)).await.unwrap();
     users::insert(db, &super::user("Ada", Role::Viewer, now)).await.unwrap();
-    let (id, name, hash) = (KeyId::new(now), "key".to_owned(), "hash".to_owned());
-    let key =
-        ApiKey { id, name, rights: Rights::all(), hash, ends_at: None, last_used_at: None, created_at: now };
+    let key = ApiKey {
+        id: KeyId::new(now),
+        name: "key".to_owned(),
+        rights: Rights::all(),
+        gateways: Vec::new(),
+        hash: "hash".to_owned(),
+        ends_at: None,
+        last_used_at: None,
+        created_at: now,
+    };
     api_keys::insert(db, &key).await.unwrap();
 }
 

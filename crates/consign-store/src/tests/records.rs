@@ -3,7 +3,7 @@
 use consign_core::api_key::ApiKey;
 use consign_core::connector::ConnectorState;
 use consign_core::credential::{Credential, Status, StatusCode};
-use consign_core::id::{KeyId, UserId};
+use consign_core::id::{ConnectorId, KeyId, UserId};
 use consign_core::name::Name;
 use consign_core::rights::{Right, Rights};
 use consign_core::role::Role;
@@ -273,6 +273,7 @@ async fn keys_of_the_api(Fresh { store, .. }: Fresh) {
         id: KeyId::new(now),
         name: "Monitoring".to_owned(),
         rights: [Right::EventsWrite, Right::EventsRead].into_iter().collect::<Rights>(),
+        gateways: vec![ConnectorId::new(now), ConnectorId::new(now)],
         hash: "00ff".to_owned(),
         ends_at: Some(now),
         last_used_at: None,
@@ -282,7 +283,7 @@ async fn keys_of_the_api(Fresh { store, .. }: Fresh) {
     api_keys::mark_used(&mut tx, key.id, now).await.unwrap();
     let stored = api_keys::find(&mut tx, key.id).await.unwrap().unwrap();
     assert_eq!((stored.rights, stored.hash.as_str(), stored.ends_at), (key.rights, "00ff", Some(now)));
-    assert_eq!(stored.last_used_at, Some(now));
+    assert_eq!((stored.last_used_at, &stored.gateways), (Some(now), &key.gateways));
     assert_eq!(api_keys::all(&mut tx).await.unwrap().len(), 1);
     assert_eq!(api_keys::list(&mut tx, &Page::first(5)).await.unwrap().items.len(), 1);
     let before = installation::revision(&mut tx).await.unwrap();

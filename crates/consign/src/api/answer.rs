@@ -102,10 +102,11 @@ fn location(value: &Value, status: StatusCode) -> Option<String> {
     let id = value.get("id")?.as_str()?;
     let place = match (status, id.split_once('_')?.0) {
         (StatusCode::CREATED, "crd") => "credentials",
-        (StatusCode::CREATED, "con") if value.get("kind").is_some_and(|kind| kind == "exporter") => {
-            "exporters"
-        }
-        (StatusCode::CREATED, "con") => "webhooks",
+        (StatusCode::CREATED, "con") => match value.get("kind")?.as_str()? {
+            "exporter" => "exporters",
+            "gateway" => "gateways",
+            _ => "webhooks",
+        },
         (StatusCode::CREATED, "run") => "runs",
         (StatusCode::CREATED, "dlv") => "deliveries",
         (StatusCode::CREATED, "upl") => "uploads",

@@ -45,12 +45,13 @@ fn refused(detail: &str) -> Problem {
 }
 
 /// The token behind `Bearer`, in any case.
-fn bearer(value: &str) -> Option<&str> {
+pub(super) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn capital(sentence: &str) -> String {
+/// With a capital at its start.
+pub(super) fn capital(sentence: &str) -> String {
     let mut characters = sentence.chars();
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     first + characters.as_str()

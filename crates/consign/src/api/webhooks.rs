@@ -21,7 +21,7 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
 
 /// Connectors of all kinds, or of one.
 pub(super) async fn list_connectors(call: Call) -> Result<Answer, Problem> {
-    let kind = call.parsed("kind", "webhook or exporter", |text| {
+    let kind = call.parsed("kind", "webhook, exporter or gateway", |text| {
         Kind::WORDS.iter().copied().find(|word| *word == text)
     })?;
     let filter = filter(&call, kind)?;

@@ -29,6 +29,9 @@ pub(crate) enum Verb {
         /// What it may do, such as events:write; repeatable
         #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
         scope: Vec<String>,
+        /// A gateway that it may call, by name or id, and no other; repeatable
+        #[arg(long, value_name = "NAME")]
+        gateway: Vec<String>,
         /// The day on which it ends
         #[arg(long, value_name = "DATE")]
         ends_on: Option<String>,
@@ -49,7 +52,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
     match verb {
         Verb::List => {
             let answer = client.send(Call::get(&[API_KEYS])).await?;
-            let headings = ["id", "name", "key", "scopes", "last used", "ends"];
+            let headings = ["id", "name", "key", "scopes", "gateways", "last used", "ends"];
             show(output, &answer, &headings, "There are no API keys.", |row| {
                 let scopes = row["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 vec![
@@ -57,14 +60,18 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
                     cell(row, "name"),
                     cell(row, "key"),
                     scopes.collect::<Vec<_>>().join(" "),
+                    gateways(row),
                     output.when(&row["last_used_at"]),
                     output.when(&row["ends_at"]),
                 ]
             })?;
         }
-        Verb::Create { name, scope, ends_on } => {
-            let answer =
-                client.send(Call::post(&[API_KEYS]).json(&Value::Object(body(name, scope, ends_on)))).await?;
+        Verb::Create { name, scope, gateway, ends_on } => {
+            let mut body = body(name, scope, ends_on);
+            if !gateway.is_empty() {
+                body.insert("gateways".to_owned(), json!(gateway));
+            }
+            let answer = client.send(Call::post(&[API_KEYS]).json(&Value::Object(body))).await?;
             if output.form == Form::Json {
                 output.text(&answer.text());
             } else {
@@ -81,6 +88,13 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The gateways that a key is limited to; one that was deleted by its id.
+fn gateways(key: &Value) -> String {
+    let limit = key["gateways"].as_array().into_iter().flatten();
+    let names: Vec<_> = limit.filter_map(|one| one["name"].as_str().or_else(|| one["id"].as_str())).collect();
+    names.join(", ")
 }
 
 /// A new key as the API takes it.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::ConfigFile;
 use super::failure::{Code, Failure};
 use super::output::Output;
+use crate::api;
 use crate::config::Config;
 use crate::engine::{Accept, RecordsError};
 use crate::keys::{self, KeysError, Place};
@@ -80,6 +81,7 @@ pub(crate) async fn run(arguments: Serve, config: Config, output: &Output) -> Re
     keys::quiet_panics();
     raise_open_files();
     let (listen, metrics_listen) = (config.server.listen, config.server.metrics_listen);
+    let gateway_listen = config.gateway.listen;
     let accept = if arguments.accept_rollback { Accept::Everything } else { Accept::Nothing };
     let opened = open(config, accept).await?;
     if let Opened::Locked { why, .. } = &opened
@@ -92,10 +94,17 @@ pub(crate) async fn run(arguments: Serve, config: Config, output: &Output) -> Re
         Some(address) => Some(bind(address, "server.metrics_listen").await?),
         None => None,
     };
+    let gateways = match gateway_listen {
+        Some(address) => Some(bind(address, "gateway.listen").await?),
+        None => None,
+    };
     let stop =
         stop_signal().map_err(|error| Failure::caused(Code::Failed, "Signals cannot be received", &error))?;
     match opened {
-        Opened::Ready { app, place } => serve(&app, &place, listener, metrics, stop, output).await?,
+        Opened::Ready { app, place } => {
+            let listeners = Listeners { main: listener, metrics, gateways };
+            serve(&app, &place, listeners, stop, output).await?;
+        }
         Opened::Locked { why, config, store } => {
             tracing::error!("locked: {}", why.sentence());
             output.note(&format!(
@@ -120,11 +129,17 @@ pub(crate) async fn run(arguments: Serve, config: Config, output: &Output) -> Re
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where it is reached.
+struct Listeners {
+    main: TcpListener,
+    metrics: Option<TcpListener>,
+    gateways: Option<TcpListener>,
+}
+
 async fn serve(
     app: &Arc<App>,
     place: &Place,
-    listener: TcpListener,
-    metrics_listener: Option<TcpListener>,
+    listeners: Listeners,
     stop: watch::Receiver<bool>,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -133,16 +148,28 @@ async fn serve(
     let router = server::router_until(app.clone(), draining.clone());
     let front = Front::new(&app.config, app.store.clone(), router).map_err(|error| tls_fault(&error))?;
     let front = front.reached_as_chosen(app.clone());
+    let gateways = listeners.gateways.map(|listener| {
+        Ok((listener, Front::new(&app.config, app.store.clone(), api::gateways_alone(app.clone()))?))
+    });
+    let gateways = gateways.transpose().map_err(|error: io::Error| tls_fault(&error))?;
     greet(app, place, output).await?;
     let upkeep = tokio::spawn(telemetry::upkeep());
     let draining_soon = tokio::spawn(server::drain(draining.clone(), told(stop.clone())));
-    let metrics = metrics_listener.map(|listener| {
+    let metrics = listeners.metrics.map(|listener| {
         let front = Front::plain(app.store.clone(), server::metrics(app.clone(), draining));
+        tokio::spawn(front.serve(listener, told(stop.clone())))
+    });
+    let gateways = gateways.map(|(listener, front)| {
+        let front = front.reached_as_chosen(app.clone());
         tokio::spawn(front.serve(listener, told(stop.clone())))
     });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = app.public_url(), "serving");
     service::tell(service::READY);
-    front.serve(listener, told(stop)).await;
+    front.serve(listeners.main, told(stop)).await;
+    if let Some(gateways) = gateways {
+        // It was told to stop at the same moment, and has the same time for its last answers.
+        let _ = gateways.await;
+    }
     tracing::info!("stopping: running attempts end, the others go back to the queue");
     app.stop().await;
     for task in [Some(upkeep), Some(draining_soon), metrics].into_iter().flatten() {

@@ -46,6 +46,7 @@ fn quoted(value: impl ToString) -> String {
 /// Every option, in the order of the file.
 pub(super) fn all() -> Vec<Entry> {
     let mut entries = server();
+    entries.push(gateways());
     entries.extend(storage());
     entries.extend(provider());
     entries.extend(people());
@@ -126,6 +127,17 @@ fn server() -> Vec<Entry> {
             |config| Some(config.server.shutdown_grace_seconds.to_string()),
         ),
     ]
+}
+
+fn gateways() -> Entry {
+    open(
+        "gateway.listen",
+        |config, given| {
+            config.gateway.listen = given.address()?;
+            Ok(())
+        },
+        |config| config.gateway.listen.map(quoted),
+    )
 }
 
 fn storage() -> Vec<Entry> {
@@ -362,6 +374,14 @@ fn keeping() -> Vec<Entry> {
                 Ok(())
             },
             |config| Some(config.retention.delivery_days.to_string()),
+        ),
+        open(
+            "retention.gateway_days",
+            |config, given| {
+                config.retention.gateway_days = given.number(1, DAYS_MAX)?;
+                Ok(())
+            },
+            |config| Some(config.retention.gateway_days.to_string()),
         ),
         open(
             "limits.event_bytes",

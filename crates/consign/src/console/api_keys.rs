@@ -10,18 +10,21 @@ use axum::response::Response;
 use axum::routing::get;
 use consign_core::catalog::Invalid;
 use consign_core::rights::Right;
+use consign_store::connectors::ConnectorFilter;
+use consign_store::{PAGE_ITEMS_MAX, Page};
 use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at, password_again};
+use super::form::{errors, field, message_at, password_again, with};
 use super::visit::{Message, Signed};
-use crate::ops::{OpError, api_keys};
+use crate::ops::{OpError, api_keys, gateways};
 
 const PLACE: &str = "api_keys";
 const LIST: &str = "/api-keys";
 const DAY: Duration = Duration::from_secs(86_400);
 const DEFAULT_DAYS: u32 = 90;
+const GATEWAYS_HINT: &str = "With the scope gateway:call. None ticked: every gateway that takes any key.";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -38,11 +41,30 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     Ok(visit.page(StatusCode::OK, "api_keys.html", (PLACE, "API keys"), context).await)
 }
 
-async fn new(visit: Signed) -> Response {
+async fn new(visit: Signed) -> Result<Response, Failure> {
     form_page(&visit, StatusCode::OK, &[]).await
 }
 
-async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Response {
+/// The gateways to tick; `None` when there are none to choose from.
+async fn gateway_field(visit: &Signed, invalid: &[Invalid]) -> Result<Option<Value>, OpError> {
+    let all = Page::first(PAGE_ITEMS_MAX);
+    let listed = gateways::list(visit.app(), &visit.actor, &ConnectorFilter::default(), &all).await?;
+    let chosen = visit.form.all("gateways");
+    let options = listed.items.iter().map(|gateway| {
+        let names_keys = gateway["api_keys"].as_array().is_some_and(|keys| !keys.is_empty());
+        let hint = if names_keys { "It names its API keys: tick the new one there too." } else { "" };
+        let is_chosen = chosen.iter().any(|id| gateway["id"] == *id);
+        json!({ "value": gateway["id"], "label": gateway["name"], "hint": hint, "checked": is_chosen })
+    });
+    let options: Vec<_> = options.collect();
+    if options.is_empty() {
+        return Ok(None);
+    }
+    let field = field("gateways", "Gateways", GATEWAYS_HINT, "", invalid);
+    Ok(Some(with(field, json!({ "options": options, "optional": true }))))
+}
+
+async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result<Response, Failure> {
     let form = &visit.form;
     let chosen = form.all("scopes");
     let scopes = Right::ALL.iter().map(|right| {
@@ -55,11 +77,12 @@ async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> R
         "name": { "value": form.text("name"), "error": message_at(invalid, "name") },
         "scopes": scopes.collect::<Vec<_>>(),
         "scopes_error": message_at(invalid, "scopes"),
+        "gateways": gateway_field(visit, invalid).await?,
         "ends_on": { "value": ends_on, "error": message_at(invalid, "ends_on") },
         "never": form.has("never"),
         "password": password_again(visit, invalid),
     });
-    visit.page(status, "api_key.html", (PLACE, "New API key"), context).await
+    Ok(visit.page(status, "api_key.html", (PLACE, "New API key"), context).await)
 }
 
 /// What a scope allows, in words.
@@ -68,13 +91,14 @@ fn meaning(right: Right) -> &'static str {
         Right::CredentialsRead => "See credentials, never their secrets",
         Right::CredentialsWrite => "Create, edit and delete credentials",
         Right::CredentialsTest => "Test the connection of credentials",
-        Right::ConnectorsRead => "See webhooks",
-        Right::ConnectorsWrite => "Create, edit and delete webhooks",
+        Right::ConnectorsRead => "See webhooks, exporters and gateways",
+        Right::ConnectorsWrite => "Create, edit and delete webhooks, exporters and gateways",
         Right::EventsWrite => "Send events",
         Right::EventsRead => "See events",
         Right::DeliveriesRead => "See deliveries and their attempts",
         Right::DeliveriesOperate => "Pause, resume, replay and cancel",
         Right::PayloadsRead => "Open payloads",
+        Right::GatewayCall => "Call tools through gateways",
         Right::AuditRead => "Read the audit log",
         Right::Admin => "Everything, people and API keys too",
     }
@@ -85,6 +109,7 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     let mut sent = Map::new();
     sent.insert("name".to_owned(), json!(form.text("name")));
     sent.insert("scopes".to_owned(), json!(form.all("scopes")));
+    sent.insert("gateways".to_owned(), json!(form.all("gateways")));
     let ends_on = if form.has("never") { Value::Null } else { json!(form.text("ends_on")) };
     sent.insert("ends_on".to_owned(), ends_on);
     sent.insert("password".to_owned(), json!(form.text("password")));
@@ -96,7 +121,7 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     match once.await {
         Ok(_) => {}
         Err(OpError::Invalid(invalid)) => {
-            return Ok(form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await);
+            return form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await;
         }
         Err(other) => return Err(other.into()),
     }

@@ -15,6 +15,7 @@ use crate::ops::IfMatch;
 
 pub(super) use credential::CredentialForm;
 pub(super) use exporter::ExporterForm;
+pub(super) use gateway::{Around, GatewayForm};
 pub(super) use kept::Kept;
 pub(super) use next_pair::NextPairForm;
 pub(super) use rows::without_row_secrets;
@@ -23,6 +24,7 @@ pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
 
 mod credential;
 mod exporter;
+mod gateway;
 mod kept;
 mod key_pair;
 mod next_pair;

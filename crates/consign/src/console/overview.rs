@@ -41,6 +41,7 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
     let page = match text("kind") {
         "credential" => format!("/credentials/{id}"),
         "exporter" => format!("/exporters/{id}"),
+        "gateway" => format!("/gateways/{id}"),
         _ => format!("/webhooks/{id}"),
     };
     let (repair, needs) = match (text("kind"), code) {
@@ -50,7 +51,7 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
             "what_to_do" => (page.clone(), Right::CredentialsRead),
             _ => (format!("{page}#tool"), Right::CredentialsWrite),
         },
-        ("webhook" | "exporter", "credential_missing") | ("deliveries", "not_rendered") => {
+        ("webhook" | "exporter" | "gateway", "credential_missing") | ("deliveries", "not_rendered") => {
             (format!("{page}/set-up"), Right::ConnectorsWrite)
         }
         ("deliveries", "failed") => {

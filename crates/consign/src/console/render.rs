@@ -86,6 +86,11 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "exporter_delete.html",
     "exporter_form.html",
     "exporters.html",
+    "gateway.html",
+    "gateway_activity.html",
+    "gateway_delete.html",
+    "gateway_form.html",
+    "gateways.html",
     "host_keys.html",
     "invitation.html",
     "layout.html",
@@ -135,8 +140,10 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
 /// Every asset.
 pub(super) static ASSETS: &[File] = files!["assets": "consign.css", "consign.js", "icons.svg"];
 
-/// How a receiver checks a signature, in several languages.
+/// How a receiver checks a signature and how an application calls a gateway, in several languages.
 pub(super) static SAMPLES: &[File] = files!["samples":
+    "call.js",
+    "call.py",
     "ed25519.go",
     "ed25519.java",
     "ed25519.js",

@@ -99,8 +99,8 @@ pub(super) async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
     Ok(choices.collect())
 }
 
-/// Those that a webhook can use.
-async fn web_choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
+/// Those that lead to a tool on the web.
+pub(super) async fn web_choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
     Ok(choices(visit).await?.into_iter().filter(|choice| !choice.is_sftp).collect())
 }
 

@@ -1,5 +1,7 @@
 //! A credential becomes an access: the only place of the program where its secrets and tokens are opened.
 
+use std::sync::Arc;
+
 use consign_core::auth::{Authorizer, Proof, Step};
 use consign_core::catalog::{Fields, Tokens};
 use consign_core::connector::signature::{self, WebhookKey};
@@ -18,7 +20,7 @@ pub(super) struct Authorized {
     /// For the transport.
     pub access: Access,
     /// Finds the secrets of this credential in what comes back.
-    pub scrubber: Scrubber,
+    pub scrubber: Arc<Scrubber>,
     /// The token that the access is made of, where it is made of one.
     pub token: Option<UsedToken>,
 }
@@ -129,7 +131,8 @@ impl<'a> Opened<'a> {
             let generation = stored.access.as_ref()?.generation;
             Some(UsedToken { generation, ended: token.facts.has_ended(now) })
         });
-        Ok(Authorized { access, scrubber: self.scrubber(used.map(|(_, token)| token)), token })
+        let scrubber = Arc::new(self.scrubber(used.map(|(_, token)| token)));
+        Ok(Authorized { access, scrubber, token })
     }
 
     /// What a session on a file server is opened with.

@@ -1,14 +1,17 @@
-//! Group commit: accepted events, results of attempts, ends of runs and claims that wait at the same time share one
-//! transaction.
+//! Group commit: accepted events, results of attempts, ends of runs, claims and records of calls that wait at the same
+//! time share one transaction.
 //!
 //! There is no timer. While one batch syncs to disk the next gathers, and a lone request waits for nobody.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as Shelf, PoisonError};
+use std::time::Duration;
 
 use consign_core::event::Event;
 use consign_core::id::ConnectorId;
 use consign_store::deliveries::{self, Claimed, Recording};
 use consign_store::events::{self, Accepted, NewDelivery, NewRow};
+use consign_store::gateway_calls::{self, GatewayCall};
 use consign_store::runs::{self, FilesWanted};
 use consign_store::{Store, StoreError, Tx};
 use tokio::runtime::Handle;
@@ -23,6 +26,11 @@ const BATCH_JOBS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Jobs that may wait; beyond it the intake answers 503 at once.
 const QUEUE_JOBS_MAX: usize = 2_048;
+
+/// Calls are written at the latest so long after their end, with all that ended meanwhile.
+const CALLS_WAIT: Duration = Duration::from_millis(250);
+/// Calls that may wait; while the database takes none, the records of more are given up.
+const CALLS_MAX: usize = 10_000;
 
 /// An event ready to be stored: its data is sealed.
 pub(super) struct AcceptRow {
@@ -75,6 +83,7 @@ enum Job {
     Claim { wanted: Wanted, reply: Reply<Claims> },
     Run { change: Box<Change>, reply: Reply<bool> },
     Files { wanted: FilesWanted, by: Arc<str>, reply: Reply<Vec<runs::Claimed>> },
+    Calls(Noted),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -90,6 +99,7 @@ impl Job {
                 recording.attempt.answer_excerpt.as_ref().map_or(0, Vec::len) + 1_024
             }
             Self::Claim { .. } | Self::Run { .. } | Self::Files { .. } => 0,
+            Self::Calls(noted) => noted.calls.len() * 256,
         }
     }
 
@@ -100,7 +110,48 @@ impl Job {
             Self::Claim { reply, .. } => drop(reply.send(Err(why))),
             Self::Run { reply, .. } => drop(reply.send(Err(why))),
             Self::Files { reply, .. } => drop(reply.send(Err(why))),
+            Self::Calls(noted) => {
+                tracing::error!(calls = noted.calls.len(), error = %why, "records of calls are not on disk");
+            }
         }
+    }
+}
+
+/// Calls on their way to the disk; they count as unwritten until this is dropped.
+struct Noted {
+    calls: Vec<GatewayCall>,
+    notes: Arc<Notes>,
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.notes.unwritten.fetch_sub(self.calls.len(), Ordering::Release);
+    }
+}
+
+/// Calls that ended and wait for a transaction. Nobody waits for them.
+#[derive(Default)]
+struct Notes {
+    calls: Shelf<Vec<GatewayCall>>,
+    unwritten: AtomicUsize,
+}
+
+impl Notes {
+    /// Puts one to the others: how many there are now, or `None` when there were too many.
+    fn put(&self, call: GatewayCall) -> Option<usize> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.len() >= CALLS_MAX {
+            return None;
+        }
+        calls.push(call);
+        self.unwritten.fetch_add(1, Ordering::Release);
+        Some(calls.len())
+    }
+
+    /// Takes all of them.
+    fn take(self: &Arc<Self>) -> Option<Noted> {
+        let calls = std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        (!calls.is_empty()).then(|| Noted { calls, notes: self.clone() })
     }
 }
 
@@ -122,6 +173,7 @@ pub enum CommitError {
 #[derive(Clone)]
 pub(super) struct Committer {
     jobs: mpsc::Sender<Job>,
+    notes: Arc<Notes>,
 }
 
 impl Committer {
@@ -129,16 +181,16 @@ impl Committer {
     /// a thread to itself, which may wait for the disk: a batch costs no change of threads.
     pub(super) fn start(store: &Store) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
-        let queue = Arc::new(Mutex::new(queue));
+        let (queue, notes) = (Arc::new(Mutex::new(queue)), Arc::<Notes>::default());
         if store.is_postgres() {
             for _ in 0..2 {
-                tokio::spawn(run(store.clone(), queue.clone()));
+                tokio::spawn(run(store.clone(), queue.clone(), notes.clone()));
             }
         } else {
-            let committing = run(store.clone(), queue);
+            let committing = run(store.clone(), queue, notes.clone());
             tokio::task::spawn_blocking(|| Handle::current().block_on(committing));
         }
-        Self { jobs }
+        Self { jobs, notes }
     }
 
     /// Stores events with their deliveries. Returns when they are on disk.
@@ -200,9 +252,32 @@ impl Committer {
         self.jobs.send(job).await.map_err(|_| CommitError::Stopping)?;
         Ok(answer.await.map_err(|_| CommitError::Stopping)??)
     }
+
+    /// Keeps a call that has ended: with the next transaction, or soon. A crash in between loses it.
+    pub(super) fn note_call(&self, call: GatewayCall) {
+        match self.notes.put(call) {
+            None => tracing::error!("too many records of calls wait for the database; one was given up"),
+            Some(1) => {
+                let (jobs, notes) = (self.jobs.clone(), self.notes.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(CALLS_WAIT).await;
+                    if let Some(noted) = notes.take() {
+                        // The program has ended.
+                        let _ = jobs.send(Job::Calls(noted)).await;
+                    }
+                });
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// How many calls have ended and are not on disk.
+    pub(super) fn unwritten_calls(&self) -> usize {
+        self.notes.unwritten.load(Ordering::Acquire)
+    }
 }
 
-async fn run(store: Store, queue: Arc<Mutex<mpsc::Receiver<Job>>>) {
+async fn run(store: Store, queue: Arc<Mutex<mpsc::Receiver<Job>>>, notes: Arc<Notes>) {
     loop {
         let mut batch = Vec::new();
         {
@@ -216,6 +291,7 @@ async fn run(store: Store, queue: Arc<Mutex<mpsc::Receiver<Job>>>) {
                 batch.push(next);
             }
         }
+        batch.extend(notes.take().map(Job::Calls));
         commit(&store, batch).await;
     }
 }
@@ -270,6 +346,7 @@ impl Written {
                 Job::Claim { reply, .. } => drop(reply.send(Ok(claims.next().unwrap_or_default()))),
                 Job::Run { reply, .. } => drop(reply.send(Ok(changed.next().unwrap_or(false)))),
                 Job::Files { reply, .. } => drop(reply.send(Ok(files.next().unwrap_or_default()))),
+                Job::Calls(noted) => drop(noted),
             }
         }
     }
@@ -277,7 +354,7 @@ impl Written {
 
 async fn write(store: &Store, batch: &[Job]) -> Result<Written, StoreError> {
     let (mut rows, mut recordings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut changes, mut files_wanted) = (Vec::new(), Vec::new());
+    let (mut changes, mut files_wanted, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for job in batch {
         match job {
             Job::Accept { rows: more, .. } => rows.extend(more.iter().map(AcceptRow::as_new)),
@@ -285,6 +362,7 @@ async fn write(store: &Store, batch: &[Job]) -> Result<Written, StoreError> {
             Job::Claim { wanted: more, .. } => wanted.push(more),
             Job::Run { change, .. } => changes.push(change),
             Job::Files { wanted, by, .. } => files_wanted.push((wanted, by)),
+            Job::Calls(noted) => calls.extend(&noted.calls),
         }
     }
     let mut tx = store.begin_on_this_thread().await?;
@@ -304,6 +382,7 @@ async fn write(store: &Store, batch: &[Job]) -> Result<Written, StoreError> {
         let (now, until) = (tx.now(), tx.now().plus(LEASE));
         files.push(runs::claim_files(&mut tx, wanted, now, until, by).await?);
     }
+    gateway_calls::insert(&mut tx, &calls).await?;
     tx.commit().await?;
     Ok(Written { accepted, kept, claims, changed, files })
 }

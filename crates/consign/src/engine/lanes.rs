@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use consign_core::connector::{Connector, Webhook, WhenNoAnswer};
+use consign_core::connector::{Connector, Gateway, Webhook, WhenNoAnswer};
 use consign_core::credential::{Credential, Rate};
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId};
 use consign_core::time::Timestamp;
@@ -45,6 +45,15 @@ pub(super) enum Borrowed {
     Stopping,
 }
 
+/// Why a call may not begin now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// All places of the gateway, or of its credential, are taken.
+    Full,
+    /// Its rate, or that of its credential, asks to wait until then.
+    WaitUntil(Timestamp),
+}
+
 /// All lanes of this process.
 #[derive(Default)]
 pub(super) struct Lanes {
@@ -55,6 +64,8 @@ pub(super) struct Lanes {
 struct Table {
     lanes: HashMap<ConnectorId, Lane>,
     gates: HashMap<CredentialId, Gate>,
+    /// The calls of each gateway.
+    calls: HashMap<ConnectorId, Gate>,
     under_way: usize,
     /// A lane had work when every place of the process was taken.
     starved: bool,
@@ -78,7 +89,7 @@ struct Lane {
     timer: bool,
 }
 
-/// Limits that a credential sets for all its connectors together.
+/// What counts against the limits that a credential sets for all its connectors together, or a gateway for its calls.
 #[derive(Default)]
 struct Gate {
     under_way: u32,
@@ -266,6 +277,47 @@ impl Lanes {
         let mut table = self.table();
         table.under_way = table.under_way.saturating_sub(1);
         if let Some(gate) = table.gates.get_mut(&credential) {
+            gate.under_way = gate.under_way.saturating_sub(1);
+        }
+    }
+
+    /// Takes a place for a call, within the limits of its gateway and of its credential. Calls do not wait, so they take
+    /// no place of the process from deliveries, and the slowness of a lane is none of theirs.
+    ///
+    /// # Errors
+    /// What it would have to wait for.
+    pub(super) fn begin_call(
+        &self,
+        connector: ConnectorId,
+        gateway: &Gateway,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<(), NoPlace> {
+        let mut table = self.table();
+        let table = &mut *table;
+        let calls = table.calls.entry(connector).or_default();
+        let gate = table.gates.entry(credential.id).or_default();
+        let gate_full = credential.max_concurrency.is_some_and(|places| gate.under_way >= places);
+        if gate_full || calls.under_way >= gateway.max_concurrency {
+            return Err(NoPlace::Full);
+        }
+        let gate_ready = gate.pace.ready_at(credential.max_per_second, now);
+        if let Some(ready) = calls.pace.ready_at(gateway.max_per_second, now).max(gate_ready) {
+            return Err(NoPlace::WaitUntil(ready));
+        }
+        calls.pace.take(gateway.max_per_second, now);
+        gate.pace.take(credential.max_per_second, now);
+        calls.under_way += 1;
+        gate.under_way += 1;
+        Ok(())
+    }
+
+    /// A call has ended.
+    pub(super) fn end_call(&self, connector: ConnectorId, credential: CredentialId) {
+        let mut table = self.table();
+        let table = &mut *table;
+        let counted = table.calls.get_mut(&connector).into_iter().chain(table.gates.get_mut(&credential));
+        for gate in counted {
             gate.under_way = gate.under_way.saturating_sub(1);
         }
     }

@@ -17,6 +17,13 @@ const FAILING_MAX: Duration = Duration::from_secs(5 * 86_400);
 /// So many uses that reached nothing make the status *Cannot reach*.
 const UNREACHED_MAX: u32 = 3;
 
+/// What changed about a credential.
+pub(super) struct News {
+    code: StatusCode,
+    reason: String,
+    held_by: Option<HeldBy>,
+}
+
 impl Engine {
     /// Takes the consequences of an attempt for its connector and credential, before its result is recorded, so
     /// that nothing else of a held lane starts in between.
@@ -32,7 +39,10 @@ impl Engine {
         // Any answer at all shows that the tool can be reached.
         let answered = seen.outcome.status().is_some().then_some(CredentialLesson::Answered);
         let lesson = match (credential, verdict.credential.or(answered)) {
-            (Some(credential), Some(lesson)) => self.learn_of_credential(credential, lesson, now).await,
+            (Some(credential), Some(lesson)) => match self.news(credential, lesson) {
+                Some(news) => self.write_news(credential, news, now).await,
+                None => Ok(false),
+            },
             _ => Ok(false),
         };
         match (lane, lesson) {
@@ -99,12 +109,8 @@ impl Engine {
         Ok(true)
     }
 
-    async fn learn_of_credential(
-        &self,
-        credential: &Credential,
-        lesson: CredentialLesson,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    /// What a lesson changes about a credential, if it does: that is to be written down.
+    pub(super) fn news(&self, credential: &Credential, lesson: CredentialLesson) -> Option<News> {
         let unreached = self.count_unreached(credential.id, lesson);
         let (code, reason, held_by) = match lesson {
             CredentialLesson::Works => {
@@ -112,7 +118,7 @@ impl Engine {
                 (StatusCode::Working, String::new(), None)
             }
             CredentialLesson::Answered if credential.seen.code != StatusCode::CannotReach => {
-                return Ok(false);
+                return None;
             }
             CredentialLesson::Answered => (StatusCode::NotTested, String::new(), None),
             CredentialLesson::Refused(status) => {
@@ -134,14 +140,22 @@ impl Engine {
             }
             // A refusal stands until the tool lets us in again, whether it can be reached or not.
             CredentialLesson::Unreachable(_) if unreached < UNREACHED_MAX || credential.seen.code.holds() => {
-                return Ok(false);
+                return None;
             }
             CredentialLesson::Unreachable(what) => (StatusCode::CannotReach, words(what).to_owned(), None),
         };
         let same = credential.seen.code == code;
-        if same && held_by.is_none() {
-            return Ok(false);
-        }
+        (!same || held_by.is_some()).then_some(News { code, reason, held_by })
+    }
+
+    /// Writes down what changed about a credential. `false`: it was saved meanwhile, and nothing was.
+    pub(super) async fn write_news(
+        &self,
+        credential: &Credential,
+        News { code, reason, held_by }: News,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let same = credential.seen.code == code;
         let mut tx = self.store.begin().await?;
         let since = if same { credential.seen.since } else { now };
         let status = Status { code, reason: reason.clone(), since };

@@ -29,6 +29,8 @@ pub struct Kept {
     pub payloads: Duration,
     /// Deliveries, attempts and events.
     pub deliveries: Duration,
+    /// Calls through gateways.
+    pub calls: Duration,
 }
 
 impl Engine {
@@ -54,6 +56,7 @@ impl Engine {
         self.in_portions(Portion::UnownedRecords, now).await?;
         self.in_portions(Portion::Deliveries, records_before).await?;
         self.in_portions(Portion::Events, records_before).await?;
+        self.in_portions(Portion::Calls, now.minus(kept.calls)).await?;
         let mut tx = self.store.begin().await?;
         signing_keys::delete_ended(&mut tx, now).await?;
         idempotency::delete_old(&mut tx, now.minus(ANSWERS_KEPT)).await?;
@@ -84,6 +87,9 @@ impl Engine {
                     ("run_record", retention::delete_unowned_records(&mut tx, PORTION_ROWS).await?)
                 }
                 Portion::Events => ("event", retention::delete_events(&mut tx, before, PORTION_ROWS).await?),
+                Portion::Calls => {
+                    ("gateway_call", retention::delete_gateway_calls(&mut tx, before, PORTION_ROWS).await?)
+                }
             };
             tx.commit().await?;
             metrics::counter!(telemetry::RETENTION_DELETED_ROWS, "table" => table).increment(gone);
@@ -94,7 +100,8 @@ impl Engine {
                 | Portion::Deliveries
                 | Portion::Runs
                 | Portion::Uploads
-                | Portion::Events => gone < u64::from(PORTION_ROWS),
+                | Portion::Events
+                | Portion::Calls => gone < u64::from(PORTION_ROWS),
             };
             if last {
                 return Ok(());
@@ -125,6 +132,7 @@ enum Portion {
     Payloads,
     Deliveries,
     Events,
+    Calls,
     Uploads,
     Runs,
     UnownedPieces,

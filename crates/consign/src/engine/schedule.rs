@@ -51,6 +51,7 @@ impl Engine {
             self.wake_all();
         }
         self.give_back_surplus().await;
+        self.end_dead_calls(self.now());
         for connector in self.snapshot().connectors() {
             self.pump(connector.id);
         }

@@ -25,6 +25,7 @@ pub struct Snapshot {
     revision: i64,
     connectors: Vec<Arc<Connector>>,
     by_id: HashMap<ConnectorId, Arc<Connector>>,
+    by_slug: HashMap<String, Arc<Connector>>,
     credentials: HashMap<CredentialId, Arc<Credential>>,
     signing_keys: HashMap<ConnectorId, Vec<SigningKey>>,
     keys: HashMap<KeyId, ApiKey>,
@@ -105,6 +106,11 @@ impl Snapshot {
         self.by_id.get(&id)
     }
 
+    /// The gateway with this part of its address.
+    pub fn gateway(&self, slug: &str) -> Option<&Arc<Connector>> {
+        self.by_slug.get(slug)
+    }
+
     /// The credential of a connector.
     pub fn credential(&self, id: CredentialId) -> Option<&Arc<Credential>> {
         self.credentials.get(&id)
@@ -135,6 +141,11 @@ impl Snapshot {
         self.public_url.as_deref()
     }
 
+    /// All API keys.
+    pub fn keys(&self) -> impl Iterator<Item = &ApiKey> {
+        self.keys.values()
+    }
+
     /// An API key.
     pub fn key(&self, id: KeyId) -> Option<&ApiKey> {
         self.keys.get(&id)
@@ -162,6 +173,8 @@ impl Snapshot {
         let mut keys: HashMap<_, _> =
             api_keys::all(&mut db).await?.into_iter().map(|key| (key.id, key)).collect();
         let by_id = connectors.iter().map(|connector| (connector.id, connector.clone())).collect();
+        let slug = |connector: &Connector| connector.gateway().map(|gateway| gateway.slug.to_string());
+        let by_slug = connectors.iter().filter_map(|one| Some((slug(one)?, one.clone()))).collect();
         let mut signing_keys: HashMap<_, Vec<_>> = HashMap::new();
         for key in signing_keys::all(&mut db).await? {
             signing_keys.entry(key.connector).or_default().push(key);
@@ -177,7 +190,18 @@ impl Snapshot {
                 Table::User => {}
             }
         }
-        Ok(Self { revision, connectors, by_id, credentials, signing_keys, keys, misfits, pause, public_url })
+        Ok(Self {
+            revision,
+            connectors,
+            by_id,
+            by_slug,
+            credentials,
+            signing_keys,
+            keys,
+            misfits,
+            pause,
+            public_url,
+        })
     }
 }
 

@@ -87,6 +87,16 @@ impl Engine {
     /// A request of a run has ended: others of its credential may start.
     pub(super) fn borrowed_place_is_free(self: &Arc<Self>, credential: CredentialId) {
         self.lanes.end_borrowing(credential);
+        self.pump_sharing(credential);
+    }
+
+    /// A call through a gateway has ended: others of its credential may start.
+    pub(super) fn call_has_ended(self: &Arc<Self>, connector: ConnectorId, credential: CredentialId) {
+        self.lanes.end_call(connector, credential);
+        self.pump_sharing(credential);
+    }
+
+    fn pump_sharing(self: &Arc<Self>, credential: CredentialId) {
         let snapshot = self.snapshot();
         for other in self.sharing(&snapshot, credential) {
             self.pump(other);

@@ -9,18 +9,20 @@ use consign_core::allowance::Allowance;
 use consign_core::api_key::{self, ApiKey, NotAKey};
 use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Reader};
-use consign_core::id::{KeyId, RequestId};
+use consign_core::id::{ConnectorId, KeyId, RequestId};
 use consign_core::rights::{Right, Rights};
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
-use consign_store::{PAGE_ITEMS_MAX as KEYS_SHOWN_MAX, Page, api_keys};
+use consign_store::{PAGE_ITEMS_MAX as KEYS_SHOWN_MAX, Page, Tx, api_keys};
 use serde_json::{Value, json};
 
+use super::gateways::by_reference;
 use super::users::again::{require_password, take_password};
-use super::{Actor, ActorKind, Object, OpError, Sent, audit_rows, commit, commit_answered};
+use super::{Actor, ActorKind, Object, OpError, Sent, audit_rows, commit, commit_answered, invalid};
 use crate::App;
 
 const NAME_CHARS_MAX: usize = 80;
+const GATEWAYS_MAX: usize = 50;
 const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Why a key is refused.
@@ -90,7 +92,7 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Value>, OpError> {
     actor.require(Right::Admin)?;
     let now = app.now();
     let found = api_keys::list(&mut *app.store.read().await?, &Page::first(KEYS_SHOWN_MAX)).await?;
-    Ok(found.items.iter().map(|key| show(key, now)).collect())
+    Ok(found.items.iter().map(|key| show(app, key, now)).collect())
 }
 
 /// Makes a key. Its text is in this answer and nowhere else. A person enters their password again.
@@ -101,20 +103,25 @@ pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<(Value, 
     actor.require(Right::Admin)?;
     let now = app.now();
     let password = take_password(&mut sent);
-    let (name, rights, ends_at) = read(sent, now)?;
-    if !actor.rights.cover(rights) {
+    let draft = read(sent, now)?;
+    if !actor.rights.cover(draft.rights) {
         return Err(OpError::NotAllowed(Right::Admin));
     }
     require_password(app, actor, &password).await?;
     let id = KeyId::new(now);
     let text = api_key::generate(id);
     let hash = api_key::hash(text.expose());
-    let key = ApiKey { id, name, rights, hash, ends_at, last_used_at: None, created_at: now };
     let mut tx = app.store.begin().await?;
+    let gateways = named_gateways(&mut tx, &draft.gateways).await?;
+    let Draft { name, rights, ends_at, .. } = draft;
+    let key = ApiKey { id, name, rights, gateways, hash, ends_at, last_used_at: None, created_at: now };
     api_keys::insert(&mut tx, &key).await?;
-    let changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });
+    let shown = show(app, &key, now);
+    let mut changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });
+    if !key.gateways.is_empty() {
+        changes["gateways"] = shown["gateways"].clone();
+    }
     audit_rows(app, &mut tx, actor, "Created API key", object(&key), changes, &[row(&key)]).await?;
-    let shown = show(&key, now);
     let mut made = shown.clone();
     made["text"] = json!(text.expose());
     commit_answered(app, actor, tx, &made).await?;
@@ -122,7 +129,16 @@ pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<(Value, 
     Ok((shown, text))
 }
 
-fn read(sent: Sent, now: Timestamp) -> Result<(String, Rights, Option<Timestamp>), OpError> {
+/// A key as it was asked for.
+struct Draft {
+    name: String,
+    rights: Rights,
+    /// Ids or names.
+    gateways: Vec<String>,
+    ends_at: Option<Timestamp>,
+}
+
+fn read(sent: Sent, now: Timestamp) -> Result<Draft, OpError> {
     let mut reader = Reader::new(sent);
     let name = reader.text("name", "Name").trim().to_owned();
     if name.is_empty() {
@@ -145,6 +161,7 @@ fn read(sent: Sent, now: Timestamp) -> Result<(String, Rights, Option<Timestamp>
     if rights.is_empty() && reader.is_clean("scopes") {
         reader.refuse("scopes", Fault::new("missing", "Choose at least one scope"));
     }
+    let gateways = read_gateways(&mut reader, rights);
     let ends_at = match reader.take_if_sent("ends_on") {
         None => Some(now.plus(DEFAULT_LIFE)),
         Some(Value::Null) => None,
@@ -159,9 +176,57 @@ fn read(sent: Sent, now: Timestamp) -> Result<(String, Rights, Option<Timestamp>
             end
         }
     };
-    reader.refuse_unknown(&["name", "scopes", "ends_on"], &[]);
+    reader.refuse_unknown(&["name", "scopes", "gateways", "ends_on"], &[]);
     let faults = reader.into_invalid();
-    if faults.is_empty() { Ok((name, rights, ends_at)) } else { Err(OpError::Invalid(faults)) }
+    if faults.is_empty() {
+        Ok(Draft { name, rights, gateways, ends_at })
+    } else {
+        Err(OpError::Invalid(faults))
+    }
+}
+
+/// A limit is of use only to a key that calls gateways and can do no more than it was given: one for everything could make
+/// another key without the limit.
+fn read_gateways(reader: &mut Reader, rights: Rights) -> Vec<String> {
+    let mut gateways = Vec::new();
+    for gateway in reader.list("gateways", "Gateways") {
+        match gateway.as_str().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => gateways.push(text.to_owned()),
+            None => {
+                reader.refuse("gateways", Fault::new("bad_form", "Gateways must be ids or names of gateways"))
+            }
+        }
+    }
+    if gateways.len() > GATEWAYS_MAX {
+        let sentence = format!("Choose {GATEWAYS_MAX} gateways or fewer");
+        reader.refuse("gateways", Fault::new("too_many", sentence));
+    }
+    let has = |right| rights.iter().any(|one| one == right);
+    if !gateways.is_empty() && has(Right::Admin) {
+        let sentence =
+            "A key with the scope admin may call every gateway. Choose gateways or admin, not both";
+        reader.refuse("gateways", Fault::new("not_together", sentence));
+    } else if !gateways.is_empty() && !has(Right::GatewayCall) {
+        let sentence = "Choose the scope gateway:call too, or no gateways";
+        reader.refuse("gateways", Fault::new("not_together", sentence));
+    }
+    gateways
+}
+
+/// The gateways that a key is limited to, each once.
+async fn named_gateways(tx: &mut Tx, references: &[String]) -> Result<Vec<ConnectorId>, OpError> {
+    let mut found = Vec::new();
+    for reference in references {
+        match by_reference(tx, reference).await {
+            Ok(gateway) if found.contains(&gateway.id) => {}
+            Ok(gateway) => found.push(gateway.id),
+            Err(OpError::NotFound(_)) => {
+                return Err(invalid("gateways", "unknown", format!("There is no gateway “{reference}”")));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(found)
 }
 
 /// Revokes a key: requests with it are refused from now on.
@@ -180,12 +245,18 @@ pub async fn delete(app: &App, actor: &Actor, id: &str) -> Result<String, OpErro
     Ok(key.name)
 }
 
-fn show(key: &ApiKey, now: Timestamp) -> Value {
+fn show(app: &App, key: &ApiKey, now: Timestamp) -> Value {
+    let snapshot = app.engine.snapshot();
+    let gateways = key
+        .gateways
+        .iter()
+        .map(|id| json!({ "id": id, "name": snapshot.connector(*id).map(|gateway| gateway.name.as_str()) }));
     json!({
         "id": key.id,
         "name": key.name,
         "key": api_key::shown(key.id),
         "scopes": key.rights,
+        "gateways": gateways.collect::<Vec<_>>(),
         "ends_at": key.ends_at,
         "ended": key.has_ended(now),
         "last_used_at": key.last_used_at,

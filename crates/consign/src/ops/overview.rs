@@ -250,6 +250,11 @@ async fn connector_lines(
     let is_cut = stopped.len() > max;
     let mut lines = Vec::new();
     for connector in stopped.into_iter().take(max) {
+        if connector.gateway().is_some() {
+            // Calls do not wait: they are refused.
+            lines.push(of_connector(connector));
+            continue;
+        }
         if connector.webhook().is_none() {
             // Also when nothing waits: its times come and nothing is sent.
             let records = if counted { runs::waiting_count(db, connector.id).await? } else { 0 };

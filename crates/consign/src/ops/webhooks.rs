@@ -68,6 +68,7 @@ pub async fn list(
                 let access = access_of(&mut db, connector).await?;
                 super::exporters::show(connector, &access, waiting.remove(&connector.id), now)
             }
+            Kind::Gateway(_) => super::gateways::shown(app, &mut db, connector, now).await?,
         });
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })

@@ -17,13 +17,19 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 /// A body that ends with an error when nothing of it comes for a while. A body that is there costs no timer.
 pub(super) struct Patient {
     incoming: Incoming,
+    hurried: bool,
     silence: Option<Pin<Box<Sleep>>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
     pub(super) fn new(incoming: Incoming) -> Self {
-        Self { incoming, silence: None, deadline: None }
+        Self { incoming, hurried: true, silence: None, deadline: None }
+    }
+
+    /// The same without a limit: whoever reads it has its own.
+    pub(super) fn unhurried(incoming: Incoming) -> Self {
+        Self { hurried: false, ..Self::new(incoming) }
     }
 }
 
@@ -38,6 +44,9 @@ impl Body for Patient {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
             self.silence = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if !self.hurried {
+            return Poll::Pending;
         }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(BODY_TIME_MAX)));
         if deadline.as_mut().poll(context).is_ready() {

@@ -24,6 +24,12 @@ pub const EXPORTER_ROWS: &str = "consign_exporter_rows_total";
 pub const EXPORTER_BYTES: &str = "consign_exporter_bytes_total";
 /// `exporter`: its id. One row for each exporter of which a run was done, rendered anew for each scrape.
 pub const EXPORTER_LAST_SUCCESS: &str = "consign_exporter_last_success_timestamp_seconds";
+/// `method`; `outcome`: ok, http_4xx, http_5xx, cut, client_gone, or the code of an own answer.
+pub const GATEWAY_CALLS: &str = "consign_gateway_calls_total";
+/// No labels.
+pub const GATEWAY_CALL_DURATION: &str = "consign_gateway_call_duration_seconds";
+/// `direction`: request, answer.
+pub const GATEWAY_BYTES: &str = "consign_gateway_bytes_total";
 /// `rule`.
 pub const EGRESS_BLOCKED: &str = "consign_egress_blocked_total";
 /// No labels.
@@ -58,6 +64,8 @@ pub(super) const COUNTERS: &[(&str, &str)] = &[
     (EXPORTER_RUNS, "Runs of exporters that ended, by how"),
     (EXPORTER_ROWS, "Records of exporters that arrived"),
     (EXPORTER_BYTES, "Bytes of exporters that arrived"),
+    (GATEWAY_CALLS, "Calls through gateways, by how they ended"),
+    (GATEWAY_BYTES, "Bytes of bodies that went through gateways"),
     (EGRESS_BLOCKED, "Requests that the egress rules stopped"),
     (RETENTION_DELETED_ROWS, "Rows deleted because they were old"),
     (TOKEN_REQUESTS, "Token requests, by what was answered"),
@@ -78,6 +86,7 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
 
 pub(super) const HISTOGRAMS: &[(&str, &str)] = &[
     (DELIVERY_ATTEMPT_DURATION, "How long an attempt took"),
+    (GATEWAY_CALL_DURATION, "How long a call through a gateway took, to its last byte"),
     (DELIVERY_LAG, "From acceptance of an event to its delivery"),
     (COMMIT_BATCH_SIZE, "Jobs that shared one commit"),
     (HTTP_SERVER_DURATION, "Requests to this server"),
@@ -95,6 +104,7 @@ const BATCH_JOBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0,
 
 pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (DELIVERY_ATTEMPT_DURATION, REQUEST_SECONDS),
+    (GATEWAY_CALL_DURATION, REQUEST_SECONDS),
     (DELIVERY_LAG, LAG_SECONDS),
     (COMMIT_BATCH_SIZE, BATCH_JOBS),
     (HTTP_SERVER_DURATION, REQUEST_SECONDS),

@@ -120,6 +120,9 @@ pub(crate) async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     let slowly = json!({ "rate_per_second": 0.1, "filter": { "state": ["delivered"] } });
     let operation = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&slowly)).await;
     let signed = to_sign(consign, tool).await;
+    let gateway =
+        json!({ "name": "Desk", "credential": "Incidents", "slug": "desk", "path_prefixes": ["/", "/b"] });
+    let gateway = id_of(&consign.post("/gateways", &gateway).await.expect(201).json());
     let others = vec![
         "/".to_owned(),
         "/operations".to_owned(),
@@ -146,6 +149,12 @@ pub(crate) async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         format!("/webhooks/{webhook}/signature/change"),
         format!("/webhooks/{webhook}/activity"),
         format!("/webhooks/{webhook}/delete"),
+        "/gateways".to_owned(),
+        "/gateways/new".to_owned(),
+        format!("/gateways/{gateway}"),
+        format!("/gateways/{gateway}/set-up"),
+        format!("/gateways/{gateway}/activity"),
+        format!("/gateways/{gateway}/delete"),
         "/deliveries".to_owned(),
         format!("/deliveries/{}", failed.delivery()),
         format!("/deliveries/{}/replay", failed.delivery()),

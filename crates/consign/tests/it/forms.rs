@@ -15,6 +15,7 @@ async fn state(consign: &TestConsign) -> String {
         "/credentials",
         "/webhooks",
         "/exporters",
+        "/gateways",
         "/deliveries",
         "/events",
         "/api-keys",
@@ -79,6 +80,9 @@ async fn a_form_of_another_site_changes_nothing() {
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
     let exporter = json!({ "name": "List", "credential": credential, "path": "/x", "source": "pushed", "format": "ndjson" });
     let exporter = id_of(&consign.post("/exporters", &exporter).await.expect(201).json());
+    let gateway =
+        json!({ "name": "Desk", "credential": credential, "slug": "desk", "path_prefixes": ["/a"] });
+    let gateway = id_of(&consign.post("/gateways", &gateway).await.expect(201).json());
     let run =
         consign.call("POST", &format!("/exporters/{exporter}/runs"), &[("idempotency-key", "1")], None).await;
     let run = id_of(&run.expect(201).json());
@@ -108,6 +112,7 @@ async fn a_form_of_another_site_changes_nothing() {
         ("/credentials/", credential.as_str()),
         ("/webhooks/", &webhook),
         ("/exporters/", &exporter),
+        ("/gateways/", &gateway),
         ("/runs/", &run),
         ("/deliveries/", delivery),
         ("/events/", &sent.id),

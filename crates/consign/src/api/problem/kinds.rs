@@ -55,6 +55,10 @@ kinds! {
         "An Idempotency-Key is needed",
         "A batch of events, a push to an exporter and the start of a run need the header Idempotency-Key, so that sending it again makes no second copy.",
         "Add the header with up to 128 visible characters that are new for each of them, such as a UUID.";
+    KEY_MISSING = 401 "key_missing",
+        "An API key is needed",
+        "The call to a gateway came without an API key. Sessions of the console are not accepted there.",
+        "Send a key with the scope gateway:call as Authorization: Bearer csg_…, or as Consign-Key: csg_….";
     KEY_NOT_ACCEPTED = 401 "key_not_accepted",
         "Sign-in is needed",
         "The request has no API key, or one that is cut, not known, deleted or past its end.",
@@ -63,6 +67,14 @@ kinds! {
         "This is not allowed",
         "The API key is valid but does not have the right that this needs. The member “right” names it.",
         "Use a key with this right, or have an administrator create one.";
+    GATEWAY_NOT_ALLOWED = 403 "gateway_not_allowed",
+        "This key may not use this gateway",
+        "The API key lacks the scope gateway:call, is limited to other gateways, or the gateway is for other keys.",
+        "An administrator makes a key for this gateway, or adds this one to those that the gateway takes.";
+    PATH_NOT_ALLOWED = 403 "path_not_allowed",
+        "This path is not passed on",
+        "The path is not below a path prefix of the gateway, a tool could read it as another path, or a header asks for another one. Nothing was sent.",
+        "Compare the path with the prefixes of the gateway. Slashes and dots are not sent encoded.";
     CSRF_TOKEN_NEEDED = 403 "csrf_token_needed",
         "The request does not come from the console",
         "A session of the console is only accepted with the header Consign-CSRF, from pages of this server.",
@@ -71,6 +83,10 @@ kinds! {
         "Not found",
         "The address is not part of the API, or the object does not exist or was deleted.",
         "Check the id or name. Ids begin with the kind of object, such as crd_ or con_.";
+    GATEWAY_NOT_FOUND = 404 "gateway_not_found",
+        "There is no such gateway",
+        "No gateway has this address part, or it was deleted. Nothing was sent.",
+        "Check what stands behind /gateway/ with the address that the page of the gateway shows.";
     METHOD_NOT_ALLOWED = 405 "method_not_allowed",
         "This method is not offered here",
         "The address exists, but not with this method.",
@@ -103,6 +119,10 @@ kinds! {
         "The request is too large",
         "The body is larger than this server accepts. GET /api/v1/meta shows the limits.",
         "Send less at once. The operator can raise limits.event_bytes for events and limits.export_bytes for files.";
+    REQUEST_TOO_LARGE = 413 "request_too_large",
+        "The body is too large for this gateway",
+        "The body of the call is larger than the gateway passes on.",
+        "Send less at once, or raise the largest request in the settings of the gateway.";
     MEDIA_TYPE_NOT_ACCEPTED = 415 "media_type_not_accepted",
         "This media type is not accepted",
         "The body has a Content-Type or Content-Encoding that this address does not take.",
@@ -127,10 +147,30 @@ kinds! {
         "Too many requests",
         "This API key has made more requests in a second, or more connection tests in a minute, than is allowed. Nothing of this one was done.",
         "Wait for the time in Retry-After. The operator can raise limits.requests_per_second.";
+    TOO_MANY_CALLS = 429 "too_many_calls",
+        "Too many calls",
+        "The gateway, or its credential, has a limit of calls at a time or in a second, and it is reached. Nothing was sent.",
+        "Wait for the time in Retry-After and call again.";
     INTERNAL = 500 "internal",
         "Something went wrong on this server",
         "The cause is in the log of the server, under the id of the request.",
         "Try again. If it happens again, give the request id to the operator.";
+    DESTINATION_BLOCKED = 502 "destination_blocked",
+        "This server may not call the tool",
+        "The egress rules of this server do not allow the address of the tool. Nothing was sent.",
+        "The operator allows it in egress.allow, if it is meant to be reached.";
+    TOOL_UNREACHABLE = 502 "tool_unreachable",
+        "The tool cannot be reached",
+        "No connection came about, it broke off before an answer began, or the answer came in an encoding that cannot be searched for secrets.",
+        "The detail says which. If the request may have been processed, look in the tool before you send it again.";
+    GATEWAY_PAUSED = 503 "gateway_paused",
+        "The gateway is paused",
+        "Somebody paused this gateway, or all sending. Nothing was sent.",
+        "Call again when it was resumed.";
+    CREDENTIAL_NOT_USABLE = 503 "credential_not_usable",
+        "The credential of the gateway cannot be used",
+        "It is missing, locked, was refused by the tool, or somebody must approve access. The member “reason” says which. Nothing was answered by the tool.",
+        "Look at the credential in the console; its page says what to do.";
     LOCKED = 503 "locked",
         "The vault is locked",
         "The key that sealed the database is not loaded. Nothing is sent and nothing is changed.",
@@ -147,6 +187,10 @@ kinds! {
         "The database cannot be reached",
         "Whether this request was stored is not known. With an Idempotency-Key, sending it again tells.",
         "Wait for the time in Retry-After and send it again.";
+    TOOL_TOO_SLOW = 504 "tool_too_slow",
+        "The tool did not answer in time",
+        "The tool took the call, and no answer began within the time of the gateway. It may have been processed.",
+        "Look in the tool before you send it again, or raise the time for the first byte.";
     STORAGE_FULL = 507 "storage_full",
         "The disk is full",
         "Nothing of this request was stored. What was accepted before is safe and goes on being delivered.",

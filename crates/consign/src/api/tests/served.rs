@@ -213,7 +213,7 @@ async fn what_cannot_be_read_is_named() {
         "GET /deliveries?cursor=z",
         "GET /deliveries?cursor=azz",
         "GET /credentials?ends_before=2026-02-30",
-        "GET /connectors?kind=gateway",
+        "GET /connectors?kind=tunnel",
     ] {
         served.send(&key, request, &[], "").await.expect(400, "parameter_not_accepted");
     }

@@ -76,6 +76,7 @@ async fn answers_have_the_members_that_are_described() {
     check(&whole, "AuditEntry", &ask(&format!("GET /credentials/{id}/history"), "").await["items"][0]);
 
     check_exporters(&whole, &served, &key, &ask).await;
+    check_gateways(&whole, &ask).await;
 
     let accepted = ask("POST /events", r#"{"type":"a.b","data":{}}"#).await;
     check(&whole, "Accepted", &accepted);
@@ -103,6 +104,27 @@ async fn answers_have_the_members_that_are_described() {
     let problem = served.send(&key, "GET /events/evt_1", &[], "").await;
     check(&whole, "Problem", &problem.body);
     served.app.stop().await;
+}
+
+async fn check_gateways(whole: &Value, ask: &impl AsyncFn(&str, &str) -> Value) {
+    let caller = ask("POST /api-keys", r#"{"name":"Desk","scopes":["gateway:call"]}"#).await;
+    let gateway = json!({
+        "name": "Desk", "credential": "Tool", "slug": "desk", "path_prefixes": ["/a"], "api_keys": [caller["id"]],
+    });
+    let gateway = ask("POST /gateways", &gateway.to_string()).await;
+    check(whole, "Gateway", &gateway);
+    check(whole, "GatewayKey", &gateway["api_keys"][0]);
+    let one = format!("/gateways/{}", gateway["id"].as_str().unwrap());
+    check(whole, "Gateway", &ask(&format!("POST {one}/pauses"), "").await);
+    check(whole, "AuditEntry", &ask(&format!("GET {one}/history"), "").await["items"][0]);
+    for list in ["GET /gateways", "GET /connectors?kind=gateway"] {
+        check(whole, "Gateway", &ask(list, "").await["items"][0]);
+    }
+    check(whole, "GatewayCaller", &ask("GET /gateway-callers", "").await["items"][0]);
+    let limited = r#"{"name":"Limited","scopes":["gateway:call"],"gateways":["Desk"]}"#;
+    let limited = ask("POST /api-keys", limited).await;
+    assert_eq!(limited["gateways"], json!([{ "id": gateway["id"], "name": "Desk" }]));
+    ask(&format!("DELETE {one}"), "").await;
 }
 
 async fn check_exporters(whole: &Value, served: &Served, key: &str, ask: &impl AsyncFn(&str, &str) -> Value) {

@@ -319,7 +319,7 @@
     try {
       const fresh = await page(form.dataset.preview, { method: 'POST', body: values });
       if (turn !== asked) return;
-      for (const id of ['preview-box', 'f-path-preview']) {
+      for (const id of ['preview-box', 'f-path-preview', 'f-slug-preview']) {
         const [old, part] = [byId(id), fresh.getElementById(id)];
         if (old && part) old.replaceWith(document.adoptNode(part));
       }

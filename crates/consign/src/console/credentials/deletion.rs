@@ -56,7 +56,11 @@ fn farewell(deleted: &Deleted) -> Message {
         1 => format!("{text} 1 connector waits for a credential."),
         many => format!("{text} {many} connectors wait for a credential."),
     };
-    let exporters = deleted.connectors.iter().all(|user| user.kind == "exporter");
-    let list = if exporters { "/exporters" } else { "/webhooks" };
+    let any = |kind: &str| deleted.connectors.iter().any(|user| user.kind == kind);
+    let list = match (any("webhook"), any("exporter")) {
+        (true, _) => "/webhooks",
+        (false, true) => "/exporters",
+        (false, false) => "/gateways",
+    };
     Message::done(waiting).with_action(format!("{list}?state=credential_missing"), "Show them")
 }

@@ -1,7 +1,7 @@
 use samples::*;
 
 use super::*;
-use crate::console::form::{CredentialForm, ExporterForm, Kept, WebhookForm, errors};
+use crate::console::form::{Around, CredentialForm, ExporterForm, GatewayForm, Kept, WebhookForm, errors};
 use consign_core::catalog::Fault;
 
 mod connectors;
@@ -217,6 +217,15 @@ fn the_deletion_and_the_conflict_of_a_credential_render() {
     assert!(
         check("credential_delete.html", delete(used)).contains("1 connector uses it and will stop sending:")
     );
+    let user = |kind: &str| json!({ "id": "con_1", "kind": kind, "name": "x", "deliveries_24h": 0, "waiting": 0, "waiting_is_capped": false, "next_run_at": null });
+    let both = check("credential_delete.html", delete(json!([user("webhook"), user("gateway")])));
+    assert!(both.contains(
+        "Their events are kept on hold until you choose another credential. Calls through gateways"
+    ));
+    let gateways = check("credential_delete.html", delete(json!([user("gateway")])));
+    assert!(
+        gateways.contains("Calls through gateways are refused until") && !gateways.contains("Their events")
+    );
     let conflict = json!({
         "what": "credential", "address": "/credentials/crd_1", "name": "Tool", "etag": "\"8\"",
         "seen_at": NOW, "who": "Ana", "at": NOW,
@@ -231,6 +240,7 @@ fn the_other_pages_render() {
     let key = |last: serde_json::Value| {
         json!({
             "id": "key_1", "name": "nxt-in", "key": "csg_01", "scopes": ["events:write"], "ends_at": NOW,
+            "gateways": [{ "id": "con_1", "name": "Desk" }, { "id": "con_2", "name": null }],
             "ended": true, "last_used_at": last, "created_at": NOW,
         })
     };
@@ -244,11 +254,13 @@ fn the_other_pages_render() {
         "errors": [{ "field": "name", "message": "Enter a name" }], "name": field,
         "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose",
         "ends_on": field, "never": true,
+        "gateways": { "key": "gateways", "label": "Gateways", "options": [{ "value": "con_1", "label": "Desk", "checked": true }] },
         "password": { "key": "password", "label": "Your password, again", "error": "Enter your password again" },
     });
     check("api_key.html", form.clone());
     let mut without = form;
     without["password"] = json!(null);
+    without["gateways"] = json!(null);
     check("api_key.html", without);
     check("api_key_created.html", json!({ "current": key(json!(null)), "text": "csg_secret" }));
     check("api_key_revoke.html", json!({ "current": key(json!(null)) }));

@@ -1,5 +1,7 @@
 //! The step *Access token received*: a token of the test's own, and where the tool wants the client when it refused it.
 
+use std::sync::Arc;
+
 use consign_core::auth::{Ask, Step, recipient_apart};
 use consign_core::catalog::{Choice, Input, Tokens};
 use consign_core::connection_test::{
@@ -230,7 +232,7 @@ impl Test<'_> {
             }
         };
         let mut authorized = opened.enter(proof, None, now).map_err(|refusal| refused(&refusal))?;
-        authorized.scrubber = opened.scrubber(Some(token));
+        authorized.scrubber = Arc::new(opened.scrubber(Some(token)));
         Ok(authorized)
     }
 }

@@ -100,16 +100,17 @@ fn of_line(app: &App, line: &Value) -> Option<Fact> {
             (title, "What uses this credential waits until somebody repairs it.".to_owned()),
             format!("{}/credentials/{id}", app.public_url()),
         )),
-        "webhook" | "exporter" => {
+        "webhook" | "exporter" | "gateway" => {
             let connector = app.engine.snapshot().connector(id.parse().ok()?)?.clone();
+            let consequence = match connector.gateway() {
+                Some(_) => "It refuses every call until somebody lets it go on.",
+                None => "It sends nothing until somebody lets it go on; what it has to send waits.",
+            };
             Some(fact(
                 format!("{id}/{code}"),
                 "consign.connector.stopped",
                 (id, name),
-                (
-                    title,
-                    "It sends nothing until somebody lets it go on; what it has to send waits.".to_owned(),
-                ),
+                (title, consequence.to_owned()),
                 page(app, &connector),
             ))
         }

@@ -10,6 +10,20 @@ pub(super) struct Desk {
     pub(super) pages: Vec<(&'static str, String)>,
 }
 
+/// A gateway that names the key of its application.
+async fn gateway(consign: &TestConsign) -> String {
+    consign.make_key(&["gateway:call"]).await;
+    let callers = consign.get("/gateway-callers").await.expect(200).json();
+    let callers = callers["items"].as_array().unwrap();
+    let key = callers.iter().find(|key| key["name"] == "key for gateway:call").unwrap();
+    let body = json!({
+        "name": "Incidents for the help desk", "credential": "ServiceNow production", "slug": "servicenow",
+        "methods": ["GET", "POST"], "path_prefixes": ["/api/now/table/incident", "/api/now/table/sys_user"],
+        "api_keys": [key["id"]],
+    });
+    format!("/gateways/{}", id_of(&consign.post("/gateways", &body).await.expect(201).json()))
+}
+
 /// Credentials, webhooks and deliveries as there are on a day with some trouble.
 pub(super) async fn desk(consign: &TestConsign) -> Desk {
     let tools = [Tool::start().await, Tool::start().await, Tool::start().await];
@@ -89,6 +103,7 @@ pub(super) async fn desk(consign: &TestConsign) -> Desk {
         (consign.get(&operation).await.json()["done"].as_u64() >= Some(3)).then_some(())
     })
     .await;
+    let gateway = gateway(consign).await;
     let event_page = format!("/events/{}", consign.delivery(&failed).await["event"]["id"].as_str().unwrap());
     let pages = vec![
         ("overview", "/".to_owned()),
@@ -107,6 +122,11 @@ pub(super) async fn desk(consign: &TestConsign) -> Desk {
         ("webhook-signature", format!("/webhooks/{hardware}/signature")),
         ("webhook-signature-change", format!("/webhooks/{hardware}/signature/change")),
         ("webhook-activity", format!("/webhooks/{hardware}/activity")),
+        ("gateways", "/gateways".to_owned()),
+        ("gateway", gateway.clone()),
+        ("gateway-set-up", format!("{gateway}/set-up")),
+        ("gateway-activity", format!("{gateway}/activity")),
+        ("gateway-delete", format!("{gateway}/delete")),
         ("credentials", "/credentials".to_owned()),
         ("credential", format!("/credentials/{sandbox}")),
         ("credential-delete", format!("/credentials/{snow}/delete")),

@@ -105,6 +105,7 @@ pub(super) async fn administration(consign: &TestConsign, tool: &Tool) -> Vec<(&
         ("welcome-key", "/welcome/key".to_owned()),
         ("two-step-on", "/account/two-step/on".to_owned()),
         ("new-webhook", "/webhooks/new".to_owned()),
+        ("new-gateway", "/gateways/new".to_owned()),
         ("design", "/design".to_owned()),
     ]
 }

@@ -58,6 +58,74 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
 }
 
 #[test]
+fn pages_of_gateways_render_empty_full_and_failing() {
+    let list = |items: serde_json::Value, credentials: serde_json::Value| {
+        json!({
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "credentials": credentials, "whole": true,
+            "pages": { "previous": null, "next": "/gateways?after=1" },
+        })
+    };
+    assert!(check("gateways.html", list(json!([]), json!([]))).contains("Add a credential first"));
+    let choice = json!([{ "value": "crd_1", "label": "Tool" }]);
+    assert!(check("gateways.html", list(json!([]), choice.clone())).contains("No gateways yet"));
+    let mut lost = gateway();
+    lost["credential"] = json!(null);
+    lost["lost_credential"] = json!("Old tool");
+    lost["state"] = json!("credential_missing");
+    let page = check("gateways.html", list(json!([gateway(), lost]), choice));
+    assert!(page.contains("was Old tool") && page.contains("Help &lt;desk&gt;"), "{page}");
+
+    let callers = [json!({ "id": "key_1", "key": "csg_01", "name": "nxt-in", "ended": true })];
+    let form = |form: &GatewayForm, callers: &[serde_json::Value], current: Option<serde_json::Value>| {
+        let around = Around { choices: &[], callers, public_url: "https://c.example" };
+        let invalid = [Fault::new("missing", "Choose at least one method").at("methods")];
+        json!({
+            "errors": errors(&invalid), "fields": form.fields(&around, &invalid), "address": "/gateways/new",
+            "without_credentials": current.is_none(), "curl": "curl x", "current": current, "etag": "", "seen_at": "",
+        })
+    };
+    let new = check("gateway_form.html", form(&GatewayForm::empty(""), &[], None));
+    assert!(
+        new.contains("There is none yet") && new.contains("https:&#x2f;&#x2f;c.example&#x2f;gateway&#x2f;"),
+        "{new}"
+    );
+    let stored = form(&GatewayForm::stored(&gateway()), &callers, Some(gateway()));
+    let stored = check("gateway_form.html", stored);
+    for words in ["csg_01 · ended", "A revoked key", "def call(address", "Choose at least one method"] {
+        assert!(stored.contains(words), "{words}: {stored}");
+    }
+    let shown = |current: serde_json::Value, items: serde_json::Value, filtered: bool| {
+        json!({
+            "current": current, "items": items, "filtered": filtered, "keys": [], "methods": [], "answers": [],
+            "api_key": "", "method": "", "answer": "", "pages": { "previous": null, "next": "/gateways/con_3?after=1" },
+        })
+    };
+    let calls = json!([call(json!(200), json!(null)), call(json!(null), json!("gateway_paused"))]);
+    let full = check("gateway.html", shown(gateway(), calls, false));
+    for words in
+        ["nxt-&lt;in&gt;", "10,000 calls or more · 2 errors", "a secret was covered", "a token was renewed"]
+    {
+        assert!(full.contains(words), "{words}: {full}");
+    }
+    assert!(
+        check("gateway.html", shown(gateway(), json!([]), true)).contains("No call matches these filters.")
+    );
+    let mut silent = gateway();
+    silent["record_calls"] = json!(false);
+    assert!(check("gateway.html", shown(silent, json!([]), false)).contains("Calls are not recorded"));
+    let page = check("gateway.html", shown(gateway(), json!([]), false));
+    assert!(page.contains("nxt-in, a revoked key") && page.contains("&lt;b&gt;"), "{page}");
+    let mut held = gateway();
+    held["state"] = json!("held");
+    held["api_keys"] = json!([]);
+    assert!(check("gateway.html", shown(held, json!([]), false)).contains("Repair the credential"));
+    let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited gateway", "what": "methods" }]);
+    check("gateway_activity.html", json!({ "current": gateway(), "lines": lines }));
+    assert!(check("gateway_delete.html", json!({ "current": gateway() })).contains("get 404 from now on"));
+}
+
+#[test]
 fn pages_of_exporters_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({

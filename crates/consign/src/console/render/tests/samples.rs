@@ -94,6 +94,28 @@ pub(super) fn exporter() -> serde_json::Value {
     })
 }
 
+pub(super) fn gateway() -> serde_json::Value {
+    json!({
+        "id": "con_3", "kind": "gateway", "etag": "\"1\"", "name": "Help <desk>", "description": "",
+        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
+        "slug": "desk", "address": "https://c.example/gateway/desk/", "methods": ["GET", "POST"],
+        "path_prefixes": ["/api/now", "/<b>"], "warnings": [], "timeout_seconds": 60, "idle_seconds": 60,
+        "api_keys": [{ "id": "key_1", "key": "csg_01", "name": "nxt-in" }, { "id": "key_2", "name": null }],
+        "max_request_bytes": 104_857_600, "max_concurrency": 32, "max_per_second": null, "scrub_answers": true,
+        "record_calls": true, "state": "active", "state_label": "Active", "state_reason": "", "state_since": NOW,
+        "lost_credential": null, "away": null, "updated_at": NOW,
+        "last_24_hours": { "calls": 10_000, "errors": 2, "is_capped": true },
+    })
+}
+
+pub(super) fn call(status: serde_json::Value, code: serde_json::Value) -> serde_json::Value {
+    json!({
+        "id": "att_1", "started_at": NOW, "duration_ms": 12, "api_key": { "id": "key_1", "name": "nxt-<in>" },
+        "method": "GET", "path": "/api/now/<b>", "status": status, "code": code, "answer": "Words",
+        "request_bytes": 0, "answer_bytes": 5_000_000, "token_renewed": true, "secret_hidden": true,
+    })
+}
+
 pub(super) fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
     let ended = if ["running", "waiting"].contains(&state) { json!(null) } else { json!(NOW) };
     json!({

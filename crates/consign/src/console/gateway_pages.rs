@@ -1,0 +1,63 @@
+//! The page of a gateway: what was called through it, and what was done with it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use consign_store::gateway_calls::CallFilter;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::errors::Failure;
+use super::form::{asked, page, pages};
+use super::gateways::{LIST, PLACE};
+use super::visit::Signed;
+use super::webhook_pages::activity_lines;
+use crate::ops::gateways;
+
+/// The one choice of the filter by answer.
+const ERRORS: &str = "errors";
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new().route("/gateways/{id}", get(show)).route("/gateways/{id}/activity", get(activity))
+}
+
+async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let form = &visit.form;
+    let current = gateways::find(visit.app(), &visit.actor, &id).await?;
+    let filter = CallFilter {
+        key: form.text("api_key").parse().ok(),
+        method: asked(form, "method"),
+        errors_only: form.text("answer") == ERRORS,
+    };
+    let listed = gateways::calls(visit.app(), &visit.actor, &id, &filter, &page(form)).await?;
+    let callers = gateways::callers(visit.app(), &visit.actor)?;
+    let option = |value: &Value, label: &Value| json!({ "value": value, "label": label });
+    let methods = current["methods"].as_array().into_iter().flatten();
+    let filtered = ["api_key", "method", "answer"].iter().any(|key| !form.text(key).is_empty());
+    let context = json!({
+        "pages": pages(form, &format!("{LIST}/{id}"), &listed),
+        "items": listed.items,
+        "keys": callers.iter().map(|key| option(&key["id"], &key["name"])).collect::<Vec<_>>(),
+        "methods": methods.map(|method| option(method, method)).collect::<Vec<_>>(),
+        "answers": [option(&json!(ERRORS), &json!("Errors"))],
+        "api_key": form.text("api_key"),
+        "method": form.text("method"),
+        "answer": form.text("answer"),
+        "filtered": filtered,
+        "current": current,
+    });
+    let name = current["name"].as_str().unwrap_or_default();
+    Ok(visit.page(StatusCode::OK, "gateway.html", (PLACE, name), context).await)
+}
+
+async fn activity(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = gateways::find(visit.app(), &visit.actor, &id).await?;
+    let history = gateways::history(visit.app(), &visit.actor, &id).await?;
+    let name = current["name"].as_str().unwrap_or_default().to_owned();
+    let context = json!({ "current": current, "lines": activity_lines(&history) });
+    Ok(visit.page(StatusCode::OK, "gateway_activity.html", (PLACE, &name), context).await)
+}
