@@ -26,7 +26,7 @@ use password::{hash_password, is_guessed_first};
 pub use again::require_password;
 pub use brake::SignInBrake;
 pub use links::{
-    new_setup_link, new_sign_in_link, redeem_sign_in_link, setup_link_works, sign_in_link_waits,
+    DemoLink, new_setup_link, new_sign_in_link, redeem_sign_in_link, setup_link_works, sign_in_link_waits,
 };
 pub use sign_in::{Entered, SignInError, awaits_code, sign_in, sign_in_with_code};
 pub use typed::{keep_typed, take_typed};
@@ -42,6 +42,8 @@ mod typed;
 
 const PASSWORD_CHARS_MIN: usize = 12;
 const PASSWORD_CHARS_MAX: usize = 1_024;
+/// RFC 5321 section 4.5.3.1.3, without the angle brackets.
+const EMAIL_BYTES_MAX: usize = 254;
 
 /// A session that has begun: the token goes into the cookie.
 #[derive(Debug)]
@@ -248,7 +250,8 @@ pub(super) fn judge_name(name: &str) -> Option<Invalid> {
 
 pub(super) fn judge_email(email: &str) -> Option<Invalid> {
     let at = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.len() > 1);
-    let bad = !at || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control());
+    let bad =
+        !at || email.len() > EMAIL_BYTES_MAX || email.chars().any(|c| c.is_whitespace() || c.is_control());
     bad.then(|| Fault::new("bad_form", "Enter an email address such as ana@acme.example").at("email"))
 }
 

@@ -10,9 +10,13 @@ use consign_store::users::User;
 use consign_store::{Tx, second_steps, sessions, users};
 use serde_json::{Value, json};
 
+use super::brake::Guess;
 use super::password::password_fits;
 use super::two_step::{self, Fits};
-use super::{Begun, acting, idle_life, is_as_saved, new_session, object, random_text, row, session_life};
+use super::{
+    Begun, EMAIL_BYTES_MAX, acting, idle_life, is_as_saved, new_session, object, random_text, row,
+    session_life,
+};
 use crate::App;
 use crate::ops::{Actor, Object, OpError, audit_entry, audit_refusal, audit_rows, commit};
 use crate::telemetry;
@@ -73,12 +77,17 @@ pub async fn sign_in(
         let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
         return Err(SignInError::NotLocal(provider.to_owned()));
     }
-    let now = app.now();
-    let account = format!("account {}", email.trim().to_lowercase());
-    let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
-    // Counted before the password is looked at, so that many tries at once are many tries.
-    let wait = app.sign_ins.try_once(&account, now).max(app.sign_ins.try_once(&address, now));
-    if let Some(wait) = wait {
+    let (now, guess) = (app.now(), Guess::of(email, from));
+    // Counted before the password is looked at, so that many tries at once are many tries. The network comes first: of
+    // one that has to wait nothing more is kept.
+    if let Some(wait) = app.sign_ins.try_network(&guess, now) {
+        return Err(braked(wait));
+    }
+    if email.trim().len() > EMAIL_BYTES_MAX {
+        refused(app, email, from, "password").await?;
+        return Err(SignInError::Wrong);
+    }
+    if let Some(wait) = app.sign_ins.try_account(&guess, now) {
         return Err(braked(wait));
     }
     let mut db = app.store.read().await.map_err(OpError::from)?;
@@ -95,8 +104,7 @@ pub async fn sign_in(
         return Err(SignInError::Wrong);
     }
     let user = user.ok_or(SignInError::Wrong)?;
-    app.sign_ins.passed(&account);
-    app.sign_ins.passed(&address);
+    app.sign_ins.guessed(&guess);
     if !user.is_active() {
         refused(app, email, from, "suspended").await?;
         return Err(SignInError::Suspended);

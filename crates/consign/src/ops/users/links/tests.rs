@@ -1,3 +1,5 @@
+//! Links: when they fit, and that each serves once.
+
 use super::*;
 
 #[test]
@@ -8,4 +10,18 @@ fn a_link_fits_once_made_and_not_after_its_time() {
     assert!(!link_fits(Some(&stored), "other", now));
     assert!(!link_fits(Some(&stored), "token", Timestamp::from_millis(2_000)));
     assert!(!link_fits(None, "token", now));
+}
+
+#[test]
+fn the_link_of_the_demo_serves_once_and_only_where_it_was_made() {
+    let link = DemoLink::default();
+    let (now, until) = (Timestamp::from_millis(1_000), Timestamp::from_millis(2_000));
+    assert!(!link.is_demo() && !link.waits(now) && !link.spend("", now));
+    let token = link.make(until);
+    assert!(link.is_demo() && link.waits(now));
+    assert!(!link.waits(until) && !link.spend(token.expose(), until));
+    assert!(!link.spend("other", now));
+    assert!(link.spend(token.expose(), now));
+    assert!(!link.spend(token.expose(), now) && !link.waits(now));
+    assert!(link.is_demo(), "its person goes on");
 }
