@@ -62,6 +62,10 @@ pub(crate) async fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure
 }
 
 async fn setup_link(app: &App, output: &Output) -> Result<(), Failure> {
+    if users::people_are_gone(app).await.map_err(refused)? {
+        let [first, rest @ ..] = serve::PEOPLE_ARE_GONE;
+        return Err(rest.iter().fold(Failure::new(Code::Failed, first), |failure, line| failure.and(line)));
+    }
     if !users::setup_needed(app).await.map_err(refused)? {
         return Err(
             Failure::new(Code::Failed, "Consign is set up already. Sign in at:").and(&app.public_url())

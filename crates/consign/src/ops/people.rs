@@ -159,7 +159,7 @@ pub async fn accept(
     user.password_hash = password_hash;
     save(&mut tx, &mut user).await?;
     let now = tx.now();
-    let (begun, session) = super::users::new_session(&user, now);
+    let (begun, session) = super::users::new_session(app, &user, now);
     sessions::insert(&mut tx, &session).await?;
     users::set_seen(&mut tx, user.id, now).await?;
     let actor = super::users::acting(&user, from, now);

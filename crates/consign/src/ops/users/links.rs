@@ -8,9 +8,11 @@ use std::time::Duration;
 use consign_core::api_key::hash;
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
+use consign_core::vault::DerivedKey;
 use consign_store::{installation, users};
 use serde_json::Value;
 
+use super::proof::{self, Kind};
 use super::{Begun, object, person_of, random_text, row, setup_needed, sign_in};
 use crate::App;
 use crate::ops::{Actor, OpError, audit_rows, commit};
@@ -71,7 +73,8 @@ pub async fn new_setup_link(app: &App) -> Result<Secret, OpError> {
     let token = random_text();
     let mut tx = app.store.begin().await?;
     let until = tx.now().plus(LINK_LIFE);
-    installation::put(&mut tx, SETUP_LINK, &format!("{} {}", until.millis(), hash(token.expose()))).await?;
+    let proof = proof::of_link(&app.audit_key, Kind::SetupLink, token.expose(), until);
+    installation::put(&mut tx, SETUP_LINK, &format!("{} {proof}", until.millis())).await?;
     tx.commit().await?;
     Ok(token)
 }
@@ -82,7 +85,7 @@ pub async fn new_setup_link(app: &App) -> Result<Secret, OpError> {
 /// When the database cannot be read.
 pub async fn setup_link_works(app: &App, token: &str) -> Result<bool, OpError> {
     let stored = installation::get(&mut *app.store.read().await?, SETUP_LINK).await?;
-    Ok(link_fits(stored.as_deref(), token, app.now()) && setup_needed(app).await?)
+    Ok(link_fits(&app.audit_key, stored.as_deref(), token, app.now()) && setup_needed(app).await?)
 }
 
 /// A link that signs in once, as a person made for it. Only the demo makes one, and its process is a demo from then on.
@@ -121,15 +124,10 @@ pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -
     sign_in::begin_session(app, &user, from, Value::Null).await
 }
 
-pub(super) fn link_fits(stored: Option<&str>, token: &str, now: Timestamp) -> bool {
-    let expected = stored.and_then(|stored| stored.split_once(' ')).map(|(_, expected)| expected);
-    stored.and_then(until).is_some_and(|until| until > now) && expected == Some(hash(token).as_str())
-}
-
-/// The end of a stored link.
-fn until(stored: &str) -> Option<Timestamp> {
-    let (until, _) = stored.split_once(' ')?;
-    until.parse().ok().map(Timestamp::from_millis)
+pub(super) fn link_fits(key: &DerivedKey, stored: Option<&str>, token: &str, now: Timestamp) -> bool {
+    let Some((until, known)) = stored.and_then(|stored| stored.split_once(' ')) else { return false };
+    let Ok(until) = until.parse().map(Timestamp::from_millis) else { return false };
+    until > now && proof::same(known, &proof::of_link(key, Kind::SetupLink, token, until))
 }
 
 #[cfg(test)]

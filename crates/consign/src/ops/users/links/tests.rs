@@ -1,15 +1,21 @@
 //! Links: when they fit, and that each serves once.
 
+use super::super::proof::tests::derived_key;
 use super::*;
 
 #[test]
 fn a_link_fits_once_made_and_not_after_its_time() {
     let now = Timestamp::from_millis(1_000);
-    let stored = format!("2000 {}", hash("token"));
-    assert!(link_fits(Some(&stored), "token", now));
-    assert!(!link_fits(Some(&stored), "other", now));
-    assert!(!link_fits(Some(&stored), "token", Timestamp::from_millis(2_000)));
-    assert!(!link_fits(None, "token", now));
+    let key = derived_key();
+    let until = Timestamp::from_millis(2_000);
+    let stored = format!("2000 {}", proof::of_link(&key, Kind::SetupLink, "token", until));
+    assert!(link_fits(&key, Some(&stored), "token", now));
+    assert!(!link_fits(&key, Some(&stored), "other", now));
+    assert!(!link_fits(&key, Some(&stored), "token", until));
+    assert!(!link_fits(&key, None, "token", now));
+    let longer = stored.replace("2000", "3000");
+    assert!(!link_fits(&key, Some(&longer), "token", now), "its end belongs to it");
+    assert!(!link_fits(&key, Some(&format!("2000 {}", hash("token"))), "token", now), "anybody can make a hash");
 }
 
 #[test]
