@@ -11,13 +11,23 @@ use super::output::{Form, Output};
 use super::{ConfigFile, api_key, serve};
 use crate::App;
 use crate::engine::Accept;
-use crate::ops::{self, Actor, OpError, users};
+use crate::ops::{self, Actor, OpError, Sent, users};
 
 /// What can be done in the data folder.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Print a new link to finish setting up
     SetupLink(ConfigFile),
+    /// Invite a person and print the link for them, once: for when nobody can sign in
+    Invite {
+        /// Their email address
+        email: String,
+        /// What they may do: administrator, credential_manager, operator, auditor or viewer
+        #[arg(long, default_value = "administrator")]
+        role: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Create an API key and print its text, once
     ApiKey {
         /// What it is for
@@ -42,6 +52,19 @@ pub(crate) async fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure
             let done = setup_link(&app, output).await;
             close(&app).await;
             done?;
+        }
+        Verb::Invite { email, role, config } => {
+            let app = open(&config).await?;
+            let sent = Sent::from_iter([("email".to_owned(), json!(email)), ("role".to_owned(), json!(role))]);
+            let made = ops::people::invite(&app, &Actor::system(app.now()), sent).await;
+            close(&app).await;
+            let made = made.map_err(refused)?;
+            if output.form == Form::Json {
+                output.line(&made.to_string());
+            } else {
+                output.line(made["invitation"]["link"].as_str().unwrap_or_default());
+                output.note("Pass the link on now. It works once, for 72 hours, and cannot be shown again.");
+            }
         }
         Verb::ApiKey { name, scope, ends_on, config } => {
             let app = open(&config).await?;

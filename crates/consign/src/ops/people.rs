@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::users::again::{require_password, take_password};
 use super::users::{Begun, judge_email, judge_person, object, person_of, random_text, row, save, shown_name};
 use super::{
-    Actor, IfMatch, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, invalid,
+    Actor, ActorKind, IfMatch, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, invalid,
     require_as_saved,
 };
 use crate::App;
@@ -27,6 +27,8 @@ use crate::App;
 const INVITATION_LIFE: Duration = Duration::from_secs(72 * 3_600);
 /// Below the public address.
 pub const INVITATION_PATH: &str = "/invitation";
+const ADMINISTRATORS_BY_PEOPLE: &str = "API keys make nobody an administrator, whatever their scopes: sign in as a person and do it \
+    in Users and roles. Where no administrator can sign in, consign admin invite makes a link, on the server while it is stopped";
 const LAST_ADMINISTRATOR: &str = "This is the last administrator. Give someone else the role first";
 
 /// A page of people, the newest first.
@@ -64,6 +66,7 @@ pub async fn invite(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, O
     reader.refuse_unknown(&["email", "role"], &[]);
     let faults = reader.into_invalid();
     let Some(role) = role.filter(|_| faults.is_empty()) else { return Err(OpError::Invalid(faults)) };
+    require_person_for(actor, role)?;
     require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
     let (token, invitation) = new_invitation(tx.now());
@@ -112,6 +115,7 @@ pub async fn invite_again(
             shown_name(&user)
         )));
     }
+    require_person_for(actor, user.role)?;
     let (token, invitation) = new_invitation(tx.now());
     user.invitation = Some(invitation);
     save(&mut tx, &mut user).await?;
@@ -198,6 +202,9 @@ pub async fn change(
     if_match.judge(user.revision)?;
     let before = (user.role, user.name.clone());
     user.role = role.unwrap_or(user.role);
+    if user.role != before.0 {
+        require_person_for(actor, user.role)?;
+    }
     user.name = name.unwrap_or(user.name);
     if before == (user.role, user.name.clone()) {
         return Ok(show(&user, tx.now()));
@@ -311,6 +318,14 @@ async fn require_administrator(tx: &mut Tx) -> Result<(), OpError> {
         return Err(OpError::WrongState(LAST_ADMINISTRATOR.to_owned()));
     }
     Ok(())
+}
+
+/// Whoever got hold of an API key must not become a person who may take the key ring.
+fn require_person_for(actor: &Actor, role: Role) -> Result<(), OpError> {
+    match (&actor.kind, role) {
+        (ActorKind::Key { .. }, Role::Administrator) => Err(OpError::PeopleOnly(ADMINISTRATORS_BY_PEOPLE)),
+        (ActorKind::Key { .. } | ActorKind::User { .. } | ActorKind::System, _) => Ok(()),
+    }
 }
 
 fn read_role(reader: &mut Reader) -> Option<Role> {
