@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use consign_core::api_key::hash;
-use consign_core::catalog::{Fault, Reader};
+use consign_core::catalog::{Fault, Reader, unknown_field};
 use consign_core::id::UserId;
 use consign_core::rights::Right;
 use consign_core::role::Role;
@@ -103,9 +103,7 @@ pub async fn invite_again(
 ) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let password = take_password(&mut sent);
-    if let Some(key) = sent.keys().next() {
-        return Err(OpError::Invalid(vec![consign_core::catalog::unknown_field(key, &["password"])]));
-    }
+    require_nothing_else(&sent, &["password"])?;
     require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
@@ -242,6 +240,15 @@ pub enum Deed {
 }
 
 impl Deed {
+    /// Whether somebody can come in by it who could not before: with one step less, or at all. It is asked for the
+    /// password, as an invitation is.
+    pub const fn makes_a_way_in(self) -> bool {
+        match self {
+            Self::Reactivate | Self::ResetTwoStep => true,
+            Self::Suspend | Self::SignOut => false,
+        }
+    }
+
     /// The words of the audit log.
     const fn action(self) -> &'static str {
         match self {
@@ -253,12 +260,25 @@ impl Deed {
     }
 }
 
-/// Does it. What is so already stays so.
+/// Does it. What is so already stays so. For what makes a way in a person enters their password again.
 ///
 /// # Errors
-/// When there is no such person, or it is the last administrator.
-pub async fn act(app: &App, actor: &Actor, reference: &str, deed: Deed) -> Result<Value, OpError> {
+/// When there is no such person, the password is not right, or it is the last administrator.
+pub async fn act(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    deed: Deed,
+    mut sent: Sent,
+) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
+    if deed.makes_a_way_in() {
+        let password = take_password(&mut sent);
+        require_nothing_else(&sent, &["password"])?;
+        require_password(app, actor, &password).await?;
+    } else {
+        require_nothing_else(&sent, &[])?;
+    }
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
@@ -326,6 +346,11 @@ fn require_person_for(actor: &Actor, role: Role) -> Result<(), OpError> {
         (ActorKind::Key { .. }, Role::Administrator) => Err(OpError::PeopleOnly(ADMINISTRATORS_BY_PEOPLE)),
         (ActorKind::Key { .. } | ActorKind::User { .. } | ActorKind::System, _) => Ok(()),
     }
+}
+
+fn require_nothing_else(sent: &Sent, known: &[&str]) -> Result<(), OpError> {
+    let unknown: Vec<_> = sent.keys().map(|key| unknown_field(key, known)).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(OpError::Invalid(unknown)) }
 }
 
 fn read_role(reader: &mut Reader) -> Option<Role> {

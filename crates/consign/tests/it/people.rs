@@ -285,7 +285,13 @@ async fn people_are_kept_in_the_console_without_scripts() {
         ("delete", "Bo Lind was deleted."),
     ] {
         let form = consign.form(&format!("{page}/{deed}"), "csrf").await;
-        let form = crate::harness::page::Form { action: format!("{page}/{deed}"), ..form };
+        let mut form = crate::harness::page::Form { action: format!("{page}/{deed}"), ..form };
+        if deed == "reactivate" {
+            let told = consign.send_form(&form).await.expect(422).text();
+            assert!(told.contains("Enter your password again"), "{told}");
+            assert_eq!(consign.get("/users/bo@acme.example").await.json()["state"], "suspended");
+            form = form.set("password", &consign.password);
+        }
         let reply = consign.send_form(&form).await.expect(303);
         let told = consign.follow(&reply).await.expect(200).text();
         assert!(unescape(&told).contains(words), "{deed}: {told}");
