@@ -25,6 +25,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 async fn show(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
     if !users::setup_link_works(visit.app(), &token).await? {
         return Err(Failure::SetUpLinkUsed);
     }
@@ -57,6 +58,7 @@ async fn set_up(visit: Anyone, Path(token): Path<String>) -> Result<Response, Fa
 }
 
 async fn show_invitation(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
     invitation_page(&visit, StatusCode::OK, &token, &[]).await
 }
 

@@ -128,6 +128,25 @@ async fn an_account_that_can_show_nothing_confirms_nothing() {
     served.stop().await;
 }
 
+/// Without TLS and from another machine there is no field to type a password into.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_password_is_asked_for_on_plain_http() {
+    let consign = TestConsign::start().await;
+    let (_, invitation) = crate::people::invite(&consign, "bo@acme.example", "viewer").await;
+    let elsewhere = ("host", "consign.acme.example:8420");
+    for path in ["/sign-in", "/sign-in/code", "/setup/whatever", &invitation] {
+        let told = consign.client.send("GET", path, &[elsewhere], "").await.expect(403).text();
+        assert!(told.contains("Signing in needs https"), "{path}: {told}");
+        assert!(!told.contains("type=\"password\"") && !told.contains("name=\"code\""), "{path}: {told}");
+    }
+    // What a browser sends by TLS, and nowhere else.
+    let secure = [elsewhere, ("sec-fetch-site", "none")];
+    let page = consign.client.send("GET", "/sign-in", &secure, "").await.expect(200).text();
+    assert!(page.contains("type=\"password\""), "{page}");
+    consign.client.send("GET", &invitation, &secure, "").await.expect(200);
+    consign.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_is_too_long_for_an_address_is_refused_at_once() {
     let consign = TestConsign::on(Kind::Sqlite, |_| {}).await;
