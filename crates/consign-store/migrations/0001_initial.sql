@@ -174,7 +174,8 @@ create table session (
     csrf text not null,
     created_at bigint not null,
     seen_at bigint not null,
-    pending text
+    pending text,
+    proof text not null
 );
 
 create table api_key (

@@ -15,5 +15,6 @@ create unique index users_invite on users (invite_hash) where invite_hash is not
 create table second_step (
     hash text primary key,
     user_id text not null references users (id) on delete cascade,
-    created_at bigint not null
+    created_at bigint not null,
+    proof text not null
 );

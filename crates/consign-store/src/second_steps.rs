@@ -6,15 +6,29 @@ use consign_core::time::Timestamp;
 use crate::db::query;
 use crate::{Db, StoreError};
 
+/// Somebody between password and code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecondStep {
+    /// The hash of its token.
+    pub hash: String,
+    /// Whose password was right.
+    pub user: UserId,
+    /// When.
+    pub created_at: Timestamp,
+    /// What only the program can write, of all the others.
+    pub proof: String,
+}
+
 /// Remembers that a password was right.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn insert(db: &mut Db, hash: &str, user: UserId, now: Timestamp) -> Result<(), StoreError> {
-    query("insert into second_step (hash, user_id, created_at) values ($1, $2, $3)")
-        .bind(hash)
-        .bind(user.to_string())
-        .bind(now.millis())
+pub async fn insert(db: &mut Db, step: &SecondStep) -> Result<(), StoreError> {
+    query("insert into second_step (hash, user_id, created_at, proof) values ($1, $2, $3, $4)")
+        .bind(step.hash.as_str())
+        .bind(step.user.to_string())
+        .bind(step.created_at.millis())
+        .bind(step.proof.as_str())
         .execute(db)
         .await?;
     Ok(())
@@ -24,10 +38,15 @@ pub async fn insert(db: &mut Db, hash: &str, user: UserId, now: Timestamp) -> Re
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn find(db: &mut Db, hash: &str) -> Result<Option<(UserId, Timestamp)>, StoreError> {
-    let query = query("select user_id, created_at from second_step where hash = $1").bind(hash);
+pub async fn find(db: &mut Db, hash: &str) -> Result<Option<SecondStep>, StoreError> {
+    let query = query("select * from second_step where hash = $1").bind(hash);
     let Some(row) = query.optional(db).await? else { return Ok(None) };
-    Ok(Some((row.id("user_id")?, row.time("created_at")?)))
+    Ok(Some(SecondStep {
+        hash: row.text("hash")?,
+        user: row.id("user_id")?,
+        created_at: row.time("created_at")?,
+        proof: row.text("proof")?,
+    }))
 }
 
 /// Forgets one, and tells whether it was there: it serves for one sign-in.

@@ -21,6 +21,8 @@ pub struct Session {
     pub seen_at: Timestamp,
     /// What the next page shows once, sealed.
     pub pending: Option<String>,
+    /// What only the program can write, of all that says who it is since when.
+    pub proof: String,
 }
 
 impl std::fmt::Debug for Session {
@@ -35,8 +37,8 @@ impl std::fmt::Debug for Session {
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, session: &Session) -> Result<(), StoreError> {
     query(
-        "insert into session (hash, user_id, csrf, created_at, seen_at, pending)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into session (hash, user_id, csrf, created_at, seen_at, pending, proof)
+         values ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(session.hash.as_str())
     .bind(session.user.to_string())
@@ -44,6 +46,7 @@ pub async fn insert(db: &mut Db, session: &Session) -> Result<(), StoreError> {
     .bind(session.created_at.millis())
     .bind(session.seen_at.millis())
     .bind(session.pending.as_deref())
+    .bind(session.proof.as_str())
     .execute(db)
     .await?;
     Ok(())
@@ -63,6 +66,7 @@ pub async fn find(db: &mut Db, hash: &str) -> Result<Option<Session>, StoreError
         created_at: row.time("created_at")?,
         seen_at: row.time("seen_at")?,
         pending: row.optional_text("pending")?,
+        proof: row.text("proof")?,
     }))
 }
 

@@ -23,8 +23,8 @@ use crate::ops::events::Opened;
 use crate::ops::notices;
 use crate::ops::overview::Hours;
 use crate::ops::replicas;
-use crate::ops::users::SignInBrake;
 use crate::ops::users::oidc::KnownProvider;
+use crate::ops::users::{DemoLink, SignInBrake};
 
 /// The longest wait for a connection, and again for its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +49,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Slows guesses of passwords.
     pub sign_ins: SignInBrake,
+    /// The link into a demo; there is none in any other process.
+    pub demo: DemoLink,
     /// The provider that people sign in with.
     pub provider: KnownProvider,
     /// Slows connection tests.
@@ -149,6 +151,7 @@ impl App {
             records,
             engine,
             sign_ins: SignInBrake::default(),
+            demo: DemoLink::default(),
             provider: KnownProvider::default(),
             tests: TestBrake::default(),
             allowances: Allowances::default(),

@@ -2,12 +2,14 @@
 
 use consign_core::id::UserId;
 use consign_core::role::Role;
+use consign_core::time::Timestamp;
 use consign_core::vault::Sealed;
 
 use super::{Fresh, hours, on_both, user};
+use crate::second_steps::{self, SecondStep};
 use crate::sessions::{self, Session};
 use crate::users::{self, Identity, Invitation, TwoStep, User};
-use crate::{Page, StoreError, second_steps};
+use crate::{Page, StoreError};
 
 on_both!(
     a_person_comes_back_as_saved,
@@ -106,6 +108,10 @@ async fn people_are_listed_and_counted(Fresh { store, .. }: Fresh) {
     assert_eq!(names(&mut tx).await, ["Ana"]);
 }
 
+fn step(hash: &str, user: &User, now: Timestamp) -> SecondStep {
+    SecondStep { hash: hash.to_owned(), user: user.id, created_at: now, proof: format!("proof of {hash}") }
+}
+
 async fn a_code_is_used_once(Fresh { store, .. }: Fresh) {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
@@ -118,10 +124,11 @@ async fn a_code_is_used_once(Fresh { store, .. }: Fresh) {
     }
     assert!(users::use_code(&mut tx, ana.id, 8).await.unwrap());
     assert_eq!(users::last_code_step(&mut tx, ana.id).await.unwrap(), Some(8));
-    second_steps::insert(&mut tx, "s-1", ana.id, now).await.unwrap();
-    second_steps::insert(&mut tx, "s-2", ana.id, now.minus(hours(1))).await.unwrap();
+    let one = step("s-1", &ana, now);
+    second_steps::insert(&mut tx, &one).await.unwrap();
+    second_steps::insert(&mut tx, &step("s-2", &ana, now.minus(hours(1)))).await.unwrap();
     assert_eq!(second_steps::delete_old(&mut tx, now.minus(hours(1)).plus(hours(1))).await.unwrap(), 1);
-    assert_eq!(second_steps::find(&mut tx, "s-1").await.unwrap(), Some((ana.id, now)));
+    assert_eq!(second_steps::find(&mut tx, "s-1").await.unwrap(), Some(one));
     assert!(second_steps::delete(&mut tx, "s-1").await.unwrap());
     assert!(!second_steps::delete(&mut tx, "s-1").await.unwrap());
 }
@@ -132,7 +139,7 @@ async fn a_person_leaves_with_their_sessions(Fresh { store, .. }: Fresh) {
     let (ana, bo) = (user("Ana", Role::Administrator, now), user("Bo", Role::Viewer, now));
     for (user, hashes) in [(&ana, ["a-1", "a-2"]), (&bo, ["b-1", "b-2"])] {
         users::insert(&mut tx, user).await.unwrap();
-        second_steps::insert(&mut tx, hashes[0], user.id, now).await.unwrap();
+        second_steps::insert(&mut tx, &step(hashes[0], user, now)).await.unwrap();
         for hash in hashes {
             let session = Session {
                 hash: hash.to_owned(),
@@ -141,6 +148,7 @@ async fn a_person_leaves_with_their_sessions(Fresh { store, .. }: Fresh) {
                 created_at: now,
                 seen_at: now,
                 pending: None,
+                proof: "p".to_owned(),
             };
             sessions::insert(&mut tx, &session).await.unwrap();
         }

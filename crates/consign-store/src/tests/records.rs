@@ -249,13 +249,15 @@ async fn people_and_sessions(Fresh { store, .. }: Fresh) {
         created_at: now.minus(hours(hours_ago)),
         seen_at: now.minus(hours(hours_ago)),
         pending: None,
+        proof: format!("proof of {hash}"),
     };
     for session in [session("new", 0), session("old", 9), session("idle", 3)] {
         sessions::insert(&mut tx, &session).await.unwrap();
     }
     sessions::touch(&mut tx, "old", now).await.unwrap();
     sessions::set_pending(&mut tx, "new", Some("v1.x")).await.unwrap();
-    assert_eq!(sessions::find(&mut tx, "new").await.unwrap().unwrap().pending.as_deref(), Some("v1.x"));
+    let found = sessions::find(&mut tx, "new").await.unwrap().unwrap();
+    assert_eq!((found.pending.as_deref(), found.proof.as_str()), (Some("v1.x"), "proof of new"));
     let deleted = sessions::delete_old(&mut tx, now.minus(hours(8)), now.minus(hours(2))).await.unwrap();
     assert_eq!(deleted, 2);
     assert!(sessions::find(&mut tx, "old").await.unwrap().is_none());

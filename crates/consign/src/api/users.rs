@@ -50,11 +50,7 @@ pub(super) async fn invite_again(call: Call) -> Result<Answer, Problem> {
 }
 
 pub(super) async fn suspend(call: Call) -> Result<Answer, Problem> {
-    let suspend = async {
-        call.nothing()?;
-        act(&call, Deed::Suspend).await
-    };
-    call.once(StatusCode::OK, suspend).await
+    call.once(StatusCode::OK, act(&call, Deed::Suspend)).await
 }
 
 pub(super) async fn reactivate(call: Call) -> Result<Answer, Problem> {
@@ -70,7 +66,8 @@ pub(super) async fn reset_two_step(call: Call) -> Result<Answer, Problem> {
 }
 
 async fn act(call: &Call, deed: Deed) -> Result<Answer, Problem> {
-    Ok(Answer::ok(&people::act(&call.app, &call.actor, call.place("id"), deed).await?))
+    let sent = call.object_if_sent()?;
+    Ok(Answer::ok(&people::act(&call.app, &call.actor, call.place("id"), deed, sent).await?))
 }
 
 /// As they are now, for whoever came second.

@@ -11,13 +11,23 @@ use super::output::{Form, Output};
 use super::{ConfigFile, api_key, serve};
 use crate::App;
 use crate::engine::Accept;
-use crate::ops::{self, Actor, OpError, users};
+use crate::ops::{self, Actor, OpError, Sent, users};
 
 /// What can be done in the data folder.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Print a new link to finish setting up
     SetupLink(ConfigFile),
+    /// Invite a person and print the link for them, once: for when nobody can sign in
+    Invite {
+        /// Their email address
+        email: String,
+        /// What they may do: administrator, credential_manager, operator, auditor or viewer
+        #[arg(long, default_value = "administrator")]
+        role: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Create an API key and print its text, once
     ApiKey {
         /// What it is for
@@ -43,6 +53,19 @@ pub(crate) async fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure
             close(&app).await;
             done?;
         }
+        Verb::Invite { email, role, config } => {
+            let app = open(&config).await?;
+            let sent = Sent::from_iter([("email".to_owned(), json!(email)), ("role".to_owned(), json!(role))]);
+            let made = ops::people::invite(&app, &Actor::system(app.now()), sent).await;
+            close(&app).await;
+            let made = made.map_err(refused)?;
+            if output.form == Form::Json {
+                output.line(&made.to_string());
+            } else {
+                output.line(made["invitation"]["link"].as_str().unwrap_or_default());
+                output.note("Pass the link on now. It works once, for 72 hours, and cannot be shown again.");
+            }
+        }
         Verb::ApiKey { name, scope, ends_on, config } => {
             let app = open(&config).await?;
             let sent = api_key::body(name, scope, ends_on);
@@ -62,6 +85,10 @@ pub(crate) async fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure
 }
 
 async fn setup_link(app: &App, output: &Output) -> Result<(), Failure> {
+    if users::people_are_gone(app).await.map_err(refused)? {
+        let [first, rest @ ..] = serve::PEOPLE_ARE_GONE;
+        return Err(rest.iter().fold(Failure::new(Code::Failed, first), |failure, line| failure.and(line)));
+    }
     if !users::setup_needed(app).await.map_err(refused)? {
         return Err(
             Failure::new(Code::Failed, "Consign is set up already. Sign in at:").and(&app.public_url())

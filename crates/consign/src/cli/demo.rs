@@ -158,7 +158,7 @@ async fn show(
     }
     // These wait until somebody approves.
     send(&client, &approved).await?;
-    let link = ops::users::new_sign_in_link(app).await?;
+    let link = ops::users::new_sign_in_link(app);
     output.line("");
     output.line(&format!(
         "Console       {}/demo/{}     signs you in as Demo, once",

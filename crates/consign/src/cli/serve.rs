@@ -269,10 +269,20 @@ async fn greet(app: &App, place: &Place, output: &Output) -> Result<(), Failure>
             setup_address(app, &token)
         ));
     } else {
+        if users::people_are_gone(app).await.map_err(refused)? {
+            PEOPLE_ARE_GONE.iter().for_each(|line| output.warn(line));
+        }
         output.note(&format!("Console: {}", app.public_url()));
     }
     Ok(())
 }
+
+/// Set-up is for a database that never had anybody.
+pub(crate) const PEOPLE_ARE_GONE: [&str; 3] = [
+    "Nobody can sign in, and there is no set-up: the audit log knows people, and the database has none",
+    "They were removed outside Consign. Put a backup back: consign backup restore",
+    "To go on without them, and to set up anew, start once with: consign serve --accept-changes",
+];
 
 /// The address of a set-up link.
 pub(crate) fn setup_address(app: &App, token: &Secret) -> String {

@@ -20,7 +20,7 @@ use crate::ops::{IfMatch, OpError};
 
 const PLACE: &str = "users";
 const LIST: &str = "/users";
-/// It makes a way in, so that the password is asked for again.
+/// It makes a way in, as some deeds do: the password is asked for again.
 const INVITE_AGAIN: &str = "invite-again";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -229,6 +229,16 @@ fn question(word: &str) -> Result<&'static Question, Failure> {
     QUESTIONS.iter().find(|question| question.word == word).ok_or(Failure::NotFound)
 }
 
+fn deed(word: &str) -> Option<Deed> {
+    Some(match word {
+        "suspend" => Deed::Suspend,
+        "reactivate" => Deed::Reactivate,
+        "sign-out" => Deed::SignOut,
+        "reset-two-step" => Deed::ResetTwoStep,
+        _ => return None,
+    })
+}
+
 /// What can be done to a person as they are now.
 fn deeds(current: &Value) -> Value {
     let state = current["state"].as_str().unwrap_or_default();
@@ -257,7 +267,7 @@ async fn deed_page(
     current: &Value,
     invalid: &[Invalid],
 ) -> Response {
-    let asks = question.word == INVITE_AGAIN;
+    let asks = question.word == INVITE_AGAIN || deed(question.word).is_some_and(Deed::makes_a_way_in);
     let context = json!({
         "errors": errors(invalid),
         "password": if asks { password_again(visit, invalid) } else { Value::Null },
@@ -287,10 +297,11 @@ async fn act(visit: Signed, Path((id, word)): Path<(String, String)>) -> Result<
             };
         }
         "delete" => people::delete(app, actor, &id, IfMatch::Any).await.map(drop),
-        "suspend" => people::act(app, actor, &id, Deed::Suspend).await.map(drop),
-        "reactivate" => people::act(app, actor, &id, Deed::Reactivate).await.map(drop),
-        "reset-two-step" => people::act(app, actor, &id, Deed::ResetTwoStep).await.map(drop),
-        _ => people::act(app, actor, &id, Deed::SignOut).await.map(drop),
+        word => {
+            let deed = deed(word).ok_or(Failure::NotFound)?;
+            let sent = if deed.makes_a_way_in() { typed(&visit, &[]) } else { Map::new() };
+            people::act(app, actor, &id, deed, sent).await.map(drop)
+        }
     };
     let address = format!("{LIST}/{}", current["id"].as_str().unwrap_or_default());
     match done {
@@ -298,6 +309,9 @@ async fn act(visit: Signed, Path((id, word)): Path<(String, String)>) -> Result<
             let place = if question.word == "delete" { LIST } else { &address };
             let text = format!("{} {}.", name_of(&current), question.done);
             Ok(visit.go_and_say(place, Message::done(text)))
+        }
+        Err(OpError::Invalid(invalid)) => {
+            Ok(deed_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, question, &current, &invalid).await)
         }
         Err(OpError::WrongState(sentence)) => {
             Ok(visit.go_and_say(&address, Message::refused(format!("{sentence}."))))

@@ -30,9 +30,11 @@ async fn show(visit: Anyone) -> Result<Response, Failure> {
         return Ok(visit.go(next(&visit)));
     }
     if users::waits_for_setup(visit.app()).await? {
-        let demo = users::sign_in_link_waits(visit.app()).await?;
+        let demo = users::sign_in_link_waits(visit.app());
         return Err(if demo { Failure::DemoNotOpened } else { Failure::NotSetUp });
     }
+    // Judged before there is a field to type a password into: what is typed has crossed the network when it is refused.
+    visit.judge_way()?;
     Ok(page(&visit, StatusCode::OK, "").await)
 }
 
@@ -93,6 +95,7 @@ fn refused(visit: &Anyone, error: SignInError) -> Result<Response, Failure> {
 }
 
 async fn show_code(visit: Anyone) -> Result<Response, Failure> {
+    visit.judge_way()?;
     let waits = match &visit.step {
         Some(step) => users::awaits_code(visit.app(), step).await?,
         None => false,

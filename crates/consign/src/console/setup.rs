@@ -25,6 +25,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 async fn show(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
     if !users::setup_link_works(visit.app(), &token).await? {
         return Err(Failure::SetUpLinkUsed);
     }
@@ -57,6 +58,7 @@ async fn set_up(visit: Anyone, Path(token): Path<String>) -> Result<Response, Fa
 }
 
 async fn show_invitation(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    visit.judge_way()?;
     invitation_page(&visit, StatusCode::OK, &token, &[]).await
 }
 
@@ -105,11 +107,15 @@ async fn accept_invitation(visit: Anyone, Path(token): Path<String>) -> Result<R
 }
 
 /// The link signs in once. Whoever is signed in goes on to where it leads.
-async fn show_demo(visit: Anyone) -> Response {
-    if visit.person.is_some() {
-        return visit.go(next(&visit));
+async fn show_demo(visit: Anyone) -> Result<Response, Failure> {
+    if !visit.app().demo.is_demo() {
+        return Err(Failure::NotFound);
     }
-    visit.page(StatusCode::OK, "demo.html", ("", "Consign demo"), json!({ "next": next(&visit) })).await
+    if visit.person.is_some() {
+        return Ok(visit.go(next(&visit)));
+    }
+    let context = json!({ "next": next(&visit) });
+    Ok(visit.page(StatusCode::OK, "demo.html", ("", "Consign demo"), context).await)
 }
 
 /// Where to go once signed in.
@@ -119,6 +125,9 @@ fn next(visit: &Anyone) -> &str {
 }
 
 async fn enter_demo(visit: Anyone, Path(token): Path<String>) -> Result<Response, Failure> {
+    if !visit.app().demo.is_demo() {
+        return Err(Failure::NotFound);
+    }
     visit.judge_way()?;
     match users::redeem_sign_in_link(visit.app(), &token, visit.from).await {
         Ok(session) => Ok(visit.with_session(visit.go(next(&visit)), session.token.expose())),

@@ -368,7 +368,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Signed {
         let Some(person) = visit.person.clone() else {
             return Err(if !users::waits_for_setup(visit.app()).await? {
                 Failure::SignIn
-            } else if users::sign_in_link_waits(visit.app()).await? {
+            } else if users::sign_in_link_waits(visit.app()) {
                 Failure::DemoNotOpened
             } else {
                 Failure::NotSetUp

@@ -220,6 +220,17 @@ impl Records {
         Ok(false)
     }
 
+    /// Whether the log says that there are rows of a table, whatever the database holds. Never ask in a transaction that
+    /// has appended an entry.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn knows_any(&self, db: &mut Db, table: Table) -> Result<bool, StoreError> {
+        let mut ledger = self.ledger.lock().await;
+        audit::follow(db, &self.key, &mut ledger).await?;
+        Ok(ledger.ids(table).next().is_some())
+    }
+
     /// What an entry says about the rows that its transaction changed.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ pub async fn send(app: &App, to: &str, subject: &str, text: String) -> Option<Ma
 /// Sends one mail to try it. A person gets it themselves unless another address is given.
 ///
 /// # Errors
-/// When there is no mail server, or no address.
+/// When there is no mail server, no address, or it was tried too often.
 pub async fn test(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     if let Some(unknown) = sent.keys().find(|key| *key != "to") {
@@ -75,6 +75,7 @@ pub async fn test(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError
     if Mailbox::parse(&to).is_err() {
         return Err(invalid("to", "bad_form", "Enter an email address such as ana@acme.example"));
     }
+    app.tests.take(format!("mail by {}", actor.caller()), app.now())?;
     let text = format!("This mail was sent to try it, by Consign at {}.\n", app.public_url());
     let mailed = send(app, &to, "Consign can send you mail", text).await;
     let (outcome, message) = match mailed {

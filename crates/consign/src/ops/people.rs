@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use consign_core::api_key::hash;
-use consign_core::catalog::{Fault, Reader};
+use consign_core::catalog::{Fault, Reader, unknown_field};
 use consign_core::id::UserId;
 use consign_core::rights::Right;
 use consign_core::role::Role;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::users::again::{require_password, take_password};
 use super::users::{Begun, judge_email, judge_person, object, person_of, random_text, row, save, shown_name};
 use super::{
-    Actor, IfMatch, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, invalid,
+    Actor, ActorKind, IfMatch, OpError, Sent, audit_entry, audit_rows, commit, commit_answered, invalid,
     require_as_saved,
 };
 use crate::App;
@@ -27,6 +27,8 @@ use crate::App;
 const INVITATION_LIFE: Duration = Duration::from_secs(72 * 3_600);
 /// Below the public address.
 pub const INVITATION_PATH: &str = "/invitation";
+const ADMINISTRATORS_BY_PEOPLE: &str = "API keys make nobody an administrator, whatever their scopes: sign in as a person and do it \
+    in Users and roles. Where no administrator can sign in, consign admin invite makes a link, on the server while it is stopped";
 const LAST_ADMINISTRATOR: &str = "This is the last administrator. Give someone else the role first";
 
 /// A page of people, the newest first.
@@ -64,6 +66,7 @@ pub async fn invite(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, O
     reader.refuse_unknown(&["email", "role"], &[]);
     let faults = reader.into_invalid();
     let Some(role) = role.filter(|_| faults.is_empty()) else { return Err(OpError::Invalid(faults)) };
+    require_person_for(actor, role)?;
     require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
     let (token, invitation) = new_invitation(tx.now());
@@ -100,9 +103,7 @@ pub async fn invite_again(
 ) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let password = take_password(&mut sent);
-    if let Some(key) = sent.keys().next() {
-        return Err(OpError::Invalid(vec![consign_core::catalog::unknown_field(key, &["password"])]));
-    }
+    require_nothing_else(&sent, &["password"])?;
     require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
@@ -112,6 +113,7 @@ pub async fn invite_again(
             shown_name(&user)
         )));
     }
+    require_person_for(actor, user.role)?;
     let (token, invitation) = new_invitation(tx.now());
     user.invitation = Some(invitation);
     save(&mut tx, &mut user).await?;
@@ -159,7 +161,7 @@ pub async fn accept(
     user.password_hash = password_hash;
     save(&mut tx, &mut user).await?;
     let now = tx.now();
-    let (begun, session) = super::users::new_session(&user, now);
+    let (begun, session) = super::users::new_session(app, &user, now);
     sessions::insert(&mut tx, &session).await?;
     users::set_seen(&mut tx, user.id, now).await?;
     let actor = super::users::acting(&user, from, now);
@@ -198,6 +200,9 @@ pub async fn change(
     if_match.judge(user.revision)?;
     let before = (user.role, user.name.clone());
     user.role = role.unwrap_or(user.role);
+    if user.role != before.0 {
+        require_person_for(actor, user.role)?;
+    }
     user.name = name.unwrap_or(user.name);
     if before == (user.role, user.name.clone()) {
         return Ok(show(&user, tx.now()));
@@ -235,6 +240,15 @@ pub enum Deed {
 }
 
 impl Deed {
+    /// Whether somebody can come in by it who could not before: with one step less, or at all. It is asked for the
+    /// password, as an invitation is.
+    pub const fn makes_a_way_in(self) -> bool {
+        match self {
+            Self::Reactivate | Self::ResetTwoStep => true,
+            Self::Suspend | Self::SignOut => false,
+        }
+    }
+
     /// The words of the audit log.
     const fn action(self) -> &'static str {
         match self {
@@ -246,12 +260,25 @@ impl Deed {
     }
 }
 
-/// Does it. What is so already stays so.
+/// Does it. What is so already stays so. For what makes a way in a person enters their password again.
 ///
 /// # Errors
-/// When there is no such person, or it is the last administrator.
-pub async fn act(app: &App, actor: &Actor, reference: &str, deed: Deed) -> Result<Value, OpError> {
+/// When there is no such person, the password is not right, or it is the last administrator.
+pub async fn act(
+    app: &App,
+    actor: &Actor,
+    reference: &str,
+    deed: Deed,
+    mut sent: Sent,
+) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
+    if deed.makes_a_way_in() {
+        let password = take_password(&mut sent);
+        require_nothing_else(&sent, &["password"])?;
+        require_password(app, actor, &password).await?;
+    } else {
+        require_nothing_else(&sent, &[])?;
+    }
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
@@ -311,6 +338,19 @@ async fn require_administrator(tx: &mut Tx) -> Result<(), OpError> {
         return Err(OpError::WrongState(LAST_ADMINISTRATOR.to_owned()));
     }
     Ok(())
+}
+
+/// Whoever got hold of an API key must not become a person who may take the key ring.
+fn require_person_for(actor: &Actor, role: Role) -> Result<(), OpError> {
+    match (&actor.kind, role) {
+        (ActorKind::Key { .. }, Role::Administrator) => Err(OpError::PeopleOnly(ADMINISTRATORS_BY_PEOPLE)),
+        (ActorKind::Key { .. } | ActorKind::User { .. } | ActorKind::System, _) => Ok(()),
+    }
+}
+
+fn require_nothing_else(sent: &Sent, known: &[&str]) -> Result<(), OpError> {
+    let unknown: Vec<_> = sent.keys().map(|key| unknown_field(key, known)).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(OpError::Invalid(unknown)) }
 }
 
 fn read_role(reader: &mut Reader) -> Option<Role> {

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use consign_core::api_key::hash;
 use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Invalid};
 use consign_core::hex::hex;
@@ -22,11 +21,12 @@ use crate::App;
 
 use links::{SETUP_LINK, link_fits};
 use password::{hash_password, is_guessed_first};
+use proof::Kind;
 
 pub use again::require_password;
 pub use brake::SignInBrake;
 pub use links::{
-    new_setup_link, new_sign_in_link, redeem_sign_in_link, setup_link_works, sign_in_link_waits,
+    DemoLink, new_setup_link, new_sign_in_link, redeem_sign_in_link, setup_link_works, sign_in_link_waits,
 };
 pub use sign_in::{Entered, SignInError, awaits_code, sign_in, sign_in_with_code};
 pub use typed::{keep_typed, take_typed};
@@ -36,17 +36,20 @@ mod brake;
 mod links;
 pub mod oidc;
 pub(super) mod password;
+mod proof;
 mod sign_in;
 pub mod two_step;
 mod typed;
 
 const PASSWORD_CHARS_MIN: usize = 12;
 const PASSWORD_CHARS_MAX: usize = 1_024;
+/// RFC 5321 section 4.5.3.1.3, without the angle brackets.
+const EMAIL_BYTES_MAX: usize = 254;
 
 /// A session that has begun: the token goes into the cookie.
 #[derive(Debug)]
 pub struct Begun {
-    /// 256 random bits; stored only as a hash.
+    /// 256 random bits; stored only as a keyed hash.
     pub token: Secret,
 }
 
@@ -107,12 +110,23 @@ pub async fn administrators(app: &App) -> Result<Vec<String>, OpError> {
     Ok(found.into_iter().map(|user| user.name).collect())
 }
 
-/// Whether nobody can sign in yet.
+/// Whether there is nobody, and never was.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn setup_needed(app: &App) -> Result<bool, OpError> {
-    Ok(users::count(&mut *app.store.read().await?).await? == 0)
+    let mut db = app.store.read().await?;
+    Ok(users::count(&mut db).await? == 0 && !app.records.knows_any(&mut db, Table::User).await?)
+}
+
+/// Whether there is nobody although the audit log knows people: their rows were removed outside Consign. Nobody sets
+/// Consign up over them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn people_are_gone(app: &App) -> Result<bool, OpError> {
+    let mut db = app.store.read().await?;
+    Ok(users::count(&mut db).await? == 0 && app.records.knows_any(&mut db, Table::User).await?)
 }
 
 /// Whether somebody has to open a set-up link before anybody can sign in.
@@ -145,13 +159,14 @@ pub async fn setup(
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let stored = installation::get(&mut tx, SETUP_LINK).await?;
-    if !link_fits(stored.as_deref(), token, now) || users::count(&mut tx).await? > 0 {
+    let somebody = users::count(&mut tx).await? > 0 || app.records.knows_any(&mut tx, Table::User).await?;
+    if somebody || !link_fits(&app.audit_key, stored.as_deref(), token, now) {
         return Err(OpError::WrongState("This set-up link was used".to_owned()));
     }
     installation::remove(&mut tx, SETUP_LINK).await?;
     let user = person_of(now, name, email, password_hash);
     users::insert(&mut tx, &user).await?;
-    let (begun, session) = new_session(&user, now);
+    let (begun, session) = new_session(app, &user, now);
     sessions::insert(&mut tx, &session).await?;
     let actor = acting(&user, from, now);
     audit_rows(app, &mut tx, &actor, "Set up Consign", object(&user), Value::Null, &[row(&user)]).await?;
@@ -248,7 +263,8 @@ pub(super) fn judge_name(name: &str) -> Option<Invalid> {
 
 pub(super) fn judge_email(email: &str) -> Option<Invalid> {
     let at = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.len() > 1);
-    let bad = !at || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control());
+    let bad =
+        !at || email.len() > EMAIL_BYTES_MAX || email.chars().any(|c| c.is_whitespace() || c.is_control());
     bad.then(|| Fault::new("bad_form", "Enter an email address such as ana@acme.example").at("email"))
 }
 
@@ -266,10 +282,12 @@ fn judge_password(password: &Secret, name: &str, email: &str) -> Option<Invalid>
     Some(fault.at("password"))
 }
 
-pub(super) fn new_session(user: &User, now: Timestamp) -> (Begun, Session) {
+pub(super) fn new_session(app: &App, user: &User, now: Timestamp) -> (Begun, Session) {
     let token = random_text();
+    let hash = proof::of_token(&app.audit_key, Kind::Session, token.expose());
     let session = Session {
-        hash: hash(token.expose()),
+        proof: proof::of_person(&app.audit_key, Kind::Session, &hash, user.id, now),
+        hash,
         user: user.id,
         csrf: random_text().expose().to_owned(),
         created_at: now,
@@ -294,9 +312,14 @@ fn idle_life(app: &App) -> Duration {
 pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<SignedIn>, OpError> {
     const TOUCH_EVERY: Duration = Duration::from_secs(60);
     let now = app.now();
-    let hash = hash(token);
+    let hash = proof::of_token(&app.audit_key, Kind::Session, token);
     let mut db = app.store.read().await?;
     let Some(session) = sessions::find(&mut db, &hash).await? else { return Ok(None) };
+    let made = proof::of_person(&app.audit_key, Kind::Session, &hash, session.user, session.created_at);
+    if !proof::same(&session.proof, &made) {
+        tracing::error!(user.id = %session.user, "a session is not as it began: it was changed outside Consign");
+        return Ok(None);
+    }
     if now.since(session.created_at) > session_life(app) || now.since(session.seen_at) > idle_life(app) {
         return Ok(None);
     }

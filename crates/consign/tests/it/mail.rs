@@ -251,6 +251,24 @@ async fn mail_is_tried_from_page_and_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn test_mails_are_ten_a_minute() {
+    let server = MailServer::start(Manners { implicit: true, ..Manners::default() }).await;
+    let consign = with_mail(Kind::Sqlite, &server, "smtps").await;
+    for _ in 0..10 {
+        assert_eq!(test_mail(&consign).await.0, "sent");
+    }
+    let braked = consign.post("/mail-tests", &json!({ "to": "ops@acme.example" })).await.expect(429);
+    assert!(braked.header("retry-after").is_some());
+    assert_eq!(server.taken().len(), 10);
+    // Each caller has their own.
+    let form = consign.form("/settings/notifications", "to").await;
+    consign.send_form(&form).await.expect(303);
+    consign.advance(std::time::Duration::from_secs(61));
+    assert_eq!(test_mail(&consign).await.0, "sent");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_mail_server_links_are_copied_as_before() {
     let consign = TestConsign::start().await;
     let made = consign.post("/users", &json!({ "email": "bo@acme.example", "role": "viewer" })).await;

@@ -60,6 +60,7 @@ mod exporter_servers;
 mod exporter_uploads;
 mod exporter_walk;
 mod exporters;
+mod forged;
 mod forms;
 mod gateway_bodies;
 mod gateway_calls;

@@ -5,15 +5,35 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::page::{form_with, unescape};
-use crate::harness::{EMAIL, Session, TestConsign, form, id_of, session_of};
+use crate::harness::{EMAIL, Reply, Session, TestConsign, form, id_of, session_of};
 
 /// Invites somebody over the API: the path of their link, and its token.
 pub(crate) async fn invite(consign: &TestConsign, email: &str, role: &str) -> (Value, String) {
-    let made = consign.post("/users", &json!({ "email": email, "role": role })).await.expect(201).json();
+    let mut body = json!({ "email": email, "role": role });
+    let reply = if role == "administrator" {
+        // Only people invite one.
+        body["password"] = json!(consign.password);
+        as_person(consign, "POST", "/users", &body).await
+    } else {
+        consign.post("/users", &body).await
+    };
+    let made = reply.expect(201).json();
     let link = made["invitation"]["link"].as_str().unwrap();
     let token = link.rsplit('/').next().unwrap().to_owned();
     consign.canaries.shown_once("an invitation", &token);
     (made.clone(), format!("/invitation/{token}"))
+}
+
+/// A call of the API in the session of the administrator.
+pub(crate) async fn as_person(consign: &TestConsign, method: &str, path: &str, body: &Value) -> Reply {
+    let headers = [
+        ("cookie", consign.session.cookie.as_str()),
+        ("consign-csrf", consign.session.csrf.as_str()),
+        ("content-type", "application/json"),
+        ("if-match", "*"),
+    ];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    consign.client.send(method, &format!("/api/v1{path}"), &headers, body).await
 }
 
 /// Comes by a link, as a browser without a session.
@@ -80,6 +100,32 @@ async fn a_person_is_invited_once_and_signs_in(consign: TestConsign) {
     let entries = consign.all(&format!("/audit-entries?object={id}")).await;
     let actions: Vec<_> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["Accepted invitation", "Made new invitation link", "Invited person"]);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_key_makes_nobody_an_administrator() {
+    let consign = TestConsign::start().await;
+    let (bo, _) = someone(&consign, "bo@acme.example", "viewer").await;
+    let (cy, link) = invite(&consign, "cy@acme.example", "administrator").await;
+    let (bo, cy) = (format!("/users/{}", id_of(&bo)), format!("/users/{}", id_of(&cy)));
+    for refused in [
+        consign.post("/users", &json!({ "email": "eve@evil.example", "role": "administrator" })).await,
+        consign.act(&format!("{cy}/invitations")).await,
+        consign.patch(&bo, &json!({ "role": "administrator" })).await,
+    ] {
+        let told = refused.expect(403).json();
+        let sentence = told["detail"].as_str().unwrap();
+        assert!(sentence.contains("API keys make nobody an administrator"), "{sentence}");
+    }
+    assert_eq!(consign.get(&bo).await.json()["role"], "viewer");
+    assert_eq!(consign.all("/users").await.len(), 3);
+    consign.client.send("GET", &link, &[], "").await.expect(200);
+    // The other way, and what changes no role, they do.
+    consign.patch(&bo, &json!({ "role": "operator" })).await.expect(200);
+    consign.patch(&cy, &json!({ "name": "Cy", "role": "administrator" })).await.expect(200);
+    let body = json!({ "role": "administrator", "password": consign.password });
+    as_person(&consign, "PATCH", &bo, &body).await.expect(200);
     consign.finish().await;
 }
 
@@ -239,7 +285,13 @@ async fn people_are_kept_in_the_console_without_scripts() {
         ("delete", "Bo Lind was deleted."),
     ] {
         let form = consign.form(&format!("{page}/{deed}"), "csrf").await;
-        let form = crate::harness::page::Form { action: format!("{page}/{deed}"), ..form };
+        let mut form = crate::harness::page::Form { action: format!("{page}/{deed}"), ..form };
+        if deed == "reactivate" {
+            let told = consign.send_form(&form).await.expect(422).text();
+            assert!(told.contains("Enter your password again"), "{told}");
+            assert_eq!(consign.get("/users/bo@acme.example").await.json()["state"], "suspended");
+            form = form.set("password", &consign.password);
+        }
         let reply = consign.send_form(&form).await.expect(303);
         let told = consign.follow(&reply).await.expect(200).text();
         assert!(unescape(&told).contains(words), "{deed}: {told}");

@@ -8,6 +8,7 @@ use consign_core::totp::from_base32;
 use serde_json::json;
 
 use crate::harness::page::{form_with, unescape};
+use crate::people::as_person;
 use crate::harness::{EMAIL, Reply, Session, TestConsign, form, session_of};
 
 const STEP: Duration = Duration::from_secs(30);
@@ -192,6 +193,16 @@ async fn an_administrator_resets_the_second_step() {
     let person = consign.get(&format!("/users/{EMAIL}")).await.expect(200).json();
     assert_eq!(person["two_step"], true);
     let reset = format!("/users/{EMAIL}/two-step");
+    // A session alone does not undo its own second step by another door.
+    let id = crate::harness::id_of(&person);
+    let told = consign.submit(&format!("/users/{id}/reset-two-step"), &[]).await.expect(422).text();
+    assert!(told.contains("Enter your password again"), "{told}");
+    for (body, code) in [(json!(null), "missing"), (json!({ "password": "not the password" }), "wrong")] {
+        let refused = as_person(&consign, "DELETE", &reset, &body).await.expect(422).json();
+        assert_eq!(refused["errors"][0]["code"], code, "{refused}");
+    }
+    as_person(&consign, "DELETE", &reset, &json!({ "passwort": "x" })).await.expect(422);
+    assert_eq!(consign.get(&format!("/users/{EMAIL}")).await.json()["two_step"], true);
     let person = consign.call("DELETE", &reset, &[], None).await.expect(200).json();
     assert_eq!(person["two_step"], false);
     consign.page("/account").await.expect(303);

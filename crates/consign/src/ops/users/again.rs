@@ -29,9 +29,10 @@ pub async fn require_password(app: &App, actor: &Actor, typed: &Secret) -> Resul
     let ActorKind::User { id, .. } = actor.kind else { return Ok(()) };
     let user = users::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("person"))?;
     if user.password_hash.is_empty() {
-        let fresh = actor.signed_in_at.is_some_and(|since| app.now().since(since) <= FRESH);
-        // The account of the demo has neither.
-        if fresh || user.identity.is_none() {
+        if user.identity.is_none() {
+            return no_way_in(app);
+        }
+        if actor.signed_in_at.is_some_and(|since| app.now().since(since) <= FRESH) {
             return Ok(());
         }
         let sentence = "This needs a sign-in of the last 10 minutes. Sign out, sign in again, and do it then";
@@ -49,4 +50,14 @@ pub async fn require_password(app: &App, actor: &Actor, typed: &Secret) -> Resul
     }
     app.sign_ins.passed(&account);
     Ok(())
+}
+
+/// An account with neither password nor provider cannot show who it is; only the demo has one, and its data is nobody's.
+fn no_way_in(app: &App) -> Result<(), OpError> {
+    if app.demo.is_demo() {
+        return Ok(());
+    }
+    let sentence = "This account has neither a password nor a provider to sign in with, so this cannot be done with it. \
+                    Another administrator does it, or deletes this account and invites you again";
+    Err(invalid(PASSWORD, "not_possible", sentence))
 }

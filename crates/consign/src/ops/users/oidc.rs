@@ -21,6 +21,7 @@ use consign_store::{Tx, users};
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::brake::network;
 use super::sign_in::{await_code, begin, refused};
 use super::{Entered, acting, is_as_saved, judge_email, object, person_of, random_text, row, save};
 use crate::App;
@@ -146,7 +147,7 @@ impl OidcOptions {
 /// When the provider is not reached, or cannot be used.
 pub async fn depart(app: &App, next: &str, from: Option<IpAddr>) -> Result<Departure, Refusal> {
     let client_id = app.config.auth.oidc.client_id.as_deref().ok_or(Refusal::Off)?;
-    let address = format!("provider {}", from.map(|address| address.to_string()).unwrap_or_default());
+    let address = format!("provider {}", network(from));
     let provider = provider(app, &address).await?;
     let way = Way::begin(app.now(), next);
     let url = provider.departure(&Ask {
@@ -217,7 +218,7 @@ async fn believed(app: &App, arrival: &Arrival<'_>, from: Option<IpAddr>) -> Res
     if app.now().since(began) > Duration::from_secs(u64::from(WAY_SECONDS)) {
         return Err(Refusal::TooLate);
     }
-    let address = format!("provider {}", from.map(|address| address.to_string()).unwrap_or_default());
+    let address = format!("provider {}", network(from));
     let provider = provider(app, &address).await?;
     let named = match arrival.issuer {
         Some(issuer) => issuer == provider.issuer,
@@ -246,7 +247,7 @@ async fn believed(app: &App, arrival: &Arrival<'_>, from: Option<IpAddr>) -> Res
         groups: options.admin_group.is_some(),
     };
     let claims = app.engine.redeem_sign_in(&provider, &redeem).await?;
-    app.sign_ins.passed(&address);
+    app.sign_ins.take_back(&address);
     Ok(claims)
 }
 
@@ -268,7 +269,7 @@ async fn provider(app: &App, address: &str) -> Result<Arc<Provider>, Refusal> {
         return Err(Refusal::TooMany { seconds: wait.as_secs() + 1 });
     }
     let provider = Arc::new(app.engine.read_provider(issuer).await?);
-    app.sign_ins.passed(&format!("description {address}"));
+    app.sign_ins.take_back(&format!("description {address}"));
     *known = Some((now, provider.clone()));
     Ok(provider)
 }

@@ -3,16 +3,20 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use consign_core::api_key::hash;
 use consign_core::secret::Secret;
-use consign_core::time::Timestamp;
+use consign_store::second_steps::SecondStep;
 use consign_store::users::User;
-use consign_store::{Tx, second_steps, sessions, users};
+use consign_store::{Db, Tx, second_steps, sessions, users};
 use serde_json::{Value, json};
 
+use super::brake::Guess;
 use super::password::password_fits;
+use super::proof::{self, Kind};
 use super::two_step::{self, Fits};
-use super::{Begun, acting, idle_life, is_as_saved, new_session, object, random_text, row, session_life};
+use super::{
+    Begun, EMAIL_BYTES_MAX, acting, idle_life, is_as_saved, new_session, object, random_text, row,
+    session_life,
+};
 use crate::App;
 use crate::ops::{Actor, Object, OpError, audit_entry, audit_refusal, audit_rows, commit};
 use crate::telemetry;
@@ -73,12 +77,17 @@ pub async fn sign_in(
         let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
         return Err(SignInError::NotLocal(provider.to_owned()));
     }
-    let now = app.now();
-    let account = format!("account {}", email.trim().to_lowercase());
-    let address = format!("address {}", from.map(|address| address.to_string()).unwrap_or_default());
-    // Counted before the password is looked at, so that many tries at once are many tries.
-    let wait = app.sign_ins.try_once(&account, now).max(app.sign_ins.try_once(&address, now));
-    if let Some(wait) = wait {
+    let (now, guess) = (app.now(), Guess::of(email, from));
+    // Counted before the password is looked at, so that many tries at once are many tries. The network comes first: of
+    // one that has to wait nothing more is kept.
+    if let Some(wait) = app.sign_ins.try_network(&guess, now) {
+        return Err(braked(wait));
+    }
+    if email.trim().len() > EMAIL_BYTES_MAX {
+        refused(app, email, from, "password").await?;
+        return Err(SignInError::Wrong);
+    }
+    if let Some(wait) = app.sign_ins.try_account(&guess, now) {
         return Err(braked(wait));
     }
     let mut db = app.store.read().await.map_err(OpError::from)?;
@@ -95,8 +104,7 @@ pub async fn sign_in(
         return Err(SignInError::Wrong);
     }
     let user = user.ok_or(SignInError::Wrong)?;
-    app.sign_ins.passed(&account);
-    app.sign_ins.passed(&address);
+    app.sign_ins.guessed(&guess);
     if !user.is_active() {
         refused(app, email, from, "suspended").await?;
         return Err(SignInError::Suspended);
@@ -119,7 +127,9 @@ pub(super) async fn await_code(app: &App, user: &User) -> Result<Begun, OpError>
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     second_steps::delete_old(&mut tx, now.minus(STEP_LIFE)).await?;
-    second_steps::insert(&mut tx, &hash(token.expose()), user.id, now).await?;
+    let hash = proof::of_token(&app.audit_key, Kind::SecondStep, token.expose());
+    let proof = proof::of_person(&app.audit_key, Kind::SecondStep, &hash, user.id, now);
+    second_steps::insert(&mut tx, &SecondStep { hash, user: user.id, created_at: now, proof }).await?;
     tx.commit().await?;
     Ok(Begun { token })
 }
@@ -129,12 +139,17 @@ pub(super) async fn await_code(app: &App, user: &User) -> Result<Begun, OpError>
 /// # Errors
 /// When the database cannot be read.
 pub async fn awaits_code(app: &App, token: &str) -> Result<bool, OpError> {
-    let found = second_steps::find(&mut *app.store.read().await?, &hash(token)).await?;
-    Ok(found.is_some_and(|(_, since)| in_time(since, app.now())))
+    Ok(waiting(app, &mut *app.store.read().await?, token).await?.is_some())
 }
 
-fn in_time(since: Timestamp, now: Timestamp) -> bool {
-    now.since(since) <= STEP_LIFE
+/// The step of a token, while it waits for its code, and as it was written.
+async fn waiting(app: &App, db: &mut Db, token: &str) -> Result<Option<SecondStep>, OpError> {
+    let hash = proof::of_token(&app.audit_key, Kind::SecondStep, token);
+    let found = second_steps::find(db, &hash).await?;
+    Ok(found.filter(|step| {
+        let made = proof::of_person(&app.audit_key, Kind::SecondStep, &hash, step.user, step.created_at);
+        app.now().since(step.created_at) <= STEP_LIFE && proof::same(&step.proof, &made)
+    }))
 }
 
 /// The second step: a code of the app, or a recovery code.
@@ -147,12 +162,10 @@ pub async fn sign_in_with_code(
     typed: &Secret,
     from: Option<IpAddr>,
 ) -> Result<Begun, SignInError> {
-    let (token, now) = (hash(token), app.now());
+    let now = app.now();
     let mut db = app.store.read().await.map_err(OpError::from)?;
-    let found = second_steps::find(&mut db, &token).await.map_err(OpError::from)?;
-    let Some((id, _)) = found.filter(|(_, since)| in_time(*since, now)) else {
-        return Err(SignInError::TooLate);
-    };
+    let Some(step) = waiting(app, &mut db, token).await? else { return Err(SignInError::TooLate) };
+    let id = step.user;
     let user = users::find(&mut db, id).await.map_err(OpError::from)?.filter(User::is_active);
     let Some(user) = user else { return Err(SignInError::TooLate) };
     if !is_as_saved(app, &mut db, &user).await? {
@@ -165,7 +178,7 @@ pub async fn sign_in_with_code(
         return Err(braked(wait));
     }
     let fits = two_step::judge(app, &user, typed, last_step)?;
-    let Some(begun) = enter(app, user.clone(), &token, fits, from).await? else {
+    let Some(begun) = enter(app, user.clone(), &step.hash, fits, from).await? else {
         refused(app, &user.email, from, "code").await?;
         return Err(SignInError::WrongCode);
     };
@@ -232,7 +245,7 @@ pub(super) async fn begin(
     how: Value,
 ) -> Result<Begun, OpError> {
     let now = tx.now();
-    let (begun, session) = new_session(user, now);
+    let (begun, session) = new_session(app, user, now);
     sessions::insert(tx, &session).await?;
     users::set_seen(tx, user.id, now).await?;
     sessions::delete_old(tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
