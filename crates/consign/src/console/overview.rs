@@ -41,6 +41,7 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
     let page = match text("kind") {
         "credential" => format!("/credentials/{id}"),
         "exporter" => format!("/exporters/{id}"),
+        "run" => format!("/runs/{id}"),
         _ => format!("/webhooks/{id}"),
     };
     let (repair, needs) = match (text("kind"), code) {
@@ -50,6 +51,7 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
             "what_to_do" => (page.clone(), Right::CredentialsRead),
             _ => (format!("{page}#tool"), Right::CredentialsWrite),
         },
+        ("run", _) => (page.clone(), Right::DeliveriesOperate),
         ("webhook" | "exporter", "credential_missing") | ("deliveries", "not_rendered") => {
             (format!("{page}/set-up"), Right::ConnectorsWrite)
         }

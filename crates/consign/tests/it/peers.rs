@@ -21,6 +21,7 @@ pub(crate) mod authorization_server;
 pub(crate) mod browser;
 pub(crate) mod mail_server;
 pub(crate) mod nginx;
+pub(crate) mod refusing;
 pub(crate) mod rekeying;
 pub(crate) mod relay;
 pub(crate) mod sshd;
