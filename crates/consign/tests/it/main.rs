@@ -53,6 +53,7 @@ mod exporter_attention;
 mod exporter_decisions;
 mod exporter_edits;
 mod exporter_faults;
+mod exporter_host_keys;
 mod exporter_many_files;
 mod exporter_pages;
 mod exporter_schedules;

@@ -27,6 +27,7 @@ pub(crate) mod relay;
 pub(crate) mod sshd;
 pub(crate) mod token_endpoint;
 pub(crate) mod tool;
+pub(crate) mod turncoat;
 
 /// Signs the certificates of all tools here; the product trusts it through `egress.ca_file`.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
