@@ -123,9 +123,8 @@ pub struct FilesWanted {
 }
 
 /// Leases due runs that send pushed files, oldest first and beside each other. Files of one name keep their order, also where
-/// they get numbers, and none
-/// overtakes a run of records. One that was there at several crashes is left to [`claim`], so that others are not counted
-/// with it again and again.
+/// they get numbers, and none overtakes a run of records. One that was there at several crashes is left to [`claim`], so that
+/// others are not counted with it again and again.
 ///
 /// # Errors
 /// When the database cannot be reached.

@@ -68,6 +68,8 @@ pub(super) struct Exports {
     leases: Leases,
     /// How many files of each exporter arrived since the start.
     arrived: Mutex<HashMap<ConnectorId, u64>>,
+    /// Whose turn it is among the files of an exporter that go one by one.
+    one_by_one: Mutex<HashMap<ConnectorId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Exports {
@@ -95,6 +97,10 @@ impl Exports {
     fn arrived_of(&self, exporter: ConnectorId) -> u64 {
         let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         arrived.get(&exporter).copied().unwrap_or_default()
+    }
+
+    fn one_by_one(&self, exporter: ConnectorId) -> Arc<tokio::sync::Mutex<()>> {
+        self.one_by_one.lock().unwrap_or_else(PoisonError::into_inner).entry(exporter).or_default().clone()
     }
 
     /// Runs that are worked on.

@@ -2,6 +2,7 @@
 //! one, for which they prove themselves, goes on.
 
 use consign_transport::sftp::SftpSession;
+use tokio::sync::OwnedMutexGuard;
 
 use super::Stop;
 use super::server::Errand;
@@ -10,6 +11,8 @@ use crate::engine::deliver::Seen;
 
 /// So many sessions in a row may end without a byte or a file more.
 const SESSIONS_IN_VAIN_MAX: u32 = 10;
+/// After so many of them the files of an exporter go one by one: together they may be more than a session takes.
+const IN_VAIN_TOGETHER_MAX: u32 = 1;
 /// A file goes on over so many sessions; of a large one each makes it again up to where it is.
 const SESSIONS_MAX: u32 = 200;
 
@@ -20,6 +23,8 @@ pub(super) struct Patience {
     files: u64,
     in_vain: u32,
     sessions: u32,
+    /// Others of its exporter wait until this file has arrived.
+    alone: Option<OwnedMutexGuard<()>>,
 }
 
 impl Patience {
@@ -41,6 +46,10 @@ impl Engine {
             let (bytes, files) = (job.moving.bytes(), self.exports.arrived_of(job.connector.id));
             if !errand.patience.has_more(bytes, files) {
                 return Err(Stop::Attempt(ended));
+            }
+            if errand.patience.in_vain > IN_VAIN_TOGETHER_MAX && errand.patience.alone.is_none() {
+                let turn = self.exports.one_by_one(job.connector.id);
+                errand.patience.alone = Some(turn.lock_owned().await);
             }
             match self.session_of(errand).await {
                 Err(Stop::NewKeys(again)) => ended = again,
