@@ -6,6 +6,8 @@ alter table connector add column last_done_at bigint;
 -- One execution of an exporter. `source_id` tells whose records it sends: its own, or those of the run it repeats.
 -- `made_bytes` and `made_at` are the size of a file that may have its final name although no answer came, and when its
 -- server wrote it, in seconds.
+-- `base_name` is the name of its file before it got a number: files of one base name keep their order. `hold_reason` is why the
+-- run itself waits for a person.
 -- `sent_to` is the last record that arrived; `owes` is 1 for an end after which the next run takes the rest.
 -- `sealed_set_up` is what the run is made by, as it was when it began, under the payload key of that day; `exporter_revision`
 -- tells of which edit of the exporter that is.
@@ -21,12 +23,14 @@ create table run (
     payload_key bigint not null,
     sealed_set_up blob,
     file_name text not null,
+    base_name text not null,
     content_type text,
     digest text,
     file_bytes bigint,
     made_bytes bigint,
     made_at bigint,
     state text not null,
+    hold_reason text,
     step text not null,
     collect_to text,
     collected bigint not null,
@@ -54,7 +58,8 @@ create index run_by_connector on run (connector_id, id);
 create index run_by_number on run (connector_id, number);
 create index run_open on run (connector_id, number) where state = 'open';
 create index run_open_of_records on run (connector_id, number) where state = 'open' and digest is null;
-create index run_open_of_file on run (connector_id, file_name, number) where state = 'open' and digest is not null;
+create index run_open_of_file on run (connector_id, base_name, number) where state = 'open' and digest is not null;
+create index run_undecided on run (id) where hold_reason is not null;
 create index run_owing on run (connector_id, id) where owes = 1;
 create index run_source on run (source_id);
 create index run_last_ended on run (connector_id, ended_at, number) where ended_at is not null;
@@ -98,6 +103,7 @@ create table upload (
     created_by text not null,
     pieces bigint not null,
     bytes bigint not null,
+    digest_state blob,
     fence bigint not null,
     complete bigint not null,
     created_at bigint not null,

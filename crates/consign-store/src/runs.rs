@@ -7,24 +7,26 @@ use std::collections::HashSet;
 
 use consign_core::catalog::Protocol;
 use consign_core::connector::exporter::{RunState, Step};
+use consign_core::delivery::HoldReason;
 use consign_core::id::{AttemptId, ConnectorId, RunId};
 use consign_core::time::Timestamp;
 
 use crate::db::query;
 use crate::row::{Row, damaged, stored};
-use crate::statement::Statement;
+use crate::statement::{Statement, chunks as chunks_of};
 use crate::{Db, Listed, Page, StoreError};
 
 pub use chunks::{Chunk, chunks, first_chunks, insert_chunk};
 pub use claim::{
-    Claimed, FilesWanted, abandon_foreign_leases, claim, claim_files, claim_held, give_back, has_due,
+    Claimed, FilesWanted, abandon_foreign_leases, claim, claim_files, claim_held, due, give_back,
     with_files_due,
 };
 pub use collect::{begin_collecting, collect, end_collecting};
+pub use decide::{hold, mark_done, send_again, undecided};
 pub use files::{RunFile, files_beyond, forget_file, insert_file};
 pub use progress::{
     End, Progress, advance, cancel, cancel_of_connector, choose_name, end, finish, hurry, keep_lease,
-    keep_lease_only, made, note_done, retry,
+    keep_lease_only, made, not_made, note_done, retry,
 };
 pub(crate) use records::insert_of_events;
 pub use records::{Content, NewRecord, StoredRecord, insert_records, page};
@@ -39,6 +41,7 @@ pub use waiting::{
 mod chunks;
 mod claim;
 mod collect;
+mod decide;
 mod files;
 mod progress;
 mod records;
@@ -128,6 +131,8 @@ pub struct Run {
     pub made_at: Option<i64>,
     /// The stored state; `None` while it is open. [`Run::state`] is the one to show.
     ended_as: Option<RunState>,
+    /// Why it waits for a person to decide about it; its exporter may wait besides.
+    pub hold: Option<HoldReason>,
     /// What it is at.
     pub step: Step,
     /// Records up to this one are its own; `None` before it began.
@@ -146,7 +151,7 @@ pub struct Run {
     pub sent_to: String,
     /// The next run takes what it did not send.
     pub owes: bool,
-    /// When its next attempt is due.
+    /// When its next attempt is due; of one that waits for a person, since when it does.
     pub due_at: Timestamp,
     /// Attempts in a row that failed.
     pub attempts: u32,
@@ -209,6 +214,8 @@ pub struct NewRun<'a> {
     pub set_up: &'a SealedSetUp,
     /// The name of its file.
     pub file_name: &'a str,
+    /// The same before it got a number.
+    pub base_name: &'a str,
     /// The file that was pushed.
     pub file: Option<&'a PushedFile>,
 }
@@ -222,10 +229,10 @@ pub async fn insert(db: &mut Db, new: &NewRun<'_>, now: Timestamp) -> Result<(),
         "insert into run (id, connector_id, number, cause, started_by, source_id, file_name, content_type, digest,
            file_bytes, state, step, collected, records, sent_records, sent_bytes, requests, sent_to, owes,
            payloads_kept, due_at, attempts, crashes, fence, created_at, protocol, exporter_revision, payload_key,
-           sealed_set_up)
+           sealed_set_up, base_name)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', 'collect', $11,
            coalesce((select records from run where id = $6), 0), 0, 0, 0, '', 0, 1, $12, 0, 0, 0, $12, $13, $14, $15,
-           $16)",
+           $16, $17)",
     );
     let has_all = new.file.is_some() || new.source != new.id;
     let bytes = new.file.map(|file| stored(file.bytes));
@@ -246,6 +253,7 @@ pub async fn insert(db: &mut Db, new: &NewRun<'_>, now: Timestamp) -> Result<(),
         .bind(new.exporter_revision)
         .bind(new.set_up.payload_key)
         .bind(new.set_up.sealed_data.as_slice())
+        .bind(new.base_name)
         .execute(db)
         .await?;
     Ok(())
@@ -278,6 +286,22 @@ pub async fn ids_of(db: &mut Db, connector: ConnectorId) -> Result<HashSet<RunId
 pub async fn is_ours(db: &mut Db, run: &Run) -> Result<bool, StoreError> {
     let query = query("select id from run where id = $1 and fence = $2 and state = 'open'");
     Ok(query.bind(run.id.to_string()).bind(run.fence).optional(db).await?.is_some())
+}
+
+/// The leases of these runs that count now: one that is not among them was taken over, or a person stopped its run.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn leases_of(db: &mut Db, runs: &[RunId]) -> Result<HashSet<(RunId, i64)>, StoreError> {
+    let mut leases = HashSet::with_capacity(runs.len());
+    for some in chunks_of(runs) {
+        let mut statement = Statement::new(db, "select id, fence from run where state = 'open' and id in (");
+        statement.list(some.iter().map(RunId::to_string)).push(")");
+        for row in statement.all(db).await? {
+            leases.insert((row.id("id")?, row.number("fence")?));
+        }
+    }
+    Ok(leases)
 }
 
 /// Whether what a run sends is still there.
@@ -412,6 +436,7 @@ fn read(row: &Row) -> Result<Run, StoreError> {
         made_at: row.optional_number("made_at")?,
         made_bytes: row.optional_number("made_bytes")?.and_then(|bytes| u64::try_from(bytes).ok()),
         ended_as,
+        hold: row.optional_word("hold_reason", HoldReason::find)?,
         step: row.word("step", Step::find)?,
         collect_to: row.optional_text("collect_to")?,
         collected: row.flag("collected")?,

@@ -40,6 +40,8 @@ mod queue;
 mod records;
 mod replicas;
 mod retention;
+mod run_decisions;
+mod run_files;
 mod runs;
 mod tokens;
 

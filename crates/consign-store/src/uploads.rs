@@ -30,6 +30,8 @@ pub struct Upload {
     pub pieces: i64,
     /// Their length: where it goes on.
     pub bytes: u64,
+    /// How far the SHA-256 of them has come, as whoever takes the file puts it down.
+    pub digest_state: Option<Vec<u8>>,
     /// Rises with every request that goes on with it; an earlier one stores nothing more.
     pub fence: i64,
     /// All of it is there, and the run has begun.
@@ -47,8 +49,8 @@ pub struct Upload {
 pub async fn insert(db: &mut Db, new: &Upload) -> Result<(), StoreError> {
     let query = query(
         "insert into upload (id, run_id, connector_id, file_name, content_type, announced_bytes, announced_digest,
-           created_by, pieces, bytes, fence, complete, created_at, touched_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+           created_by, pieces, bytes, fence, complete, created_at, touched_at, digest_state)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     );
     query
         .bind(new.id.to_string())
@@ -65,6 +67,7 @@ pub async fn insert(db: &mut Db, new: &Upload) -> Result<(), StoreError> {
         .bind(i64::from(new.complete))
         .bind(new.created_at.millis())
         .bind(new.touched_at.millis())
+        .bind(new.digest_state.as_deref())
         .execute(db)
         .await?;
     Ok(())
@@ -77,6 +80,23 @@ pub async fn insert(db: &mut Db, new: &Upload) -> Result<(), StoreError> {
 pub async fn find(db: &mut Db, id: UploadId) -> Result<Option<Upload>, StoreError> {
     let query = query("select * from upload where id = $1").bind(id.to_string());
     query.optional(db).await?.map(|row| read(&row)).transpose()
+}
+
+/// Those of an exporter that somebody pushes and that are not complete, the oldest first; no more than `max`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn open_of(
+    db: &mut Db,
+    connector: ConnectorId,
+    created_by: &str,
+    max: u32,
+) -> Result<Vec<Upload>, StoreError> {
+    let query = query(
+        "select * from upload where connector_id = $1 and complete = 0 and created_by = $2 order by id limit $3",
+    );
+    let rows = query.bind(connector.to_string()).bind(created_by).bind(i64::from(max)).all(db).await?;
+    rows.iter().map(read).collect()
 }
 
 /// How many of an exporter are not complete.
@@ -106,11 +126,15 @@ pub async fn take(db: &mut Db, id: UploadId, at: u64) -> Result<Option<Upload>, 
 /// When the database cannot be written.
 pub async fn advance(db: &mut Db, upload: &Upload, now: Timestamp) -> Result<bool, StoreError> {
     let query = query(
-        "update upload set pieces = $1, bytes = $2, complete = $3, touched_at = $4 where id = $5 and fence = $6
-           and complete = 0",
+        "update upload set pieces = $1, bytes = $2, complete = $3, touched_at = $4, digest_state = $5
+         where id = $6 and fence = $7 and complete = 0",
     );
     let query = query.bind(upload.pieces).bind(stored(upload.bytes)).bind(i64::from(upload.complete));
-    let query = query.bind(now.millis()).bind(upload.id.to_string()).bind(upload.fence);
+    let query = query
+        .bind(now.millis())
+        .bind(upload.digest_state.as_deref())
+        .bind(upload.id.to_string())
+        .bind(upload.fence);
     Ok(query.execute(db).await? == 1)
 }
 
@@ -135,6 +159,7 @@ fn read(row: &Row) -> Result<Upload, StoreError> {
         created_by: row.text("created_by")?,
         pieces: row.number("pieces")?,
         bytes: row.count("bytes")?,
+        digest_state: row.optional_bytes("digest_state")?,
         fence: row.number("fence")?,
         complete: row.flag("complete")?,
         created_at: row.time("created_at")?,

@@ -13,7 +13,7 @@ use consign_core::target::{Folder, SftpAddress};
 
 use crate::{Network, NothingSent, Timing};
 
-pub use file::SftpStatus;
+pub use file::{SftpStatus, Unnamed};
 pub use pool::SftpSession;
 pub use upload::{Body, IfExists, Part, RemoteFile, Upload, Uploaded, Written, part_name};
 

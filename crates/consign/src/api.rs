@@ -146,6 +146,7 @@ routes! {
     POST "/exporters/{id}/runs" DeliveriesOperate [] => exporters::start;
     POST "/exporters/{id}/records" EventsWrite [] => exporters::push_records;
     POST "/exporters/{id}/files" EventsWrite ["file_name"] => uploads::push_file;
+    GET "/exporters/{id}/uploads" EventsWrite [] => uploads::list;
     POST "/exporters/{id}/uploads" EventsWrite [] => uploads::create;
     GET "/uploads/{id}" EventsWrite [] => uploads::find;
     PATCH "/uploads/{id}" EventsWrite [] => uploads::append;
@@ -153,6 +154,7 @@ routes! {
     GET "/runs/{id}" DeliveriesRead [] => exporters::run;
     POST "/runs/{id}/cancellation" DeliveriesOperate [] => exporters::cancel;
     POST "/runs/{id}/repetitions" DeliveriesOperate [] => exporters::repeat;
+    POST "/runs/{id}/resolution" DeliveriesOperate [] => exporters::resolve;
 
     GET "/gateways" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => gateways::list;
     POST "/gateways" ConnectorsWrite [] => gateways::create;

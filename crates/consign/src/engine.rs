@@ -180,6 +180,7 @@ impl Engine {
         tokio::spawn(engine.clone().tick_loop());
         tokio::spawn(engine.clone().export_loop());
         tokio::spawn(engine.clone().file_loop());
+        tokio::spawn(engine.clone().lease_loop());
         tokio::spawn(engine.clone().retention_loop());
         tokio::spawn(engine.clone().replay_loop());
         Ok(engine)

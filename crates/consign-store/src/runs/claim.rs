@@ -15,7 +15,7 @@ const CRASHES_BESIDE_OTHERS: i64 = 2;
 macro_rules! oldest_of_each {
     () => {
         "run r join connector c on c.id = r.connector_id
-         where r.state = 'open' and c.kind = 'exporter' and r.number = (
+         where r.state = 'open' and r.hold_reason is null and c.kind = 'exporter' and r.number = (
            select min(o.number) from run o where o.connector_id = c.id and o.state = 'open')"
     };
 }
@@ -29,27 +29,28 @@ pub struct Claimed {
     pub abandoned: bool,
 }
 
-/// Whether there is a run to claim.
+/// The exporters that may send and have a run to claim, those whose run is due the longest first.
 ///
 /// # Errors
 /// When the database cannot be reached.
-pub async fn has_due(db: &mut Db, now: Timestamp) -> Result<bool, StoreError> {
+pub async fn due(db: &mut Db, now: Timestamp) -> Result<Vec<ConnectorId>, StoreError> {
     let query = query(concat!(
-        "select r.id from ",
+        "select c.id from ",
         oldest_of_each!(),
         " and c.state = 'active' and coalesce(c.closed_until, 0) <= $1
-           and r.due_at <= $1 and coalesce(r.lease_until, 0) <= $1 limit 1"
+           and r.due_at <= $1 and coalesce(r.lease_until, 0) <= $1 order by r.due_at, r.id"
     ));
-    Ok(query.bind(now.millis()).optional(db).await?.is_some())
+    let rows = query.bind(now.millis()).all(db).await?;
+    rows.iter().map(|row| row.id("id")).collect()
 }
 
-/// Leases at most `max` due runs of exporters that may send. A later run of an exporter waits for the one before.
+/// Leases the due runs of some exporters that may send. A later run of an exporter waits for the one before.
 ///
 /// # Errors
 /// When the database cannot be reached.
 pub async fn claim(
     db: &mut Db,
-    max: u32,
+    exporters: &[ConnectorId],
     now: Timestamp,
     lease_until: Timestamp,
     by: &str,
@@ -59,11 +60,16 @@ pub async fn claim(
         oldest_of_each!(),
         " and c.state = 'active' and coalesce(c.closed_until, 0) <= "
     );
-    let mut statement = Statement::new(db, text);
-    statement.bind(now.millis());
-    only_due(&mut statement, now);
-    statement.push(" order by r.due_at, r.id limit ").bind(i64::from(max)).push(skip_locked(db, "r"));
-    take(db, statement, now, lease_until, by).await
+    let mut claimed = Vec::new();
+    for some in chunks(exporters) {
+        let mut statement = Statement::new(db, text);
+        statement.bind(now.millis()).push(" and c.id in (");
+        statement.list(some.iter().map(ToString::to_string)).push(")");
+        only_due(&mut statement, now);
+        statement.push(" order by r.due_at, r.id").push(skip_locked(db, "r"));
+        claimed.extend(take(db, statement, now, lease_until, by).await?);
+    }
+    Ok(claimed)
 }
 
 /// Leases the due run of an exporter that is held, to see whether the tool lets us in again.
@@ -97,8 +103,8 @@ pub async fn with_files_due(
     let query = query(
         "select c.id from connector c
          where c.kind = 'exporter' and c.state = 'active' and coalesce(c.closed_until, 0) <= $1
-           and exists (select 1 from run r where r.connector_id = c.id and r.state = 'open' and r.digest is not null
-             and r.file_bytes <= $2 and r.due_at <= $1 and coalesce(r.lease_until, 0) <= $1)
+           and exists (select 1 from run r where r.connector_id = c.id and r.state = 'open' and r.hold_reason is null
+             and r.digest is not null and r.file_bytes <= $2 and r.due_at <= $1 and coalesce(r.lease_until, 0) <= $1)
          order by c.id",
     );
     let rows = query.bind(now.millis()).bind(stored(bytes_max)).all(db).await?;
@@ -116,9 +122,9 @@ pub struct FilesWanted {
     pub max: u32,
 }
 
-/// Leases due runs that send pushed files, oldest first and beside each other. Files of one name keep their order, and none
-/// overtakes a run of records. One that was there at several crashes is left to [`claim`], so that others are not counted
-/// with it again and again.
+/// Leases due runs that send pushed files, oldest first and beside each other. Files of one name keep their order, also where
+/// they get numbers, and none overtakes a run of records. One that was there at several crashes is left to [`claim`], so that
+/// others are not counted with it again and again.
 ///
 /// # Errors
 /// When the database cannot be reached.
@@ -133,7 +139,7 @@ pub async fn claim_files(
     let mut statement = Statement::new(
         db,
         "select r.* from run r join connector c on c.id = r.connector_id
-         where r.state = 'open' and r.digest is not null and c.state = 'active'
+         where r.state = 'open' and r.hold_reason is null and r.digest is not null and c.state = 'active'
            and r.crashes + case when r.lease_until is null then 0 else 1 end <= ",
     );
     statement.bind(CRASHES_BESIDE_OTHERS).push(" and r.connector_id = ");
@@ -148,7 +154,7 @@ pub async fn claim_files(
         "), 9223372036854775807)
            and not exists (select 1 from run o
              where o.connector_id = r.connector_id and o.state = 'open' and o.digest is not null
-               and o.file_name = r.file_name and o.number < r.number)
+               and o.base_name = r.base_name and o.number < r.number)
          order by r.number limit ",
     );
     statement.bind(i64::from(wanted.max)).push(skip_locked(db, "r"));

@@ -139,6 +139,17 @@ pub async fn made(db: &mut Db, run: &Run, bytes: u64, at: Option<i64>) -> Result
     Ok(query.bind(stored(bytes)).bind(at).bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
 }
 
+/// The server refused the name: what was known before the attempt is what may have it. `false` as in [`advance`].
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn not_made(db: &mut Db, run: &Run) -> Result<bool, StoreError> {
+    let query =
+        query("update run set made_bytes = $1, made_at = $2 where id = $3 and fence = $4 and state = 'open'");
+    let query = query.bind(run.made_bytes.map(stored)).bind(run.made_at);
+    Ok(query.bind(run.id.to_string()).bind(run.fence).execute(db).await? == 1)
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
@@ -211,7 +222,8 @@ pub async fn finish(db: &mut Db, run: &Run, message: &str, now: Timestamp) -> Re
 /// When the database cannot be written.
 pub async fn cancel(db: &mut Db, id: RunId, leave_out: bool, now: Timestamp) -> Result<bool, StoreError> {
     let query = query(
-        "update run set state = 'cancelled', ended_at = $1, fence = fence + 1, lease_until = null, lease_by = null,
+        "update run set state = 'cancelled', hold_reason = null, ended_at = $1, fence = fence + 1, lease_until = null,
+           lease_by = null,
            owes = case when $2 = 0 and source_id = id and digest is null then 1 else 0 end
          where id = $3 and state = 'open'",
     );
@@ -241,7 +253,8 @@ pub async fn cancel_of_connector(
 ) -> Result<Loss, StoreError> {
     let lost = unsent(db, connector).await?;
     let query = query(
-        "update run set state = 'cancelled', ended_at = $1, fence = fence + 1, lease_until = null, lease_by = null
+        "update run set state = 'cancelled', hold_reason = null, ended_at = $1, fence = fence + 1, lease_until = null,
+           lease_by = null
          where connector_id = $2 and state = 'open'",
     );
     query.bind(now.millis()).bind(connector.to_string()).execute(db).await?;

@@ -40,6 +40,7 @@ async fn push_file(store: &Store, connector: ConnectorId, pieces: i64) -> RunId 
         exporter_revision: 1,
         set_up: &set_up(),
         file_name: "a.csv",
+        base_name: "a.csv",
         file: Some(&file),
     };
     runs::insert(&mut tx, &new, now).await.unwrap();
@@ -175,6 +176,7 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
         created_by: "key_1".to_owned(),
         pieces: 0,
         bytes: 0,
+        digest_state: None,
         fence: 0,
         complete: false,
         created_at: now,
@@ -186,7 +188,7 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     let first = uploads::take(&mut tx, new.id, 0).await.unwrap().unwrap();
     assert!(uploads::take(&mut tx, new.id, 3).await.unwrap().is_none(), "it is not there");
     let second = uploads::take(&mut tx, new.id, 0).await.unwrap().unwrap();
-    let further = |of: &Upload| Upload { pieces: 1, bytes: 6, ..of.clone() };
+    let further = |of: &Upload| Upload { pieces: 1, bytes: 6, digest_state: Some(vec![1, 2]), ..of.clone() };
     let at = now.plus(hours(1));
     assert!(
         !uploads::advance(&mut tx, &further(&first), at).await.unwrap(),
@@ -197,6 +199,9 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     runs::insert_chunk(&mut tx, new.run, &chunk).await.unwrap();
     let stored = uploads::find(&mut tx, new.id).await.unwrap().unwrap();
     assert_eq!((stored.pieces, stored.bytes, stored.touched_at), (1, 6, at));
+    assert_eq!(stored.digest_state.as_deref(), Some(&[1, 2][..]));
+    assert_eq!(uploads::open_of(&mut tx, connector, "key_1", 9).await.unwrap(), [stored]);
+    assert!(uploads::open_of(&mut tx, connector, "key_2", 9).await.unwrap().is_empty(), "another one's");
     // Its pieces stay as long as it may go on, which it may for a time after the last of them.
     let day = now.plus(hours(24));
     assert_eq!(retention::delete_uploads(&mut tx, now.plus(MINUTE), 9).await.unwrap(), 0);
@@ -209,4 +214,5 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     assert!(uploads::take(&mut tx, new.id, 0).await.unwrap().is_none());
     assert!(!uploads::delete(&mut tx, new.id).await.unwrap());
     assert_eq!(uploads::open_count(&mut tx, connector).await.unwrap(), 0);
+    assert!(uploads::open_of(&mut tx, connector, "key_1", 9).await.unwrap().is_empty());
 }

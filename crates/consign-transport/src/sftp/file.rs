@@ -199,23 +199,26 @@ impl Files {
         from: &str,
         to: &str,
         replace: bool,
-    ) -> Result<Option<Attributes>, SftpFault> {
+    ) -> Result<Option<Attributes>, Unnamed> {
         let atomic = replace && self.channel.offers(wire::POSIX_RENAME);
         let request = if atomic { Request::PosixRename(from, to) } else { Request::Rename(from, to) };
-        let renamed = self.channel.send(&request).await?;
-        let there = self.ask_stat(to).await?;
-        let reply = renamed.reply().await?;
+        // From here on it may have its name, until the server says no.
+        let renamed = self.channel.send(&request).await.map_err(Unnamed::in_doubt)?;
+        let there = self.ask_stat(to).await.map_err(Unnamed::in_doubt)?;
+        let reply = renamed.reply().await.map_err(Unnamed::in_doubt)?;
         if replace && !atomic && matches!(reply, Reply::Status { code, .. } if code != OK) {
             // Without the extension a name that is taken has to be freed first; one that is not was refused for itself.
-            if self.stat(to).await?.is_none() {
-                return done(&reply, "rename the file").map(|()| None);
+            if self.stat(to).await.map_err(Unnamed::refused)?.is_none() {
+                return named(&reply).map(|()| None);
             }
-            self.remove(to).await?;
-            let reply = self.channel.ask(&request).await?;
-            return done(&reply, "rename the file").map(|()| None);
+            self.remove(to).await.map_err(Unnamed::refused)?;
+            let reply = self.channel.ask(&request).await.map_err(Unnamed::in_doubt)?;
+            return named(&reply).map(|()| None);
         }
-        done(&reply, "rename the file")?;
-        Ok(found(there.reply().await?).unwrap_or_default())
+        named(&reply)?;
+        // It has its name; that it cannot be looked at afterwards leaves its size in doubt.
+        let there = there.reply().await.map_err(Unnamed::in_doubt)?;
+        Ok(found(there).unwrap_or_default())
     }
 
     /// Names in a folder, up to a limit.
@@ -259,6 +262,25 @@ impl Files {
             return no_space();
         }
         refusal(reply, "write the file")
+    }
+}
+
+/// A file that has not got its name, as far as is known.
+#[derive(Clone, Debug)]
+pub struct Unnamed {
+    /// Why.
+    pub fault: SftpFault,
+    /// It may have it all the same: no answer came, or none that says so.
+    pub in_doubt: bool,
+}
+
+impl Unnamed {
+    pub(super) fn in_doubt(fault: SftpFault) -> Self {
+        Self { fault, in_doubt: true }
+    }
+
+    pub(super) fn refused(fault: SftpFault) -> Self {
+        Self { fault, in_doubt: false }
     }
 }
 
@@ -310,6 +332,12 @@ const QUOTA_EXCEEDED: u32 = 15;
 
 fn done(reply: &Reply, what: &str) -> Result<(), SftpFault> {
     if is_ok(reply) { Ok(()) } else { Err(refusal(reply, what)) }
+}
+
+/// What the answer to a new name means. Only a status says no.
+fn named(reply: &Reply) -> Result<(), Unnamed> {
+    let says_no = matches!(reply, Reply::Status { .. });
+    done(reply, "rename the file").map_err(|fault| Unnamed { fault, in_doubt: !says_no })
 }
 
 /// Whether a write arrived.

@@ -81,7 +81,7 @@ async fn write(files: &Files, folder: &str) -> Result<(), SftpFault> {
             return Err(files.refused_write(&reply, &folder).await);
         }
         files.close(&handle).await?;
-        files.rename(&part, &whole, false).await.map(drop)
+        files.rename(&part, &whole, false).await.map(drop).map_err(|unnamed| unnamed.fault)
     };
     let written = written.await;
     let removed = files.remove(if written.is_ok() { &whole } else { &part }).await;

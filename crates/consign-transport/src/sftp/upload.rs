@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::channel::Answer;
-use super::file::{Files, SftpStatus, found, is_ok};
+use super::file::{Files, SftpStatus, Unnamed, found, is_ok};
 use super::{SftpFault, SftpSession, SftpWhy};
 
 /// So many bytes are under way at once: more than the windows of servers are.
@@ -106,7 +106,7 @@ impl SftpSession {
     /// Why it did not arrive; then nothing has its final name, or what had it before still does.
     pub async fn upload(&self, upload: &Upload<'_>, body: Body) -> Result<Uploaded, SftpFault> {
         let written = self.write_part(upload, body).await?;
-        self.give_name(&written).await?;
+        self.give_name(&written).await.map_err(|unnamed| unnamed.fault)?;
         Ok(written.uploaded)
     }
 
@@ -141,8 +141,8 @@ impl SftpSession {
     /// Gives a written file its final name.
     ///
     /// # Errors
-    /// Why it has not got it. Where the answer was lost, it may have it.
-    pub async fn give_name(&self, written: &Written) -> Result<(), SftpFault> {
+    /// Why it has not got it, and whether it may have it all the same.
+    pub async fn give_name(&self, written: &Written) -> Result<(), Unnamed> {
         let files = self.files();
         let Written { part, target, if_exists, uploaded, .. } = written;
         let named = give_name(files, part, target, *if_exists, uploaded.bytes).await;
@@ -324,20 +324,22 @@ async fn give_name(
     target: &str,
     if_exists: IfExists,
     bytes: u64,
-) -> Result<(), SftpFault> {
+) -> Result<(), Unnamed> {
     match files.rename(part, target, if_exists == IfExists::Replace).await {
         // Servers say "failure" where the name is taken.
-        Err(fault)
-            if if_exists == IfExists::Fail
-                && matches!(fault.why, SftpWhy::Refused(_))
-                && files.stat(target).await?.is_some() =>
+        Err(Unnamed { fault, in_doubt: false })
+            if if_exists == IfExists::Fail && matches!(fault.why, SftpWhy::Refused(_)) =>
         {
-            Err(exists())
+            let taken = files.stat(target).await.map_err(Unnamed::refused)?.is_some();
+            Err(Unnamed::refused(if taken { exists() } else { fault }))
         }
-        Err(fault) => Err(fault),
+        Err(unnamed) => Err(unnamed),
         Ok(Some(there)) if there.size == Some(bytes) => Ok(()),
         // It may have been looked at before it had its name.
-        Ok(_) => same_size(files.stat(target).await?.and_then(|found| found.size), bytes),
+        Ok(_) => {
+            let there = files.stat(target).await.map_err(Unnamed::in_doubt)?;
+            same_size(there.and_then(|found| found.size), bytes).map_err(Unnamed::in_doubt)
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use crate::sftp::{SftpFault, SftpWhy, SignInWhy};
 mod accounts;
 mod cuts;
 mod host_keys;
+mod liars;
+mod offer;
 mod openssh;
 mod proftpd;
 mod scripted;

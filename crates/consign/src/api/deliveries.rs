@@ -59,20 +59,23 @@ pub(super) async fn cancel(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn resolve(call: Call) -> Result<Answer, Problem> {
     let id = id(&call)?;
     let resolve = async {
-        let mut reader = Reader::new(call.object()?);
-        let choices = [("send_again", Resolution::SendAgain), ("delivered", Resolution::Delivered)];
-        if !reader.has("as") {
-            reader.refuse("as", Fault::new("missing", "Say as: send_again or delivered"));
-        }
-        let resolution = reader.choice("as", "as", &choices, Resolution::Delivered);
-        reader.refuse_unknown(&["as"], &[]);
-        let invalid = reader.into_invalid();
-        if !invalid.is_empty() {
-            return Err(Problem::invalid(&invalid));
-        }
+        let resolution = resolution(&call)?;
         Ok(Answer::ok(&deliveries::resolve(&call.app, &call.actor, id, resolution).await?))
     };
     call.once(StatusCode::OK, resolve).await
+}
+
+/// What a person decided about a delivery or a run.
+pub(super) fn resolution(call: &Call) -> Result<Resolution, Problem> {
+    let mut reader = Reader::new(call.object()?);
+    let choices = [("send_again", Resolution::SendAgain), ("delivered", Resolution::Delivered)];
+    if !reader.has("as") {
+        reader.refuse("as", Fault::new("missing", "Say as: send_again or delivered"));
+    }
+    let resolution = reader.choice("as", "as", &choices, Resolution::Delivered);
+    reader.refuse_unknown(&["as"], &[]);
+    let invalid = reader.into_invalid();
+    if invalid.is_empty() { Ok(resolution) } else { Err(Problem::invalid(&invalid)) }
 }
 
 pub(super) async fn payload(call: Call) -> Result<Answer, Problem> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, saved_or_changed};
 use super::body::{essence, media_type};
 use super::call::Call;
+use super::deliveries::resolution;
 use super::problem::Problem;
 use crate::ops::pushes::Shape;
 use crate::ops::{OpError, exporters, pushes, runs};
@@ -147,6 +148,15 @@ pub(super) async fn repeat(call: Call) -> Result<Answer, Problem> {
         Ok(Answer::json(StatusCode::CREATED, &runs::repeat(&call.app, &call.actor, id).await?))
     };
     call.once(StatusCode::CREATED, repeat).await
+}
+
+pub(super) async fn resolve(call: Call) -> Result<Answer, Problem> {
+    let id = call.id::<RunId>("run")?;
+    let resolve = async {
+        let resolution = resolution(&call)?;
+        Ok(Answer::ok(&runs::resolve(&call.app, &call.actor, id, resolution).await?))
+    };
+    call.once(StatusCode::OK, resolve).await
 }
 
 pub(super) async fn push_records(call: Call) -> Result<Answer, Problem> {

@@ -70,6 +70,10 @@ pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
     call.once(StatusCode::CREATED, create).await
 }
 
+pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&uploads::list(&call.app, &call.actor, call.place("id")).await?))
+}
+
 pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
     let value = uploads::find(&call.app, &call.actor, call.id::<UploadId>("upload")?).await?;
     Ok(told(StatusCode::OK, &value))

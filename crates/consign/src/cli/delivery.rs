@@ -72,6 +72,17 @@ pub(crate) enum Resolution {
     Delivered,
 }
 
+impl Resolution {
+    /// As the API takes it.
+    pub(crate) fn body(self) -> Value {
+        let word = match self {
+            Self::SendAgain => "send_again",
+            Self::Delivered => "delivered",
+        };
+        json!({ "as": word })
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct ListFlags {
     /// Only in this state
@@ -131,11 +142,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Attempt { id } => changed(output, &client.send(act(&id, "attempts")).await?, "Trying now")?,
         Verb::Replay { id } => changed(output, &client.send(act(&id, "replays")).await?, "Replaying")?,
         Verb::Resolve { id, decision } => {
-            let word = match decision {
-                Resolution::SendAgain => "send_again",
-                Resolution::Delivered => "delivered",
-            };
-            let answer = client.send(act(&id, "resolution").json(&json!({ "as": word }))).await?;
+            let answer = client.send(act(&id, "resolution").json(&decision.body())).await?;
             changed(output, &answer, "Resolved")?;
         }
         Verb::Cancel { id, yes } => {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::client::{Call, Client};
 use super::context;
+use super::delivery::Resolution;
 use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
 use super::object::{delete as delete_object, etag, put, read_object, save};
@@ -19,6 +20,7 @@ use super::output::{Form, Output};
 mod push;
 mod resumable;
 mod run;
+mod uploads;
 
 const EXPORTERS: &str = "exporters";
 
@@ -52,6 +54,27 @@ pub(crate) enum Verb {
     Cancel(run::CancelFlags),
     /// Send a run again
     Repeat(run::RepeatFlags),
+    /// Decide about a run whose file may have arrived
+    Resolve {
+        /// The id of the run
+        run: String,
+        /// What became of it
+        #[arg(long = "as", value_name = "WORD")]
+        decision: Resolution,
+    },
+    /// List files that you began to push and that are not whole
+    Uploads {
+        /// Name or id of the exporter
+        name: String,
+    },
+    /// Give up a file that was begun to push; what is stored of it goes
+    Discard {
+        /// The id of the upload
+        upload: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Pause: records keep arriving and wait
     Pause {
         /// Name or id
@@ -243,6 +266,9 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Log { run } => run::log(&client, output, &run).await?,
         Verb::Cancel(flags) => run::cancel(&client, output, &flags).await?,
         Verb::Repeat(flags) => return run::repeat(&client, output, &flags).await,
+        Verb::Resolve { run, decision } => run::resolve(&client, output, &run, decision).await?,
+        Verb::Uploads { name } => uploads::list(&client, output, &name).await?,
+        Verb::Discard { upload, yes } => uploads::discard(&client, output, &upload, yes).await?,
         Verb::Pause { name } => {
             let answer = client.send(Call::post(&[EXPORTERS, &name, "pauses"])).await?;
             show_written(output, &answer, "Paused", "exporter")?;
@@ -418,8 +444,13 @@ impl Fields {
 
 /// Why a run that ended is no success.
 fn said_no(run: &Value) -> Failure {
-    let label = text(run, "state_label").to_lowercase();
+    let (id, label) = (text(run, "id"), text(run, "state_label").to_lowercase());
     let message = text(run, "message");
     let line = if message.is_empty() { format!("The run is {label}") } else { message };
-    Failure::new(Code::SaidNo, &line).and(&format!("Next: consign exporter log {}", text(run, "id")))
+    let failure = Failure::new(Code::SaidNo, &line);
+    if run["ended_at"].is_null() {
+        let decide = format!("Then: consign exporter resolve {id} --as delivered, or --as send-again");
+        return failure.and("Look on the server whether the file is there").and(&decide);
+    }
+    failure.and(&format!("Next: consign exporter log {id}"))
 }

@@ -42,6 +42,7 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
         "credential" => format!("/credentials/{id}"),
         "exporter" => format!("/exporters/{id}"),
         "gateway" => format!("/gateways/{id}"),
+        "run" => format!("/runs/{id}"),
         _ => format!("/webhooks/{id}"),
     };
     let (repair, needs) = match (text("kind"), code) {
@@ -51,6 +52,7 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
             "what_to_do" => (page.clone(), Right::CredentialsRead),
             _ => (format!("{page}#tool"), Right::CredentialsWrite),
         },
+        ("run", _) => (page.clone(), Right::DeliveriesOperate),
         ("webhook" | "exporter" | "gateway", "credential_missing") | ("deliveries", "not_rendered") => {
             (format!("{page}/set-up"), Right::ConnectorsWrite)
         }

@@ -141,6 +141,8 @@ pages! {
     GET "/runs/{id}/cancel" DeliveriesOperate;
     POST "/runs/{id}/cancel" DeliveriesOperate;
     POST "/runs/{id}/repeat" DeliveriesOperate;
+    POST "/runs/{id}/send-again" DeliveriesOperate;
+    POST "/runs/{id}/mark-delivered" DeliveriesOperate;
 
     GET "/deliveries" DeliveriesRead;
     GET "/deliveries/news" DeliveriesRead;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Console;
 use super::errors::Failure;
 use super::visit::{Message, Signed};
+use crate::ops::deliveries::Resolution;
 use crate::ops::{OpError, runs};
 
 const PLACE: &str = "exporters";
@@ -22,6 +23,8 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/runs/{id}", get(show))
         .route("/runs/{id}/cancel", get(confirm).post(cancel))
         .route("/runs/{id}/repeat", post(repeat))
+        .route("/runs/{id}/send-again", post(send_again))
+        .route("/runs/{id}/mark-delivered", post(mark_delivered))
 }
 
 fn id_of(text: &str) -> Result<RunId, OpError> {
@@ -64,4 +67,21 @@ async fn repeat(visit: Signed, Path(id): Path<String>) -> Result<Response, Failu
         }
         Err(other) => Err(other.into()),
     }
+}
+
+async fn send_again(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    resolve(&visit, &id, Resolution::SendAgain, "It is sent again.").await
+}
+
+async fn mark_delivered(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    resolve(&visit, &id, Resolution::Delivered, "Marked as delivered.").await
+}
+
+async fn resolve(visit: &Signed, id: &str, resolution: Resolution, done: &str) -> Result<Response, Failure> {
+    let message = match runs::resolve(visit.app(), &visit.actor, id_of(id)?, resolution).await {
+        Ok(_) => Message::done(done),
+        Err(OpError::WrongState(sentence)) => Message::refused(format!("{sentence}.")),
+        Err(other) => return Err(other.into()),
+    };
+    Ok(visit.go_and_say(&format!("/runs/{id}"), message))
 }

@@ -4,55 +4,55 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use consign_core::connector::exporter::{Destination, RunState, Step};
+use consign_core::connector::exporter::{Destination, Step};
 use consign_core::connector::{Connector, ConnectorState, Exporter, HeldBy};
-use consign_core::delivery::{CRASHES_MAX, Next, Outcome, Progress as Tries, Refusal};
+use consign_core::delivery::{CRASHES_MAX, Outcome, Refusal};
 use consign_core::id::ConnectorId;
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
-use consign_store::runs::{self, Chunk, Claimed, End, Run};
+use consign_store::runs::{self, Chunk, Claimed, Run};
 use tokio::sync::Notify;
 
 use super::deliver::Seen;
 use super::schedule::is_due;
+use super::snapshot::Snapshot;
 use super::{Engine, LEASE};
-use crate::telemetry;
 
 pub use begin::{Again, Beginning, Begun};
 pub use intake::{FILE_PIECE_BYTES, Intake, IntakeFault};
 pub(super) use ledger::Change;
 
 use job::{Job, Moving};
+use leases::Leases;
 use under_way::{Counted, Counts};
 
 mod begin;
 mod bulk;
 mod compress;
+mod ending;
 mod feed;
 mod file;
 mod intake;
 mod job;
 mod keep;
+mod leases;
 mod ledger;
+mod name;
 mod outlet;
+mod patience;
 mod records;
 mod server;
 mod side_by_side;
+mod turns;
 mod under_way;
 
-/// Runs at one time that are not small files: each holds a few megabytes.
-const RUNS_MAX: usize = 4;
 const TICK: Duration = Duration::from_secs(1);
 /// Records that one transaction takes: short enough that an accept behind it hardly waits.
 const COLLECT_PORTION: u32 = 5_000;
-/// A server is asked this often whether a file arrived, once the attempts are used up.
-const ASK_AGAIN: Duration = Duration::from_secs(3_600);
 /// A folder holds the parts that runs left behind for so long at least.
 const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 /// Of runs that are done one after the other, that the last one was is written down this often.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
-/// A lease is kept this often at least.
-const KEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// The runs of this process.
 #[derive(Default)]
@@ -64,6 +64,12 @@ pub(super) struct Exports {
     cleaned_at: Mutex<HashMap<ConnectorId, Option<Timestamp>>>,
     /// When it was last written down that a run of each exporter was done.
     noted_at: Mutex<HashMap<ConnectorId, Option<Timestamp>>>,
+    /// The leases of the runs under way.
+    leases: Leases,
+    /// How many files of each exporter arrived since the start.
+    arrived: Mutex<HashMap<ConnectorId, u64>>,
+    /// Whose turn it is among the files of an exporter that go one by one.
+    one_by_one: Mutex<HashMap<ConnectorId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Exports {
@@ -81,6 +87,20 @@ impl Exports {
     fn is_cleaning_due(&self, exporter: ConnectorId, now: Timestamp) -> bool {
         let mut cleaned_at = self.cleaned_at.lock().unwrap_or_else(PoisonError::into_inner);
         is_due(cleaned_at.entry(exporter).or_default(), CLEAN_EVERY, now)
+    }
+
+    /// A file of an exporter is on its server.
+    fn note_arrived(&self, exporter: ConnectorId) {
+        *self.arrived.lock().unwrap_or_else(PoisonError::into_inner).entry(exporter).or_default() += 1;
+    }
+
+    fn arrived_of(&self, exporter: ConnectorId) -> u64 {
+        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.get(&exporter).copied().unwrap_or_default()
+    }
+
+    fn one_by_one(&self, exporter: ConnectorId) -> Arc<tokio::sync::Mutex<()>> {
+        self.one_by_one.lock().unwrap_or_else(PoisonError::into_inner).entry(exporter).or_default().clone()
     }
 
     /// Runs that are worked on.
@@ -157,16 +177,20 @@ impl Engine {
         if self.lanes.is_paused() {
             return Ok(());
         }
-        let room = RUNS_MAX.saturating_sub(self.exports.counts.large());
-        if room > 0 && runs::has_due(&mut *self.store.read().await?, now).await? {
-            let mut tx = self.store.begin().await?;
-            let until = tx.now().plus(LEASE);
-            let max = u32::try_from(room).unwrap_or(u32::MAX);
-            let now = tx.now();
-            let claimed = runs::claim(&mut tx, max, now, until, &self.by).await?;
-            tx.commit().await?;
-            for claimed in claimed {
-                self.spawn_run(claimed, false);
+        let under_way = self.exports.counts.large();
+        if turns::is_room(&under_way) {
+            let due = runs::due(&mut *self.store.read().await?, now).await?;
+            let snapshot = self.snapshot();
+            let due: Vec<_> = due.into_iter().map(|one| (one, server_of(&snapshot, one))).collect();
+            let next = turns::next(&due, under_way);
+            if !next.is_empty() {
+                let mut tx = self.store.begin().await?;
+                let (now, until) = (tx.now(), tx.now().plus(LEASE));
+                let claimed = runs::claim(&mut tx, &next, now, until, &self.by).await?;
+                tx.commit().await?;
+                for claimed in claimed {
+                    self.spawn_run(claimed, false);
+                }
             }
         }
         self.probe_held_exporters(now).await
@@ -196,7 +220,8 @@ impl Engine {
     }
 
     fn spawn_run(self: &Arc<Self>, claimed: Claimed, probe: bool) {
-        self.spawn_counted(Counted::large(self.clone()), claimed, None, probe);
+        let server = server_of(&self.snapshot(), claimed.run.connector);
+        self.spawn_counted(Counted::large(self.clone(), server), claimed, None, probe);
     }
 
     fn spawn_counted(
@@ -230,8 +255,7 @@ impl Engine {
         };
         let Some(exporter) = connector.exporter() else { return self.put_run_back(&run).await };
         if abandoned && run.crashes >= CRASHES_MAX {
-            let message = "Sending it stopped the program five times.";
-            return self.run_failed(&run, &connector, "stopped", message).await;
+            return self.crashed_too_often(&run, &connector).await;
         }
         let credential = connector.credential.and_then(|id| snapshot.credential(id)).cloned();
         let Some(credential) = credential else { return self.put_run_back(&run).await };
@@ -329,158 +353,6 @@ impl Engine {
         }
     }
 
-    /// Keeps the lease while requests are under way, and shows how far they are; ends when the run is no longer ours.
-    async fn keep_run(&self, job: &Job) -> Stop {
-        let (mut shown, mut kept) = (0, self.now());
-        loop {
-            tokio::time::sleep(TICK).await;
-            if self.lanes.is_stopping() && job.is_one_piece() {
-                return Stop::GiveBack;
-            }
-            let bytes = job.moving.bytes();
-            let quiet = bytes == shown && self.now().since(kept) < KEEP_EVERY;
-            let ours = async {
-                match quiet {
-                    true => runs::is_ours(&mut *self.store.read().await?, &job.run).await,
-                    false => self.keep_lease_of(job, bytes).await,
-                }
-            };
-            match ours.await {
-                Ok(true) if quiet => {}
-                Ok(true) => (shown, kept) = (bytes, self.now()),
-                Ok(false) => return Stop::Lost,
-                Err(error) => tracing::warn!(run.id = %job.run.id, %error, "the lease of a run was not kept"),
-            }
-        }
-    }
-
-    async fn keep_lease_of(&self, job: &Job, bytes: u64) -> Result<bool, StoreError> {
-        let mut tx = self.store.begin().await?;
-        let until = tx.now().plus(LEASE);
-        let kept = if job.is_one_piece() {
-            runs::keep_lease(&mut tx, &job.run, job.moving.step(), bytes, until).await?
-        } else {
-            runs::keep_lease_only(&mut tx, &job.run, until).await?
-        };
-        tx.commit().await?;
-        Ok(kept)
-    }
-
-    /// What an attempt that did not work leads to: another one, a hold, or the end.
-    async fn attempt_failed(
-        self: &Arc<Self>,
-        job: &Job,
-        exporter: &Exporter,
-        seen: Seen,
-    ) -> Result<(), StoreError> {
-        let (run, now) = (&job.run, self.now());
-        let throttled = seen.outcome.class() == Outcome::THROTTLED;
-        let throttled_since = throttled.then(|| run.throttled_since.unwrap_or(now));
-        let tries = Tries {
-            attempt: run.attempts + 1,
-            throttled_for: throttled_since.map(|since| now.since(since)).unwrap_or_default(),
-        };
-        let retry = exporter.retry(&self.settings.retry_schedule);
-        let verdict = retry.next(tries, &seen.outcome, now, self.jitter());
-        self.learn(&job.connector, Some(&job.credential), &seen, &verdict, now).await;
-        let outcome = seen.outcome.class();
-        let message = seen.message.clone().unwrap_or_else(|| words_of(&seen.outcome));
-        tracing::info!(run.id = %run.id, connector.id = %job.connector.id, outcome, "a run did not get on");
-        let (due_at, attempts) = match verdict.next {
-            Next::RetryAt(at) => (at, run.attempts + 1),
-            Next::WaitUntil(at) => (at, run.attempts),
-            // Its records would go twice: the server has to be asked first.
-            Next::Fail if self.may_have_arrived(run, &seen.outcome).await? => {
-                (now.plus(ASK_AGAIN), run.attempts)
-            }
-            Next::Deliver | Next::Hold(_) | Next::Fail => {
-                return self.run_failed(run, &job.connector, outcome, &message).await;
-            }
-        };
-        let mut tx = self.store.begin().await?;
-        let now = tx.now();
-        let state = (attempts, throttled_since);
-        if runs::retry(&mut tx, run, due_at, state, (outcome, &message)).await? {
-            let next =
-                if due_at > now { format!(" The next attempt is at {due_at}.") } else { String::new() };
-            runs::log(&mut tx, run.id, &format!("{message}{next}"), now).await?;
-        }
-        tx.commit().await
-    }
-
-    /// Whether the file of a run may have its final name, and the server did not answer when it was asked.
-    async fn may_have_arrived(&self, run: &Run, outcome: &Outcome) -> Result<bool, StoreError> {
-        if !matches!(outcome, Outcome::Unanswered { .. } | Outcome::Unreachable { .. }) {
-            return Ok(false);
-        }
-        let stored = runs::find(&mut *self.store.read().await?, run.id).await?;
-        Ok(stored.is_some_and(|stored| stored.made_bytes.is_some()))
-    }
-
-    /// A run has ended without what it was to do.
-    async fn run_failed(
-        &self,
-        run: &Run,
-        connector: &Connector,
-        outcome: &'static str,
-        message: &str,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.store.begin().await?;
-        let now = tx.now();
-        let end = End { state: RunState::Failed, outcome, message };
-        if !runs::end(&mut tx, run, &end, now).await? {
-            return tx.commit().await;
-        }
-        let line = if run.file.is_none() {
-            format!("{message} The run failed; its records go with the next run.")
-        } else {
-            format!("{message} The run failed.")
-        };
-        runs::log(&mut tx, run.id, &line, now).await?;
-        tx.commit().await?;
-        self.ended(run, connector, RunState::Failed);
-        Ok(())
-    }
-
-    /// What arrived and the end of the run are one step: between them nothing is sent again.
-    async fn run_is_done(&self, run: &Run, connector: &Connector, told: Told) -> Result<(), StoreError> {
-        let Told { mut lines, message } = told;
-        lines.push(message.clone());
-        let done = Change::Done { run: run.clone(), lines, message };
-        if !self.change_run(done).await? {
-            return Ok(());
-        }
-        self.ended(run, connector, RunState::Done);
-        let now = self.now();
-        if self.exports.is_noting_due(connector.id, now) {
-            let mut tx = self.store.begin().await?;
-            runs::note_done(&mut tx, connector.id, now).await?;
-            tx.commit().await?;
-        }
-        Ok(())
-    }
-
-    fn ended(&self, run: &Run, connector: &Connector, state: RunState) {
-        tracing::info!(
-            run.id = %run.id, connector.id = %connector.id, state = state.kind(), records = run.sent_records,
-            bytes = run.sent_bytes, "run ended"
-        );
-        metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => state.kind()).increment(1);
-        // A file that was pushed meanwhile has its turn.
-        self.exports.wake();
-    }
-
-    /// What the run is made by does not open here: it is looked at again in an hour, or by another server.
-    async fn look_again_later(&self, run: &Run) -> Result<(), StoreError> {
-        let message = "What the run is made by cannot be opened with the key ring of this server.";
-        tracing::error!(run.id = %run.id, "{message}");
-        let mut tx = self.store.begin().await?;
-        let due_at = tx.now().plus(ASK_AGAIN);
-        let state = (run.attempts, run.throttled_since);
-        runs::retry(&mut tx, run, due_at, state, ("not_rendered", message)).await?;
-        tx.commit().await
-    }
-
     /// Whether a run may send now: a person may have paused its exporter, or all sending, since it began. To see whether a
     /// tool lets us in again, one request goes to it all the same.
     fn may_send(&self, job: &Job, is_first: bool) -> bool {
@@ -501,22 +373,11 @@ impl Engine {
     }
 }
 
-/// What a person reads when the outcome came without words.
-fn words_of(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Refused { refusal: Refusal::CredentialMissing } => "The credential was deleted.",
-        Outcome::Refused { refusal: Refusal::CredentialLocked } => "The credential cannot be opened.",
-        Outcome::Refused { refusal: Refusal::NotAsSaved } => "The exporter was changed outside Consign.",
-        Outcome::Refused { refusal: Refusal::DestinationBlocked(_) } => {
-            "This server may not call the address."
-        }
-        Outcome::Refused { refusal: Refusal::HostKeyChanged } => {
-            "The server showed another host key than the pinned one."
-        }
-        Outcome::Rejected { status, .. } => return format!("The tool answered {status}."),
-        _ => "It did not work.",
-    }
-    .to_owned()
+/// What an exporter sends to: runs to one server share the places of it.
+fn server_of(snapshot: &Snapshot, exporter: ConnectorId) -> String {
+    let connector = snapshot.connector(exporter);
+    let credential = connector.and_then(|one| one.credential).and_then(|id| snapshot.credential(id));
+    credential.map_or_else(|| exporter.to_string(), |credential| credential.target.to_string())
 }
 
 /// "1 record", "1,000 records".

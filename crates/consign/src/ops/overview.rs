@@ -13,8 +13,7 @@ use consign_core::time::Timestamp;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::deliveries::{ATTENTION_COUNT_MAX, DeliveryFilter};
 use consign_store::overview::{HOUR_MS, HourCount, Pressing};
-use consign_store::runs::{self, WAITING_COUNT_MAX};
-
+use consign_store::runs::{self, Run, WAITING_COUNT_MAX};
 use consign_store::{
     COUNT_MAX, Db, PAGE_ITEMS_MAX, Page, StoreError, connectors, credentials, deliveries, overview, tokens,
 };
@@ -209,7 +208,9 @@ pub(super) async fn pressing_lines(
     let (mut lines, credentials_cut) = credential_lines(db, TOLD_MAX, now).await?;
     let (stopped, connectors_cut) = connector_lines(app, db, (TOLD_MAX, false)).await?;
     lines.extend(stopped);
-    Ok((lines, credentials_cut || connectors_cut))
+    let (runs, runs_cut) = run_lines(app, db, TOLD_MAX).await?;
+    lines.extend(runs);
+    Ok((lines, credentials_cut || connectors_cut || runs_cut))
 }
 
 /// The credentials that need a person, and whether there are more.
@@ -270,12 +271,23 @@ async fn connector_lines(
     Ok((lines, is_cut))
 }
 
+/// The runs that a person decides about, and whether there are more.
+async fn run_lines(app: &App, db: &mut Db, max: usize) -> Result<(Vec<Value>, bool), StoreError> {
+    let snapshot = app.engine.snapshot();
+    let held = runs::undecided(db, u32::try_from(max + 1).unwrap_or(u32::MAX)).await?;
+    let of = |run: &Run| snapshot.connector(run.connector).map(|connector| of_run(connector, run));
+    Ok((held.iter().take(max).filter_map(of).collect(), held.len() > max))
+}
+
 /// What needs a person, the causes before their consequences; and whether there is more than is told.
 async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bool), StoreError> {
     let (mut lines, mut is_cut) = credential_lines(db, LINES_MAX, now).await?;
     let (stopped, connectors_cut) = connector_lines(app, db, (LINES_MAX, true)).await?;
     lines.extend(stopped);
     is_cut |= connectors_cut;
+    let (runs, runs_cut) = run_lines(app, db, LINES_MAX).await?;
+    lines.extend(runs);
+    is_cut |= runs_cut;
     let snapshot = app.engine.snapshot();
     let pressing = overview::pressing(db).await?;
     for state in [DeliveryState::Held, DeliveryState::Failed] {
@@ -342,6 +354,16 @@ fn of_connector(connector: &Connector) -> Value {
         ConnectorState::PausedAfterFailures | ConnectorState::Held(_) => "Look and resume",
         ConnectorState::Active | ConnectorState::Paused => "Show",
     });
+    line
+}
+
+fn of_run(connector: &Connector, run: &Run) -> Value {
+    let mut line = line("run", &run.id.to_string(), connector.name.as_str());
+    line["code"] = json!(run.hold.map(HoldReason::kind));
+    line["label"] = json!("On hold");
+    line["reason"] = json!(run.hold.map(HoldReason::text));
+    line["since"] = json!(run.due_at);
+    line["action"] = json!("Decide");
     line
 }
 

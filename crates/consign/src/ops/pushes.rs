@@ -242,7 +242,7 @@ pub(super) async fn finish(app: &App, actor: &Actor, push: FilePush) -> Result<F
         return Err(OpError::NotFound("exporter"));
     };
     if let Some(upload) = upload
-        && !uploads::advance(&mut tx, &Upload { complete: true, ..upload }, at).await?
+        && !uploads::advance(&mut tx, &Upload { complete: true, digest_state: None, ..upload }, at).await?
     {
         return Err(IntakeFault::TakenOver.into());
     }

@@ -10,6 +10,7 @@ use consign_store::runs::{Cause, Run};
 use consign_store::{Db, Listed, Page, Tx, connectors, runs};
 use serde_json::{Map, Value, json};
 
+use super::deliveries::Resolution;
 use super::exporters::{by_reference, locked, object};
 use super::{Actor, OpError, audit_entry, commit_answered};
 use crate::App;
@@ -192,6 +193,40 @@ pub async fn cancel(app: &App, actor: &Actor, id: RunId, leave_out: bool) -> Res
     Ok(value)
 }
 
+/// Ends the hold of a run as a person decides: it is sent again, or all of it has arrived.
+///
+/// # Errors
+/// When it is not held on its own account.
+pub async fn resolve(app: &App, actor: &Actor, id: RunId, resolution: Resolution) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesOperate)?;
+    let mut tx = app.store.begin().await?;
+    let now = tx.now();
+    let run = runs::find(&mut tx, id).await?.ok_or(OpError::NotFound("run"))?;
+    let (connector, _) = by_reference(&mut tx, &run.connector.to_string()).await?;
+    let (action, line) = match resolution {
+        Resolution::SendAgain => ("Sent run again", format!("Sent again by {}.", actor.name())),
+        Resolution::Delivered => {
+            ("Marked run as delivered", format!("Marked as delivered by {}.", actor.name()))
+        }
+    };
+    let resolved = match resolution {
+        Resolution::SendAgain => runs::send_again(&mut tx, id, now).await?,
+        Resolution::Delivered => runs::mark_done(&mut tx, id, &line, now).await?,
+    };
+    if !resolved {
+        return Err(OpError::WrongState("This run is not held for a decision".to_owned()));
+    }
+    runs::log(&mut tx, id, &line, now).await?;
+    audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "run": id })).await?;
+    let value = whole(&mut tx, id, now).await?;
+    commit_answered(app, actor, tx, &value).await?;
+    if resolution == Resolution::Delivered {
+        metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => RunState::Done.kind()).increment(1);
+    }
+    app.engine.wake_all();
+    Ok(value)
+}
+
 /// A run with its log.
 pub(super) async fn whole(db: &mut Db, id: RunId, now: Timestamp) -> Result<Value, OpError> {
     let run = runs::find(db, id).await?.ok_or(OpError::NotFound("run"))?;
@@ -215,7 +250,9 @@ fn show(run: &Run, connector: Option<&Connector>, now: Timestamp) -> Map<String,
     put("repeats", json!((run.source != run.id).then_some(run.source)));
     put("state", json!(state));
     put("state_label", json!(state.label()));
-    let hold = connector.and_then(|one| one.state.hold_reason()).filter(|_| state == RunState::Waiting);
+    // What only a person can say about it comes before what its exporter waits for.
+    let hold = run.hold.or_else(|| connector.and_then(|one| one.state.hold_reason()));
+    let hold = hold.filter(|_| state == RunState::Waiting);
     put("hold_reason", json!(hold));
     put("hold_text", json!(hold.map(HoldReason::text)));
     put("destination", json!(run.protocol.kind()));
@@ -249,6 +286,7 @@ fn show(run: &Run, connector: Option<&Connector>, now: Timestamp) -> Map<String,
     put("ended_at", json!(run.ended_at));
     let actions: &[&str] = match (state.is_end(), connector.is_some()) {
         (_, false) => &[],
+        (false, true) if run.hold.is_some() => &["send_again", "mark_delivered", "cancel"],
         (false, true) => &["cancel"],
         (true, true) => &["repeat"],
     };

@@ -12,6 +12,7 @@ use consign_core::rights::Right;
 use consign_store::uploads::{self, Upload};
 use serde_json::{Map, Value, json};
 
+use super::exporters::by_reference;
 use super::pushes::{FilePush, Finished, finish, resumed, takes_files};
 use super::{Actor, OpError, Sent, commit, commit_answered};
 use crate::App;
@@ -49,6 +50,7 @@ pub async fn create(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Re
         created_by: actor.caller(),
         pieces: 0,
         bytes: 0,
+        digest_state: None,
         fence: 0,
         complete: false,
         created_at: now,
@@ -58,6 +60,19 @@ pub async fn create(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Re
     let value = show(&new);
     commit_answered(app, actor, tx, &value).await?;
     Ok(value)
+}
+
+/// The files that this caller began and that are not complete, the oldest first.
+///
+/// # Errors
+/// When there is no such exporter.
+pub async fn list(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
+    actor.require(Right::EventsWrite)?;
+    let mut db = app.store.read().await?;
+    let (connector, _) = by_reference(&mut db, reference).await?;
+    let max = u32::try_from(OPEN_MAX).unwrap_or(u32::MAX);
+    let open = uploads::open_of(&mut db, connector.id, &actor.caller(), max).await?;
+    Ok(json!({ "items": open.iter().map(show).collect::<Vec<_>>() }))
 }
 
 /// Where a file is.

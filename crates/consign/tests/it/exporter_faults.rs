@@ -68,13 +68,6 @@ impl Server {
         self.process.ended().await;
         self.process = Process::start(&self.folder, &[]).await;
     }
-
-    /// The most memory that the process has held so far.
-    fn resident_bytes_max(&mut self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.child().id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
-    }
 }
 
 fn records(range: std::ops::Range<u32>) -> String {
@@ -157,7 +150,7 @@ async fn a_file_larger_than_the_memory_passes_through() {
     let done = server.until_done(&run).await;
     assert_eq!(done["sent_bytes"], 160 << 20);
     assert!(tool.asked()[0].body == content);
-    let most = server.resident_bytes_max();
+    let most = server.process.resident_bytes_max();
     assert!(most <= RESIDENT_BYTES_MAX, "{most} bytes were held");
     assert!(server.process.stop().await.success());
 }
@@ -181,7 +174,7 @@ async fn many_large_records_pass_through() {
     let done = server.until_done(&run).await;
     assert_eq!(done["sent_records"], 120);
     assert!(tool.asked().iter().all(|asked| asked.body.len() <= 10 << 20), "a request holds 10 MiB at most");
-    let most = server.resident_bytes_max();
+    let most = server.process.resident_bytes_max();
     // Pushing and sending each hold ten megabytes a few times.
     assert!(most <= 2 * RESIDENT_BYTES_MAX, "{most} bytes were held");
     assert!(server.process.stop().await.success());

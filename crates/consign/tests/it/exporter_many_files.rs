@@ -16,6 +16,7 @@ on_both_databases!(
     small_files_leave_side_by_side
     files_of_one_name_keep_their_order
     numbers_are_taken_once
+    numbers_follow_the_order
     one_of_many_is_stopped
 );
 
@@ -168,6 +169,25 @@ async fn numbers_are_taken_once(consign: TestConsign) {
     let contents: BTreeSet<_> = place.names().iter().map(|name| place.read(name)).collect();
     let expected = (0..5).flat_map(|n| [format!("{n}"), format!("other {n}")]).collect();
     assert_eq!(contents, expected, "{:?}", place.names());
+    consign.finish().await;
+}
+
+async fn numbers_follow_the_order(consign: TestConsign) {
+    let place = Place::new(&consign, &json!({ "if_exists": "number" })).await;
+    let mut runs = Vec::new();
+    for n in 0..8 {
+        runs.push(place.push(&consign, "a.txt", &format!("{n}")).await);
+        runs.push(place.push(&consign, &format!("b{n}.txt"), "beside").await);
+    }
+    place.relay.slow_down(Duration::from_millis(5));
+    place.resume(&consign).await;
+    for id in &runs {
+        until(&consign, id, "done").await;
+    }
+    assert_eq!(place.read("a.txt"), "0");
+    for n in 1..8 {
+        assert_eq!(place.read(&format!("a-{}.txt", n + 1)), format!("{n}"), "{:?}", place.names());
+    }
     consign.finish().await;
 }
 

@@ -15,8 +15,10 @@ use crate::peers::relay::Relay;
 on_both_databases!(
     a_file_comes_in_several_requests
     a_file_goes_on_after_a_cut_and_a_restart
+    the_last_answer_waits_for_no_second_reading
     what_is_not_accepted_of_a_file
     the_command_line_goes_on_by_itself
+    the_command_line_gives_a_file_up
 );
 
 const PIECE: usize = 255 << 10;
@@ -161,6 +163,36 @@ async fn a_file_goes_on_after_a_cut_and_a_restart(mut consign: TestConsign) {
     consign.finish().await;
 }
 
+/// Where the pieces that are stored cannot be read any more, an end that reads none of them is told from one that does.
+async fn the_last_answer_waits_for_no_second_reading(mut consign: TestConsign) {
+    let tool = Tool::start().await;
+    let exporter = exporter(&consign, &tool, &pushed()).await;
+    consign.act(&format!("/exporters/{exporter}/pauses")).await.expect(200);
+    let content = content(1_000_000);
+    let wanted = json!({ "file_name": "devices.bin", "sha256": sha256(&content) });
+    for (key, forget, status) in [("kept", "", 202), ("lost", ", digest_state = null", 409)] {
+        let id = id_of(&begin(&consign, &exporter, key, &wanted).await.expect(201).json());
+        append(&consign, &id, 0, false, &content[..PIECE]).await.expect(200);
+        consign.restart().await;
+        append(&consign, &id, PIECE, false, &content[PIECE..2 * PIECE]).await.expect(200);
+        consign.stop().await;
+        let of = format!("(select run_id from upload where id = '{id}')");
+        consign.database.execute(&format!("delete from run_chunk where run_id in {of} and number = 0")).await;
+        consign.database.execute(&format!("update upload set fence = fence{forget} where id = '{id}'")).await;
+        consign.start_again().await;
+        let ended = append(&consign, &id, 2 * PIECE, true, &content[2 * PIECE..]).await.expect(status);
+        if status == 202 {
+            let run = ended.json()["run"].as_str().unwrap().to_owned();
+            let shown = consign.get(&format!("/runs/{run}")).await.expect(200).json();
+            assert_eq!(shown["file"]["sha256"], sha256(&content), "over three requests and two restarts");
+            consign.act(&format!("/runs/{run}/cancellation")).await.expect(200);
+        } else {
+            assert!(ended.text().contains("cannot be opened any more"), "{}", ended.text());
+        }
+    }
+    consign.finish().await;
+}
+
 async fn what_is_not_accepted_of_a_file(consign: TestConsign) {
     let tool = Tool::start().await;
     let exporter = exporter(&consign, &tool, &pushed()).await;
@@ -268,5 +300,34 @@ async fn the_command_line_goes_on_by_itself(consign: TestConsign) {
     assert!(first.starts_with("run_") && first == again, "{first} {again}");
     let ran = consign.run(&["exporter", "run", "Nightly list", "--json"]).await.expect(0);
     assert!(ran.stderr.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", ran.stderr);
+    consign.finish().await;
+}
+
+async fn the_command_line_gives_a_file_up(consign: TestConsign) {
+    let tool = Tool::start().await;
+    let exporter = exporter(&consign, &tool, &pushed()).await;
+    let id =
+        id_of(&begin(&consign, &exporter, "one", &json!({ "file_name": "a.bin" })).await.expect(201).json());
+    append(&consign, &id, 0, false, &content(PIECE)).await.expect(200);
+    // Each sees what it began.
+    let other = consign.make_key(&["events:write"]).await;
+    let path = format!("/exporters/{exporter}/uploads");
+    let theirs = consign.call_as(&other, "GET", &path, &[], "").await.expect(200).json();
+    assert_eq!(theirs, json!({ "items": [] }));
+    let listed = consign.run(&["exporter", "uploads", "Nightly list", "--json"]).await.expect(0).json();
+    let items = listed["items"].as_array().unwrap_or_else(|| panic!("{listed}"));
+    assert_eq!((items.len(), &items[0]["id"], &items[0]["offset"]), (1, &json!(id), &json!(PIECE)));
+    let ran = consign.run(&["exporter", "uploads", "Nightly list", "--plain"]).await.expect(0);
+    assert!(ran.stdout.contains(&id) && ran.stdout.contains("a.bin"), "{}", ran.stdout);
+
+    let refused = consign.run(&["exporter", "discard", &id]).await;
+    assert_ne!(refused.code, 0, "nobody is there to answer");
+    consign.get(&format!("/uploads/{id}")).await.expect(200);
+    let ran = consign.run(&["exporter", "discard", &id, "--yes"]).await.expect(0);
+    assert!(ran.stderr.contains(&format!("Gave up {id}")), "{}", ran.stderr);
+    consign.get(&format!("/uploads/{id}")).await.expect(404);
+    let ran = consign.run(&["exporter", "uploads", "Nightly list"]).await.expect(0);
+    assert!(ran.stderr.contains("You have no files on their way."), "{}{}", ran.stdout, ran.stderr);
+    consign.run(&["exporter", "discard", &id, "--yes"]).await.expect(3);
     consign.finish().await;
 }

@@ -21,11 +21,13 @@ pub(crate) mod authorization_server;
 pub(crate) mod browser;
 pub(crate) mod mail_server;
 pub(crate) mod nginx;
+pub(crate) mod refusing;
 pub(crate) mod rekeying;
 pub(crate) mod relay;
 pub(crate) mod sshd;
 pub(crate) mod token_endpoint;
 pub(crate) mod tool;
+pub(crate) mod turncoat;
 
 /// Signs the certificates of all tools here; the product trusts it through `egress.ca_file`.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);

@@ -76,6 +76,36 @@ fn read_csv(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
+fn a_million_records_come_back_equal() {
+    const PORTION: u64 = 10_000;
+    let exporter = exporter(json!({ "format": "csv", "columns": [{ "name": "n" }, { "name": "text" }] }));
+    let mut encoder = Encoder::new(&exporter.format, str::to_owned);
+    let mut out = Vec::new();
+    encoder.start(&mut out);
+    assert_eq!(out, b"n,text\n");
+    // What a reader of CSV stumbles over, and no text that a spreadsheet would run: that one is changed.
+    let text = |n: u64| match n % 5 {
+        0 => format!("device {n}"),
+        1 => format!("\"{n}\", \"again\""),
+        2 => format!("{n}\r\n{n}\n"),
+        3 => format!(",{n}, Ünïcödé \u{1f980}"),
+        _ => String::new(),
+    };
+    for portion in 0..1_000_000 / PORTION {
+        let numbers = portion * PORTION..(portion + 1) * PORTION;
+        out.clear();
+        for n in numbers.clone() {
+            let record = json!({ "text": text(n), "n": n }).to_string();
+            encoder.push(&Record { event: None, text: record.as_bytes(), is_json: true }, &mut out);
+        }
+        let rows = read_csv(std::str::from_utf8(&out).unwrap());
+        assert!(rows.into_iter().eq(numbers.map(|n| vec![n.to_string(), text(n)])), "portion {portion}");
+    }
+    encoder.finish(&mut out);
+    assert_eq!(encoder.records(), 1_000_000);
+}
+
+#[test]
 fn rows_of_csv() {
     check_csv(json!({}), &[], "a,b\n");
     check_csv(json!({}), &[r#"{"a":1,"b":"x"}"#, r#"{"a":null}"#], "a,b\n1,x\n,none\n");

@@ -21,6 +21,8 @@ enum Script {
     Says(&'static [u8]),
     /// Lets in by password, takes new keys at once, and proves nothing.
     TakesNewKeys,
+    /// Refuses every password.
+    Refuses,
 }
 
 /// All that a client told it.
@@ -36,7 +38,7 @@ impl server::Handler for Peer {
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         self.told.lock().unwrap().push(format!("{user}:{password}"));
-        Ok(Auth::Accept)
+        Ok(if self.script == Script::Refuses { Auth::reject() } else { Auth::Accept })
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -84,7 +86,7 @@ impl server::Handler for Peer {
                     }
                 });
             }
-            Script::Asks(_) => {}
+            Script::Asks(_) | Script::Refuses => {}
         }
         Ok(())
     }
@@ -153,6 +155,26 @@ async fn questions_that_a_password_does_not_answer_get_no_answer() {
     // Nor is nothing asked forever.
     let (fault, _) = fault_of(Script::Asks(&[])).await;
     is_sign_in(&fault, SignInWhy::Questions);
+}
+
+/// Whoever waits for a sign-in that is under way shares its end: a wrong password locks no account for each of them.
+#[tokio::test]
+async fn a_password_that_is_refused_is_offered_once_for_all_who_wait() {
+    let (port, told) = start(Script::Refuses).await;
+    let network = Arc::new(network());
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let network = network.clone();
+        let access = access(port, ED25519_PUB, by_password("ana", "open sesame"));
+        waiting.spawn(async move { network.sftp(&access).await.unwrap_err() });
+    }
+    for fault in waiting.join_all().await {
+        is_sign_in(&fault, SignInWhy::Refused);
+    }
+    assert_eq!(*told.lock().unwrap(), ["ana:open sesame"]);
+    // Who comes afterwards asks anew.
+    network.sftp(&access(port, ED25519_PUB, by_password("ana", "open sesame"))).await.unwrap_err();
+    assert_eq!(told.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -4,20 +4,23 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
+use consign_core::catalog::size;
 use consign_core::hex::hex;
 use http::{HeaderName, Method};
 use serde_json::{Value, json};
 
 use super::EXPORTERS;
 use super::push::{LOOK_EVERY, unreadable};
+use super::uploads::UPLOADS;
 use crate::cli::client::{Call, Client};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::listing::text;
 use crate::cli::output::{Output, Progress, ProgressForm};
 use crate::cli::upload::Upload;
 
-const UPLOADS: &str = "uploads";
 const HASH_PIECE_BYTES: usize = 256 << 10;
+/// While a file is only read, its progress is shown this often.
+const SHOWN_EVERY_BYTES: u64 = 256 << 20;
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 /// Cuts in a row after which nothing more had arrived: with the waits below, about five minutes.
@@ -41,10 +44,11 @@ impl Resumable<'_> {
         content_type: &str,
         key: &str,
     ) -> Result<String, Failure> {
-        let (length, digest) = hashed(self.path)?;
+        let mut progress = Progress::new(self.output, self.progress);
+        let (length, digest) = hashed(self.path, &mut progress)?;
+        let mut progress = Progress::new(self.output, self.progress);
         let wanted =
             json!({ "file_name": name, "content_type": content_type, "bytes": length, "sha256": digest });
-        let mut progress = Progress::new(self.output, self.progress);
         let mut cuts = Cuts::default();
         let call = Call::post(&[EXPORTERS, exporter, UPLOADS]).idempotency_key(key).json(&wanted);
         let mut upload = self.client.send(call).await?.json()?;
@@ -61,9 +65,10 @@ impl Resumable<'_> {
                 Err(failure) => {
                     let reached = upload["offset"].as_u64().unwrap_or(0);
                     let again = format!("Go on within a day: the same command with --idempotency-key {key}");
+                    let leave = format!("Or give it up: consign exporter discard {id}");
                     cuts.judge(failure, reached, &mut progress)
                         .await
-                        .map_err(|failure| failure.and(&again))?;
+                        .map_err(|failure| failure.and(&again).and(&leave))?;
                     upload["offset"] = Value::Null;
                 }
             }
@@ -145,12 +150,13 @@ fn may_pass(failure: &Failure) -> bool {
     }
 }
 
-/// The size and the SHA-256 of a file, in hexadecimal.
-fn hashed(path: &str) -> Result<(u64, String), Failure> {
+/// The size and the SHA-256 of a file, in hexadecimal. A large one takes a while, which is shown.
+fn hashed(path: &str, progress: &mut Progress<'_>) -> Result<(u64, String), Failure> {
     let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     let mut piece = vec![0; HASH_PIECE_BYTES];
-    let mut length = 0;
+    let total = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+    let (mut length, mut shown) = (0, 0);
     loop {
         let read = file.read(&mut piece).map_err(|error| unreadable(path, &error))?;
         if read == 0 {
@@ -158,5 +164,9 @@ fn hashed(path: &str) -> Result<(u64, String), Failure> {
         }
         digest.update(&piece[..read]);
         length += read as u64;
+        if length - shown >= SHOWN_EVERY_BYTES {
+            shown = length;
+            progress.say(&format!("Reading. {} of {}", size(length), size(total)));
+        }
     }
 }

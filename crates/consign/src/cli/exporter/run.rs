@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{EXPORTERS, said_no};
 use crate::cli::client::{Call, Client};
+use crate::cli::delivery::Resolution;
 use crate::cli::failure::{Code, Failure};
 use crate::cli::listing::{PageFlags, cell, show, show_one, text};
 use crate::cli::output::{Form, Output, Progress, ProgressForm};
@@ -143,6 +144,25 @@ pub(super) async fn cancel(client: &Client<'_>, output: &Output, flags: &CancelF
     Ok(())
 }
 
+pub(super) async fn resolve(
+    client: &Client<'_>,
+    output: &Output,
+    run: &str,
+    decision: Resolution,
+) -> Result<(), Failure> {
+    let answer = client.send(Call::post(&[RUNS, run, "resolution"]).json(&decision.body())).await?;
+    match output.form {
+        Form::Json => output.text(&answer.text()),
+        Form::Plain => output.line(run),
+        Form::People => output.done(match decision {
+            Resolution::SendAgain => "The run is sent again",
+            Resolution::Delivered => "The run is marked as delivered",
+        }),
+    }
+    output.next(&format!("consign exporter log {run}"));
+    Ok(())
+}
+
 /// Watches a run to its end, and says what came of it.
 pub(super) async fn follow(
     client: &Client<'_>,
@@ -190,6 +210,12 @@ async fn watch(client: &Client<'_>, id: &str, progress: &mut Progress<'_>) -> Re
         let number = |key: &str| run[key].as_u64().unwrap_or(0);
         match text(&run, "state").as_str() {
             "done" | "failed" | "cancelled" => return Ok(run),
+            // Nothing comes of it before somebody decides.
+            "waiting"
+                if run["actions"].as_array().is_some_and(|acts| acts.contains(&json!("send_again"))) =>
+            {
+                return Ok(run);
+            }
             "waiting" if number("attempts") > 0 || !run["hold_reason"].is_null() => {
                 let hold = text(&run, "hold_text");
                 let why = if hold.is_empty() { text(&run, "message") } else { hold };

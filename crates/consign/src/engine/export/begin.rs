@@ -108,6 +108,7 @@ impl Engine {
             },
             set_up: &SealedSetUp { payload_key: *payload_key, sealed_data },
             file_name: &file_name,
+            base_name: &set_up.file_name(),
             file,
         };
         let now = tx.now();

@@ -3,18 +3,22 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use consign_core::hex::hex;
 use consign_core::id::RunId;
 use consign_store::runs::{self, Chunk, PushedFile};
 use consign_store::uploads::{self, Upload};
 use consign_store::{StoreError, Tx};
+use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
+use sha2::{Digest as _, Sha256};
 
 use crate::engine::Engine;
 
 /// The size of a stored piece: each is in memory several times, here, on its way to the disk and to the tool. File servers take
 /// so much in one request.
 pub const FILE_PIECE_BYTES: usize = 255 << 10;
+
+// SHA-256 takes blocks of 64 bytes. Behind whole pieces no byte of the file stands in its state, which is stored unsealed.
+const _: () = assert!(FILE_PIECE_BYTES.is_multiple_of(64));
 
 /// Why a file was not taken.
 #[derive(Debug)]
@@ -39,8 +43,9 @@ pub struct Intake {
     run: RunId,
     number: i64,
     piece: Vec<u8>,
-    /// Of all of it; absent where earlier requests brought a part.
-    digest: Option<Context>,
+    /// Of so many pieces, from the first on: of all that are stored, but for one that was left without its end.
+    digest: Sha256,
+    digested: i64,
     bytes: u64,
     /// Where it comes in several requests: how far it has come.
     upload: Option<Upload>,
@@ -50,17 +55,17 @@ impl Intake {
     /// A file for a run that does not exist yet. Without its end it is removed after a day.
     pub fn new(engine: Arc<Engine>, run: RunId) -> Self {
         let piece = Vec::with_capacity(FILE_PIECE_BYTES);
-        let digest = Some(Context::new(&SHA256));
-        Self { engine, run, number: 0, piece, digest, bytes: 0, upload: None }
+        Self { engine, run, number: 0, piece, digest: Sha256::new(), digested: 0, bytes: 0, upload: None }
     }
 
     /// A file that goes on from what is stored of it.
     pub fn resumed(engine: Arc<Engine>, upload: Upload) -> Self {
-        let whole = upload.bytes == 0;
+        let (digest, digested) = taken_up(&upload);
         Self {
             number: upload.pieces,
             bytes: upload.bytes,
-            digest: whole.then(|| Context::new(&SHA256)),
+            digest,
+            digested,
             run: upload.run,
             upload: Some(upload),
             engine,
@@ -78,9 +83,6 @@ impl Intake {
     /// # Errors
     /// When the database did not take them, or another request goes on with the file.
     pub async fn push(&mut self, mut bytes: &[u8]) -> Result<(), IntakeFault> {
-        if let Some(digest) = &mut self.digest {
-            digest.update(bytes);
-        }
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(FILE_PIECE_BYTES - self.piece.len()));
@@ -106,16 +108,17 @@ impl Intake {
         if !self.piece.is_empty() {
             self.store_piece().await?;
         }
-        let digest = match self.digest.take() {
-            Some(digest) => digest,
-            None => self.read_again().await?,
-        };
-        let digest = hex(digest.finish().as_ref());
+        self.digest_the_rest().await?;
+        let digest = hex(&self.digest.finalize());
         let file = PushedFile { content_type: content_type.to_owned(), digest, bytes: self.bytes };
         Ok((file, self.upload))
     }
 
     async fn store_piece(&mut self) -> Result<(), IntakeFault> {
+        if self.digested == self.number {
+            self.digest.update(&self.piece);
+            self.digested += 1;
+        }
         let now = self.engine.now();
         let (payload_key, key) = self.engine.settings.payloads.current(now).await?;
         let sealed_data = key.encrypt(&piece_context(self.run, self.number), &self.piece);
@@ -133,7 +136,17 @@ impl Intake {
     async fn note_piece(&mut self, tx: &mut Tx) -> Result<(), IntakeFault> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         let length = u64::try_from(self.piece.len()).unwrap_or(u64::MAX);
-        let further = Upload { pieces: upload.pieces + 1, bytes: upload.bytes + length, ..upload.clone() };
+        let is_whole = self.piece.len() == FILE_PIECE_BYTES;
+        let further = Upload {
+            pieces: upload.pieces + 1,
+            bytes: upload.bytes + length,
+            digest_state: match self.digested > upload.pieces {
+                true if is_whole => Some(self.digest.serialize().to_vec()),
+                true => upload.digest_state.take(),
+                false => None,
+            },
+            ..upload.clone()
+        };
         let now = tx.now();
         if !uploads::advance(tx, &further, now).await? {
             return Err(IntakeFault::TakenOver);
@@ -142,19 +155,30 @@ impl Intake {
         Ok(())
     }
 
-    /// The digest of what is stored, piece by piece: no request has seen all of it.
-    async fn read_again(&self) -> Result<Context, IntakeFault> {
-        let mut digest = Context::new(&SHA256);
-        for number in 0..self.number {
+    /// Reads the pieces that the digest lacks: none, or the last one where its request did not come to its end.
+    async fn digest_the_rest(&mut self) -> Result<(), IntakeFault> {
+        for number in self.digested..self.number {
             let found = runs::chunks(&mut *self.engine.store.read().await?, self.run, number, 1).await?;
             let chunk = found.into_iter().next().filter(|chunk| chunk.number == number);
             let chunk = chunk.ok_or(IntakeFault::Damaged)?;
             let key = self.engine.settings.payloads.of_day(chunk.payload_key).await?;
             let context = piece_context(self.run, number);
             let plain = key.and_then(|key| key.decrypt(&context, &chunk.sealed_data).ok());
-            digest.update(&plain.ok_or(IntakeFault::Damaged)?);
+            self.digest.update(&plain.ok_or(IntakeFault::Damaged)?);
         }
-        Ok(digest)
+        Ok(())
+    }
+}
+
+/// The digest of an upload as an earlier request put it down, and of how many pieces it is.
+fn taken_up(upload: &Upload) -> (Sha256, i64) {
+    let of = |state: &Vec<u8>| {
+        Sha256::deserialize(<&SerializedState<Sha256>>::try_from(state.as_slice()).ok()?).ok()
+    };
+    let is_whole = upload.bytes.is_multiple_of(FILE_PIECE_BYTES as u64);
+    match upload.digest_state.as_ref().and_then(of) {
+        Some(digest) => (digest, if is_whole { upload.pieces } else { upload.pieces - 1 }),
+        None => (Sha256::new(), 0),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use consign_core::catalog::size;
 use consign_core::connector::Exporter;
-use consign_core::connector::exporter::{Compression, FilePlace, IfExists, Step, numbered};
+use consign_core::connector::exporter::{Compression, FilePlace, IfExists, Step};
 use consign_core::credential::SftpAccess;
 use consign_core::delivery::{FileAnswer, NoAnswer, Outcome, Refusal};
 use consign_core::hex::hex;
@@ -23,7 +23,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::feed::{Fed, Made};
 use super::outlet::Outlet;
-use super::{Change, FILE_PIECE_BYTES, Job, Stop, Told, counted};
+use super::patience::Patience;
+use super::{FILE_PIECE_BYTES, Job, Stop, Told, counted};
 use crate::engine::Engine;
 use crate::engine::authorize::Opened;
 use crate::engine::deliver::Seen;
@@ -31,29 +32,32 @@ use crate::telemetry;
 
 /// Parts that wait for the server; of a pushed file they are 255 KiB each.
 const PARTS_WAITING_MAX: usize = 2;
-/// So many names are tried where each is taken.
-const NUMBERS_MAX: u32 = 1_000;
 /// Parts that were left behind are removed when nothing was written to them for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
 /// A number that another file took meanwhile is chosen anew so often.
 const NAMES_AGAIN_MAX: u32 = 3;
-/// So many sessions in a row may end without a byte more.
-const SESSIONS_IN_VAIN_MAX: u32 = 10;
 /// The parts of so many earlier attempts are removed before the next one writes.
 const ATTEMPTS_CLEANED_MAX: usize = 20;
-/// A file goes on over so many sessions; each makes it again up to where it is.
-const SESSIONS_MAX: u32 = 200;
 /// Between two looks at how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What is sent as a file, where to.
 pub(super) struct Errand<'a> {
     pub(super) job: &'a Job,
-    access: SftpAccess,
+    pub(super) access: SftpAccess,
     exporter: &'a Exporter,
     pub(super) place: &'a FilePlace,
     pub(super) session: SftpSession,
+    pub(super) patience: Patience,
     scrubber: Scrubber,
+}
+
+/// What became of a file.
+enum Brought {
+    /// An earlier attempt, or an earlier session of this one, brought it; so many bytes.
+    Before(u64),
+    /// It has its name now.
+    Now(Made, Written),
 }
 
 impl Errand<'_> {
@@ -63,7 +67,7 @@ impl Errand<'_> {
     }
 
     /// What a fault means for the attempt; what the server said is cleaned of secrets.
-    fn attempt(&self, fault: SftpFault) -> Stop {
+    pub(super) fn attempt(&self, fault: SftpFault) -> Stop {
         attempt(&self.scrubber, fault)
     }
 }
@@ -81,32 +85,21 @@ impl Engine {
         let started = self.now();
         let (access, scrubber) = self.enter_server(job)?;
         let session = self.network.sftp(&access).await.map_err(|fault| attempt(&scrubber, fault))?;
-        let mut errand = Errand { job, access, exporter, place, session, scrubber };
-        if let Some(bytes) = self.arrived_before(&errand, run).await? {
-            let mut told = arrived_at_last(run, bytes);
-            told.lines.extend(self.keep_newest(&errand, run, (bytes, run.made_at)).await?);
-            return Ok(told);
-        }
-        self.remove_left_behind(&errand, run).await?;
-        let mut again = NAMES_AGAIN_MAX;
-        let (made, written) = loop {
-            self.choose_name(&errand, run).await?;
-            match self.send_named(&mut errand, run).await {
-                Ok(sent) => break sent,
-                Err(stop) if is_taken(&stop) => {
-                    // An earlier attempt may have come first after all, while this one wrote.
-                    if let Some(bytes) = self.arrived_before(&errand, run).await? {
-                        let mut told = arrived_at_last(run, bytes);
-                        told.lines.extend(self.keep_newest(&errand, run, (bytes, run.made_at)).await?);
-                        return Ok(told);
-                    }
-                    // Another file may have taken the number since it was looked for.
-                    if place.if_exists != IfExists::Number || again == 0 {
-                        return Err(stop);
-                    }
-                    again -= 1;
-                }
-                Err(stop) => return Err(stop),
+        let patience = Patience::default();
+        let mut errand = Errand { job, access, exporter, place, session, patience, scrubber };
+        let brought = loop {
+            match self.bring(&mut errand, run).await {
+                Err(Stop::NewKeys(ended)) => self.next_session(&mut errand, ended).await?,
+                brought => break brought?,
+            }
+        };
+        self.exports.note_arrived(run.connector);
+        let (made, written) = match brought {
+            Brought::Now(made, written) => (made, written),
+            Brought::Before(bytes) => {
+                let mut told = arrived_at_last(run, bytes);
+                told.lines.extend(self.keep_newest(&errand, run, (bytes, run.made_at)).await?);
+                return Ok(told);
             }
         };
         let (uploaded, brought) = (&written.uploaded, (made.bytes, written.modified_seconds.map(i64::from)));
@@ -127,48 +120,44 @@ impl Engine {
         Ok(told)
     }
 
+    /// Looks for the file, writes it and gives it its name, over one session; a large one may take several.
+    async fn bring(&self, errand: &mut Errand<'_>, run: &mut Run) -> Result<Brought, Stop> {
+        if let Some(bytes) = self.arrived_before(errand, run).await? {
+            return Ok(Brought::Before(bytes));
+        }
+        self.remove_left_behind(errand, run).await?;
+        let mut again = NAMES_AGAIN_MAX;
+        loop {
+            self.choose_name(errand, run).await?;
+            let sent = match self.upload_over_sessions(errand, run).await {
+                Ok((made, written)) => {
+                    self.give_its_name(errand, run, &written).await.map(|()| (made, written))
+                }
+                Err(stop) => Err(stop),
+            };
+            match sent {
+                Ok((made, written)) => return Ok(Brought::Now(made, written)),
+                Err(stop) if is_taken(&stop) => {
+                    // An earlier attempt may have come first after all, while this one wrote.
+                    if let Some(bytes) = self.arrived_before(errand, run).await? {
+                        return Ok(Brought::Before(bytes));
+                    }
+                    // Another file may have taken the number since it was looked for.
+                    if errand.place.if_exists != IfExists::Number || again == 0 {
+                        return Err(stop);
+                    }
+                    again -= 1;
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
     fn enter_server(&self, job: &Job) -> Result<(SftpAccess, Scrubber), Stop> {
         let refused = |refusal| Stop::refused(refusal, None);
         let opened = Opened::open(&self.vault, &job.credential).map_err(refused)?;
         let access = opened.enter_session(self.now()).map_err(refused)?;
         Ok((access, opened.scrubber(None)))
-    }
-
-    async fn send_named(&self, errand: &mut Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
-        let (made, written) = self.upload_over_sessions(errand, run).await?;
-        if let Err(stop) = self.may_have_its_name(run, &written).await {
-            errand.session.discard(&written).await;
-            return Err(stop);
-        }
-        errand.session.give_name(&written).await.map_err(|fault| errand.attempt(fault))?;
-        Ok((made, written))
-    }
-
-    /// From now on the file may have its name, whether or not we hear of it. Whoever lost the run to another attempt, or to a
-    /// person who stopped it, gives no name.
-    async fn may_have_its_name(&self, run: &Run, written: &Written) -> Result<(), Stop> {
-        let (bytes, at) = (written.uploaded.bytes, written.modified_seconds.map(i64::from));
-        let change = Change::MayHaveItsName { run: run.clone(), bytes, at };
-        if self.change_run(change).await? { Ok(()) } else { Err(Stop::Lost) }
-    }
-
-    /// An earlier attempt may have given the file its name without learning of it: then a file of that size is there, and
-    /// was written at that second. Where it is to be replaced anyway, nobody needs to know.
-    async fn arrived_before(&self, errand: &Errand<'_>, run: &Run) -> Result<Option<u64>, Stop> {
-        let Some(bytes) = run.made_bytes.filter(|_| errand.place.if_exists != IfExists::Replace) else {
-            return Ok(None);
-        };
-        let name = final_name(&run.file_name)?;
-        let found = errand.session.find(&errand.place.folder, &name).await;
-        let found = found.map_err(|fault| errand.attempt(fault))?;
-        let ours = found.filter(|found| {
-            let same_time = match (found.modified_seconds, run.made_at) {
-                (Some(found), Some(made)) => i64::from(found) == made,
-                _ => true,
-            };
-            found.size == Some(bytes) && same_time
-        });
-        Ok(ours.map(|_| bytes))
     }
 
     /// Best effort. An earlier attempt of this run has lost it: nothing of it is waited for. What other runs left behind is
@@ -195,50 +184,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The name of the file, on disk before anything is written under it.
-    async fn choose_name(&self, errand: &Errand<'_>, run: &mut Run) -> Result<(), Stop> {
-        let stamp = errand.job.set_up.stamp();
-        let of_pattern = run.file.is_none() && run.source == run.id;
-        // What was pushed is numbered by the name that it came with.
-        let base = match (run.file_name.as_str(), errand.job.set_up.pushed()) {
-            ("", _) => errand.place.file_name.of(&stamp, 1),
-            (_, Some(_)) if errand.place.if_exists == IfExists::Number => errand.job.set_up.file_name(),
-            (chosen, _) => chosen.to_owned(),
-        };
-        let mut name = base.clone();
-        if errand.place.if_exists == IfExists::Number {
-            for n in 1.. {
-                name = match (n, of_pattern) {
-                    (1, _) => base.clone(),
-                    (_, true) => errand.place.file_name.of(&stamp, n),
-                    (_, false) => numbered(&base, n),
-                };
-                let found = errand.session.find(&errand.place.folder, &final_name(&name)?).await;
-                if found.map_err(|fault| errand.attempt(fault))?.is_none() {
-                    break;
-                }
-                if n == NUMBERS_MAX {
-                    return Err(errand.attempt(exists()));
-                }
-            }
-        }
-        // It is on disk already, and no attempt before this one came as far as to the name.
-        if run.file_name == name && run.made_bytes.is_none() {
-            return Ok(());
-        }
-        let mut tx = self.store.begin().await?;
-        if !runs::choose_name(&mut tx, run, &name).await? {
-            return Err(Stop::Lost);
-        }
-        tx.commit().await?;
-        // Of a file under this name an earlier attempt may still bring, the size and time stay known to this one.
-        if run.file_name != name {
-            (run.made_bytes, run.made_at) = (None, None);
-        }
-        run.file_name = name;
-        Ok(())
-    }
-
     /// A server may take new keys in the middle without a proof that they are its own: then its session ends, and a new one, for
     /// which it proves itself, goes on from what arrived.
     async fn upload_over_sessions(
@@ -246,21 +191,9 @@ impl Engine {
         errand: &mut Errand<'_>,
         run: &Run,
     ) -> Result<(Made, Written), Stop> {
-        let (mut arrived, mut in_vain, mut sessions) = (0, 0, 0);
         loop {
-            match self.upload(errand, run, arrived).await {
-                Err(Stop::NewKeys(seen)) => {
-                    let now = errand.job.moving.bytes();
-                    in_vain = if now > arrived { 0 } else { in_vain + 1 };
-                    sessions += 1;
-                    if in_vain > SESSIONS_IN_VAIN_MAX || sessions > SESSIONS_MAX {
-                        return Err(Stop::Attempt(seen));
-                    }
-                    arrived = now;
-                    let session = self.network.sftp(&errand.access).await;
-                    errand.session = session.map_err(|fault| errand.attempt(fault))?;
-                    tracing::info!(run.id = %run.id, bytes = arrived, "the server took new keys; a new session goes on");
-                }
+            match self.upload(errand, run, errand.job.moving.bytes()).await {
+                Err(Stop::NewKeys(ended)) => self.next_session(errand, ended).await?,
                 done => return done,
             }
         }
@@ -304,6 +237,8 @@ impl Engine {
 
     /// Sends a file that is at hand as a whole.
     async fn upload_small(&self, errand: &Errand<'_>, run: &Run) -> Result<(Made, Written), Stop> {
+        // It is sent anew, as a whole.
+        errand.job.moving.is_at(0);
         let bytes = self.small_file(errand.job, errand.exporter.compression).await?;
         let made = Made { records: 0, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
         let sent = self.spawn_upload(errand, run, Body::Whole(bytes), 0)?;
@@ -413,7 +348,7 @@ pub(super) fn final_name(text: &str) -> Result<FileName, Stop> {
     FileName::parse("File name", text).map_err(|fault| Stop::unreadable(fault.message))
 }
 
-fn exists() -> SftpFault {
+pub(super) fn exists() -> SftpFault {
     SftpFault { why: SftpWhy::Exists, detail: "A file of that name exists already.".to_owned() }
 }
 

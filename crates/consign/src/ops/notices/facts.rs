@@ -114,6 +114,16 @@ fn of_line(app: &App, line: &Value) -> Option<Fact> {
                 page(app, &connector),
             ))
         }
+        "run" => Some(fact(
+            format!("{id}/{code}"),
+            "consign.run.undecided",
+            (id, name),
+            (
+                format!("A run of “{name}” waits for a decision"),
+                "Its file may have arrived. It goes no further until somebody looks and decides.".to_owned(),
+            ),
+            format!("{}/runs/{id}", app.public_url()),
+        )),
         _ => None,
     }
 }

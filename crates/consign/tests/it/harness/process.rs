@@ -77,6 +77,13 @@ impl Process {
         process
     }
 
+    /// The most memory that it has held so far.
+    pub(crate) fn resident_bytes_max(&mut self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child().id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }

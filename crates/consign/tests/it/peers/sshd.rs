@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 use super::free_port;
 use crate::harness::{Folder, eventually, http, variable};
 
+/// What answers SFTP.
+const SUBSYSTEM: &str = "Subsystem sftp internal-sftp";
+
 pub(crate) struct Sshd {
     child: Child,
     folder: Folder,
@@ -59,6 +62,20 @@ impl Sshd {
         self.listens().await;
     }
 
+    /// The same server, which refuses these requests of SFTP from now on, in new sessions.
+    pub(crate) async fn deny(&mut self, requests: &str) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let path = self.folder.join("sshd_config");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let (rest, _) = config.split_once(SUBSYSTEM).unwrap();
+        let denied = if requests.is_empty() { String::new() } else { format!(" -P {requests}") };
+        // It is the last line.
+        std::fs::write(&path, format!("{rest}{SUBSYSTEM}{denied}\n")).unwrap();
+        self.child = run(&self.folder);
+        self.listens().await;
+    }
+
     async fn listens(&self) {
         let address = (Ipv4Addr::LOCALHOST, self.port).into();
         eventually("sshd listens", async || http::connect(address).await.ok()).await;
@@ -109,19 +126,28 @@ fn spawn(folder: &Folder, port: u16, host_keys: &[&KeyPair]) -> Child {
     let mut config = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nPidFile {here}/pid\nLogLevel DEBUG1\nStrictModes no\nUsePAM no\n\
          AuthorizedKeysFile {here}/authorized\nPermitRootLogin yes\nPasswordAuthentication no\n\
-         KbdInteractiveAuthentication no\nUseDNS no\nMaxStartups 100\nSubsystem sftp internal-sftp\n"
+         KbdInteractiveAuthentication no\nUseDNS no\nMaxStartups 100\n"
     );
     for (place, key) in host_keys.iter().enumerate() {
         let path = folder.write(&format!("host_{place}"), format!("{}\n", key.private));
         config.push_str(&format!("HostKey {path}\n"));
     }
-    let config = folder.write("sshd_config", config);
+    folder.write("sshd_config", format!("{config}{SUBSYSTEM}\n"));
+    run(folder)
+}
+
+fn run(folder: &Folder) -> Child {
     if user() == "root" {
         // The folder that the privilege separation of Debian's sshd wants.
         std::fs::create_dir_all("/run/sshd").unwrap();
     }
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     let mut command = Command::new(variable("CONSIGN_TEST_SSHD"));
-    command.args(["-D", "-e", "-f", &config]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command
+        .args(["-D", "-e", "-f"])
+        .arg(folder.join("sshd_config"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
     command.spawn().unwrap()
 }
