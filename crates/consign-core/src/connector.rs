@@ -12,6 +12,7 @@ pub use webhook::{Payload, Success, Webhook, WebhookDraft, WhenNoAnswer};
 
 pub mod exporter;
 pub mod format;
+pub mod kept;
 pub mod signature;
 pub mod webhook;
 
