@@ -14,6 +14,7 @@ pub use webhook::{Payload, Success, Webhook, WebhookDraft, WhenNoAnswer};
 pub mod exporter;
 pub mod format;
 pub mod gateway;
+pub mod kept;
 pub mod signature;
 pub mod webhook;
 

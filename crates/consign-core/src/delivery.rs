@@ -331,6 +331,8 @@ fn refused(refusal: &Refusal, now: Timestamp) -> Verdict {
         Refusal::DestinationBlocked(_) => (wait, Some(LaneChange::Hold(HeldBy::DestinationBlocked)), None),
         Refusal::NotAsSaved => (wait, Some(LaneChange::Hold(HeldBy::NotAsSaved)), None),
         Refusal::NotRendered(_) => (Next::Hold(HoldReason::NotRendered), None, None),
+        // Waiting would not bring it back, and editing the webhook would not change it.
+        Refusal::NotAsFirstSent(_) => (Next::Fail, None, None),
         Refusal::HostKeyChanged => {
             let lane = LaneChange::Hold(HeldBy::HostKeyChanged);
             (wait, Some(lane), Some(CredentialLesson::HostKeyChanged))

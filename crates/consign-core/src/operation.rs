@@ -7,16 +7,19 @@ use serde::Serialize;
 pub enum OperationKind {
     /// Deliveries are sent again.
     Replay,
+    /// The database is copied into a file.
+    Backup,
 }
 
 impl OperationKind {
     /// All.
-    pub const ALL: &'static [Self] = &[Self::Replay];
+    pub const ALL: &'static [Self] = &[Self::Replay, Self::Backup];
 
     /// The stored and public word.
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Replay => "replay",
+            Self::Backup => "backup",
         }
     }
 
@@ -24,6 +27,7 @@ impl OperationKind {
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Replay => "deliveries",
+            Self::Backup => "bytes",
         }
     }
 

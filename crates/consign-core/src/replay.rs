@@ -24,7 +24,55 @@ const STATES: [DeliveryState; 4] =
     [DeliveryState::Failed, DeliveryState::Cancelled, DeliveryState::Held, DeliveryState::Delivered];
 const FILTER_KEYS: &[&str] =
     &["ids", "connector", "state", "event_type", "created_after", "created_before", "q", "test"];
-const KEYS: &[&str] = &["filter", "rate_per_second"];
+const KEYS: &[&str] = &["filter", "rate_per_second", "request"];
+
+/// Which request is sent when a delivery is sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplayRequest {
+    /// One that is made of the event with the present set-up.
+    #[default]
+    Present,
+    /// The first one that left, as it was; its sign-in is the present one.
+    AsFirstSent,
+}
+
+impl ReplayRequest {
+    /// Words, in screen order.
+    pub const ALL: &'static [(&'static str, Self)] =
+        &[("present", Self::Present), ("as_first_sent", Self::AsFirstSent)];
+
+    /// The stored and public word.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::AsFirstSent => "as_first_sent",
+        }
+    }
+
+    /// In a sentence.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Present => "with the present set-up",
+            Self::AsFirstSent => "exactly as first sent",
+        }
+    }
+
+    /// Reads `{request}`, of one delivery.
+    ///
+    /// # Errors
+    /// When it is another word, or something else was sent.
+    pub fn parse(sent: Map<String, Value>) -> Result<Self, Vec<Invalid>> {
+        let mut reader = Reader::new(sent);
+        let request = Self::read(&mut reader);
+        reader.refuse_unknown(&["request"], &[]);
+        let invalid = reader.into_invalid();
+        if invalid.is_empty() { Ok(request) } else { Err(invalid) }
+    }
+
+    fn read(reader: &mut Reader) -> Self {
+        reader.choice("request", "Request", Self::ALL, Self::Present)
+    }
+}
 
 /// Which deliveries to send again. What was sent again before is never among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +102,8 @@ pub struct ReplayDraft {
     pub selection: Selection,
     /// How many a second.
     pub rate: Rate,
+    /// What is sent.
+    pub request: ReplayRequest,
 }
 
 /// Takes `dry_run` out of what was sent: whether only to tell what would be done. What it says decides before anything
@@ -83,12 +133,13 @@ impl ReplayDraft {
         };
         let rate = Rate::parse(&reader.take("rate_per_second"));
         let rate = reader.accept("rate_per_second", rate);
+        let request = ReplayRequest::read(&mut reader);
         reader.refuse_unknown(KEYS, &[]);
         let mut invalid = reader.into_invalid();
         match (selection, rate) {
             (Ok(selection), Some(rate)) if invalid.is_empty() => {
                 let rate = rate.or_else(|| Rate::from_thousandths(PACE)).expect("the pace is a rate");
-                Ok(Self { selection, rate })
+                Ok(Self { selection, rate, request })
             }
             (selection, _) => {
                 invalid.extend(selection.err().unwrap_or_default());
@@ -107,6 +158,8 @@ pub struct ReplaySettings {
     pub rate: Rate,
     /// Only what had come to its state by then: what fails later is another matter.
     pub before: Timestamp,
+    /// What is sent.
+    pub request: ReplayRequest,
 }
 
 impl ReplaySettings {
@@ -116,12 +169,18 @@ impl ReplaySettings {
             "filter": self.selection.to_json(),
             "rate_per_second": self.rate.per_second(),
             "before": self.before,
+            "request": self.request.kind(),
         })
     }
 
     /// Reads what was stored; `None` for what a newer program may have stored.
     pub fn from_json(stored: &Value) -> Option<Self> {
+        let request = match stored["request"].as_str() {
+            None => ReplayRequest::Present,
+            Some(word) => ReplayRequest::ALL.iter().find(|(known, _)| *known == word)?.1,
+        };
         Some(Self {
+            request,
             selection: Selection::parse(stored["filter"].as_object()?.clone()).ok()?,
             rate: Rate::parse(&stored["rate_per_second"]).ok()??,
             before: Timestamp::parse_rfc3339(stored["before"].as_str()?)?,

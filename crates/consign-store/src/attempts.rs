@@ -47,6 +47,19 @@ pub struct Attempt {
     pub request_bytes: u64,
     /// The bytes of the answer body that were read.
     pub answer_bytes: u64,
+    /// The request as it was made, under the payload key: kept of the first attempt that has one.
+    pub request: Option<Vec<u8>>,
+}
+
+/// The request of a delivery as it was first sent.
+#[derive(Clone, Debug)]
+pub struct FirstRequest {
+    /// The request under the payload key.
+    pub sealed: Vec<u8>,
+    /// The day of that key.
+    pub payload_key: i64,
+    /// Method and address, without the query.
+    pub line: String,
 }
 
 /// Adds attempts.
@@ -56,7 +69,7 @@ pub(crate) async fn insert(db: &mut Db, attempts: &[&Attempt]) -> Result<(), Sto
             db,
             "insert into attempt (delivery_id, id, connector_id, number, started_at, duration_ms, outcome,
                status, message, wait_ms, request_line, request_headers, answer_headers, timing,
-               request_bytes, answer_bytes, payload_key, answer_excerpt)
+               request_bytes, answer_bytes, payload_key, answer_excerpt, request)
              values ",
         );
         statement.rows(chunk, |row, of| {
@@ -68,7 +81,16 @@ pub(crate) async fn insert(db: &mut Db, attempts: &[&Attempt]) -> Result<(), Sto
             row.bind(of.request_line.as_str()).push(", ").bind(of.request_headers.as_str()).push(", ");
             row.bind(of.answer_headers.as_str()).push(", ").bind(of.timing.as_str()).push(", ");
             row.bind(stored(of.request_bytes)).push(", ").bind(stored(of.answer_bytes)).push(", ");
-            row.bind(of.payload_key).push(", ").bind(of.answer_excerpt.as_deref());
+            row.bind(of.payload_key).push(", ").bind(of.answer_excerpt.as_deref()).push(", ");
+            if let Some(request) = &of.request {
+                row.push(
+                    "case when not exists (
+                       select 1 from attempt f where f.request is not null and f.delivery_id = ",
+                );
+                row.bind(of.delivery.to_string()).push(") then ").bind(request.as_slice()).push(" end");
+            } else {
+                row.push("null");
+            }
         });
         statement.execute(db).await?;
     }
@@ -80,7 +102,12 @@ pub(crate) async fn insert(db: &mut Db, attempts: &[&Attempt]) -> Result<(), Sto
 /// # Errors
 /// When the database cannot be read.
 pub async fn of_delivery(db: &mut Db, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
-    let query = query("select * from attempt where delivery_id = $1 order by id");
+    // All but the request, which is large and of use to the engine alone.
+    let query = query(
+        "select delivery_id, id, connector_id, number, started_at, duration_ms, outcome, status, message, wait_ms,
+           request_line, request_headers, answer_headers, timing, request_bytes, answer_bytes, payload_key, answer_excerpt
+         from attempt where delivery_id = $1 order by id",
+    );
     query.bind(delivery.to_string()).all(db).await?.iter().map(read).collect()
 }
 
@@ -99,6 +126,25 @@ pub async fn outcome_since(
     );
     let row = query.bind(delivery.to_string()).bind(outcome).one(db).await?;
     row.optional_time("since")
+}
+
+/// The request of a delivery as it was first sent; `None` when none was, or when it was removed by age.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn first_request(db: &mut Db, delivery: DeliveryId) -> Result<Option<FirstRequest>, StoreError> {
+    let query = query(
+        "select request, payload_key, request_line from attempt
+         where delivery_id = $1 and request is not null order by id limit 1",
+    );
+    let read = |row: Row| {
+        Ok(FirstRequest {
+            sealed: row.optional_bytes("request")?.unwrap_or_default(),
+            payload_key: row.number("payload_key")?,
+            line: row.text("request_line")?,
+        })
+    };
+    query.bind(delivery.to_string()).optional(db).await?.map(read).transpose()
 }
 
 fn read(row: &Row) -> Result<Attempt, StoreError> {
@@ -121,5 +167,6 @@ fn read(row: &Row) -> Result<Attempt, StoreError> {
         timing: row.text("timing")?,
         request_bytes: row.count("request_bytes")?,
         answer_bytes: row.count("answer_bytes")?,
+        request: None,
     })
 }

@@ -45,6 +45,16 @@ impl Store {
         query("vacuum into $1").bind(path).execute(&mut db).await.map(drop)
     }
 
+    /// How large a copy will be, about: without the pages that hold nothing. SQLite only.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn copy_bytes(&self) -> Result<u64, StoreError> {
+        let text = "select (page_count - freelist_count) * page_size as bytes
+             from pragma_page_count(), pragma_freelist_count(), pragma_page_size()";
+        query(text).one(&mut *self.read().await?).await?.count("bytes")
+    }
+
     /// What the database holds at this moment.
     ///
     /// # Errors

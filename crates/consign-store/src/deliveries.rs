@@ -12,6 +12,8 @@ use crate::{Db, StoreError};
 
 pub use crate::events::{Lease, NewDelivery};
 pub use again::{Again, Found, FoundOf, count_again, next_again, send_again, states_of_operation};
+#[cfg(test)]
+pub(crate) use again::{TextBy, count_again_by};
 pub use claim::{
     Claimed, LaneWork, abandon_foreign_leases, claim, claim_suspect, give_back, give_back_abandoned, lanes,
 };
@@ -75,6 +77,8 @@ pub struct Delivery {
     pub idempotency_key: DeliveryId,
     /// The delivery that is sent again on purpose.
     pub replay_of: Option<DeliveryId>,
+    /// The delivery whose first request is sent, exactly as it was.
+    pub sent_as: Option<DeliveryId>,
     /// The operation that sent it again.
     pub operation: Option<OperationId>,
     /// A test.
@@ -138,7 +142,7 @@ pub(crate) async fn insert_all(
         let mut statement = Statement::new(
             db,
             "insert into delivery (id, event_id, connector_id, state, due_at, attempts, crashes, lease_until,
-               lease_by, fence, idempotency_key, replay_of, test, created_at)
+               lease_by, fence, idempotency_key, replay_of, sent_as, test, created_at)
              values ",
         );
         statement.rows(chunk, |row, (event, created_at, new)| {
@@ -151,7 +155,8 @@ pub(crate) async fn insert_all(
             row.bind(lease.map(|lease| lease.until.millis())).push(", ");
             row.bind(lease.map(|lease| &*lease.by)).push(", ").bind(i64::from(lease.is_some())).push(", ");
             row.bind(new.idempotency_key.to_string()).push(", ");
-            row.bind(new.replay_of.map(|id| id.to_string())).push(", ").bind(i64::from(new.test)).push(", ");
+            row.bind(new.replay_of.map(|id| id.to_string())).push(", ");
+            row.bind(new.sent_as.map(|id| id.to_string())).push(", ").bind(i64::from(new.test)).push(", ");
             row.bind(created_at.millis());
         });
         statement.execute(db).await?;
@@ -202,6 +207,7 @@ fn read(row: &Row) -> Result<Delivery, StoreError> {
         fence: row.number("fence")?,
         idempotency_key: row.id("idempotency_key")?,
         replay_of: row.optional_id("replay_of")?,
+        sent_as: row.optional_id("sent_as")?,
         operation: row.optional_id("operation_id")?,
         test: row.flag("test")?,
         order_key: row.optional_text("order_key")?,

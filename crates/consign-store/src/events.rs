@@ -51,6 +51,8 @@ pub struct NewDelivery {
     pub idempotency_key: DeliveryId,
     /// The delivery that is sent again on purpose.
     pub replay_of: Option<DeliveryId>,
+    /// The delivery whose first request is sent, exactly as it was.
+    pub sent_as: Option<DeliveryId>,
     /// A test: marked in lists.
     pub test: bool,
 }

@@ -158,6 +158,23 @@ pub async fn end(
     Ok(query.execute(db).await? == 1)
 }
 
+/// Ends every operation of a kind, and tells how many: nobody is left who does them.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn end_all(
+    db: &mut Db,
+    kind: OperationKind,
+    state: OperationState,
+    problem: &str,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let query = query(
+        "update operation set state = $1, problem = $2, ended_at = $3 where state = 'running' and kind = $4",
+    );
+    query.bind(state.kind()).bind(problem).bind(now.millis()).bind(kind.kind()).execute(db).await
+}
+
 /// Removes operations that ended before a time, and tells how many. What they sent again stays, without them.
 ///
 /// # Errors

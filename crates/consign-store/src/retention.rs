@@ -13,8 +13,8 @@ use crate::{Db, StoreError};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Removes the payloads of at most `limit` events whose deliveries all ended before a time, with what their
-/// tools answered, and tells of how many events.
+/// Removes the payloads of at most `limit` events whose deliveries all ended before a time, with the
+/// requests that were made of them and what their tools answered, and tells of how many events.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -34,8 +34,8 @@ pub async fn delete_payloads(db: &mut Db, before: Timestamp, limit: u32) -> Resu
     for events in chunks(&events) {
         let mut excerpts = Statement::new(
             db,
-            "update attempt set answer_excerpt = null where answer_excerpt is not null \
-             and delivery_id in (select d.id from delivery d where d.event_id in (",
+            "update attempt set answer_excerpt = null, request = null \
+             where (answer_excerpt is not null or request is not null) and delivery_id in (select d.id from delivery d where d.event_id in (",
         );
         excerpts.list(events.iter().map(String::as_str)).push("))");
         excerpts.execute(db).await?;

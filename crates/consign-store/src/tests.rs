@@ -222,7 +222,16 @@ fn event(source_id: &str, now: Timestamp) -> Event {
 
 fn delivery(connector: ConnectorId, now: Timestamp) -> NewDelivery {
     let id = DeliveryId::new(now);
-    NewDelivery { id, connector, due_at: now, lease: None, idempotency_key: id, replay_of: None, test: false }
+    NewDelivery {
+        id,
+        connector,
+        due_at: now,
+        lease: None,
+        idempotency_key: id,
+        replay_of: None,
+        sent_as: None,
+        test: false,
+    }
 }
 
 /// Accepts one event with these deliveries.
@@ -255,6 +264,7 @@ fn attempt(delivery: DeliveryId, connector: ConnectorId, now: Timestamp) -> Atte
         timing: "{}".to_owned(),
         request_bytes: 2,
         answer_bytes: 3,
+        request: None,
     }
 }
 

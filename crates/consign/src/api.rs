@@ -180,6 +180,7 @@ routes! {
          "operation" "sort" "count" "limit" "cursor"] => deliveries::list;
     GET "/deliveries/{id}" DeliveriesRead [] => deliveries::find;
     GET "/deliveries/{id}/attempts" DeliveriesRead [] => deliveries::attempts;
+    GET "/deliveries/{id}/commands" DeliveriesRead [] => deliveries::commands;
     POST "/deliveries/{id}/attempts" DeliveriesOperate [] => deliveries::try_now;
     POST "/deliveries/{id}/replays" DeliveriesOperate [] => deliveries::replay;
     POST "/deliveries/{id}/cancellation" DeliveriesOperate [] => deliveries::cancel;

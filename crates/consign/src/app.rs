@@ -163,7 +163,7 @@ impl App {
             replica,
         });
         encryption::go_on(&app).await?;
-        backup::start(&app).await?;
+        backup::keep(&app).await?;
         replicas::start(&app).await?;
         tokio::spawn(notices::watch(Arc::downgrade(&app)));
         Ok(app)

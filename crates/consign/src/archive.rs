@@ -2,8 +2,9 @@
 //! 8878). In it is first `manifest.json`, then `consign.db`. `tar --zstd -xf` opens it, too.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aws_lc_rs::digest;
 use consign_core::hex::hex;
@@ -27,6 +28,11 @@ const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 const PIECE_BYTES: usize = 256 << 10;
 /// What is sealed does not become smaller: more effort would be spent for little.
 const LEVEL: i32 = 3;
+/// How Zstandard begins (RFC 8878 section 3.1.1).
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const NO_BEGINNING: &str =
+    "it begins like a backup, and its first part does not unpack, so that nobody can tell when it was made";
+const NO_MANIFEST: &str = "its manifest cannot be read, so that nobody can tell when it was made";
 /// The largest size that stands in a header of ustar in octal digits.
 const OCTAL_SIZE_MAX: u64 = 0o77_777_777_777;
 
@@ -90,12 +96,40 @@ impl Manifest {
     }
 
     fn read(text: &[u8]) -> Result<Self, ArchiveError> {
-        let value: Value = serde_json::from_slice(text).map_err(|_| ArchiveError::Other)?;
+        // Its entry stands where ours does, so that what cannot be read was changed.
+        let value: Value = serde_json::from_slice(text).map_err(|_| ArchiveError::Damaged(NO_MANIFEST))?;
         match value["format"].as_u64() {
             Some(FORMAT) => Ok(Self(value)),
             Some(newer) if newer > FORMAT => Err(ArchiveError::Newer(newer)),
+            _ if value["encryption_keys"].is_array() => Err(ArchiveError::Damaged(NO_MANIFEST)),
             Some(_) | None => Err(ArchiveError::Other),
         }
+    }
+}
+
+/// How far an archive is, and whether it is still wanted.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Bytes of the database that are in it.
+    pub packed: AtomicU64,
+    /// Nobody wants it any more.
+    pub stopped: AtomicBool,
+}
+
+/// A reader that tells how far it is, and that ends with an error when it is stopped.
+struct Paced<'a, R> {
+    from: R,
+    pace: &'a Pace,
+}
+
+impl<R: Read> Read for Paced<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.pace.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("it was stopped"));
+        }
+        let read = self.from.read(into)?;
+        self.pace.packed.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
 }
 
@@ -103,8 +137,8 @@ impl Manifest {
 /// disk when this returns.
 ///
 /// # Errors
-/// When the copy cannot be read or the archive not be written.
-pub fn write(mut manifest: Manifest, database: &Path, to: File) -> io::Result<Manifest> {
+/// When the copy cannot be read, the archive not be written, or it was stopped.
+pub fn write(mut manifest: Manifest, database: &Path, to: File, pace: &Pace) -> io::Result<Manifest> {
     let mut copy = File::open(database)?;
     let (bytes, hash) = hashed(&mut copy)?;
     manifest.0["database_bytes"] = json!(bytes);
@@ -117,7 +151,8 @@ pub fn write(mut manifest: Manifest, database: &Path, to: File) -> io::Result<Ma
     packed.include_checksum(true)?;
     let manifest_bytes = text.len() as u64;
     entry(&mut packed, MANIFEST, manifest_bytes, seconds, &mut text.as_slice())?;
-    entry(&mut packed, DATABASE, bytes, seconds, &mut File::open(database)?)?;
+    let mut copied = Paced { from: File::open(database)?, pace };
+    entry(&mut packed, DATABASE, bytes, seconds, &mut copied)?;
     packed.write_all(&[0; 2 * BLOCK])?;
     let file = packed.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
@@ -173,11 +208,21 @@ impl Archive {
     ///
     /// # Errors
     /// When it is no backup, or a damaged one.
-    pub fn open(file: File) -> Result<Self, ArchiveError> {
+    pub fn open(mut file: File) -> Result<Self, ArchiveError> {
+        let begins_like_ours = begins_with(&mut file, &MAGIC)?;
         let mut from = zstd::Decoder::new(file).map_err(|_| ArchiveError::Other)?;
-        let bytes = match next(&mut from, MANIFEST) {
+        let mut block = [0; BLOCK];
+        if from.read_exact(&mut block).is_err() {
+            return Err(if begins_like_ours {
+                ArchiveError::Damaged(NO_BEGINNING)
+            } else {
+                ArchiveError::Other
+            });
+        }
+        let bytes = match next(&mut block.as_slice(), MANIFEST) {
             Ok(bytes) if bytes <= MANIFEST_BYTES_MAX => bytes,
-            // Whatever the first bytes are, they are not ours.
+            _ if is_nearly_ours(&block) => return Err(ArchiveError::Damaged(NO_BEGINNING)),
+            // It unpacks, to something else.
             _ => return Err(ArchiveError::Other),
         };
         let mut text = vec![0; usize::try_from(bytes).expect("a megabyte at most")];
@@ -226,6 +271,24 @@ impl Archive {
         to.sync_all()?;
         Ok(self.manifest)
     }
+}
+
+/// Whether a file begins with these bytes; it is read from its beginning after that.
+fn begins_with(file: &mut File, bytes: &[u8]) -> io::Result<bool> {
+    let mut first = Vec::with_capacity(bytes.len());
+    file.seek(SeekFrom::Start(0))?;
+    file.take(bytes.len() as u64).read_to_end(&mut first)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(first == bytes)
+}
+
+/// Whether a block was the head of our manifest before something changed it.
+fn is_nearly_ours(block: &[u8; BLOCK]) -> bool {
+    let expected = header(MANIFEST, 0, 0);
+    let same = |from: usize, to: usize| (from..to).filter(|at| block[*at] == expected[*at]).count();
+    let fixed = (100, 124);
+    let of = MANIFEST.len() + (fixed.1 - fixed.0) + 8;
+    same(0, MANIFEST.len()) + same(fixed.0, fixed.1) + same(257, 265) >= of - of / 5
 }
 
 /// The size of the next entry, which must be this one.

@@ -313,5 +313,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// Whether these are arguments of this program; the message of clap when not.
+#[cfg(test)]
+pub(crate) fn knows(arguments: &[String]) -> Result<(), String> {
+    let words = std::iter::once("consign").chain(arguments.iter().map(String::as_str));
+    Arguments::try_parse_from(words).map(drop).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ mod backup;
 mod banners;
 mod certificates;
 mod chart;
+mod commands;
 mod conflict;
 mod connection_test;
 mod consent;

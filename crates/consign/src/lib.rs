@@ -17,6 +17,7 @@ pub mod service;
 pub mod telemetry;
 
 mod app;
+mod commands;
 mod manual;
 
 /// The commit that this program was built from, where whoever built it said so.

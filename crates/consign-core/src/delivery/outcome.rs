@@ -87,6 +87,8 @@ pub enum Refusal {
     NotAsSaved,
     /// The request could not be made of the event; what could not be filled in.
     NotRendered(String),
+    /// It was to be sent exactly as first sent, and that request cannot be; a sentence.
+    NotAsFirstSent(String),
     /// No token came, for a passing reason. While the token address may not be asked, all that use its credential
     /// wait with it, by what is stored of the token.
     TokenAway {
@@ -128,7 +130,7 @@ impl Outcome {
             Self::Refused { refusal: Refusal::CredentialMissing | Refusal::CredentialLocked } => "credential",
             Self::Refused { refusal: Refusal::NotAsSaved } => "not_as_saved",
             Self::Refused { refusal: Refusal::DestinationBlocked(_) } => "blocked",
-            Self::Refused { refusal: Refusal::NotRendered(_) } => "not_rendered",
+            Self::Refused { refusal: Refusal::NotRendered(_) | Refusal::NotAsFirstSent(_) } => "not_rendered",
             Self::Refused { refusal: Refusal::TokenAway { .. } } => "token",
             Self::Refused {
                 refusal: Refusal::TokenRefused(_) | Refusal::NoGrant(_) | Refusal::SignInRefused,

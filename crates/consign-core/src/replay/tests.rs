@@ -48,13 +48,37 @@ fn what_is_stored_reads_as_what_was_sent() {
     assert_eq!(read.states, [DeliveryState::Failed, DeliveryState::Delivered]);
     assert_eq!(read.q.as_deref(), Some("LT-0231"));
     assert_eq!(Selection::parse(object(read.to_json())).unwrap(), read);
-    let kept =
-        ReplaySettings { selection: read.clone(), rate: Rate::from_thousandths(500).unwrap(), before: now };
-    let again = ReplaySettings::from_json(&kept.to_json()).unwrap();
+    let kept = ReplaySettings {
+        selection: read.clone(),
+        rate: Rate::from_thousandths(500).unwrap(),
+        before: now,
+        request: ReplayRequest::AsFirstSent,
+    };
+    let mut stored = kept.to_json();
+    let again = ReplaySettings::from_json(&stored).unwrap();
     assert_eq!((again.selection, again.rate, again.before), (read, kept.rate, now));
+    assert_eq!(again.request, ReplayRequest::AsFirstSent);
+    stored.as_object_mut().unwrap().remove("request");
+    assert_eq!(ReplaySettings::from_json(&stored).unwrap().request, ReplayRequest::Present);
+    stored["request"] = json!("newer");
+    assert!(ReplaySettings::from_json(&stored).is_none());
     assert!(ReplaySettings::from_json(&json!({ "filter": { "newer": 1 }, "before": now })).is_none());
     let plain = Selection::parse(Map::new()).unwrap();
     assert_eq!(plain.to_json(), json!({ "state": ["failed"] }));
+}
+
+#[test]
+fn the_request_is_the_present_one_unless_asked_otherwise() {
+    assert_eq!(draft(json!({})).request, ReplayRequest::Present);
+    assert_eq!(draft(json!({ "request": "as_first_sent" })).request, ReplayRequest::AsFirstSent);
+    assert_eq!(ReplayRequest::parse(Map::new()), Ok(ReplayRequest::Present));
+    for (word, request) in ReplayRequest::ALL {
+        assert_eq!(ReplayRequest::parse(object(json!({ "request": word }))), Ok(*request));
+        assert_eq!(request.kind(), *word);
+    }
+    for wrong in [json!({ "request": "first" }), json!({ "as": "present" })] {
+        assert!(ReplayRequest::parse(object(wrong)).is_err());
+    }
 }
 
 #[track_caller]

@@ -3,11 +3,11 @@
 
 use consign_core::delivery::DeliveryState;
 use consign_core::id::{ConnectorId, DeliveryId, EventId, OperationId};
-use consign_core::replay::{REPLAYS_MAX, Selection};
+use consign_core::replay::{REPLAYS_MAX, ReplayRequest, Selection};
 use consign_core::time::Timestamp;
 
 use super::insert_all;
-use super::list::{Since, search};
+use super::list::{self, Since, search};
 use crate::events::NewDelivery;
 use crate::row::{Row, stored};
 use crate::statement::{Statement, chunks};
@@ -20,6 +20,8 @@ pub struct Found {
     pub connectors: Vec<FoundOf>,
     /// How many cannot be sent again, because their payload was removed.
     pub without_payload: u64,
+    /// How many cannot be sent as they were first sent, because no request of theirs is kept.
+    pub without_request: u64,
     /// When the oldest was accepted.
     pub oldest: Option<Timestamp>,
     /// There are more than one operation takes; what is counted is a part.
@@ -59,41 +61,112 @@ pub struct Again {
     pub test: bool,
 }
 
-/// Counts what a selection finds; `before`: only what had come to its state by then.
+/// A request of a delivery is kept.
+const HAS_REQUEST: &str =
+    "exists (select 1 from attempt a where a.delivery_id = d.id and a.request is not null)";
+
+/// How a text is looked for while deliveries are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextBy {
+    /// Few hold it: they are found by the index of texts. Also where there is none, or an id.
+    Index,
+    /// Many hold it: each delivery that the rest of the selection finds is looked at.
+    Row,
+}
+
+/// Counts what a selection finds; `before`: only what had come to its state by then. No more are looked at than one
+/// operation takes, be it for a text that few of them hold.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn count_again(db: &mut Db, selection: &Selection, before: Timestamp) -> Result<Found, StoreError> {
+pub async fn count_again(
+    db: &mut Db,
+    selection: &Selection,
+    before: Timestamp,
+    request: ReplayRequest,
+) -> Result<Found, StoreError> {
+    let by = match &selection.q {
+        Some(q) if !list::is_id(q) && !list::is_rare_text(db, q).await? => TextBy::Row,
+        _ => TextBy::Index,
+    };
+    count_again_by(db, selection, (before, request), by, REPLAYS_MAX).await
+}
+
+/// The same count, whichever way a text is found.
+pub(crate) async fn count_again_by(
+    db: &mut Db,
+    selection: &Selection,
+    (before, request): (Timestamp, ReplayRequest),
+    by: TextBy,
+    looked_at_max: u64,
+) -> Result<Found, StoreError> {
     let mut found = Found::default();
     let mut looked_at = 0;
     for state in &selection.states {
         let mut statement = Statement::new(
             db,
-            "select f.connector_id, f.name, count(*) as found,
-               cast(sum(f.is_gone) as bigint) as gone, min(f.created_at) as oldest
+            "select f.connector_id, f.name, count(*) as looked_at, cast(sum(f.is_found) as bigint) as found,
+               cast(sum(f.is_found * f.is_gone) as bigint) as gone,
+               cast(sum(f.is_found * f.is_unsent) as bigint) as unsent,
+               min(case when f.is_found = 1 then f.created_at end) as oldest
              from (select d.connector_id, c.name, d.created_at,
-               case when e.sealed_data is null then 1 else 0 end as is_gone",
+               case when e.sealed_data is null then 1 else 0 end as is_gone, ",
         );
+        match request {
+            ReplayRequest::Present => statement.push("0"),
+            ReplayRequest::AsFirstSent => statement
+                .push("case when e.sealed_data is null or ")
+                .push(HAS_REQUEST)
+                .push(" then 0 else 1 end"),
+        };
+        statement.push(" as is_unsent, ");
+        match (&selection.q, by) {
+            (Some(q), TextBy::Row) => {
+                statement.push("case when ");
+                list::holds(&mut statement, q);
+                statement.push(" then 1 else 0 end as is_found");
+            }
+            _ => {
+                statement.push("1 as is_found");
+            }
+        }
         select(&mut statement, selection, *state, before);
-        let limit = stored(REPLAYS_MAX + 1);
+        match (&selection.q, by) {
+            (Some(q), TextBy::Index) if !list::is_id(q) => {
+                statement.push(" and d.id in (");
+                list::holding(&mut statement, q);
+                statement.push(")");
+            }
+            (Some(q), TextBy::Index) => search(&mut statement, q),
+            (_, TextBy::Row) | (None, _) => {}
+        }
+        let limit = stored(looked_at_max + 1);
         statement.push(" limit ").bind(limit).push(") as f group by f.connector_id, f.name order by f.name");
         for row in statement.all(db).await? {
-            let (count, gone): (u64, u64) = (row.count("found")?, row.count("gone")?);
-            looked_at += count;
-            found.without_payload += gone;
-            found.add(row.id("connector_id")?, row.text("name")?, count.saturating_sub(gone));
-            let oldest = row.optional_time("oldest")?;
-            found.oldest = match (found.oldest, oldest) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+            looked_at += row.count::<u64>("looked_at")?;
+            found.take(&row)?;
         }
     }
-    found.too_many = looked_at > REPLAYS_MAX;
+    found.too_many = looked_at > looked_at_max;
+    found.connectors.retain(|of| of.count > 0);
     Ok(found)
 }
 
 impl Found {
+    /// One connector of one state.
+    fn take(&mut self, row: &Row) -> Result<(), StoreError> {
+        let (gone, unsent): (u64, u64) = (row.count("gone")?, row.count("unsent")?);
+        self.without_payload += gone;
+        self.without_request += unsent;
+        let count = row.count::<u64>("found")?.saturating_sub(gone + unsent);
+        self.add(row.id("connector_id")?, row.text("name")?, count);
+        self.oldest = match (self.oldest, row.optional_time("oldest")?) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Ok(())
+    }
+
     fn add(&mut self, connector: ConnectorId, name: String, count: u64) {
         match self.connectors.iter_mut().find(|of| of.connector == connector) {
             Some(of) => of.count += count,
@@ -103,13 +176,13 @@ impl Found {
     }
 }
 
-/// The next deliveries of a state after an id, oldest first, whose payload is still there.
+/// The next deliveries of a state after an id, oldest first, of which what is to be sent is still there.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn next_again(
     db: &mut Db,
-    selection: &Selection,
+    (selection, request): (&Selection, ReplayRequest),
     state: DeliveryState,
     before: Timestamp,
     after: &str,
@@ -118,6 +191,12 @@ pub async fn next_again(
     let mut statement =
         Statement::new(db, "select d.id, d.event_id, d.connector_id, d.idempotency_key, d.test");
     select(&mut statement, selection, state, before);
+    if let Some(q) = &selection.q {
+        search(&mut statement, q);
+    }
+    if request == ReplayRequest::AsFirstSent {
+        statement.push(" and ").push(HAS_REQUEST);
+    }
     statement.push(" and e.sealed_data is not null and d.id > ").bind(after);
     statement.push(" order by d.id limit ").bind(i64::from(limit));
     let read = |row: &Row| {
@@ -139,15 +218,15 @@ pub async fn next_again(
 pub async fn send_again(
     db: &mut Db,
     operation: OperationId,
-    state: DeliveryState,
+    (state, request): (DeliveryState, ReplayRequest),
     again: &[Again],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let ids: Vec<DeliveryId> = if state == DeliveryState::Held {
-        release_all(db, again, now).await?;
+        release_all(db, again, request, now).await?;
         again.iter().map(|one| one.id).collect()
     } else {
-        let new: Vec<NewDelivery> = again.iter().map(|one| replay_of(one, now)).collect();
+        let new: Vec<NewDelivery> = again.iter().map(|one| replay_of(one, request, now)).collect();
         let rows: Vec<_> = again.iter().zip(&new).map(|(one, new)| (one.event, now, new)).collect();
         insert_all(db, &rows).await?;
         new.iter().map(|new| new.id).collect()
@@ -161,7 +240,7 @@ pub async fn send_again(
     Ok(())
 }
 
-fn replay_of(one: &Again, now: Timestamp) -> NewDelivery {
+fn replay_of(one: &Again, request: ReplayRequest, now: Timestamp) -> NewDelivery {
     NewDelivery {
         id: DeliveryId::new(now),
         connector: one.connector,
@@ -169,16 +248,27 @@ fn replay_of(one: &Again, now: Timestamp) -> NewDelivery {
         lease: None,
         idempotency_key: one.idempotency_key,
         replay_of: Some(one.id),
+        sent_as: (request == ReplayRequest::AsFirstSent).then_some(one.id),
         test: one.test,
     }
 }
 
-async fn release_all(db: &mut Db, held: &[Again], now: Timestamp) -> Result<(), StoreError> {
+async fn release_all(
+    db: &mut Db,
+    held: &[Again],
+    request: ReplayRequest,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     for held in chunks(held) {
         let mut statement = Statement::new(
             db,
-            "update delivery set state = 'pending', hold_reason = null, crashes = 0, due_at = ",
+            "update delivery set state = 'pending', hold_reason = null, crashes = 0, sent_as = ",
         );
+        statement.push(match request {
+            ReplayRequest::Present => "null",
+            ReplayRequest::AsFirstSent => "id",
+        });
+        statement.push(", due_at = ");
         statement.bind(now.millis()).push(" where state = 'held' and id in (");
         statement.list(held.iter().map(|one| one.id.to_string())).push(")");
         statement.execute(db).await?;
@@ -210,7 +300,7 @@ pub async fn states_of_operation(
     Ok(states)
 }
 
-/// `from … where …`: what a selection finds in one state.
+/// `from … where …`: what a selection finds in one state, but for its text.
 fn select(statement: &mut Statement, selection: &Selection, state: DeliveryState, before: Timestamp) {
     // A webhook that was deleted gets nothing any more.
     statement.push(
@@ -244,8 +334,5 @@ fn select(statement: &mut Statement, selection: &Selection, state: DeliveryState
     Since(selection.created_after).restrict(statement);
     if let Some(before) = selection.created_before {
         statement.push(" and d.created_at < ").bind(before.millis());
-    }
-    if let Some(q) = &selection.q {
-        search(statement, q);
     }
 }

@@ -50,6 +50,8 @@ pub struct Claimed {
     pub due_at: Timestamp,
     /// A test.
     pub test: bool,
+    /// The delivery whose first request is sent, exactly as it was.
+    pub sent_as: Option<DeliveryId>,
 }
 
 /// The connectors that have due work and room for it, at most `limit`. They are locked until the end of the
@@ -140,7 +142,7 @@ async fn claim_some(
         db,
         concat!(
             "select d.id, d.connector_id, d.attempts, d.crashes, d.lease_until, d.fence, d.idempotency_key, \
-             d.created_at, d.due_at, d.test, ",
+             d.created_at, d.due_at, d.test, d.sent_as, ",
             event_columns!(),
             " from delivery d join event e on e.id = d.event_id where d.connector_id = "
         ),
@@ -197,6 +199,7 @@ fn read(row: &Row, lease_until: Timestamp) -> Result<Claimed, StoreError> {
         created_at: row.time("created_at")?,
         due_at: row.time("due_at")?,
         test: row.flag("test")?,
+        sent_as: row.optional_id("sent_as")?,
     })
 }
 

@@ -147,16 +147,22 @@ impl Rare {
             }
         };
         let text = match filter.q.as_deref().map(str::trim) {
-            Some(q) if !is_id(q) => {
-                let mut statement = Statement::new(db, "select count(*) as found from (");
-                holding(&mut statement, q);
-                statement.push(" limit ").bind(stored(RARE_MAX)).push(") as counted");
-                statement.one(db).await?.count::<u64>("found")? < RARE_MAX
-            }
-            _ => false,
+            Some(q) => is_rare_text(db, q).await?,
+            None => false,
         };
         Ok(Self { waiting, held, attention, event_type, text })
     }
+}
+
+/// Whether few deliveries hold a text; of an id there is nothing to find out.
+pub(super) async fn is_rare_text(db: &mut Db, q: &str) -> Result<bool, StoreError> {
+    if is_id(q) {
+        return Ok(false);
+    }
+    let mut statement = Statement::new(db, "select count(*) as found from (");
+    holding(&mut statement, q);
+    statement.push(" limit ").bind(stored(RARE_MAX)).push(") as counted");
+    Ok(statement.one(db).await?.count::<u64>("found")? < RARE_MAX)
 }
 
 async fn is_rare(db: &mut Db, rows: &'static str) -> Result<bool, StoreError> {
@@ -235,12 +241,12 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter, rare: Rare) {
     }
 }
 
-fn is_id(q: &str) -> bool {
+pub(super) fn is_id(q: &str) -> bool {
     q.parse::<DeliveryId>().is_ok() || q.parse::<EventId>().is_ok()
 }
 
 /// The deliveries that [`search`] finds by a text, from indexes that hold nothing but those texts.
-fn holding(statement: &mut Statement, q: &str) {
+pub(super) fn holding(statement: &mut Statement, q: &str) {
     let pattern = anywhere(&q.to_lowercase());
     statement.push(
         "select w.id from event s cross join delivery w
@@ -263,8 +269,14 @@ pub(super) fn search(statement: &mut Statement, q: &str) {
         statement.push(" and d.event_id = ").bind(q);
         return;
     }
+    statement.push(" and ");
+    holds(statement, q);
+}
+
+/// That a delivery holds a text, as a condition.
+pub(super) fn holds(statement: &mut Statement, q: &str) {
     let pattern = anywhere(&q.to_lowercase());
-    statement.push(" and (lower(e.subject) like ").bind(pattern.clone()).push(" escape '!'");
+    statement.push("(lower(e.subject) like ").bind(pattern.clone()).push(" escape '!'");
     statement.push(" or lower(d.reference) like ").bind(pattern).push(" escape '!')");
 }
 

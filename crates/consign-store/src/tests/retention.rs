@@ -27,7 +27,8 @@ async fn payloads_go_before_records_and_waiting_ones_stay(Fresh { store, .. }: F
             _ => DeliveryState::Pending,
         };
         let reason = (state == DeliveryState::Held).then_some(HoldReason::NoAnswer);
-        let result = Recording { hold_reason: reason, ..recording(claimed, state, now) };
+        let mut result = Recording { hold_reason: reason, ..recording(claimed, state, now) };
+        result.attempt.request = Some(b"request".to_vec());
         assert_eq!(deliveries::record(&mut tx, &[&result]).await.unwrap(), [true]);
     }
     payload_keys::insert_if_absent(&mut tx, 7, &Sealed::from_stored("v1.k".to_owned()), now).await.unwrap();
@@ -44,6 +45,7 @@ async fn payloads_go_before_records_and_waiting_ones_stay(Fresh { store, .. }: F
         for made in deliveries::of_event(&mut tx, event).await.unwrap() {
             let attempts = attempts::of_delivery(&mut tx, made.id).await.unwrap();
             assert!(attempts.iter().all(|attempt| attempt.answer_excerpt.is_some() == kept));
+            assert_eq!(attempts::first_request(&mut tx, made.id).await.unwrap().is_some(), kept);
         }
     }
     assert_eq!(retention::delete_payload_keys(&mut tx, 99).await.unwrap(), 0, "still needed");

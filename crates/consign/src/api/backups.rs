@@ -25,10 +25,10 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
     let create = async {
         call.nothing()?;
-        let made = backup::create(&call.app, &call.actor).await?;
-        Ok(Answer::json(StatusCode::CREATED, &made))
+        let started = backup::start(&call.app, &call.actor).await?;
+        Ok(Answer::json(StatusCode::ACCEPTED, &started))
     };
-    call.once(StatusCode::CREATED, create).await
+    call.once(StatusCode::ACCEPTED, create).await
 }
 
 pub(super) async fn delete(call: Call) -> Result<Answer, Problem> {

@@ -5,6 +5,7 @@ use std::future::Future;
 use consign_core::catalog::{Fault, Reader};
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::{ConnectorId, DeliveryId, OperationId};
+use consign_core::replay::ReplayRequest;
 use consign_store::deliveries::DeliveryFilter;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -41,14 +42,24 @@ pub(super) async fn attempts(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::items(json!(attempts)))
 }
 
+pub(super) async fn commands(call: Call) -> Result<Answer, Problem> {
+    let commands = deliveries::commands(&call.app, &call.actor, id(&call)?).await?;
+    Ok(Answer::items(json!(commands)))
+}
+
 pub(super) async fn try_now(call: Call) -> Result<Answer, Problem> {
     let act = deliveries::try_now(&call.app, &call.actor, id(&call)?);
     act_without_body(&call, StatusCode::ACCEPTED, act).await
 }
 
 pub(super) async fn replay(call: Call) -> Result<Answer, Problem> {
-    let act = deliveries::replay(&call.app, &call.actor, id(&call)?);
-    act_without_body(&call, StatusCode::CREATED, act).await
+    let id = id(&call)?;
+    let act = async {
+        let request = ReplayRequest::parse(call.object_if_sent()?).map_err(|all| Problem::invalid(&all))?;
+        let made = deliveries::replay(&call.app, &call.actor, id, request).await?;
+        Ok(Answer::json(StatusCode::CREATED, &made))
+    };
+    call.once(StatusCode::CREATED, act).await
 }
 
 pub(super) async fn cancel(call: Call) -> Result<Answer, Problem> {

@@ -1,7 +1,6 @@
 //! What is written is read, by us and by tar; what was changed, cut or made up is refused.
 
 use std::collections::BTreeMap;
-use std::io::{Seek as _, SeekFrom};
 use std::path::PathBuf;
 
 use consign_core::id::RequestId;
@@ -42,7 +41,9 @@ fn manifest() -> Manifest {
 fn archive(folder: &Folder, database: &[u8]) -> Vec<u8> {
     let (from, to) = (folder.0.join("copy"), folder.0.join("backup.tar.zst"));
     std::fs::write(&from, database).unwrap();
-    write(manifest(), &from, File::create(&to).unwrap()).unwrap();
+    let pace = Pace::default();
+    write(manifest(), &from, File::create(&to).unwrap(), &pace).unwrap();
+    assert_eq!(pace.packed.into_inner(), database.len() as u64);
     std::fs::read(to).unwrap()
 }
 
@@ -94,6 +95,27 @@ fn what_was_cut_or_changed_is_refused() {
         changed[place] ^= 0x10;
         assert!(read(&folder, &changed).is_err(), "changed at {place}");
     }
+    // Whatever was changed behind the first four bytes: it is one of ours, and it is damaged.
+    for place in 4..600 {
+        for bit in [0x01, 0x10, 0x80] {
+            let mut changed = whole.clone();
+            changed[place] ^= bit;
+            match read(&folder, &changed) {
+                // A bit without a meaning, or the size of a window (RFC 8878 section 3.1.1.1).
+                Ok(found) => assert!(found == database && place < 6, "{bit} changed at {place}"),
+                Err(refused) => assert!(
+                    matches!(refused, ArchiveError::Damaged(_) | ArchiveError::Newer(_)),
+                    "{bit} changed at {place}: {refused}"
+                ),
+            }
+        }
+    }
+    assert!(matches!(read(&folder, &whole[..40]), Err(ArchiveError::Damaged(_))));
+    let other = zstd::encode_all(
+        &b"something else, and long enough for a block of five hundred and twelve".repeat(9)[..],
+        3,
+    );
+    assert!(matches!(read(&folder, &other.unwrap()), Err(ArchiveError::Other)));
     let more = [whole.as_slice(), b"more"].concat();
     assert!(read(&folder, &more).is_err());
     assert!(matches!(read(&folder, b"PK\x03\x04 something else"), Err(ArchiveError::Other)));
@@ -119,7 +141,7 @@ fn a_newer_form_is_named() {
     newer.0["format"] = json!(2);
     let mut to =
         File::options().read(true).write(true).create(true).truncate(true).open(folder.0.join("b")).unwrap();
-    write(newer, &from, to.try_clone().unwrap()).unwrap();
+    write(newer, &from, to.try_clone().unwrap(), &Pace::default()).unwrap();
     to.seek(SeekFrom::Start(0)).unwrap();
     assert!(matches!(Archive::open(to), Err(ArchiveError::Newer(2))));
 }
@@ -130,4 +152,14 @@ fn sizes_beyond_eight_gibibytes_stand_in_a_header() {
         let block = header(DATABASE, bytes, 0);
         assert_eq!(next(&mut block.as_slice(), DATABASE).unwrap(), bytes);
     }
+}
+
+#[test]
+fn one_that_is_stopped_is_no_archive() {
+    let folder = Folder::new();
+    let from = folder.0.join("copy");
+    std::fs::write(&from, "x").unwrap();
+    let pace = Pace::default();
+    pace.stopped.store(true, Ordering::Relaxed);
+    assert!(write(manifest(), &from, File::create(folder.0.join("b")).unwrap(), &pace).is_err());
 }

@@ -17,7 +17,7 @@ use super::failure::{Code, Failure};
 use super::listing::{cell, show, text};
 use super::output::{Form, Output};
 use super::upload::Upload;
-use super::{Global, context};
+use super::{Global, context, operation};
 use crate::archive::{Examined, examine};
 
 mod restore;
@@ -34,6 +34,9 @@ pub(crate) enum Verb {
         /// Also write it to a file here
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Do not wait for its end
+        #[arg(long, conflicts_with = "output")]
+        no_wait: bool,
     },
     /// The backups of the server, the newest first
     List,
@@ -74,7 +77,14 @@ pub(crate) struct CheckFlags {
 /// Runs one verb.
 pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::Create { output: to } => create(&patient(global, output)?, output, to.as_deref()).await?,
+        Verb::Create { output: _, no_wait: true } => {
+            let client = context::client(global, output)?;
+            let started = client.send(Call::post(&[BACKUPS])).await?;
+            return operation::follow(&client, output, &started, false).await;
+        }
+        Verb::Create { output: to, no_wait: false } => {
+            create(&patient(global, output)?, output, to.as_deref()).await?;
+        }
         Verb::List => list(&context::client(global, output)?, output).await?,
         Verb::Download { name, output: to } => {
             download(&context::client(global, output)?, output, &name, &to).await?;
@@ -101,11 +111,13 @@ fn patient<'a>(global: &Global, output: &'a Output) -> Result<Client<'a>, Failur
 }
 
 async fn create(client: &Client<'_>, output: &Output, to: Option<&Path>) -> Result<(), Failure> {
-    let answer = client.send(Call::post(&[BACKUPS])).await?;
-    let made = answer.json()?;
-    let name = text(&made, "name");
+    let started = client.send(Call::post(&[BACKUPS])).await?;
+    let operation = operation::watch(client, output, &started).await?;
+    operation::require_done(&operation)?;
+    let made = &operation["result"];
+    let name = text(made, "name");
     match output.form {
-        Form::Json => output.text(&answer.text()),
+        Form::Json => output.line(&operation.to_string()),
         Form::Plain => output.line(&name),
         Form::People => {
             output.done(&format!("Made {name}, {}", size(made["bytes"].as_u64().unwrap_or(0))));
@@ -114,7 +126,7 @@ async fn create(client: &Client<'_>, output: &Output, to: Option<&Path>) -> Resu
     if let Some(to) = to {
         download(client, output, &name, to).await?;
     }
-    output.note(&format!("{}.", text(&made, "left_out")));
+    output.note(&format!("{}.", text(made, "left_out")));
     output.next(&format!("consign backup check --kept {name}"));
     Ok(())
 }

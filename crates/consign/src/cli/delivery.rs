@@ -33,6 +33,11 @@ pub(crate) enum Verb {
         /// The id
         id: String,
     },
+    /// What can be done with one, as commands and for curl, to copy
+    Commands {
+        /// The id
+        id: String,
+    },
     /// Try a waiting one now
     Attempt {
         /// The id
@@ -42,6 +47,9 @@ pub(crate) enum Verb {
     Replay {
         /// The id
         id: String,
+        /// The request that was first sent, exactly as it was, and not one with the present set-up
+        #[arg(long)]
+        as_first_sent: bool,
     },
     /// Decide about one that waits for a person
     Resolve {
@@ -139,8 +147,15 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
     match verb {
         Verb::List(flags) => list(&client, output, &flags).await?,
         Verb::Get { id } => get(&client, output, &id).await?,
+        Verb::Commands { id } => commands(&client, output, &id).await?,
         Verb::Attempt { id } => changed(output, &client.send(act(&id, "attempts")).await?, "Trying now")?,
-        Verb::Replay { id } => changed(output, &client.send(act(&id, "replays")).await?, "Replaying")?,
+        Verb::Replay { id, as_first_sent } => {
+            let mut call = act(&id, "replays");
+            if as_first_sent {
+                call = call.json(&json!({ "request": "as_first_sent" }));
+            }
+            changed(output, &client.send(call).await?, "Replaying")?;
+        }
         Verb::Resolve { id, decision } => {
             let answer = client.send(act(&id, "resolution").json(&decision.body())).await?;
             changed(output, &answer, "Resolved")?;
@@ -194,6 +209,24 @@ async fn get(client: &Client<'_>, output: &Output, id: &str) -> Result<(), Failu
     }
     let attempts = client.send(Call::get(&[DELIVERIES, id, "attempts"])).await?.json()?;
     show_attempts(output, attempts["items"].as_array().map(Vec::as_slice).unwrap_or_default());
+    Ok(())
+}
+
+/// Text to paste, in the order of a script: what is not a command is a comment.
+async fn commands(client: &Client<'_>, output: &Output, id: &str) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&[DELIVERIES, id, "commands"])).await?;
+    if output.form == Form::Json {
+        output.text(&answer.text());
+        return Ok(());
+    }
+    let body = answer.json()?;
+    for one in body["items"].as_array().into_iter().flatten() {
+        output.line(&format!("# {}", text(one, "title")));
+        for line in ["command", "curl"].map(|key| text(one, key)).iter().filter(|line| !line.is_empty()) {
+            output.line(line);
+        }
+    }
+    output.note("For curl put the text of an API key into $CONSIGN_TOKEN; other names with $ are secrets of the tool.");
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use consign_core::catalog::size;
 use http::Method;
 use serde_json::Value;
 
@@ -39,7 +40,7 @@ pub(crate) enum Verb {
 
 #[derive(Args)]
 pub(crate) struct ListFlags {
-    /// Only of this kind, such as replay
+    /// Only of this kind: replay or backup
     #[arg(long)]
     kind: Option<String>,
     #[command(flatten)]
@@ -89,8 +90,7 @@ pub(super) async fn follow(
     started: &Answer,
     wait: bool,
 ) -> Result<ExitCode, Failure> {
-    let mut operation = started.json()?;
-    let id = text(&operation, "id");
+    let id = text(&started.json()?, "id");
     if !wait {
         match output.form {
             Form::Json => output.text(&started.text()),
@@ -100,36 +100,51 @@ pub(super) async fn follow(
         output.next(&format!("consign operation get {id}"));
         return Ok(ExitCode::SUCCESS);
     }
+    let operation = watch(client, output, started).await?;
+    match output.form {
+        Form::Json => output.line(&operation.to_string()),
+        Form::Plain => output.line(&id),
+        Form::People => {}
+    }
+    require_done(&operation)?;
+    output.done(&stands(&operation));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells how a new operation goes on, and gives how it ended.
+pub(super) async fn watch(client: &Client<'_>, output: &Output, started: &Answer) -> Result<Value, Failure> {
+    let mut operation = started.json()?;
+    let id = text(&operation, "id");
     output.note(&format!("{} To look again: consign operation get {id}", stands(&operation)));
-    let mut last = started.text();
     let mut looks = 0_u32;
     while operation["state"] == "running" {
         tokio::time::sleep(LOOK_EVERY).await;
-        let answer = client.send(Call::get(&[OPERATIONS, &id])).await?;
-        operation = answer.json()?;
-        last = answer.text();
+        operation = client.send(Call::get(&[OPERATIONS, &id])).await?.json()?;
         looks += 1;
         if looks.is_multiple_of(LINE_EVERY) {
             output.note(&stands(&operation));
         }
     }
-    match output.form {
-        Form::Json => output.text(&last),
-        Form::Plain => output.line(&id),
-        Form::People => {}
-    }
+    Ok(operation)
+}
+
+/// An operation that did not do what it was to do is a failure of the command.
+pub(super) fn require_done(operation: &Value) -> Result<(), Failure> {
     if operation["state"] == "done" {
-        output.done(&stands(&operation));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
-    let problem = text(&operation, "problem");
-    let line = if problem.is_empty() { stands(&operation) } else { problem };
-    Err(Failure::new(Code::SaidNo, &line).and(&format!("See: consign operation get {id}")))
+    let problem = text(operation, "problem");
+    let line = if problem.is_empty() { stands(operation) } else { problem };
+    Err(Failure::new(Code::SaidNo, &line)
+        .and(&format!("See: consign operation get {}", text(operation, "id"))))
 }
 
 /// How an operation stands, in a sentence.
 fn stands(operation: &Value) -> String {
     let count = |key: &str| text(operation, key);
+    if operation["kind"] == "backup" {
+        return backup_stands(operation);
+    }
     format!(
         "{} of {} {} sent again; {} delivered, {} failed, {} on the way.",
         count("done"),
@@ -140,4 +155,37 @@ fn stands(operation: &Value) -> String {
         operation["result"]["waiting"].as_u64().unwrap_or(0)
             + operation["result"]["held"].as_u64().unwrap_or(0)
     )
+}
+
+fn backup_stands(operation: &Value) -> String {
+    let bytes = |value: &Value| size(value.as_u64().unwrap_or(0));
+    let (done, total) = (bytes(&operation["done"]), bytes(&operation["total"]));
+    match operation["state"].as_str() {
+        Some("running") => format!("{}: {done} of {total}.", text(operation, "step")),
+        Some("done") => {
+            format!("Made {}, {}.", text(operation, "result.name"), bytes(&operation["result"]["bytes"]))
+        }
+        _ => format!("No backup was made: it was stopped at {done} of {total}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_backup_stands_in_bytes() {
+        let mut operation = json!({ "id": "op_1", "kind": "backup", "state": "running", "done": 2_000_000,
+            "total": 4_000_000, "step": "Compressing it", "result": null, "problem": null });
+        assert_eq!(stands(&operation), "Compressing it: 2.0 MB of 4.0 MB.");
+        assert!(require_done(&operation).is_err());
+        operation["state"] = json!("stopped");
+        assert_eq!(stands(&operation), "No backup was made: it was stopped at 2.0 MB of 4.0 MB.");
+        operation["state"] = json!("done");
+        operation["result"] = json!({ "name": "consign-1.tar.zst", "bytes": 1_000_000 });
+        assert_eq!(stands(&operation), "Made consign-1.tar.zst, 1.0 MB.");
+        assert!(require_done(&operation).is_ok());
+    }
 }

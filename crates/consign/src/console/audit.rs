@@ -46,15 +46,20 @@ fn span(form: &Form) -> &str {
     }
 }
 
+/// Since when entries are shown.
+pub(super) fn after(form: &Form, now: Timestamp) -> Option<Timestamp> {
+    let days = SPANS.iter().find(|(word, _, _)| *word == span(form)).map(|(_, _, days)| *days)?;
+    Some(now.minus(DAY * days))
+}
+
 fn filter(form: &Form, now: Timestamp) -> AuditFilter {
-    let days = SPANS.iter().find(|(word, _, _)| *word == span(form)).map(|(_, _, days)| *days);
     AuditFilter {
         object: asked(form, "object"),
         actor: asked(form, "actor"),
         action: asked(form, "action"),
         from: asked(form, "from"),
         result: asked(form, "result"),
-        after: days.map(|days| now.minus(DAY * days)),
+        after: after(form, now),
         before: None,
         below: None,
     }

@@ -45,11 +45,9 @@ async fn page(visit: &Signed, checked: &Value) -> Result<Response, Failure> {
 }
 
 async fn create(visit: Signed) -> Result<Response, Failure> {
-    let told = match backup::create(visit.app(), &visit.actor).await {
-        Ok(made) => Message::done(format!(
-            "Made {}. The encryption key is not in it: keep that separately.",
-            made["name"].as_str().unwrap_or_default()
-        )),
+    let address = |made: &Value| format!("/operations/{}", made["id"].as_str().unwrap_or_default());
+    let refused = match visit.once(address, backup::start(&visit.console.app, &visit.actor)).await {
+        Ok(address) => return Ok(visit.go(&address)),
         Err(OpError::WrongState(why)) => Message::refused(format!("{why}.")),
         Err(OpError::StorageFull) => Message::refused(
             "No backup was made: the disk behind the folder of backups is full. Make room, or set backup.dir to \
@@ -57,7 +55,7 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
         ),
         Err(other) => return Err(other.into()),
     };
-    Ok(visit.go_and_say(PAGE, told))
+    Ok(visit.go_and_say(PAGE, refused))
 }
 
 /// Checks a file that was sent, or one of the folder by its name.

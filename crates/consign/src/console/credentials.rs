@@ -13,6 +13,7 @@ use consign_core::credential::{Draft, ENDS_SOON, Mode, StatusCode as CredentialS
 use consign_core::id::CredentialId;
 use consign_core::preset::{self, Filling};
 use consign_core::rights::Right;
+use consign_core::time::Timestamp;
 use consign_store::credentials::CredentialFilter;
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use super::Console;
 use super::conflict::Conflict;
 use super::connection_test::running;
 use super::errors::Failure;
-use super::form::{CredentialForm, Kept, asked, encoded, errors, page, pages};
+use super::form::{CredentialForm, Form, Kept, asked, encoded, errors, page, pages};
 use super::host_keys::{self, Looked};
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::{OpError, credential_tests, credentials};
@@ -46,9 +47,14 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/credentials/{id}/delete", get(confirm).post(delete))
 }
 
+/// The day before which a credential ends that ends soon, where those are asked for.
+pub(super) fn ends_before(form: &Form, now: Timestamp) -> Option<String> {
+    (form.text("ends") == "soon").then(|| now.plus(ENDS_SOON).day())
+}
+
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let ends_before = (form.text("ends") == "soon").then(|| visit.app().now().plus(ENDS_SOON).day());
+    let ends_before = ends_before(form, visit.app().now());
     let filter = CredentialFilter {
         q: asked(form, "q"),
         status: CredentialStatus::find(form.text("status")),

@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use consign_core::connector::Connector;
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::DeliveryId;
+use consign_core::replay::ReplayRequest;
 use consign_core::time::Timestamp;
 use consign_store::Page;
 use consign_store::deliveries::DeliveryFilter;
@@ -168,15 +169,20 @@ async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Respon
 }
 
 async fn confirm_replay(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let current = deliveries::find(visit.app(), &visit.actor, parse(&id)?).await?;
-    let context = json!({ "current": current });
+    let id = parse(&id)?;
+    let current = deliveries::find(visit.app(), &visit.actor, id).await?;
+    let why_not = deliveries::why_not_as_first_sent(visit.app(), &visit.actor, id).await?;
+    let context = json!({ "current": current, "why_not_as_first_sent": why_not });
     Ok(visit.page(StatusCode::OK, "delivery_replay.html", (PLACE, "Replay"), context).await)
 }
 
 async fn replay(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let id = parse(&id)?;
     let address = |made: &Value| format!("{LIST}/{}", made["id"].as_str().unwrap_or_default());
-    match visit.once(address, deliveries::replay(visit.app(), &visit.actor, id)).await {
+    let request = visit.form.text("request");
+    let request = ReplayRequest::ALL.iter().find(|(word, _)| *word == request);
+    let request = request.map(|(_, request)| *request).unwrap_or_default();
+    match visit.once(address, deliveries::replay(visit.app(), &visit.actor, id, request)).await {
         Ok(address) => Ok(visit.go_and_say(&address, Message::done("Replayed. This is the new delivery."))),
         Err(OpError::WrongState(sentence)) => Ok(say(&visit, id, Message::refused(format!("{sentence}.")))),
         Err(other) => Err(other.into()),

@@ -96,6 +96,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "layout.html",
     "macros.html",
     "operation.html",
+    "operation_backup.html",
     "operations.html",
     "overview.html",
     "plain.html",

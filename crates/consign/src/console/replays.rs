@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
 use consign_core::id::OperationId;
+use consign_core::operation::OperationKind;
 use consign_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -91,7 +92,9 @@ fn sent(form: &Form, now: Timestamp) -> Sent {
     let mut sent = Map::new();
     sent.insert("filter".to_owned(), Value::Object(filter));
     sent.extend(
-        asked(form, "rate_per_second").map(|rate| ("rate_per_second".to_owned(), Value::String(rate))),
+        ["rate_per_second", "request"]
+            .into_iter()
+            .filter_map(|key| asked(form, key).map(|value| (key.to_owned(), Value::String(value)))),
     );
     sent
 }
@@ -155,13 +158,14 @@ async fn form_page(
         "test": form.has("test"),
         "ids": form.all("id"),
         "rate": rate,
+        "request": asked(form, "request").unwrap_or_else(|| "present".to_owned()),
         "field_errors": {
             "q": message_at(&invalid, "q"),
             "type": message_at(&invalid, "type"),
             "rate_per_second": message_at(&invalid, "rate_per_second"),
         },
         "preview": preview,
-        "list": form.query(DELIVERIES, &[("preview", ""), ("rate_per_second", "")]),
+        "list": form.query(DELIVERIES, &[("preview", ""), ("rate_per_second", ""), ("request", "")]),
     });
     Ok(visit.page(status, "replay.html", (PLACE, "Replay deliveries"), context).await)
 }
@@ -209,7 +213,8 @@ async fn selected(visit: Signed) -> Result<Response, Failure> {
 }
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
-    let listed = operations::list(visit.app(), &visit.actor, None, &page(&visit.form)).await?;
+    let listed =
+        operations::list(visit.app(), &visit.actor, Some(OperationKind::Replay), &page(&visit.form)).await?;
     let context = json!({ "pages": pages(&visit.form, LIST, &listed), "items": listed.items });
     Ok(visit.page(StatusCode::OK, "operations.html", (PLACE, "Deliveries"), context).await)
 }
@@ -220,6 +225,12 @@ fn parse(id: &str) -> Result<OperationId, OpError> {
 
 async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = operations::find(visit.app(), &visit.actor, parse(&id)?).await?;
+    if current["kind"] == OperationKind::Backup.kind() {
+        let context = json!({ "current": current });
+        return Ok(visit
+            .page(StatusCode::OK, "operation_backup.html", ("settings", "Backup"), context)
+            .await);
+    }
     let connector = current["filter"]["connector"].as_str().and_then(|id| id.parse().ok());
     let snapshot = visit.app().engine.snapshot();
     let connector =

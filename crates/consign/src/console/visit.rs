@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -45,6 +45,8 @@ pub(super) struct Visit {
     upload: Mutex<Option<Upload>>,
     /// Path and query as asked.
     pub(super) address: String,
+    /// The same as the table of pages has it; empty for a page that is in none.
+    pub(super) pattern: String,
     pub(super) from: Option<IpAddr>,
     pub(super) request_id: RequestId,
     /// The token of somebody whose code is missing.
@@ -98,6 +100,7 @@ impl Visit {
             form: Form::default(),
             upload: Mutex::default(),
             address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            pattern: parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned(),
             from: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
             request_id: parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(now)),
             step: cookie(step_cookie(local)),
@@ -234,6 +237,9 @@ impl Visit {
         context: Value,
     ) -> Response {
         let mut whole = self.frame(place, title).await;
+        if status == StatusCode::OK {
+            whole["copies"] = super::commands::of(self).await;
+        }
         if let (Some(whole), Value::Object(own)) = (whole.as_object_mut(), context) {
             whole.extend(own);
         }

@@ -128,6 +128,7 @@ impl Engine {
                     lease,
                     idempotency_key: id,
                     replay_of: None,
+                    sent_as: None,
                     test: event.test,
                 }
             })
@@ -171,6 +172,7 @@ impl Engine {
             due_at: delivery.due_at,
             alone: None,
             test: row.event.test,
+            sent_as: None,
         })
     }
 }

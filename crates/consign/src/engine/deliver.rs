@@ -3,29 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use consign_core::connector::signature::Signing;
-use consign_core::connector::webhook::RenderFor;
 use consign_core::connector::{Connector, Webhook};
 use consign_core::credential::Credential;
 use consign_core::delivery::{
     CRASHES_MAX, DeliveryState, HoldReason, Next, NoAnswer, Outcome, Progress, Refusal, Retry,
     THROTTLED_LIFE_MAX, Verdict,
 };
-use consign_core::event::Event;
 use consign_core::id::AttemptId;
 use consign_core::time::Timestamp;
-use consign_core::vault::DerivedKey;
-use consign_store::StoreError;
 use consign_store::attempts::{self, Attempt};
 use consign_store::deliveries::Recording;
 use consign_transport::Limits;
 
-use super::work::{Content, Work, opened};
+use super::work::Work;
 use super::{Engine, PayloadKeys};
 use crate::telemetry;
 
+use made::Made;
 pub(super) use seen::{Kept, Seen, seen, shown};
 
+mod made;
 mod seen;
 
 /// Of an answer no more than this is read.
@@ -139,45 +136,11 @@ impl Engine {
         if !snapshot.fits(credential.id) {
             return refused(Refusal::CredentialLocked, None);
         }
-        let (event, payload_key) = match self.content(&work.event, now).await {
-            Ok(found) => found,
-            Err(Refusal::NotRendered(what)) => {
-                return refused(Refusal::NotRendered(what.clone()), Some(what));
-            }
-            Err(refusal) => return refused(refusal, None),
-        };
-        let of = RenderFor {
-            delivery: work.delivery,
-            idempotency_key: work.idempotency_key,
-            connector: connector.name.as_str(),
-            now,
-        };
-        let (mut message, body) = match webhook.render(&event, &of) {
-            Ok(rendered) => rendered,
-            Err(error) => {
-                let what = format!("The request could not be made: {error}.");
-                return refused(Refusal::NotRendered(error.to_string()), Some(what));
-            }
-        };
-        let signature = match webhook.signature {
-            Signing::Off => Ok(None),
-            Signing::Hmac | Signing::Ed25519 => {
-                self.signature(&snapshot, connector.id, event.id, now, &body).map(Some)
-            }
-        };
-        match signature {
-            Ok(signature) => message.headers.extend(signature),
-            // It was saved meanwhile, perhaps without a signature: it is sent as it is now.
-            Err(_)
-                if snapshot.connector(connector.id).is_none_or(|now| now.revision != connector.revision) =>
-            {
-                return refused(Refusal::Stopping, None);
-            }
-            Err(what) => {
-                let words = format!("The request could not be signed: {what}.");
-                return refused(Refusal::NotRendered(what.to_owned()), Some(words));
-            }
-        }
+        let Made { message, body, request, payload_key } =
+            match self.made(work, (connector, webhook), credential, &snapshot, now).await {
+                Ok(made) => made,
+                Err((refusal, words)) => return refused(refusal, words),
+            };
         let authorized = match self.authorize(credential, now).await {
             Ok(authorized) => authorized,
             Err(refusal) => {
@@ -208,33 +171,9 @@ impl Engine {
             success_when: webhook.success_when,
             outputs: &webhook.outputs,
         };
-        seen(&kept, credential, &authorized, &message, sent, &payload_key)
-    }
-
-    /// The event with its data, and today's payload key for what is kept of the answer.
-    async fn content(
-        &self,
-        content: &Content,
-        now: Timestamp,
-    ) -> Result<(Arc<Event>, Arc<DerivedKey>), Refusal> {
-        let gone = |error: StoreError| match error {
-            StoreError::Damaged(_) => Refusal::NotRendered("the payload cannot be opened".to_owned()),
-            // Ours and passing: it goes back into the queue and costs no attempt.
-            _ => Refusal::Stopping,
-        };
-        let (_, today) = self.settings.payloads.current(now).await.map_err(gone)?;
-        let stored = match content {
-            Content::Here(event) => return Ok((event.clone(), today)),
-            Content::Stored(stored) => stored,
-        };
-        let removed = || Refusal::NotRendered("the payload was removed".to_owned());
-        let sealed = stored.sealed_data.as_ref().ok_or_else(removed)?;
-        let key =
-            self.settings.payloads.of_day(stored.payload_key).await.map_err(gone)?.ok_or_else(removed)?;
-        let data = key
-            .decrypt(&stored.event.id.to_string(), sealed)
-            .map_err(|error| Refusal::NotRendered(error.to_string()))?;
-        Ok((Arc::new(opened(stored, data)), today))
+        let seen = seen(&kept, credential, &authorized, &message, sent, &payload_key);
+        let left = !matches!(seen.outcome, Outcome::Refused { .. } | Outcome::Unreachable { .. });
+        Seen { request: request.filter(|_| left), ..seen }
     }
 
     /// One log line and the metrics of an attempt.
@@ -287,6 +226,7 @@ pub(super) fn words_of(refusal: &Refusal) -> Option<String> {
         Refusal::TokenRefused(reason) => Some(format!("The tool gave no token: {reason}.")),
         Refusal::NoGrant(reason) if reason.is_empty() => Some("Nobody has approved access yet.".to_owned()),
         Refusal::NoGrant(reason) => Some(format!("Someone must approve access again: {reason}.")),
+        Refusal::NotAsFirstSent(what) => Some(what.clone()),
         Refusal::CredentialMissing
         | Refusal::CredentialLocked
         | Refusal::NotAsSaved
@@ -357,6 +297,7 @@ fn recording(
             timing: seen.timing,
             request_bytes: seen.request_bytes,
             answer_bytes: seen.answer_bytes,
+            request: seen.request,
         },
     }
 }

@@ -187,6 +187,7 @@ fn refused(refusal: &Refusal) -> End {
         | Refusal::CredentialMissing
         | Refusal::DestinationBlocked(_)
         | Refusal::NotRendered(_)
+        | Refusal::NotAsFirstSent(_)
         | Refusal::TokenAway { .. }
         | Refusal::Stopping => None,
     };
@@ -196,7 +197,9 @@ fn refused(refusal: &Refusal) -> End {
         }
         Refusal::NotAsSaved => "The credential was changed in the database, outside Consign.".to_owned(),
         Refusal::CredentialMissing => "There is no credential.".to_owned(),
-        Refusal::DestinationBlocked(words) | Refusal::NotRendered(words) => format!("{words}."),
+        Refusal::DestinationBlocked(words) | Refusal::NotRendered(words) | Refusal::NotAsFirstSent(words) => {
+            format!("{words}.")
+        }
         Refusal::TokenAway { reason, .. } => format!("The tool gave no token: {reason}."),
         Refusal::TokenRefused(reason) => format!("The tool gave no token: {reason}."),
         Refusal::NoGrant(reason) if reason.contains("refresh token was refused") => {
@@ -221,6 +224,7 @@ fn reason_of(refusal: &Refusal) -> String {
         | Refusal::CredentialMissing
         | Refusal::DestinationBlocked(_)
         | Refusal::NotRendered(_)
+        | Refusal::NotAsFirstSent(_)
         | Refusal::HostKeyChanged
         | Refusal::SignInRefused
         | Refusal::Stopping => String::new(),

@@ -78,9 +78,11 @@ async fn replay_portion(tx: &mut Tx, operation: &Operation) -> Result<Vec<Again>
     let states =
         settings.selection.states.iter().skip_while(|state| from.is_some_and(|from| from != **state));
     for state in states {
-        let again = next_again(tx, &settings.selection, *state, settings.before, after, count).await?;
+        let again =
+            next_again(tx, (&settings.selection, settings.request), *state, settings.before, after, count)
+                .await?;
         if let Some(last) = again.last() {
-            send_again(tx, operation.id, *state, &again, now).await?;
+            send_again(tx, operation.id, (*state, settings.request), &again, now).await?;
             let done = operation.done + u64::try_from(again.len()).unwrap_or(u64::MAX);
             let place = format!("{} {}", state.kind(), last.id);
             operations::advance(tx, operation.id, done, &place, due_at).await?;

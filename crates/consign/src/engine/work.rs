@@ -39,6 +39,8 @@ pub(super) struct Work {
     pub(super) alone: Option<OwnedSemaphorePermit>,
     /// A test: one attempt, no retries.
     pub test: bool,
+    /// The delivery whose first request is sent, exactly as it was.
+    pub sent_as: Option<DeliveryId>,
 }
 
 /// The event of a delivery.
@@ -65,6 +67,7 @@ impl From<Claimed> for Work {
             due_at: claimed.due_at,
             alone: None,
             test: claimed.test,
+            sent_as: claimed.sent_as,
         }
     }
 }

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use consign_core::audit::Table;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, installation, second_steps, sessions, users};
+use consign_store::{second_steps, sessions, users};
 use serde_json::{Map, Value, json};
 
 use super::users::again::{require_password, take_password};
@@ -18,9 +18,12 @@ use super::{Actor, Object, OpError, Sent, audit_entry, audit_rows, commit};
 use crate::App;
 use crate::archive::{self, Archive, Draft, Examined, Manifest, Name, examine};
 
+pub use make::start;
+pub(super) use make::{result, step};
 pub use schedule::overdue_days;
-pub(crate) use schedule::start;
+pub(crate) use schedule::start as keep;
 
+mod make;
 mod schedule;
 
 /// When the last backup was made, in milliseconds since 1970.
@@ -34,7 +37,7 @@ const KEY_LEFT_OUT: &str = "Not in the backup: the encryption key. Keep it separ
 #[derive(Default)]
 pub struct Backups {
     /// Held while one is made.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// When the last one was made; 0 for never.
     last: AtomicI64,
     /// Since when there could have been one; 0 while nobody asked for any.
@@ -129,86 +132,8 @@ fn merge(shown: &mut Value, manifest: &Value) {
     }
 }
 
-/// Makes a backup, and removes those that are older than `backup.keep` says.
-///
-/// # Errors
-/// When no folder is set, the disk is full, the folder cannot be written, or one is being made.
-pub async fn create(app: &App, actor: &Actor) -> Result<Value, OpError> {
-    actor.require(Right::Admin)?;
-    if let Some(why) = unavailable(app) {
-        return Err(OpError::WrongState(why.to_owned()));
-    }
-    let _turn =
-        app.backups.turn.try_lock().map_err(|_| {
-            OpError::WrongState("A backup is being made now. Look again in a moment".to_owned())
-        })?;
-    let folder = app.config.backup.dir.clone().unwrap_or_default();
-    let made = make(app, &folder).await;
-    if let Err(error) = &made {
-        let sentence = match error {
-            OpError::StorageFull => format!("The disk of {} is full", folder.display()),
-            other => other.to_string(),
-        };
-        *app.backups.failure() = Some(Failure { at: app.now(), sentence });
-    }
-    let name = made?;
-    let mut tx = app.store.begin().await?;
-    let at = tx.now();
-    installation::put(&mut tx, LAST, &at.millis().to_string()).await?;
-    audit_entry(app, &mut tx, actor, "Created backup", object(&name), json!({})).await?;
-    commit(app, tx).await?;
-    app.backups.last.store(at.millis(), Ordering::Relaxed);
-    *app.backups.failure() = None;
-    let keep = app.config.backup.keep;
-    let shown = tokio::task::spawn_blocking(move || {
-        match archive::prune(&folder, keep, &name) {
-            Ok(gone) if !gone.is_empty() => tracing::info!(files = gone.len(), "old backups were removed"),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "old backups could not be removed"),
-        }
-        show(&folder, &name)
-    });
-    let shown = shown.await.map_err(|error| OpError::Internal(error.into()))?;
-    let mut shown = shown.ok_or(OpError::NotFound("backup"))?;
-    shown["left_out"] = json!(KEY_LEFT_OUT);
-    Ok(shown)
-}
-
 fn object(name: &Name) -> Object<'_> {
     Object { kind: "backup", id: name.as_str().to_owned(), name: name.as_str() }
-}
-
-/// The copy, its archive, and its name at last.
-async fn make(app: &App, folder: &Path) -> Result<Name, OpError> {
-    let (at, in_folder) = (app.now(), folder.to_owned());
-    let made = tokio::task::spawn_blocking(move || {
-        archive::prepare(&in_folder, at)?;
-        Ok((Draft::new(&in_folder, at)?, Draft::new(&in_folder, at)?))
-    });
-    let made = made.await.map_err(|error| OpError::Internal(error.into()))?;
-    let (copy, mut packed) = made.map_err(|error| failed(folder, &error))?;
-    app.store.copy_to(copy.path()).await.map_err(|error| match error {
-        StoreError::Full => OpError::StorageFull,
-        other => OpError::Internal(other.into()),
-    })?;
-    let contents = match consign_store::backup::inspect(copy.path()).await? {
-        consign_store::backup::Inspected::Whole(contents) => contents,
-        consign_store::backup::Inspected::Damaged(words) => {
-            return Err(OpError::WrongState(format!(
-                "No backup was made: the database is damaged ({words}). Restore the last backup that is whole"
-            )));
-        }
-    };
-    let manifest = Manifest::new(&contents, at, "sqlite");
-    let name = Name::of(at);
-    let to = folder.join(name.as_str());
-    let written = tokio::task::spawn_blocking(move || {
-        archive::write(manifest, copy.path(), packed.take_file())?;
-        packed.keep(&to)
-    });
-    let written = written.await.map_err(|error| OpError::Internal(error.into()))?;
-    written.map_err(|error| failed(folder, &error))?;
-    Ok(name)
 }
 
 fn failed(folder: &Path, error: &io::Error) -> OpError {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use consign_core::delivery::DeliveryState;
 use consign_core::id::DeliveryId;
+use consign_core::replay::ReplayRequest;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use consign_store::deliveries::{DeliveryFilter, Line};
@@ -19,6 +20,10 @@ use crate::App;
 
 use show::{refusals, show, show_attempt, shown};
 
+pub use commands::commands;
+pub(crate) use commands::{copied, replays};
+
+mod commands;
 mod curl;
 mod show;
 
@@ -69,11 +74,18 @@ async fn attempts_of(app: &App, id: DeliveryId) -> Result<Vec<Value>, OpError> {
     Ok(shown)
 }
 
-/// Sends the same event again as a new delivery, with the present set-up and the same idempotency key.
+/// Sends the same event again as a new delivery with the same idempotency key: with the present set-up, or exactly as it
+/// was first sent.
 ///
 /// # Errors
-/// While the delivery is still open, when the connector is gone or the payload was removed.
-pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpError> {
+/// While the delivery is still open, when the connector is gone or the payload was removed; and, for the first request,
+/// when that is not kept or went to another address.
+pub async fn replay(
+    app: &App,
+    actor: &Actor,
+    id: DeliveryId,
+    request: ReplayRequest,
+) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -90,6 +102,11 @@ pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, O
         let sentence = "The payload was removed. Payloads are kept for a limited time";
         return Err(OpError::WrongState(sentence.to_owned()));
     }
+    if request == ReplayRequest::AsFirstSent
+        && let Some(problem) = first_request_problem(&mut tx, &line).await?
+    {
+        return Err(OpError::WrongState(problem));
+    }
     let new = NewDelivery {
         id: DeliveryId::new(now),
         connector: old.connector,
@@ -97,16 +114,58 @@ pub async fn replay(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, O
         lease: None,
         idempotency_key: old.idempotency_key,
         replay_of: Some(old.id),
+        sent_as: (request == ReplayRequest::AsFirstSent).then_some(old.id),
         test: old.test,
     };
     deliveries::insert(&mut tx, &new, old.event, now).await?;
-    let changes = json!({ "delivery": new.id });
+    let changes = json!({ "delivery": new.id, "request": request.words() });
     audit_entry(app, &mut tx, actor, "Replayed delivery", object(&line), changes).await?;
     let line = find_line(&mut tx, new.id).await?;
     let made = shown(app, &mut tx, &line).await?;
     commit_answered(app, actor, tx, &made).await?;
     app.engine.wake_all();
     Ok(made)
+}
+
+/// Why a delivery cannot be sent exactly as it was first sent; `None` when it can be.
+///
+/// # Errors
+/// Without the right, or when there is no such delivery.
+pub async fn why_not_as_first_sent(
+    app: &App,
+    actor: &Actor,
+    id: DeliveryId,
+) -> Result<Option<String>, OpError> {
+    actor.require(Right::DeliveriesRead)?;
+    let mut db = app.store.read().await?;
+    let line = find_line(&mut db, id).await?;
+    first_request_problem(&mut db, &line).await
+}
+
+/// The engine judges the same again, by what is sealed, when it sends.
+async fn first_request_problem(db: &mut Db, line: &Line) -> Result<Option<String>, OpError> {
+    let Some(first) = attempts::first_request(db, line.delivery.id).await? else {
+        let sentence = "What was first sent is not kept: nothing left for this delivery, or it was removed by age. Replay \
+                        it with the present set-up";
+        return Ok(Some(sentence.to_owned()));
+    };
+    let connector = connectors::find(db, line.delivery.connector).await?;
+    let credential = match connector.and_then(|connector| connector.credential) {
+        Some(credential) => credentials::find(db, credential).await?,
+        None => None,
+    };
+    let Some(credential) = credential else {
+        return Ok(Some("The webhook has no credential. Choose one first".to_owned()));
+    };
+    let (origin, address) =
+        (credential.target.to_string(), first.line.split_once(' ').map_or("", |line| line.1));
+    if address.starts_with(&origin) {
+        return Ok(None);
+    }
+    let then = address.split('/').take(3).collect::<Vec<_>>().join("/");
+    Ok(Some(format!(
+        "It was first sent to {then}/, and the credential points at {origin} now. Replay it with the present set-up"
+    )))
 }
 
 /// Stops a delivery that has not ended.

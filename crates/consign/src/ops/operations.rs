@@ -12,7 +12,7 @@ use consign_store::operations::{self, Operation};
 use consign_store::{Db, Listed, Page, deliveries};
 use serde_json::{Value, json};
 
-use super::{Actor, Object, OpError, audit_entry, commit};
+use super::{Actor, Object, OpError, audit_entry, backup, commit};
 use crate::App;
 
 /// A page of operations, the newest first; of one kind, or of all.
@@ -26,11 +26,19 @@ pub async fn list(
     page: &Page,
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::DeliveriesRead)?;
+    // Others than administrators are shown what they may see.
+    let kind = match kind {
+        None if !actor.rights.allow(Right::Admin) => Some(OperationKind::Replay),
+        kind => kind,
+    };
+    if let Some(kind) = kind {
+        actor.require(right_to_see(kind))?;
+    }
     let mut db = app.store.read().await?;
     let found = operations::list(&mut db, kind, page).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for operation in &found.items {
-        items.push(show(&mut db, operation, WAITING_MAX).await?);
+        items.push(show(app, &mut db, operation, WAITING_MAX).await?);
     }
     Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
 }
@@ -43,7 +51,15 @@ pub async fn find(app: &App, actor: &Actor, id: OperationId) -> Result<Value, Op
     actor.require(Right::DeliveriesRead)?;
     let mut db = app.store.read().await?;
     let operation = operations::find(&mut db, id).await?.ok_or(OpError::NotFound("operation"))?;
-    show(&mut db, &operation, REPLAYS_MAX).await
+    actor.require(right_to_see(operation.kind))?;
+    show(app, &mut db, &operation, REPLAYS_MAX).await
+}
+
+const fn right_to_see(kind: OperationKind) -> Right {
+    match kind {
+        OperationKind::Replay => Right::DeliveriesRead,
+        OperationKind::Backup => Right::Admin,
+    }
 }
 
 /// Stops an operation: what it has done stays done, the rest is left as it is.
@@ -55,13 +71,20 @@ pub async fn stop(app: &App, actor: &Actor, id: OperationId) -> Result<Value, Op
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let operation = operations::find(&mut tx, id).await?.ok_or(OpError::NotFound("operation"))?;
+    let action = match operation.kind {
+        OperationKind::Replay => "Stopped replay",
+        OperationKind::Backup => {
+            actor.require(Right::Admin)?;
+            "Stopped backup"
+        }
+    };
     if !operations::end(&mut tx, id, OperationState::Stopped, "", now).await? {
         return Err(OpError::WrongState("This operation has ended already".to_owned()));
     }
     let stopped = operations::find(&mut tx, id).await?.ok_or(OpError::NotFound("operation"))?;
     let changes = json!({ "done": stopped.done, "total": stopped.total });
-    audit_entry(app, &mut tx, actor, "Stopped replay", object(&operation), changes).await?;
-    let shown = show(&mut tx, &stopped, REPLAYS_MAX).await?;
+    audit_entry(app, &mut tx, actor, action, object(&operation), changes).await?;
+    let shown = show(app, &mut tx, &stopped, REPLAYS_MAX).await?;
     commit(app, tx).await?;
     Ok(shown)
 }
@@ -72,7 +95,11 @@ pub(super) fn object(operation: &Operation) -> Object<'static> {
 }
 
 /// An operation; of each state so many deliveries are counted at most.
-pub(super) async fn show(db: &mut Db, operation: &Operation, most: u64) -> Result<Value, OpError> {
+pub(super) async fn show(app: &App, db: &mut Db, operation: &Operation, most: u64) -> Result<Value, OpError> {
+    let result = match operation.kind {
+        OperationKind::Replay => result(db, operation.id, most).await?,
+        OperationKind::Backup => backup::result(app, operation),
+    };
     let settings = ReplaySettings::from_json(&operation.settings);
     let rate = settings.as_ref().map(|settings| settings.rate.per_second());
     let running = operation.state == OperationState::Running;
@@ -91,8 +118,10 @@ pub(super) async fn show(db: &mut Db, operation: &Operation, most: u64) -> Resul
         "unit": operation.kind.unit(),
         "filter": settings.as_ref().map(|settings| settings.selection.to_json()),
         "rate_per_second": rate,
+        "request": settings.as_ref().map(|settings| settings.request.kind()),
         "seconds_left": seconds_left,
-        "result": result(db, operation.id, most).await?,
+        "step": backup::step(operation),
+        "result": result,
         "problem": (!operation.problem.is_empty()).then_some(&operation.problem),
         "started_by": operation.started_by,
         "started_at": operation.started_at,

@@ -22,11 +22,13 @@ pub async fn preview(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpEr
     let mut db = app.store.read().await?;
     let now = db.now();
     let draft = read(&mut db, sent).await?;
-    let found = count_again(&mut db, &draft.selection, now).await?;
+    let found = count_again(&mut db, &draft.selection, now, draft.request).await?;
     Ok(json!({
         "count": found.count(),
         "too_many": found.too_many,
         "without_payload": found.without_payload,
+        "without_request": found.without_request,
+        "request": draft.request.kind(),
         "oldest_created_at": found.oldest,
         "connectors": found.connectors.iter().map(|of| json!({
             "id": of.connector, "name": of.name, "count": of.count,
@@ -48,23 +50,28 @@ pub async fn start(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErro
     let mut db = app.store.read().await?;
     let now = db.now();
     let draft = read(&mut db, sent).await?;
-    let found = count_again(&mut db, &draft.selection, now).await?;
+    let found = count_again(&mut db, &draft.selection, now, draft.request).await?;
     drop(db);
     if found.too_many {
-        let sentence = format!(
-            "More than {} deliveries match. Narrow the filter, for example by time",
-            consign_core::catalog::with_commas(usize::try_from(REPLAYS_MAX).unwrap_or(usize::MAX))
-        );
+        let most = consign_core::catalog::with_commas(usize::try_from(REPLAYS_MAX).unwrap_or(usize::MAX));
+        let text =
+            draft.selection.q.as_ref().map_or("", |_| ", or would have to be looked through for this text");
+        let sentence =
+            format!("More than {most} deliveries match{text}. Narrow the filter, for example by time");
         return Err(OpError::WrongState(sentence));
     }
     if found.count() == 0 {
         let sentence = match found.without_payload {
+            _ if found.without_request > 0 => {
+                "Of these deliveries nothing that was sent is kept. Replay them with the present set-up"
+            }
             0 => "No delivery matches. Those that were sent again already are left out",
             _ => "The payloads of these deliveries were removed. Payloads are kept for a limited time",
         };
         return Err(OpError::WrongState(sentence.to_owned()));
     }
-    let settings = ReplaySettings { selection: draft.selection, rate: draft.rate, before: now };
+    let settings =
+        ReplaySettings { selection: draft.selection, rate: draft.rate, before: now, request: draft.request };
     let operation = Operation {
         id: OperationId::new(now),
         kind: OperationKind::Replay,
@@ -85,9 +92,10 @@ pub async fn start(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErro
         "deliveries": operation.total,
         "filter": settings.selection.to_json(),
         "rate_per_second": settings.rate.per_second(),
+        "request": settings.request.words(),
     });
     audit_entry(app, &mut tx, actor, "Started replay", object(&operation), changes).await?;
-    let shown = show(&mut tx, &operation, REPLAYS_MAX).await?;
+    let shown = show(app, &mut tx, &operation, REPLAYS_MAX).await?;
     commit_answered(app, actor, tx, &shown).await?;
     app.engine.operation_started();
     Ok(shown)

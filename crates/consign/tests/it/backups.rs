@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::database::Kind;
 use crate::harness::process::{Process, admin_key, free_address, options};
-use crate::harness::{Cli, Folder, Ran, TestConsign, basic, eventually, merge};
+use crate::harness::{Cli, Folder, Ran, TestConsign, basic, eventually, id_of, merge};
 use crate::peers::Tool;
 
 const DAY_SECONDS: u64 = 86_400;
@@ -26,8 +26,9 @@ async fn with_folder() -> TestConsign {
 }
 
 async fn create(consign: &TestConsign) -> String {
-    let made = consign.act("/backups").await.expect(201).json();
-    assert_eq!(made["left_out"], "Not in the backup: the encryption key. Keep it separately");
+    let operation = consign.backup().await;
+    let made = &operation["result"];
+    assert_eq!(made["left_out"], "Not in the backup: the encryption key. Keep it separately", "{operation}");
     made["name"].as_str().unwrap().to_owned()
 }
 
@@ -279,7 +280,13 @@ async fn the_page_makes_checks_gives_away_and_deletes() {
     let page = consign.page("/settings/backup").await.expect(200).text();
     assert!(page.contains("Not in the backup: the encryption key. Keep it separately."), "{page}");
     let reply = consign.submit("/settings/backup", &[]).await.expect(303);
-    assert!(consign.follow(&reply).await.text().contains("Made consign-"));
+    assert!(reply.location().starts_with("/operations/op_"), "{}", reply.location());
+    let page = eventually("the backup to be made", async || {
+        let page = consign.follow(&reply).await.expect(200).text();
+        (!page.contains("data-poll")).then_some(page)
+    })
+    .await;
+    assert!(page.contains("consign-20") && page.contains("Keep it separately"), "{page}");
     let name = consign.get("/backups").await.json()["items"][0]["name"].as_str().unwrap().to_owned();
     let checked = consign.submit("/settings/backup/check", &[("name", &name)]).await.expect(200).text();
     assert!(checked.contains("This backup is whole."), "{checked}");
@@ -343,6 +350,72 @@ async fn without_a_folder_and_on_postgresql_it_says_what_to_do() {
     assert_eq!(listed["manifest"]["encryption_keys"], json!([key]));
     let page = consign.page("/settings/backup").await.expect(200).text();
     assert!(page.contains("pg_dump") && page.contains("encryption_keys"), "{page}");
+    consign.finish().await;
+}
+
+/// A database that takes a while: it is told how far it is, it can be stopped, and nothing of it stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_is_an_operation_that_can_be_stopped() {
+    let mut consign = with_folder().await;
+    consign
+        .database
+        .execute(
+            "create table filler as with recursive n(i) as (select 1 union all select i + 1 from n where i < 6000)
+             select randomblob(65536) as bytes from n",
+        )
+        .await;
+    let started = consign.act("/backups").await.expect(202);
+    let operation = id_of(&started.json());
+    let path = format!("/operations/{operation}");
+    assert_eq!(started.header("location"), Some(format!("/api/v1{path}").as_str()));
+    let refused = consign.act("/backups").await.expect(409).json();
+    assert!(refused["detail"].as_str().unwrap().starts_with("A backup is being made now"), "{refused}");
+    let shown = eventually("some progress", async || {
+        let shown = consign.get(&path).await.expect(200).json();
+        assert_eq!(shown["state"], "running", "it is too fast to be stopped: {shown}");
+        (shown["done"].as_u64() > Some(0)).then_some(shown)
+    })
+    .await;
+    assert_eq!((&shown["kind"], &shown["unit"]), (&json!("backup"), &json!("bytes")), "{shown}");
+    assert!(shown["total"].as_u64() > Some(700_000_000) && shown["step"].is_string(), "{shown}");
+    let page = consign.page(&path).await.expect(200).text();
+    assert!(page.contains("data-poll") && page.contains(&format!("{path}/stop")), "{page}");
+    let viewer = consign.make_key(&["deliveries:operate", "deliveries:read"]).await;
+    consign.call_as(&viewer, "DELETE", &path, &[], "").await.expect(403);
+    consign.call_as(&viewer, "GET", &path, &[], "").await.expect(403);
+    let seen = consign.call_as(&viewer, "GET", "/operations", &[], "").await.expect(200).json();
+    assert_eq!(seen["items"], json!([]), "who may not make backups does not see them");
+
+    let stopped = consign.run(&["operation", "stop", &operation]).await.expect(0).stderr;
+    assert!(stopped.contains("No backup was made: it was stopped at"), "{stopped}");
+    let folder = consign.folder.join("data/backups");
+    eventually("what was begun to go", async || {
+        (std::fs::read_dir(&folder).unwrap().count() == 0).then_some(())
+    })
+    .await;
+    let listed = consign.get("/backups").await.expect(200).json();
+    assert!(listed["last_failure"].is_null() && listed["last_success_at"].is_null(), "{listed}");
+    let audited = consign.all("/audit-entries?action=Stopped%20backup").await;
+    assert_eq!(audited.len(), 1);
+
+    // One that the end of the server cut off has come to nothing, and says so.
+    consign.database.execute("drop table filler").await;
+    let made = eventually("the next one to be allowed", async || {
+        let reply = consign.act("/backups").await;
+        (reply.status == 202).then(|| id_of(&reply.json()))
+    })
+    .await;
+    consign.until_shows(&format!("/operations/{made}"), "/state", "done").await;
+    consign
+        .database
+        .execute("update operation set state = 'running', ended_at = null where kind = 'backup'")
+        .await;
+    consign.restart().await;
+    let cut_off = consign.get(&format!("/operations/{made}")).await.expect(200).json();
+    assert_eq!((&cut_off["state"], &cut_off["result"]), (&json!("failed"), &Value::Null), "{cut_off}");
+    assert!(cut_off["problem"].as_str().unwrap().starts_with("The server stopped"), "{cut_off}");
+    let words = ["backup", "create", "--no-wait"];
+    assert!(consign.run(&words).await.expect(0).stderr.contains("Started: op_"));
     consign.finish().await;
 }
 

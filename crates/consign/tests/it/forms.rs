@@ -68,8 +68,8 @@ async fn a_form_of_another_site_changes_nothing() {
         config.backup.dir = Some(config.data.dir.join("backups"));
     })
     .await;
-    let backup = consign.act("/backups").await.expect(201).json();
-    let backup = backup["name"].as_str().unwrap();
+    let backup = consign.backup().await;
+    let backup = backup["result"]["name"].as_str().unwrap();
     let tool = Tool::start().await;
     let webhook =
         consign.bearer_webhook("itsm", &tool.origin(), &json!({ "retry_schedule_seconds": [3600] })).await;

@@ -244,6 +244,17 @@ impl TestConsign {
         self.call("POST", path, &[], None).await
     }
 
+    /// Makes a backup: how its operation ended.
+    pub(crate) async fn backup(&self) -> Value {
+        let started = self.act("/backups").await.expect(202).json();
+        let path = format!("/operations/{}", id_of(&started));
+        eventually("the backup to end", async || {
+            let shown = self.get(&path).await.expect(200).json();
+            (shown["state"] != "running").then_some(shown)
+        })
+        .await
+    }
+
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
         self.call("PATCH", path, &[("if-match", "*")], Some(body)).await
     }

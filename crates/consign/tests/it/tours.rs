@@ -334,8 +334,8 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
     consign.credential(&bearer("Tool", "https://tool.example.org/", &consign.canary("token"))).await;
     consign.patch("/credentials/Tool", &json!({ "labels": { "team": "itsm" } })).await.expect(200);
     let edited = consign.all("/audit-entries?action=edited").await;
-    let backup = consign.act("/backups").await.expect(201).json();
-    let backup = backup["name"].as_str().unwrap();
+    let backup = consign.backup().await;
+    let backup = backup["result"]["name"].as_str().unwrap();
     vec![
         "/users".to_owned(),
         "/users/new".to_owned(),

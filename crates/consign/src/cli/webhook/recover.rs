@@ -28,6 +28,9 @@ pub(crate) struct RecoverFlags {
     /// How many a second, such as 2/s or 0.5
     #[arg(long, value_name = "N/s")]
     rate: Option<String>,
+    /// The requests that were first sent, exactly as they were, and not ones with the present set-up
+    #[arg(long)]
+    as_first_sent: bool,
     /// Tell what would be sent again, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -78,10 +81,13 @@ fn told(preview: &Value) -> String {
         return "Nothing to send again.".to_owned();
     }
     let minutes = preview["seconds"].as_u64().unwrap_or(0).div_ceil(60);
-    let left_out = match preview["without_payload"].as_u64() {
+    let mut left_out = match preview["without_payload"].as_u64() {
         None | Some(0) => String::new(),
         Some(gone) => format!(" {gone} more cannot be: their payloads were removed."),
     };
+    if let Some(unsent) = preview["without_request"].as_u64().filter(|count| *count > 0) {
+        left_out.push_str(&format!(" {unsent} more cannot be: nothing that was sent of them is kept."));
+    }
     format!(
         "{count} {}, about {minutes} {} at {} per second.{left_out}",
         if count == 1 { "delivery" } else { "deliveries" },
@@ -101,6 +107,9 @@ fn body(flags: &RecoverFlags, now: Timestamp) -> Result<Map<String, Value>, Fail
     }
     let mut body = Map::new();
     body.insert("filter".to_owned(), Value::Object(filter));
+    if flags.as_first_sent {
+        body.insert("request".to_owned(), json!("as_first_sent"));
+    }
     if let Some(rate) = &flags.rate {
         let number: Option<f64> = rate.trim().trim_end_matches("/s").trim().parse().ok();
         let number = number.ok_or_else(|| Failure::usage("The rate is a number a second, such as 2/s"))?;

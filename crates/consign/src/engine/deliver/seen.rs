@@ -49,6 +49,8 @@ pub(in crate::engine) struct Seen {
     pub(in crate::engine) message: Option<String>,
     pub(super) reference: Option<String>,
     pub(super) timing: String,
+    /// The request, sealed, where it left.
+    pub(super) request: Option<Vec<u8>>,
 }
 
 impl Seen {
@@ -65,6 +67,7 @@ impl Seen {
             message,
             reference: None,
             timing: "{}".to_owned(),
+            request: None,
         }
     }
 }
@@ -114,6 +117,7 @@ pub(in crate::engine) fn seen(
             .then(|| authorized.scrubber.scrub(&sent.detail).into_owned()),
         reference: None,
         timing: json_text(&KeptTiming::of(&sent.timing)),
+        request: None,
     };
     let Some(reply) = sent.answer else { return seen };
     let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());

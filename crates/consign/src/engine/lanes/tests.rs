@@ -88,6 +88,7 @@ fn work(connector: &Connector) -> Work {
         due_at: NOW,
         alone: None,
         test: false,
+        sent_as: None,
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use consign_core::time::Timestamp;
 use consign_store::{StoreError, installation};
 
-use super::{LAST, create};
+use super::{LAST, make};
 use crate::App;
-use crate::ops::Actor;
+use crate::ops::{Actor, OpError};
 
 /// Since when there could have been one, in milliseconds since 1970.
 const SINCE: &str = "backup_since";
@@ -23,6 +23,7 @@ const OVERDUE_DAYS: u64 = 2;
 /// What every start does: it remembers when the last one was made, and from then on makes those that are due.
 pub(crate) async fn start(app: &Arc<App>) -> Result<(), StoreError> {
     let wanted = app.config.backup.dir.is_some() && !app.store.is_postgres();
+    make::end_what_was_cut_off(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     if wanted {
@@ -70,8 +71,10 @@ async fn keep(app: Arc<App>) {
         if next(&app).is_none_or(|next| next > app.now()) {
             continue;
         }
-        match create(&app, &Actor::system(app.now())).await {
-            Ok(made) => tracing::info!(name = made["name"].as_str(), "a backup was made"),
+        let made = async { make::begin(&app, &Actor::system(app.now())).await?.made.await.map_err(lost)? };
+        match made.await {
+            Ok(Some(name)) => tracing::info!(name = name.as_str(), "a backup was made"),
+            Ok(None) => tracing::info!("a backup was stopped"),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -80,4 +83,8 @@ async fn keep(app: Arc<App>) {
             }
         }
     }
+}
+
+fn lost(error: tokio::task::JoinError) -> OpError {
+    OpError::Internal(error.into())
 }

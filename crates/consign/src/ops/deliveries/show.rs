@@ -8,6 +8,7 @@ use consign_core::connector::Connector;
 use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason, Outcome};
 use consign_core::id::{ConnectorId, CredentialId};
+use consign_core::replay::ReplayRequest;
 use consign_core::time::Timestamp;
 use consign_store::attempts::Attempt;
 use consign_store::deliveries::{Delivery, Line};
@@ -150,6 +151,9 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     put("reference", json!(delivery.reference));
     put("idempotency_key", json!(delivery.idempotency_key));
     put("replay_of", json!(delivery.replay_of));
+    let request =
+        if delivery.sent_as.is_some() { ReplayRequest::AsFirstSent } else { ReplayRequest::Present };
+    put("request", json!(request.kind()));
     put("operation", json!(delivery.operation));
     put("test", json!(delivery.test));
     put("created_at", json!(delivery.created_at));

@@ -79,8 +79,8 @@ pub(super) async fn administration(consign: &TestConsign, tool: &Tool) -> Vec<(&
     let (bo, invitation) = invite(consign, "bo@acme.example", "operator").await;
     let ana = id_of(&consign.get(&format!("/users/{EMAIL}")).await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
-    let backup = consign.act("/backups").await.expect(201).json();
-    let backup = backup["name"].as_str().unwrap();
+    let backup = consign.backup().await;
+    let backup = backup["result"]["name"].as_str().unwrap();
     vec![
         ("certificates", format!("/credentials/{signed}")),
         ("assertion", format!("/credentials/{signed}/assertion")),

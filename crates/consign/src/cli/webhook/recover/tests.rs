@@ -9,6 +9,7 @@ fn flags(since: Option<&str>, rate: Option<&str>) -> RecoverFlags {
         until: None,
         state: vec!["failed".to_owned(), "held".to_owned()],
         rate: rate.map(str::to_owned),
+        as_first_sent: false,
         dry_run: false,
         yes: true,
         no_wait: false,
@@ -22,6 +23,9 @@ fn flags_become_a_request_of_the_api() {
     let filter =
         json!({ "connector": "Hardware requests", "state": ["failed", "held"], "created_after": after });
     assert_eq!(Value::Object(body), json!({ "filter": filter, "rate_per_second": 0.5 }));
+    let mut first = flags(None, None);
+    first.as_first_sent = true;
+    assert_eq!(super::body(&first, NOW).unwrap()["request"], "as_first_sent");
 }
 
 #[test]

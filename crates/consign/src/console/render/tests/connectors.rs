@@ -240,7 +240,11 @@ fn pages_of_deliveries_and_events_render() {
         });
         check("delivery.html", bare);
     }
-    check("delivery_replay.html", json!({ "current": delivery("failed") }));
+    let kept = json!({ "current": delivery("failed"), "why_not_as_first_sent": null });
+    assert!(check("delivery_replay.html", kept).contains("value=\"as_first_sent\""));
+    let gone = json!({ "current": delivery("failed"), "why_not_as_first_sent": "It is <gone>" });
+    let gone = check("delivery_replay.html", gone);
+    assert!(gone.contains("It is &lt;gone&gt;.") && !gone.contains("value=\"as_first_sent\""), "{gone}");
     let summary = json!([
         {
             "id": "evt_1", "type": "t", "source": "s", "subject": null, "received_at": NOW, "test": false,
@@ -267,6 +271,19 @@ fn pages_of_replays_render_empty_full_and_failing() {
         assert_eq!(page.contains("data-poll"), one["state"] == "running");
         assert_eq!(page.contains("/operations/op_1/stop"), one["state"] == "running");
     }
+    for (state, result) in [
+        ("running", json!(null)),
+        ("done", json!({ "name": "consign-1.tar.zst", "bytes": 9_000_000, "left_out": "Not in it: <b>" })),
+        ("done", json!({ "name": "consign-1.tar.zst", "bytes": null, "left_out": "Not in it: <b>" })),
+    ] {
+        let mut backup = operation(state);
+        backup["kind"] = json!("backup");
+        backup["step"] = json!((state == "running").then_some("Compressing it"));
+        backup["result"] = result;
+        let page = check("operation_backup.html", json!({ "current": backup }));
+        assert_eq!(page.contains("data-poll"), state == "running");
+        assert_eq!(page.contains("Not in it: &lt;b&gt;"), state == "done");
+    }
     let mut bare = operation("failed");
     bare["filter"] = json!(null);
     bare["rate_per_second"] = json!(null);
@@ -277,6 +294,7 @@ fn pages_of_replays_render_empty_full_and_failing() {
         json!({
             "errors": [], "refused": "", "connectors": [], "connector": "", "times": [], "time": "day", "type": "",
             "states": [{ "value": "failed", "label": "Failed", "ticked": true }], "q": "<b>", "test": true,
+            "request": "as_first_sent",
             "ids": ids, "rate": "2", "field_errors": { "q": "", "type": "", "rate_per_second": "" },
             "preview": preview, "list": "/deliveries",
         })
@@ -284,7 +302,7 @@ fn pages_of_replays_render_empty_full_and_failing() {
     check("replay.html", page(json!([]), json!(null)));
     let preview = |count: u64, too_many: bool| {
         json!({
-            "count": count, "too_many": too_many, "without_payload": 3, "oldest_created_at": NOW,
+            "count": count, "too_many": too_many, "without_payload": 3, "without_request": 2, "oldest_created_at": NOW,
             "connectors": [{ "id": "con_1", "name": "Incidents", "count": count }], "rate_per_second": 2.0,
             "seconds": 642, "filter": { "state": ["failed"] }, "before": NOW,
         })

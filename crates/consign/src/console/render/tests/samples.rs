@@ -137,7 +137,7 @@ pub(super) fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
 pub(super) fn operation(state: &str) -> serde_json::Value {
     json!({
         "id": "op_1", "kind": "replay", "state": state, "state_label": state, "done": 1000, "total": 1284,
-        "unit": "deliveries", "rate_per_second": 2.0, "seconds_left": 142, "problem": null, "started_by": "<b>",
+        "unit": "deliveries", "rate_per_second": 2.0, "request": "as_first_sent", "seconds_left": 142, "problem": null, "started_by": "<b>",
         "filter": { "connector": "con_1", "state": ["failed", "held"], "q": "<b>", "created_after": NOW },
         "result": { "waiting": 2, "held": 0, "delivered": 990, "failed": 8, "cancelled": 0, "is_capped": false },
         "started_at": NOW, "ended_at": (state != "running").then_some(NOW),

@@ -1,0 +1,143 @@
+//! *Copy as command* and *Copy as curl* of every page that shows a list or an object: what to paste into a terminal.
+
+use consign_core::id::DeliveryId;
+use consign_core::rights::Right;
+use consign_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::form::{Form, asked};
+use super::visit::Visit;
+use super::{audit, credentials as credential_pages, replays};
+use crate::commands::{self, Copied, get, list, send};
+use crate::ops::{Actor, OpError, credentials, deliveries, exporters, webhooks};
+
+/// Pages that show one thing and have nothing to choose: what the command is called, and where the API has it.
+const PLAIN: &[(&str, &[&str], &str)] = &[
+    ("/", &["overview"], "/overview"),
+    ("/users", &["user", "list"], "/users"),
+    ("/api-keys", &["api-key", "list"], "/api-keys"),
+    ("/operations", &["operation", "list"], "/operations"),
+    ("/settings", &["settings", "get"], "/settings"),
+    ("/settings/notifications", &["notification", "get"], "/notifications"),
+    ("/settings/encryption", &["key", "list"], "/encryption-keys"),
+    ("/settings/delivery", &["settings", "storage"], "/storage"),
+    ("/settings/backup", &["backup", "list"], "/backups"),
+    ("/settings/replicas", &["replica", "list"], "/replicas"),
+];
+/// Pages of one object that is read by its id.
+const BY_ID: &[(&str, &[&str], &str)] = &[
+    ("/events/{id}", &["event", "get"], "/events"),
+    ("/runs/{id}", &["exporter", "log"], "/runs"),
+    ("/operations/{id}", &["operation", "get"], "/operations"),
+    ("/audit/{sequence}", &["audit", "get"], "/audit-entries"),
+    ("/users/{id}", &["user", "get"], "/users"),
+];
+/// Forms of new objects.
+const NEW: &[(&str, &str, &str, &str)] = &[
+    ("/credentials/new", "credential", "/credentials", "credential.json"),
+    ("/webhooks/new", "webhook", "/webhooks", "webhook.json"),
+    ("/exporters/new", "exporter", "/exporters", "exporter.json"),
+];
+
+/// What there is to copy on this page. Who may not read it sees another page.
+pub(super) async fn of(visit: &Visit) -> Value {
+    let Some(person) = &visit.person else { return json!([]) };
+    let actor = person.actor(visit.from, visit.request_id);
+    let copied = match all(visit, &actor).await {
+        Ok(copied) => copied,
+        Err(OpError::NotFound(_) | OpError::NotAllowed(_)) => Vec::new(),
+        Err(error) => {
+            tracing::warn!(%error, page = visit.pattern, "the commands of a page could not be made");
+            Vec::new()
+        }
+    };
+    let public_url = visit.app().public_url();
+    copied.iter().map(|one| one.json(&public_url)).collect()
+}
+
+async fn all(visit: &Visit, actor: &Actor) -> Result<Vec<Copied>, OpError> {
+    let (pattern, app) = (visit.pattern.as_str(), visit.app());
+    let id = visit.address.split('?').next().unwrap_or_default().split('/').nth(2).unwrap_or_default();
+    if let Some(found) = of_pattern(pattern, &visit.form, id, app.now()) {
+        return Ok(vec![found]);
+    }
+    let writes = |right| actor.rights.allow(right);
+    Ok(match pattern {
+        "/deliveries/{id}" => deliveries::copied(app, actor, delivery(id)?).await?,
+        "/deliveries/{id}/replay" => deliveries::replays(app, actor, delivery(id)?).await?,
+        "/credentials/{id}" => {
+            let shown = credentials::find(app, actor, id).await?;
+            commands::credential(&shown, writes(Right::CredentialsWrite))
+        }
+        "/webhooks/{id}" | "/webhooks/{id}/set-up" => {
+            let shown = webhooks::find(app, actor, id).await?;
+            commands::connector(&shown, writes(Right::ConnectorsWrite))
+        }
+        "/exporters/{id}" | "/exporters/{id}/set-up" => {
+            let shown = exporters::find(app, actor, id).await?;
+            commands::connector(&shown, writes(Right::ConnectorsWrite))
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// What needs nothing but the address.
+fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Copied> {
+    if let Some((_, words, path)) = PLAIN.iter().find(|(page, ..)| *page == pattern) {
+        return Some(get("Show this page", words, *path));
+    }
+    if let Some((_, words, path)) = BY_ID.iter().find(|(page, ..)| *page == pattern) {
+        return Some(get("Read it", &[*words, &[id]].concat(), format!("{path}/{id}")));
+    }
+    if let Some((_, noun, path, file)) = NEW.iter().find(|(page, ..)| *page == pattern) {
+        return Some(commands::create_from_file(noun, path, file));
+    }
+    let asked = |key: &str| asked(form, key).unwrap_or_default();
+    let same = |keys: &[&'static str]| keys.iter().map(|key| (*key, asked(key))).collect::<Vec<_>>();
+    Some(match pattern {
+        "/credentials" => {
+            let mut filters = same(&["q", "status"]);
+            filters.push(("authorization_type", asked("type")));
+            filters.push(("ends_before", credential_pages::ends_before(form, now).unwrap_or_default()));
+            list("credential", "/credentials", &filters)
+        }
+        "/webhooks" => list("webhook", "/webhooks", &same(&["q", "state", "credential"])),
+        "/exporters" => list("exporter", "/exporters", &same(&["q", "state", "credential"])),
+        "/deliveries" => list("delivery", "/deliveries", &of_deliveries(form, now)),
+        "/events" => {
+            let mut filters = same(&["q"]);
+            filters.push(("event_type", asked("type")));
+            filters.push(("unmatched", if asked("match") == "none" { "true" } else { "" }.to_owned()));
+            list("event", "/events", &filters)
+        }
+        "/audit" => {
+            let mut filters = same(&["actor", "action", "object", "from", "result"]);
+            let after = audit::after(form, now).map(|at| at.to_string());
+            filters.push(("created_after", after.unwrap_or_default()));
+            list("audit", "/audit-entries", &filters)
+        }
+        "/webhooks/{id}/test" => {
+            send("Send a test event", &["webhook", "test", id], format!("/webhooks/{id}/tests"), json!({}))
+        }
+        _ => return None,
+    })
+}
+
+fn of_deliveries(form: &Form, now: Timestamp) -> Vec<(&'static str, String)> {
+    let asked = |key: &str| asked(form, key).unwrap_or_default();
+    let pressing = asked("state") == "needs_attention";
+    vec![
+        ("q", asked("q")),
+        ("state", if pressing { String::new() } else { asked("state") }),
+        ("needs_attention", if pressing { "true" } else { "" }.to_owned()),
+        ("hold_reason", asked("reason")),
+        ("connector", asked("connector")),
+        ("operation", asked("operation")),
+        ("event_type", asked("type")),
+        ("created_after", replays::since(form, now).map(|at| at.to_string()).unwrap_or_default()),
+    ]
+}
+
+fn delivery(id: &str) -> Result<DeliveryId, OpError> {
+    id.parse().map_err(|_| OpError::NotFound("delivery"))
+}
