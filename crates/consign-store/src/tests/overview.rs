@@ -2,12 +2,14 @@
 
 use consign_core::connector::ConnectorState;
 use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::event::{Event, OWN_SOURCE};
 use consign_core::id::ConnectorId;
 
-use super::{Fresh, accept, add_connector, delivery, hours, now, on_both, recording};
+use super::{Fresh, accept, add_connector, delivery, event, hours, now, on_both, recording};
 use crate::deliveries::{self, Recording};
+use crate::events::{self, EventFilter, NewRow};
 use crate::overview::{self, HOUR_MS, HourCount, Waiting};
-use crate::{Store, connectors};
+use crate::{Page, Store, connectors};
 
 on_both!(
     hours_are_counted_by_connector,
@@ -141,7 +143,19 @@ async fn events_without_a_webhook_are_counted(Fresh { store, .. }: Fresh) {
     accept(&store, "1", &[delivery(connector, time)]).await;
     accept(&store, "2", &[]).await;
     accept(&store, "3", &[]).await;
+    let mut tx = store.begin().await.unwrap();
+    let own = Event { source: OWN_SOURCE.to_owned(), ..event("4", tx.now()) };
+    let row = NewRow { event: &own, sealed_data: b"x", payload_key: 1, deliveries: &[], exporters: &[] };
+    events::accept(&mut tx, &[row]).await.unwrap();
+    tx.commit().await.unwrap();
     let mut db = store.read().await.unwrap();
+    let unmatched = EventFilter { unmatched_only: true, ..EventFilter::default() };
+    let listed = events::list(&mut db, &unmatched, &Page::first(9)).await.unwrap();
+    let sources: Vec<_> = listed.items.iter().map(|event| event.source.as_str()).collect();
+    assert!(
+        sources.len() == 2 && !sources.contains(&OWN_SOURCE),
+        "what Consign tells of itself is no loss: {sources:?}"
+    );
     let now = db.now();
     assert_eq!(overview::unmatched(&mut db, now.minus(hours(24))).await.unwrap(), 2);
     assert_eq!(overview::unmatched(&mut db, now.plus(hours(1))).await.unwrap(), 0);
