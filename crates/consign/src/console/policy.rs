@@ -119,6 +119,7 @@ pages! {
     // As with webhooks.
     POST "/exporters/{id}/set-up" ConnectorsRead;
     POST "/exporters/{id}/set-up/fields" ConnectorsRead;
+    GET "/exporters/{id}/activity" ConnectorsRead;
     POST "/exporters/{id}/run" DeliveriesOperate;
     POST "/exporters/{id}/pause" DeliveriesOperate;
     POST "/exporters/{id}/resume" DeliveriesOperate;

@@ -88,7 +88,15 @@ async fn test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         Ok(address) => Ok(visit.go(&address)),
         Err(OpError::Invalid(invalid)) => test_page(&visit, unprocessable, &id, &invalid).await,
         Err(OpError::WrongState(sentence)) => {
-            Ok(visit.go_and_say(&format!("/webhooks/{id}"), Message::refused(format!("{sentence}."))))
+            let mut message = Message::refused(format!("{sentence}."));
+            let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+            if let (true, Some(credential)) =
+                (current["state"] == "held", current["credential"]["id"].as_str())
+            {
+                message =
+                    message.with_action(format!("/credentials/{credential}#tool"), "Open the credential");
+            }
+            Ok(visit.go_and_say(&format!("/webhooks/{id}"), message))
         }
         Err(other) => Err(other.into()),
     }
@@ -98,14 +106,19 @@ async fn activity(visit: Signed, Path(id): Path<String>) -> Result<Response, Fai
     let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
     let history = webhooks::history(visit.app(), &visit.actor, &id).await?;
     let name = current["name"].as_str().unwrap_or_default().to_owned();
+    let context = json!({ "current": current, "lines": activity_lines(&history) });
+    Ok(visit.page(StatusCode::OK, "webhook_activity.html", (PLACE, &name), context).await)
+}
+
+/// What was done with a connector, from the entries of its history.
+pub(super) fn activity_lines(history: &[Value]) -> Vec<Value> {
     let lines = history.iter().map(|entry| {
         // Of what was made everything is new.
         let made = entry["action"].as_str().is_some_and(|action| action.starts_with("Created"));
         let what = if made { String::new() } else { what(&entry["changes"]) };
         json!({ "at": entry["at"], "actor": entry["actor"], "action": entry["action"], "what": what })
     });
-    let context = json!({ "current": current, "lines": lines.collect::<Vec<_>>() });
-    Ok(visit.page(StatusCode::OK, "webhook_activity.html", (PLACE, &name), context).await)
+    lines.collect()
 }
 
 /// The names of what was changed; the audit log has the values.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::conflict::Conflict;
 use super::errors::Failure;
-use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages, sends_to};
+use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::recent;
 use super::{Console, chart, signatures};
@@ -194,10 +194,7 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     let id = current["id"].as_str().unwrap_or_default();
     let filter = DeliveryFilter { connector: id.parse().ok(), ..DeliveryFilter::default() };
     let listed = deliveries::list(visit.app(), &visit.actor, &filter, &page(&visit.form)).await?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let address = text(&current["credential"]["address"]);
     let context = json!({
-        "sends_to": sends_to(&text(&current["method"]), &address, &text(&current["path"])),
         "pages": pages(&visit.form, &format!("{LIST}/{id}"), &listed),
         "items": listed.items,
         "current": with_chart(current.clone()),

@@ -68,6 +68,7 @@ const TOURS: [(&str, &[&str]); 5] = [
             "/exporters/new",
             "/exporters/{id}",
             "/exporters/{id}/set-up",
+            "/exporters/{id}/activity",
             "/exporters/{id}/delete",
             "/runs/{id}",
             "/runs/{id}/cancel",
