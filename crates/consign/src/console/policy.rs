@@ -75,6 +75,7 @@ pages! {
     // Its form also tests.
     POST "/credentials/{id}" CredentialsTest;
     POST "/credentials/{id}/fields" CredentialsTest;
+    POST "/credentials/{id}/test" CredentialsTest;
     GET "/credentials/{id}/delete" CredentialsWrite;
     POST "/credentials/{id}/delete" CredentialsWrite;
     GET "/credentials/{id}/authorize" CredentialsWrite;

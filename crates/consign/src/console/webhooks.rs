@@ -12,7 +12,7 @@ use consign_core::connector::ConnectorState;
 use consign_core::id::EventId;
 use consign_store::Page;
 use consign_store::connectors::ConnectorFilter;
-use consign_store::credentials::CredentialFilter;
+use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::deliveries::DeliveryFilter;
 use serde_json::{Value, json};
 
@@ -85,7 +85,8 @@ fn with_chart(mut webhook: Value) -> Value {
 /// The credentials that a connector can use, with status and address.
 pub(super) async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
     let all = Page::first(CHOICES_MAX);
-    let listed = credentials::list(visit.app(), &visit.actor, &CredentialFilter::default(), &all).await?;
+    let every = (&CredentialFilter::default(), CredentialSort::NeedsAttention);
+    let listed = credentials::list(visit.app(), &visit.actor, every, &all).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let choices = listed.items.iter().map(|credential| {
         let hidden = if credential["url_path"]["set"] == json!(true) { "•••" } else { "" };

@@ -10,10 +10,10 @@ use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason, Outcome};
 use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::time::{Timestamp, in_words};
-use consign_store::attempts::Attempt;
+use consign_store::attempts::{Attempt, Tried};
 use consign_store::deliveries::{Delivery, Line};
 use consign_store::tokens::TokenRow;
-use consign_store::{Db, connectors, tokens};
+use consign_store::{Db, attempts, connectors, tokens};
 use serde_json::{Map, Value, json};
 
 use super::curl::curl;
@@ -44,7 +44,16 @@ pub(super) struct Refusals {
 /// When the database cannot be read.
 pub(super) async fn shown(app: &App, db: &mut Db, line: &Line) -> Result<Value, OpError> {
     let refusals = refusals(app, db, std::slice::from_ref(line)).await?;
-    Ok(show(app, line, &refusals))
+    let tried = attempts::tried(db, &[line.delivery.id]).await?;
+    Ok(with_tried(show(app, line, &refusals), tried.get(&line.delivery.id)))
+}
+
+/// Adds how often a delivery was tried: a hold costs none of its attempts, and the tool was asked all the same.
+pub(super) fn with_tried(mut shown: Value, tried: Option<&Tried>) -> Value {
+    let counted = shown["attempts"].as_u64().unwrap_or_default();
+    shown["attempts_made"] = json!(tried.map_or(0, |tried| tried.attempts).max(counted));
+    shown["last_duration_ms"] = json!(tried.map(|tried| tried.last_duration_ms));
+    shown
 }
 
 /// Looks up who refused a sign-in and how, and which token addresses are away, for deliveries that wait because of it. Where there is no token nobody but
@@ -253,15 +262,9 @@ fn actions(delivery: &Delivery, connector_exists: bool, away: bool) -> Vec<&'sta
     }
 }
 
-/// What happened, what happens next, and what is needed, in sentences.
-fn what_happened(
-    delivery: &Delivery,
-    shown_state: &str,
-    (attempts_max, due): (usize, Timestamp),
-    hold: &Hold<'_>,
-    now: Timestamp,
-) -> String {
-    let answer = match (delivery.last_status, delivery.last_message.as_deref()) {
+/// What the last attempt met, in a sentence; nothing where there was none.
+pub(in crate::ops) fn answered(delivery: &Delivery) -> String {
+    match (delivery.last_status, delivery.last_message.as_deref()) {
         (_, Some(message)) if message.starts_with("The tool ") => {
             format!("{}.", message.trim_end_matches('.'))
         }
@@ -271,7 +274,18 @@ fn what_happened(
         (Some(status), None) => format!("The tool answered {status}."),
         (None, Some(message)) => format!("{}.", message.trim_end_matches('.')),
         (None, None) => String::new(),
-    };
+    }
+}
+
+/// What happened, what happens next, and what is needed, in sentences.
+fn what_happened(
+    delivery: &Delivery,
+    shown_state: &str,
+    (attempts_max, due): (usize, Timestamp),
+    hold: &Hold<'_>,
+    now: Timestamp,
+) -> String {
+    let answer = answered(delivery);
     let next = match shown_state {
         "waiting" | "retrying" if hold.token.is_some() => {
             let seen = format!("No token: {}.", hold.token.unwrap_or_default());

@@ -58,6 +58,9 @@ pub(super) fn show(
             "failed": failed,
             "waiting": waiting,
             "waiting_is_capped": waiting >= connectors::WAITING_MAX,
+            "retrying": counts.map_or(0, |counts| counts.retrying),
+            "retrying_is_capped": counts.is_some_and(|counts| counts.retrying >= connectors::RETRYING_MAX),
+            "retrying_status": counts.and_then(|counts| counts.retrying_status),
         }),
     );
     shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));

@@ -261,7 +261,7 @@ fn the_overview_renders_empty_full_and_failing() {
     let line = |kind: &str, code: &str| {
         json!({
             "kind": kind, "id": "con_1", "name": "<b>", "code": code, "label": "On hold", "reason": "Why.", "since": NOW,
-            "deliveries": (kind == "webhook" || kind == "deliveries").then_some(41),
+            "connectors": (kind == "credential").then_some(2), "deliveries": (kind == "webhook" || kind == "deliveries").then_some(41),
             "records": (kind == "exporter").then_some(1_200), "is_capped": false, "action": "Show",
             "page": "/webhooks/con_1", "repair": "/webhooks/con_1",
         })
@@ -274,6 +274,7 @@ fn the_overview_renders_empty_full_and_failing() {
     ]);
     let full = check("overview.html", page(steps(true, Some("con_1"), true), 812, lines));
     assert!(!full.contains("First steps") && full.contains("41 deliveries on hold"));
+    assert!(full.contains("2 connectors on hold"), "the cause is told with what it stops: {full}");
     assert!(full.contains("Data exporter</span>") && full.contains("1,200 records wait"), "{full}");
     assert!(full.contains("812 events matched no webhook") && full.contains("or more</span>"));
     assert!(full.contains("15:00 UTC: 812 delivered, 90 failed"));
