@@ -1,5 +1,7 @@
 //! Attempts of deliveries: what was sent and what was answered, without secrets.
 
+use std::collections::HashMap;
+
 use consign_core::id::{AttemptId, ConnectorId, DeliveryId};
 use consign_core::time::Timestamp;
 
@@ -109,6 +111,43 @@ pub async fn of_delivery(db: &mut Db, delivery: DeliveryId) -> Result<Vec<Attemp
          from attempt where delivery_id = $1 order by id",
     );
     query.bind(delivery.to_string()).all(db).await?.iter().map(read).collect()
+}
+
+/// How often a delivery was tried, attempts that do not count included, and how long the last time took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// The attempts that are kept.
+    pub attempts: u64,
+    /// The duration of the last one.
+    pub last_duration_ms: u64,
+}
+
+/// Those among these deliveries that were tried.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn tried(db: &mut Db, deliveries: &[DeliveryId]) -> Result<HashMap<DeliveryId, Tried>, StoreError> {
+    let mut found = HashMap::new();
+    for chunk in chunks(deliveries) {
+        let mut statement = Statement::new(
+            db,
+            "select v.column1 as id,
+               (select count(*) from attempt a where a.delivery_id = v.column1) as attempts,
+               (select a.duration_ms from attempt a where a.delivery_id = v.column1
+                  order by a.id desc limit 1) as duration_ms
+             from (values ",
+        );
+        statement.rows(chunk, |row, id| {
+            row.bind(id.to_string());
+        });
+        statement.push(") as v");
+        for row in statement.all(db).await? {
+            if let Some(last_duration_ms) = row.optional_count("duration_ms")? {
+                found.insert(row.id("id")?, Tried { attempts: row.count("attempts")?, last_duration_ms });
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Since when the attempts of a delivery have had this outcome and no other; `None` when the last one had another.

@@ -32,11 +32,18 @@ pub struct ConnectorFilter {
 /// A page of connectors counts each one's queue up to here: beyond it a person does not care how many.
 pub const WAITING_MAX: u64 = 1_000;
 
+/// Retries are looked for among so many that wait, those that are due last.
+pub const RETRYING_MAX: u64 = 100;
+
 /// What waits for a connector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitingCount {
     /// Pending or held, up to [`WAITING_MAX`].
     pub waiting: u64,
+    /// Those among them that were tried and are tried again, up to [`RETRYING_MAX`].
+    pub retrying: u64,
+    /// What the tool answered to one of those.
+    pub retrying_status: Option<u16>,
     /// When the last one was delivered, however long ago.
     pub last_delivery_at: Option<Timestamp>,
 }
@@ -365,8 +372,13 @@ pub async fn waiting_counts(
                   and d.state = 'pending' limit ",
         );
         statement.bind(stored(WAITING_MAX));
+        statement.push(") as counted) as pending, (select count(*) from ");
+        last_due(&mut statement);
+        statement
+            .push(" where last.last_outcome is not null) as retrying, (select max(last.last_status) from ");
+        last_due(&mut statement);
         statement.push(
-            ") as counted) as pending,
+            " where last.last_outcome is not null) as retrying_status,
                (select d.ended_at from delivery d where d.connector_id = v.column1
                   and d.ended_at is not null and d.state = 'delivered' order by d.ended_at desc limit 1)
                  as last_delivery_at
@@ -379,10 +391,25 @@ pub async fn waiting_counts(
         for row in statement.all(db).await? {
             let open = row.count::<u64>("pending")? + held.get(&row.id("id")?).copied().unwrap_or(0);
             let last_delivery_at = row.optional_time("last_delivery_at")?;
-            counts.insert(row.id("id")?, WaitingCount { waiting: open.min(WAITING_MAX), last_delivery_at });
+            let count = WaitingCount {
+                waiting: open.min(WAITING_MAX),
+                retrying: row.count("retrying")?,
+                retrying_status: row.optional_count("retrying_status")?,
+                last_delivery_at,
+            };
+            counts.insert(row.id("id")?, count);
         }
     }
     Ok(counts)
+}
+
+/// What waits and is due last: a retry is due after what came in and was not tried yet.
+fn last_due(statement: &mut Statement) {
+    statement.push(
+        "(select d.last_outcome, d.last_status from delivery d where d.connector_id = v.column1
+            and d.state = 'pending' order by d.due_at desc limit ",
+    );
+    statement.bind(stored(RETRYING_MAX)).push(") as last");
 }
 
 /// What is held on its own account, by connector: few, so that they are counted in one go.

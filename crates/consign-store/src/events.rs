@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use consign_core::event::Event;
+use consign_core::event::{Event, OWN_SOURCE};
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::time::Timestamp;
 
@@ -248,7 +248,7 @@ pub async fn list(
         statement.push(" or e.id = ").bind(q).push(" or e.source_id = ").bind(q).push(")");
     }
     if filter.unmatched_only {
-        statement.push(" and e.deliveries = 0");
+        statement.push(" and e.deliveries = 0 and e.source <> ").bind(OWN_SOURCE);
     }
     if let Some(after) = filter.after_time {
         statement.push(" and e.received_at >= ").bind(after.millis());

@@ -2,6 +2,7 @@
 //! counted up to one.
 
 use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::event::OWN_SOURCE;
 use consign_core::id::{ConnectorId, DeliveryId, EventId};
 use consign_core::time::Timestamp;
 
@@ -166,18 +167,19 @@ pub async fn pressing(db: &mut Db) -> Result<Vec<Pressing>, StoreError> {
     Ok(found)
 }
 
-/// How many events since a time matched no connector, up to [`COUNT_MAX`].
+/// How many events since a time matched no connector, up to [`COUNT_MAX`]. What Consign tells of itself is not counted: nobody lost it.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn unmatched(db: &mut Db, since: Timestamp) -> Result<u64, StoreError> {
     let query = query(
         "select count(*) as unmatched from (select 1 from event e
-           where e.deliveries = 0 and e.id >= $1 and e.received_at >= $2 limit $3) as counted",
+           where e.deliveries = 0 and e.id >= $1 and e.received_at >= $2 and e.source <> $3 limit $4) as counted",
     );
     // Ids sort by time, and there is an index of those without deliveries by id.
     let from = EventId::new(since.minus(std::time::Duration::from_secs(600))).to_string();
-    query.bind(from).bind(since.millis()).bind(stored(COUNT_MAX)).one(db).await?.count("unmatched")
+    let query = query.bind(from).bind(since.millis()).bind(OWN_SOURCE);
+    query.bind(stored(COUNT_MAX)).one(db).await?.count("unmatched")
 }
 
 /// How much is kept.

@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::{Value, json};
 
 use crate::App;
 use errors::Failure;
@@ -117,8 +118,23 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(errors::wrong_method)
         .layer(from_fn_with_state(console.clone(), enter))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .route("/assets/{hash}/{name}", get(render::asset))
         .with_state(console)
+        .merge(assets())
+}
+
+/// What pages look like: the assets alone, for a page that stands where the console would.
+pub fn assets() -> Router {
+    Router::new().route("/assets/{hash}/{name}", get(render::asset))
+}
+
+/// A page in the frame without the rail, made where there is no application to ask.
+///
+/// # Errors
+/// When a template is at fault.
+pub fn page_without_app(template: &str, title: &str, mut context: Value) -> Result<String, minijinja::Error> {
+    context["title"] = json!(title);
+    context["wide"] = json!(true);
+    Views::new().render(template, context)
 }
 
 /// Reads who asks for what, refuses forms of other sites, shows failures as pages, adds the headers of pages.
@@ -141,7 +157,7 @@ async fn enter(State(console): State<Arc<Console>>, request: Request, next: Next
 }
 
 /// The headers of every page.
-fn secure(response: &mut Response) {
+pub fn secure(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),

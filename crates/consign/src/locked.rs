@@ -1,5 +1,7 @@
 //! What is served while the right encryption key is missing: health, and one page that says what to do.
 
+use std::error::Error;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -8,6 +10,8 @@ use axum::routing::get;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
+
+use crate::console;
 
 /// Which key is missing.
 #[derive(Clone, Debug)]
@@ -47,35 +51,20 @@ impl Locked {
         problem.to_string()
     }
 
-    fn page(&self) -> String {
-        let text = |text: &str| {
-            text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-        };
-        let sealed_with = text(&self.sealed_with);
-        let loaded = match &self.loaded {
-            Some(loaded) => format!("<code>{}</code> from <code>{}</code>", text(loaded), text(&self.place)),
-            None => format!("none at <code>{}</code>", text(&self.place)),
-        };
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>Locked – Consign</title>\n</head>\n<body>\n\
-             <main>\n<h1>Credentials are locked</h1>\n\
-             <p>The encryption key is missing. Sending waits. Nothing is lost and nothing was changed.</p>\n\
-             <dl>\n<dt>The database was sealed with</dt><dd><code>{sealed_with}</code></dd>\n\
-             <dt>The loaded key</dt><dd>{loaded}</dd>\n</dl>\n\
-             <h2>What to do</h2>\n<ol>\n\
-             <li>Find the copy of the key ring that holds <code>{sealed_with}</code>. \
-             Its line starts with <code>csgkey1_{sealed_with}_</code>.</li>\n\
-             <li>Put that line into the key ring of this server.</li>\n\
-             <li>See that it is there: <code>consign key status</code></li>\n\
-             <li>Start Consign again.</li>\n</ol>\n</main>\n</body>\n</html>\n"
-        )
+    /// The page that says so; where it cannot be made, the sentence alone.
+    fn page(&self) -> (&'static str, String) {
+        let context = json!({ "sealed_with": self.sealed_with, "loaded": self.loaded, "place": self.place });
+        match console::page_without_app("locked.html", "Credentials are locked", context) {
+            Ok(page) => ("text/html; charset=utf-8", page),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn Error, "the page could not be made");
+                ("text/plain; charset=utf-8", self.sentence())
+            }
+        }
     }
 }
 
-/// Health, and 503 for everything else.
+/// Health, what the page looks like, and 503 for everything else.
 pub fn router(why: Locked) -> Router {
     Router::new()
         .route(
@@ -84,6 +73,7 @@ pub fn router(why: Locked) -> Router {
         )
         .route("/readyz", get(async || not_ready()))
         .route("/startupz", get(async || not_ready()))
+        .merge(console::assets())
         .fallback(move |request: Request| {
             let why = why.clone();
             async move { closed(&why, &request) }
@@ -99,12 +89,11 @@ fn closed(why: &Locked, request: &Request) -> Response {
     let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let path = request.uri().path();
     let for_people = accepts.contains("text/html") && !path.starts_with("/api");
-    let (content_type, body) = if for_people {
-        ("text/html; charset=utf-8", why.page())
-    } else {
-        ("application/problem+json", why.problem(path))
-    };
-    answer(StatusCode::SERVICE_UNAVAILABLE, content_type, body)
+    let (content_type, body) =
+        if for_people { why.page() } else { ("application/problem+json", why.problem(path)) };
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, content_type, body);
+    console::secure(&mut response);
+    response
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {

@@ -1,5 +1,7 @@
 //! Lists of credentials.
 
+use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::catalog::Protocol;
 use consign_core::credential::{Credential, StatusCode};
 use consign_core::time::Timestamp;
 
@@ -11,8 +13,12 @@ use crate::{Db, Listed, Page, StoreError};
 /// Which credentials a list shows; what is absent does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialFilter {
-    /// Part of the name or address, without regard to case.
+    /// Part of the name, address, client ID or a label, without regard to case.
     pub q: Option<String>,
+    /// Only what needs a person.
+    pub needs_attention: bool,
+    /// How the tool is spoken to.
+    pub protocol: Option<Protocol>,
     /// The status that is shown now.
     pub status: Option<StatusCode>,
     /// The stored word of the authorization type.
@@ -31,7 +37,42 @@ pub enum CredentialSort {
     NeedsAttention,
     /// By name.
     Name,
+    /// By name, the last one first.
+    NameDown,
+    /// By the last use, the oldest first.
+    LastUsed,
+    /// By the last use, the newest first.
+    LastUsedDown,
 }
+
+impl CredentialSort {
+    /// All, in the order of their words.
+    pub const ALL: [Self; 5] =
+        [Self::NeedsAttention, Self::Name, Self::NameDown, Self::LastUsed, Self::LastUsedDown];
+
+    /// The word in an address.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::NeedsAttention => "needs_attention",
+            Self::Name => "name",
+            Self::NameDown => "-name",
+            Self::LastUsed => "last_used_at",
+            Self::LastUsedDown => "-last_used_at",
+        }
+    }
+
+    /// The order with this word.
+    pub fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sort| sort.kind() == word)
+    }
+
+    const fn is_down(self) -> bool {
+        matches!(self, Self::NameDown | Self::LastUsedDown)
+    }
+}
+
+/// Times of the last use as texts that are in the order of the times: all have as many digits.
+const LAST_USED_BASE: i64 = 1_000_000_000_000_000;
 
 /// A page of credentials. `now` decides which end dates are near.
 ///
@@ -46,14 +87,21 @@ pub async fn list(
 ) -> Result<Listed<Credential>, StoreError> {
     let turn = page.turn()?;
     let rank = |credential: &Credential| match sort {
-        CredentialSort::NeedsAttention if credential.status(now).code.needs_attention() => "0",
-        CredentialSort::NeedsAttention | CredentialSort::Name => "1",
+        CredentialSort::NeedsAttention if credential.status(now).code.needs_attention() => "0".to_owned(),
+        CredentialSort::NeedsAttention | CredentialSort::Name | CredentialSort::NameDown => "1".to_owned(),
+        CredentialSort::LastUsed | CredentialSort::LastUsedDown => {
+            (LAST_USED_BASE + credential.last_used_at.map_or(0, Timestamp::millis)).to_string()
+        }
     };
+    let down = sort.is_down() != turn.backward;
     let mut statement = Statement::new(db, "select * from (select c.*, ");
     match sort {
         CredentialSort::NeedsAttention => rank_column(&mut statement, now),
-        CredentialSort::Name => {
+        CredentialSort::Name | CredentialSort::NameDown => {
             statement.push("'1'");
+        }
+        CredentialSort::LastUsed | CredentialSort::LastUsedDown => {
+            statement.push("cast(").bind(LAST_USED_BASE).push(" + coalesce(c.last_used_at, 0) as text)");
         }
     }
     statement.push(" as list_rank from credential c) as ranked where 1 = 1");
@@ -61,7 +109,7 @@ pub async fn list(
     let count = turn.count(&statement, db).await?;
     if let Some(from) = &turn.from {
         let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
-        statement.push(" and (list_rank, name_key, id)").push(if turn.backward { " < (" } else { " > (" });
+        statement.push(" and (list_rank, name_key, id)").push(if down { " < (" } else { " > (" });
         statement
             .bind(rank.as_str())
             .push(", ")
@@ -70,16 +118,15 @@ pub async fn list(
             .bind(id.as_str())
             .push(")");
     }
-    statement.push(match turn.backward {
+    statement.push(match down {
         true => " order by list_rank desc, name_key desc, id desc limit ",
         false => " order by list_rank, name_key, id limit ",
     });
     statement.bind(turn.rows());
     let rows = statement.all(db).await?;
     let credentials = with_secrets(db, rows).await?;
-    let key = |credential: &Credential| {
-        vec![rank(credential).to_owned(), credential.name.key(), credential.id.to_string()]
-    };
+    let key =
+        |credential: &Credential| vec![rank(credential), credential.name.key(), credential.id.to_string()];
     Ok(turn.listed(credentials, key).of(count))
 }
 
@@ -115,7 +162,22 @@ fn restrict(statement: &mut Statement, filter: &CredentialFilter, now: Timestamp
     if let Some(q) = &filter.q {
         let pattern = anywhere(&q.trim().to_lowercase());
         statement.push(" and (name_key like ").bind(pattern.clone()).push(" escape '!'");
-        statement.push(" or origin like ").bind(pattern).push(" escape '!')");
+        statement.push(" or origin like ").bind(pattern.clone()).push(" escape '!'");
+        statement.push(" or lower(labels) like ").bind(pattern).push(" escape '!'");
+        // Among the fields that are no secret, kept as one JSON text, the client ID is looked for alone.
+        let of_client = anywhere(&format!("\"client_id\":\"{}", q.trim().to_lowercase()));
+        statement.push(" or lower(plain) like ").bind(of_client).push(" escape '!')");
+    }
+    if filter.needs_attention {
+        statement.push(" and ");
+        rank_column(statement, now);
+        statement.push(" = '0'");
+    }
+    if let Some(protocol) = filter.protocol {
+        let of_it = AUTHORIZATION_TYPES.iter().filter(|entry| entry.protocol == protocol);
+        statement.push(" and authorization_type in (");
+        statement.list(of_it.map(|entry| entry.kind));
+        statement.push(")");
     }
     if let Some(status) = filter.status {
         statement.push(" and ");

@@ -2,12 +2,14 @@
 
 use consign_core::connector::ConnectorState;
 use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::event::{Event, OWN_SOURCE};
 use consign_core::id::ConnectorId;
 
-use super::{Fresh, accept, add_connector, delivery, hours, now, on_both, recording};
+use super::{Fresh, accept, add_connector, delivery, event, hours, now, on_both, recording};
 use crate::deliveries::{self, Recording};
+use crate::events::{self, EventFilter, NewRow};
 use crate::overview::{self, HOUR_MS, HourCount, Waiting};
-use crate::{Store, connectors};
+use crate::{Page, Store, attempts, connectors};
 
 on_both!(
     hours_are_counted_by_connector,
@@ -15,6 +17,7 @@ on_both!(
     a_long_queue_is_counted_up_to_a_bound,
     what_needs_a_person_is_counted_by_reason,
     events_without_a_webhook_are_counted,
+    what_is_tried_again_is_told_with_its_answer,
 );
 
 /// Accepts one delivery and ends its first attempt in this state.
@@ -141,8 +144,50 @@ async fn events_without_a_webhook_are_counted(Fresh { store, .. }: Fresh) {
     accept(&store, "1", &[delivery(connector, time)]).await;
     accept(&store, "2", &[]).await;
     accept(&store, "3", &[]).await;
+    let mut tx = store.begin().await.unwrap();
+    let own = Event { source: OWN_SOURCE.to_owned(), ..event("4", tx.now()) };
+    let row = NewRow { event: &own, sealed_data: b"x", payload_key: 1, deliveries: &[], exporters: &[] };
+    events::accept(&mut tx, &[row]).await.unwrap();
+    tx.commit().await.unwrap();
     let mut db = store.read().await.unwrap();
+    let unmatched = EventFilter { unmatched_only: true, ..EventFilter::default() };
+    let listed = events::list(&mut db, &unmatched, &Page::first(9)).await.unwrap();
+    let sources: Vec<_> = listed.items.iter().map(|event| event.source.as_str()).collect();
+    assert!(
+        sources.len() == 2 && !sources.contains(&OWN_SOURCE),
+        "what Consign tells of itself is no loss: {sources:?}"
+    );
     let now = db.now();
     assert_eq!(overview::unmatched(&mut db, now.minus(hours(24))).await.unwrap(), 2);
     assert_eq!(overview::unmatched(&mut db, now.plus(hours(1))).await.unwrap(), 0);
+}
+
+async fn what_is_tried_again_is_told_with_its_answer(Fresh { store, .. }: Fresh) {
+    let (one, two) = (add_connector(&store, "One").await.id, add_connector(&store, "Two").await.id);
+    let time = now(&store).await;
+    let (tried, fresh) = (delivery(one, time), delivery(two, time));
+    accept(&store, "1", std::slice::from_ref(&tried)).await;
+    for round in 1..3 {
+        let mut tx = store.begin().await.unwrap();
+        let now = tx.now();
+        let claimed = deliveries::claim(&mut tx, one, 1, now, now.plus(hours(1)), "a").await.unwrap();
+        let result = Recording {
+            attempts: round - 1,
+            status: Some(404),
+            due_at: now,
+            ..recording(&claimed[0], DeliveryState::Pending, now)
+        };
+        deliveries::record(&mut tx, &[&result]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    // What came in and was not tried yet is no retry.
+    accept(&store, "2", &[delivery(one, time), fresh.clone()]).await;
+    let mut db = store.read().await.unwrap();
+    let counts = connectors::waiting_counts(&mut db, &[one, two]).await.unwrap();
+    let told = |id| (counts[&id].waiting, counts[&id].retrying, counts[&id].retrying_status);
+    assert_eq!((told(one), told(two)), ((2, 1, Some(404)), (1, 0, None)));
+    let found = attempts::tried(&mut db, &[tried.id, fresh.id]).await.unwrap();
+    assert_eq!((found.len(), found[&tried.id].attempts), (1, 2), "the one that did not count was made");
+    let made = attempts::of_delivery(&mut db, tried.id).await.unwrap();
+    assert_eq!(found[&tried.id].last_duration_ms, made[1].duration_ms);
 }

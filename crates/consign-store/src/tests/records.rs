@@ -1,6 +1,7 @@
 //! Credentials, connectors, people, sessions, API keys, idempotency keys.
 
 use consign_core::api_key::ApiKey;
+use consign_core::catalog::Protocol;
 use consign_core::connector::ConnectorState;
 use consign_core::credential::{Credential, Status, StatusCode};
 use consign_core::id::{ConnectorId, KeyId, UserId};
@@ -129,6 +130,11 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     ] {
         let mut credential = credential(name, now);
         credential.seen.code = code;
+        if name == "alpha" {
+            credential.plain.insert("client_id".to_owned(), "DESK-77".to_owned());
+        }
+        let used = ["gamma", "alpha", "omega"].iter().position(|used| *used == name);
+        credential.last_used_at = used.map(|place| now.minus(hours(place as u64 + 1)));
         credential.ends_on = ends_in.map(|ends| now.plus(hours(ends)).day());
         credentials::insert(&mut tx, &credential).await.unwrap();
         make.push(credential);
@@ -147,6 +153,20 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     let back = credentials::list(&mut tx, &all, by_need, &back, now).await.unwrap();
     assert_eq!((names(&back), back.previous.is_some()), (vec!["beta".into(), "gamma".into()], false));
     assert_eq!(credentials::attention_count(&mut tx, now).await.unwrap(), 3);
+    for (sort, expected) in [
+        (CredentialSort::Name, ["alpha", "beta", "delta", "gamma", "omega"]),
+        (CredentialSort::NameDown, ["omega", "gamma", "delta", "beta", "alpha"]),
+        (CredentialSort::LastUsed, ["beta", "delta", "omega", "alpha", "gamma"]),
+        (CredentialSort::LastUsedDown, ["gamma", "alpha", "omega", "delta", "beta"]),
+    ] {
+        let first = credentials::list(&mut tx, &all, sort, &Page::first(2), now).await.unwrap();
+        let second = Page { after: first.next.clone(), ..Page::first(9) };
+        let second = credentials::list(&mut tx, &all, sort, &second, now).await.unwrap();
+        assert_eq!([names(&first), names(&second)].concat(), expected, "{sort:?}");
+        let back = Page { before: second.previous, ..Page::first(2) };
+        let back = credentials::list(&mut tx, &all, sort, &back, now).await.unwrap();
+        assert_eq!(names(&back), expected[..2], "{sort:?}, and back");
+    }
     let later = now.plus(hours(24 * 11));
     let check = async |db: &mut Db, filter: CredentialFilter, expected: &[&str]| {
         let listed =
@@ -163,6 +183,14 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     let q = |q: &str| CredentialFilter { q: Some(q.to_owned()), ..CredentialFilter::default() };
     check(&mut tx, q("EL"), &["delta"]).await;
     check(&mut tx, q("tool.example"), &["alpha", "beta", "delta", "gamma", "omega"]).await;
+    check(&mut tx, q("OPS"), &["alpha", "beta", "delta", "gamma", "omega"]).await;
+    check(&mut tx, q("Desk-7"), &["alpha"]).await;
+    check(&mut tx, q("client_i"), &[]).await;
+    let pressing = CredentialFilter { needs_attention: true, ..CredentialFilter::default() };
+    check(&mut tx, pressing, &["beta", "gamma", "omega"]).await;
+    let of = |protocol| CredentialFilter { protocol: Some(protocol), ..CredentialFilter::default() };
+    check(&mut tx, of(Protocol::Sftp), &[]).await;
+    check(&mut tx, of(Protocol::Https), &["alpha", "beta", "delta", "gamma", "omega"]).await;
     let label = |value: &str| Some(("team".to_owned(), value.to_owned()));
     let labelled = |value| CredentialFilter { label: label(value), ..CredentialFilter::default() };
     check(&mut tx, labelled("it \"ops\""), &["alpha", "beta", "delta", "gamma", "omega"]).await;

@@ -1,9 +1,9 @@
 //! `/credentials`, `/authorization-types` and `/presets`.
 
-use consign_core::catalog::{Fault, Reader};
+use consign_core::catalog::{Fault, Protocol, Reader};
 use consign_core::credential::StatusCode;
 use consign_core::secret::Secret;
-use consign_store::credentials::CredentialFilter;
+use consign_store::credentials::{CredentialFilter, CredentialSort};
 use http::StatusCode as Status;
 use serde_json::{Value, json};
 
@@ -25,12 +25,20 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     })?;
     let filter = CredentialFilter {
         q: call.text("q"),
+        needs_attention: call.flag("needs_attention")?,
+        protocol: call.parsed("protocol", "https or sftp", protocol)?,
         status,
         authorization_type: call.text("authorization_type"),
         label,
         ends_before,
     };
-    Ok(call.listed(credentials::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+    let order = call.parsed("order", "a word such as name or -last_used_at", CredentialSort::find)?;
+    let wanted = (&filter, order.unwrap_or_default());
+    Ok(call.listed(credentials::list(&call.app, &call.actor, wanted, &call.page()?).await?))
+}
+
+fn protocol(text: &str) -> Option<Protocol> {
+    [Protocol::Https, Protocol::Sftp].into_iter().find(|protocol| protocol.kind() == text)
 }
 
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {

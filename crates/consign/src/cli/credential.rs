@@ -84,15 +84,24 @@ pub(crate) enum Verb {
 
 #[derive(Args)]
 pub(crate) struct ListFlags {
-    /// Only those whose name or address holds this text
+    /// Only those whose name, address, client ID or label holds this text
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
     /// Only those with this status
     #[arg(long)]
     status: Option<String>,
+    /// Only those that need a person
+    #[arg(long)]
+    needs_attention: bool,
+    /// Only those of this protocol: https or sftp
+    #[arg(long)]
+    protocol: Option<String>,
     /// Only those of this type
     #[arg(long, value_name = "TYPE")]
     authorization_type: Option<String>,
+    /// What comes first: needs_attention, name, -name, last_used_at or -last_used_at
+    #[arg(long, allow_hyphen_values = true)]
+    order: Option<String>,
     /// Only those with this label
     #[arg(long, value_name = "KEY=VALUE")]
     label: Option<String>,
@@ -265,6 +274,9 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
     let call = Call::get(&[CREDENTIALS])
         .query("q", flags.q.as_deref())
         .query("status", flags.status.as_deref())
+        .query("needs_attention", flags.needs_attention.then_some("true"))
+        .query("protocol", flags.protocol.as_deref())
+        .query("order", flags.order.as_deref())
         .query("authorization_type", flags.authorization_type.as_deref())
         .query("label", flags.label.as_deref())
         .query("ends_before", flags.ends_before.as_deref());

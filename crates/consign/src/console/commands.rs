@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::form::{Form, asked};
 use super::visit::Visit;
-use super::{audit, credentials as credential_pages, replays};
+use super::credentials::list as credential_list;
+use super::{audit, replays};
 use crate::commands::{self, Copied, get, list, send};
 use crate::ops::{Actor, OpError, credentials, deliveries, exporters, webhooks};
 
@@ -96,9 +97,12 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
     let same = |keys: &[&'static str]| keys.iter().map(|key| (*key, asked(key))).collect::<Vec<_>>();
     Some(match pattern {
         "/credentials" => {
-            let mut filters = same(&["q", "status"]);
-            filters.push(("authorization_type", asked("type")));
-            filters.push(("ends_before", credential_pages::ends_before(form, now).unwrap_or_default()));
+            let mut filters = same(&["q", "protocol", "label"]);
+            let pressing = asked("status") == credential_list::NEEDS_ATTENTION;
+            let status = if pressing { ("needs_attention", "true".to_owned()) } else { ("status", asked("status")) };
+            filters.extend([status, ("authorization_type", asked("type"))]);
+            filters.push(("ends_before", credential_list::ends_before(form, now).unwrap_or_default()));
+            filters.push(("order", asked("sort")));
             list("credential", "/credentials", &filters)
         }
         "/webhooks" => list("webhook", "/webhooks", &same(&["q", "state", "credential"])),

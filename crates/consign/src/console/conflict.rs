@@ -45,7 +45,10 @@ impl Conflict<'_> {
             "seen_at": self.theirs["updated_at"],
             "who": last.map_or("Someone", |last| last["actor"].as_str().unwrap_or("Someone")),
             "at": last.map_or(&self.theirs["updated_at"], |last| &last["at"]),
-            "rows": self.rows(mine, visit.form.text("seen_at")),
+            "rows": self.rows(mine, visit.form.text("seen_at"), |id| {
+                let snapshot = visit.app().engine.snapshot();
+                Some(snapshot.credential(id.parse().ok()?)?.name.to_string())
+            }),
             "hidden": hidden.collect::<Vec<_>>(),
         });
         visit
@@ -59,18 +62,25 @@ impl Conflict<'_> {
         entries.into_iter().any(|field| field.key == name && field.is_secret())
     }
 
-    /// The fields that differ. Of a secret only that it was replaced is told.
-    fn rows(&self, mine: &Map<String, Value>, seen_at: &str) -> Vec<Value> {
+    /// The fields that differ. Of a secret only that it was replaced is told; a credential is told by its name.
+    fn rows(
+        &self,
+        mine: &Map<String, Value>,
+        seen_at: &str,
+        name_of: impl Fn(&str) -> Option<String>,
+    ) -> Vec<Value> {
         let mut rows = Vec::new();
         for (key, mine) in mine {
             let theirs = &self.theirs[key.as_str()];
             if self.is_secret(key) || theirs.get("set").is_some() {
                 continue;
             }
-            let (theirs, mine) = (words(theirs), words(mine));
-            if theirs != mine && !(key == "url_address" && self.theirs.get("url_path").is_some()) {
-                rows.push(json!({ "field": label(key), "theirs": theirs, "mine": mine }));
+            let (in_theirs, in_mine) = (compared(theirs), compared(mine));
+            if in_theirs == in_mine || (key == "url_address" && self.theirs.get("url_path").is_some()) {
+                continue;
             }
+            let named = |id: String| if key == "credential" { name_of(&id).unwrap_or(id) } else { id };
+            rows.push(json!({ "field": label(key), "theirs": words(theirs), "mine": named(in_mine) }));
         }
         let secrets =
             self.theirs.as_object().into_iter().flatten().filter(|(_, value)| value.get("set").is_some());
@@ -84,6 +94,11 @@ impl Conflict<'_> {
         }
         rows
     }
+}
+
+/// What a value is compared by: a form sends the id alone of what is stored with its name.
+fn compared(value: &Value) -> String {
+    value.get("id").and_then(Value::as_str).map_or_else(|| words(value), str::to_owned)
 }
 
 /// A value as a person reads it.
@@ -125,3 +140,6 @@ fn label(key: &str) -> String {
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     first + characters.as_str()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,31 +7,30 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use consign_core::auth::{self, AUTHORIZATION_TYPES};
 use consign_core::catalog::{Invalid, PUBLIC_URL};
-use consign_core::credential::{Draft, ENDS_SOON, Mode, StatusCode as CredentialStatus};
+use consign_core::credential::{Draft, Mode};
 use consign_core::id::CredentialId;
 use consign_core::preset::{self, Filling};
 use consign_core::rights::Right;
-use consign_core::time::Timestamp;
-use consign_store::credentials::CredentialFilter;
 use serde_json::{Value, json};
 
 use super::Console;
 use super::conflict::Conflict;
 use super::connection_test::running;
 use super::errors::Failure;
-use super::form::{CredentialForm, Form, Kept, asked, encoded, errors, page, pages};
+use super::form::{CredentialForm, Kept, encoded, errors};
 use super::host_keys::{self, Looked};
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::{OpError, credential_tests, credentials};
 
 use deletion::{confirm, delete};
+use list::{list, test_as_saved};
 use testing::{edit_test, last_test, new_test};
 
 pub(super) use testing::test_saved;
 
 mod deletion;
+pub(super) mod list;
 mod testing;
 
 const PLACE: &str = "credentials";
@@ -44,42 +43,8 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/credentials/new/fields", post(new_fields))
         .route("/credentials/{id}", get(edit).post(save))
         .route("/credentials/{id}/fields", post(edit_fields))
+        .route("/credentials/{id}/test", post(test_as_saved))
         .route("/credentials/{id}/delete", get(confirm).post(delete))
-}
-
-/// The day before which a credential ends that ends soon, where those are asked for.
-pub(super) fn ends_before(form: &Form, now: Timestamp) -> Option<String> {
-    (form.text("ends") == "soon").then(|| now.plus(ENDS_SOON).day())
-}
-
-async fn list(visit: Signed) -> Result<Response, Failure> {
-    let form = &visit.form;
-    let ends_before = ends_before(form, visit.app().now());
-    let filter = CredentialFilter {
-        q: asked(form, "q"),
-        status: CredentialStatus::find(form.text("status")),
-        authorization_type: auth::find(form.text("type")).map(|entry| entry.kind.to_owned()),
-        ends_before,
-        ..CredentialFilter::default()
-    };
-    let listed = credentials::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
-    let statuses =
-        CredentialStatus::ALL.iter().map(|status| json!({ "value": status.kind(), "label": status.label() }));
-    let types = AUTHORIZATION_TYPES.iter().map(|entry| json!({ "value": entry.kind, "label": entry.label }));
-    let filtered = ["q", "status", "type", "ends"].iter().any(|key| !form.text(key).is_empty());
-    let context = json!({
-        "q": form.text("q"),
-        "status": form.text("status"),
-        "type": form.text("type"),
-        "ends": form.text("ends"),
-        "statuses": statuses.collect::<Vec<_>>(),
-        "types": types.collect::<Vec<_>>(),
-        "filtered": filtered,
-        "pages": pages(form, LIST, &listed),
-        "whole": listed.next.is_none() && listed.previous.is_none(),
-        "items": listed.items,
-    });
-    Ok(visit.page(StatusCode::OK, "credentials.html", (PLACE, "Connector credentials"), context).await)
 }
 
 /// Where to go on after a new credential: back to the form that needed one, or to its page.

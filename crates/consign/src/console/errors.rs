@@ -140,7 +140,7 @@ fn request(failure: &Failure) -> Words {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not set up yet",
                 "Open the set-up link that the terminal or the log of this server shows. \
-                 Make a new one with this command:",
+                 For a new one, stop Consign, make it with this command, and start Consign again:",
             )
         },
         Failure::DemoNotOpened => words(
@@ -154,7 +154,8 @@ fn request(failure: &Failure) -> Words {
             ..words(
                 StatusCode::NOT_FOUND,
                 "This link does not work any more",
-                "This set-up link was used or is older than 30 minutes. Make a new one:",
+                "This set-up link was used or is older than 30 minutes. Stop Consign, make a new one with this \
+                 command, and start Consign again:",
             )
         },
         Failure::InvitationUsed => words(

@@ -18,6 +18,7 @@ use super::conflict::Conflict;
 use super::errors::Failure;
 use super::form::{ExporterForm, asked, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
+use super::webhook_pages::activity_lines;
 use super::webhooks::choices;
 use crate::ops::{IfMatch, OpError, exporters, runs};
 
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/exporters/{id}", get(show))
         .route("/exporters/{id}/set-up", get(edit).post(save))
         .route("/exporters/{id}/set-up/fields", post(edit_fields))
+        .route("/exporters/{id}/activity", get(activity))
         .route("/exporters/{id}/run", post(run))
         .route("/exporters/{id}/pause", post(pause))
         .route("/exporters/{id}/resume", post(resume))
@@ -99,6 +101,10 @@ async fn form_page(
         || format!("{LIST}/new"),
         |current| format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default()),
     );
+    let open = match current.and_then(|current| current["id"].as_str()) {
+        Some(id) => runs::open_of(visit.app(), &visit.actor, id).await?,
+        None => None,
+    };
     let typed = visit.form.text("etag");
     let stored = |key: &str| current.and_then(|current| current[key].as_str()).unwrap_or_default();
     let context = json!({
@@ -110,6 +116,8 @@ async fn form_page(
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "preview": preview,
+        "preview_faults": found.iter().map(|one| one.message.as_str()).collect::<Vec<_>>(),
+        "open": open,
     });
     let title = if current.is_some() { stored("name") } else { "New data exporter" };
     let status = if found.is_empty() { status } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -170,6 +178,15 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     });
     let name = current["name"].as_str().unwrap_or_default();
     Ok(visit.page(StatusCode::OK, "exporter.html", (PLACE, name), context).await)
+}
+
+async fn activity(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = exporters::find(visit.app(), &visit.actor, &id).await?;
+    let history = exporters::history(visit.app(), &visit.actor, &id).await?;
+    let open = runs::open_of(visit.app(), &visit.actor, current["id"].as_str().unwrap_or_default()).await?;
+    let name = current["name"].as_str().unwrap_or_default().to_owned();
+    let context = json!({ "current": current, "lines": activity_lines(&history), "open": open });
+    Ok(visit.page(StatusCode::OK, "exporter_activity.html", (PLACE, &name), context).await)
 }
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

@@ -75,6 +75,7 @@ pages! {
     // Its form also tests.
     POST "/credentials/{id}" CredentialsTest;
     POST "/credentials/{id}/fields" CredentialsTest;
+    POST "/credentials/{id}/test" CredentialsTest;
     GET "/credentials/{id}/delete" CredentialsWrite;
     POST "/credentials/{id}/delete" CredentialsWrite;
     GET "/credentials/{id}/authorize" CredentialsWrite;
@@ -119,6 +120,7 @@ pages! {
     // As with webhooks.
     POST "/exporters/{id}/set-up" ConnectorsRead;
     POST "/exporters/{id}/set-up/fields" ConnectorsRead;
+    GET "/exporters/{id}/activity" ConnectorsRead;
     POST "/exporters/{id}/run" DeliveriesOperate;
     POST "/exporters/{id}/pause" DeliveriesOperate;
     POST "/exporters/{id}/resume" DeliveriesOperate;

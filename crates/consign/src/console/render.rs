@@ -2,11 +2,10 @@
 //! for release. Both go through one list.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consign_core::catalog::{size, with_commas};
@@ -16,7 +15,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBehavior, Value};
 use serde_json::json;
 
-use super::Console;
+use super::form::sends_to;
 use crate::manual::{self, GUIDES, Part};
 
 /// A file of the console.
@@ -83,6 +82,8 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "event.html",
     "events.html",
     "exporter.html",
+    "exporter_activity.html",
+    "exporter_base.html",
     "exporter_delete.html",
     "exporter_form.html",
     "exporters.html",
@@ -94,6 +95,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "host_keys.html",
     "invitation.html",
     "layout.html",
+    "locked.html",
     "macros.html",
     "operation.html",
     "operation_backup.html",
@@ -127,6 +129,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "users.html",
     "webhook.html",
     "webhook_activity.html",
+    "webhook_base.html",
     "webhook_delete.html",
     "webhook_form.html",
     "webhook_secret.html",
@@ -199,10 +202,7 @@ fn wrong(what: String) -> Error {
 }
 
 /// One asset, to be kept for ever: other content has another address.
-pub(super) async fn asset(
-    State(_): State<Arc<Console>>,
-    Path((asked, name)): Path<(String, String)>,
-) -> Response {
+pub(super) async fn asset(Path((asked, name)): Path<(String, String)>) -> Response {
     let found = find(ASSETS, &name).and_then(|file| Some((file, file.text().ok()?)));
     let Some((file, text)) = found.filter(|(_, text)| hash(text) == asked) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -255,6 +255,9 @@ impl Views {
                     .map(|guide| json!({ "title": guide.title(), "address": guide.address() }))
                     .collect::<Vec<_>>(),
             ))
+        });
+        environment.add_function("sends_to", |method: &str, address: &str, path: &str| {
+            sends_to(method, address, path)
         });
         environment.add_filter("when", when);
         environment.add_filter("day", day);

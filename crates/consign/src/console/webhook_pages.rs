@@ -88,7 +88,15 @@ async fn test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         Ok(address) => Ok(visit.go(&address)),
         Err(OpError::Invalid(invalid)) => test_page(&visit, unprocessable, &id, &invalid).await,
         Err(OpError::WrongState(sentence)) => {
-            Ok(visit.go_and_say(&format!("/webhooks/{id}"), Message::refused(format!("{sentence}."))))
+            let mut message = Message::refused(format!("{sentence}."));
+            let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
+            if let (true, Some(credential)) =
+                (current["state"] == "held", current["credential"]["id"].as_str())
+            {
+                message =
+                    message.with_action(format!("/credentials/{credential}#tool"), "Open the credential");
+            }
+            Ok(visit.go_and_say(&format!("/webhooks/{id}"), message))
         }
         Err(other) => Err(other.into()),
     }

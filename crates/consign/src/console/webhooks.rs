@@ -12,13 +12,13 @@ use consign_core::connector::ConnectorState;
 use consign_core::id::EventId;
 use consign_store::Page;
 use consign_store::connectors::ConnectorFilter;
-use consign_store::credentials::CredentialFilter;
+use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::deliveries::DeliveryFilter;
 use serde_json::{Value, json};
 
 use super::conflict::Conflict;
 use super::errors::Failure;
-use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages, sends_to};
+use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::recent;
 use super::{Console, chart, signatures};
@@ -85,7 +85,8 @@ fn with_chart(mut webhook: Value) -> Value {
 /// The credentials that a connector can use, with status and address.
 pub(super) async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
     let all = Page::first(CHOICES_MAX);
-    let listed = credentials::list(visit.app(), &visit.actor, &CredentialFilter::default(), &all).await?;
+    let every = (&CredentialFilter::default(), CredentialSort::NeedsAttention);
+    let listed = credentials::list(visit.app(), &visit.actor, every, &all).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let choices = listed.items.iter().map(|credential| {
         let hidden = if credential["url_path"]["set"] == json!(true) { "•••" } else { "" };
@@ -194,10 +195,7 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     let id = current["id"].as_str().unwrap_or_default();
     let filter = DeliveryFilter { connector: id.parse().ok(), ..DeliveryFilter::default() };
     let listed = deliveries::list(visit.app(), &visit.actor, &filter, &page(&visit.form)).await?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let address = text(&current["credential"]["address"]);
     let context = json!({
-        "sends_to": sends_to(&text(&current["method"]), &address, &text(&current["path"])),
         "pages": pages(&visit.form, &format!("{LIST}/{id}"), &listed),
         "items": listed.items,
         "current": with_chart(current.clone()),

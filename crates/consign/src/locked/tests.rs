@@ -11,6 +11,15 @@ fn why(loaded: Option<&str>) -> Locked {
     }
 }
 
+#[tokio::test]
+async fn the_page_may_load_its_style_and_nothing_from_elsewhere() {
+    let request = Request::builder().uri("/").header(ACCEPT, "text/html").body(Body::empty()).unwrap();
+    let response = router(why(None)).call(request).await.unwrap();
+    let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'") && policy.contains("style-src 'self'"), "{policy}");
+    assert_eq!(response.headers()[RETRY_AFTER], "60");
+}
+
 async fn ask(path: &str, accept: &str) -> (u16, String, String) {
     let request = Request::builder().uri(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
     let response = router(why(Some("k-91bc0000"))).call(request).await.unwrap();
@@ -37,6 +46,15 @@ async fn everything_but_health_is_closed() {
         page.contains("k-7f3a91bc") && page.contains("k-91bc0000") && page.contains("&lt;keys&gt;"),
         "{page}"
     );
+    for words in
+        ["class=\"card", "into <code>/var/lib/consign/&lt;keys&gt;</code>", "consign key import FILE"]
+    {
+        assert!(page.replace("&#x2f;", "/").contains(words), "{words}\n{page}");
+    }
+    let sheet = page.split("href=\"").find(|rest| rest.contains("consign.css")).unwrap();
+    let (status, content_type, sheet) = ask(sheet.split('"').next().unwrap(), "text/css").await;
+    assert_eq!((status, content_type.as_str()), (200, "text/css; charset=utf-8"));
+    assert!(sheet.contains("--accent"), "the page has its style sheet");
     let (status, content_type, problem) = ask("/api/v1/events", "text/html").await;
     assert_eq!((status, content_type.as_str()), (503, "application/problem+json"));
     let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();

@@ -37,20 +37,20 @@ mod show;
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
 const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// A page of credentials, those that need attention first.
+/// A page of credentials.
 ///
 /// # Errors
 /// Without the right, or when the database cannot be read.
 pub async fn list(
     app: &App,
     actor: &Actor,
-    filter: &CredentialFilter,
+    (filter, sort): (&CredentialFilter, CredentialSort),
     page: &Page,
 ) -> Result<Listed<Value>, OpError> {
     actor.require(Right::CredentialsRead)?;
     let mut db = app.store.read().await?;
     let now = app.now();
-    let found = credentials::list(&mut db, filter, CredentialSort::NeedsAttention, page, now).await?;
+    let found = credentials::list(&mut db, filter, sort, page, now).await?;
     let ids: Vec<_> = found.items.iter().map(|credential| credential.id).collect();
     let used = credentials::usage_counts(&mut db, &ids).await?;
     let tokens = tokens::of(&mut db, &ids).await?;

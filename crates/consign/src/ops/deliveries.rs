@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use super::{Actor, Object, OpError, audit_entry, commit_answered};
 use crate::App;
 
-use show::{refusals, show, show_attempt, shown};
+use show::{refusals, show, show_attempt, shown, with_tried};
+
+pub(super) use show::answered;
 
 pub use commands::commands;
 pub(crate) use commands::{copied, replays};
@@ -41,7 +43,9 @@ pub async fn list(
     let mut db = app.store.read().await?;
     let found = deliveries::list(&mut db, filter, page).await?;
     let refusals = refusals(app, &mut db, &found.items).await?;
-    Ok(found.map(|line| show(app, &line, &refusals)))
+    let ids: Vec<_> = found.items.iter().map(|line| line.delivery.id).collect();
+    let tried = attempts::tried(&mut db, &ids).await?;
+    Ok(found.map(|line| with_tried(show(app, &line, &refusals), tried.get(&line.delivery.id))))
 }
 
 /// One delivery.

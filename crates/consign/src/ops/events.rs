@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consign_core::connector::{Connector, ConnectorState};
+use consign_core::delivery::HoldReason;
 use consign_core::event::{Event, JSON, NewEvent};
 use consign_core::id::{DeliveryId, EventId};
 use consign_core::rights::Right;
@@ -66,6 +67,23 @@ fn complete(sent: NewEvent, actor: &Actor, now: Timestamp) -> Event {
     }
 }
 
+/// Why a webhook cannot be tested now, and what comes before.
+fn not_tested(app: &App, connector: &Connector) -> String {
+    let snapshot = app.engine.snapshot();
+    let credential = connector.credential.and_then(|id| snapshot.credential(id));
+    match (connector.state, credential) {
+        (ConnectorState::CredentialMissing, _) => {
+            "This webhook has no credential. Choose one, then send the test".to_owned()
+        }
+        (ConnectorState::Held(by), Some(credential)) if by.is_of_credential() => {
+            let why = connector.state.hold_reason().map_or("", HoldReason::text).trim_end_matches('.');
+            let name = credential.name.as_str();
+            format!("{why}. Repair the credential {name}, then send the test")
+        }
+        (state, _) => format!("This webhook is {}. Resume it before a test", state.label().to_lowercase()),
+    }
+}
+
 /// Accepts a test event for one webhook alone; `sent` may hold `type` and `data`.
 pub(super) async fn accept_test(
     app: &App,
@@ -74,8 +92,7 @@ pub(super) async fn accept_test(
     sent: Sent,
 ) -> Result<DeliveryId, OpError> {
     if connector.state != ConnectorState::Active {
-        let state = connector.state.label().to_lowercase();
-        return Err(OpError::WrongState(format!("This webhook is {state}. Resume it before a test")));
+        return Err(OpError::WrongState(not_tested(app, connector)));
     }
     let now = app.now();
     let mut event = super::webhooks::sample(now);

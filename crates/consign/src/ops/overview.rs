@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use consign_core::connector::{Connector, ConnectorState};
-use consign_core::credential::{Credential, NextAction, Refuser};
+use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::id::ConnectorId;
 use consign_core::rights::Right;
@@ -20,6 +20,7 @@ use consign_store::{
 use serde_json::{Value, json};
 
 use super::credentials::refused_by;
+use super::deliveries::answered;
 use super::{Actor, OpError};
 use crate::App;
 
@@ -206,7 +207,7 @@ pub(super) async fn pressing_lines(
     now: Timestamp,
 ) -> Result<(Vec<Value>, bool), StoreError> {
     let (mut lines, credentials_cut) = credential_lines(db, TOLD_MAX, now).await?;
-    let (stopped, connectors_cut) = connector_lines(app, db, (TOLD_MAX, false)).await?;
+    let (stopped, connectors_cut) = connector_lines(app, db, (TOLD_MAX, false), &mut []).await?;
     lines.extend(stopped);
     let (runs, runs_cut) = run_lines(app, db, TOLD_MAX).await?;
     lines.extend(runs);
@@ -236,11 +237,12 @@ async fn credential_lines(db: &mut Db, max: usize, now: Timestamp) -> Result<(Ve
     }
 }
 
-/// The connectors that stopped, and whether there are more.
+/// The connectors that stopped, and whether there are more. Those that are held by a credential which is told already are told with it.
 async fn connector_lines(
     app: &App,
     db: &mut Db,
     (max, counted): (usize, bool),
+    told: &mut [Value],
 ) -> Result<(Vec<Value>, bool), StoreError> {
     let snapshot = app.engine.snapshot();
     let stopped = |connector: &&std::sync::Arc<Connector>| {
@@ -254,6 +256,14 @@ async fn connector_lines(
         if connector.gateway().is_some() {
             // Calls do not wait: they are refused.
             lines.push(of_connector(connector));
+            continue;
+        }
+        if let Some(cause) = cause_of(connector, told) {
+            let waiting = match connector.webhook() {
+                Some(_) => overview::waiting_for(db, connector.id).await?,
+                None => 0,
+            };
+            add_held(cause, waiting);
             continue;
         }
         if connector.webhook().is_none() {
@@ -279,10 +289,29 @@ async fn run_lines(app: &App, db: &mut Db, max: usize) -> Result<(Vec<Value>, bo
     Ok((held.iter().take(max).filter_map(of).collect(), held.len() > max))
 }
 
+/// The line of the credential that a connector is held by, where it is told.
+fn cause_of<'a>(connector: &Connector, told: &'a mut [Value]) -> Option<&'a mut Value> {
+    match connector.state {
+        ConnectorState::Held(by) if by.is_of_credential() => {}
+        _ => return None,
+    }
+    let id = connector.credential?.to_string();
+    told.iter_mut().find(|line| line["kind"] == "credential" && line["id"] == id.as_str())
+}
+
+/// Tells one more connector that is on hold with the line of its credential.
+fn add_held(line: &mut Value, waiting: u64) {
+    let so_far = |key: &str| line[key].as_u64().unwrap_or_default();
+    let (connectors, deliveries) = (so_far("connectors") + 1, so_far("deliveries") + waiting);
+    line["connectors"] = json!(connectors);
+    line["deliveries"] = json!(deliveries);
+    line["is_capped"] = json!(line["is_capped"] == true || waiting >= connectors::WAITING_MAX);
+}
+
 /// What needs a person, the causes before their consequences; and whether there is more than is told.
 async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bool), StoreError> {
     let (mut lines, mut is_cut) = credential_lines(db, LINES_MAX, now).await?;
-    let (stopped, connectors_cut) = connector_lines(app, db, (LINES_MAX, true)).await?;
+    let (stopped, connectors_cut) = connector_lines(app, db, (LINES_MAX, true), &mut lines).await?;
     lines.extend(stopped);
     is_cut |= connectors_cut;
     let (runs, runs_cut) = run_lines(app, db, LINES_MAX).await?;
@@ -296,16 +325,32 @@ async fn lines(app: &App, db: &mut Db, now: Timestamp) -> Result<(Vec<Value>, bo
         for one in of_state.into_iter().take(LINES_MAX) {
             // What a deleted webhook left behind cannot be repaired any more.
             if let Some(connector) = snapshot.connector(one.connector) {
-                lines.push(of_deliveries(connector, one));
+                let mut line = of_deliveries(connector, one);
+                if one.state == DeliveryState::Failed {
+                    line["reason"] = json!(newest_failure(db, one.connector).await?);
+                }
+                lines.push(line);
             }
         }
     }
     Ok((lines, is_cut))
 }
 
+/// What the newest failed delivery of a connector met.
+async fn newest_failure(db: &mut Db, connector: ConnectorId) -> Result<String, StoreError> {
+    let filter = DeliveryFilter {
+        connector: Some(connector),
+        state: Some(DeliveryState::Failed),
+        ..DeliveryFilter::default()
+    };
+    let newest = deliveries::list(db, &filter, &Page::first(1)).await?;
+    Ok(newest.items.first().map(|line| answered(&line.delivery)).unwrap_or_default())
+}
+
 fn line(kind: &str, id: &str, name: &str) -> Value {
     json!({
-        "kind": kind, "id": id, "name": name, "deliveries": null, "records": null, "is_capped": false,
+        "kind": kind, "id": id, "name": name, "connectors": null, "deliveries": null, "records": null,
+        "is_capped": false,
         "action_code": null,
     })
 }
@@ -315,7 +360,8 @@ fn of_credential(credential: &Credential, refused_by: Refuser, now: Timestamp) -
     let mut line = line("credential", &credential.id.to_string(), credential.name.as_str());
     line["code"] = json!(status.code.kind());
     line["label"] = json!(status.code.label());
-    line["reason"] = json!(status.reason);
+    let unsaid = status.reason.is_empty() && status.code == StatusCode::NotAuthorized;
+    line["reason"] = if unsaid { json!("Nobody has approved access yet") } else { json!(status.reason) };
     line["since"] = json!(status.since);
     let action = status.code.action(credential.authorization_type.tokens, refused_by);
     line["action"] = json!(action.map(NextAction::label));

@@ -69,6 +69,7 @@ const TOURS: [(&str, &[&str]); 5] = [
             "/exporters/new",
             "/exporters/{id}",
             "/exporters/{id}/set-up",
+            "/exporters/{id}/activity",
             "/exporters/{id}/delete",
             "/gateways/new",
             "/gateways/{id}",

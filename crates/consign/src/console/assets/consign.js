@@ -319,7 +319,7 @@
     try {
       const fresh = await page(form.dataset.preview, { method: 'POST', body: values });
       if (turn !== asked) return;
-      for (const id of ['preview-box', 'f-path-preview', 'f-slug-preview']) {
+      for (const id of ['preview-box', 'f-path-preview', 'f-slug-preview', 'f-schedule-preview', 'f-cron-preview']) {
         const [old, part] = [byId(id), fresh.getElementById(id)];
         if (old && part) old.replaceWith(document.adoptNode(part));
       }
@@ -397,8 +397,7 @@
     } else if ('replace' in asked) {
       event.preventDefault();
       const input = byId(asked.replace);
-      const box = input.closest('details.secret');
-      if (box) box.open = true;
+      for (let box = input.closest('details'); box; box = box.parentElement.closest('details')) box.open = true;
       input.focus();
     } else if ('pollPause' in asked) {
       pausePart(at);

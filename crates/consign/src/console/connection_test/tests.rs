@@ -44,6 +44,24 @@ fn a_result_says_which_of_three_it_is_and_where_it_failed() {
 }
 
 #[test]
+fn an_answer_that_proves_nothing_gets_no_tick() {
+    let mut test = test();
+    test["steps"] = json!([
+        { "code": "name", "label": "Name found", "state": "done", "duration_ms": 12, "fact": "149.96.0.10" },
+        { "code": "request", "label": "Signed-in request", "state": "done", "fact": "GET / · 404" },
+    ]);
+    let last = |outcome: &str| {
+        let mut test = test.clone();
+        test["outcome"] = json!(outcome);
+        let steps = panel(&test, "Basic")["steps"].clone();
+        assert_eq!(steps[0]["kind"], "success", "the name was found all the same");
+        (steps[1]["kind"].clone(), steps[1]["name"].clone())
+    };
+    assert_eq!(last("reached"), (json!("info"), json!("Request")));
+    assert_eq!(last("working"), (json!("success"), json!("Signed-in request")));
+}
+
+#[test]
 fn a_result_says_what_would_mend_it() {
     let shown = |code: Value, offer: Value| {
         let mut test = test();

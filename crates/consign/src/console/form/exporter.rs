@@ -198,6 +198,9 @@ impl ExporterForm {
 
     /// The schedule in words with its next time, as far as it can be read.
     fn in_words(&self, now: Timestamp) -> String {
+        if self.schedule().trim().is_empty() {
+            return String::new();
+        }
         let zone = TimeZone::parse(self.text("time_zone"));
         let schedule = zone.and_then(|zone| Schedule::parse(self.schedule(), zone));
         let Ok(schedule) = schedule else { return String::new() };

@@ -75,9 +75,11 @@ fn addresses_of_assets_change_with_their_content() {
 
 #[test]
 fn pages_of_credentials_render_empty_full_and_failing() {
+    let by = json!({ "url": "/credentials?sort=name", "direction": "descending" });
     let empty = json!({
         "items": [], "filtered": false, "q": "", "status": "", "type": "", "ends": "", "statuses": [],
-        "types": [], "whole": true, "pages": { "previous": null, "next": null },
+        "protocol": "", "protocols": [], "label": "", "labels": [{ "value": "team=a", "label": "team=a" }], "sort": "-name",
+        "by": { "name": by, "status": by, "used": by }, "types": [], "whole": true, "pages": { "previous": null, "next": null },
     });
     assert!(check("credentials.html", empty.clone()).contains("No credentials yet"));
     let mut filtered = empty.clone();
@@ -91,7 +93,8 @@ fn pages_of_credentials_render_empty_full_and_failing() {
     full["items"] = json!([credential(), hidden]);
     let page = check("credentials.html", full);
     assert!(page.contains("&lt;Tool&gt; &amp; “more”"));
-    assert!(page.contains("2 days ago"));
+    assert!(page.contains("2 days ago") && page.contains("aria-sort=\"descending\""), "{page}");
+    assert!(page.contains("Test &lt;Tool&gt;") && page.contains("name=\"label\""), "{page}");
 }
 
 #[test]

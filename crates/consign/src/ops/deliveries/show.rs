@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use consign_core::catalog::Tokens;
 use consign_core::connector::Connector;
@@ -9,11 +10,11 @@ use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason, Outcome};
 use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::replay::ReplayRequest;
-use consign_core::time::Timestamp;
-use consign_store::attempts::Attempt;
+use consign_core::time::{Timestamp, in_words};
+use consign_store::attempts::{Attempt, Tried};
 use consign_store::deliveries::{Delivery, Line};
 use consign_store::tokens::TokenRow;
-use consign_store::{Db, connectors, tokens};
+use consign_store::{Db, attempts, connectors, tokens};
 use serde_json::{Map, Value, json};
 
 use super::curl::curl;
@@ -44,7 +45,16 @@ pub(super) struct Refusals {
 /// When the database cannot be read.
 pub(super) async fn shown(app: &App, db: &mut Db, line: &Line) -> Result<Value, OpError> {
     let refusals = refusals(app, db, std::slice::from_ref(line)).await?;
-    Ok(show(app, line, &refusals))
+    let tried = attempts::tried(db, &[line.delivery.id]).await?;
+    Ok(with_tried(show(app, line, &refusals), tried.get(&line.delivery.id)))
+}
+
+/// Adds how often a delivery was tried: a hold costs none of its attempts, and the tool was asked all the same.
+pub(super) fn with_tried(mut shown: Value, tried: Option<&Tried>) -> Value {
+    let counted = shown["attempts"].as_u64().unwrap_or_default();
+    shown["attempts_made"] = json!(tried.map_or(0, |tried| tried.attempts).max(counted));
+    shown["last_duration_ms"] = json!(tried.map(|tried| tried.last_duration_ms));
+    shown
 }
 
 /// Looks up who refused a sign-in and how, and which token addresses are away, for deliveries that wait because of it. Where there is no token nobody but
@@ -117,6 +127,7 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     let attempts_max = connector.map_or(10, |connector| attempts_max(app, connector));
     let (shown_state, state_label) = shown_state(app, delivery);
     let (state, reason) = delivery.shown_state();
+    let due = due_at(delivery, connector);
     let mut shown = Map::new();
     let mut put = |key: &str, value: Value| shown.insert(key.to_owned(), value);
     put("id", json!(delivery.id));
@@ -137,12 +148,12 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     let pause = snapshot.sending_pause().filter(|_| ["waiting", "retrying"].contains(&shown_state));
     let happened = match pause {
         Some(pause) => format!("{}.", sending::sentence(pause)),
-        None => what_happened(delivery, shown_state, attempts_max, &hold),
+        None => what_happened(delivery, shown_state, (attempts_max, due), &hold, app.now()),
     };
     put("what_happened", json!(happened));
     put("attempts", json!(delivery.attempts));
     put("attempts_max", json!(attempts_max));
-    put("due_at", json!(due_at(delivery, connector)));
+    put("due_at", json!(due));
     put("last_outcome", json!(delivery.last_outcome));
     let label = delivery.last_outcome.as_deref().map(|class| outcome_label(class, delivery.last_status));
     put("last_outcome_label", json!(label));
@@ -255,9 +266,9 @@ fn actions(delivery: &Delivery, connector_exists: bool, away: bool) -> Vec<&'sta
     }
 }
 
-/// What happened, what happens next, and what is needed, in sentences.
-fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, hold: &Hold<'_>) -> String {
-    let answer = match (delivery.last_status, delivery.last_message.as_deref()) {
+/// What the last attempt met, in a sentence; nothing where there was none.
+pub(in crate::ops) fn answered(delivery: &Delivery) -> String {
+    match (delivery.last_status, delivery.last_message.as_deref()) {
         (_, Some(message)) if message.starts_with("The tool ") => {
             format!("{}.", message.trim_end_matches('.'))
         }
@@ -267,7 +278,18 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, ho
         (Some(status), None) => format!("The tool answered {status}."),
         (None, Some(message)) => format!("{}.", message.trim_end_matches('.')),
         (None, None) => String::new(),
-    };
+    }
+}
+
+/// What happened, what happens next, and what is needed, in sentences.
+fn what_happened(
+    delivery: &Delivery,
+    shown_state: &str,
+    (attempts_max, due): (usize, Timestamp),
+    hold: &Hold<'_>,
+    now: Timestamp,
+) -> String {
+    let answer = answered(delivery);
     let next = match shown_state {
         "waiting" | "retrying" if hold.token.is_some() => {
             let seen = format!("No token: {}.", hold.token.unwrap_or_default());
@@ -278,10 +300,9 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, ho
         "waiting" => "It has not been sent yet. Nothing is needed from you.".to_owned(),
         "sending" => "It is being sent now.".to_owned(),
         "retrying" => {
-            format!(
-                "Attempt {} of {attempts_max} comes by itself. Nothing is needed from you.",
-                delivery.attempts + 1
-            )
+            let number = delivery.attempts + 1;
+            let next = format!("Attempt {number} of {attempts_max} comes {}.", at_in_words(due, now));
+            format!("{next} {}", needed(delivery.last_status)).trim_end().to_owned()
         }
         "held" => {
             // What this delivery met itself need not be said twice.
@@ -297,6 +318,35 @@ fn what_happened(delivery: &Delivery, shown_state: &str, attempts_max: usize, ho
         _ => "It was stopped and is not sent.".to_owned(),
     };
     format!("{answer} {next}").trim().to_owned()
+}
+
+/// "in 30 min (21:57 UTC)", with the day where it is another one.
+fn at_in_words(due: Timestamp, now: Timestamp) -> String {
+    if due <= now {
+        return "at once".to_owned();
+    }
+    // To the minute where there are minutes: the exact time is beside it.
+    let span = due.since(now);
+    let span = match span.as_secs() {
+        seconds @ 0..60 => format!("{} s", seconds.max(1)),
+        seconds => in_words(Duration::from_secs(seconds / 60 * 60)),
+    };
+    let text = due.to_string();
+    let (day, time) = (due.day(), text.get(11..16).unwrap_or_default());
+    let day = if day == now.day() { String::new() } else { format!("{day}, ") };
+    format!("in {span} ({day}{time} UTC)")
+}
+
+/// What a person can do before the next attempt. A tool that is away or busy comes back; a path that is not there does not.
+fn needed(status: Option<u16>) -> &'static str {
+    match status {
+        Some(404 | 405) => {
+            "The tool has nothing at this path. Look at the path of the webhook: if it is wrong, correct it and \
+             press Try now."
+        }
+        Some(408 | 425 | 429 | 500..) | None => "Nothing is needed from you.",
+        Some(_) => "Look at what the tool answered: more attempts alone may not mend it.",
+    }
 }
 
 fn repair(hold: &Hold<'_>) -> &'static str {
@@ -356,3 +406,6 @@ pub(super) async fn show_attempt(app: &App, attempt: &Attempt) -> Result<Value, 
         "answer_bytes": attempt.answer_bytes,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,14 @@
 
 use consign_core::catalog::Tokens;
 use consign_core::connector::Connector;
-use consign_core::credential::Credential;
+use consign_core::credential::{Credential, NextAction};
 use consign_core::time::Timestamp;
 use consign_store::tokens::TokenRow;
 use consign_store::{Db, StoreError, connectors, tokens};
 use serde_json::{Map, Value, json};
 
 use super::credential_of;
-use crate::ops::credentials::shown_away;
+use crate::ops::credentials::{refused_by, shown_away};
 use crate::ops::overview::ByHour;
 use crate::ops::{OpError, differences};
 
@@ -58,6 +58,9 @@ pub(super) fn show(
             "failed": failed,
             "waiting": waiting,
             "waiting_is_capped": waiting >= connectors::WAITING_MAX,
+            "retrying": counts.map_or(0, |counts| counts.retrying),
+            "retrying_is_capped": counts.is_some_and(|counts| counts.retrying >= connectors::RETRYING_MAX),
+            "retrying_status": counts.and_then(|counts| counts.retrying_status),
         }),
     );
     shown.insert("by_hour".to_owned(), hours.show(Some(connector.id)));
@@ -102,11 +105,19 @@ fn head(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, V
     shown.insert("description".to_owned(), json!(connector.description));
     let credential = access.credential.as_ref().map(|credential| {
         let status = credential.status(now);
+        let refused_by = refused_by(access.token.as_ref());
+        let action = status.code.action(credential.authorization_type.tokens, refused_by);
         json!({
             "id": credential.id,
             "name": credential.name,
             "address": credential.shown_address(),
-            "status": { "code": status.code.kind(), "label": status.code.label(), "reason": status.reason },
+            "status": {
+                "code": status.code.kind(),
+                "label": status.code.label(),
+                "reason": status.reason,
+                "action": action.map(NextAction::label),
+                "action_code": action,
+            },
         })
     });
     shown.insert("credential".to_owned(), json!(credential));

@@ -33,21 +33,26 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
     });
     assert!(check("webhook_test.html", tested).contains("t · &lt;b&gt;"));
     let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited webhook", "what": "path" }]);
-    check("webhook_activity.html", json!({ "current": webhook(), "lines": lines }));
+    let page = check("webhook_activity.html", json!({ "current": webhook(), "lines": lines }));
+    for words in [
+        "POST https:&#x2f;&#x2f;tool.example&#x2f;x",
+        "Send test event",
+        "Resume",
+        "The tool refused the sign-in · ",
+    ] {
+        assert!(page.contains(words), "the head is that of its page: {words}\n{page}");
+    }
     check("webhook_form.html", form(&WebhookForm::empty(""), None, json!(null)));
     let preview = json!({
         "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}",
     });
     check("webhook_form.html", form(&WebhookForm::stored(&webhook()), Some(webhook()), preview));
     let pages = json!({ "previous": null, "next": null });
-    check(
-        "webhook.html",
-        json!({ "current": webhook(), "sends_to": "POST https://x/", "items": [], "pages": pages }),
-    );
+    check("webhook.html", json!({ "current": webhook(), "items": [], "pages": pages }));
     check(
         "webhook.html",
         json!({
-            "current": webhook(), "sends_to": "POST https://x/", "items": [delivery("retrying")],
+            "current": webhook(), "items": [delivery("retrying")],
             "pages": pages,
         }),
     );
@@ -147,7 +152,7 @@ fn pages_of_exporters_render_empty_full_and_failing() {
         json!({
             "errors": [], "fields": form.fields(&[], &[], "/x", Timestamp::parse_rfc3339(NOW).unwrap()),
             "address": "/exporters/new", "without_credentials": true, "current": current, "etag": "", "seen_at": "",
-            "preview": preview,
+            "preview": preview, "preview_faults": ["Enter a name"], "open": null,
         })
     };
     check("exporter_form.html", form(&ExporterForm::empty(""), None, json!(null)));
@@ -178,6 +183,13 @@ fn pages_of_exporters_render_empty_full_and_failing() {
     let page =
         check("exporter.html", json!({ "current": exporter(), "items": all, "open": open, "pages": pages }));
     assert!(page.contains("data-poll") && page.contains("in the next run"), "{page}");
+    let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited exporter", "what": "path" }]);
+    let page =
+        check("exporter_activity.html", json!({ "current": exporter(), "lines": lines, "open": null }));
+    assert!(
+        page.contains("Run now") && page.contains("Every day at 02:00"),
+        "the head is that of its page: {page}"
+    );
     for state in ["running", "waiting", "done", "failed", "cancelled"] {
         for file in [json!(null), file.clone()] {
             let page = check("run.html", json!({ "current": run(state, file) }));
@@ -335,7 +347,7 @@ fn the_overview_renders_empty_full_and_failing() {
     let line = |kind: &str, code: &str| {
         json!({
             "kind": kind, "id": "con_1", "name": "<b>", "code": code, "label": "On hold", "reason": "Why.", "since": NOW,
-            "deliveries": (kind == "webhook" || kind == "deliveries").then_some(41),
+            "connectors": (kind == "credential").then_some(2), "deliveries": (kind == "webhook" || kind == "deliveries").then_some(41),
             "records": (kind == "exporter").then_some(1_200), "is_capped": false, "action": "Show",
             "page": "/webhooks/con_1", "repair": "/webhooks/con_1",
         })
@@ -348,7 +360,59 @@ fn the_overview_renders_empty_full_and_failing() {
     ]);
     let full = check("overview.html", page(steps(true, Some("con_1"), true), 812, lines));
     assert!(!full.contains("First steps") && full.contains("41 deliveries on hold"));
+    assert!(full.contains("2 connectors on hold"), "the cause is told with what it stops: {full}");
     assert!(full.contains("Data exporter</span>") && full.contains("1,200 records wait"), "{full}");
     assert!(full.contains("812 events matched no webhook") && full.contains("or more</span>"));
     assert!(full.contains("15:00 UTC: 812 delivered, 90 failed"));
+}
+
+#[test]
+fn who_may_not_change_a_connector_sees_it_and_no_buttons() {
+    let may = |changes: bool| {
+        let rights = consign_core::rights::Right::ALL.iter();
+        let may = rights.map(|right| (right.kind().replace(':', "_"), json!(changes)));
+        may.collect::<serde_json::Map<_, _>>()
+    };
+    let form = |changes: bool| {
+        check(
+            "webhook_form.html",
+            json!({
+                "errors": [], "fields": WebhookForm::stored(&webhook()).fields(&[], &[], "/x"), "address": "/x",
+                "without_credentials": false, "current": webhook(), "etag": "", "seen_at": "", "recent": [],
+                "preview": null, "preview_event": "", "preview_faults": [], "may": may(changes),
+            }),
+        )
+    };
+    for (changes, words) in [(true, ">Cancel</a>"), (false, ">Back</a>")] {
+        let page = form(changes);
+        assert!(page.contains(words), "{words}\n{page}");
+        assert_eq!(page.contains("<fieldset class=\"as-is\" disabled>"), !changes);
+        assert_eq!(page.contains("data-preview="), changes);
+        for button in ["Replace secret", "Send test event", "Save"] {
+            assert_eq!(page.contains(&format!(">{button}</")), changes, "{button}\n{page}");
+        }
+    }
+}
+
+#[test]
+fn who_may_not_repair_a_delivery_is_told_who_can() {
+    let page = |rights: &[&str]| {
+        let mut waits = delivery("held");
+        waits["credential"] =
+            json!({ "id": "crd_1", "name": "Tool", "action": "Authorize", "action_code": "authorize" });
+        let may = consign_core::rights::Right::ALL.iter();
+        let may = may.map(|right| (right.kind().replace(':', "_"), json!(rights.contains(&right.kind()))));
+        check(
+            "delivery.html",
+            json!({
+                "current": waits, "attempt_list": [], "attempt": null, "event": null, "sender": "", "others": 0,
+                "payload": null, "may": may.collect::<serde_json::Map<_, _>>(),
+            }),
+        )
+    };
+    let theirs = "Someone with the role Credential manager can repair it.";
+    let viewer = page(&["deliveries:read"]);
+    assert!(!viewer.contains("crd_1&#x2f;authorize") && viewer.contains(theirs), "{viewer}");
+    let manager = page(&["deliveries:read", "credentials:write"]);
+    assert!(manager.contains("crd_1&#x2f;authorize") && !manager.contains(theirs), "{manager}");
 }

@@ -30,10 +30,10 @@ pub(super) fn webhook() -> serde_json::Value {
         "hold_reason": "sign_in_refused", "away": null,
         "credential": {
             "id": "crd_1", "name": "Tool", "address": "https://tool.example/",
-            "status": { "label": "Working" },
+            "status": { "label": "Working", "action": "Replace secret", "action_code": "replace_secret" },
         },
         "event_types": ["device.*"], "method": "POST", "path": "/x", "payload": "template", "template": "{}",
-        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4, "waiting_is_capped": false },
+        "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4, "waiting_is_capped": false, "retrying": 3, "retrying_is_capped": false, "retrying_status": 404 },
         "last_delivery_at": NOW,
         "chart": crate::console::chart::strip(&json!({
             "from": NOW, "delivered": vec![50; 24], "failed": vec![0; 24],
@@ -50,7 +50,7 @@ pub(super) fn delivery(state: &str) -> serde_json::Value {
         }, "credential": { "id": "crd_1", "name": "Tool" },
         "state": state, "shown_state": state, "state_label": state, "hold_reason": "no_answer",
         "hold_text": "No answer came.", "away": null,
-        "what_happened": "The tool answered 503.", "attempts": 3, "attempts_max": 10, "due_at": NOW,
+        "what_happened": "The tool answered 503.", "attempts": 3, "attempts_made": 4, "last_duration_ms": 12, "attempts_max": 10, "due_at": NOW,
         "last_outcome": "http_5xx",
         "last_outcome_label": "503", "last_status": 503, "last_message": "busy", "reference": "INC0010001", "idempotency_key": "dlv_1",
         "replay_of": "dlv_0", "operation": "op_1",
@@ -85,11 +85,11 @@ pub(super) fn test() -> serde_json::Value {
 pub(super) fn exporter() -> serde_json::Value {
     json!({
         "id": "con_2", "kind": "exporter", "etag": "\"1\"", "name": "Nightly <list>", "description": "",
-        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
+        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working", "action": "Replace secret", "action_code": "replace_secret" } },
         "source": "events", "event_types": ["*"], "schedule": "daily", "time_zone": "UTC", "format": "csv",
         "columns": [{ "name": "a", "path": "data.a", "default": null }], "method": "POST", "path": "/x",
         "schedule_in_words": "Every day at 02:00, UTC", "next_run_at": NOW, "waiting_records": 3, "waiting_is_capped": false, "state": "active",
-        "state_label": "Active", "state_reason": "", "state_since": NOW, "lost_credential": null, "last_run": null,
+        "state_label": "Active", "state_reason": "", "state_since": NOW, "hold_reason": null, "lost_credential": null, "last_run": null,
         "updated_at": NOW, "away": null, "destination": "https",
     })
 }

@@ -1,0 +1,105 @@
+//! The list of credentials: filters, order, and a test from a row.
+
+use std::collections::BTreeSet;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use consign_core::auth::{self, AUTHORIZATION_TYPES};
+use consign_core::catalog::Protocol;
+use consign_core::credential::{ENDS_SOON, StatusCode as CredentialStatus};
+use consign_core::time::Timestamp;
+use consign_store::credentials::{CredentialFilter, CredentialSort};
+use serde_json::{Value, json};
+
+use super::{LIST, PLACE, test_saved};
+use crate::console::errors::Failure;
+use crate::console::form::{Form, asked, page, pages};
+use crate::console::visit::{Message, Signed};
+use crate::ops::credentials;
+
+/// The word of the filter for all that need a person.
+pub(in crate::console) const NEEDS_ATTENTION: &str = "needs_attention";
+const PROTOCOLS: [Protocol; 2] = [Protocol::Https, Protocol::Sftp];
+/// A drop-down with more is not a choice.
+const LABELS_MAX: usize = 200;
+
+/// The day before which a credential ends that ends soon, where those are asked for.
+pub(in crate::console) fn ends_before(form: &Form, now: Timestamp) -> Option<String> {
+    (form.text("ends") == "soon").then(|| now.plus(ENDS_SOON).day())
+}
+
+pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
+    let form = &visit.form;
+    let ends_before = ends_before(form, visit.app().now());
+    let filter = CredentialFilter {
+        q: asked(form, "q"),
+        needs_attention: form.text("status") == NEEDS_ATTENTION,
+        protocol: PROTOCOLS.into_iter().find(|protocol| protocol.kind() == form.text("protocol")),
+        label: form.text("label").split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())),
+        status: CredentialStatus::find(form.text("status")),
+        authorization_type: auth::find(form.text("type")).map(|entry| entry.kind.to_owned()),
+        ends_before,
+    };
+    let sort = CredentialSort::find(form.text("sort")).unwrap_or_default();
+    let listed = credentials::list(visit.app(), &visit.actor, (&filter, sort), &page(form)).await?;
+    let statuses =
+        CredentialStatus::ALL.iter().map(|status| json!({ "value": status.kind(), "label": status.label() }));
+    let statuses =
+        [json!({ "value": NEEDS_ATTENTION, "label": "Needs attention" })].into_iter().chain(statuses);
+    let types = AUTHORIZATION_TYPES.iter().map(|entry| json!({ "value": entry.kind, "label": entry.label }));
+    let filters = ["q", "status", "protocol", "type", "ends", "label"];
+    let filtered = filters.iter().any(|key| !form.text(key).is_empty());
+    let context = json!({
+        "q": form.text("q"),
+        "status": form.text("status"),
+        "type": form.text("type"),
+        "ends": form.text("ends"),
+        "protocol": form.text("protocol"),
+        "protocols": PROTOCOLS.map(|protocol| json!({ "value": protocol.kind(), "label": protocol.kind().to_uppercase() })),
+        "label": form.text("label"),
+        "labels": labels(&visit),
+        "sort": form.text("sort"),
+        "by": {
+            "name": sorted_by(form, sort, (CredentialSort::Name, CredentialSort::NameDown)),
+            "status": sorted_by(form, sort, (CredentialSort::NeedsAttention, CredentialSort::NeedsAttention)),
+            "used": sorted_by(form, sort, (CredentialSort::LastUsedDown, CredentialSort::LastUsed)),
+        },
+        "statuses": statuses.collect::<Vec<_>>(),
+        "types": types.collect::<Vec<_>>(),
+        "filtered": filtered,
+        "pages": pages(form, LIST, &listed),
+        "whole": listed.next.is_none() && listed.previous.is_none(),
+        "items": listed.items,
+    });
+    Ok(visit.page(StatusCode::OK, "credentials.html", (PLACE, "Connector credentials"), context).await)
+}
+
+/// The head of a column: where its link leads, and in which direction the list is sorted by it now. A second click
+/// turns the order round.
+fn sorted_by(form: &Form, now: CredentialSort, (first, turned): (CredentialSort, CredentialSort)) -> Value {
+    let next = if now == first { turned } else { first };
+    let direction = match (now == first || now == turned, now) {
+        (false, _) => "",
+        (true, CredentialSort::NameDown | CredentialSort::LastUsedDown) => "descending",
+        (true, _) => "ascending",
+    };
+    let word = if next == CredentialSort::default() { "" } else { next.kind() };
+    json!({ "url": form.query(LIST, &[("sort", word)]), "direction": direction })
+}
+
+/// The labels that credentials have, to filter by: few, and in memory.
+fn labels(visit: &Signed) -> Value {
+    let snapshot = visit.app().engine.snapshot();
+    let labels = snapshot.credentials().flat_map(|credential| &credential.labels);
+    let pairs: BTreeSet<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.into_iter().take(LABELS_MAX).map(|pair| json!({ "value": pair, "label": pair })).collect()
+}
+
+/// Tests a credential as it is saved, and shows its page while the test runs.
+pub(super) async fn test_as_saved(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let current = credentials::find(visit.app(), &visit.actor, &id).await?;
+    let id = current["id"].as_str().unwrap_or_default();
+    test_saved(&visit, id);
+    Ok(visit.go_and_say(&format!("{LIST}/{id}?testing=1"), Message::done("Testing the connection…")))
+}
