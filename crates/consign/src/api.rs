@@ -90,7 +90,8 @@ macro_rules! routes {
 
 routes! {
     GET "/credentials" CredentialsRead
-        ["q" "status" "authorization_type" "label" "ends_before" "count" "limit" "cursor"] => credentials::list;
+        ["q" "status" "needs_attention" "protocol" "authorization_type" "label" "ends_before" "order" "count" "limit"
+         "cursor"] => credentials::list;
     POST "/credentials" CredentialsWrite [] => credentials::create;
     GET "/credentials/{id}" CredentialsRead [] => credentials::find;
     PUT "/credentials/{id}" CredentialsWrite [] => credentials::replace;
