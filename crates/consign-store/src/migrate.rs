@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_signing_keys.sql"),
     include_str!("../migrations/0009_replicas.sql"),
     include_str!("../migrations/0010_signin.sql"),
+    include_str!("../migrations/0012_time_zone.sql"),
 ];
 
 /// Two replicas that create the table of versions at the same moment can make one of them fail.

@@ -7,7 +7,7 @@ use consign_core::id::ConnectorId;
 use super::{Fresh, accept, add_connector, delivery, hours, now, on_both, recording};
 use crate::deliveries::{self, Recording};
 use crate::overview::{self, HOUR_MS, HourCount, Waiting};
-use crate::{Store, connectors};
+use crate::{Store, connectors, retention};
 
 on_both!(
     hours_are_counted_by_connector,
@@ -15,6 +15,7 @@ on_both!(
     a_long_queue_is_counted_up_to_a_bound,
     what_needs_a_person_is_counted_by_reason,
     events_without_a_webhook_are_counted,
+    what_is_kept_is_counted_with_its_payloads,
 );
 
 /// Accepts one delivery and ends its first attempt in this state.
@@ -145,4 +146,31 @@ async fn events_without_a_webhook_are_counted(Fresh { store, .. }: Fresh) {
     let now = db.now();
     assert_eq!(overview::unmatched(&mut db, now.minus(hours(24))).await.unwrap(), 2);
     assert_eq!(overview::unmatched(&mut db, now.plus(hours(1))).await.unwrap(), 0);
+}
+
+async fn what_is_kept_is_counted_with_its_payloads(Fresh { store, .. }: Fresh) {
+    let connector = add_connector(&store, "One").await.id;
+    let kept = async |since| overview::kept(&mut store.read().await.unwrap(), since).await.unwrap();
+    let before = now(&store).await.minus(hours(1));
+    let empty = kept(before).await;
+    assert_eq!(
+        (empty.events, empty.payloads, empty.payload_bytes, empty.payload_bytes_last_day),
+        (0, 0, 0, 0)
+    );
+    settle(&store, connector, "1", DeliveryState::Delivered).await;
+    settle(&store, connector, "2", DeliveryState::Held).await;
+    let both = kept(before).await;
+    assert_eq!((both.deliveries, both.last_day, both.events, both.payloads), (2, 2, 2, 2));
+    assert!(both.payload_bytes > 0);
+    assert_eq!(both.payload_bytes_last_day, both.payload_bytes);
+    let later = now(&store).await.plus(hours(1));
+    let nothing_new = kept(later).await;
+    assert_eq!((nothing_new.last_day, nothing_new.payload_bytes_last_day), (0, 0));
+    assert_eq!(nothing_new.payload_bytes, both.payload_bytes);
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(retention::delete_payloads(&mut tx, later, 100).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let rest = kept(before).await;
+    assert_eq!((rest.events, rest.payloads), (2, 1));
+    assert!(rest.payload_bytes > 0 && rest.payload_bytes < both.payload_bytes);
 }

@@ -43,6 +43,8 @@ pub(super) struct Visit {
     pub(super) form: Form,
     /// A file that follows what was typed.
     upload: Mutex<Option<Upload>>,
+    /// Something is looked at, and nothing was sent.
+    pub(super) looks: bool,
     /// Path and query as asked.
     pub(super) address: String,
     pub(super) from: Option<IpAddr>,
@@ -97,6 +99,7 @@ impl Visit {
             person: None,
             form: Form::default(),
             upload: Mutex::default(),
+            looks: parts.method.is_safe(),
             address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             from: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
             request_id: parts.extensions.get().copied().unwrap_or_else(|| RequestId::new(now)),
@@ -209,6 +212,7 @@ impl Visit {
             "banners": super::banners::of(self).await,
             "flash": self.message,
             "instance": self.instance().await,
+            "zone": person.map_or_else(String::new, |person| self.zone_of(person)),
             "docs": "/docs",
             "path": self.path(),
             "once": self.request_id,
@@ -223,6 +227,11 @@ impl Visit {
             Some(_) => settings::instance_name(self.app()).await.unwrap_or_default(),
             None => String::new(),
         }
+    }
+
+    /// Where the clock of a person's pages hangs.
+    fn zone_of(&self, person: &SignedIn) -> String {
+        if person.time_zone.is_empty() { settings::time_zone(self.app()) } else { person.time_zone.clone() }
     }
 
     /// A page: `place` is the entry of the navigation that it belongs to.

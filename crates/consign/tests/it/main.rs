@@ -32,6 +32,7 @@ macro_rules! on_both_databases {
     };
 }
 
+mod account;
 mod addresses;
 mod api;
 mod approvals;
@@ -45,8 +46,10 @@ mod cli_oauth;
 mod connection_tests;
 mod console;
 mod credentials;
+mod delivery_settings;
 mod demo;
 mod encryption;
+mod error_pages;
 mod events;
 mod every_page;
 mod exporter_attention;
@@ -96,6 +99,7 @@ mod settings;
 mod sftp;
 mod sftp_pages;
 mod sign_in;
+mod sign_in_settings;
 mod signatures;
 mod starting;
 mod support;
