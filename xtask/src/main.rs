@@ -8,6 +8,7 @@
 
 mod bench;
 mod gate;
+mod licences;
 mod peers;
 mod screenshots;
 mod tidy;
@@ -24,6 +25,7 @@ Commands:
   test [--only STEP] [--advisories]   the whole gate: peers, fmt, tidy, clippy, doc, deny, tests
                                       (--only may be given several times)
   tidy                                what the compiler cannot check
+  licences                            the list of what the program is built of, with the licence of each
   run [OPTIONS]                       `consign serve` with a throw-away data folder; OPTIONS go to `serve`
   words                               every phrase of the console into crates/consign/words.pot
   screenshots                         every page in light and dark into target/screenshots; those that README and docs show
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let done = match arguments.first().map(String::as_str) {
         Some("test") => gate::Wish::parse(rest).and_then(|wish| gate::run(&wish)),
         Some("tidy") if rest.is_empty() => tidy::run(&root()),
+        Some("licences") if rest.is_empty() => licences::run(&root()),
         Some("run") => serve(rest),
         Some("words") if rest.is_empty() => words::run(&root()),
         Some("screenshots") if rest.is_empty() => screenshots::run(),

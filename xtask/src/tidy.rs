@@ -93,11 +93,16 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 /// Reads the repository and tries every rule.
 pub(crate) fn report(root: &Path) -> Result<Report, String> {
     let tree = Tree::read(root)?;
+    let licences = crate::licences::fault(root)?;
     let tried = RULES.iter().flat_map(|rule| {
         let findings = (rule.check)(&tree);
         findings.into_iter().map(|finding| format!("{finding} [{}]", rule.name))
     });
-    Ok(Report { findings: tried.collect(), questions: questions::ask(&tree), files: tree.files.len() })
+    Ok(Report {
+        findings: tried.chain(licences).collect(),
+        questions: questions::ask(&tree),
+        files: tree.files.len(),
+    })
 }
 
 #[cfg(test)]

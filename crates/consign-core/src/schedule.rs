@@ -28,6 +28,9 @@ pub const PRESETS: &[(&str, &str, Option<&str>)] = &[
     ("weekly", "Every week", Some("0 2 * * 1")),
 ];
 
+/// Areas of the database whose zones are fixed offsets, or other names of places that have one.
+const OTHER_AREAS: [&str; 7] = ["Etc", "SystemV", "US", "Brazil", "Canada", "Chile", "Mexico"];
+
 /// The offset of a place from UTC over time, from the database of time zones that this program was built with.
 #[derive(Clone, Debug)]
 pub struct TimeZone {
@@ -56,6 +59,24 @@ impl TimeZone {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The names that people know their places by, and UTC.
+    pub fn names() -> Vec<String> {
+        let all = jiff::tz::db().available().map(|name| name.as_str().to_owned());
+        let known = |name: &String| {
+            let area = name.split_once('/').map(|(area, _)| area);
+            name == "UTC" || area.is_some_and(|area| !OTHER_AREAS.contains(&area))
+        };
+        let mut names: Vec<_> = all.filter(known).collect();
+        names.sort();
+        names
+    }
+
+    /// A time as it is read there, in a form of `strftime`.
+    pub fn format(&self, at: Timestamp, form: &str) -> String {
+        let at = jiff::Timestamp::from_millisecond(at.millis()).unwrap_or_default();
+        at.to_zoned(self.zone.clone()).strftime(form).to_string()
     }
 
     /// The wall clock at a time.

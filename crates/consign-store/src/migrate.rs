@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_replicas.sql"),
     include_str!("../migrations/0010_signin.sql"),
     include_str!("../migrations/0011_gateway_calls.sql"),
+    include_str!("../migrations/0012_time_zone.sql"),
     include_str!("../migrations/0013_first_requests.sql"),
 ];
 

@@ -193,6 +193,12 @@ pub struct Kept {
     pub last_day: u64,
     /// Events.
     pub events: u64,
+    /// The events whose payload is kept.
+    pub payloads: u64,
+    /// The bytes of those payloads.
+    pub payload_bytes: u64,
+    /// The bytes of the payloads that came since that time.
+    pub payload_bytes_last_day: u64,
 }
 
 /// How much is kept, and how much of it came since a time. Counted row by row: for a page that is opened seldom.
@@ -202,14 +208,23 @@ pub struct Kept {
 pub async fn kept(db: &mut Db, since: Timestamp) -> Result<Kept, StoreError> {
     let counts = query(
         "select (select count(*) from delivery) as deliveries,
-           (select count(*) from delivery where id >= $1) as last_day,
-           (select count(*) from event) as events",
+           (select count(*) from delivery where id >= $1) as last_day",
     );
     let row = counts.bind(DeliveryId::new(since).to_string()).one(db).await?;
+    let payloads = query(
+        "select count(*) as events, count(sealed_data) as payloads,
+           coalesce(sum(length(sealed_data)), 0) as payload_bytes,
+           coalesce(sum(case when received_at >= $1 then length(sealed_data) else 0 end), 0) as last_day
+         from event",
+    );
+    let of_events = payloads.bind(since.millis()).one(db).await?;
     Ok(Kept {
         bytes: crate::backup::database_bytes(db).await?,
         deliveries: row.count("deliveries")?,
         last_day: row.count("last_day")?,
-        events: row.count("events")?,
+        events: of_events.count("events")?,
+        payloads: of_events.count("payloads")?,
+        payload_bytes: of_events.count("payload_bytes")?,
+        payload_bytes_last_day: of_events.count("last_day")?,
     })
 }

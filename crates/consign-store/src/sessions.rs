@@ -109,6 +109,15 @@ pub async fn delete_of(db: &mut Db, user: UserId) -> Result<u64, StoreError> {
     query("delete from session where user_id = $1").bind(user.to_string()).execute(db).await
 }
 
+/// Ends every session of a person but one, and tells how many there were.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_others(db: &mut Db, user: UserId, kept: &str) -> Result<u64, StoreError> {
+    let query = query("delete from session where user_id = $1 and hash <> $2");
+    query.bind(user.to_string()).bind(kept).execute(db).await
+}
+
 /// Ends every session, and tells how many there were.
 ///
 /// # Errors

@@ -78,6 +78,7 @@ fn user(name: &str, role: Role, now: Timestamp) -> User {
         two_step: None,
         identity: None,
         theme: String::new(),
+        time_zone: String::new(),
         created_at: now,
         last_seen_at: None,
         revision: 1,

@@ -33,11 +33,13 @@ pub struct User {
     pub identity: Option<Identity>,
     /// The look they chose.
     pub theme: String,
+    /// The time zone they chose; empty for that of the installation.
+    pub time_zone: String,
     /// When they were added.
     pub created_at: Timestamp,
     /// Their last request, to the minute.
     pub last_seen_at: Option<Timestamp>,
-    /// Rises with each change but the look and the last request.
+    /// Rises with each change but the look, the time zone and the last request.
     pub revision: i64,
 }
 
@@ -91,8 +93,8 @@ pub async fn insert(db: &mut Db, user: &User) -> Result<(), StoreError> {
     query(
         "insert into users (id, name, email, email_key, password_hash, role, suspended_at, invite_hash,
            invite_until, totp, totp_at, recovery_codes, theme, created_at, last_seen_at, revision, oidc_issuer,
-           oidc_subject)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+           oidc_subject, time_zone)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(user.id.to_string())
     .bind(user.name.as_str())
@@ -112,6 +114,7 @@ pub async fn insert(db: &mut Db, user: &User) -> Result<(), StoreError> {
     .bind(user.revision)
     .bind(user.identity.as_ref().map(|identity| identity.issuer.as_str()))
     .bind(user.identity.as_ref().map(|identity| identity.subject.as_str()))
+    .bind(user.time_zone.as_str())
     .execute(db)
     .await?;
     Ok(())
@@ -261,6 +264,16 @@ pub async fn set_theme(db: &mut Db, id: UserId, theme: &str) -> Result<(), Store
     Ok(())
 }
 
+/// Keeps the time zone a person chose.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn set_time_zone(db: &mut Db, id: UserId, time_zone: &str) -> Result<(), StoreError> {
+    let query = query("update users set time_zone = $1 where id = $2");
+    query.bind(time_zone).bind(id.to_string()).execute(db).await?;
+    Ok(())
+}
+
 /// Keeps the time of a person's last request.
 ///
 /// # Errors
@@ -308,6 +321,7 @@ fn read(row: &Row) -> Result<User, StoreError> {
             _ => None,
         },
         theme: row.text("theme")?,
+        time_zone: row.text("time_zone")?,
         created_at: row.time("created_at")?,
         last_seen_at: row.optional_time("last_seen_at")?,
         revision: row.number("revision")?,

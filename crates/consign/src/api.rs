@@ -24,6 +24,7 @@ use answer::Answer;
 use call::Call;
 use problem::{Problem, kinds};
 
+mod about;
 mod answer;
 mod api_keys;
 mod audit;
@@ -65,6 +66,8 @@ pub struct Route {
     pub path: &'static str,
     /// The right it needs; `None`: everyone who is signed in.
     pub right: Option<Right>,
+    /// A person does it to their own account, and may sign in with email and password for this one request.
+    own: bool,
     /// The query parameters it knows; all others are refused.
     pub query: &'static [&'static str],
     /// The whole address, as metrics and the log name it.
@@ -79,12 +82,16 @@ macro_rules! routes {
             method: Method::$method,
             path: $path,
             right: routes!(@ $right),
+            own: routes!(@own $right),
             query: &[$($query),*],
             name: concat!("/api/v1", $path),
             act: |call| Box::pin($act(call)),
         },)*];
     };
+    (@own Person) => { true };
+    (@own $right:ident) => { false };
     (@ SignedIn) => { None };
+    (@ Person) => { None };
     (@ $right:ident) => { Some(Right::$right) };
 }
 
@@ -220,6 +227,11 @@ routes! {
 
     GET "/settings" Admin [] => settings::find;
     PATCH "/settings" Admin [] => settings::change;
+    GET "/settings/sign-in" Admin [] => settings::find_sign_in;
+    PATCH "/settings/sign-in" Admin [] => settings::change_sign_in;
+    GET "/settings/delivery" Admin [] => settings::find_delivery;
+    PATCH "/settings/delivery" Admin [] => settings::change_delivery;
+    GET "/settings/egress" Admin [] => settings::find_egress;
     GET "/notifications" Admin [] => notifications::find;
     PATCH "/notifications" Admin [] => notifications::change;
     POST "/mail-tests" Admin [] => notifications::test_mail;
@@ -243,7 +255,11 @@ routes! {
     POST "/encryption-keys/checks" Admin [] => encryption::check;
 
     GET "/overview" DeliveriesRead [] => overview::show;
-    GET "/me" SignedIn [] => me::me;
+    GET "/about" Admin [] => about::find;
+    GET "/about/licences" Admin [] => about::licences;
+    GET "/me" Person [] => me::me;
+    PATCH "/me" Person [] => me::change;
+    PUT "/me/password" Person [] => me::change_password;
     GET "/meta" SignedIn [] => me::meta;
 }
 

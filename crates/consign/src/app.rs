@@ -14,7 +14,7 @@ use consign_transport::{Network, Settings};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::Config;
-use crate::engine::{Accept, Engine, EngineSettings, Kept, PayloadKeys, Records, RecordsError};
+use crate::engine::{Accept, Engine, EngineSettings, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
 use crate::ops::backup::{self, Backups};
 use crate::ops::credential_tests::TestBrake;
@@ -130,14 +130,9 @@ impl App {
             connect_timeout: CONNECT_TIMEOUT,
         });
         let settings = EngineSettings {
-            retry_schedule: config.retry_schedule(),
+            delivery: config.delivery_set(),
             attempts_max: config.delivery.workers,
             payloads: PayloadKeys::new(vault.clone(), store.clone()),
-            kept: Kept {
-                payloads: days(config.retention.payload_days),
-                deliveries: days(config.retention.delivery_days),
-                calls: days(config.retention.gateway_days),
-            },
             public_url: config.public_url(),
             public_url_fixed: config.server.public_url.is_some(),
         };
@@ -197,10 +192,6 @@ impl App {
         replicas::leave(self).await;
         self.store.close().await;
     }
-}
-
-fn days(count: u64) -> Duration {
-    Duration::from_secs(count.saturating_mul(86_400))
 }
 
 /// The place of the program's own keys and its check row.

@@ -10,6 +10,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use failure::{Code, Failure};
 use output::Output;
 
+mod about;
+mod account;
 mod admin;
 mod api_key;
 mod audit;
@@ -151,6 +153,11 @@ enum Command {
     /// Backups: copies of the database while everything goes on
     #[command(subcommand)]
     Backup(backup::Verb),
+    /// What runs at the server: version, commit, database, and what it is built of
+    About(about::About),
+    /// Your own account: password and time zone
+    #[command(subcommand)]
+    Account(account::Verb),
     /// People and their roles
     #[command(subcommand)]
     User(user::Verb),
@@ -247,6 +254,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
         Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
         Command::Backup(verb) => on_all_cores(backup::run(verb, &global, output)),
+        Command::About(flags) => on_one_core(about::run(flags, &global, output)),
+        Command::Account(verb) => on_one_core(account::run(verb, &global, output)),
         Command::User(verb) => on_one_core(user::run(verb, &global, output)),
         Command::Settings(verb) => on_one_core(settings::run(verb, &global, output)),
         Command::Replica(verb) => on_one_core(replica::run(verb, &global, output)),

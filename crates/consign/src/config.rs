@@ -13,8 +13,14 @@ use consign_core::secret::Secret;
 use consign_transport::{Network, TlsMin};
 use rustls::pki_types::CertificateDer;
 
+use crate::engine::{DeliveryRules, DeliverySet};
+
 pub use load::{ConfigError, Loaded, Source, load, load_from};
 pub use network::Subnet;
+pub(crate) use options::{
+    DAYS_MAX, IDLE_MINUTES_MAX, RETRIES_MAX, SESSION_HOURS_MAX, TIMEOUT_SECONDS_MAX, WEEK_SECONDS,
+};
+pub(crate) use options::{EVENT_BYTES, EXPORT_BYTES};
 
 mod given;
 mod load;
@@ -121,6 +127,8 @@ pub struct AuthOptions {
     pub idle_minutes: u64,
     /// Whether people sign in with a password that is kept here.
     pub local: bool,
+    /// Whether who signs in with a password needs a second step.
+    pub two_step_required: bool,
     /// The provider that people sign in with.
     pub oidc: OidcOptions,
 }
@@ -176,6 +184,8 @@ pub struct EgressOptions {
 pub struct DeliveryOptions {
     /// Attempts at one time.
     pub workers: usize,
+    /// How long an answer may take, of connectors that are made without a time of their own.
+    pub timeout_seconds: u32,
     /// Waits between attempts.
     pub retry_schedule_seconds: Vec<u64>,
 }
@@ -265,6 +275,7 @@ impl Default for Config {
                 session_hours: 12,
                 idle_minutes: 30,
                 local: true,
+                two_step_required: false,
                 oidc: OidcOptions::default(),
             },
             smtp: SmtpOptions::default(),
@@ -272,6 +283,7 @@ impl Default for Config {
             egress: EgressOptions { allow: Vec::new(), allow_loopback: false, ca_file: None, tls_min: "1.2" },
             delivery: DeliveryOptions {
                 workers: 1_024,
+                timeout_seconds: 20,
                 retry_schedule_seconds: DEFAULT_SCHEDULE_SECONDS.to_vec(),
             },
             retention: RetentionOptions { payload_days: 14, delivery_days: 90, gateway_days: 14 },
@@ -362,9 +374,30 @@ impl Config {
         all.filter(|port| *port > 0).collect()
     }
 
-    /// The waits between attempts.
-    pub fn retry_schedule(&self) -> Vec<Duration> {
-        self.delivery.retry_schedule_seconds.iter().copied().map(Duration::from_secs).collect()
+    /// Where its operator set an option, to follow "set by"; `None` where it was not given.
+    pub fn set_by(&self, key: &str) -> Option<String> {
+        match self.sources.get(key)? {
+            Source::Default => None,
+            Source::File => Some("the configuration file".to_owned()),
+            Source::Environment(name) => Some(name.clone()),
+            Source::Twin(path) => Some(path.display().to_string()),
+        }
+    }
+
+    /// How it is sent and kept, and what of that nobody else may choose.
+    pub fn delivery_set(&self) -> DeliverySet {
+        let number = |days: u64| u32::try_from(days).unwrap_or(u32::MAX);
+        let rules = DeliveryRules {
+            retry_schedule_seconds: self.delivery.retry_schedule_seconds.clone(),
+            timeout_seconds: self.delivery.timeout_seconds,
+            event_bytes: self.limits.event_bytes as u64,
+            export_bytes: self.limits.export_bytes,
+            payload_days: number(self.retention.payload_days),
+            delivery_days: number(self.retention.delivery_days),
+            gateway_days: number(self.retention.gateway_days),
+        };
+        let fixed = DeliverySet::OPTIONS.into_iter().filter(|key| self.set_by(key).is_some());
+        DeliverySet { rules, fixed: fixed.collect() }
     }
 
     /// What running attempts get at the end.

@@ -55,6 +55,7 @@ mod sending;
 mod session;
 mod settings;
 mod setup;
+mod sign_in_settings;
 mod signatures;
 mod support;
 mod visit;
@@ -102,6 +103,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(audit::routes())
         .merge(people::routes())
         .merge(settings::routes())
+        .merge(sign_in_settings::routes())
         .merge(notifications::routes())
         .merge(encryption::routes())
         .merge(backup::routes())

@@ -21,6 +21,10 @@ use tokio::sync::{Notify, RwLock, Semaphore};
 
 pub use accept::AcceptedEvent;
 pub use call::{Call, CallAnswer, CallBody, CallFault, Hangup, Ledger, Unread, seconds_of};
+pub use chosen::{
+    DeliveryChoice, DeliveryRules, DeliverySet, GeneralChoice, Part, SignInChoice, put as put_choice,
+    read as read_choice,
+};
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
 pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault};
@@ -42,6 +46,7 @@ use tokens::Tokens;
 mod accept;
 mod authorize;
 mod call;
+mod chosen;
 mod commit;
 mod consent;
 mod deliver;
@@ -71,14 +76,12 @@ const CLAIM_LANES_MAX: u32 = 64;
 
 /// How the engine works.
 pub struct EngineSettings {
-    /// The waits between attempts, unless a webhook has its own.
-    pub retry_schedule: Vec<Duration>,
+    /// How the operator had it sent and kept.
+    pub delivery: DeliverySet,
     /// The most attempts at one time.
     pub attempts_max: usize,
     /// What opens and seals payloads.
     pub payloads: PayloadKeys,
-    /// How long what has ended is kept.
-    pub kept: Kept,
     /// The address of this server, for links in what it says by itself.
     pub public_url: String,
     /// Whether its operator set it: a person cannot choose another one then.
@@ -250,9 +253,9 @@ impl Engine {
         &self.settings.payloads
     }
 
-    /// The waits between attempts, unless a webhook has its own.
-    pub fn retry_schedule(&self) -> &[Duration] {
-        &self.settings.retry_schedule
+    /// How it is sent and kept, as the operator set it and administrators chose.
+    pub fn delivery_rules(&self) -> DeliveryRules {
+        self.settings.delivery.with(&self.snapshot().chosen().delivery)
     }
 
     /// Something that the snapshot holds was changed and committed: everyone sees it from now on.

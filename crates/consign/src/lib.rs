@@ -19,8 +19,12 @@ pub mod telemetry;
 mod app;
 mod commands;
 mod manual;
+mod third_party;
 
-/// The commit that this program was built from, where whoever built it said so.
+#[cfg(test)]
+mod build_commit;
+
+/// The commit that this program was built from, where whoever built it said so, or the build found it.
 pub const COMMIT: Option<&str> = option_env!("CONSIGN_COMMIT");
 /// How it was built.
 pub const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };

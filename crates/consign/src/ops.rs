@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::App;
 use crate::engine::CommitError;
 
+pub mod about;
 pub mod api_keys;
 pub mod audit;
 pub mod backup;

@@ -138,3 +138,27 @@ fn as_typed() {
     assert_eq!(schedule("daily", "europe/lisbon").zone().name(), "Europe/Lisbon");
     assert_eq!(schedule("daily", "").zone().name(), "UTC");
 }
+
+#[test]
+fn every_name_of_a_time_zone_is_one_that_is_read() {
+    let names = TimeZone::names();
+    for known in ["UTC", "Europe/Lisbon", "America/Argentina/Ushuaia", "Asia/Kolkata"] {
+        assert!(names.iter().any(|name| name == known), "{known}");
+    }
+    for left_out in ["Etc/GMT+5", "US/Pacific", "EST5EDT", "Zulu"] {
+        assert!(!names.iter().any(|name| name == left_out), "{left_out}");
+    }
+    for name in &names {
+        assert!(TimeZone::parse(name).is_ok(), "{name}");
+    }
+    assert!(names.is_sorted());
+}
+
+#[test]
+fn a_time_is_read_where_the_clock_hangs() {
+    let read =
+        |zone: &str| TimeZone::parse(zone).unwrap().format(at("2026-03-29T01:30:00Z"), "%-d %B, %H:%M %Z");
+    assert_eq!(read(""), "29 March, 01:30 UTC");
+    assert_eq!(read("Europe/Lisbon"), "29 March, 02:30 WEST");
+    assert_eq!(read("America/New_York"), "28 March, 21:30 EDT");
+}

@@ -9,7 +9,7 @@ use super::{Fresh, accept, add_connector, delivery, event, hours, now, on_both, 
 use crate::deliveries::{self, Recording};
 use crate::events::{self, EventFilter, NewRow};
 use crate::overview::{self, HOUR_MS, HourCount, Waiting};
-use crate::{Page, Store, attempts, connectors};
+use crate::{Page, Store, attempts, connectors, retention};
 
 on_both!(
     hours_are_counted_by_connector,
@@ -18,6 +18,7 @@ on_both!(
     what_needs_a_person_is_counted_by_reason,
     events_without_a_webhook_are_counted,
     what_is_tried_again_is_told_with_its_answer,
+    what_is_kept_is_counted_with_its_payloads,
 );
 
 /// Accepts one delivery and ends its first attempt in this state.
@@ -190,4 +191,31 @@ async fn what_is_tried_again_is_told_with_its_answer(Fresh { store, .. }: Fresh)
     assert_eq!((found.len(), found[&tried.id].attempts), (1, 2), "the one that did not count was made");
     let made = attempts::of_delivery(&mut db, tried.id).await.unwrap();
     assert_eq!(found[&tried.id].last_duration_ms, made[1].duration_ms);
+}
+
+async fn what_is_kept_is_counted_with_its_payloads(Fresh { store, .. }: Fresh) {
+    let connector = add_connector(&store, "One").await.id;
+    let kept = async |since| overview::kept(&mut store.read().await.unwrap(), since).await.unwrap();
+    let before = now(&store).await.minus(hours(1));
+    let empty = kept(before).await;
+    assert_eq!(
+        (empty.events, empty.payloads, empty.payload_bytes, empty.payload_bytes_last_day),
+        (0, 0, 0, 0)
+    );
+    settle(&store, connector, "1", DeliveryState::Delivered).await;
+    settle(&store, connector, "2", DeliveryState::Held).await;
+    let both = kept(before).await;
+    assert_eq!((both.deliveries, both.last_day, both.events, both.payloads), (2, 2, 2, 2));
+    assert!(both.payload_bytes > 0);
+    assert_eq!(both.payload_bytes_last_day, both.payload_bytes);
+    let later = now(&store).await.plus(hours(1));
+    let nothing_new = kept(later).await;
+    assert_eq!((nothing_new.last_day, nothing_new.payload_bytes_last_day), (0, 0));
+    assert_eq!(nothing_new.payload_bytes, both.payload_bytes);
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(retention::delete_payloads(&mut tx, later, 100).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let rest = kept(before).await;
+    assert_eq!((rest.events, rest.payloads), (2, 1));
+    assert!(rest.payload_bytes > 0 && rest.payload_bytes < both.payload_bytes);
 }

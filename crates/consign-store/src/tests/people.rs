@@ -16,6 +16,7 @@ on_both!(
     a_person_is_found_by_who_they_are_at_a_provider,
     a_save_over_another_save_of_a_person_changes_nothing,
     people_are_listed_and_counted,
+    a_time_zone_is_kept_without_a_new_revision,
     a_code_is_used_once,
     a_person_leaves_with_their_sessions,
 );
@@ -112,6 +113,18 @@ fn step(hash: &str, user: &User, now: Timestamp) -> SecondStep {
     SecondStep { hash: hash.to_owned(), user: user.id, created_at: now, proof: format!("proof of {hash}") }
 }
 
+async fn a_time_zone_is_kept_without_a_new_revision(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let ana = User { time_zone: "Asia/Kolkata".to_owned(), ..user("Ana", Role::Administrator, tx.now()) };
+    users::insert(&mut tx, &ana).await.unwrap();
+    assert_eq!(users::find(&mut tx, ana.id).await.unwrap().unwrap().time_zone, "Asia/Kolkata");
+    users::set_time_zone(&mut tx, ana.id, "Europe/Lisbon").await.unwrap();
+    let found = users::find(&mut tx, ana.id).await.unwrap().unwrap();
+    assert_eq!((found.time_zone.as_str(), found.revision), ("Europe/Lisbon", ana.revision));
+    assert!(users::update(&mut tx, &User { name: "Ana Silva".to_owned(), ..ana }).await.unwrap());
+    assert_eq!(users::find(&mut tx, found.id).await.unwrap().unwrap().time_zone, "Europe/Lisbon");
+}
+
 async fn a_code_is_used_once(Fresh { store, .. }: Fresh) {
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
@@ -153,7 +166,10 @@ async fn a_person_leaves_with_their_sessions(Fresh { store, .. }: Fresh) {
             sessions::insert(&mut tx, &session).await.unwrap();
         }
     }
-    assert_eq!(sessions::delete_of(&mut tx, ana.id).await.unwrap(), 2);
+    assert_eq!(sessions::delete_others(&mut tx, ana.id, "a-2").await.unwrap(), 1);
+    assert!(sessions::find(&mut tx, "a-1").await.unwrap().is_none());
+    assert!(sessions::find(&mut tx, "b-1").await.unwrap().is_some(), "of another person");
+    assert_eq!(sessions::delete_of(&mut tx, ana.id).await.unwrap(), 1);
     assert_eq!(second_steps::delete_of(&mut tx, ana.id).await.unwrap(), 1);
     assert!(users::delete(&mut tx, bo.id).await.unwrap());
     assert!(!users::delete(&mut tx, bo.id).await.unwrap());

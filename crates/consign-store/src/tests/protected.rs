@@ -34,6 +34,7 @@ const VOLATILE: &[(&str, &str)] = &[
     ("connector", "runs_started"),
     ("connector", "last_done_at"),
     ("users", "theme"),
+    ("users", "time_zone"),
     ("users", "totp_step"),
     ("users", "last_seen_at"),
     ("api_key", "last_used_at"),

@@ -259,6 +259,7 @@ async fn people_and_sessions(Fresh { store, .. }: Fresh) {
     let ada = User {
         email: "Ada@Example.org".to_owned(),
         theme: "system".to_owned(),
+        time_zone: "Europe/Lisbon".to_owned(),
         ..super::user("Ada", Role::Administrator, now)
     };
     users::insert(&mut tx, &ada).await.unwrap();

@@ -53,7 +53,7 @@ pub(super) async fn check(mut call: Call) -> Result<Answer, Problem> {
         return Ok(Answer::ok(&backup::check_kept(&call.app, &call.actor, &name).await?));
     }
     let mut draft = backup::begin_check(&call.app, &call.actor)?;
-    let file = receive(&mut draft, sent, call.app.config.limits.export_bytes).await?;
+    let file = receive(&mut draft, sent, call.app.engine.delivery_rules().export_bytes).await?;
     Ok(Answer::ok(&backup::check(&call.app, &call.actor, file, "a file from elsewhere").await?))
 }
 

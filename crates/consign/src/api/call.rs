@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::problem::{Problem, kinds};
+use super::sign_in::SignedIn;
 use super::{Route, backups, body, events, exporters, sign_in, uploads};
 use crate::App;
 use crate::ops::{Actor, IfMatch};
@@ -34,6 +35,8 @@ pub(super) struct Call {
     pub(super) app: Arc<App>,
     /// Who asks.
     pub(super) actor: Actor,
+    /// The hash of the console's session that it came in.
+    pub(super) session: Option<String>,
     /// The headers.
     pub(super) headers: HeaderMap,
     /// The path as sent.
@@ -58,7 +61,7 @@ impl Call {
         body: Body,
         request_id: RequestId,
     ) -> Result<Self, Problem> {
-        let actor = sign_in::actor(&app, &parts, request_id).await?;
+        let SignedIn { actor, session } = sign_in::actor(&app, route, &parts, request_id).await?;
         let limits = &app.config.limits;
         let takes_events = route.path == events::PATH && route.method == Method::POST;
         let limit = if takes_events { limits.event_requests_per_second } else { limits.requests_per_second };
@@ -78,7 +81,9 @@ impl Call {
             Bytes::new()
         } else {
             let bytes_max = match route.path {
-                events::PATH => app.config.limits.event_bytes,
+                events::PATH => {
+                    usize::try_from(app.engine.delivery_rules().event_bytes).unwrap_or(body::BYTES_MAX)
+                }
                 exporters::RECORDS => exporters::RECORDS_BYTES_MAX,
                 _ => body::BYTES_MAX,
             };
@@ -86,7 +91,7 @@ impl Call {
         };
         let path = parts.uri.path().to_owned();
         let (headers, method, stream) = (parts.headers, parts.method, Mutex::new(stream));
-        Ok(Self { app, actor, headers, path, method, body, stream, query, places })
+        Ok(Self { app, actor, session, headers, path, method, body, stream, query, places })
     }
 
     /// The body where it is read piece by piece; empty the second time.

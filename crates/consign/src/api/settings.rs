@@ -1,4 +1,4 @@
-//! `/settings`, `/egress-checks`, `/sending-pauses`, `/public-url-checks`, `/storage`, `/replicas` and `/support-bundle`.
+//! `/settings` with its parts, `/egress-checks`, `/sending-pauses`, `/public-url-checks`, `/storage`, `/replicas` and `/support-bundle`.
 
 use http::StatusCode;
 use serde_json::Value;
@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
+use crate::ops::settings::{delivery, sign_in};
 use crate::ops::{OpError, public_url, replicas, sending, settings, support};
 
 pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
@@ -21,6 +22,32 @@ pub(super) async fn change(call: Call) -> Result<Answer, Problem> {
 
 async fn current(call: &Call) -> Result<Value, OpError> {
     settings::find(&call.app, &call.actor).await
+}
+
+pub(super) async fn find_sign_in(call: Call) -> Result<Answer, Problem> {
+    let value = sign_in::find(&call.app, &call.actor).await?;
+    Ok(call.found(&value))
+}
+
+pub(super) async fn change_sign_in(call: Call) -> Result<Answer, Problem> {
+    let (if_match, sent) = (call.if_match()?, call.object()?);
+    let saved = sign_in::change(&call.app, &call.actor, sent, if_match).await;
+    saved_or_changed(saved, sign_in::find(&call.app, &call.actor)).await
+}
+
+pub(super) async fn find_delivery(call: Call) -> Result<Answer, Problem> {
+    let value = delivery::find(&call.app, &call.actor).await?;
+    Ok(call.found(&value))
+}
+
+pub(super) async fn change_delivery(call: Call) -> Result<Answer, Problem> {
+    let (if_match, sent) = (call.if_match()?, call.object()?);
+    let saved = delivery::change(&call.app, &call.actor, sent, if_match).await;
+    saved_or_changed(saved, delivery::find(&call.app, &call.actor)).await
+}
+
+pub(super) async fn find_egress(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&settings::egress(&call.app, &call.actor)?))
 }
 
 /// Nothing is made, so that it can be asked again and again.

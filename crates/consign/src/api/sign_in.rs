@@ -1,31 +1,67 @@
-//! Who calls: an API key (RFC 6750 section 2.1), or a session of the console with its CSRF token.
+//! Who calls: an API key (RFC 6750 section 2.1), a session of the console with its CSRF token, or, for one's own account,
+//! a person with email and password (RFC 7617).
 
 use aws_lc_rs::constant_time;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use consign_core::id::RequestId;
+use consign_core::secret::Secret;
 use http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::Route;
 use super::problem::{Problem, kinds};
 use crate::App;
-use crate::ops::{Actor, api_keys, users};
+use crate::ops::users::SignInError;
+use crate::ops::{Actor, OpError, api_keys, users};
 use crate::server::PeerAddress;
 
 const CSRF: HeaderName = HeaderName::from_static("consign-csrf");
+/// The code of the second step, beside `Basic`.
+const CODE: HeaderName = HeaderName::from_static("consign-code");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The session's cookie over TLS: bound to this host and to TLS by its prefix.
 const COOKIE_TLS: &str = "__Host-consign";
 /// The session's cookie on loopback without TLS.
 const COOKIE_LOCAL: &str = "consign-local";
 
+/// Whoever sends a request, and in which session.
+pub(super) struct SignedIn {
+    pub(super) actor: Actor,
+    /// The hash of a session of the console.
+    pub(super) session: Option<String>,
+}
+
+impl From<Actor> for SignedIn {
+    fn from(actor: Actor) -> Self {
+        Self { actor, session: None }
+    }
+}
+
 /// Whoever sends this request.
-pub(super) async fn actor(app: &App, parts: &Parts, request_id: RequestId) -> Result<Actor, Problem> {
+pub(super) async fn actor(
+    app: &App,
+    route: &Route,
+    parts: &Parts,
+    request_id: RequestId,
+) -> Result<SignedIn, Problem> {
     let from = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let mut sent = parts.headers.get_all(AUTHORIZATION).iter();
     if let Some(first) = sent.next() {
-        let key = first.to_str().ok().and_then(bearer).filter(|_| sent.next().is_none());
+        let only = first.to_str().ok().filter(|_| sent.next().is_none());
+        if route.own
+            && let Some((email, password)) = only.and_then(basic)
+        {
+            let code = parts.headers.get(CODE).and_then(|code| code.to_str().ok());
+            let code = code.map(|code| Secret::new(code.to_owned()));
+            let proof = (email.as_str(), &password, code.as_ref());
+            let proved = users::prove(app, proof, from, request_id).await;
+            return proved.map(SignedIn::from).map_err(not_proved);
+        }
+        let key = only.and_then(bearer);
         let key = key.ok_or_else(|| refused("Send one API key, as Authorization: Bearer csg_…."))?;
         return api_keys::authenticate(app, key, from, request_id)
+            .map(SignedIn::from)
             .map_err(|reason| refused(&format!("{}.", capital(&reason.to_string()))));
     }
     let name = if app.public_url().starts_with("https://") { COOKIE_TLS } else { COOKIE_LOCAL };
@@ -36,7 +72,34 @@ pub(super) async fn actor(app: &App, parts: &Parts, request_id: RequestId) -> Re
         return Err(refused("The session has ended. Sign in again."));
     };
     judge_origin(&parts.headers, &person.csrf)?;
-    Ok(person.actor(from, request_id))
+    if person.must_set_up {
+        return Err(not_proved(SignInError::SecondStepNeeded));
+    }
+    Ok(SignedIn { actor: person.actor(from, request_id), session: Some(person.hash) })
+}
+
+/// Email and password of `Basic` (RFC 7617 section 2, in UTF-8).
+fn basic(value: &str) -> Option<(String, Secret)> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    let decoded =
+        BASE64_STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let text = Secret::new(String::from_utf8(decoded).ok()?);
+    let (email, password) = text.expose().split_once(':')?;
+    Some((email.to_owned(), Secret::new(password.to_owned())))
+}
+
+fn not_proved(error: SignInError) -> Problem {
+    match error {
+        SignInError::TooMany { seconds } => OpError::TooMany { seconds }.into(),
+        SignInError::Op(error) => error.into(),
+        SignInError::SecondStepNeeded => Problem::new(&kinds::NOT_ALLOWED, format!("{error}.")),
+        SignInError::CodeMissing => refused(&format!("{error}, as Consign-Code.")),
+        SignInError::Wrong
+        | SignInError::WrongCode
+        | SignInError::TooLate
+        | SignInError::Suspended
+        | SignInError::NotLocal(_) => refused(&format!("{error}.")),
+    }
 }
 
 fn refused(detail: &str) -> Problem {

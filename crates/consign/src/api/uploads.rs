@@ -41,7 +41,7 @@ pub(super) async fn push_file(mut call: Call) -> Result<Answer, Problem> {
         Problem::parameter("file_name", "file_name must be the name of the file, such as devices.csv.")
     })?;
     let digest = digest(&call)?;
-    let bytes_max = call.app.config.limits.export_bytes;
+    let bytes_max = call.app.engine.delivery_rules().export_bytes;
     let length = announced_length(&call);
     if length.is_some_and(|length| length > bytes_max) {
         return Err(too_large(bytes_max));
@@ -83,7 +83,7 @@ pub(super) async fn append(mut call: Call) -> Result<Answer, Problem> {
     let id = call.id::<UploadId>("upload")?;
     require_plain(&call.headers)?;
     let (offset, last) = (offset(&call)?, is_last(&call)?);
-    let bytes_max = call.app.config.limits.export_bytes;
+    let bytes_max = call.app.engine.delivery_rules().export_bytes;
     if announced_length(&call).is_some_and(|length| offset.saturating_add(length) > bytes_max) {
         return Err(too_large(bytes_max));
     }

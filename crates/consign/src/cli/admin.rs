@@ -55,7 +55,8 @@ pub(crate) async fn run(verb: Verb, output: &Output) -> Result<ExitCode, Failure
         }
         Verb::Invite { email, role, config } => {
             let app = open(&config).await?;
-            let sent = Sent::from_iter([("email".to_owned(), json!(email)), ("role".to_owned(), json!(role))]);
+            let sent =
+                Sent::from_iter([("email".to_owned(), json!(email)), ("role".to_owned(), json!(role))]);
             let made = ops::people::invite(&app, &Actor::system(app.now()), sent).await;
             close(&app).await;
             let made = made.map_err(refused)?;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use consign_core::id::RequestId;
 use consign_core::secret::Secret;
@@ -90,6 +91,8 @@ impl Server {
 pub(crate) struct Client<'a> {
     pub(crate) server: Server,
     pub(crate) token: Option<Secret>,
+    /// Email and password with a colon between them, of somebody who has no token.
+    pub(crate) person: Option<Secret>,
     pub(crate) time_max: Duration,
     pub(crate) output: &'a Output,
 }
@@ -290,9 +293,12 @@ impl Client<'_> {
             .header(HOST, self.server.authority.as_str())
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "application/json");
-        if let Some(token) = &self.token {
-            let value = Secret::new(format!("Bearer {}", token.expose()));
-            let value = HeaderValue::from_str(value.expose());
+        let bearer = self.token.as_ref().map(|token| Secret::new(format!("Bearer {}", token.expose())));
+        // RFC 7617 section 2, in UTF-8.
+        let basic =
+            |person: &Secret| Secret::new(format!("Basic {}", BASE64_STANDARD.encode(person.expose())));
+        if let Some(proof) = bearer.or_else(|| self.person.as_ref().map(basic)) {
+            let value = HeaderValue::from_str(proof.expose());
             let mut value = value
                 .map_err(|_| Failure::new(Code::SignIn, "The token holds characters that no token has"))?;
             value.set_sensitive(true);

@@ -106,16 +106,21 @@ pub(crate) fn named_server(global: &Global) -> Option<String> {
     global.server.clone().or_else(|| variable("CONSIGN_SERVER"))
 }
 
+/// The server by flag or environment, else that of the context, else the one of this machine.
+fn server(global: &Global, context: Option<(&str, &Context)>) -> Result<Server, Failure> {
+    let named = named_server(global).map(|text| Server::parse(&text)).transpose()?;
+    match (named, context) {
+        (Some(server), _) => Ok(server),
+        (None, Some((_, context))) => Server::parse(&context.server),
+        (None, None) => Server::parse(DEFAULT_SERVER),
+    }
+}
+
 /// A client for the server and with the token of this command.
 pub(crate) fn client<'a>(global: &Global, output: &'a Output) -> Result<Client<'a>, Failure> {
     let contexts = Contexts::load()?;
     let context = contexts.chosen(global)?;
-    let named = named_server(global).map(|text| Server::parse(&text)).transpose()?;
-    let server = match (named, context) {
-        (Some(server), _) => server,
-        (None, Some((_, context))) => Server::parse(&context.server)?,
-        (None, None) => Server::parse(DEFAULT_SERVER)?,
-    };
+    let server = server(global, context)?;
     // A token goes to the server it was made for and to no other.
     let kept = context.filter(|(_, context)| context.server == server.origin());
     let token = match token_of_environment()? {
@@ -130,12 +135,27 @@ pub(crate) fn client<'a>(global: &Global, output: &'a Output) -> Result<Client<'
     if server.is_exposed() {
         output.warn(&format!("{} has no TLS: the token can be read on its way", server.origin()));
     }
-    Ok(Client { server, token: Some(token), time_max: global.timeout.unwrap_or(TIME_MAX), output })
+    Ok(Client { token: Some(token), ..anonymous(server, global, output) })
+}
+
+/// A client of a person, who shows with each request who they are.
+pub(crate) fn of_person<'a>(
+    (email, password): (&str, &Secret),
+    global: &Global,
+    output: &'a Output,
+) -> Result<Client<'a>, Failure> {
+    let contexts = Contexts::load()?;
+    let server = server(global, contexts.chosen(global)?)?;
+    if server.is_exposed() {
+        output.warn(&format!("{} has no TLS: the password can be read on its way", server.origin()));
+    }
+    let person = Secret::new(format!("{email}:{}", password.expose()));
+    Ok(Client { person: Some(person), ..anonymous(server, global, output) })
 }
 
 /// A client without a token.
 pub(crate) fn anonymous<'a>(server: Server, global: &Global, output: &'a Output) -> Client<'a> {
-    Client { server, token: None, time_max: global.timeout.unwrap_or(TIME_MAX), output }
+    Client { server, token: None, person: None, time_max: global.timeout.unwrap_or(TIME_MAX), output }
 }
 
 fn token_of_environment() -> Result<Option<Secret>, Failure> {

@@ -137,6 +137,7 @@ async fn show(
     let client = Client {
         server: Server::parse(&app.public_url()).map_err(said)?,
         token: Some(Secret::new(key.expose().to_owned())),
+        person: None,
         time_max: PATIENCE,
         output,
     };

@@ -6,26 +6,32 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::client::Call;
+use super::client::{Answer, Call, Client};
 use super::context;
 use super::failure::{Code, Failure};
 use super::listing::{show_one, text};
 use super::object::{etag, put};
-use super::output::{Form, Output};
+use super::output::{Form, Output, Table};
 
 const SETTINGS: &str = "settings";
 const PAUSES: &str = "sending-pauses";
+const SIGN_IN: &[&str] = &[SETTINGS, "sign-in"];
+const DELIVERY: &[&str] = &[SETTINGS, "delivery"];
+const SCHEDULE: &str = "retry_schedule_seconds";
 
 /// What can be done with settings.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Show what is set, and every option of the server with its source
     Get,
-    /// Set the name that the navigation shows, or the address of the server
+    /// Set the name that the navigation shows, the time zone, or the address of the server
     Set {
         /// The name; empty for none
-        #[arg(long, value_name = "NAME", required_unless_present = "public_url")]
+        #[arg(long, value_name = "NAME", required_unless_present_any = ["public_url", "time_zone"])]
         instance_name: Option<String>,
+        /// Where exact times of pages are read and new exporters run, such as Europe/Lisbon; empty for UTC
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
         /// The address under which people and tools reach the server; redirect URLs change with it
         #[arg(long, value_name = "URL")]
         public_url: Option<String>,
@@ -33,6 +39,54 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ETAG")]
         if_match: Option<String>,
     },
+    /// Show who gets in, and for how long
+    SignIn,
+    /// Set who gets in, and for how long; default goes back to what the operator set, or the default
+    SetSignIn {
+        /// Whether people sign in with a password that is kept here
+        #[arg(long, value_name = "true|false|default")]
+        local: Option<String>,
+        /// Whether who signs in with a password needs a second step
+        #[arg(long, value_name = "true|false|default")]
+        two_step_required: Option<String>,
+        /// How long a session lives
+        #[arg(long, value_name = "N|default")]
+        session_hours: Option<String>,
+        /// How long it lives unused
+        #[arg(long, value_name = "N|default")]
+        idle_minutes: Option<String>,
+        /// Only while the settings have this ETag
+        #[arg(long, value_name = "ETAG")]
+        if_match: Option<String>,
+    },
+    /// Show how it is sent, and how long it is kept
+    Delivery,
+    /// Set how it is sent, and how long it is kept; default goes back to what the operator set, or the default
+    SetDelivery {
+        /// Seconds between attempts, separated by commas; none for one attempt
+        #[arg(long, value_name = "N,N,…|none|default")]
+        retry_schedule_seconds: Option<String>,
+        /// How long an answer may take, of connectors that are saved without a time of their own
+        #[arg(long, value_name = "N|default")]
+        timeout_seconds: Option<String>,
+        /// The largest request with events
+        #[arg(long, value_name = "N|default")]
+        event_bytes: Option<String>,
+        /// The largest file that is pushed to an exporter
+        #[arg(long, value_name = "N|default")]
+        export_bytes: Option<String>,
+        /// Days that payloads of ended deliveries stay
+        #[arg(long, value_name = "N|default")]
+        payload_days: Option<String>,
+        /// Days that records of ended deliveries stay
+        #[arg(long, value_name = "N|default")]
+        delivery_days: Option<String>,
+        /// Only while the settings have this ETag
+        #[arg(long, value_name = "ETAG")]
+        if_match: Option<String>,
+    },
+    /// Show the egress rules, and the certificate authorities besides those of the system with their ends
+    Egress,
     /// Call the server at its public address, and tell what a proxy changes; exits with 8 when something is wrong
     CheckPublicUrl {
         /// Another address than the present one
@@ -62,10 +116,11 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
     let client = context::client(global, output)?;
     match verb {
         Verb::Get => show_one(output, &client.send(Call::get(&[SETTINGS])).await?)?,
-        Verb::Set { instance_name, public_url, if_match } => {
+        Verb::Set { instance_name, time_zone, public_url, if_match } => {
             let etag = etag(if_match, &client.send(Call::get(&[SETTINGS])).await?)?;
             let mut patch = Map::new();
             put(&mut patch, "instance_name", instance_name);
+            put(&mut patch, "time_zone", time_zone);
             let moved = public_url.is_some();
             put(&mut patch, "public_url", public_url);
             let body = Value::Object(patch).to_string().into_bytes();
@@ -79,6 +134,37 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
                 tell_redirect_urls(output, &answer.json()?);
             }
         }
+        Verb::SignIn => show_one(output, &client.send(Call::get(SIGN_IN)).await?)?,
+        Verb::SetSignIn { local, two_step_required, session_hours, idle_minutes, if_match } => {
+            let sent = [
+                ("local", local),
+                ("two_step_required", two_step_required),
+                ("session_hours", session_hours),
+                ("idle_minutes", idle_minutes),
+            ];
+            change(&client, output, SIGN_IN, &sent, if_match).await?;
+        }
+        Verb::Delivery => show_one(output, &client.send(Call::get(DELIVERY)).await?)?,
+        Verb::SetDelivery {
+            retry_schedule_seconds,
+            timeout_seconds,
+            event_bytes,
+            export_bytes,
+            payload_days,
+            delivery_days,
+            if_match,
+        } => {
+            let sent = [
+                (SCHEDULE, retry_schedule_seconds),
+                ("timeout_seconds", timeout_seconds),
+                ("event_bytes", event_bytes),
+                ("export_bytes", export_bytes),
+                ("payload_days", payload_days),
+                ("delivery_days", delivery_days),
+            ];
+            change(&client, output, DELIVERY, &sent, if_match).await?;
+        }
+        Verb::Egress => egress(output, &client.send(Call::get(&[SETTINGS, "egress"])).await?)?,
         Verb::CheckPublicUrl { url } => {
             let call = Call::post(&["public-url-checks"]);
             let body = url.map_or_else(|| json!({}), |url| json!({ "public_url": url }));
@@ -133,6 +219,69 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Changes one part of the settings: what was not given stays.
+async fn change(
+    client: &Client<'_>,
+    output: &Output,
+    place: &[&str],
+    given: &[(&str, Option<String>)],
+    if_match: Option<String>,
+) -> Result<(), Failure> {
+    let given = given.iter().filter_map(|(key, text)| text.as_deref().map(|text| (*key, text)));
+    let patch: Map<_, _> = given.map(|(key, text)| (key.to_owned(), value_of(key, text))).collect();
+    if patch.is_empty() {
+        return Err(Failure::usage("Say what to set; see --help"));
+    }
+    let etag = etag(if_match, &client.send(Call::get(place)).await?)?;
+    let call = Call::new(http::Method::PATCH, place).if_match(&etag);
+    let body = Value::Object(patch).to_string().into_bytes();
+    let answer = client.send(call.body("application/merge-patch+json", body)).await?;
+    if output.form == Form::Json {
+        output.text(&answer.text());
+    }
+    output.done("Saved settings");
+    Ok(())
+}
+
+/// What the server judges: what is no number goes there as it was typed.
+fn value_of(key: &str, text: &str) -> Value {
+    match (key, text) {
+        (_, "default") => Value::Null,
+        (SCHEDULE, "none") => json!([]),
+        (SCHEDULE, waits) => {
+            let wait = |wait: &str| wait.trim().parse::<u64>().map_or_else(|_| json!(wait), Value::from);
+            waits.split(',').map(wait).collect()
+        }
+        (_, "true") => json!(true),
+        (_, "false") => json!(false),
+        (_, text) => json!(text),
+    }
+}
+
+/// The rules, and below them the authorities.
+fn egress(output: &Output, answer: &Answer) -> Result<(), Failure> {
+    if output.form == Form::Json {
+        output.text(&answer.text());
+        return Ok(());
+    }
+    let shown = answer.json()?;
+    let mut rules = Table::new(&["option", "value", "source"]);
+    for option in shown["options"].as_array().into_iter().flatten() {
+        rules.row(["key", "value", "source"].map(|key| text(option, key)));
+    }
+    output.table(&rules);
+    let mut authorities = Table::new(&["extra CA certificate", "ends"]);
+    for one in shown["extra_authorities"].as_array().into_iter().flatten() {
+        authorities.row([text(one, "subject"), output.when(&one["ends_at"])]);
+    }
+    if authorities.is_empty() {
+        output.note("No extra CA certificates.");
+        return Ok(());
+    }
+    output.table(&authorities);
+    Ok(())
 }
 
 /// What has to be entered in tools after the address of the server changed.

@@ -18,10 +18,20 @@ pub(super) struct Entry {
 }
 
 const HOUR_SECONDS: u64 = 3_600;
-const WEEK_SECONDS: u64 = 168 * HOUR_SECONDS;
-const RETRIES_MAX: usize = 20;
+pub(crate) const WEEK_SECONDS: u64 = 168 * HOUR_SECONDS;
+pub(crate) const RETRIES_MAX: usize = 20;
+/// A month: longer is no session any more.
+pub(crate) const SESSION_HOURS_MAX: u64 = 720;
+/// The same in minutes.
+pub(crate) const IDLE_MINUTES_MAX: u64 = SESSION_HOURS_MAX * 60;
+/// Half of what an attempt is leased for.
+pub(crate) const TIMEOUT_SECONDS_MAX: u64 = 60;
+/// From one small event to what a server takes into its memory at once.
+pub(crate) const EVENT_BYTES: (u64, u64) = (1 << 10, 16 << 20);
+/// Up to what a disk takes.
+pub(crate) const EXPORT_BYTES: (u64, u64) = (1 << 10, 1 << 40);
 /// Ten years: longer is a slip of the finger.
-const DAYS_MAX: u64 = 3_650;
+pub(crate) const DAYS_MAX: u64 = 3_650;
 
 fn open(
     key: &'static str,
@@ -260,7 +270,7 @@ fn people() -> Vec<Entry> {
         open(
             "auth.session_hours",
             |config, given| {
-                config.auth.session_hours = given.number(1, 720)?;
+                config.auth.session_hours = given.number(1, SESSION_HOURS_MAX)?;
                 Ok(())
             },
             |config| Some(config.auth.session_hours.to_string()),
@@ -268,7 +278,7 @@ fn people() -> Vec<Entry> {
         open(
             "auth.idle_minutes",
             |config, given| {
-                config.auth.idle_minutes = given.number(1, 43_200)?;
+                config.auth.idle_minutes = given.number(1, IDLE_MINUTES_MAX)?;
                 Ok(())
             },
             |config| Some(config.auth.idle_minutes.to_string()),
@@ -280,6 +290,14 @@ fn people() -> Vec<Entry> {
                 Ok(())
             },
             |config| Some(config.auth.local.to_string()),
+        ),
+        open(
+            "auth.two_step_required",
+            |config, given| {
+                config.auth.two_step_required = given.flag()?;
+                Ok(())
+            },
+            |config| Some(config.auth.two_step_required.to_string()),
         ),
         open(
             "admin.email",
@@ -343,6 +361,15 @@ fn sending() -> Vec<Entry> {
             |config| Some(config.delivery.workers.to_string()),
         ),
         open(
+            "delivery.timeout_seconds",
+            |config, given| {
+                config.delivery.timeout_seconds =
+                    u32::try_from(given.number(1, TIMEOUT_SECONDS_MAX)?).unwrap_or(20);
+                Ok(())
+            },
+            |config| Some(config.delivery.timeout_seconds.to_string()),
+        ),
+        open(
             "delivery.retry_schedule_seconds",
             |config, given| {
                 let waits = given.numbers(1, WEEK_SECONDS)?;
@@ -386,7 +413,7 @@ fn keeping() -> Vec<Entry> {
         open(
             "limits.event_bytes",
             |config, given| {
-                let bytes = given.number(1 << 10, 16 << 20)?;
+                let bytes = given.number(EVENT_BYTES.0, EVENT_BYTES.1)?;
                 config.limits.event_bytes = usize::try_from(bytes).unwrap_or(1 << 20);
                 Ok(())
             },
@@ -395,7 +422,7 @@ fn keeping() -> Vec<Entry> {
         open(
             "limits.export_bytes",
             |config, given| {
-                config.limits.export_bytes = given.number(1 << 10, 1 << 40)?;
+                config.limits.export_bytes = given.number(EXPORT_BYTES.0, EXPORT_BYTES.1)?;
                 Ok(())
             },
             |config| Some(config.limits.export_bytes.to_string()),

@@ -1,37 +1,55 @@
-//! A person's own account: two-step sign-in and its recovery codes.
+//! A person's own account: password, two-step sign-in with its recovery codes, and the time zone of their pages.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
 use consign_core::secret::Secret;
 use qrcodegen::{QrCode, QrCodeEcc};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at, password_again};
+use super::settings::zone_field;
 use super::visit::{Message, Signed};
-use crate::ops::OpError;
+use crate::ops::settings::sign_in::{PASSWORD_RULE, rules};
 use crate::ops::users::two_step::{self, Offer};
+use crate::ops::{OpError, settings, users};
 
 const PLACE: &str = "account";
 const ACCOUNT: &str = "/account";
+const PASSWORD: &str = "/account/password";
 /// Light modules around a code, so that a camera finds it: ISO/IEC 18004 section 9.1.
 const QUIET_ZONE: i32 = 4;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route(ACCOUNT, get(show))
+        .route(PASSWORD, get(ask_password).post(change_password))
+        .route("/account/time-zone", post(set_time_zone))
         .route("/account/two-step/on", get(offer).post(switch_on))
         .route("/account/two-step/off", get(ask_off).post(switch_off))
         .route("/account/recovery-codes", get(ask_codes).post(renew_codes))
 }
 
 async fn show(visit: Signed) -> Result<Response, Failure> {
+    account_page(&visit, StatusCode::OK, &[]).await
+}
+
+async fn account_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result<Response, Failure> {
+    let account = users::account(visit.app(), &visit.actor).await?;
+    let own = account["time_zone"].as_str().unwrap_or_default();
+    let mut zone = zone_field(visit, own, invalid);
+    zone["label"] = json!("Your time zone");
+    zone["optional"] = json!(true);
+    let usual = settings::time_zone(visit.app());
+    zone["hint"] = json!(format!(
+        "Exact times are shown to you in it. Empty: {usual}, as in the settings of this server."
+    ));
     let left = two_step::recovery_codes_left(visit.app(), &visit.person).await?;
     let context = json!({
         "email": visit.person.email,
@@ -39,8 +57,64 @@ async fn show(visit: Signed) -> Result<Response, Failure> {
         "with_password": visit.person.signs_in_with.password,
         "two_step": visit.person.signs_in_with.code,
         "codes_left": left,
+        "two_step_required": rules(visit.app()).two_step_since.is_some(),
+        "no_password_because": account["no_password_because"],
+        "errors": errors(invalid),
+        "time_zone": zone,
     });
-    Ok(visit.page(StatusCode::OK, "account.html", (PLACE, "Your account"), context).await)
+    Ok(visit.page(status, "account.html", (PLACE, "Your account"), context).await)
+}
+
+async fn set_time_zone(visit: Signed) -> Result<Response, Failure> {
+    let sent = Map::from_iter([("time_zone".to_owned(), json!(visit.form.text("time_zone")))]);
+    match users::set_time_zone(visit.app(), &visit.actor, sent).await {
+        Ok(()) => Ok(visit.go_and_say(ACCOUNT, Message::done("Saved."))),
+        Err(OpError::Invalid(invalid)) => {
+            account_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn ask_password(visit: Signed) -> Result<Response, Failure> {
+    password_page(&visit, StatusCode::OK, &[]).await
+}
+
+async fn password_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result<Response, Failure> {
+    let account = users::account(visit.app(), &visit.actor).await?;
+    if let Some(why) = account["no_password_because"].as_str() {
+        return Ok(visit.go_and_say(ACCOUNT, Message::refused(format!("{why}."))));
+    }
+    let context = json!({
+        "errors": errors(invalid),
+        "present": {
+            "key": "password", "label": "Present password", "autocomplete": "current-password",
+            "error": message_at(invalid, "password"),
+        },
+        "new": {
+            "key": "new_password", "label": "New password", "hint": PASSWORD_RULE,
+            "error": message_at(invalid, "new_password"),
+        },
+    });
+    Ok(visit.page(status, "account_password.html", (PLACE, "Change your password"), context).await)
+}
+
+async fn change_password(visit: Signed) -> Result<Response, Failure> {
+    let typed = ["password", "new_password"].map(|key| (key.to_owned(), json!(visit.form.text(key))));
+    let session = Some(visit.person.hash.as_str());
+    match users::change_password(visit.app(), &visit.actor, session, Map::from_iter(typed)).await {
+        Ok(()) => {
+            let text = "Your password is changed. Your other sessions have ended.";
+            Ok(visit.go_and_say(ACCOUNT, Message::done(text)))
+        }
+        Err(OpError::Invalid(invalid)) => {
+            password_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await
+        }
+        Err(OpError::WrongState(sentence)) => {
+            Ok(visit.go_and_say(ACCOUNT, Message::refused(format!("{sentence}."))))
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// The name that apps show beside the code.
@@ -59,6 +133,7 @@ async fn offer_page(visit: &Signed, status: StatusCode, offer: &Offer, invalid: 
     let letters: Vec<_> = offer.key.expose().as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
     let context = json!({
         "errors": errors(invalid),
+        "must": visit.person.must_set_up,
         "qr": qr(offer.address.expose()),
         "key": letters.join(" "),
         "sealed": offer.sealed,
@@ -156,6 +231,9 @@ async fn switch_off(visit: Signed) -> Result<Response, Failure> {
         Ok(()) => Ok(visit.go_and_say(ACCOUNT, Message::done("Two-step sign-in is off."))),
         Err(OpError::Invalid(invalid)) => {
             Ok(ask(&visit, StatusCode::UNPROCESSABLE_ENTITY, &OFF, &invalid).await)
+        }
+        Err(OpError::WrongState(sentence)) => {
+            Ok(visit.go_and_say(ACCOUNT, Message::refused(format!("{sentence}."))))
         }
         Err(other) => Err(other.into()),
     }

@@ -71,7 +71,7 @@ async fn check(visit: Signed) -> Result<Response, Failure> {
         std::io::ErrorKind::StorageFull => OpError::StorageFull,
         _ => OpError::Internal(error.into()),
     };
-    let mut left = app.config.limits.export_bytes;
+    let mut left = app.engine.delivery_rules().export_bytes;
     while let Some(piece) = upload.piece().await? {
         left = left.checked_sub(piece.len() as u64).ok_or(Failure::TooLarge)?;
         file.write_all(&piece).await.map_err(unwritten)?;

@@ -5,9 +5,9 @@ use consign_core::rights::Right;
 use consign_core::time::Timestamp;
 use serde_json::{Value, json};
 
+use super::credentials::list as credential_list;
 use super::form::{Form, asked};
 use super::visit::Visit;
-use super::credentials::list as credential_list;
 use super::{audit, replays};
 use crate::commands::{self, Copied, get, list, send};
 use crate::ops::{Actor, OpError, credentials, deliveries, exporters, webhooks};
@@ -99,7 +99,8 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
         "/credentials" => {
             let mut filters = same(&["q", "protocol", "label"]);
             let pressing = asked("status") == credential_list::NEEDS_ATTENTION;
-            let status = if pressing { ("needs_attention", "true".to_owned()) } else { ("status", asked("status")) };
+            let status =
+                if pressing { ("needs_attention", "true".to_owned()) } else { ("status", asked("status")) };
             filters.extend([status, ("authorization_type", asked("type"))]);
             filters.push(("ends_before", credential_list::ends_before(form, now).unwrap_or_default()));
             filters.push(("order", asked("sort")));

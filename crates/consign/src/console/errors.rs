@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Op(OpError),
     /// Nobody is signed in.
     SignIn,
+    /// A second step has to be set up before anything else is done.
+    SecondStepNeeded,
     /// There is no administrator yet.
     NotSetUp,
     /// No such page.
@@ -89,26 +91,34 @@ struct Words {
     status: StatusCode,
     title: &'static str,
     text: String,
+    /// What it means for whoever looks at it, and what else can be done.
+    more: String,
     /// A command that helps.
     command: Option<&'static str>,
 }
 
 fn words(status: StatusCode, title: &'static str, text: impl Into<String>) -> Words {
-    Words { status, title, text: text.into(), command: None }
+    Words { status, title, text: text.into(), more: String::new(), command: None }
 }
 
 /// The page of a failure.
 pub(super) async fn show(visit: &Visit, failure: &Failure) -> Response {
     let said = match failure {
         Failure::SignIn => return visit.go(&sign_in_address(&visit.address)),
+        Failure::SecondStepNeeded => return visit.go(super::policy::SECOND_STEP),
         Failure::Op(OpError::NotAllowed(right)) => not_allowed(visit, *right).await,
         Failure::Op(error) => operation(visit, error),
         other => request(other),
     };
+    let passes = said.status.is_server_error() || said.status == StatusCode::TOO_MANY_REQUESTS;
     let context = json!({
         "text": said.text,
+        "more": said.more,
         "command": said.command,
         "reference": visit.request_id,
+        "search": matches!(failure, Failure::NotFound | Failure::Op(OpError::NotFound(_))),
+        // What failed while it was looked at can be looked at again; what was sent is not sent twice by a link.
+        "again": passes && visit.looks,
         "with_reference": said.status == StatusCode::INTERNAL_SERVER_ERROR,
         "sign_in": !matches!(failure, Failure::NotSetUp | Failure::DemoNotOpened | Failure::PlainHttp),
     });
@@ -202,15 +212,19 @@ fn request(failure: &Failure) -> Words {
             "Too many tries",
             format!("Too many tries. Wait {seconds} seconds."),
         ),
-        Failure::NotFound | Failure::SignIn | Failure::Op(_) => {
-            words(StatusCode::NOT_FOUND, "Page not found", "There is no page at this address.")
+        Failure::NotFound | Failure::SignIn | Failure::SecondStepNeeded | Failure::Op(_) => {
+            let more = "It may be mistyped, or lead to something that was deleted. Search the manual, or go on below.";
+            let said = words(StatusCode::NOT_FOUND, "Page not found", "There is no page at this address.");
+            Words { more: more.to_owned(), ..said }
         }
     }
 }
 
 /// The role that is needed, and who can give it.
 async fn not_allowed(visit: &Visit, right: Right) -> Words {
-    role_needed(right, &users::administrators(visit.app()).await.unwrap_or_default())
+    let said = role_needed(right, &users::administrators(visit.app()).await.unwrap_or_default());
+    let own = visit.person.as_ref().map_or("", |person| person.role.label());
+    Words { more: format!("Your role is {own}. Nothing was changed."), ..said }
 }
 
 fn role_needed(right: Right, administrators: &[String]) -> Words {

@@ -20,7 +20,7 @@ use super::form::{ExporterForm, asked, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::activity_lines;
 use super::webhooks::choices;
-use crate::ops::{IfMatch, OpError, exporters, runs};
+use crate::ops::{IfMatch, OpError, exporters, runs, settings};
 
 const PLACE: &str = "exporters";
 const LIST: &str = "/exporters";
@@ -133,7 +133,10 @@ fn at_fields(invalid: &[Invalid]) -> Vec<Invalid> {
 }
 
 async fn new(visit: Signed) -> Result<Response, Failure> {
-    let form = ExporterForm::empty(visit.form.text("credential"));
+    let usual = visit.app().engine.delivery_rules().timeout_seconds;
+    let form = ExporterForm::empty(visit.form.text("credential"))
+        .with_text("timeout_seconds", usual.to_string())
+        .with_text("time_zone", settings::time_zone(visit.app()));
     form_page(&visit, StatusCode::OK, &form, &[], None).await
 }
 

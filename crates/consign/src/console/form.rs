@@ -6,7 +6,6 @@ use axum::extract::{Form as Encoded, FromRequest, Request};
 use axum::http::StatusCode;
 use consign_core::catalog::Invalid;
 use consign_core::secret::Secret;
-use consign_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::errors::Failure;
@@ -201,9 +200,7 @@ fn saved(secret: &Value) -> Value {
     if secret["set"] != json!(true) {
         return Value::Null;
     }
-    let at = secret["updated_at"].as_str().unwrap_or_default();
-    let day = Timestamp::parse_rfc3339(at).map(super::render::day_of).unwrap_or_default();
-    json!({ "at": at, "at_text": day, "by": secret["updated_by"] })
+    json!({ "at": secret["updated_at"], "by": secret["updated_by"] })
 }
 
 #[cfg(test)]

@@ -60,6 +60,9 @@ pages! {
     POST "/invitation/{token}" Nothing;
 
     GET "/account" Session;
+    GET "/account/password" Session;
+    POST "/account/password" Session;
+    POST "/account/time-zone" Session;
     GET "/account/two-step/on" Session;
     POST "/account/two-step/on" Session;
     GET "/account/two-step/off" Session;
@@ -178,6 +181,8 @@ pages! {
     POST "/api-keys/{id}/revoke" Admin;
     GET "/settings" Admin;
     POST "/settings" Admin;
+    GET "/settings/sign-in" Admin;
+    POST "/settings/sign-in" Admin;
     GET "/settings/egress" Admin;
     POST "/settings/egress" Admin;
     GET "/settings/notifications" Admin;
@@ -188,6 +193,7 @@ pages! {
     POST "/settings/encryption/check" Admin;
     POST "/settings/encryption/recovery-file" Admin;
     GET "/settings/delivery" Admin;
+    POST "/settings/delivery" Admin;
     GET "/settings/delivery/pause" Admin;
     POST "/settings/delivery/pause" Admin;
     POST "/settings/delivery/resume" Admin;
@@ -198,6 +204,7 @@ pages! {
     POST "/settings/backup/{id}/{deed}" Admin;
     GET "/settings/replicas" Admin;
     GET "/settings/about" Admin;
+    GET "/settings/about/licences" Admin;
     GET "/settings/about/support-bundle" Admin;
     POST "/settings/about/support-bundle" Admin;
     GET "/welcome" Admin;
@@ -213,6 +220,11 @@ pages! {
     POST "/users/{id}/{deed}" Admin;
 }
 
+/// What somebody does who has to set up a second step first.
+const WITHOUT_SECOND_STEP: [&str; 3] = [SECOND_STEP, "/sign-out", "/theme"];
+/// Where it is set up.
+pub(super) const SECOND_STEP: &str = "/account/two-step/on";
+
 /// Method and address of every page, for whoever looks at all of them.
 pub fn addresses() -> impl Iterator<Item = (&'static Method, &'static str)> {
     PAGES.iter().map(|(method, address, _)| (method, *address))
@@ -223,10 +235,16 @@ pub fn addresses() -> impl Iterator<Item = (&'static Method, &'static str)> {
 /// # Errors
 /// The right that is missing.
 pub(super) fn admit(visit: &Visit, parts: &Parts) -> Result<(), Failure> {
-    let (Some(person), Some(path)) = (&visit.person, parts.extensions.get::<MatchedPath>()) else {
-        return Ok(());
+    let Some(person) = &visit.person else { return Ok(()) };
+    let Some(path) = parts.extensions.get::<MatchedPath>() else {
+        // Not found; whoever has to set up a second step is not told even that.
+        return if person.must_set_up { Err(Failure::SecondStepNeeded) } else { Ok(()) };
     };
-    match needs(&parts.method, path.as_str()) {
+    let needs = needs(&parts.method, path.as_str());
+    if person.must_set_up && needs != Needs::Nothing && !WITHOUT_SECOND_STEP.contains(&path.as_str()) {
+        return Err(Failure::SecondStepNeeded);
+    }
+    match needs {
         Needs::Nothing | Needs::Session => Ok(()),
         Needs::Right(right) if person.role.rights().allow(right) => Ok(()),
         Needs::Right(right) => Err(OpError::NotAllowed(right).into()),

@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consign_core::catalog::{size, with_commas};
 use consign_core::hex::hex;
+use consign_core::schedule::TimeZone;
 use consign_core::time::{Timestamp, in_words};
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBehavior, Value};
@@ -47,6 +48,7 @@ macro_rules! files {
 pub(super) static TEMPLATES: &[File] = files!["templates":
     "account.html",
     "account_ask.html",
+    "account_password.html",
     "api_key.html",
     "api_key_created.html",
     "api_key_revoke.html",
@@ -114,8 +116,10 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "settings_delivery_pause.html",
     "settings_egress.html",
     "settings_encryption.html",
+    "settings_licences.html",
     "settings_notifications.html",
     "settings_replicas.html",
+    "settings_sign_in.html",
     "settings_support.html",
     "setup.html",
     "sign_in.html",
@@ -287,29 +291,33 @@ fn commas(number: u64) -> String {
     with_commas(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
-/// A time as `{iso, exact, relative}`; the page's `now` is what it is relative to.
+/// A time as `{iso, exact, relative}`; the page's `now` is what it is relative to, its `zone` where exact times are read.
 fn when(state: &mut Rendering<'_, '_>, time: &str) -> Result<Value, Error> {
     let at = Timestamp::parse_rfc3339(time).ok_or_else(|| wrong(format!("{time} is not a time")))?;
     let now =
         state.lookup("now").and_then(|now| now.as_str().and_then(Timestamp::parse_rfc3339)).unwrap_or(at);
-    let exact = calendar(at, "%-d %B %Y, %H:%M:%S UTC");
+    let exact = zone(state).format(at, "%-d %B %Y, %H:%M:%S %Z");
     Ok(Value::from(Serde(json!({ "iso": time, "exact": exact, "relative": relative(at, now) }))))
 }
 
-/// "3 November 2026".
-fn day(time: &str) -> Result<String, Error> {
-    let whole = if time.len() == 10 { Cow::Owned(format!("{time}T00:00:00Z")) } else { Cow::Borrowed(time) };
-    Timestamp::parse_rfc3339(&whole).map(day_of).ok_or_else(|| wrong(format!("{time} is not a time")))
+/// The time zone of whoever looks at the page; without one, UTC.
+fn zone(state: &Rendering<'_, '_>) -> TimeZone {
+    let name = state.lookup("zone");
+    let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
+    TimeZone::parse(name).unwrap_or_else(|_| utc())
 }
 
-/// The day of a time, in words.
-pub(super) fn day_of(at: Timestamp) -> String {
-    calendar(at, "%-d %B %Y")
+fn utc() -> TimeZone {
+    TimeZone::parse("").expect("no name is UTC")
 }
 
-fn calendar(at: Timestamp, form: &str) -> String {
-    let time = jiff::Timestamp::from_millisecond(at.millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    time.to_zoned(jiff::tz::TimeZone::UTC).strftime(form).to_string()
+/// "3 November 2026": of a day that day, of a time the day that it is where it is read.
+fn day(state: &mut Rendering<'_, '_>, time: &str) -> Result<String, Error> {
+    let is_day = time.len() == 10;
+    let whole = if is_day { Cow::Owned(format!("{time}T00:00:00Z")) } else { Cow::Borrowed(time) };
+    let at = Timestamp::parse_rfc3339(&whole).ok_or_else(|| wrong(format!("{time} is not a time")))?;
+    let zone = if is_day { utc() } else { zone(state) };
+    Ok(zone.format(at, "%-d %B %Y"))
 }
 
 /// "2 minutes ago", "in 4 minutes".

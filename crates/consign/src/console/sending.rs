@@ -6,32 +6,111 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde_json::json;
+use consign_core::catalog::Invalid;
+use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
+use super::form::{errors, message_at};
 use super::settings::rows;
 use super::visit::{Message, Signed, is_own_path};
-use crate::ops::{sending, settings};
+use crate::ops::settings::delivery;
+use crate::ops::{OpError, sending, settings};
 
 const PLACE: &str = "settings";
 const PAGE: &str = "/settings/delivery";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
-        .route(PAGE, get(show))
+        .route(PAGE, get(show).post(save))
         .route("/settings/delivery/pause", get(ask).post(pause))
         .route("/settings/delivery/resume", post(resume))
 }
 
 async fn show(visit: Signed) -> Result<Response, Failure> {
-    let current = settings::find(visit.app(), &visit.actor).await?;
+    page(&visit, StatusCode::OK, &[]).await
+}
+
+async fn page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result<Response, Failure> {
+    let options = settings::find(visit.app(), &visit.actor).await?;
+    let current = delivery::find(visit.app(), &visit.actor).await?;
+    let others: Vec<_> = rows(&options, &["delivery.", "limits."]).as_array().cloned().unwrap_or_default();
+    let chosen_here = |row: &Value| delivery::OPTIONS.iter().any(|option| row["key"] == **option);
     let context = json!({
-        "rows": rows(&current, &["delivery.", "retention.", "limits."]),
+        "errors": errors(invalid),
+        "etag": current["etag"],
+        "fields": FIELDS.map(|(key, label, hint)| field(visit, &current, invalid, (key, label, hint))),
+        "rows": others.into_iter().filter(|row| !chosen_here(row)).collect::<Vec<_>>(),
         "storage": sending::storage(visit.app(), &visit.actor).await?,
-        "pause": current["sending_pause"],
+        "pause": options["sending_pause"],
     });
-    Ok(visit.page(StatusCode::OK, "settings_delivery.html", (PLACE, "Settings"), context).await)
+    Ok(visit.page(status, "settings_delivery.html", (PLACE, "Settings"), context).await)
+}
+
+/// Key, label and hint of what can be set here, in the order of the page.
+const FIELDS: [(&str, &str, &str); 6] = [
+    (
+        SCHEDULE,
+        "Retry schedule",
+        "Seconds between attempts, separated by commas, for connectors without a schedule of their own. The word none: \
+         one attempt.",
+    ),
+    (
+        "timeout_seconds",
+        "Timeout in seconds",
+        "For connectors that are saved without one of their own; from 1 to 60.",
+    ),
+    ("event_bytes", "Largest request with events in bytes", "What is larger belongs into a file."),
+    ("export_bytes", "Largest file in bytes", "Of files that are pushed to an exporter."),
+    ("payload_days", "Payloads of ended deliveries stay for days", "What waits is never removed by age."),
+    (
+        "delivery_days",
+        "Records of ended deliveries stay for days",
+        "Deliveries, attempts and events, without payloads.",
+    ),
+];
+const SCHEDULE: &str = "retry_schedule_seconds";
+/// A schedule without retries.
+const NONE: &str = "none";
+
+fn field(
+    visit: &Signed,
+    current: &Value,
+    invalid: &[Invalid],
+    (key, label, hint): (&str, &str, &str),
+) -> Value {
+    let shown = match current[key].as_array() {
+        Some(waits) if waits.is_empty() => json!(NONE),
+        Some(waits) => json!(waits.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")),
+        None => current[key].clone(),
+    };
+    let value = if visit.form.has(key) { json!(visit.form.text(key)) } else { shown.clone() };
+    json!({
+        "key": key, "label": label, "hint": hint, "value": value, "shown": shown, "mono": key == SCHEDULE,
+        "set_by": current[format!("{key}_set_by")], "error": message_at(invalid, key),
+    })
+}
+
+async fn save(visit: Signed) -> Result<Response, Failure> {
+    let mut sent = Map::new();
+    for (key, ..) in FIELDS.into_iter().filter(|(key, ..)| visit.form.has(key)) {
+        let text = visit.form.text(key).trim();
+        let value = match key {
+            SCHEDULE if text.is_empty() => Value::Null,
+            SCHEDULE if text.eq_ignore_ascii_case(NONE) => json!([]),
+            SCHEDULE => {
+                let waits = text.split([',', ' ']).filter(|wait| !wait.is_empty());
+                waits.map(|wait| wait.parse::<u64>().map_or_else(|_| json!(wait), Value::from)).collect()
+            }
+            _ => json!(text),
+        };
+        sent.insert(key.to_owned(), value);
+    }
+    match delivery::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
+        Ok(_) => Ok(visit.go_and_say(PAGE, Message::done("Saved. It holds from now on."))),
+        Err(OpError::Invalid(invalid)) => page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await,
+        Err(other) => Err(other.into()),
+    }
 }
 
 async fn ask(visit: Signed) -> Response {

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Console;
 use super::errors::Failure;
 use super::visit::{Anyone, Message, Signed, is_own_path};
+use crate::ops::settings::sign_in::rules;
 use crate::ops::users::{self, Entered, SignInError};
 
 /// The page that asks for the code.
@@ -53,13 +54,12 @@ pub(super) fn code_address(next: &str) -> String {
 async fn page(visit: &Anyone, status: StatusCode, problem: &str) -> Response {
     let errors =
         if problem.is_empty() { json!([]) } else { json!([{ "field": "email", "message": problem }]) };
-    let auth = &visit.app().config.auth;
     let context = json!({
         "errors": errors,
         "email": visit.form.text("email"),
         "next": next(visit),
-        "local": auth.local,
-        "provider": auth.oidc.shown_name(),
+        "local": rules(visit.app()).local,
+        "provider": visit.app().config.auth.oidc.shown_name(),
     });
     visit.page(status, "sign_in.html", ("", "Sign in"), context).await
 }

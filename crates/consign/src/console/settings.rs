@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use consign_core::catalog::Invalid;
+use consign_core::schedule::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::Console;
@@ -46,14 +47,26 @@ async fn general_page(
             "hint": "Stands below “Consign” in the navigation, so that nobody takes the test system for the real one.",
             "error": message_at(invalid, "instance_name"),
         },
+        "time_zone": zone_field(visit, current["time_zone"].as_str().unwrap_or_default(), invalid),
         "url": url_field(visit, current, invalid),
         "password": password_for_url(visit, invalid),
         "public_url": current["public_url"],
         "redirect_urls": current["redirect_urls"],
         "checked": checked,
-        "rows": rows(current, &["server.", "auth."]),
+        "rows": rows(current, &["server."]),
     });
     visit.page(status, "settings.html", (PLACE, "Settings"), context).await
+}
+
+/// The field for a time zone, with the names that there are.
+pub(super) fn zone_field(visit: &Signed, stored: &str, invalid: &[Invalid]) -> Value {
+    let value = if visit.form.has("time_zone") { visit.form.text("time_zone") } else { stored };
+    let names = TimeZone::names().into_iter().map(|name| json!({ "value": name, "label": name }));
+    json!({
+        "key": "time_zone", "label": "Time zone", "value": value, "suggestions": names.collect::<Vec<_>>(),
+        "hint": "Exact times are shown in it, and new exporters run by it. A name such as Europe/Lisbon.",
+        "error": message_at(invalid, "time_zone"),
+    })
 }
 
 /// Asked for with another public URL alone.
@@ -104,7 +117,9 @@ async fn save(visit: Signed) -> Result<Response, Failure> {
     }
     let before = visit.app().public_url();
     let mut sent = Map::new();
-    for key in ["instance_name", "public_url", "password"].into_iter().filter(|key| visit.form.has(key)) {
+    for key in
+        ["instance_name", "time_zone", "public_url", "password"].into_iter().filter(|key| visit.form.has(key))
+    {
         sent.insert(key.to_owned(), json!(visit.form.text(key)));
     }
     match settings::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
@@ -154,11 +169,11 @@ async fn egress_page(
     verdict: &Value,
     invalid: &[Invalid],
 ) -> Result<Response, Failure> {
-    let current = settings::find(visit.app(), &visit.actor).await?;
+    let current = settings::egress(visit.app(), &visit.actor)?;
     let context = json!({
         "errors": errors(invalid),
         "rows": rows(&current, &["egress."]),
-        "authorities": settings::extra_authorities(visit.app(), &visit.actor)?,
+        "authorities": current["extra_authorities"],
         "address": {
             "key": "address", "label": "Would this address be allowed?", "mono": true,
             "hint": "An address such as https://10.21.0.5/. Nothing is sent to it; only its name is looked up.",

@@ -15,6 +15,7 @@ use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at};
 use super::visit::{Anyone, is_own_path};
+use crate::ops::settings::sign_in::rules;
 use crate::ops::{OpError, people, users};
 
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -77,7 +78,7 @@ async fn invitation_page(
     let context = json!({
         "errors": errors(invalid),
         "email": email,
-        "local": visit.app().config.auth.local,
+        "local": rules(visit.app()).local,
         "provider": visit.app().config.auth.oidc.shown_name(),
         "role": { "label": role.label(), "hint": role.hint() },
         "name": {

@@ -1,4 +1,4 @@
-//! Settings, About: what runs here, and the support bundle, which is read before it is taken away.
+//! Settings, About: what runs here, what it is built of, and the support bundle, which is read before it is taken away.
 
 use std::sync::Arc;
 
@@ -11,29 +11,28 @@ use serde_json::json;
 use super::Console;
 use super::errors::Failure;
 use super::visit::Signed;
-use crate::ops::support;
-use crate::{BUILD, COMMIT};
+use crate::ops::{about, support};
 
 const PLACE: &str = "settings";
 const ABOUT: &str = "/settings/about";
+const LICENCES: &str = "/settings/about/licences";
 const BUNDLE: &str = "/settings/about/support-bundle";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
-    Router::new().route(ABOUT, get(about)).route(BUNDLE, get(preview).post(take))
+    Router::new()
+        .route(ABOUT, get(show))
+        .route(LICENCES, get(licences))
+        .route(BUNDLE, get(preview).post(take))
 }
 
-async fn about(visit: Signed) -> Response {
-    let app = visit.app();
-    let context = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "commit": COMMIT,
-        "build": format!("{BUILD}, {} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "licence": env!("CARGO_PKG_LICENSE"),
-        "database": if app.store.is_postgres() { "PostgreSQL" } else { "SQLite" },
-        "schema": consign_store::schema_known(),
-        "key": app.vault.sealing_key_id(),
-    });
-    visit.page(StatusCode::OK, "settings_about.html", (PLACE, "Settings"), context).await
+async fn show(visit: Signed) -> Result<Response, Failure> {
+    let context = json!({ "about": about::find(visit.app(), &visit.actor)? });
+    Ok(visit.page(StatusCode::OK, "settings_about.html", (PLACE, "Settings"), context).await)
+}
+
+async fn licences(visit: Signed) -> Result<Response, Failure> {
+    let context = about::licences(&visit.actor)?;
+    Ok(visit.page(StatusCode::OK, "settings_licences.html", (PLACE, "Licences"), context).await)
 }
 
 async fn preview(visit: Signed) -> Result<Response, Failure> {

@@ -43,6 +43,8 @@ pub(super) struct Visit {
     pub(super) form: Form,
     /// A file that follows what was typed.
     upload: Mutex<Option<Upload>>,
+    /// Something is looked at, and nothing was sent.
+    pub(super) looks: bool,
     /// Path and query as asked.
     pub(super) address: String,
     /// The same as the table of pages has it; empty for a page that is in none.
@@ -99,6 +101,7 @@ impl Visit {
             person: None,
             form: Form::default(),
             upload: Mutex::default(),
+            looks: parts.method.is_safe(),
             address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             pattern: parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned(),
             from: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
@@ -212,6 +215,7 @@ impl Visit {
             "banners": super::banners::of(self).await,
             "flash": self.message,
             "instance": self.instance().await,
+            "zone": person.map_or_else(String::new, |person| self.zone_of(person)),
             "docs": "/docs",
             "path": self.path(),
             "once": self.request_id,
@@ -226,6 +230,11 @@ impl Visit {
             Some(_) => settings::instance_name(self.app()).await.unwrap_or_default(),
             None => String::new(),
         }
+    }
+
+    /// Where the clock of a person's pages hangs.
+    fn zone_of(&self, person: &SignedIn) -> String {
+        if person.time_zone.is_empty() { settings::time_zone(self.app()) } else { person.time_zone.clone() }
     }
 
     /// A page: `place` is the entry of the navigation that it belongs to.

@@ -154,7 +154,8 @@ async fn form_page(
 }
 
 async fn new(visit: Signed) -> Result<Response, Failure> {
-    let form = WebhookForm::suggested(&visit.form);
+    let usual = visit.app().engine.delivery_rules().timeout_seconds;
+    let form = WebhookForm::suggested(&visit.form).with_text("timeout_seconds", usual.to_string());
     form_page(&visit, StatusCode::OK, &form, &[], None).await
 }
 

@@ -39,7 +39,7 @@ impl Engine {
         credential: Option<&Arc<Credential>>,
     ) -> Option<bool> {
         let started = self.now();
-        let retry = webhook.retry(&self.settings.retry_schedule);
+        let retry = webhook.retry(&self.delivery_rules().retry_schedule());
         let seen = self.attempt(work, (connector, webhook), credential, started).await;
         let ended = self.now();
         let counted = work.attempts + u32::from(work.abandoned);

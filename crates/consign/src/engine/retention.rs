@@ -43,9 +43,13 @@ impl Engine {
         }
     }
 
-    async fn retention_round(&self) -> Result<(), StoreError> {
+    /// Removes what is past its time by now.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn retention_round(&self) -> Result<(), StoreError> {
         let now = self.now();
-        let kept = self.settings.kept;
+        let kept = self.delivery_rules().kept();
         let payloads_before = now.minus(kept.payloads);
         let records_before = now.minus(kept.deliveries);
         self.in_portions(Portion::Payloads, payloads_before).await?;

@@ -17,6 +17,7 @@ use consign_store::{
 
 use serde_json::{Value, json};
 
+use super::chosen::Chosen;
 use super::records::Records;
 
 /// One consistent view; never changed, only replaced.
@@ -32,6 +33,7 @@ pub struct Snapshot {
     misfits: HashSet<Misfit>,
     pause: Option<SendingPause>,
     public_url: Option<String>,
+    chosen: Chosen,
 }
 
 /// Where the installation keeps the address that a person chose for it.
@@ -146,6 +148,11 @@ impl Snapshot {
         self.keys.values()
     }
 
+    /// What administrators chose.
+    pub fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
     /// An API key.
     pub fn key(&self, id: KeyId) -> Option<&ApiKey> {
         self.keys.get(&id)
@@ -157,6 +164,7 @@ impl Snapshot {
         let pause = installation::get(&mut db, SENDING_PAUSE).await?;
         let pause = pause.map(|text| SendingPause::read(&text));
         let public_url = installation::get(&mut db, PUBLIC_URL).await?.filter(|url| !url.is_empty());
+        let chosen = Chosen::load(&mut db).await?;
         // A token address that is away closes the connectors of its credential, by its one row.
         let away = tokens::away(&mut db).await?;
         let closed = |connector: Connector| {
@@ -201,6 +209,7 @@ impl Snapshot {
             misfits,
             pause,
             public_url,
+            chosen,
         })
     }
 }

@@ -27,11 +27,11 @@ use crate::telemetry;
 /// them is accepted then.
 pub async fn accept(app: &App, actor: &Actor, sent: Vec<NewEvent>) -> Result<Vec<AcceptedEvent>, OpError> {
     actor.require(Right::EventsWrite)?;
-    let count = sent.len();
+    let (count, bytes_max) = (sent.len(), app.engine.delivery_rules().event_bytes);
     for (index, event) in sent.iter().enumerate() {
-        if event.data.len() > app.config.limits.event_bytes {
+        if event.data.len() as u64 > bytes_max {
             let field = if count == 1 { "data".to_owned() } else { format!("{index}/data") };
-            let sentence = format!("An event must be {} bytes or fewer", app.config.limits.event_bytes);
+            let sentence = format!("An event must be {bytes_max} bytes or fewer");
             return Err(invalid(&field, "too_long", sentence));
         }
     }

@@ -16,6 +16,8 @@ use consign_store::runs::{Loss, Run, WAITING_COUNT_MAX, Waiting};
 use consign_store::{Db, Listed, Page, Tx, connectors, runs, tokens};
 use serde_json::{Value, json};
 
+use super::settings::delivery::with_usual_timeout;
+use super::settings::time_zone;
 use super::webhooks::{
     Access, access_of, credential_of, described, edited, insert_unique, locked_credential, named_credential,
     sample, settings, state_for,
@@ -69,11 +71,12 @@ pub async fn find(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
 ///
 /// # Errors
 /// Every value that was not accepted.
-pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let credential = locked_credential(&mut tx, &sent).await?;
+    with_usual(app, &mut sent, credential.as_ref());
     let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let next = draft.exporter.schedule.next_after(now);
     let connector = Connector {
@@ -104,6 +107,17 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
     Ok(value)
+}
+
+/// Gives an exporter that is saved without them the time zone of this installation, and the timeout that is usual here.
+fn with_usual(app: &App, sent: &mut Sent, credential: Option<&Credential>) {
+    let blank = sent.get("time_zone").is_none_or(|value| value.is_null() || value == "");
+    if blank {
+        sent.insert("time_zone".to_owned(), json!(time_zone(app)));
+    }
+    if credential.is_some_and(|credential| credential.target.origin().is_some()) {
+        with_usual_timeout(app, sent);
+    }
 }
 
 /// Replaces an exporter.
@@ -155,8 +169,9 @@ async fn save(
     if rest == Rest::Kept {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
-    let sent = complete(&seen);
+    let mut sent = complete(&seen);
     let credential = locked_credential(&mut tx, &sent).await?;
+    with_usual(app, &mut sent, credential.as_ref());
     let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let (was, is) = (&before.schedule, &draft.exporter.schedule);
     let same_times = was.as_str() == is.as_str() && was.zone().name() == is.zone().name();

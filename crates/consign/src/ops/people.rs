@@ -15,6 +15,7 @@ use consign_store::users::{Invitation, User};
 use consign_store::{Listed, Page, StoreError, Tx, second_steps, sessions, users};
 use serde_json::{Value, json};
 
+use super::settings::sign_in::{administrators_by_provider, rules};
 use super::users::again::{require_password, take_password};
 use super::users::{Begun, judge_email, judge_person, object, person_of, random_text, row, save, shown_name};
 use super::{
@@ -146,7 +147,7 @@ pub async fn accept(
     from: Option<IpAddr>,
 ) -> Result<Begun, OpError> {
     let (email, _) = invited(app, token).await?;
-    if !app.config.auth.local {
+    if !rules(app).local {
         let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
         return Err(OpError::WrongState(format!("Passwords are switched off here. Sign in with {provider}")));
     }
@@ -196,6 +197,7 @@ pub async fn change(
     }
     require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
+    let ways_in = ways_in(app, &mut tx).await?;
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
     if_match.judge(user.revision)?;
     let before = (user.role, user.name.clone());
@@ -220,7 +222,7 @@ pub async fn change(
         changes["name"] = json!({ "old": before.1, "new": user.name });
     }
     audit_rows(app, &mut tx, actor, action, object(&user), changes, &[row(&user)]).await?;
-    require_administrator(&mut tx).await?;
+    require_administrator(app, &mut tx, ways_in).await?;
     let made = show(&user, tx.now());
     commit(app, tx).await?;
     Ok(made)
@@ -281,6 +283,7 @@ pub async fn act(
     }
     let mut tx = app.store.begin().await?;
     let now = tx.now();
+    let ways_in = ways_in(app, &mut tx).await?;
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
     let changed = match deed {
         Deed::Suspend if user.invitation.is_some() => {
@@ -306,7 +309,7 @@ pub async fn act(
     } else {
         audit_entry(app, &mut tx, actor, deed.action(), object(&user), json!({})).await?;
     }
-    require_administrator(&mut tx).await?;
+    require_administrator(app, &mut tx, ways_in).await?;
     let made = show(&user, now);
     commit_answered(app, actor, tx, &made).await?;
     Ok(made)
@@ -319,6 +322,7 @@ pub async fn act(
 pub async fn delete(app: &App, actor: &Actor, reference: &str, if_match: IfMatch) -> Result<String, OpError> {
     actor.require(Right::Admin)?;
     let mut tx = app.store.begin().await?;
+    let ways_in = ways_in(app, &mut tx).await?;
     // Not asked whether it is as it was saved: a row that somebody put there can be removed.
     let user = by_reference(&mut tx, reference).await?;
     if_match.judge(user.revision)?;
@@ -326,16 +330,24 @@ pub async fn delete(app: &App, actor: &Actor, reference: &str, if_match: IfMatch
     let action = if user.invitation.is_some() { "Deleted invitation" } else { "Deleted person" };
     let changes = json!({ "email": user.email });
     audit_rows(app, &mut tx, actor, action, object(&user), changes, &[row(&user)]).await?;
-    require_administrator(&mut tx).await?;
+    require_administrator(app, &mut tx, ways_in).await?;
     commit(app, tx).await?;
     Ok(shown_name(&user).to_owned())
 }
 
 /// Asked behind the audit entry: its place in the chain makes replicas wait for each other, so that two administrators
 /// cannot take the role from each other at once.
-async fn require_administrator(tx: &mut Tx) -> Result<(), OpError> {
+async fn require_administrator(app: &App, tx: &mut Tx, ways_in: usize) -> Result<(), OpError> {
     if users::active_with(tx, Role::Administrator).await?.is_empty() {
         return Err(OpError::WrongState(LAST_ADMINISTRATOR.to_owned()));
+    }
+    if ways_in > 0 && self::ways_in(app, tx).await? == 0 {
+        let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
+        let sentence = format!(
+            "This is the last administrator who signs in with {provider}, and passwords are switched off. Let another \
+             administrator come in with {provider} first"
+        );
+        return Err(OpError::WrongState(sentence));
     }
     Ok(())
 }
@@ -351,6 +363,11 @@ fn require_person_for(actor: &Actor, role: Role) -> Result<(), OpError> {
 fn require_nothing_else(sent: &Sent, known: &[&str]) -> Result<(), OpError> {
     let unknown: Vec<_> = sent.keys().map(|key| unknown_field(key, known)).collect();
     if unknown.is_empty() { Ok(()) } else { Err(OpError::Invalid(unknown)) }
+}
+
+/// Where passwords are switched off: the administrators who come in by the provider.
+async fn ways_in(app: &App, tx: &mut Tx) -> Result<usize, OpError> {
+    if rules(app).local { Ok(0) } else { administrators_by_provider(app, tx).await }
 }
 
 fn read_role(reader: &mut Reader) -> Option<Role> {
@@ -442,7 +459,7 @@ fn show(user: &User, now: Timestamp) -> Value {
 }
 
 /// What somebody shows when they come; nothing before they have come at all.
-fn signs_in_with(user: &User) -> Option<&'static str> {
+pub(in crate::ops) fn signs_in_with(user: &User) -> Option<&'static str> {
     match (&user.identity, user.password_hash.is_empty()) {
         (Some(_), _) => Some("oidc"),
         (None, false) => Some("password"),

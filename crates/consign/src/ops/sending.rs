@@ -83,7 +83,8 @@ async fn changed(app: &App, mut tx: Tx, actor: &Actor, action: &str) -> Result<(
 /// Without the right, or when the database cannot be read.
 pub async fn storage(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let days = app.config.retention.delivery_days;
+    let rules = app.engine.delivery_rules();
+    let days = u64::from(rules.delivery_days);
     let mut db = app.store.read().await?;
     let since = app.now().minus(std::time::Duration::from_secs(DAY_SECONDS));
     let kept = overview::kept(&mut db, since).await?;
@@ -101,7 +102,10 @@ pub async fn storage(app: &App, actor: &Actor) -> Result<Value, OpError> {
         // A database that holds little says little about the size of what it will hold.
         "forecast_bytes": (kept.deliveries >= MEASURED_MIN).then(|| forecast.saturating_mul(bytes_each)),
         "delivery_days": days,
-        "payload_days": app.config.retention.payload_days,
+        "payload_days": rules.payload_days,
+        "payloads": kept.payloads,
+        "payload_bytes": kept.payload_bytes,
+        "forecast_payload_bytes": kept.payload_bytes_last_day.saturating_mul(u64::from(rules.payload_days)),
     }))
 }
 

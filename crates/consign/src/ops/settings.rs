@@ -7,8 +7,10 @@ use std::time::Duration;
 use consign_core::address::{Blocked, BlockedWhy};
 use consign_core::catalog::{Fault, Reader, Tokens};
 use consign_core::rights::Right;
+use consign_core::schedule::TimeZone;
 use consign_core::sign::owner_and_end;
 use consign_core::target::Origin;
+use consign_core::time::Timestamp;
 use consign_store::{Db, credentials, installation};
 use consign_transport::AddressJudged;
 use serde_json::{Value, json};
@@ -18,15 +20,19 @@ use super::users::again::{require_password, take_password};
 use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit};
 use crate::App;
 use crate::config::{Source, read_public_url};
-use crate::engine::PUBLIC_URL;
+use crate::engine::{GeneralChoice, PUBLIC_URL, put_choice, read_choice};
 
-/// Where they are kept, as one JSON text.
-const SETTINGS: &str = "settings";
+pub mod delivery;
+pub mod sign_in;
+
 /// As much as the navigation shows in two lines.
 const NAME_CHARS_MAX: usize = 60;
 /// How long a name may take to be found.
 const LOOK_UP: Duration = Duration::from_secs(5);
+/// An end that is as near as this is told.
+const AUTHORITY_ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
 const ADDRESS: &str = "address";
+const TIME_ZONE: &str = "time_zone";
 
 /// What is set, and every option of the server with its source.
 ///
@@ -35,12 +41,24 @@ const ADDRESS: &str = "address";
 pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let mut db = app.store.read().await?;
-    let stored = stored(&mut db).await?;
+    let stored = read_choice(&mut db).await?;
     show(app, &mut db, &stored).await
 }
 
-async fn show(app: &App, db: &mut Db, stored: &Stored) -> Result<Value, OpError> {
-    let options = app.config.print().into_iter().map(|(key, value, source)| {
+/// The egress rules with their sources, and the certificate authorities besides those of the system.
+///
+/// # Errors
+/// Without the right.
+pub fn egress(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let of_egress = |option: &Value| option["key"].as_str().is_some_and(|key| key.starts_with("egress."));
+    let options: Vec<_> = options(app).into_iter().filter(of_egress).collect();
+    Ok(json!({ "options": options, "extra_authorities": authorities(app) }))
+}
+
+/// Every option of the server with its source.
+fn options(app: &App) -> Vec<Value> {
+    let option = |(key, value, source): (&'static str, String, Source)| {
         let (kind, name) = match &source {
             Source::Default => ("default", Value::Null),
             Source::File => ("file", Value::Null),
@@ -48,26 +66,32 @@ async fn show(app: &App, db: &mut Db, stored: &Stored) -> Result<Value, OpError>
             Source::Twin(path) => ("file_content", json!(path.display().to_string())),
         };
         json!({ "key": key, "value": value, "source": kind, "source_name": name })
-    });
+    };
+    app.config.print().into_iter().map(option).collect()
+}
+
+async fn show(app: &App, db: &mut Db, stored: &GeneralChoice) -> Result<Value, OpError> {
     Ok(json!({
         "etag": format!("\"{}\"", stored.revision),
         "instance_name": stored.instance_name,
         "public_url": app.public_url(),
         "public_url_set_by": set_by(app),
         "redirect_urls": redirect_urls(app, db).await?,
+        TIME_ZONE: zone_name(&stored.time_zone),
         "sending_pause": super::sending::shown(app.engine.snapshot().sending_pause()),
-        "options": options.collect::<Vec<_>>(),
+        "options": options(app),
     }))
 }
 
 /// Where its operator set the address of this server; `None` when a person may choose it.
 fn set_by(app: &App) -> Option<String> {
     app.config.server.public_url.as_ref()?;
-    Some(match app.config.sources.get("server.public_url") {
-        Some(Source::Environment(name)) => name.clone(),
-        Some(Source::Twin(path)) => path.display().to_string(),
-        Some(Source::File | Source::Default) | None => "the configuration file".to_owned(),
-    })
+    Some(app.config.set_by("server.public_url").unwrap_or_else(|| "the configuration file".to_owned()))
+}
+
+/// A value that its operator set can be sent back, and not changed.
+fn refuse_fixed(reader: &mut Reader, key: &str, label: &str, by: &str) {
+    reader.refuse(key, Fault::new("set_elsewhere", format!("{label} is set by {by}")));
 }
 
 /// The redirect URLs that stand in tools: they change with the address of this server.
@@ -83,18 +107,21 @@ async fn redirect_urls(app: &App, db: &mut Db) -> Result<Value, OpError> {
 }
 
 /// The certificate authorities besides those of the system: owner and end of each.
-///
-/// # Errors
-/// Without the right.
-pub fn extra_authorities(app: &App, actor: &Actor) -> Result<Value, OpError> {
-    actor.require(Right::Admin)?;
+fn authorities(app: &App) -> Value {
     let now = app.now();
+    let soon = now.plus(AUTHORITY_ENDS_SOON);
+    let shown = authority_ends(app).into_iter().map(|(subject, ends)| {
+        json!({ "subject": subject, "ends_at": ends, "ended": ends <= now, "ends_soon": ends <= soon })
+    });
+    shown.collect()
+}
+
+/// Owner and end of each, the first to end first.
+pub(in crate::ops) fn authority_ends(app: &App) -> Vec<(String, Timestamp)> {
     let found = app.config.extra_roots().unwrap_or_default();
-    let shown = found
-        .iter()
-        .filter_map(|der| owner_and_end(der))
-        .map(|(subject, ends)| json!({ "subject": subject, "ends_at": ends, "ended": ends <= now }));
-    Ok(shown.collect())
+    let mut ends: Vec<_> = found.iter().filter_map(|der| owner_and_end(der)).collect();
+    ends.sort_by_key(|(_, ends)| *ends);
+    ends
 }
 
 /// The name that the navigation shows; empty for none.
@@ -102,7 +129,16 @@ pub fn extra_authorities(app: &App, actor: &Actor) -> Result<Value, OpError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn instance_name(app: &App) -> Result<String, OpError> {
-    Ok(stored(&mut *app.store.read().await?).await?.instance_name)
+    Ok(read_choice::<GeneralChoice>(&mut *app.store.read().await?).await?.instance_name)
+}
+
+/// The time zone of this installation, by its name.
+pub fn time_zone(app: &App) -> String {
+    zone_name(&app.engine.snapshot().chosen().general.time_zone).to_owned()
+}
+
+fn zone_name(stored: &str) -> &str {
+    if stored.is_empty() { "UTC" } else { stored }
 }
 
 /// Changes what can be changed while the server runs. For another public URL a person enters their password again:
@@ -121,9 +157,10 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
         let fault = Fault::new("too_long", "Name must be 60 characters or fewer, on one line");
         reader.refuse("instance_name", fault);
     }
+    let zone = reader.has(TIME_ZONE).then(|| read_zone(&mut reader)).flatten();
     let url = read_url(app, &mut reader);
     let read_only = ["etag", "public_url_set_by", "redirect_urls", "sending_pause", "options"];
-    reader.refuse_unknown(&["instance_name", PUBLIC_URL], &read_only);
+    reader.refuse_unknown(&["instance_name", PUBLIC_URL, TIME_ZONE], &read_only);
     let faults = reader.into_invalid();
     if !faults.is_empty() {
         return Err(OpError::Invalid(faults));
@@ -134,30 +171,32 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
         require_password(app, actor, &password).await?;
     }
     let mut tx = app.store.begin().await?;
-    let before = stored(&mut tx).await?;
+    let before: GeneralChoice = read_choice(&mut tx).await?;
     if_match.judge(before.revision)?;
     let instance_name = name.unwrap_or_else(|| before.instance_name.clone());
-    if instance_name == before.instance_name && url.is_none() {
+    let time_zone = zone.unwrap_or_else(|| before.time_zone.clone());
+    let same = instance_name == before.instance_name && time_zone == before.time_zone;
+    if same && url.is_none() {
         return show(app, &mut tx, &before).await;
     }
-    let now = Stored { revision: before.revision + 1, instance_name };
-    let text = json!({ "revision": now.revision, "instance_name": now.instance_name }).to_string();
-    installation::put(&mut tx, SETTINGS, &text).await?;
+    let now = GeneralChoice { revision: before.revision + 1, instance_name, time_zone };
+    put_choice(&mut tx, &now).await?;
     let mut changes = json!({});
     if before.instance_name != now.instance_name {
         changes["instance_name"] = json!({ "old": before.instance_name, "new": now.instance_name });
     }
+    if before.time_zone != now.time_zone {
+        let (old, new) = (zone_name(&before.time_zone), zone_name(&now.time_zone));
+        changes[TIME_ZONE] = json!({ "old": old, "new": new });
+    }
     if let Some(url) = &url {
         installation::put(&mut tx, PUBLIC_URL, url).await?;
-        installation::bump(&mut tx).await?;
         changes[PUBLIC_URL] = json!({ "old": old_url, "new": url });
     }
     let object = Object { kind: "settings", id: String::new(), name: "Settings" };
     audit_entry(app, &mut tx, actor, "Changed settings", object, changes).await?;
     commit(app, tx).await?;
-    if url.is_some() {
-        app.engine.changed().await;
-    }
+    app.engine.changed().await;
     show(app, &mut *app.store.read().await?, &now).await
 }
 
@@ -171,7 +210,7 @@ fn read_url(app: &App, reader: &mut Reader) -> Option<String> {
         (Ok(url), None) => Some(url),
         (Ok(url), Some(_)) if url == app.public_url() => None,
         (_, Some(by)) => {
-            reader.refuse(PUBLIC_URL, Fault::new("set_elsewhere", format!("Public URL is set by {by}")));
+            refuse_fixed(reader, PUBLIC_URL, "Public URL", &by);
             None
         }
         (Err(needs), None) => {
@@ -181,18 +220,13 @@ fn read_url(app: &App, reader: &mut Reader) -> Option<String> {
     }
 }
 
-struct Stored {
-    revision: i64,
-    instance_name: String,
-}
-
-async fn stored(db: &mut Db) -> Result<Stored, OpError> {
-    let text = installation::get(db, SETTINGS).await?.unwrap_or_default();
-    let read: Value = serde_json::from_str(&text).unwrap_or_default();
-    Ok(Stored {
-        revision: read["revision"].as_i64().unwrap_or(1),
-        instance_name: read["instance_name"].as_str().unwrap_or_default().to_owned(),
-    })
+/// The name of a time zone, as its database has it.
+pub(in crate::ops) fn read_zone(reader: &mut Reader) -> Option<String> {
+    let text = reader.text(TIME_ZONE, "Time zone");
+    if text.trim().is_empty() {
+        return Some(String::new());
+    }
+    reader.accept(TIME_ZONE, TimeZone::parse(&text)).map(|zone| zone.name().to_owned())
 }
 
 /// Whether an address may be reached, and which rule decides. Nothing is sent but the question for its name.

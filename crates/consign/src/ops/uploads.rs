@@ -30,7 +30,7 @@ const KNOWN: &[&str] = &["file_name", "content_type", "bytes", "sha256"];
 /// Every value that was not accepted; when there is no such exporter, or too many files are on their way to it.
 pub async fn create(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::EventsWrite)?;
-    let bytes_max = app.config.limits.export_bytes;
+    let bytes_max = app.engine.delivery_rules().export_bytes;
     let wanted = Wanted::read(sent, bytes_max)?;
     let connector = takes_files(app, reference, &wanted.file_name).await?;
     let mut tx = app.store.begin().await?;

@@ -16,6 +16,7 @@ use consign_store::users::User;
 use consign_store::{Db, Tx, installation, sessions, users};
 use serde_json::Value;
 
+use super::settings::sign_in::{SignInRules, rules};
 use super::{Actor, ActorKind, Object, OpError, audit_rows, commit};
 use crate::App;
 
@@ -23,14 +24,16 @@ use links::{SETUP_LINK, link_fits};
 use password::{hash_password, is_guessed_first};
 use proof::Kind;
 
+pub use account::{change_password, find as account, set_time_zone};
 pub use again::require_password;
 pub use brake::SignInBrake;
 pub use links::{
     DemoLink, new_setup_link, new_sign_in_link, redeem_sign_in_link, setup_link_works, sign_in_link_waits,
 };
-pub use sign_in::{Entered, SignInError, awaits_code, sign_in, sign_in_with_code};
+pub use sign_in::{Entered, SignInError, awaits_code, prove, sign_in, sign_in_with_code};
 pub use typed::{keep_typed, take_typed};
 
+mod account;
 pub(super) mod again;
 mod brake;
 mod links;
@@ -68,6 +71,10 @@ pub struct SignedIn {
     pub signs_in_with: SignsInWith,
     /// `light`, `dark`, or empty for the system's.
     pub theme: String,
+    /// Where the clock of their pages hangs; empty for that of the installation.
+    pub time_zone: String,
+    /// Nothing else is done in this session before a second step is set up.
+    pub must_set_up: bool,
     /// The token of every form of this session.
     pub csrf: String,
     /// The hash of the session's token.
@@ -207,6 +214,7 @@ pub(super) fn person_of(now: Timestamp, name: String, email: String, password_ha
         two_step: None,
         identity: None,
         theme: String::new(),
+        time_zone: String::new(),
         created_at: now,
         last_seen_at: None,
         revision: 1,
@@ -297,14 +305,6 @@ pub(super) fn new_session(app: &App, user: &User, now: Timestamp) -> (Begun, Ses
     (Begun { token }, session)
 }
 
-fn session_life(app: &App) -> Duration {
-    Duration::from_secs(app.config.auth.session_hours * 3_600)
-}
-
-fn idle_life(app: &App) -> Duration {
-    Duration::from_secs(app.config.auth.idle_minutes * 60)
-}
-
 /// Who a session's token belongs to, while it lives. `quiet` requests, such as polls of a page, do not prolong it.
 ///
 /// # Errors
@@ -320,7 +320,8 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
         tracing::error!(user.id = %session.user, "a session is not as it began: it was changed outside Consign");
         return Ok(None);
     }
-    if now.since(session.created_at) > session_life(app) || now.since(session.seen_at) > idle_life(app) {
+    let rules = rules(app);
+    if now.since(session.created_at) > rules.session() || now.since(session.seen_at) > rules.idle() {
         return Ok(None);
     }
     let Some(user) = users::find(&mut db, session.user).await?.filter(User::is_active) else {
@@ -337,8 +338,28 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
         tx.commit().await?;
     }
     let (signs_in_with, signed_in_at) = (SignsInWith::of(&user), session.created_at);
-    let User { id, name, email, role, theme, .. } = user;
-    Ok(Some(SignedIn { id, name, email, role, signs_in_with, theme, csrf: session.csrf, hash, signed_in_at }))
+    let must_set_up = must_set_up(&rules, signs_in_with, signed_in_at);
+    let User { id, name, email, role, theme, time_zone, .. } = user;
+    let csrf = session.csrf;
+    Ok(Some(SignedIn {
+        id,
+        name,
+        email,
+        role,
+        signs_in_with,
+        theme,
+        time_zone,
+        must_set_up,
+        csrf,
+        hash,
+        signed_in_at,
+    }))
+}
+
+/// Whether somebody who came at a time has to set up a second step first. Who comes by the provider shows there who
+/// they are.
+fn must_set_up(rules: &SignInRules, with: SignsInWith, came_at: Timestamp) -> bool {
+    with.password && !with.code && rules.two_step_since.is_some_and(|since| came_at >= since)
 }
 
 /// Ends a session.

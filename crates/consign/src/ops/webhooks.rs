@@ -20,6 +20,7 @@ use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, d
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
+use super::settings::delivery::with_usual_timeout;
 use super::signing::{self, Followed};
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
@@ -95,8 +96,9 @@ async fn last_hours(app: &App) -> Result<ByHour, OpError> {
 ///
 /// # Errors
 /// Every value that was not accepted.
-pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpError> {
+pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    with_usual_timeout(app, &mut sent);
     let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -204,7 +206,8 @@ async fn save(
     if rest == Rest::Kept {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
-    let sent = complete(&seen);
+    let mut sent = complete(&seen);
+    with_usual_timeout(app, &mut sent);
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let id = credential.as_ref().map(|credential| credential.id);

@@ -175,6 +175,11 @@ impl TestConsign {
         consign::ops::notices::round(&self.replica().app).await.unwrap();
     }
 
+    /// Removes now what is past its time, instead of within ten minutes.
+    pub(crate) async fn remove_what_is_old(&self) {
+        self.replica().app.engine.retention_round().await.unwrap();
+    }
+
     /// A secret that must be found nowhere but at the tool.
     pub(crate) fn canary(&self, name: &str) -> String {
         self.canaries.plant(name)

@@ -32,6 +32,7 @@ macro_rules! on_both_databases {
     };
 }
 
+mod account;
 mod addresses;
 mod api;
 mod approvals;
@@ -46,8 +47,10 @@ mod connection_tests;
 mod console;
 mod copied;
 mod credentials;
+mod delivery_settings;
 mod demo;
 mod encryption;
+mod error_pages;
 mod events;
 mod every_page;
 mod exporter_attention;
@@ -64,8 +67,8 @@ mod exporter_turns;
 mod exporter_uploads;
 mod exporter_walk;
 mod exporters;
-mod forged;
 mod first_requests;
+mod forged;
 mod forms;
 mod gateway_bodies;
 mod gateway_calls;
@@ -108,6 +111,7 @@ mod settings;
 mod sftp;
 mod sftp_pages;
 mod sign_in;
+mod sign_in_settings;
 mod signatures;
 mod starting;
 mod support;

@@ -83,7 +83,7 @@ async fn what_is_kept_is_counted(consign: TestConsign) {
     assert!(kept["database_bytes"].as_u64().unwrap() > 100_000 && kept["forecast_bytes"].is_null(), "{kept}");
     let page = consign.page("/settings/delivery").await.expect(200).text();
     assert!(
-        page.contains("270 deliveries after 90 days") && page.contains("retention.delivery_days"),
+        page.contains("270 deliveries after 90 days") && page.contains("name=\"delivery_days\""),
         "{page}"
     );
     let said = consign.run(&["settings", "storage", "--json"]).await.expect(0).json();

@@ -64,8 +64,25 @@ async fn options_are_shown_with_their_source_and_secrets_only_as_set() {
     for words in ["10.20.0.0/16:443", "set by CONSIGN_EGRESS_ALLOW", "egress.allow_loopback"] {
         assert!(page.contains(words), "{words}\n{page}");
     }
-    let about = consign.page("/settings/about").await.expect(200).text();
+    let about = unescape(&consign.page("/settings/about").await.expect(200).text());
     assert!(about.contains(env!("CARGO_PKG_VERSION")) && about.contains("SQLite"));
+    assert!(about.contains("Running since") && about.contains("/settings/about/licences"), "{about}");
+    let running = consign.get("/about").await.expect(200).json();
+    assert_eq!((&running["database"], &running["build"]), (&json!("sqlite"), &json!("debug")));
+    assert!(
+        running["uptime_seconds"].as_u64().unwrap() < 600 && running["started_at"].is_string(),
+        "{running}"
+    );
+    let said = consign.run(&["about", "--json"]).await.expect(0).json();
+    assert_eq!(said["started_at"], running["started_at"]);
+    let licences = consign.get("/about/licences").await.expect(200).json();
+    let page = consign.page("/settings/about/licences").await.expect(200).text();
+    let list = consign.run(&["about", "--licences"]).await.expect(0).stdout;
+    for name in ["rustls", "aws-lc-sys", "libsqlite3-sys"] {
+        assert!(licences["items"].as_array().unwrap().iter().any(|one| one["name"] == name), "{name}");
+        assert!(page.contains(&format!(">{name}<")) && list.contains(name), "{name}");
+    }
+    assert!(!page.contains("src=\"http"), "nothing is asked of anybody");
     let meta = consign.get("/meta").await.expect(200).json();
     assert_eq!((&meta["database"], &meta["licence"]), (&json!("sqlite"), &json!("Apache-2.0 OR MIT")));
     consign.finish().await;

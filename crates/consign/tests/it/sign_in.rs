@@ -24,13 +24,12 @@ const BACK: &str = "/sign-in/oidc/callback";
 
 /// A browser without scripts: the cookies that it was given.
 #[derive(Default)]
-struct Jar(Vec<(String, String)>);
+pub(crate) struct Jar(Vec<(String, String)>);
 
 impl Jar {
-    async fn get(&mut self, client: &Client, path: &str) -> Reply {
+    pub(crate) async fn get(&mut self, client: &Client, path: &str) -> Reply {
         let path = path.strip_prefix(&format!("http://{}", client.address)).unwrap_or(path);
-        let cookies: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let reply = client.send("GET", path, &[("cookie", &cookies.join("; "))], "").await;
+        let reply = client.send("GET", path, &[("cookie", &self.cookies())], "").await;
         for cookie in reply.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()) {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             self.0.retain(|(known, _)| known != name);
@@ -41,13 +40,21 @@ impl Jar {
         reply
     }
 
+    /// As a request sends them.
+    pub(crate) fn cookies(&self) -> String {
+        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
 }
 
 /// A Consign that knows a provider, and the provider that knows it.
-async fn with_provider(kind: Kind, claims_in_id_token: bool) -> (TestConsign, AuthorizationServer) {
+pub(crate) async fn with_provider(
+    kind: Kind,
+    claims_in_id_token: bool,
+) -> (TestConsign, AuthorizationServer) {
     let provider = AuthorizationServer::start(&Setup { claims_in_id_token, ..Setup::with(vec![]) }).await;
     let issuer = provider.issuer();
     let consign = TestConsign::on(kind, move |config| {
@@ -68,7 +75,7 @@ async fn register(client: &Client, provider: &AuthorizationServer) {
     provider.register(&Registered::for_person("consign", SECRET, &redirect)).await;
 }
 
-fn person(name: &str, more: &Value) -> Value {
+pub(crate) fn person(name: &str, more: &Value) -> Value {
     let mut person = json!({ "sub": format!("{name}-1"), "name": format!("{name} of Acme"),
                              "email": format!("{name}@acme.example"), "email_verified": true });
     crate::harness::merge(&mut person, more);
@@ -76,7 +83,12 @@ fn person(name: &str, more: &Value) -> Value {
 }
 
 /// Out to the provider, and back with what it says; the answer to the way back.
-async fn come(client: &Client, provider: &AuthorizationServer, jar: &mut Jar, person: &Value) -> Reply {
+pub(crate) async fn come(
+    client: &Client,
+    provider: &AuthorizationServer,
+    jar: &mut Jar,
+    person: &Value,
+) -> Reply {
     provider.is_asked_by(person).await;
     let out = jar.get(client, "/sign-in/oidc?next=/webhooks").await.expect(303).location();
     let back = provider.decide(&out, Decision::Approve).await;

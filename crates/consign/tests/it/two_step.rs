@@ -8,8 +8,8 @@ use consign_core::totp::from_base32;
 use serde_json::json;
 
 use crate::harness::page::{form_with, unescape};
-use crate::people::as_person;
 use crate::harness::{EMAIL, Reply, Session, TestConsign, form, session_of};
+use crate::people::as_person;
 
 const STEP: Duration = Duration::from_secs(30);
 

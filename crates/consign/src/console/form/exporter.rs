@@ -100,6 +100,12 @@ impl ExporterForm {
         }
     }
 
+    /// The same with another text in a field.
+    pub(in crate::console) fn with_text(mut self, key: &'static str, text: String) -> Self {
+        self.texts.insert(key, text);
+        self
+    }
+
     /// A stored exporter.
     pub(in crate::console) fn stored(exporter: &Value) -> Self {
         let at = |key: &str| key.split('.').fold(exporter, |value, part| &value[part]).clone();

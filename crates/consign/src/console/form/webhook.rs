@@ -84,6 +84,12 @@ impl WebhookForm {
         }
     }
 
+    /// The same with another text in a field.
+    pub(in crate::console) fn with_text(mut self, key: &'static str, text: String) -> Self {
+        self.texts.insert(key, text);
+        self
+    }
+
     /// A new webhook as a link suggests it.
     pub(in crate::console) fn suggested(form: &Form) -> Self {
         let mut suggested = Self::empty(form.text("credential"));

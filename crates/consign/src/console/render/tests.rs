@@ -268,12 +268,40 @@ fn the_other_pages_render() {
     check("api_key_created.html", json!({ "current": key(json!(null)), "text": "csg_secret" }));
     check("api_key_revoke.html", json!({ "current": key(json!(null)) }));
     check("design.html", json!({}));
-    for signed_in in [true, false] {
+    for (signed_in, full) in [(true, true), (true, false), (false, true), (false, false)] {
         let context = json!({
-            "signed_in": signed_in, "text": "What", "command": "consign admin setup-link",
-            "reference": "req_1", "with_reference": true, "sign_in": true,
+            "signed_in": signed_in, "text": "What", "more": if full { "Meaning" } else { "" }, "search": full,
+            "command": full.then_some("consign admin setup-link"), "reference": "req_1", "with_reference": full,
+            "sign_in": full, "again": full,
         });
-        check("error.html", context);
+        let page = check("error.html", context);
+        assert_eq!(page.contains("Try again") && page.contains("Search the manual"), full, "{page}");
+    }
+    for (commit, source) in [(json!(null), ""), (json!("85dc"), "https://example.org/x")] {
+        let about = json!({
+            "version": "1", "commit": commit, "build": "debug", "system": "linux x86_64", "started_at": NOW,
+            "database": "sqlite", "schema": 12, "encryption_key": "k-1", "licence": "MIT",
+        });
+        check("settings_about.html", json!({ "about": about }));
+        let one = json!({ "name": "rustls", "version": "1", "licence": "MIT", "source": source });
+        check("settings_licences.html", json!({ "items": [one] }));
+    }
+    for set_by in [json!(null), json!("CONSIGN_X")] {
+        let field =
+            |key: &str| json!({ "key": key, "label": key, "value": true, "shown": "yes", "set_by": set_by });
+        let provider = json!({
+            "name": "Acme ID", "issuer": "https://id.example", "client_id": "c", "admin_group": null,
+            "redirect_url": "https://c.example/x",
+        });
+        for oidc in [json!(null), provider] {
+            let context = json!({
+                "errors": [], "current": { "etag": "\"1\"", "password_rule": "Long", "oidc": oidc },
+                "local": field("local"), "two_step": field("two_step"), "session_hours": field("session_hours"),
+                "idle_minutes": field("idle_minutes"), "password": null,
+            });
+            let page = check("settings_sign_in.html", context);
+            assert_eq!(page.contains("Set by CONSIGN_X."), !set_by.is_null());
+        }
     }
     for (local, provider) in [(true, json!(null)), (true, json!("Acme ID")), (false, json!("Acme ID"))] {
         let problem = json!([{ "field": "email", "message": "No" }]);
@@ -328,7 +356,35 @@ fn times_are_relative_to_now() {
     ] {
         assert_eq!(relative(at(time), at(NOW)), words);
     }
-    assert_eq!(day("2026-11-03T10:12:00Z").unwrap(), "3 November 2026");
-    assert_eq!(day("2026-11-03").unwrap(), "3 November 2026");
     assert_eq!((took(184), took(1_234)), ("184 ms".to_owned(), "1.2 s".to_owned()));
+}
+
+#[test]
+fn exact_times_are_read_in_the_zone_of_the_page() {
+    let mut environment = Environment::new();
+    environment.add_filter("when", when);
+    environment.add_filter("day", day);
+    let shown = |zone: &str, time: &str| {
+        let context = Value::from(Serde(json!({ "zone": zone, "time": time, "now": NOW })));
+        environment.render_str("{{ (time|when).exact }}; {{ time|day }}", context).unwrap()
+    };
+    for (zone, time, expected) in [
+        ("", "2026-11-03T23:30:00Z", "3 November 2026, 23:30:00 UTC; 3 November 2026"),
+        ("Asia/Kolkata", "2026-11-03T23:30:00Z", "4 November 2026, 05:00:00 IST; 4 November 2026"),
+        ("Europe/Lisbon", "2026-07-03T10:12:00Z", "3 July 2026, 11:12:00 WEST; 3 July 2026"),
+        ("America/New_York", "2026-11-03T03:00:00Z", "2 November 2026, 22:00:00 EST; 2 November 2026"),
+        // A database of another release may not know it any more.
+        ("Atlantis/Capital", "2026-11-03T23:30:00Z", "3 November 2026, 23:30:00 UTC; 3 November 2026"),
+    ] {
+        assert_eq!(shown(zone, time), expected, "{zone}");
+    }
+    // Macros of another file read it, too.
+    environment.add_template("m", "{% macro exact(time) %}{{ (time|when).exact }}{% endmacro %}").unwrap();
+    let context =
+        Value::from(Serde(json!({ "zone": "Asia/Kolkata", "time": "2026-11-03T23:30:00Z", "now": NOW })));
+    let imported = environment.render_str("{% import 'm' as m %}{{ m.exact(time) }}", context).unwrap();
+    assert_eq!(imported, "4 November 2026, 05:00:00 IST");
+    // A day is that day wherever it is read.
+    let context = Value::from(Serde(json!({ "zone": "America/New_York" })));
+    assert_eq!(environment.render_str("{{ '2026-11-03'|day }}", context).unwrap(), "3 November 2026");
 }

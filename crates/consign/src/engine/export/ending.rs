@@ -42,7 +42,7 @@ impl Engine {
             attempt: run.attempts + 1,
             throttled_for: throttled_since.map(|since| now.since(since)).unwrap_or_default(),
         };
-        let retry = exporter.retry(&self.settings.retry_schedule);
+        let retry = exporter.retry(&self.delivery_rules().retry_schedule());
         let verdict = retry.next(tries, &seen.outcome, now, self.jitter());
         self.learn(&job.connector, Some(&job.credential), &seen, &verdict, now).await;
         let outcome = seen.outcome.class();

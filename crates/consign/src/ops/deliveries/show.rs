@@ -249,7 +249,7 @@ fn outcome_label(class: &str, status: Option<u16>) -> String {
 
 fn attempts_max(app: &App, connector: &Connector) -> usize {
     let own = connector.webhook().and_then(|webhook| webhook.retry_schedule.as_deref());
-    own.unwrap_or_else(|| app.engine.retry_schedule()).len() + 1
+    own.map_or_else(|| app.engine.delivery_rules().retry_schedule_seconds.len(), <[_]>::len) + 1
 }
 
 /// What a person can do with it now.

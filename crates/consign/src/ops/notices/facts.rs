@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::ops::OpError;
 use crate::ops::overview::pressing_lines;
+use crate::ops::settings::authority_ends;
 
 /// A webhook that only fails is paused after that.
 const FAILING_MAX: Duration = Duration::from_secs(5 * 86_400);
@@ -19,6 +20,8 @@ const FAILING_MAX: Duration = Duration::from_secs(5 * 86_400);
 const MARKS: [u64; 3] = [90, 70, 50];
 /// A run that failed is told for so long.
 const RUN_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// Days before the end of a certificate authority; at each of them it is told again.
+const AUTHORITY_DAYS: [u64; 5] = [0, 1, 7, 14, 30];
 /// Hours in which failed deliveries are told; each connector and hour once.
 const HOURS: i64 = 2;
 
@@ -53,6 +56,9 @@ pub(super) async fn present(app: &App) -> Result<Facts, OpError> {
     for credential in credentials::ending_soon(&mut db, now).await? {
         facts.extend(of_end(app, &credential, now));
     }
+    facts.extend(
+        authority_ends(app).into_iter().filter_map(|(subject, ends)| of_authority(app, &subject, ends, now)),
+    );
     let hours = app.hours.last(&mut db, now).await?;
     let snapshot = app.engine.snapshot();
     for connector in snapshot.connectors() {
@@ -139,6 +145,27 @@ fn of_end(app: &App, credential: &Credential, now: Timestamp) -> Option<Fact> {
         (&id, credential.name.as_str()),
         (title.to_owned(), consequence.to_owned()),
         format!("{}/credentials/{id}", app.public_url()),
+    ))
+}
+
+/// A certificate authority of the operator's that ends: what it signed is not believed from then on.
+fn of_authority(app: &App, subject: &str, ends: Timestamp, now: Timestamp) -> Option<Fact> {
+    let mark =
+        AUTHORITY_DAYS.into_iter().find(|days| ends <= now.plus(Duration::from_secs(days * 86_400)))?;
+    let title = if ends <= now {
+        format!("The extra CA certificate “{subject}” ended on {}", ends.day())
+    } else {
+        format!("The extra CA certificate “{subject}” ends on {}", ends.day())
+    };
+    let consequence = "Tools whose certificates it signed are not believed then, and nothing is sent to them. Put a new one \
+                       into the file of egress.ca_file and restart."
+        .to_owned();
+    Some(fact(
+        format!("authority/{subject}/{}/{mark}", ends.millis()),
+        "consign.authority.ends",
+        ("", subject),
+        (title, consequence),
+        format!("{}/settings/egress", app.public_url()),
     ))
 }
 

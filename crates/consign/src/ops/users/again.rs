@@ -14,7 +14,12 @@ pub(in crate::ops) const PASSWORD: &str = "password";
 
 /// Takes the password out of what was sent.
 pub(in crate::ops) fn take_password(sent: &mut Sent) -> Secret {
-    let typed = sent.remove(PASSWORD);
+    take_secret(sent, PASSWORD)
+}
+
+/// Takes a secret out of what was sent.
+pub(super) fn take_secret(sent: &mut Sent, member: &str) -> Secret {
+    let typed = sent.remove(member);
     Secret::new(typed.and_then(|typed| typed.as_str().map(str::to_owned)).unwrap_or_default())
 }
 

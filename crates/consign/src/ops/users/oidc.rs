@@ -27,6 +27,7 @@ use super::{Entered, acting, is_as_saved, judge_email, object, person_of, random
 use crate::App;
 use crate::config::OidcOptions;
 use crate::engine::{OidcFault, Redeem};
+use crate::ops::settings::sign_in::rules;
 use crate::ops::{OpError, audit_rows, commit};
 use crate::telemetry;
 
@@ -356,7 +357,7 @@ async fn newcomer(
         Some(mut user) => {
             let invited = user.invitation.as_ref().map(|invitation| invitation.until > now);
             // Where nobody signs in with a password, the provider is who knows to whom an address belongs.
-            let only_provider = !app.config.auth.local && user.identity.is_none();
+            let only_provider = !rules(app).local && user.identity.is_none();
             let action = match invited {
                 Some(true) => "Accepted invitation",
                 Some(false) => return Err(Refusal::NotInvited(email)),

@@ -11,18 +11,90 @@ use crate::ops::OpError;
 /// Memory in KiB, passes, lanes: OWASP's smallest set for Argon2id.
 const ARGON2: (u32, u32, u32) = (19 * 1_024, 2, 1);
 
-/// One repeated character, a run of the keyboard or alphabet, or the person's own name or address.
+/// A password of fewer parts is guessed before long, however many characters it has.
+const PARTS_MIN: usize = 7;
+/// Shorter pieces of a run are as good as any other characters.
+const RUN_CHARS_MIN: usize = 3;
+/// Along keyboard, digits and alphabet; read backwards as well.
+const RUNS: [&str; 5] = ["01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm"];
+/// What lists of stolen passwords are full of.
+const WORDS: [&str; 40] = [
+    "password",
+    "passw0rd",
+    "passwort",
+    "welcome",
+    "willkommen",
+    "letmein",
+    "admin",
+    "administrator",
+    "consign",
+    "secret",
+    "changeme",
+    "default",
+    "iloveyou",
+    "monkey",
+    "dragon",
+    "sunshine",
+    "princess",
+    "football",
+    "baseball",
+    "master",
+    "shadow",
+    "superman",
+    "batman",
+    "login",
+    "hello",
+    "whatever",
+    "trustno",
+    "starwars",
+    "freedom",
+    "summer",
+    "winter",
+    "spring",
+    "autumn",
+    "monday",
+    "company",
+    "server",
+    "system",
+    "root",
+    "user",
+    "test",
+];
+
+/// Whether somebody who guesses gets there early: little is left of it when runs, repetitions, common words and what
+/// is known of the person count as one part each.
 pub(super) fn is_guessed_first(password: &str, name: &str, email: &str) -> bool {
-    const RUNS: [&str; 4] = [
-        "01234567890123456789",
-        "abcdefghijklmnopqrstuvwxyz",
-        "qwertyuiopasdfghjklzxcvbnm",
-        "passwordpassword",
-    ];
-    let lower = password.to_lowercase();
-    let same = lower.chars().all(|c| lower.starts_with(c));
-    let own = [name.to_lowercase(), email.to_lowercase()];
-    same || RUNS.iter().any(|run| run.contains(&lower)) || own.contains(&lower)
+    let (lower, name, email) = (password.to_lowercase(), name.to_lowercase(), email.to_lowercase());
+    let own = name.split_whitespace().chain([name.as_str(), email.as_str()]);
+    let own = own.chain(email.split(['@', '.', '-', '_', '+']));
+    let mut words: Vec<Vec<char>> =
+        WORDS.iter().copied().chain(own).map(|word| word.chars().collect()).collect();
+    for run in RUNS {
+        words.extend(pieces(&run.chars().collect::<Vec<_>>()));
+        words.extend(pieces(&run.chars().rev().collect::<Vec<_>>()));
+    }
+    words.retain(|word| word.len() >= RUN_CHARS_MIN);
+    parts(&lower.chars().collect::<Vec<_>>(), &words) < PARTS_MIN
+}
+
+/// Every piece of a run that begins anywhere in it.
+fn pieces(run: &[char]) -> Vec<Vec<char>> {
+    let ends = |start: usize| (start + RUN_CHARS_MIN..=run.len()).map(move |end| (start, end));
+    (0..run.len()).flat_map(ends).map(|(start, end)| run[start..end].to_vec()).collect()
+}
+
+/// How many different parts a text has: known words and single characters. What came before counts no more.
+fn parts(text: &[char], words: &[Vec<char>]) -> usize {
+    let (mut seen, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let known = words.iter().filter(|word| rest.starts_with(word)).map(Vec::len).max().unwrap_or(1);
+        let (part, after) = rest.split_at(known);
+        if !seen.contains(&part) {
+            seen.push(part);
+        }
+        rest = after;
+    }
+    seen.len()
 }
 
 fn argon2() -> Argon2<'static> {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use consign_core::id::RequestId;
 use consign_core::secret::Secret;
 use consign_store::second_steps::SecondStep;
 use consign_store::users::User;
@@ -14,11 +15,12 @@ use super::password::password_fits;
 use super::proof::{self, Kind};
 use super::two_step::{self, Fits};
 use super::{
-    Begun, EMAIL_BYTES_MAX, acting, idle_life, is_as_saved, new_session, object, random_text, row,
-    session_life,
+    Begun, EMAIL_BYTES_MAX, SignsInWith, acting, is_as_saved, must_set_up, new_session, object, random_text,
+    row,
 };
 use crate::App;
-use crate::ops::{Actor, Object, OpError, audit_entry, audit_refusal, audit_rows, commit};
+use crate::ops::settings::sign_in::rules;
+use crate::ops::{Actor, ActorKind, Object, OpError, audit_entry, audit_refusal, audit_rows, commit};
 use crate::telemetry;
 
 /// Between the password and the code.
@@ -48,6 +50,12 @@ pub enum SignInError {
     /// The password was right, and the account is closed.
     #[error("This account is suspended. An administrator can reactivate it")]
     Suspended,
+    /// The password was right, and a code is asked for, too.
+    #[error("This account has two-step sign-in. Send the code of the app, too")]
+    CodeMissing,
+    /// The password was right, and is not enough here.
+    #[error("Two-step sign-in is required here. Sign in to the console and set it up first")]
+    SecondStepNeeded,
     /// Passwords are switched off.
     #[error("Passwords are switched off here. Sign in with {0}")]
     NotLocal(String),
@@ -73,7 +81,17 @@ pub async fn sign_in(
     password: &Secret,
     from: Option<IpAddr>,
 ) -> Result<Entered, SignInError> {
-    if !app.config.auth.local {
+    let user = known(app, email, password, from).await?;
+    if user.two_step.is_some() {
+        return Ok(Entered::CodeNeeded(await_code(app, &user).await?));
+    }
+    metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
+    Ok(Entered::Whole(begin_session(app, &user, from, Value::Null).await?))
+}
+
+/// Whose email and password these are.
+async fn known(app: &App, email: &str, password: &Secret, from: Option<IpAddr>) -> Result<User, SignInError> {
+    if !rules(app).local {
         let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
         return Err(SignInError::NotLocal(provider.to_owned()));
     }
@@ -109,11 +127,48 @@ pub async fn sign_in(
         refused(app, email, from, "suspended").await?;
         return Err(SignInError::Suspended);
     }
-    if user.two_step.is_some() {
-        return Ok(Entered::CodeNeeded(await_code(app, &user).await?));
+    Ok(user)
+}
+
+/// Somebody who shows with one request who they are, by email, password and, where they have it, a code. No session
+/// begins.
+///
+/// # Errors
+/// As with [`sign_in`] and [`sign_in_with_code`].
+pub async fn prove(
+    app: &App,
+    (email, password, code): (&str, &Secret, Option<&Secret>),
+    from: Option<IpAddr>,
+    request_id: RequestId,
+) -> Result<Actor, SignInError> {
+    let user = known(app, email, password, from).await?;
+    let now = app.now();
+    match (&user.two_step, code) {
+        (None, _) if must_set_up(&rules(app), SignsInWith::of(&user), now) => {
+            return Err(SignInError::SecondStepNeeded);
+        }
+        (None, _) => {}
+        (Some(_), None) => return Err(SignInError::CodeMissing),
+        (Some(_), Some(code)) => {
+            let account = format!("code {}", user.id);
+            let fits = fits(app, &user, code, &account).await?;
+            let mut tx = app.store.begin().await.map_err(OpError::from)?;
+            let spent = match fits {
+                Some(fits) => spend(app, &mut tx, &user, fits, from).await?,
+                None => None,
+            };
+            if spent.is_none() {
+                drop(tx);
+                refused(app, &user.email, from, "code").await?;
+                return Err(SignInError::WrongCode);
+            }
+            commit(app, tx).await?;
+            app.sign_ins.passed(&account);
+        }
     }
-    metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
-    Ok(Entered::Whole(begin_session(app, &user, from, Value::Null).await?))
+    let kind = ActorKind::User { id: user.id, name: user.name.clone() };
+    let actor = Actor::new(kind, user.role.rights(), from, request_id);
+    Ok(Actor { signed_in_at: Some(now), ..actor })
 }
 
 fn braked(wait: Duration) -> SignInError {
@@ -171,13 +226,9 @@ pub async fn sign_in_with_code(
     if !is_as_saved(app, &mut db, &user).await? {
         return Err(SignInError::TooLate);
     }
-    let last_step = users::last_code_step(&mut db, id).await.map_err(OpError::from)?;
     drop(db);
     let account = format!("code {id}");
-    if let Some(wait) = app.sign_ins.try_once(&account, now) {
-        return Err(braked(wait));
-    }
-    let fits = two_step::judge(app, &user, typed, last_step)?;
+    let fits = fits(app, &user, typed, &account).await?;
     let Some(begun) = enter(app, user.clone(), &step.hash, fits, from).await? else {
         refused(app, &user.email, from, "code").await?;
         return Err(SignInError::WrongCode);
@@ -185,6 +236,17 @@ pub async fn sign_in_with_code(
     app.sign_ins.passed(&account);
     metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
     Ok(begun)
+}
+
+/// What a typed code fits to; slowed for each account.
+async fn fits(app: &App, user: &User, typed: &Secret, account: &str) -> Result<Option<Fits>, SignInError> {
+    let mut db = app.store.read().await.map_err(OpError::from)?;
+    let last_step = users::last_code_step(&mut db, user.id).await.map_err(OpError::from)?;
+    drop(db);
+    if let Some(wait) = app.sign_ins.try_once(account, app.now()) {
+        return Err(braked(wait));
+    }
+    Ok(two_step::judge(app, user, typed, last_step)?)
 }
 
 /// Uses what was typed and begins the session, in one transaction. `None`: it was used by somebody faster.
@@ -200,28 +262,37 @@ async fn enter(
     if !second_steps::delete(&mut tx, step).await? {
         return Ok(None);
     }
-    let with = match fits {
-        Fits::Code(code_step) if !users::use_code(&mut tx, user.id, code_step).await? => return Ok(None),
-        Fits::Code(_) => "code",
+    let Some(with) = spend(app, &mut tx, &user, fits, from).await? else { return Ok(None) };
+    let begun = begin(app, &mut tx, &user, from, json!({ "second_step": with })).await?;
+    commit(app, tx).await?;
+    Ok(Some(begun))
+}
+
+/// Uses a code, or a recovery code, up. `None`: somebody was faster.
+async fn spend(
+    app: &App,
+    tx: &mut Tx,
+    user: &User,
+    fits: Fits,
+    from: Option<IpAddr>,
+) -> Result<Option<&'static str>, OpError> {
+    match fits {
+        Fits::Code(step) => Ok(users::use_code(tx, user.id, step).await?.then_some("code")),
         Fits::Recovery(rest) => {
             let mut spent = user.clone();
             let left = rest.len();
             if let Some(two_step) = &mut spent.two_step {
                 two_step.recovery = rest;
             }
-            if !users::update(&mut tx, &spent).await? {
+            if !users::update(tx, &spent).await? {
                 return Ok(None);
             }
-            let actor = acting(&user, from, tx.now());
+            let actor = acting(user, from, tx.now());
             let changes = json!({ "recovery_codes_left": left });
-            audit_rows(app, &mut tx, &actor, "Used recovery code", object(&user), changes, &[row(&user)])
-                .await?;
-            "recovery code"
+            audit_rows(app, tx, &actor, "Used recovery code", object(user), changes, &[row(user)]).await?;
+            Ok(Some("recovery code"))
         }
-    };
-    let begun = begin(app, &mut tx, &user, from, json!({ "second_step": with })).await?;
-    commit(app, tx).await?;
-    Ok(Some(begun))
+    }
 }
 
 /// Begins a session of a person who showed who they are.
@@ -248,7 +319,8 @@ pub(super) async fn begin(
     let (begun, session) = new_session(app, user, now);
     sessions::insert(tx, &session).await?;
     users::set_seen(tx, user.id, now).await?;
-    sessions::delete_old(tx, now.minus(session_life(app)), now.minus(idle_life(app))).await?;
+    let rules = rules(app);
+    sessions::delete_old(tx, now.minus(rules.session()), now.minus(rules.idle())).await?;
     audit_entry(app, tx, &acting(user, from, now), "Signed in", object(user), how).await?;
     Ok(begun)
 }

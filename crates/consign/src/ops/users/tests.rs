@@ -16,5 +16,14 @@ fn passwords_are_long_and_not_the_first_guess() {
     check("123456789012", false);
     check("qwertyuiopas", false);
     check("ana@acme.example", false);
+    check("Ana Silva acme 2026", false);
+    check("Password12345!", false);
+    check("qwertyuiopasdfgh1234", false);
+    check("zyxwvutsrqponm", false);
+    check("abababababababab", false);
+    check("letmein letmein letmein", false);
+    check("summer-2026-Winter", false);
+    check("kilo lima tango", true);
+    check("h4Tq-9vLz-2mXw", true);
     assert!(judge_person("", "ana", &Secret::new("correct horse battery".to_owned())).is_err());
 }

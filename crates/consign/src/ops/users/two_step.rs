@@ -16,6 +16,7 @@ use serde_json::json;
 use super::again::require_password;
 use super::{SignedIn, is_as_saved, object, row, save};
 use crate::App;
+use crate::ops::settings::sign_in::rules;
 use crate::ops::{Actor, OpError, audit_rows, commit};
 
 const RECOVERY_CODES: usize = 10;
@@ -126,13 +127,18 @@ pub async fn switch_on(
 /// Switches it off again.
 ///
 /// # Errors
-/// When the password does not fit.
+/// When it is required here, or the password does not fit.
 pub async fn switch_off(
     app: &App,
     actor: &Actor,
     person: &SignedIn,
     password: &Secret,
 ) -> Result<(), OpError> {
+    if rules(app).two_step_since.is_some() {
+        let sentence = "Two-step sign-in is required here, so it stays on. An administrator can reset it, and you set it \
+                        up anew at the next sign-in";
+        return Err(OpError::WrongState(sentence.to_owned()));
+    }
     require_password(app, actor, password).await?;
     let mut tx = app.store.begin().await?;
     let mut user = own_row(app, &mut tx, person).await?;

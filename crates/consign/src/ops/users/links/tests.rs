@@ -15,7 +15,10 @@ fn a_link_fits_once_made_and_not_after_its_time() {
     assert!(!link_fits(&key, None, "token", now));
     let longer = stored.replace("2000", "3000");
     assert!(!link_fits(&key, Some(&longer), "token", now), "its end belongs to it");
-    assert!(!link_fits(&key, Some(&format!("2000 {}", hash("token"))), "token", now), "anybody can make a hash");
+    assert!(
+        !link_fits(&key, Some(&format!("2000 {}", hash("token"))), "token", now),
+        "anybody can make a hash"
+    );
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! Settings, Sign-in: with what people come in, with how many steps, and for how long.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use consign_core::catalog::Invalid;
+use serde_json::{Map, Value, json};
+
+use super::Console;
+use super::errors::Failure;
+use super::form::{errors, message_at, password_again};
+use super::visit::{Message, Signed};
+use crate::ops::OpError;
+use crate::ops::settings::sign_in;
+
+const PLACE: &str = "settings";
+const PAGE: &str = "/settings/sign-in";
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new().route(PAGE, get(show).post(save))
+}
+
+async fn show(visit: Signed) -> Result<Response, Failure> {
+    let current = sign_in::find(visit.app(), &visit.actor).await?;
+    Ok(page(&visit, StatusCode::OK, &current, &[]).await)
+}
+
+async fn page(visit: &Signed, status: StatusCode, current: &Value, invalid: &[Invalid]) -> Response {
+    let typed = visit.form.has("etag");
+    let check = |key: &str, label: &str, hint: &str| {
+        let value = if typed { visit.form.has(key) } else { current[key] == true };
+        json!({
+            "key": key, "label": label, "hint": hint, "value": value, "error": message_at(invalid, key),
+            "set_by": current[format!("{key}_set_by")], "shown": if current[key] == true { "yes" } else { "no" },
+        })
+    };
+    let number = |key: &str, label: &str, hint: &str| {
+        let value = if typed { json!(visit.form.text(key)) } else { current[key].clone() };
+        json!({
+            "key": key, "label": label, "hint": hint, "value": value, "error": message_at(invalid, key),
+            "set_by": current[format!("{key}_set_by")], "shown": current[key],
+        })
+    };
+    let context = json!({
+        "errors": errors(invalid),
+        "current": current,
+        "local": check(
+            "local", "People sign in with a password that is kept here",
+            "Without it only the OpenID provider below lets people in. Sessions go on until they end.",
+        ),
+        "two_step": check(
+            "two_step_required", "Two-step sign-in is required of everybody with a password",
+            "Who has none is led to set it up at the next sign-in, before anything else.",
+        ),
+        "session_hours": number("session_hours", "Session length in hours", "Then people sign in again, from 1 to 720."),
+        "idle_minutes": number("idle_minutes", "Idle time in minutes", "A session that nobody uses ends after it."),
+        "password": password_again(visit, invalid),
+    });
+    visit.page(status, "settings_sign_in.html", (PLACE, "Settings"), context).await
+}
+
+async fn save(visit: Signed) -> Result<Response, Failure> {
+    let current = sign_in::find(visit.app(), &visit.actor).await?;
+    let open = |key: &&str| current[format!("{key}_set_by")].is_null();
+    let mut sent = Map::new();
+    for key in ["local", "two_step_required"].into_iter().filter(open) {
+        sent.insert(key.to_owned(), json!(visit.form.has(key)));
+    }
+    for key in ["session_hours", "idle_minutes"].into_iter().filter(open).filter(|key| visit.form.has(key)) {
+        sent.insert(key.to_owned(), json!(visit.form.text(key)));
+    }
+    sent.insert("password".to_owned(), json!(visit.form.text("password")));
+    match sign_in::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
+        Ok(_) => Ok(visit.go_and_say(PAGE, Message::done("Saved. It holds from now on."))),
+        Err(OpError::Invalid(invalid)) => {
+            Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &current, &invalid).await)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
