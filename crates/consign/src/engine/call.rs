@@ -294,7 +294,7 @@ impl Engine {
                 detail: words.unwrap_or_default(),
                 wait: Some(until.since(self.now())),
             },
-            Refusal::NotRendered(what) => CallFault::Unreachable(what),
+            Refusal::NotRendered(what) | Refusal::NotAsFirstSent(what) => CallFault::Unreachable(what),
             Refusal::Stopping => CallFault::CredentialNotUsable {
                 reason: "not_ready",
                 detail: "The credential could not be read just now.".to_owned(),

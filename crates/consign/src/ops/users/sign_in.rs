@@ -217,7 +217,6 @@ pub async fn sign_in_with_code(
     typed: &Secret,
     from: Option<IpAddr>,
 ) -> Result<Begun, SignInError> {
-    let now = app.now();
     let mut db = app.store.read().await.map_err(OpError::from)?;
     let Some(step) = waiting(app, &mut db, token).await? else { return Err(SignInError::TooLate) };
     let id = step.user;
