@@ -9,6 +9,7 @@
 
 pub mod hex;
 pub mod id;
+pub mod locale;
 pub mod time;
 
 pub mod redact;

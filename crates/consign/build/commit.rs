@@ -26,7 +26,9 @@ pub(crate) fn of(folder: &Path) -> Option<Found> {
     };
     let head = own.join("HEAD");
     let text = fs::read_to_string(&head).ok()?;
-    let mut read = vec![head];
+    // The log of HEAD grows with each commit, also when that moves a name from one file to another.
+    let mut read: Vec<_> = [own.join("logs/HEAD")].into_iter().filter(|log| log.exists()).collect();
+    read.push(head);
     let Some(name) = text.trim().strip_prefix("ref:").map(str::trim) else {
         return Some(Found { commit: hash(text.trim())?, read });
     };

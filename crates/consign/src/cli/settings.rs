@@ -24,14 +24,17 @@ const SCHEDULE: &str = "retry_schedule_seconds";
 pub(crate) enum Verb {
     /// Show what is set, and every option of the server with its source
     Get,
-    /// Set the name that the navigation shows, the time zone, or the address of the server
+    /// Set the name that the navigation shows, the time zone, how dates are written, or the address of the server
     Set {
         /// The name; empty for none
-        #[arg(long, value_name = "NAME", required_unless_present_any = ["public_url", "time_zone"])]
+        #[arg(long, value_name = "NAME", required_unless_present_any = ["public_url", "time_zone", "locale"])]
         instance_name: Option<String>,
         /// Where exact times of pages are read and new exporters run, such as Europe/Lisbon; empty for UTC
         #[arg(long, value_name = "ZONE")]
         time_zone: Option<String>,
+        /// How pages write dates and times: en-GB or en-US
+        #[arg(long, value_name = "NAME")]
+        locale: Option<String>,
         /// The address under which people and tools reach the server; redirect URLs change with it
         #[arg(long, value_name = "URL")]
         public_url: Option<String>,
@@ -116,11 +119,12 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
     let client = context::client(global, output)?;
     match verb {
         Verb::Get => show_one(output, &client.send(Call::get(&[SETTINGS])).await?)?,
-        Verb::Set { instance_name, time_zone, public_url, if_match } => {
+        Verb::Set { instance_name, time_zone, locale, public_url, if_match } => {
             let etag = etag(if_match, &client.send(Call::get(&[SETTINGS])).await?)?;
             let mut patch = Map::new();
             put(&mut patch, "instance_name", instance_name);
             put(&mut patch, "time_zone", time_zone);
+            put(&mut patch, "locale", locale);
             let moved = public_url.is_some();
             put(&mut patch, "public_url", public_url);
             let body = Value::Object(patch).to_string().into_bytes();

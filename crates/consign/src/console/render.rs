@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consign_core::catalog::{size, with_commas};
 use consign_core::hex::hex;
+use consign_core::locale::Locale;
 use consign_core::schedule::TimeZone;
 use consign_core::time::{Timestamp, in_words};
 use minijinja::value::Serde;
@@ -296,7 +297,7 @@ fn when(state: &mut Rendering<'_, '_>, time: &str) -> Result<Value, Error> {
     let at = Timestamp::parse_rfc3339(time).ok_or_else(|| wrong(format!("{time} is not a time")))?;
     let now =
         state.lookup("now").and_then(|now| now.as_str().and_then(Timestamp::parse_rfc3339)).unwrap_or(at);
-    let exact = zone(state).format(at, "%-d %B %Y, %H:%M:%S %Z");
+    let exact = zone(state).format(at, locale(state).exact());
     Ok(Value::from(Serde(json!({ "iso": time, "exact": exact, "relative": relative(at, now) }))))
 }
 
@@ -305,6 +306,12 @@ fn zone(state: &Rendering<'_, '_>) -> TimeZone {
     let name = state.lookup("zone");
     let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
     TimeZone::parse(name).unwrap_or_else(|_| utc())
+}
+
+/// How dates and times are written on the page.
+fn locale(state: &Rendering<'_, '_>) -> Locale {
+    let name = state.lookup("locale");
+    name.as_ref().and_then(Value::as_str).and_then(Locale::find).unwrap_or_default()
 }
 
 fn utc() -> TimeZone {
@@ -317,7 +324,7 @@ fn day(state: &mut Rendering<'_, '_>, time: &str) -> Result<String, Error> {
     let whole = if is_day { Cow::Owned(format!("{time}T00:00:00Z")) } else { Cow::Borrowed(time) };
     let at = Timestamp::parse_rfc3339(&whole).ok_or_else(|| wrong(format!("{time} is not a time")))?;
     let zone = if is_day { utc() } else { zone(state) };
-    Ok(zone.format(at, "%-d %B %Y"))
+    Ok(zone.format(at, locale(state).day()))
 }
 
 /// "2 minutes ago", "in 4 minutes".

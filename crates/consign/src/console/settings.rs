@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use consign_core::catalog::Invalid;
+use consign_core::locale::Locale;
 use consign_core::schedule::TimeZone;
 use serde_json::{Map, Value, json};
 
@@ -48,6 +49,7 @@ async fn general_page(
             "error": message_at(invalid, "instance_name"),
         },
         "time_zone": zone_field(visit, current["time_zone"].as_str().unwrap_or_default(), invalid),
+        "locale": locale_field(visit, current, invalid),
         "url": url_field(visit, current, invalid),
         "password": password_for_url(visit, invalid),
         "public_url": current["public_url"],
@@ -56,6 +58,17 @@ async fn general_page(
         "rows": rows(current, &["server."]),
     });
     visit.page(status, "settings.html", (PLACE, "Settings"), context).await
+}
+
+/// How dates and times are written, each as it looks.
+fn locale_field(visit: &Signed, current: &Value, invalid: &[Invalid]) -> Value {
+    let value =
+        if visit.form.has("locale") { json!(visit.form.text("locale")) } else { current["locale"].clone() };
+    let options = Locale::ALL.map(|one| json!({ "value": one.name(), "label": one.label() }));
+    json!({
+        "key": "locale", "label": "Dates and times", "value": value, "options": options,
+        "error": message_at(invalid, "locale"),
+    })
 }
 
 /// The field for a time zone, with the names that there are.
@@ -117,8 +130,9 @@ async fn save(visit: Signed) -> Result<Response, Failure> {
     }
     let before = visit.app().public_url();
     let mut sent = Map::new();
-    for key in
-        ["instance_name", "time_zone", "public_url", "password"].into_iter().filter(|key| visit.form.has(key))
+    for key in ["instance_name", "time_zone", "locale", "public_url", "password"]
+        .into_iter()
+        .filter(|key| visit.form.has(key))
     {
         sent.insert(key.to_owned(), json!(visit.form.text(key)));
     }

@@ -216,6 +216,7 @@ impl Visit {
             "flash": self.message,
             "instance": self.instance().await,
             "zone": person.map_or_else(String::new, |person| self.zone_of(person)),
+            "locale": settings::locale(self.app()).name(),
             "docs": "/docs",
             "path": self.path(),
             "once": self.request_id,

@@ -29,6 +29,8 @@ pub struct GeneralChoice {
     pub instance_name: String,
     /// Where the clock of pages hangs; empty for UTC.
     pub time_zone: String,
+    /// How dates and times are written; empty for the default.
+    pub locale: String,
 }
 
 /// Who gets in, and for how long. What is absent is as the operator set it, or the default.
@@ -71,7 +73,7 @@ pub struct DeliveryChoice {
 
 impl Default for GeneralChoice {
     fn default() -> Self {
-        Self { revision: 1, instance_name: String::new(), time_zone: String::new() }
+        Self { revision: 1, instance_name: String::new(), time_zone: String::new(), locale: String::new() }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use consign_core::address::{Blocked, BlockedWhy};
 use consign_core::catalog::{Fault, Reader, Tokens};
+use consign_core::locale::Locale;
 use consign_core::rights::Right;
 use consign_core::schedule::TimeZone;
 use consign_core::sign::owner_and_end;
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::credentials::redirect_url;
 use super::users::again::{require_password, take_password};
-use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit};
+use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit, differences};
 use crate::App;
 use crate::config::{Source, read_public_url};
 use crate::engine::{GeneralChoice, PUBLIC_URL, put_choice, read_choice};
@@ -33,6 +34,7 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 const AUTHORITY_ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
 const ADDRESS: &str = "address";
 const TIME_ZONE: &str = "time_zone";
+const LOCALE: &str = "locale";
 
 /// What is set, and every option of the server with its source.
 ///
@@ -78,6 +80,7 @@ async fn show(app: &App, db: &mut Db, stored: &GeneralChoice) -> Result<Value, O
         "public_url_set_by": set_by(app),
         "redirect_urls": redirect_urls(app, db).await?,
         TIME_ZONE: zone_name(&stored.time_zone),
+        LOCALE: locale_of(stored).name(),
         "sending_pause": super::sending::shown(app.engine.snapshot().sending_pause()),
         "options": options(app),
     }))
@@ -137,6 +140,15 @@ pub fn time_zone(app: &App) -> String {
     zone_name(&app.engine.snapshot().chosen().general.time_zone).to_owned()
 }
 
+/// How dates and times are written here.
+pub fn locale(app: &App) -> Locale {
+    locale_of(&app.engine.snapshot().chosen().general)
+}
+
+fn locale_of(stored: &GeneralChoice) -> Locale {
+    Locale::find(&stored.locale).unwrap_or_default()
+}
+
 fn zone_name(stored: &str) -> &str {
     if stored.is_empty() { "UTC" } else { stored }
 }
@@ -158,9 +170,10 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
         reader.refuse("instance_name", fault);
     }
     let zone = reader.has(TIME_ZONE).then(|| read_zone(&mut reader)).flatten();
+    let locale = reader.has(LOCALE).then(|| read_locale(&mut reader)).flatten();
     let url = read_url(app, &mut reader);
     let read_only = ["etag", "public_url_set_by", "redirect_urls", "sending_pause", "options"];
-    reader.refuse_unknown(&["instance_name", PUBLIC_URL, TIME_ZONE], &read_only);
+    reader.refuse_unknown(&["instance_name", PUBLIC_URL, TIME_ZONE, LOCALE], &read_only);
     let faults = reader.into_invalid();
     if !faults.is_empty() {
         return Err(OpError::Invalid(faults));
@@ -175,20 +188,13 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     if_match.judge(before.revision)?;
     let instance_name = name.unwrap_or_else(|| before.instance_name.clone());
     let time_zone = zone.unwrap_or_else(|| before.time_zone.clone());
-    let same = instance_name == before.instance_name && time_zone == before.time_zone;
-    if same && url.is_none() {
+    let locale = locale.unwrap_or_else(|| locale_of(&before)).name().to_owned();
+    let now = GeneralChoice { revision: before.revision + 1, instance_name, time_zone, locale };
+    let mut changes = differences(&values(&before), &values(&now));
+    if changes == json!({}) && url.is_none() {
         return show(app, &mut tx, &before).await;
     }
-    let now = GeneralChoice { revision: before.revision + 1, instance_name, time_zone };
     put_choice(&mut tx, &now).await?;
-    let mut changes = json!({});
-    if before.instance_name != now.instance_name {
-        changes["instance_name"] = json!({ "old": before.instance_name, "new": now.instance_name });
-    }
-    if before.time_zone != now.time_zone {
-        let (old, new) = (zone_name(&before.time_zone), zone_name(&now.time_zone));
-        changes[TIME_ZONE] = json!({ "old": old, "new": new });
-    }
     if let Some(url) = &url {
         installation::put(&mut tx, PUBLIC_URL, url).await?;
         changes[PUBLIC_URL] = json!({ "old": old_url, "new": url });
@@ -198,6 +204,26 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     commit(app, tx).await?;
     app.engine.changed().await;
     show(app, &mut *app.store.read().await?, &now).await
+}
+
+/// What stands there of its own, for the audit log.
+fn values(stored: &GeneralChoice) -> Value {
+    json!({
+        "instance_name": stored.instance_name,
+        TIME_ZONE: zone_name(&stored.time_zone),
+        LOCALE: locale_of(stored).name(),
+    })
+}
+
+/// How dates and times are to be written.
+fn read_locale(reader: &mut Reader) -> Option<Locale> {
+    let text = reader.text(LOCALE, "Dates and times");
+    let found = Locale::find(&text);
+    if found.is_none() {
+        let names = Locale::ALL.map(Locale::name).join(" or ");
+        reader.refuse(LOCALE, Fault::new("unknown", format!("Dates and times must be {names}")));
+    }
+    found
 }
 
 /// The address that somebody chose. Where the operator set one, only that may be sent back.

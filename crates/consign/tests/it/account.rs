@@ -209,6 +209,18 @@ async fn a_time_zone_is_chosen_by_installation_and_person(consign: TestConsign) 
     let entries = consign.all("/audit-entries?action=settings").await;
     assert_eq!(entries[0]["changes"], json!({ "time_zone": { "old": "UTC", "new": "Asia/Kolkata" } }));
 
+    let told = consign.patch("/settings", &json!({ "locale": "de" })).await.expect(422).json();
+    assert_eq!(told["errors"][0]["message"], "Dates and times must be en-GB or en-US");
+    let form = consign.form("/settings", "locale").await;
+    assert_eq!(form.value("locale"), Some("en-GB"));
+    consign.send_form(&form.set("locale", "en-US")).await.expect(303);
+    let american = exact(&consign).await;
+    assert!(american.contains(" AM IST\"") || american.contains(" PM IST\""), "{american}");
+    let entries = consign.all("/audit-entries?action=settings").await;
+    assert_eq!(entries[0]["changes"], json!({ "locale": { "old": "en-GB", "new": "en-US" } }));
+    consign.run(&["settings", "set", "--locale", "en-GB"]).await.expect(0);
+    assert_eq!(consign.get("/settings").await.json()["locale"], "en-GB");
+
     // Exporters that are made without one run by it; one with its own keeps that.
     let exporter = json!({ "name": "Nightly", "credential": "Tool", "path": "/x", "source": "pushed",
         "columns": [{ "name": "n" }], "schedule": "daily" });

@@ -378,6 +378,11 @@ fn exact_times_are_read_in_the_zone_of_the_page() {
     ] {
         assert_eq!(shown(zone, time), expected, "{zone}");
     }
+    let american =
+        json!({ "zone": "America/New_York", "locale": "en-US", "time": "2026-11-03T23:30:00Z", "now": NOW });
+    let american =
+        environment.render_str("{{ (time|when).exact }}; {{ time|day }}", Value::from(Serde(american)));
+    assert_eq!(american.unwrap(), "November 3, 2026, 6:30:00 PM EST; November 3, 2026");
     // Macros of another file read it, too.
     environment.add_template("m", "{% macro exact(time) %}{{ (time|when).exact }}{% endmacro %}").unwrap();
     let context =
