@@ -87,7 +87,8 @@ macro_rules! routes {
 
 routes! {
     GET "/credentials" CredentialsRead
-        ["q" "status" "authorization_type" "label" "ends_before" "count" "limit" "cursor"] => credentials::list;
+        ["q" "status" "needs_attention" "protocol" "order" "authorization_type" "label" "ends_before" "count" "limit"
+         "cursor"] => credentials::list;
     POST "/credentials" CredentialsWrite [] => credentials::create;
     GET "/credentials/{id}" CredentialsRead [] => credentials::find;
     PUT "/credentials/{id}" CredentialsWrite [] => credentials::replace;

@@ -279,13 +279,14 @@ fn commas(number: u64) -> String {
     with_commas(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
-/// A time as `{iso, exact, relative}`; the page's `now` is what it is relative to.
+/// A time as `{iso, exact, relative, clock}`; the page's `now` is what it is relative to.
 fn when(state: &mut Rendering<'_, '_>, time: &str) -> Result<Value, Error> {
     let at = Timestamp::parse_rfc3339(time).ok_or_else(|| wrong(format!("{time} is not a time")))?;
     let now =
         state.lookup("now").and_then(|now| now.as_str().and_then(Timestamp::parse_rfc3339)).unwrap_or(at);
     let exact = calendar(at, "%-d %B %Y, %H:%M:%S UTC");
-    Ok(Value::from(Serde(json!({ "iso": time, "exact": exact, "relative": relative(at, now) }))))
+    let time = json!({ "iso": time, "exact": exact, "relative": relative(at, now), "clock": clock(at, now) });
+    Ok(Value::from(Serde(time)))
 }
 
 /// "3 November 2026".
@@ -302,6 +303,18 @@ pub(super) fn day_of(at: Timestamp) -> String {
 fn calendar(at: Timestamp, form: &str) -> String {
     let time = jiff::Timestamp::from_millisecond(at.millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.to_zoned(jiff::tz::TimeZone::UTC).strftime(form).to_string()
+}
+
+/// The time alone of what was today, else the day with it: rows that stand below each other show their order and gaps.
+fn clock(at: Timestamp, now: Timestamp) -> String {
+    let year = |time: Timestamp| calendar(time, "%Y");
+    if at.day() == now.day() {
+        calendar(at, "%H:%M:%S")
+    } else if year(at) == year(now) {
+        calendar(at, "%-d %b %H:%M")
+    } else {
+        calendar(at, "%-d %b %Y %H:%M")
+    }
 }
 
 /// "2 minutes ago", "in 4 minutes".

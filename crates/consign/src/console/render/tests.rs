@@ -320,3 +320,12 @@ fn times_are_relative_to_now() {
     assert_eq!(day("2026-11-03").unwrap(), "3 November 2026");
     assert_eq!((took(184), took(1_234)), ("184 ms".to_owned(), "1.2 s".to_owned()));
 }
+
+#[test]
+fn clocks_show_the_day_where_it_is_another_one() {
+    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+    let now = at(NOW);
+    assert_eq!(clock(at("2026-11-22T03:04:05Z"), now), "03:04:05");
+    assert_eq!(clock(at("2026-11-21T23:59:59Z"), now), "21 Nov 23:59");
+    assert_eq!(clock(at("2025-11-22T14:02:00Z"), now), "22 Nov 2025 14:02");
+}
