@@ -46,6 +46,18 @@ impl Locale {
         }
     }
 
+    /// The form of a time in a list, for `strftime`: the time alone of what was today, else the day with it.
+    pub fn clock(self, same_day: bool, same_year: bool) -> &'static str {
+        match (self, same_day, same_year) {
+            (Self::British, true, _) => "%H:%M:%S",
+            (Self::British, false, true) => "%-d %b %H:%M",
+            (Self::British, false, false) => "%-d %b %Y %H:%M",
+            (Self::American, true, _) => "%-I:%M:%S %p",
+            (Self::American, false, true) => "%b %-d %-I:%M %p",
+            (Self::American, false, false) => "%b %-d, %Y %-I:%M %p",
+        }
+    }
+
     /// The one of this name.
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|locale| locale.name() == name)

@@ -1,6 +1,6 @@
 //! Everything a running Consign is made of, as one value.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use consign_core::id::RequestId;
@@ -69,6 +69,8 @@ pub struct App {
     pub backups: Backups,
     /// What other processes of the database see of this one.
     pub replica: Replica,
+    /// Of the demo: the page on which its stand-in tool shows what arrived.
+    pub demo: OnceLock<String>,
 }
 
 /// Why it does not start.
@@ -156,6 +158,7 @@ impl App {
             rotation: Mutex::new(()),
             backups: Backups::default(),
             replica,
+            demo: OnceLock::new(),
         });
         encryption::go_on(&app).await?;
         backup::keep(&app).await?;

@@ -20,6 +20,7 @@ pub(super) async fn of(visit: &Visit) -> Value {
         banners.extend(old_backup(visit));
         banners.extend(no_mail(visit).await);
     }
+    banners.extend(demo(visit));
     Value::Array(banners)
 }
 
@@ -29,6 +30,16 @@ fn pause(visit: &Visit) -> Option<Value> {
     Some(json!({
         "kind": "danger", "pause": { "since": pause.since, "by": pause.by },
         "resume": visit.person.as_ref().is_some_and(|person| person.role.rights().allow(Right::Admin)),
+    }))
+}
+
+fn demo(visit: &Visit) -> Option<Value> {
+    let page = visit.app().demo.get()?;
+    Some(json!({
+        "kind": "info",
+        "text": "Demo: throw-away data, loopback only. The stand-in tool has a certificate of its own, of which your \
+                 browser warns.",
+        "action": "What arrived", "action_url": page,
     }))
 }
 

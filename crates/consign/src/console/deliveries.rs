@@ -1,6 +1,7 @@
 //! Deliveries: list, detail with attempts, and what a person decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -155,7 +156,11 @@ async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Respon
     let asked = visit.form.text("attempt");
     let chosen = attempts.iter().find(|attempt| attempt["id"] == asked);
     let shown = chosen.or_else(|| attempts.first()).cloned();
+    let first =
+        attempts.last().filter(|first| shown.as_ref().is_some_and(|shown| shown["id"] == first["id"]));
     let context = json!({
+        "waited_ms": first.and_then(|first| waited(&current["created_at"], &first["started_at"])),
+        "prepared_ms": shown.as_ref().map_or(0, prepared),
         "current": current,
         "attempt_list": attempts,
         "attempt": shown,
@@ -166,6 +171,21 @@ async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Respon
     });
     let title = current["event"]["type"].as_str().unwrap_or_default();
     Ok(visit.page(StatusCode::OK, "delivery.html", (PLACE, title), context).await)
+}
+
+/// How long a delivery waited for its first attempt.
+fn waited(created: &Value, started: &Value) -> Option<u64> {
+    let at = |value: &Value| value.as_str().and_then(Timestamp::parse_rfc3339);
+    u64::try_from(at(started)?.millis() - at(created)?.millis()).ok()
+}
+
+/// What of an attempt was no request to the tool: a token was fetched, and the request made.
+fn prepared(attempt: &Value) -> u64 {
+    let Some(total) = attempt["timing"]["total"].as_f64() else { return 0 };
+    let all = attempt["duration_ms"].as_f64().unwrap_or_default();
+    // Whole milliseconds: less than one is the rounding of both.
+    let rest = Duration::try_from_secs_f64((all - total) / 1_000.0).unwrap_or_default();
+    u64::try_from(rest.as_millis()).unwrap_or_default()
 }
 
 async fn confirm_replay(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

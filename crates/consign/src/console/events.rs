@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Path;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use consign_core::id::EventId;
 use consign_store::events::EventFilter;
 use serde_json::{Value, json};
@@ -59,7 +61,13 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
 /// Opens the payload: a form, because opening it is written down.
 async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let id = parse(&id)?;
-    match events::payload(visit.app(), &visit.actor, id).await {
+    let as_file = visit.form.text("as") == "file";
+    let opened = match as_file {
+        true => events::download(visit.app(), &visit.actor, id).await,
+        false => events::payload(visit.app(), &visit.actor, id).await,
+    };
+    match opened {
+        Ok((content_type, data)) if as_file => Ok(file(id, &content_type, data)),
         Ok((content_type, data)) => {
             let body = String::from_utf8_lossy(&data);
             detail(&visit, id, shown_payload(&json!({ "content_type": content_type, "body": body }))).await
@@ -69,6 +77,18 @@ async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// A whole payload as a file, never shown by the browser.
+fn file(id: EventId, content_type: &str, data: Bytes) -> Response {
+    let ending = if content_type.contains("json") { "json" } else { "txt" };
+    let mut response = Body::from(data).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{id}.{ending}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    response
 }
 
 /// Who sent an event: a key by its name, oneself by one's own.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::errors::Failure;
 use super::visit::Signed;
 use super::{Console, chart};
-use crate::ops::overview;
+use crate::ops::{encryption, overview};
 
 const PLACE: &str = "overview";
 
@@ -26,7 +26,12 @@ async fn show(visit: Signed) -> Result<Response, Failure> {
     let lines = overview["attention"].as_array().into_iter().flatten();
     let rights = visit.person.role.rights();
     let lines: Vec<_> = lines.map(|line| with_address(line, |right| rights.allow(right))).collect();
+    let keys = match rights.allow(Right::Admin) && visit.app().demo.get().is_none() {
+        true => encryption::reminder(visit.app(), &visit.actor).await?,
+        false => Value::Null,
+    };
     let context = json!({
+        "keys": keys,
         "chart": chart::strip(&overview["by_hour"]),
         "lines": lines,
         "o": overview,

@@ -292,13 +292,17 @@ fn commas(number: u64) -> String {
     with_commas(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
-/// A time as `{iso, exact, relative}`; the page's `now` is what it is relative to, its `zone` where exact times are read.
+/// A time as `{iso, exact, relative, clock}`; the page's `now` is what it is relative to, its `zone` where it is read.
 fn when(state: &mut Rendering<'_, '_>, time: &str) -> Result<Value, Error> {
     let at = Timestamp::parse_rfc3339(time).ok_or_else(|| wrong(format!("{time} is not a time")))?;
     let now =
         state.lookup("now").and_then(|now| now.as_str().and_then(Timestamp::parse_rfc3339)).unwrap_or(at);
-    let exact = zone(state).format(at, locale(state).exact());
-    Ok(Value::from(Serde(json!({ "iso": time, "exact": exact, "relative": relative(at, now) }))))
+    let (zone, locale) = (zone(state), locale(state));
+    let exact = zone.format(at, locale.exact());
+    let clock = clock(&zone, locale, at, now);
+    Ok(Value::from(Serde(
+        json!({ "iso": time, "exact": exact, "relative": relative(at, now), "clock": clock }),
+    )))
 }
 
 /// The time zone of whoever looks at the page; without one, UTC.
@@ -325,6 +329,12 @@ fn day(state: &mut Rendering<'_, '_>, time: &str) -> Result<String, Error> {
     let at = Timestamp::parse_rfc3339(&whole).ok_or_else(|| wrong(format!("{time} is not a time")))?;
     let zone = if is_day { utc() } else { zone(state) };
     Ok(zone.format(at, locale(state).day()))
+}
+
+/// The time alone of what was today, else the day with it: rows that stand below each other show their order and gaps.
+fn clock(zone: &TimeZone, locale: Locale, at: Timestamp, now: Timestamp) -> String {
+    let same = |form: &str| zone.format(at, form) == zone.format(now, form);
+    zone.format(at, locale.clock(same("%F"), same("%Y")))
 }
 
 /// "2 minutes ago", "in 4 minutes".

@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// What was sealed before a rotation is stored long before this has passed.
 const LATE_AFTER: Duration = Duration::from_secs(60);
+/// A key that has sealed for longer should be followed by another one.
+const KEY_DAYS_MAX: u64 = 365;
 /// When the recovery file was last taken, in milliseconds since 1970.
 const RECOVERY_FILE: &str = "recovery_file";
 const RECOVERY_FILE_FOR_PEOPLE: &str = "An API key takes no recovery file. A person takes it in the console, at Settings > Encryption, or on the \
@@ -62,8 +64,7 @@ async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
     let (mut items, mut known) = (Vec::new(), 0);
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
-        let seen = installation::get(db, &format!("{FIRST_SEEN}{id}")).await?;
-        let seen = seen.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
+        let seen = first_seen(db, id).await?;
         known += lasting;
         items.push(json!({
             "id": id,
@@ -164,6 +165,27 @@ fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {
 async fn recovery_file_at(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
     let at = installation::get(db, RECOVERY_FILE).await?;
     Ok(at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis))
+}
+
+/// What a person should know of the keys before it is asked: whether no recovery file was ever taken, and the key that
+/// seals once it has done so for a year. Nothing is counted.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn reminder(app: &App, actor: &Actor) -> Result<Value, OpError> {
+    actor.require(Right::Admin)?;
+    let mut db = app.store.read().await?;
+    let ids = app.vault.key_ids();
+    let sealing = ids.first().map(String::as_str).unwrap_or_default();
+    let seen = first_seen(&mut db, sealing).await?;
+    let days = seen.map_or(0, |seen| app.now().since(seen).as_secs() / 86_400);
+    let old = (days >= KEY_DAYS_MAX).then(|| json!({ "id": sealing, "days": days }));
+    Ok(json!({ "no_recovery_file": recovery_file_at(&mut db).await?.is_none(), "old_key": old }))
+}
+
+async fn first_seen(db: &mut Db, key: &str) -> Result<Option<Timestamp>, StoreError> {
+    let seen = installation::get(db, &format!("{FIRST_SEEN}{key}")).await?;
+    Ok(seen.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis))
 }
 
 /// The whole ring, sealed with a passphrase, for people alone: whoever got hold of an API key must not carry the ring

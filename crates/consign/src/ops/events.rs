@@ -210,7 +210,17 @@ pub async fn find(app: &App, actor: &Actor, id: EventId) -> Result<Value, OpErro
 /// Without the right, when there is none, or its data was removed.
 pub async fn payload(app: &App, actor: &Actor, id: EventId) -> Result<(String, Bytes), OpError> {
     actor.require(Right::PayloadsRead)?;
-    let event = open_for(app, actor, id).await?;
+    let event = open_for(app, actor, id, "Opened payload").await?;
+    Ok((event.content_type, event.data))
+}
+
+/// The payload of an event for somebody who takes it away.
+///
+/// # Errors
+/// As of [`payload`].
+pub async fn download(app: &App, actor: &Actor, id: EventId) -> Result<(String, Bytes), OpError> {
+    actor.require(Right::PayloadsRead)?;
+    let event = open_for(app, actor, id, "Downloaded payload").await?;
     Ok((event.content_type, event.data))
 }
 
@@ -220,7 +230,7 @@ pub(super) async fn open_at_work(app: &App, actor: &Actor, id: EventId) -> Resul
     if app.opened.is_recent(&key, now) {
         return load(app, id).await;
     }
-    let event = open_for(app, actor, id).await?;
+    let event = open_for(app, actor, id, "Opened payload").await?;
     app.opened.note(key, now);
     Ok(event)
 }
@@ -248,12 +258,17 @@ impl Opened {
     }
 }
 
-/// An event with its data, once the audit log says who opened it.
-pub(super) async fn open_for(app: &App, actor: &Actor, id: EventId) -> Result<Event, OpError> {
+/// An event with its data, once the audit log says who did what with it.
+pub(super) async fn open_for(
+    app: &App,
+    actor: &Actor,
+    id: EventId,
+    action: &'static str,
+) -> Result<Event, OpError> {
     let event = load(app, id).await?;
     let mut tx = app.store.begin().await?;
     let object = Object { kind: "event", id: id.to_string(), name: &event.event_type };
-    audit_entry(app, &mut tx, actor, "Opened payload", object, Value::Null).await?;
+    audit_entry(app, &mut tx, actor, action, object, Value::Null).await?;
     commit(app, tx).await?;
     Ok(event)
 }

@@ -237,7 +237,7 @@ async fn credential_lines(db: &mut Db, max: usize, now: Timestamp) -> Result<(Ve
     }
 }
 
-/// The connectors that stopped, and whether there are more. Those that are held by a credential which is told already are told with it.
+/// The connectors that stopped, and whether there are more. Webhooks that are held by a credential which is told already are told with it.
 async fn connector_lines(
     app: &App,
     db: &mut Db,
@@ -259,11 +259,7 @@ async fn connector_lines(
             continue;
         }
         if let Some(cause) = cause_of(connector, told) {
-            let waiting = match connector.webhook() {
-                Some(_) => overview::waiting_for(db, connector.id).await?,
-                None => 0,
-            };
-            add_held(cause, waiting);
+            add_held(cause, overview::waiting_for(db, connector.id).await?);
             continue;
         }
         if connector.webhook().is_none() {
@@ -289,21 +285,22 @@ async fn run_lines(app: &App, db: &mut Db, max: usize) -> Result<(Vec<Value>, bo
     Ok((held.iter().take(max).filter_map(of).collect(), held.len() > max))
 }
 
-/// The line of the credential that a connector is held by, where it is told.
+/// The line of the credential that a webhook is held by, where it is told. An exporter has a line of its own: its times
+/// come and nothing is sent.
 fn cause_of<'a>(connector: &Connector, told: &'a mut [Value]) -> Option<&'a mut Value> {
     match connector.state {
-        ConnectorState::Held(by) if by.is_of_credential() => {}
+        ConnectorState::Held(by) if by.is_of_credential() && connector.webhook().is_some() => {}
         _ => return None,
     }
     let id = connector.credential?.to_string();
     told.iter_mut().find(|line| line["kind"] == "credential" && line["id"] == id.as_str())
 }
 
-/// Tells one more connector that is on hold with the line of its credential.
+/// Tells one more webhook that is on hold with the line of its credential.
 fn add_held(line: &mut Value, waiting: u64) {
     let so_far = |key: &str| line[key].as_u64().unwrap_or_default();
-    let (connectors, deliveries) = (so_far("connectors") + 1, so_far("deliveries") + waiting);
-    line["connectors"] = json!(connectors);
+    let (webhooks, deliveries) = (so_far("webhooks") + 1, so_far("deliveries") + waiting);
+    line["webhooks"] = json!(webhooks);
     line["deliveries"] = json!(deliveries);
     line["is_capped"] = json!(line["is_capped"] == true || waiting >= connectors::WAITING_MAX);
 }
@@ -349,7 +346,7 @@ async fn newest_failure(db: &mut Db, connector: ConnectorId) -> Result<String, S
 
 fn line(kind: &str, id: &str, name: &str) -> Value {
     json!({
-        "kind": kind, "id": id, "name": name, "connectors": null, "deliveries": null, "records": null,
+        "kind": kind, "id": id, "name": name, "webhooks": null, "deliveries": null, "records": null,
         "is_capped": false,
         "action_code": null,
     })

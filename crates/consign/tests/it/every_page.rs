@@ -83,6 +83,7 @@ async fn of_exporters(consign: &TestConsign, tool: &Tool) -> Vec<String> {
     vec![
         format!("/exporters/{files}"),
         format!("/exporters/{files}/set-up"),
+        format!("/exporters/{files}/activity"),
         format!("/runs/{sent}"),
         "/exporters".to_owned(),
         "/exporters/new".to_owned(),

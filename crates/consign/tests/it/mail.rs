@@ -134,8 +134,8 @@ async fn what_needs_a_person_is_told_once(kind: Kind) {
     eventually("both to be told", async || {
         let overview = consign.get("/overview").await.expect(200).json();
         let lines = overview["attention"].as_array().unwrap();
-        let has = |kind: &str| lines.iter().any(|line| line["kind"] == kind);
-        (has("credential") && has("webhook")).then_some(())
+        let of_credential = lines.iter().find(|line| line["kind"] == "credential")?;
+        (of_credential["webhooks"] == 1).then_some(())
     })
     .await;
     consign.look_for_notices().await;

@@ -81,6 +81,7 @@ mod holds;
 mod idempotency;
 mod keyboard;
 mod killed_renewals;
+mod looks;
 mod mail;
 mod main_job;
 mod manual;

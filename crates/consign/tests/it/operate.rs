@@ -157,7 +157,7 @@ async fn the_overview_tells_what_is_wrong_and_leads_to_its_repair() {
     for words in [
         "Sign-in refused".to_owned(),
         format!("href=\"/credentials/{credential}#tool\">Replace secret"),
-        "1 connector on hold · 1 delivery on hold".to_owned(),
+        "1 webhook, 1 delivery on hold".to_owned(),
         format!("href=\"/deliveries?connector={careful_webhook}&state=held&reason=no_answer\">Decide"),
         "&state=failed&preview=1\">Recover".to_owned(),
         "1 event matched no webhook in the last 24 hours".to_owned(),

@@ -19,6 +19,8 @@ use super::https::{Identity, random};
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Where many records arrive at once; the key of *Basic* opens it.
 pub(super) const BULK: &str = "/bulk/devices";
+/// Rows of the page.
+const PAGE_ROWS_MAX: usize = 200;
 /// Arrivals kept for the table.
 const ARRIVALS_MAX: usize = 10_000;
 
@@ -119,6 +121,12 @@ impl Tool {
 
     async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
+        if head.method == Method::GET
+            && head.uri.path() == "/"
+            && !head.headers.contains_key(header::AUTHORIZATION)
+        {
+            return self.page();
+        }
         let Some(lock) = self.0.locks.iter().find(|lock| lock.path == head.uri.path()) else {
             return reply(StatusCode::NOT_FOUND, &json!({ "error": { "message": "no such table" } }));
         };
@@ -152,6 +160,38 @@ impl Tool {
             json!({ "error": { "message": "User Not Authenticated" }, "status": "failure" })
         };
         reply(status, &body)
+    }
+}
+
+impl Tool {
+    /// What arrived, the newest first, as a page for people. All of it was made here: there is nothing to escape.
+    fn page(&self) -> Response<Full<Bytes>> {
+        let rows: String = self.received(0).iter().rev().take(PAGE_ROWS_MAX).map(Arrival::row).collect();
+        let text = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light dark\">\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Stand-in tool</title></head>\
+             <body><main><h1>Stand-in tool of the demo</h1><p>What arrived here, the newest first. Load the page again for more.</p>\
+             <table border=\"1\" cellpadding=\"6\"><caption>Requests that arrived</caption><thead><tr><th scope=\"col\">Time (UTC)</th>\
+             <th scope=\"col\">Authorization</th><th scope=\"col\">Answer</th><th scope=\"col\">Reference</th></tr></thead>\
+             <tbody>{rows}</tbody></table></main></body></html>\n"
+        );
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        let html = header::HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, html);
+        response
+    }
+}
+
+impl Arrival {
+    fn row(&self) -> String {
+        let clock = self.at.to_string();
+        format!(
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            clock.get(11..19).unwrap_or_default(),
+            self.kind,
+            self.status,
+            self.reference
+        )
     }
 }
 

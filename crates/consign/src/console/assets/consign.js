@@ -191,6 +191,14 @@
     button.ariaBusy = 'true';
     button.textContent = 'Testing…';
     say('Testing the connection…');
+    const box = byId('tested');
+    const waiting = one('template', box)?.content.cloneNode(true);
+    if (waiting) box.replaceChildren(waiting);
+    const began = Date.now();
+    const clock = setInterval(() => {
+      const seconds = one('[data-seconds]', box);
+      if (seconds) seconds.textContent = Math.round((Date.now() - began) / 1000);
+    }, 1000);
     try {
       const values = new URLSearchParams(new FormData(form));
       values.set('test', 'script');
@@ -200,6 +208,7 @@
     } catch {
       form.requestSubmit(button);
     }
+    clearInterval(clock);
     button.ariaBusy = 'false';
     button.textContent = words;
   };

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 use super::webhook::{join, options, word};
 use super::{Choice, Form, field, message_at, sends_to, with};
 
+mod clock;
+
 /// An exporter as it stands in the form.
 #[derive(Debug, Default)]
 pub(in crate::console) struct ExporterForm {
@@ -26,6 +28,8 @@ const TEXTS: &[&str] = &[
     "only_when",
     "schedule",
     "cron",
+    "at",
+    "day",
     "time_zone",
     "credential",
     "destination",
@@ -52,6 +56,9 @@ const FLAGS: &[&str] = &["csv.header", "csv.bom", "csv.guard"];
 /// What stands in the form for one protocol only.
 const OF_HTTPS: &[&str] = &["method", "path", "max_records_per_request", "timeout_seconds", "max_per_second"];
 const OF_SFTP: &[&str] = &["folder", "file_name", "if_exists", "keep_files"];
+/// The time and the day of the presets.
+const AT: &str = "02:00";
+const DAY: &str = "1";
 /// The choice of a schedule that is typed.
 const CRON: &str = "cron";
 
@@ -80,6 +87,8 @@ impl ExporterForm {
             ("credential", credential),
             ("source", "events"),
             ("schedule", "daily"),
+            ("at", AT),
+            ("day", DAY),
             ("time_zone", "UTC"),
             ("destination", "https"),
             ("method", "POST"),
@@ -129,8 +138,12 @@ impl ExporterForm {
         texts.insert("json_properties", properties.join("\n"));
         let schedule = text("schedule");
         if !PRESETS.iter().any(|(preset, ..)| *preset == schedule) {
-            texts.insert("cron", schedule);
-            texts.insert("schedule", CRON.to_owned());
+            if let Some((word, at, day)) = clock::read(&schedule) {
+                texts.extend([("schedule", word.to_owned()), ("at", at), ("day", day)]);
+            } else {
+                texts.insert("cron", schedule);
+                texts.insert("schedule", CRON.to_owned());
+            }
         }
         let flag = |key: &'static str| at(key).as_bool().unwrap_or_else(|| empty.flag(key));
         Self { texts, flags: FLAGS.iter().map(|key| (*key, flag(key))).collect() }
@@ -158,14 +171,19 @@ impl ExporterForm {
         self.flags.get(key).copied().unwrap_or(false)
     }
 
-    fn schedule(&self) -> &str {
-        if self.text("schedule") == CRON { self.text("cron") } else { self.text("schedule") }
+    fn schedule(&self) -> String {
+        let typed = match self.text("schedule") {
+            CRON => self.text("cron").to_owned(),
+            word if clock::has(word) => clock::text(word, self.text("at"), self.text("day")),
+            word => word.to_owned(),
+        };
+        typed.trim().to_owned()
     }
 
     /// The body of a request to the API that says the same.
     pub(in crate::console) fn sent(&self) -> Map<String, Value> {
         const OTHERWISE: &[&str] =
-            &["event_types", "only_when", "schedule", "cron", "columns", "json_properties"];
+            &["event_types", "only_when", "schedule", "cron", "at", "day", "columns", "json_properties"];
         let plain = TEXTS.iter().filter(|key| !OTHERWISE.contains(key) && !key.contains('.'));
         let others = if self.text("destination") == "sftp" { OF_HTTPS } else { OF_SFTP };
         let plain = plain.filter(|key| !others.contains(key));
@@ -204,11 +222,11 @@ impl ExporterForm {
 
     /// The schedule in words with its next time, as far as it can be read.
     fn in_words(&self, now: Timestamp) -> String {
-        if self.schedule().trim().is_empty() {
+        if self.schedule().is_empty() {
             return String::new();
         }
         let zone = TimeZone::parse(self.text("time_zone"));
-        let schedule = zone.and_then(|zone| Schedule::parse(self.schedule(), zone));
+        let schedule = zone.and_then(|zone| Schedule::parse(&self.schedule(), zone));
         let Ok(schedule) = schedule else { return String::new() };
         match schedule.next_after(now) {
             Some(next) => {
@@ -242,6 +260,11 @@ impl ExporterForm {
         let is_cron = self.text("schedule") == CRON;
         let mut schedule = text("schedule", "Schedule", "The fields below change with your choice.");
         let mut cron = text("cron", "Times", CRON_HINT);
+        let mut at = with(text("at", "At", ""), json!({ "type": "time" }));
+        if clock::has(self.text("schedule")) && clock::parsed(self.text("at")).is_none() {
+            let refused = !message_at(invalid, "schedule").is_empty();
+            at["error"] = json!(if refused { clock::WANTED } else { "" });
+        }
         let words = json!({ "preview": self.in_words(now) });
         if is_cron {
             cron = with(cron, words);
@@ -265,6 +288,10 @@ impl ExporterForm {
             "only_when": with(optional("only_when", "Only when", CONDITION_HINT), json!({ "mono": true })),
             "schedule": with(schedule, json!({ "refresh": refresh, "options": options(&schedules) })),
             "is_cron": is_cron,
+            "has_time": clock::has(self.text("schedule")),
+            "has_day": self.text("schedule") == "weekly",
+            "at": at,
+            "day": with(text("day", "Day", ""), json!({ "options": options(clock::DAYS) })),
             "cron": with(cron, json!({ "mono": true, "placeholder": "0 2 * * 1-5" })),
             "time_zone": text("time_zone", "Time zone", ZONE_HINT),
             "credential": with(text("credential", "Credential", "Shown with its status."), json!({

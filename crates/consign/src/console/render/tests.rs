@@ -393,3 +393,17 @@ fn exact_times_are_read_in_the_zone_of_the_page() {
     let context = Value::from(Serde(json!({ "zone": "America/New_York" })));
     assert_eq!(environment.render_str("{{ '2026-11-03'|day }}", context).unwrap(), "3 November 2026");
 }
+
+#[test]
+fn clocks_show_the_day_where_it_is_another_one() {
+    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+    let shown = |zone: &str, locale: Locale, time: &str| {
+        clock(&TimeZone::parse(zone).unwrap(), locale, at(time), at(NOW))
+    };
+    assert_eq!(shown("UTC", Locale::British, "2026-11-22T03:04:05Z"), "03:04:05");
+    assert_eq!(shown("UTC", Locale::British, "2026-11-21T23:59:59Z"), "21 Nov 23:59");
+    assert_eq!(shown("UTC", Locale::British, "2025-11-22T14:02:00Z"), "22 Nov 2025 14:02");
+    // Late there is the day after.
+    assert_eq!(shown("Asia/Kolkata", Locale::British, "2026-11-21T23:59:59Z"), "05:29:59");
+    assert_eq!(shown("UTC", Locale::American, "2026-11-21T23:59:59Z"), "Nov 21 11:59 PM");
+}

@@ -61,6 +61,7 @@ pub(super) async fn exporters(consign: &TestConsign, tool: &Tool) -> (Sshd, Vec<
         ("exporter", format!("/exporters/{nightly}")),
         ("exporter-waiting", format!("/exporters/{lake}")),
         ("exporter-set-up", format!("/exporters/{nightly}/set-up")),
+        ("exporter-activity", format!("/exporters/{nightly}/activity")),
         ("exporter-delete", format!("/exporters/{nightly}/delete")),
         ("run", done),
         ("run-failed", failed),

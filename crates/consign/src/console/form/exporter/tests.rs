@@ -64,3 +64,31 @@ fn a_schedule_is_read_back() {
     assert_eq!(form(&[("schedule", "by_hand"), ("time_zone", "")]), "By hand");
     assert_eq!(form(&[("schedule", "cron"), ("cron", "61 * * * *")]), "");
 }
+
+#[test]
+fn a_time_of_the_day_becomes_a_cron_text_and_comes_back() {
+    for (word, at, day, schedule) in [
+        ("daily", "02:00", "1", "daily"),
+        ("daily", "", "1", "daily"),
+        ("daily", "06:30", "1", "30 6 * * *"),
+        ("weekly", "02:00", "1", "weekly"),
+        ("weekly", "02:00", "0", "0 2 * * 0"),
+        ("weekly", "23:05", "5", "5 23 * * 5"),
+        ("hourly", "06:30", "1", "hourly"),
+        ("daily", "25:00", "1", "25:00"),
+    ] {
+        let mut form = ExporterForm::empty("");
+        form.texts.extend([("schedule", word.to_owned()), ("at", at.to_owned()), ("day", day.to_owned())]);
+        assert_eq!(form.sent()["schedule"], schedule, "{word} {at} {day}");
+        let sent = form.sent();
+        assert!(!sent.contains_key("at") && !sent.contains_key("day"), "{sent:?}");
+        if schedule != "25:00" {
+            let again = ExporterForm::stored(&json!({ "schedule": schedule }));
+            assert_eq!(again.sent()["schedule"], schedule, "read back");
+            assert_eq!(again.text("schedule"), word, "{schedule} is the same choice");
+        }
+    }
+    for cron in ["*/5 * * * *", "0 2 1 * *", "0 2 * * 1-5", "0 2 * * 7", "99 2 * * *"] {
+        assert_eq!(ExporterForm::stored(&json!({ "schedule": cron })).text("schedule"), CRON, "{cron}");
+    }
+}

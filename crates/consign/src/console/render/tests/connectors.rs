@@ -243,12 +243,12 @@ fn pages_of_deliveries_and_events_render() {
         let full = json!({
             "current": delivery(state), "attempt_list": [attempt(2, "no_answer"), attempt(1, "ok")],
             "attempt": attempt(2, "no_answer"),
-            "event": event, "sender": "API key “nxt-in”", "others": 2, "payload": payload,
+            "event": event, "sender": "API key “nxt-in”", "waited_ms": 5, "prepared_ms": 1_200, "others": 2, "payload": payload,
         });
         assert!(check("delivery.html", full).contains("&lt;script&gt;alert(1)"));
         let bare = json!({
             "current": delivery(state), "attempt_list": [], "attempt": null, "event": null, "sender": "",
-            "others": 0, "payload": null,
+            "waited_ms": 5, "prepared_ms": 1_200, "others": 0, "payload": null,
         });
         check("delivery.html", bare);
     }
@@ -331,6 +331,7 @@ fn the_overview_renders_empty_full_and_failing() {
     let page = |set_up: serde_json::Value, count: u64, lines: serde_json::Value| {
         json!({
             "chart": crate::console::chart::strip(&by_hour(count)), "lines": lines,
+            "keys": { "no_recovery_file": count > 5, "old_key": (count > 5).then(|| json!({ "id": "k-1", "days": 1_400 })) },
             "o": {
                 "delivered": count * 24, "failed": count / 9 * 24, "by_hour": by_hour(count), "set_up": set_up,
                 "waiting": { "count": count, "is_capped": count > 5, "oldest_created_at": (count > 0).then_some(NOW) },
@@ -347,7 +348,7 @@ fn the_overview_renders_empty_full_and_failing() {
     let line = |kind: &str, code: &str| {
         json!({
             "kind": kind, "id": "con_1", "name": "<b>", "code": code, "label": "On hold", "reason": "Why.", "since": NOW,
-            "connectors": (kind == "credential").then_some(2), "deliveries": (kind == "webhook" || kind == "deliveries").then_some(41),
+            "webhooks": (kind == "credential").then_some(2), "deliveries": (kind == "webhook" || kind == "deliveries").then_some(41),
             "records": (kind == "exporter").then_some(1_200), "is_capped": false, "action": "Show",
             "page": "/webhooks/con_1", "repair": "/webhooks/con_1",
         })
@@ -360,8 +361,11 @@ fn the_overview_renders_empty_full_and_failing() {
     ]);
     let full = check("overview.html", page(steps(true, Some("con_1"), true), 812, lines));
     assert!(!full.contains("First steps") && full.contains("41 deliveries on hold"));
-    assert!(full.contains("2 connectors on hold"), "the cause is told with what it stops: {full}");
+    assert!(full.contains("2 webhooks on hold"), "the cause is told with what it stops: {full}");
     assert!(full.contains("Data exporter</span>") && full.contains("1,200 records wait"), "{full}");
+    for words in ["No recovery file was taken.", "<code>k-1</code> is 1,400 days old"] {
+        assert!(full.contains(words) && !second.contains(words), "{words}: {full}");
+    }
     assert!(full.contains("812 events matched no webhook") && full.contains("or more</span>"));
     assert!(full.contains("15:00 UTC: 812 delivered, 90 failed"));
 }
@@ -405,7 +409,7 @@ fn who_may_not_repair_a_delivery_is_told_who_can() {
         check(
             "delivery.html",
             json!({
-                "current": waits, "attempt_list": [], "attempt": null, "event": null, "sender": "", "others": 0,
+                "current": waits, "attempt_list": [], "attempt": null, "event": null, "sender": "", "waited_ms": 5, "prepared_ms": 1_200, "others": 0,
                 "payload": null, "may": may.collect::<serde_json::Map<_, _>>(),
             }),
         )

@@ -1,0 +1,122 @@
+//! What pages say and do in states that are easy to get wrong.
+
+use serde_json::json;
+
+use crate::harness::page::{form_with, unescape};
+use crate::harness::{TestConsign, bearer, id_of};
+use crate::peers::{Answer, Tool};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_edit_a_webhook_see_only_what_differs() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let id = consign.bearer_webhook("Desk", &tool.origin(), &json!({ "event_types": ["*"] })).await;
+    let set_up = format!("/webhooks/{id}/set-up");
+    let stale = consign.form(&set_up, "etag").await.set("description", "mine");
+    consign.patch(&format!("/webhooks/{id}"), &json!({ "description": "theirs" })).await.expect(200);
+    let conflict = unescape(&consign.send_form(&stale).await.expect(409).text());
+    let rows = conflict.matches("data-label=\"Field\"").count();
+    assert!(rows == 1 && conflict.contains(">theirs</td>") && !conflict.contains(">crd_"), "{conflict}");
+    consign.send_form(&form_with(&conflict, &set_up, "etag")).await.expect(303);
+    assert_eq!(consign.get(&format!("/webhooks/{id}")).await.json()["description"], "mine");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_path_is_told_where_somebody_looks() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    tool.answer(Answer::status(404));
+    let more = json!({ "event_types": ["*"], "retry_client_errors": true, "retry_schedule_seconds": [1800] });
+    let id = consign.bearer_webhook("Desk", &tool.origin(), &more).await;
+    let sent = consign.event("a", &json!(1)).await;
+    consign.until_attempted(sent.delivery(), 1).await;
+    let shown =
+        consign.until_shows(&format!("/deliveries/{}", sent.delivery()), "/shown_state", "retrying").await;
+    let said = shown["what_happened"].as_str().unwrap().to_owned();
+    for words in ["Attempt 2 of 2 comes in ", " UTC)", "Look at the path of the webhook"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("Nothing is needed"), "{said}");
+    assert_eq!((&shown["attempts_made"], shown["last_duration_ms"].is_u64()), (&json!(1), true));
+    let page = unescape(&consign.page(&format!("/deliveries/{}", sent.delivery())).await.expect(200).text());
+    assert!(page.contains(&format!("href=\"/webhooks/{id}/set-up\">Edit the webhook")), "{page}");
+    let list = unescape(&consign.page("/webhooks").await.expect(200).text());
+    assert!(list.contains("1 retrying · 404"), "{list}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_event_of_a_held_webhook_names_the_repair() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    tool.answer(Answer::status(401));
+    let id = consign.bearer_webhook("Desk", &tool.origin(), &json!({ "event_types": ["*"] })).await;
+    let sent = consign.event("a", &json!(1)).await;
+    consign.until(sent.delivery(), "held").await;
+    let credential = id_of(&consign.get("/credentials/Desk").await.json());
+    let page = unescape(&consign.page(&format!("/webhooks/{id}/activity")).await.expect(200).text());
+    let repair = format!("class=\"btn primary\" href=\"/credentials/{credential}#tool\">Replace secret");
+    assert!(page.contains(&repair) && page.contains("Send test event"), "{page}");
+    let refused = consign.submit(&format!("/webhooks/{id}/test"), &[]).await.expect(303);
+    let told = unescape(&consign.follow(&refused).await.text());
+    assert!(told.contains("Repair the credential Desk, then send the test."), "{told}");
+    assert!(told.contains(&format!("href=\"/credentials/{credential}#tool\"")), "{told}");
+    // The list of deliveries counts what was made, and the hold costs none of its attempts.
+    let shown = consign.delivery(sent.delivery()).await;
+    assert_eq!((&shown["attempts"], &shown["attempts_made"]), (&json!(0), &json!(1)));
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_is_found_and_tested_from_the_list() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let mut other = bearer("other", &tool.origin(), &consign.canary("other"));
+    other["labels"] = json!({ "team": "network" });
+    consign.credential(&other).await;
+    let id = consign.credential(&bearer("desk", &tool.origin(), &consign.canary("desk"))).await;
+    let names = async |path: &str| {
+        let page = unescape(&consign.page(path).await.expect(200).text());
+        ["desk", "other"].map(|name| page.contains(&format!("title=\"Test {name}\"")))
+    };
+    assert_eq!(names("/credentials?q=NETWORK").await, [false, true]);
+    assert_eq!(names("/credentials?label=team%3Dnetwork").await, [false, true]);
+    assert_eq!(names("/credentials?protocol=sftp").await, [false, false]);
+    assert_eq!(names("/credentials?status=needs_attention").await, [false, false]);
+    assert_eq!(names("/credentials?sort=-name").await, [true, true]);
+    let page = consign.page("/credentials?sort=-name").await.expect(200).text();
+    assert!(
+        page.contains("aria-sort=\"descending\"") && page.find(">other<") < page.find(">desk<"),
+        "{page}"
+    );
+    let listed = consign.get("/credentials?order=-name&protocol=https").await.expect(200).json();
+    assert_eq!(listed["items"][0]["name"], "other");
+    consign.get("/credentials?order=nothing").await.expect(400);
+    let asked = tool.count();
+    let there = consign.submit(&format!("/credentials/{id}/test"), &[]).await.expect(303).location();
+    assert_eq!(there, format!("/credentials/{id}?testing=1"));
+    crate::harness::eventually("the test", async || (tool.count() > asked).then_some(())).await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_payload_is_taken_away_whole() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.bearer_webhook("Desk", &tool.origin(), &json!({ "event_types": ["*"] })).await;
+    let data = json!({ "text": "x".repeat(90_000) });
+    let sent = consign.event("a", &data).await;
+    consign.until(sent.delivery(), "delivered").await;
+    let page =
+        consign.submit(&format!("/deliveries/{}/payload", sent.delivery()), &[]).await.expect(200).text();
+    let form = form_with(&page, "/deliveries", "as");
+    let file = consign.send_form(&form).await.expect(200);
+    assert!(
+        file.header("content-disposition").is_some_and(|name| name.contains("attachment; filename=\"evt_"))
+    );
+    assert_eq!(file.json(), data, "all of it");
+    let audited = consign.get("/audit-entries?action=Downloaded%20payload").await.expect(200).json();
+    assert_eq!(audited["items"].as_array().map(Vec::len), Some(1), "{audited}");
+    consign.finish().await;
+}
