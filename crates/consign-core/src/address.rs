@@ -2,7 +2,7 @@
 //! registries, cloud metadata, and the operator's rules that open or close some of them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::catalog::Fault;
@@ -23,7 +23,6 @@ const SSH_PORT: u16 = 22;
 pub struct Egress {
     rules: Vec<Rule>,
     allow_loopback: bool,
-    own: Vec<SocketAddr>,
     /// The port that is no other protocol's here.
     home: Option<u16>,
 }
@@ -99,19 +98,12 @@ impl Egress {
     /// names the rule.
     pub fn parse(rules: &[String], allow_loopback: bool) -> Result<Self, String> {
         let rules = rules.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?;
-        Ok(Self { rules, allow_loopback, own: Vec::new(), home: None })
+        Ok(Self { rules, allow_loopback, home: None })
     }
 
     /// No rules: public addresses only.
     pub fn none() -> Self {
         Self::default()
-    }
-
-    /// Also closes these addresses with these ports, as loopback is: those that this server listens on, with
-    /// "any address" already spelled out.
-    pub fn with_own(mut self, own: Vec<SocketAddr>) -> Self {
-        self.own = own;
-        self
     }
 
     /// The same rules for SFTP, which is at home on port 22.
@@ -139,12 +131,8 @@ impl Egress {
     /// needed.
     pub fn judge(&self, host: &Host, address: IpAddr, port: u16) -> Result<Option<RuleUsed>, Blocked> {
         let address = address.to_canonical();
-        let mut class = class_of(address);
-        if self.own.iter().any(|own| own.ip().to_canonical() == address && own.port() == port) {
-            class = class.max(Class::Machine);
-        }
         let rule = self.strongest(host, Some(address), port);
-        self.decide(host, port, rule, class)
+        self.decide(host, port, rule, class_of(address))
     }
 
     fn decide(

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::db::{Kind, query};
+use crate::row::stored;
 use crate::statement::Statement;
 use crate::{Db, Store, StoreError, installation, migrate, sealed_values, sqlite};
 
+/// More rows than these are not counted one by one where nothing is copied.
+const COUNTED_MAX: u64 = 10_000;
 /// Rows of one look at sealed values: bounded, and few round trips.
 const PORTION: u32 = 500;
 const INSTALLATION: &str = "id";
@@ -21,7 +24,7 @@ pub struct Contents {
     pub installation: Option<String>,
     /// The ids of the encryption keys that its values need, in their order.
     pub keys: Vec<String>,
-    /// The rows of each table.
+    /// The rows of each table; of a large one in PostgreSQL about.
     pub counts: BTreeMap<String, u64>,
 }
 
@@ -127,10 +130,32 @@ async fn counts(db: &mut Db) -> Result<BTreeMap<String, u64>, StoreError> {
         if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
             continue;
         }
-        let count = Statement::named(db, "select count(*) as number from ", &name).one(db).await?;
-        counts.insert(name, count.count("number")?);
+        let count = if db.is_postgres() {
+            roughly(db, &name, COUNTED_MAX).await?
+        } else {
+            let count = Statement::named(db, "select count(*) as number from ", &name).one(db).await?;
+            count.count("number")?
+        };
+        counts.insert(name, count);
     }
     Ok(counts)
+}
+
+/// The rows of a table in PostgreSQL: of more than `most` what the planner reckons with, so that a page with the numbers
+/// does not read every table whole.
+pub(crate) async fn roughly(db: &mut Db, table: &str, most: u64) -> Result<u64, StoreError> {
+    let mut few = Statement::named(db, "select count(*) as number from (select 1 from ", table);
+    few.push(" limit ").bind(stored(most.saturating_add(1))).push(") as counted");
+    let counted = few.one(db).await?.count("number")?;
+    if counted <= most {
+        return Ok(counted);
+    }
+    let reckoned = query(
+        "select cast(coalesce(max(reltuples), 0) as bigint) as number from pg_class
+         where relname = $1 and relnamespace = (select oid from pg_namespace where nspname = current_schema())",
+    );
+    let reckoned = reckoned.bind(table).one(db).await?.number("number")?;
+    Ok(u64::try_from(reckoned).unwrap_or(0).max(counted))
 }
 
 async fn keys(db: &mut Db) -> Result<Vec<String>, StoreError> {

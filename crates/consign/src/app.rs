@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::config::Config;
 use crate::engine::{Accept, Engine, EngineSettings, PayloadKeys, Records, RecordsError};
 use crate::ops::api_keys::Allowances;
+use crate::ops::audit::AuditWatch;
 use crate::ops::backup::{self, Backups};
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::encryption;
@@ -23,6 +24,7 @@ use crate::ops::events::Opened;
 use crate::ops::notices;
 use crate::ops::overview::Hours;
 use crate::ops::replicas;
+use crate::ops::troubles::DiskWatch;
 use crate::ops::users::oidc::KnownProvider;
 use crate::ops::users::{DemoLink, SignInBrake};
 
@@ -65,6 +67,10 @@ pub struct App {
     pub hours: Hours,
     /// One change of the key ring at a time.
     pub rotation: Mutex<()>,
+    /// Whether the audit log was looked at.
+    pub audit_watch: AuditWatch,
+    /// Whether the disk was low.
+    pub disk: DiskWatch,
     /// Copies of the database, and when the last one was made.
     pub backups: Backups,
     /// What other processes of the database see of this one.
@@ -156,6 +162,8 @@ impl App {
             opened: Opened::default(),
             hours: Hours::default(),
             rotation: Mutex::new(()),
+            audit_watch: AuditWatch::default(),
+            disk: DiskWatch::default(),
             backups: Backups::default(),
             replica,
             demo: OnceLock::new(),

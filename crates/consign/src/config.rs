@@ -208,6 +208,8 @@ pub struct LimitOptions {
     pub event_bytes: usize,
     /// The largest file that is pushed to an exporter.
     pub export_bytes: u64,
+    /// Less than this left on the disk of the database is told.
+    pub disk_low_bytes: u64,
     /// The requests of one API key in a second, events apart; 0: as many as come.
     pub requests_per_second: u32,
     /// Its requests with events in a second; 0: as many as come.
@@ -290,6 +292,7 @@ impl Default for Config {
             limits: LimitOptions {
                 event_bytes: 1 << 20,
                 export_bytes: 5 << 30,
+                disk_low_bytes: 512 << 20,
                 requests_per_second: 500,
                 event_requests_per_second: 0,
             },

@@ -46,6 +46,7 @@ pub mod sending;
 pub mod settings;
 pub mod signing;
 pub mod support;
+pub mod troubles;
 pub mod uploads;
 pub mod users;
 pub mod webhooks;

@@ -370,18 +370,6 @@ fn loopback_needs_the_switch_and_a_rule() {
 }
 
 #[test]
-fn addresses_of_this_server() {
-    let own = vec!["203.0.114.7:8443".parse().unwrap()];
-    let host = Host::parse("consign.example.org").unwrap();
-    let address: IpAddr = "203.0.114.7".parse().unwrap();
-    let egress = Egress::none().with_own(own.clone());
-    assert_eq!(egress.judge(&host, address, 8443).unwrap_err().why, BlockedWhy::PrivateAddress);
-    assert!(egress.judge(&host, address, 443).is_ok());
-    let opened = Egress::parse(&["203.0.114.7:8443".to_owned()], true).unwrap().with_own(own);
-    assert!(opened.judge(&host, address, 8443).is_ok());
-}
-
-#[test]
 fn rules_that_cannot_be_read_are_named() {
     for rule in [
         "",

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::backup::{Inspected, inspect};
+use crate::backup::{Inspected, inspect, roughly};
+use crate::db::query;
 use crate::installation;
 
 on_both! { contents_are_counted }
@@ -21,6 +22,28 @@ async fn contents_are_counted(fresh: Fresh) {
     assert_eq!(contents.installation.as_deref(), Some("one"));
     assert_eq!((contents.counts["users"], contents.counts["credential"]), (1, 0));
     assert_eq!(contents.schema, i64::try_from(crate::migrate::MIGRATIONS.len()).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_table_of_postgresql_is_reckoned() {
+    on_postgres(async |fresh| {
+        let mut tx = fresh.store.begin().await.unwrap();
+        for number in 0..40 {
+            installation::put(&mut tx, &format!("n{number}"), "x").await.unwrap();
+        }
+        let there = roughly(&mut tx, "installation", 1_000).await.unwrap();
+        assert!(there >= 40, "few are counted: {there}");
+        assert_eq!(roughly(&mut tx, "installation", there).await.unwrap(), there);
+        assert_eq!(
+            roughly(&mut tx, "installation", 10).await.unwrap(),
+            11,
+            "nobody has reckoned yet: at least these"
+        );
+        query("analyze installation").execute(&mut tx).await.unwrap();
+        assert_eq!(roughly(&mut tx, "installation", 10).await.unwrap(), there);
+        tx.commit().await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -428,6 +428,14 @@ fn keeping() -> Vec<Entry> {
             |config| Some(config.limits.export_bytes.to_string()),
         ),
         open(
+            "limits.disk_low_bytes",
+            |config, given| {
+                config.limits.disk_low_bytes = given.number(0, 1 << 50)?;
+                Ok(())
+            },
+            |config| Some(config.limits.disk_low_bytes.to_string()),
+        ),
+        open(
             "limits.requests_per_second",
             |config, given| {
                 config.limits.requests_per_second = u32::try_from(given.number(0, 1_000_000)?).unwrap_or(0);

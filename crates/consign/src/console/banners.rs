@@ -1,23 +1,24 @@
 //! Banners at the top of every page: what concerns the whole server, the most severe first. Two are shown.
 
-use consign_core::catalog::size;
 use consign_core::rights::Right;
 use serde_json::{Value, json};
 
 use super::visit::Visit;
-use crate::ops::{backup, notices};
+use crate::ops::notices;
+use crate::ops::troubles::{self, Trouble};
 
-/// Less than this on the disk of the database is soon nothing.
-const DISK_BYTES_LOW: u64 = 512 << 20;
-
-/// What this person is told. Nobody is told who is not signed in.
+/// What this person is told: what they may do something about. Nobody is told who is not signed in.
 pub(super) async fn of(visit: &Visit) -> Value {
     let Some(person) = &visit.person else { return json!([]) };
+    let rights = person.role.rights();
     let mut banners = Vec::new();
     banners.extend(pause(visit));
-    if person.role.rights().allow(Right::Admin) {
-        banners.extend(disk(visit));
-        banners.extend(old_backup(visit));
+    let troubles = match rights.allow(Right::Admin) || rights.allow(Right::AuditRead) {
+        true => troubles::present(visit.app()).await.unwrap_or_default(),
+        false => Vec::new(),
+    };
+    banners.extend(troubles.iter().filter(|trouble| rights.allow(trouble.right)).map(of_trouble));
+    if rights.allow(Right::Admin) {
         banners.extend(no_mail(visit).await);
     }
     banners.extend(demo(visit));
@@ -43,21 +44,13 @@ fn demo(visit: &Visit) -> Option<Value> {
     }))
 }
 
-fn disk(visit: &Visit) -> Option<Value> {
-    let app = visit.app();
-    if app.store.is_postgres() {
-        return None;
-    }
-    let disk = rustix::fs::statvfs(&app.config.data.dir).ok()?;
-    let left = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let text = format!("Disk almost full: {} left.", size(left));
-    (left < DISK_BYTES_LOW).then(|| json!({ "kind": "danger", "text": text }))
-}
-
-fn old_backup(visit: &Visit) -> Option<Value> {
-    let days = backup::overdue_days(visit.app())?;
-    let text = format!("No backup for {days} days.");
-    Some(json!({ "kind": "warning", "text": text, "action": "Backup", "action_url": "/settings/backup" }))
+fn of_trouble(trouble: &Trouble) -> Value {
+    json!({
+        "kind": if trouble.is_severe { "danger" } else { "warning" },
+        "text": format!("{}.", trouble.title),
+        "action": trouble.page.1,
+        "action_url": trouble.page.0,
+    })
 }
 
 async fn no_mail(visit: &Visit) -> Option<Value> {

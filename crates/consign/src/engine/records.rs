@@ -282,6 +282,20 @@ impl Records {
         Ok(())
     }
 
+    /// An entry that speaks against the log, by what this process knows of it: the newest one that it has seen is gone,
+    /// or one that was read since does not fit.
+    ///
+    /// # Errors
+    /// When the anchor or the database cannot be read.
+    pub async fn suspect(&self, store: &Store) -> Result<Option<i64>, RecordsError> {
+        if let Some(lost) = self.lost(store).await? {
+            return Ok(Some(lost));
+        }
+        let mut ledger = self.ledger.lock().await;
+        audit::follow(&mut *store.read().await?, &self.key, &mut ledger).await?;
+        Ok(ledger.broken())
+    }
+
     /// The newest entry that this server has seen, when the log does not hold it any more. Ask before the log is read:
     /// it may go on meanwhile.
     ///

@@ -57,6 +57,8 @@ struct Maker<'a> {
     /// Whether each link under way leads somewhere.
     links: Vec<bool>,
     code: Option<String>,
+    /// The names of the tables so far.
+    tables: Vec<String>,
     /// Where the headings of the table under way begin, and whether any of them says something.
     head: Option<(usize, bool)>,
 }
@@ -90,7 +92,9 @@ impl<'a> Maker<'a> {
             }
             Event::End(TagEnd::CodeBlock) => self.end_code(),
             Event::Start(Tag::Table(columns)) => {
-                let open = "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Table\">";
+                let label = self.table_label();
+                let open =
+                    format!("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{label}\">");
                 self.events.push(Event::Html(open.into()));
                 self.events.push(Event::Start(Tag::Table(columns)));
             }
@@ -156,6 +160,16 @@ impl<'a> Maker<'a> {
 
     fn begin(&mut self, id: String, title: String, is_main: bool) {
         self.sections.push(Section { id, title, is_main, text: String::new() });
+    }
+
+    /// What a table is called: as its heading, and each further one under it with a number.
+    fn table_label(&mut self) -> String {
+        let under = self.sections.last().map_or("", |section| section.title.as_str());
+        let name = if under.is_empty() { "Table".to_owned() } else { format!("Table: {under}") };
+        self.tables.push(name.clone());
+        let number = self.tables.iter().filter(|other| **other == name).count();
+        let label = if number == 1 { name } else { format!("{name} ({number})") };
+        label.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
     }
 
     fn end_heading(&mut self, level: HeadingLevel) {

@@ -37,6 +37,17 @@ fn text_is_made_into_pages_without_pictures_and_html() {
 }
 
 #[test]
+fn tables_are_called_as_their_headings() {
+    let table = "| A |\n| --- |\n| 1 |\n\n";
+    let text = format!("# T\n\n{table}## Roles & \"rights\"\n\n{table}{table}### More\n\n{table}");
+    let html = markdown::page(&text, |_| None).html;
+    let labels: Vec<_> =
+        html.split("aria-label=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let roles = "Table: Roles &amp; &quot;rights&quot;";
+    assert_eq!(labels, ["Table", roles, &format!("{roles} (2)"), "Table: More"]);
+}
+
+#[test]
 fn every_text_of_the_repository_is_in_the_manual() {
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
     let read = |folder: &str| {

@@ -15,7 +15,11 @@ use super::{Actor, Object, OpError, audit_entry, commit};
 use crate::App;
 use crate::engine::RecordsError;
 
+pub(super) use watch::look;
+pub use watch::{AuditWatch, known_fault};
+
 mod csv;
+mod watch;
 
 /// Portions of an export that wait for a slow reader.
 const PORTIONS_AHEAD: usize = 2;
@@ -65,6 +69,24 @@ pub async fn actors(app: &App, actor: &Actor) -> Result<Vec<(String, String)>, O
     Ok(found)
 }
 
+/// What is known of the whole log.
+enum Judged {
+    /// Each entry fits to the one before it, and the newest one that this server has seen is there.
+    Whole {
+        /// How many there are.
+        entries: i64,
+        /// A sentence.
+        message: String,
+    },
+    /// It is not so.
+    Broken {
+        /// The first entry that does not fit.
+        place: i64,
+        /// A sentence.
+        message: String,
+    },
+}
+
 /// Reads the whole log and tells whether each entry fits to the one before it, and whether the newest one that this server
 /// has seen is there.
 ///
@@ -72,14 +94,26 @@ pub async fn actors(app: &App, actor: &Actor) -> Result<Vec<(String, String)>, O
 /// Without the right, or while somebody else does it. A log that is not whole is an answer.
 pub async fn verify(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::AuditRead)?;
+    Ok(match judge(app).await? {
+        Judged::Whole { entries, message } => {
+            json!({ "whole": true, "entries": entries, "message": message })
+        }
+        Judged::Broken { place, message } => {
+            json!({ "whole": false, "broken_at": place, "message": message })
+        }
+    })
+}
+
+/// Reads the whole log, and keeps what was found.
+async fn judge(app: &App) -> Result<Judged, OpError> {
     let Ok(_turn) = app.verifications.try_acquire() else { return Err(OpError::TooMany { seconds: 5 }) };
     let lost = app.records.lost(&app.store).await.map_err(not_read)?;
     let checked = audit::verify(&mut *app.store.view().await?, &app.audit_key).await?;
     let number = |place: i64| with_commas(usize::try_from(place).unwrap_or_default());
-    Ok(match (checked, lost) {
+    let judged = match (checked, lost) {
         (Err(BrokenAt(place)), _) => {
             let message = format!("Entry {} does not fit to the one before it.", number(place));
-            json!({ "whole": false, "broken_at": place, "message": message })
+            Judged::Broken { place, message }
         }
         (Ok(log), Some(place)) => {
             let message = format!(
@@ -87,13 +121,15 @@ pub async fn verify(app: &App, actor: &Actor) -> Result<Value, OpError> {
                 number(place),
                 number(log.entries)
             );
-            json!({ "whole": false, "broken_at": place, "message": message })
+            Judged::Broken { place, message }
         }
         (Ok(log), None) => {
             let message = format!("The chain of {} entries is whole.", number(log.entries));
-            json!({ "whole": true, "entries": log.entries, "message": message })
+            Judged::Whole { entries: log.entries, message }
         }
-    })
+    };
+    watch::note(app, &judged).await?;
+    Ok(judged)
 }
 
 fn not_read(error: RecordsError) -> OpError {

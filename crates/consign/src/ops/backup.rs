@@ -63,6 +63,11 @@ impl Backups {
     }
 }
 
+/// Why the last backup was not made, in a sentence; `None` when it was.
+pub(super) fn last_failure(app: &App) -> Option<String> {
+    app.backups.failure().as_ref().map(|failure| failure.sentence.clone())
+}
+
 /// What there is, the newest first; where it is and when the next one comes.
 ///
 /// # Errors

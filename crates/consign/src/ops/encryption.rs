@@ -134,9 +134,17 @@ pub async fn rotate(app: &Arc<App>, actor: &Actor, mut sent: Sent) -> Result<Val
     }
 }
 
-/// One at a time: each reads the ring that the one before wrote.
+/// One at a time, and the next new key when every value has moved: a second click is no second key.
 async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, OpError> {
-    let _alone = app.rotation.lock().await;
+    let under_way = || {
+        let sentence =
+            "A new key was put in use just now, and values are moving to it. Look again when that is done";
+        OpError::WrongState(sentence.to_owned())
+    };
+    let _alone = app.rotation.try_lock().map_err(|_| under_way())?;
+    if new_key && moving_to(&mut *app.store.read().await?).await?.is_some() {
+        return Err(under_way());
+    }
     let before = app.vault.sealing_key_id();
     if new_key {
         app.vault.take(&add_key(app)?);

@@ -16,7 +16,7 @@ use consign_store::{Db, installation};
 use serde_json::{Value, json};
 
 use super::mail::{self, Mailed};
-use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit, invalid};
+use super::{Actor, IfMatch, Object, OpError, Sent, audit, audit_entry, commit, invalid};
 use crate::App;
 
 use facts::Facts;
@@ -160,6 +160,9 @@ pub async fn watch(app: Weak<App>) {
 /// # Errors
 /// When the database cannot be read or written.
 pub async fn round(app: &Arc<App>) -> Result<(), OpError> {
+    if let Err(error) = audit::look(app).await {
+        tracing::warn!(%error, "the audit log could not be looked at; trying again in a minute");
+    }
     let facts = facts::present(app).await?;
     take_in(app, facts).await?;
     give_events(app).await?;

@@ -112,7 +112,7 @@ pub async fn storage(app: &App, actor: &Actor) -> Result<Value, OpError> {
 /// So many deliveries tell what one takes.
 const MEASURED_MIN: u64 = 1_000;
 
-fn disk_free(app: &App) -> Option<u64> {
+pub(super) fn disk_free(app: &App) -> Option<u64> {
     let disk = rustix::fs::statvfs(&app.config.data.dir).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -16,21 +16,23 @@ use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, runs, tokens};
+use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, runs};
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
 use super::settings::delivery::with_usual_timeout;
 use super::signing::{self, Followed};
 use super::{
-    Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
-    differences, invalid, not_unique, require_as_saved,
+    Actor, IfMatch, Object, OpError, Rest, Sent, audit_rows, commit, commit_answered, differences, invalid,
+    not_unique, require_as_saved,
 };
 use crate::App;
 
+pub use pauses::{pause, resume};
 pub(super) use show::{Access, access_of, described, edited};
 use show::{show, shown};
 
+mod pauses;
 mod show;
 
 /// What a person looks back at; the audit log has the rest.
@@ -285,59 +287,6 @@ pub async fn delete(
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(Deleted { name: connector.name.to_string(), cancelled })
-}
-
-/// Pauses a webhook: events keep arriving and wait.
-///
-/// # Errors
-/// When there is none.
-pub async fn pause(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
-    set_state(app, actor, reference, "Paused webhook", |_| ConnectorState::Paused).await
-}
-
-/// Resumes a webhook that is paused or on hold.
-///
-/// # Errors
-/// When there is none, or its credential must be repaired first.
-pub async fn resume(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
-    set_state(app, actor, reference, "Resumed webhook", |credential| match credential {
-        // Resuming is a person's word that the tool lets us in again: it is tried once more.
-        Some(_) => ConnectorState::Active,
-        None => ConnectorState::CredentialMissing,
-    })
-    .await
-}
-
-async fn set_state(
-    app: &App,
-    actor: &Actor,
-    reference: &str,
-    action: &str,
-    state: impl FnOnce(Option<&Credential>) -> ConnectorState,
-) -> Result<Value, OpError> {
-    actor.require(Right::DeliveriesOperate)?;
-    let hours = last_hours(app).await?;
-    let mut tx = app.store.begin().await?;
-    let now = tx.now();
-    let connector = by_reference(&mut tx, reference).await?;
-    let credential = credential_of(&mut tx, &connector).await?;
-    let state = state(credential.as_ref());
-    if state == ConnectorState::Active {
-        require_as_saved(app, &mut tx, &row(&connector)).await?;
-    }
-    if let Some(credential) = credential.filter(|_| state == ConnectorState::Active) {
-        tokens::forgive(&mut tx, credential.id).await?;
-    }
-    connectors::set_state(&mut tx, connector.id, None, state, "", now).await?;
-    if state == ConnectorState::Active {
-        connectors::reopen(&mut tx, connector.id).await?;
-    }
-    audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": state.kind() })).await?;
-    let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
-    let value = shown(&mut tx, &connector, &hours, now).await?;
-    commit_answered(app, actor, tx, &value).await?;
-    app.engine.changed().await;
-    Ok(value)
 }
 
 /// The request that a webhook would make of an event, without sending it and without its sign-in.

@@ -32,6 +32,14 @@ async fn create(consign: &TestConsign) -> String {
     made["name"].as_str().unwrap().to_owned()
 }
 
+/// The types of what is told at present.
+async fn notices(consign: &TestConsign) -> Vec<String> {
+    consign.look_for_notices().await;
+    let shown = consign.get("/notifications").await.expect(200).json();
+    let all = shown["notices"].as_array().unwrap().iter();
+    all.map(|notice| notice["type"].as_str().unwrap().to_owned()).collect()
+}
+
 async fn download(consign: &TestConsign, name: &str) -> Vec<u8> {
     let reply = consign.act(&format!("/backups/{name}/downloads")).await.expect(200);
     assert_eq!(reply.header("content-type"), Some("application/zstd"));
@@ -260,17 +268,25 @@ async fn backups_come_by_themselves_and_old_ones_go() {
         detail.starts_with("No backup was made: the folder") && detail.contains("backup.dir"),
         "{detail}"
     );
-    assert!(!consign.page("/").await.expect(200).text().contains("No backup for"));
+    let page = consign.page("/").await.expect(200).text();
+    assert!(!page.contains("No backup for") && page.contains("The last backup was not made: "), "{page}");
+    assert_eq!(notices(&consign).await, ["consign.server.backup_failed"]);
     // The clock went back with the restart: three days to where it was, and three more.
     consign.advance(std::time::Duration::from_secs(6 * DAY_SECONDS + 3_600));
     consign.session = consign.sign_in_again().await;
     let page = consign.page("/").await.expect(200).text();
     assert!(page.contains("No backup for 3 days"), "{page}");
+    assert_eq!(notices(&consign).await, ["consign.server.backup_overdue"]);
     let page = consign.page("/settings/backup").await.expect(200).text();
     assert!(page.contains("The last backup was not made"), "{page}");
     std::fs::remove_file(&folder).unwrap();
     create(&consign).await;
-    assert!(!consign.page("/").await.expect(200).text().contains("No backup for"));
+    eventually("the banner to go", async || {
+        let page = consign.page("/").await.expect(200).text();
+        (!page.contains("No backup for") && !page.contains("was not made")).then_some(())
+    })
+    .await;
+    assert!(notices(&consign).await.is_empty());
     consign.finish().await;
 }
 

@@ -224,6 +224,51 @@ async fn send_at(consign: &TestConsign, other: &Replica) {
     consign.until_idle().await;
 }
 
+/// Two people press the button at once: there is one new key, and everything opens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_rotations_at_once_the_second_is_refused() {
+    let consign = TestConsign::start().await;
+    let (_granted, _tool) = every_kind(&consign).await;
+    much_to_move(&consign).await;
+    let values = keys(&consign).await["items"][0]["values"].clone();
+    let rotate = async || consign.post("/encryption-keys/rotations", &json!({})).await;
+    let (one, other) = tokio::join!(rotate(), rotate());
+    let (done, refused) = if one.status < 300 { (one, other) } else { (other, one) };
+    assert!(done.status < 300, "{}", done.text());
+    let detail = refused.expect(409).json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("A new key was put in use just now"), "{detail}");
+    let after = until_moved(&consign).await;
+    assert_eq!(after["items"].as_array().unwrap().len(), 2, "{after}");
+    assert_eq!(after["items"][0]["values"], values, "{after}");
+    let text = std::fs::read_to_string(ring_file(&consign)).unwrap();
+    assert_eq!(text.lines().count(), 2, "one new line");
+    consign.run(&["key", "check"]).await.expect(0);
+    // The next one is welcome.
+    rotate().await.expect(done.status);
+    assert_eq!(until_moved(&consign).await["items"].as_array().unwrap().len(), 3);
+    consign.run(&["key", "check"]).await.expect(0);
+    consign.finish().await;
+}
+
+/// A link may lead to a secret that something else manages: the server reads it, and does not put a file in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_that_is_a_link_is_left_to_whoever_made_it() {
+    let mut consign = TestConsign::start().await;
+    let (file, kept) = (ring_file(&consign), consign.folder.join("elsewhere"));
+    consign.stop().await;
+    std::fs::rename(&file, &kept).unwrap();
+    std::os::unix::fs::symlink(&kept, &file).unwrap();
+    let text = std::fs::read_to_string(&kept).unwrap();
+    consign.start_again().await;
+    let refused = consign.post("/encryption-keys/rotations", &json!({})).await.expect(409).json();
+    assert!(refused["detail"].as_str().unwrap().contains("link"), "{refused}");
+    assert!(file.is_symlink(), "it is still a link");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), text);
+    assert_eq!(keys(&consign).await["items"].as_array().unwrap().len(), 1);
+    consign.run(&["key", "check"]).await.expect(0);
+    consign.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ring_that_was_changed_meanwhile_is_left_alone() {
     let consign = TestConsign::start().await;

@@ -125,5 +125,6 @@ mod token_repairs;
 mod token_replies;
 mod token_waits;
 mod tours;
+mod troubles;
 mod two_step;
 mod wire;

@@ -81,7 +81,7 @@ async fn a_token_address_that_asks_to_wait_is_waited_for_until_a_repair(consign:
     let hook = json!({ "name": "itsm", "credential": credential, "path": "/hook", "event_types": ["*"],
                        "max_concurrency": 1 });
     let hook = consign.webhook(&hook).await;
-    for (number, repair) in ["secret", "test", "resume", "time"].into_iter().enumerate() {
+    for (number, repair) in ["secret", "choice", "test", "resume", "time"].into_iter().enumerate() {
         endpoint.answer(busy());
         // A token that was fetched for the last one is over.
         consign.advance(Duration::from_secs(3_600));
@@ -106,6 +106,10 @@ async fn a_token_address_that_asks_to_wait_is_waited_for_until_a_repair(consign:
             "secret" => {
                 let secret = consign.canary("the-next-secret");
                 consign.patch(&path, &json!({ "client_secret": secret })).await.expect(200);
+            }
+            "choice" => {
+                let body = json!({ "authentication_information": "body" });
+                consign.patch(&path, &body).await.expect(200);
             }
             "test" => {
                 let result = consign.act(&format!("{path}/tests")).await.expect(201).json();

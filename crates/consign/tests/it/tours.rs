@@ -339,6 +339,7 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
     consign.patch("/credentials/Tool", &json!({ "labels": { "team": "itsm" } })).await.expect(200);
     let edited = consign.all("/audit-entries?action=edited").await;
     let backup = consign.backup().await;
+    let making = id_of(&backup);
     let backup = backup["result"]["name"].as_str().unwrap();
     vec![
         "/users".to_owned(),
@@ -360,6 +361,7 @@ async fn administration(consign: &TestConsign) -> Vec<String> {
         "/settings/delivery".to_owned(),
         "/settings/delivery/pause".to_owned(),
         "/settings/backup".to_owned(),
+        format!("/operations/{making}"),
         format!("/settings/backup/{backup}/download"),
         "/settings/notifications".to_owned(),
         "/settings/replicas".to_owned(),

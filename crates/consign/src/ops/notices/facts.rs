@@ -13,6 +13,7 @@ use crate::App;
 use crate::ops::OpError;
 use crate::ops::overview::pressing_lines;
 use crate::ops::settings::authority_ends;
+use crate::ops::troubles::{self, Trouble};
 
 /// A webhook that only fails is paused after that.
 const FAILING_MAX: Duration = Duration::from_secs(5 * 86_400);
@@ -72,7 +73,20 @@ pub(super) async fn present(app: &App) -> Result<Facts, OpError> {
     for run in runs::last_failed_of_each(&mut db, now.minus(RUN_LIFE)).await? {
         facts.extend(snapshot.connector(run.connector).map(|connector| of_run(app, connector, &run)));
     }
+    drop(db);
+    facts.extend(troubles::present(app).await?.iter().map(|trouble| of_trouble(app, trouble)));
     Ok(Facts { all: facts, is_cut })
+}
+
+/// What is wrong with the server itself.
+fn of_trouble(app: &App, trouble: &Trouble) -> Fact {
+    fact(
+        format!("server/{}", trouble.kind),
+        trouble.kind,
+        ("server", "Consign"),
+        (trouble.title.clone(), trouble.consequence.to_owned()),
+        format!("{}{}", app.public_url(), trouble.page.0),
+    )
 }
 
 fn page(app: &App, connector: &Connector) -> String {

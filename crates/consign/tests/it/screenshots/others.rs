@@ -81,6 +81,7 @@ pub(super) async fn administration(consign: &TestConsign, tool: &Tool) -> Vec<(&
     let ana = id_of(&consign.get(&format!("/users/{EMAIL}")).await.json());
     let key = id_of(&consign.get("/api-keys").await.json()["items"][0]);
     let backup = consign.backup().await;
+    let making = id_of(&backup);
     let backup = backup["result"]["name"].as_str().unwrap();
     vec![
         ("certificates", format!("/credentials/{signed}")),
@@ -99,6 +100,7 @@ pub(super) async fn administration(consign: &TestConsign, tool: &Tool) -> Vec<(&
         ("settings-delivery-pause", "/settings/delivery/pause".to_owned()),
         ("settings-notifications", "/settings/notifications".to_owned()),
         ("settings-backup", "/settings/backup".to_owned()),
+        ("operation-backup", format!("/operations/{making}")),
         ("settings-backup-download", format!("/settings/backup/{backup}/download")),
         ("settings-replicas", "/settings/replicas".to_owned()),
         ("settings-support-bundle", "/settings/about/support-bundle".to_owned()),
