@@ -187,6 +187,7 @@ pub(crate) async fn open(config: Config, accept: Accept) -> Result<Opened, Failu
     match App::judge_key(&store, &found.ring).await {
         Ok(()) => {}
         Err(StartError::WrongKey { sealed_with, loaded }) => {
+    keys::remove_left(&place);
             let why = Locked { sealed_with, loaded: Some(loaded), place: place.to_string() };
             return Ok(Opened::Locked { why, config: Box::new(config), store });
         }

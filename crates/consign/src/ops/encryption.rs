@@ -11,6 +11,7 @@ use consign_core::catalog::{Reader, unknown_field};
 use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
+use consign_core::vault::KeyRing;
 use consign_store::sealed_values::{self, Kind};
 use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit
 use crate::App;
 use crate::keys;
 use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
+use crate::keys::{KeysError, NewFirst};
 use values::Values;
 
 mod values;
@@ -54,11 +56,10 @@ const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), na
 pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let mut db = app.store.read().await?;
-    shown(app, &mut db).await
+    shown(app, &mut db, &app.vault.key_ids()).await
 }
 
-async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
-    let ids = app.vault.key_ids();
+async fn shown(app: &App, db: &mut Db, ids: &[String]) -> Result<Value, OpError> {
     let (mut items, mut known) = (Vec::new(), 0);
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
@@ -133,32 +134,50 @@ pub async fn rotate(app: &Arc<App>, actor: &Actor, mut sent: Sent) -> Result<Val
     }
 }
 
-/// One at a time: each reads the ring that the one before wrote.
+/// One at a time: each reads the ring that the one before wrote. The ring is replaced when the entry stands in the
+/// transaction, and seals when that is on disk: no key seals that no entry knows.
 async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, OpError> {
     let _alone = app.rotation.lock().await;
     let before = app.vault.sealing_key_id();
-    if new_key {
-        app.vault.take(&add_key(app)?);
-    }
-    let now = app.vault.sealing_key_id();
+    let new = if new_key { Some(prepare_key(app)?) } else { None };
+    let ids = new.as_ref().map_or_else(|| app.vault.key_ids(), |new| ids_of(new.ring()));
+    let now = ids.first().cloned().unwrap_or_default();
     let mut tx = app.store.begin().await?;
     let at = tx.now();
     note_first_seen(&mut tx, &now, at.millis()).await?;
     installation::put(&mut tx, MOVING_TO, &now).await?;
     let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
     audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
-    let value = shown(app, &mut tx).await?;
-    commit_answered(app, actor, tx, &value).await?;
+    let value = shown(app, &mut tx, &ids).await?;
+    if let Some(new) = &new {
+        new.put().map_err(|error| refused(&error))?;
+    }
+    if let Err(error) = commit_answered(app, actor, tx, &value).await {
+        if let Some(Err(left)) = new.as_ref().map(NewFirst::take_back) {
+            tracing::error!(error = %left, "the key ring holds a key that is not in use: restart");
+        }
+        return Err(error);
+    }
+    if let Some(new) = &new {
+        app.vault.take(new.ring());
+    }
     tokio::spawn(move_all(app.clone(), now));
     Ok(value)
 }
 
-fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {
+fn prepare_key(app: &App) -> Result<NewFirst, OpError> {
     if let Some(why) = new_key_refused(app) {
         return Err(OpError::WrongState(why));
     }
-    keys::add_first(&keys::place(&app.config), &app.vault.key_ids())
-        .map_err(|error| OpError::WrongState(format!("No new key was put in use: {error}")))
+    NewFirst::prepare(&keys::place(&app.config), &app.vault.key_ids()).map_err(|error| refused(&error))
+}
+
+fn refused(error: &KeysError) -> OpError {
+    OpError::WrongState(format!("No new key was put in use: {error}"))
+}
+
+fn ids_of(ring: &KeyRing) -> Vec<String> {
+    ring.keys().iter().map(|key| key.id().to_owned()).collect()
 }
 
 async fn recovery_file_at(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
@@ -189,7 +208,7 @@ pub async fn recovery_file(app: &App, actor: &Actor, mut sent: Sent) -> Result<S
     require_password(app, actor, &password).await?;
     let found = keys::load(&app.config, false)
         .map_err(|error| OpError::WrongState(format!("The key ring cannot be read: {error}")))?;
-    let ids: Vec<_> = found.ring.keys().iter().map(|key| key.id().to_owned()).collect();
+    let ids = ids_of(&found.ring);
     let made = tokio::task::spawn_blocking(move || recovery::write(&found.ring, &passphrase));
     let text = made.await.map_err(|error| OpError::Internal(error.into()))?;
     let text = text.map_err(|error| OpError::Internal(error.into()))?;

@@ -376,3 +376,21 @@ async fn a_recovery_file_brings_the_ring_to_another_machine() {
     }
     consign.finish().await;
 }
+
+/// No key seals that no entry knows: when the entry cannot be written, ring and key are as they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_entry_no_key_is_put_in_use() {
+    let consign = TestConsign::start().await;
+    let before = keys(&consign).await;
+    let text = std::fs::read_to_string(ring_file(&consign)).unwrap();
+    let refuse = "create trigger refuse before insert on audit begin select raise(abort, 'no'); end";
+    consign.database.execute(refuse).await;
+    consign.act("/encryption-keys/rotations").await.expect(500);
+    assert_eq!(std::fs::read_to_string(ring_file(&consign)).unwrap(), text);
+    consign.database.execute("drop trigger refuse").await;
+    assert_eq!(keys(&consign).await, before);
+    consign.act("/encryption-keys/rotations").await.expect(202);
+    let after = until_moved(&consign).await;
+    assert_eq!(after["items"].as_array().unwrap().len(), 2, "{after}");
+    consign.finish().await;
+}
