@@ -3,6 +3,7 @@
 //! A value that moves to another key keeps its ciphertext; the key of that ciphertext is wrapped anew. It is done in
 //! small transactions while everything goes on, and goes on after a restart.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use super::users::again::{require_password, take_password};
 use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid};
 use crate::App;
+use crate::archive::{self, Archive};
 use crate::keys;
 use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
 use crate::keys::{KeysError, NewFirst};
@@ -55,24 +57,27 @@ const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), na
 /// Without the right, or when the database cannot be read.
 pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
+    let kept = keys_of_kept(app).await?;
     let mut db = app.store.read().await?;
-    shown(app, &mut db, &app.vault.key_ids()).await
+    shown(app, &mut db, &app.vault.key_ids(), &kept).await
 }
 
-async fn shown(app: &App, db: &mut Db, ids: &[String]) -> Result<Value, OpError> {
+async fn shown(app: &App, db: &mut Db, ids: &[String], kept: &[String]) -> Result<Value, OpError> {
     let (mut items, mut known) = (Vec::new(), 0);
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
         let seen = installation::get(db, &format!("{FIRST_SEEN}{id}")).await?;
         let seen = seen.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
         known += lasting;
+        let needed = kept.iter().filter(|needed| *needed == id).count();
         items.push(json!({
             "id": id,
             "role": if place == 0 { "seals" } else { "opens" },
             "values": lasting,
             "passing_values": passing,
             "first_seen_at": seen,
-            "removable": place > 0 && lasting + passing == 0,
+            "needed_by_backups": needed,
+            "removable": place > 0 && lasting + passing == 0 && needed == 0,
         }));
     }
     let (all, _) = sealed_values::count(db, None).await?;
@@ -84,6 +89,20 @@ async fn shown(app: &App, db: &mut Db, ids: &[String]) -> Result<Value, OpError>
         "new_key_refused": new_key_refused(app),
         "recovery_file_at": recovery_file_at(db).await?,
     }))
+}
+
+/// The keys that the kept backups need, each as often as there are backups that need it.
+async fn keys_of_kept(app: &App) -> Result<Vec<String>, OpError> {
+    let Some(folder) = app.config.backup.dir.clone() else { return Ok(Vec::new()) };
+    let read = move || {
+        // Of a folder or file that cannot be read nothing is known; the list of backups says so.
+        let names = archive::names(&folder).unwrap_or_default();
+        let files = names.iter().filter_map(|name| File::open(folder.join(name.as_str())).ok());
+        let archives = files.filter_map(|file| Archive::open(file).ok());
+        let keys = archives.map(|archive| archive.manifest().keys().into_iter().map(str::to_owned).collect());
+        keys.flat_map(|keys: Vec<String>| keys).collect()
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| OpError::Internal(error.into()))
 }
 
 /// Why this server cannot put a new key in use by itself.
@@ -142,13 +161,14 @@ async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, O
     let new = if new_key { Some(prepare_key(app)?) } else { None };
     let ids = new.as_ref().map_or_else(|| app.vault.key_ids(), |new| ids_of(new.ring()));
     let now = ids.first().cloned().unwrap_or_default();
+    let kept = keys_of_kept(app).await?;
     let mut tx = app.store.begin().await?;
     let at = tx.now();
     note_first_seen(&mut tx, &now, at.millis()).await?;
     installation::put(&mut tx, MOVING_TO, &now).await?;
     let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
     audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
-    let value = shown(app, &mut tx, &ids).await?;
+    let value = shown(app, &mut tx, &ids, &kept).await?;
     if let Some(new) = &new {
         new.put().map_err(|error| refused(&error))?;
     }
