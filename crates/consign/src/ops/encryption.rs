@@ -30,6 +30,8 @@ mod values;
 
 /// The key that every value is to be moved to, while that is not done.
 const MOVING_TO: &str = "reseal";
+/// The key that every value was moved to last.
+const MOVED_TO: &str = "resealed";
 /// When a key was first seen, in milliseconds since 1970.
 const FIRST_SEEN: &str = "key_seen/";
 /// Rows in one transaction: short enough that nobody waits behind it.
@@ -301,6 +303,16 @@ async fn moving_to(db: &mut Db) -> Result<Option<String>, StoreError> {
     installation::get(db, MOVING_TO).await
 }
 
+/// Whether the values are to be under a key. Servers whose rings have another first key may not move them back and forth:
+/// the last who was asked to move them decides.
+async fn is_wanted(db: &mut Db, to: &str) -> Result<bool, StoreError> {
+    let wanted = match moving_to(db).await? {
+        Some(wanted) => Some(wanted),
+        None => installation::get(db, MOVED_TO).await?,
+    };
+    Ok(wanted.as_deref() == Some(to))
+}
+
 async fn note_first_seen(db: &mut Db, id: &str, millis: i64) -> Result<bool, StoreError> {
     installation::put_if_absent(db, &format!("{FIRST_SEEN}{id}"), &millis.to_string()).await
 }
@@ -330,7 +342,8 @@ struct Moved {
     failed: u64,
 }
 
-/// Makes rounds until one finds nothing to move; `None` when another key seals, or the program stops.
+/// Makes rounds until one finds nothing to move; `None` when another key seals, another server moves the values to another
+/// key, or the program stops.
 async fn move_rest(app: &App, to: &str, done: &mut Moved) -> Option<()> {
     while app.vault.sealing_key_id() == to && !app.engine.is_stopping() {
         match move_round(app, to).await {
@@ -358,6 +371,13 @@ async fn move_round(app: &App, to: &str) -> Result<Option<Moved>, StoreError> {
                 return Ok(None);
             }
             let mut tx = app.store.begin().await?;
+            if !is_wanted(&mut tx, to).await? {
+                tracing::warn!(
+                    key = to,
+                    "values are no longer moved to this key: a server with another first key moves them"
+                );
+                return Ok(None);
+            }
             let found = sealed_values::portion(&mut tx, kind, &after, PORTION).await?;
             let Some((last, _)) = found.last() else { break };
             after = last.clone();
@@ -396,6 +416,7 @@ async fn finish(app: &App, to: &str, Moved { moved, failed }: Moved) -> Result<(
     let mut tx = app.store.begin().await?;
     if moving_to(&mut tx).await?.as_deref() == Some(to) {
         installation::remove(&mut tx, MOVING_TO).await?;
+        installation::put(&mut tx, MOVED_TO, to).await?;
         let changes = json!({ "key": to, "values": moved, "failed": failed });
         app.records.append_own(&mut tx, "Re-sealed values", OF_SETTINGS, changes, Rows::default()).await?;
         app.records.commit(tx).await?;
