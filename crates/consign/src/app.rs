@@ -28,6 +28,8 @@ use crate::ops::users::oidc::KnownProvider;
 
 /// The longest wait for a connection, and again for its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Files that are no run yet are as large together as so many of the largest.
+const WAITING_FILES: u64 = 4;
 const INSTALLATION: &str = "id";
 const CHECK: &str = "check";
 const CHECK_TEXT: &str = "consign";
@@ -135,6 +137,7 @@ impl App {
                 payloads: days(config.retention.payload_days),
                 deliveries: days(config.retention.delivery_days),
             },
+            waiting_bytes_max: config.limits.export_bytes.saturating_mul(WAITING_FILES),
             public_url: config.public_url(),
             public_url_fixed: config.server.public_url.is_some(),
         };

@@ -76,6 +76,8 @@ pub struct EngineSettings {
     pub payloads: PayloadKeys,
     /// How long what has ended is kept.
     pub kept: Kept,
+    /// Of files that are no run yet, no more bytes are kept.
+    pub waiting_bytes_max: u64,
     /// The address of this server, for links in what it says by itself.
     pub public_url: String,
     /// Whether its operator set it: a person cannot choose another one then.

@@ -16,6 +16,9 @@ use crate::engine::Engine;
 /// so much in one request.
 pub const FILE_PIECE_BYTES: usize = 255 << 10;
 
+/// 128 MiB of a file come in between two looks at how much waits.
+const PIECES_BETWEEN_LOOKS: i64 = 512;
+
 /// Why a file was not taken.
 #[derive(Debug)]
 pub enum IntakeFault {
@@ -116,6 +119,9 @@ impl Intake {
     }
 
     async fn store_piece(&mut self) -> Result<(), IntakeFault> {
+        if self.number % PIECES_BETWEEN_LOOKS == 0 {
+            self.judge_room().await?;
+        }
         let now = self.engine.now();
         let (payload_key, key) = self.engine.settings.payloads.current(now).await?;
         let sealed_data = key.encrypt(&piece_context(self.run, self.number), &self.piece);
@@ -127,6 +133,14 @@ impl Intake {
         self.number += 1;
         self.piece.clear();
         Ok(())
+    }
+
+    /// What is no run in the end is kept for a day: whoever begins files without end must not fill the disk.
+    async fn judge_room(&self) -> Result<(), IntakeFault> {
+        let waiting = uploads::waiting_pieces(&mut *self.engine.store.read().await?).await?;
+        let bytes = waiting.saturating_mul(FILE_PIECE_BYTES as u64);
+        let room = bytes < self.engine.settings.waiting_bytes_max;
+        if room { Ok(()) } else { Err(IntakeFault::Store(StoreError::Full)) }
     }
 
     /// How far an upload is then.
