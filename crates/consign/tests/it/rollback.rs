@@ -12,6 +12,7 @@ on_both_databases! {
     a_credential_that_was_put_back_is_locked_and_the_others_go_on
     a_webhook_that_was_put_back_is_held
     keys_and_people_that_were_put_back_let_nobody_in
+    a_signing_secret_that_was_put_back_signs_nothing
 }
 
 /// Keeps a copy of these rows inside the database.
@@ -126,6 +127,49 @@ async fn a_webhook_that_was_put_back_is_held(mut consign: TestConsign) {
     put_back(&consign, "connector", "name = 'itsm'").await;
     consign.start_again().await;
     assert_eq!(consign.get(&path).await.json()["state"], "active");
+    consign.finish().await;
+}
+
+async fn a_signing_secret_that_was_put_back_signs_nothing(mut consign: TestConsign) {
+    let tool = Tool::start().await;
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({ "signature": "hmac" })).await;
+    let path = format!("/webhooks/{webhook}");
+    keep(&consign, "signing_key", "1 = 1").await;
+    let made = consign.post(&format!("{path}/signing-keys"), &json!({ "old_ends_in_hours": 0 })).await;
+    let made = made.expect(201).json();
+    consign.canaries.shown_once("a signing secret", made["signing_secret"].as_str().unwrap());
+    consign.stop().await;
+    put_back(&consign, "signing_key", "1 = 1").await;
+    consign.start_again().await;
+    assert_eq!(consign.get(&path).await.expect(200).json()["state"], "held");
+    let sent = consign.event("a", &json!(1)).await;
+    consign.until_idle().await;
+    assert_eq!(tool.connections(), 0);
+    let shown =
+        json!({ "webhook_id": "a", "webhook_timestamp": "1", "webhook_signature": "v1,aaaa", "body": "" });
+    consign.post(&format!("{path}/signature-checks"), &shown).await.expect(409);
+    // Saved whole, it signs with a key that nobody has seen.
+    let body = json!({ "name": "itsm", "credential": "itsm", "path": "/hook", "event_types": ["*"] });
+    let saved = consign.call("PUT", &path, &[("if-match", "*")], Some(&body)).await.expect(200).json();
+    let secret = saved["signing_secret"].as_str().unwrap();
+    assert_ne!(json!(secret), made["signing_secret"]);
+    consign.canaries.shown_once("a signing secret", secret);
+    assert_eq!(consign.database.number("select count(*) from signing_key").await, 1);
+    consign.until(sent.delivery(), "delivered").await;
+
+    // Keys that end go with a record of it.
+    let made = consign.post(&format!("{path}/signing-keys"), &json!({ "old_ends_in_hours": 0 })).await;
+    let made = made.expect(201).json();
+    consign.canaries.shown_once("a signing secret", made["signing_secret"].as_str().unwrap());
+    consign.restart().await;
+    crate::harness::eventually("the ended key to go", async || {
+        (consign.database.number("select count(*) from signing_key").await == 1).then_some(())
+    })
+    .await;
+    consign.restart().await;
+    assert_eq!(consign.get(&path).await.expect(200).json()["state"], "active");
+    let entries = consign.all(&format!("/audit-entries?object={webhook}")).await;
+    assert!(entries.iter().any(|entry| entry["action"] == "Destroyed ended signing secrets"), "{entries:?}");
     consign.finish().await;
 }
 
