@@ -163,6 +163,7 @@ impl App {
         });
         encryption::go_on(&app).await?;
         backup::start(&app).await?;
+        backup::finish_deletions(&app).await?;
         replicas::start(&app).await?;
         tokio::spawn(notices::watch(Arc::downgrade(&app)));
         Ok(app)

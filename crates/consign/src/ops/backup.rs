@@ -18,9 +18,12 @@ use super::{Actor, Object, OpError, Sent, audit_entry, audit_rows, commit};
 use crate::App;
 use crate::archive::{self, Archive, Draft, Examined, Manifest, Name, examine};
 
+pub use deletion::delete;
+pub(crate) use deletion::finish_deletions;
 pub use schedule::overdue_days;
 pub(crate) use schedule::start;
 
+mod deletion;
 mod schedule;
 
 /// When the last backup was made, in milliseconds since 1970.
@@ -227,19 +230,6 @@ fn failed(folder: &Path, error: &io::Error) -> OpError {
 fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
-}
-
-/// Removes a backup.
-///
-/// # Errors
-/// When there is none of this name.
-pub async fn delete(app: &App, actor: &Actor, name: &str) -> Result<(), OpError> {
-    actor.require(Right::Admin)?;
-    let (name, path) = find(app, name)?;
-    let mut tx = app.store.begin().await?;
-    audit_entry(app, &mut tx, actor, "Deleted backup", object(&name), json!({})).await?;
-    tokio::fs::remove_file(&path).await.map_err(|error| missing_or(&error))?;
-    commit(app, tx).await
 }
 
 fn find(app: &App, name: &str) -> Result<(Name, std::path::PathBuf), OpError> {
