@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use consign_core::audit::Table;
 use consign_core::rights::Right;
@@ -42,8 +43,15 @@ pub struct Backups {
     last: AtomicI64,
     /// Since when there could have been one; 0 while nobody asked for any.
     since: AtomicI64,
+    /// One backup is checked at a time: it is unpacked, and read to its last byte.
+    check: tokio::sync::Mutex<()>,
     failure: Mutex<Option<Failure>>,
 }
+/// Whoever finds one being checked asks again so soon.
+const CHECKED_AGAIN_SECONDS: u64 = 5;
+/// A check hears so soon that the server stops.
+const STOP_LOOK: Duration = Duration::from_millis(200);
+
 
 /// A backup that was not made.
 #[derive(Clone)]
@@ -276,6 +284,9 @@ pub async fn download(
 /// # Errors
 /// Without the right, or when the folder cannot be written.
 pub fn begin_check(app: &App, actor: &Actor) -> Result<Draft, OpError> {
+    if app.backups.check.try_lock().is_err() {
+        return Err(OpError::TooMany { seconds: CHECKED_AGAIN_SECONDS });
+    }
     actor.require(Right::Admin)?;
     let folder = beside(app);
     Draft::new(folder, app.now()).map_err(|error| failed(folder, &error))
@@ -300,11 +311,17 @@ pub async fn check_kept(app: &App, actor: &Actor, name: &str) -> Result<Value, O
 /// Checks a file from elsewhere. Whether it is whole and which keys it needs is the answer; a damaged one is no error.
 ///
 /// # Errors
-/// When there is no room to unpack it.
+/// When there is no room to unpack it, another one is being checked, or the server stops.
 pub async fn check(app: &App, actor: &Actor, file: File, name: &str) -> Result<Value, OpError> {
+    let Ok(_turn) = app.backups.check.try_lock() else {
+        return Err(OpError::TooMany { seconds: CHECKED_AGAIN_SECONDS });
+    };
     actor.require(Right::Admin)?;
     let folder = beside(app);
-    let examined = examine(file, folder, app.now()).await.map_err(|error| failed(folder, &error))?;
+    let examined = tokio::select! {
+        examined = examine(file, folder, app.now()) => examined.map_err(|error| failed(folder, &error))?,
+        () = stopping(app) => return Err(OpError::Draining),
+    };
     let mut tx = app.store.begin().await?;
     let whole = matches!(examined, Examined::Whole(..));
     let checked = Object { kind: "backup", id: String::new(), name };
@@ -312,6 +329,13 @@ pub async fn check(app: &App, actor: &Actor, file: File, name: &str) -> Result<V
     commit(app, tx).await?;
     Ok(told(app, &examined))
 }
+/// Until the server stops.
+async fn stopping(app: &App) {
+    while !app.engine.is_stopping() {
+        tokio::time::sleep(STOP_LOOK).await;
+    }
+}
+
 
 fn told(app: &App, examined: &Examined) -> Value {
     let manifest = match examined {

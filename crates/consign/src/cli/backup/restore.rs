@@ -97,13 +97,6 @@ fn judge(manifest: &Manifest, loaded: &[&str]) -> Result<(), Failure> {
             .and(&has)
             .and("Add the missing keys to the ring, each on a line of its own. Nothing was changed"));
     }
-    let (schema, known) = (manifest.json()["schema"].as_i64().unwrap_or(0), consign_store::schema_known());
-    if schema > known {
-        let version = manifest.json()["version"].as_str().unwrap_or_default();
-        let line =
-            format!("This backup was made by Consign {version}, which knows a newer database than this one");
-        return Err(Failure::new(Code::Failed, &line).and("Use that version, or a newer one"));
-    }
     Ok(())
 }
 
