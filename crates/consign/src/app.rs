@@ -102,7 +102,7 @@ impl App {
     /// # Errors
     /// When the key ring does not fit, or the database cannot be used.
     pub async fn start(config: Config, ring: KeyRing, store: Store) -> Result<Arc<Self>, StartError> {
-        Self::start_on(config, ring, store, Accept::Nothing).await
+        Self::start_on(config, ring, store, Accept::default()).await
     }
 
     /// Starts, and accepts that the database is older than it was, or was changed behind our back.

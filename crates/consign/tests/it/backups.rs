@@ -461,5 +461,13 @@ async fn a_restore_blesses_nothing_that_was_changed_outside() {
     let hole = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(1).stderr;
     assert!(hole.contains("does not fit at entry 3"), "{hole}");
     assert!(hole.contains("The database that was there is now"), "{hole}");
+    // Whatever the restore did not do any more is done by the start that accepts the rest.
+    let put_back = crate::harness::Database::sqlite(&folder);
+    assert!(put_back.number("select count(*) from session").await > 0);
+    assert_eq!(put_back.number("select count(*) from installation where key = 'restored'").await, 1);
+    let process = Process::start(&folder, &["--accept-changes", "--accept-rollback"]).await;
+    process.stop().await;
+    assert_eq!(put_back.number("select count(*) from session").await, 0);
+    assert_eq!(put_back.number("select count(*) from audit where stored like '%Restored backup%'").await, 1);
     consign.abandon().await;
 }
