@@ -3,14 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::db::{Kind, query};
 use crate::row::stored;
 use crate::statement::Statement;
 use crate::{Db, Store, StoreError, installation, migrate, sealed_values, sqlite};
 
+mod schema;
+
 /// More rows than these are not counted one by one where nothing is copied.
 const COUNTED_MAX: u64 = 10_000;
+/// A look at a copy takes so long at the most, whatever is in it: this, and a second for so many bytes.
+const LOOK_MAX: Duration = Duration::from_secs(30);
+const LOOK_BYTES_PER_SECOND: u64 = 4 << 20;
 /// Rows of one look at sealed values: bounded, and few round trips.
 const PORTION: u32 = 500;
 const INSTALLATION: &str = "id";
@@ -67,35 +75,58 @@ impl Store {
     }
 }
 
-/// Looks at a copy of a SQLite database that nobody uses: whether it is whole, and what it holds. It is not changed.
+/// Looks at a copy of a SQLite database that nobody uses: whether it is whole, and what it holds. It is not changed, and
+/// who made it need not be trusted. Dropped, the look ends.
 ///
 /// # Errors
 /// When the file cannot be opened at all.
 pub async fn inspect(file: &Path) -> Result<Inspected, StoreError> {
-    let lent = match sqlite::copy(file).await {
-        Ok(lent) => lent,
-        Err(StoreError::Database(words) | StoreError::Damaged(words)) => {
-            return Ok(Inspected::Damaged(words));
-        }
-        Err(error) => return Err(error),
-    };
-    let mut db = Db(Kind::Sqlite(lent));
-    let looked = async {
-        let row = query("pragma integrity_check(1)").one(&mut db).await?;
-        let words = row.text("integrity_check")?;
-        if words != "ok" {
-            return Ok(Inspected::Damaged(words));
-        }
-        if !migrate::has_table(&mut db, "installation").await? {
-            return Ok(Inspected::Damaged("it holds no installation of Consign".to_owned()));
-        }
-        Ok(Inspected::Whole(contents(&mut db).await?))
-    };
-    match looked.await {
+    let failed = |error: std::io::Error| StoreError::File { path: file.to_owned(), kind: error.kind() };
+    let bytes = std::fs::metadata(file).map_err(failed)?.len();
+    inspect_within(file, LOOK_MAX + Duration::from_secs(bytes / LOOK_BYTES_PER_SECOND)).await
+}
+
+pub(crate) async fn inspect_within(file: &Path, longest: Duration) -> Result<Inspected, StoreError> {
+    let over = Over::default();
+    match tokio::time::timeout(longest, look(file, over.0.clone())).await {
         // A file that is no database, or one that breaks off.
-        Err(StoreError::Database(words) | StoreError::Damaged(words)) => Ok(Inspected::Damaged(words)),
-        other => other,
+        Ok(Err(StoreError::Database(words) | StoreError::Damaged(words))) => Ok(Inspected::Damaged(words)),
+        Ok(looked) => looked,
+        Err(_) => Ok(Inspected::Damaged("it takes too long to read".to_owned())),
     }
+}
+
+/// Dropped, it ends the statement that nobody waits for any more.
+#[derive(Default)]
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn look(file: &Path, over: Arc<AtomicBool>) -> Result<Inspected, StoreError> {
+    let mut db = Db(Kind::Sqlite(sqlite::copy(file, over).await?));
+    if let Some(words) = schema::foreign(&mut db).await? {
+        return Ok(Inspected::Damaged(words));
+    }
+    let row = query("pragma integrity_check(1)").one(&mut db).await?;
+    let words = row.text("integrity_check")?;
+    if words != "ok" {
+        return Ok(Inspected::Damaged(words));
+    }
+    Ok(Inspected::Whole(contents(&mut db).await?))
+}
+
+/// Writes a value of the installation into a copy that nobody uses. It is on disk when this returns, and no second file
+/// is beside the copy.
+///
+/// # Errors
+/// When the file cannot be written.
+pub async fn mark(file: &Path, key: &str, value: &str) -> Result<(), StoreError> {
+    let mut db = Db(Kind::Sqlite(sqlite::own_copy(file).await?));
+    installation::put(&mut db, key, value).await
 }
 
 async fn contents(db: &mut Db) -> Result<Contents, StoreError> {

@@ -48,6 +48,18 @@ pub async fn remove(db: &mut Db, key: &str) -> Result<bool, StoreError> {
     Ok(query.execute(db).await? == 1)
 }
 
+/// The keys under a prefix, with their values.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn under(db: &mut Db, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+    let query = query(
+        "select key, value from installation where substr(key, 1, cast($1 as integer)) = $2 order by key",
+    );
+    let query = query.bind(i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX)).bind(prefix);
+    query.all(db).await?.iter().map(|row| Ok((row.text("key")?, row.text("value")?))).collect()
+}
+
 /// Removes the values under a prefix whose text is a time, in milliseconds since 1970, that has passed.
 ///
 /// # Errors

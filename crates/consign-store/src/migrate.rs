@@ -20,6 +20,9 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0013_first_requests.sql"),
 ];
 
+const VERSIONS: &str =
+    "create table if not exists schema_version (version bigint primary key, applied_at bigint not null)";
+
 /// Two replicas that create the table of versions at the same moment can make one of them fail.
 const TRIES: u32 = 5;
 
@@ -65,13 +68,19 @@ pub(crate) async fn has_table(db: &mut Db, name: &str) -> Result<bool, StoreErro
     Ok(query(text).bind(name).one(db).await?.number("found")? > 0)
 }
 
+/// What makes the tables of a SQLite database of this version, in order.
+pub(crate) fn sqlite_texts(version: i64) -> Vec<&'static str> {
+    let mut texts = vec![VERSIONS];
+    texts.extend((1..=version).zip(MIGRATIONS).map(|(_, text)| text));
+    if version > 0 {
+        texts.push(audit_triggers(false));
+    }
+    texts
+}
+
 async fn create_version_table(store: &Store) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    query(
-        "create table if not exists schema_version (version bigint primary key, applied_at bigint not null)",
-    )
-    .execute(&mut tx)
-    .await?;
+    query(VERSIONS).execute(&mut tx).await?;
     tx.commit().await
 }
 

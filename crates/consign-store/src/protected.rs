@@ -26,11 +26,15 @@ pub async fn find(db: &mut Db, table: Table, id: &str) -> Result<Option<String>,
         Table::ApiKey => "select * from api_key where id = $1",
     };
     let Some(row) = query(one).bind(id).optional(db).await? else { return Ok(None) };
-    let mut secrets = HashMap::new();
-    if table == Table::Credential {
-        let query = query("select * from credential_secret where credential_id = $1").bind(id);
-        secrets = by_credential(&query.all(db).await?)?;
-    }
+    let secrets = match table {
+        Table::Credential => Some("select * from credential_secret where credential_id = $1"),
+        Table::Connector => Some("select * from signing_key where connector_id = $1"),
+        Table::User | Table::ApiKey => None,
+    };
+    let mut secrets = match secrets {
+        Some(text) => by_owner(table, &query(text).bind(id).all(db).await?)?,
+        None => HashMap::new(),
+    };
     Ok(Some(text(table, &row, &mut secrets)?.1))
 }
 
@@ -46,10 +50,15 @@ pub async fn all(db: &mut Db, table: Table) -> Result<Vec<Text>, StoreError> {
         Table::ApiKey => "select * from api_key",
     };
     let rows = query(all).all(db).await?;
-    let mut secrets = HashMap::new();
-    if table == Table::Credential {
-        secrets = by_credential(&query("select * from credential_secret").all(db).await?)?;
-    }
+    let secrets = match table {
+        Table::Credential => Some("select * from credential_secret"),
+        Table::Connector => Some("select * from signing_key"),
+        Table::User | Table::ApiKey => None,
+    };
+    let mut secrets = match secrets {
+        Some(text) => by_owner(table, &query(text).all(db).await?)?,
+        None => HashMap::new(),
+    };
     rows.iter().map(|row| text(table, row, &mut secrets)).collect()
 }
 
@@ -142,19 +151,32 @@ fn later(table: Table, row: &Row) -> Result<Option<Value>, StoreError> {
     Ok(differs.then_some(Value::Array(said)))
 }
 
-/// Of a sealed value the ciphertext counts: moving to another key of the ring wraps its data key anew and no more.
-fn by_credential(rows: &[Row]) -> Result<HashMap<String, Vec<Value>>, StoreError> {
+/// The secrets of credentials, and what webhooks sign with. Of a sealed value the ciphertext counts: moving to another key
+/// of the ring wraps its data key anew and no more.
+fn by_owner(table: Table, rows: &[Row]) -> Result<HashMap<String, Vec<Value>>, StoreError> {
     let mut found: HashMap<String, Vec<Value>> = HashMap::new();
     for row in rows {
         let sealed = Sealed::from_stored(row.text("sealed")?);
-        let secret = json!([
-            row.text("field")?,
-            sealed.ciphertext(),
-            row.number("generation")?,
-            row.number("updated_at")?,
-            row.text("updated_by")?,
-        ]);
-        found.entry(row.text("credential_id")?).or_default().push(secret);
+        let (owner, secret) = if table == Table::Connector {
+            let secret = json!([
+                row.number("generation")?,
+                row.text("kind")?,
+                sealed.ciphertext(),
+                row.number("created_at")?,
+                row.optional_number("ends_at")?,
+            ]);
+            ("connector_id", secret)
+        } else {
+            let secret = json!([
+                row.text("field")?,
+                sealed.ciphertext(),
+                row.number("generation")?,
+                row.number("updated_at")?,
+                row.text("updated_by")?,
+            ]);
+            ("credential_id", secret)
+        };
+        found.entry(row.text(owner)?).or_default().push(secret);
     }
     // Databases sort text each in its own way.
     found.values_mut().for_each(|secrets| secrets.sort_by_key(Value::to_string));

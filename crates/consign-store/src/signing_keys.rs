@@ -101,12 +101,23 @@ pub async fn delete_of(db: &mut Db, connector: ConnectorId) -> Result<u64, Store
     Ok(gone)
 }
 
-/// Destroys the keys that have ended, and tells how many.
+/// The webhooks that have keys that have ended.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn with_ended(db: &mut Db, now: Timestamp) -> Result<Vec<ConnectorId>, StoreError> {
+    let query =
+        query("select distinct connector_id from signing_key where ends_at <= $1 order by connector_id");
+    query.bind(now.millis()).all(db).await?.iter().map(|row| row.id("connector_id")).collect()
+}
+
+/// Destroys the keys of a webhook that have ended, and tells how many.
 ///
 /// # Errors
 /// As [`delete_of`].
-pub async fn delete_ended(db: &mut Db, now: Timestamp) -> Result<u64, StoreError> {
-    let gone = query("delete from signing_key where ends_at <= $1").bind(now.millis()).execute(db).await?;
+pub async fn delete_ended(db: &mut Db, connector: ConnectorId, now: Timestamp) -> Result<u64, StoreError> {
+    let gone = query("delete from signing_key where connector_id = $1 and ends_at <= $2");
+    let gone = gone.bind(connector.to_string()).bind(now.millis()).execute(db).await?;
     if gone > 0 {
         installation::bump(db).await?;
     }

@@ -8,9 +8,11 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Statement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,6 +44,13 @@ const WRITER: &str = "pragma wal_autocheckpoint = 4000; pragma journal_size_limi
     pragma cache_size = -16384; pragma temp_store = memory; pragma busy_timeout = 5000;";
 const READER: &str = "pragma query_only = on; pragma temp_store = memory; pragma busy_timeout = 5000;";
 
+/// A statement over a copy looks so often whether somebody waits for it; some thousand steps take a millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 5_000;
+/// No value that this program stores is nearly so large.
+const STRANGE_VALUE_BYTES_MAX: i32 = 256 << 20;
+/// A copy that nobody else has is changed without a second file beside it.
+const OWN: &str = "pragma journal_mode = memory; pragma synchronous = full; pragma temp_store = memory;";
+
 /// A copy is written elsewhere, which `query_only` would refuse.
 const COPIER: &str = "pragma temp_store = memory; pragma busy_timeout = 5000;";
 
@@ -57,11 +66,39 @@ pub(crate) struct Files {
     lock: FileLock,
 }
 
-/// A connection to a copy that nobody uses; the file is not changed.
-pub(crate) async fn copy(file: &Path) -> Result<Lent, StoreError> {
+/// A connection to a copy that nobody uses, and that somebody else may have made; the file is not changed. Its
+/// statements end soon after `over` is set.
+pub(crate) async fn copy(file: &Path, over: Arc<AtomicBool>) -> Result<Lent, StoreError> {
     let path = std::path::absolute(file);
     let path = path.map_err(|error| StoreError::File { path: file.to_owned(), kind: error.kind() })?;
-    Pool::of(&path, Role::Reader, 1).take(false).await
+    let mut lent = Pool::of(&path, Role::Stranger, 1).take(false).await?;
+    if let Some(held) = &mut lent.held {
+        let ends = move || over.load(Ordering::Relaxed);
+        held.connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(ends))?;
+    }
+    Ok(lent)
+}
+
+/// The objects that these texts make in an empty database: type, name, table and text of each.
+pub(crate) fn objects_of(
+    texts: &[&str],
+) -> Result<Vec<(String, String, String, Option<String>)>, StoreError> {
+    let db = Connection::open_in_memory()?;
+    for text in texts {
+        db.execute_batch(text)?;
+    }
+    let mut statement = db.prepare("select type, name, tbl_name, sql from sqlite_master")?;
+    let objects = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(objects)
+}
+
+/// A connection that writes into a copy that nobody uses.
+pub(crate) async fn own_copy(file: &Path) -> Result<Lent, StoreError> {
+    let path = std::path::absolute(file);
+    let path = path.map_err(|error| StoreError::File { path: file.to_owned(), kind: error.kind() })?;
+    Pool::of(&path, Role::Owner, 1).take(false).await
 }
 
 /// Keeps every process from opening a database file, until it is dropped.
@@ -145,6 +182,10 @@ enum Role {
     Reader,
     /// Reads the database to write a copy of it.
     Copier,
+    /// Writes into a copy of its own.
+    Owner,
+    /// Reads a copy that somebody else may have made.
+    Stranger,
 }
 
 /// Connections that are lent out one by one and opened when they are first needed.
@@ -180,8 +221,8 @@ impl Pool {
 
     fn connect(&self) -> Result<Connection, StoreError> {
         let access = match self.role {
-            Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
-            Role::Reader | Role::Copier => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Role::Writer | Role::Owner => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            Role::Reader | Role::Copier | Role::Stranger => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
         let db = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_PREPARED_MAX);
@@ -196,6 +237,13 @@ impl Pool {
             }
             Role::Reader => db.execute_batch(READER)?,
             Role::Copier => db.execute_batch(COPIER)?,
+            Role::Owner => db.execute_batch(OWN)?,
+            Role::Stranger => {
+                db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+                db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+                db.set_limit(Limit::SQLITE_LIMIT_LENGTH, STRANGE_VALUE_BYTES_MAX)?;
+                db.execute_batch(READER)?;
+            }
         }
         Ok(db)
     }

@@ -108,6 +108,37 @@ pub async fn open_count(db: &mut Db, connector: ConnectorId) -> Result<u64, Stor
     query.bind(connector.to_string()).one(db).await?.count("open")
 }
 
+/// How many of them one caller began.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn open_count_by(db: &mut Db, connector: ConnectorId, created_by: &str) -> Result<u64, StoreError> {
+    let query = query(
+        "select count(*) as open from upload where connector_id = $1 and complete = 0 and created_by = $2",
+    );
+    query.bind(connector.to_string()).bind(created_by).one(db).await?.count("open")
+}
+
+/// Pieces of files that are no run: on their way, or left by somebody who did not come to the end.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn waiting_pieces(db: &mut Db) -> Result<u64, StoreError> {
+    // From one file to the next, however many pieces lie between them.
+    let query = query(
+        "with recursive pushed (run_id) as (
+           select min(run_id) from run_chunk
+           union all
+           select (select min(c.run_id) from run_chunk c where c.run_id > pushed.run_id)
+             from pushed where pushed.run_id is not null)
+         select cast(coalesce(sum(
+           (select max(c.number) + 1 from run_chunk c where c.run_id = pushed.run_id)), 0) as bigint) as pieces
+         from pushed where pushed.run_id is not null
+           and not exists (select 1 from run r where r.id = pushed.run_id)",
+    );
+    query.one(db).await?.count("pieces")
+}
+
 /// Takes one over at an offset, from whichever request went on with it before. `None` when it is complete, somewhere else,
 /// or not there.
 ///

@@ -45,13 +45,13 @@ pub enum MailFault {
     #[error("The mail server refused the sign-in ({0}). Check name and password in smtp.url.")]
     SignIn(u16),
     /// Something else was refused.
-    #[error("The mail server refused {what}: {code} {said}")]
+    #[error("The mail server refused {what}: {}", format!("{code} {said}").trim_end())]
     Refused {
         /// Which part.
         what: &'static str,
         /// The status.
         code: u16,
-        /// Its words, cut.
+        /// Its words, cut. About the message only the status of RFC 3463: it may repeat what stands in it.
         said: String,
     },
     /// It did not answer in time, or not in the form of SMTP.
@@ -148,6 +148,15 @@ async fn start_tls(stream: TcpStream, own_name: &str) -> Result<TcpStream, MailF
     Ok(talk.0.into_inner())
 }
 
+/// The status of RFC 3463 with which a reply may begin (RFC 2034), such as `5.7.1`; empty when it does not.
+fn enhanced_status(said: &str) -> &str {
+    let word = said.split(' ').next().unwrap_or_default();
+    let is_number =
+        |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<_> = word.split('.').collect();
+    if parts.len() == 3 && parts.into_iter().all(is_number) { word } else { "" }
+}
+
 /// Lines to and fro.
 struct Talk<S>(BufReader<S>);
 
@@ -174,7 +183,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         if expected.contains(&code) {
             return Ok(lines);
         }
-        let said: String = lines.join(" ").chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect();
+        let said = lines.join(" ");
+        let said: String = match what {
+            // Filters name the address that they dislike, and the link of an invitation lets somebody in.
+            MESSAGE => enhanced_status(&said).to_owned(),
+            _ => said.chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect(),
+        };
         Err(MailFault::Refused { what, code, said })
     }
 

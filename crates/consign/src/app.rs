@@ -30,6 +30,8 @@ use crate::ops::users::{DemoLink, SignInBrake};
 
 /// The longest wait for a connection, and again for its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Files that are no run yet are as large together as so many of the largest.
+const WAITING_FILES: u64 = 4;
 const INSTALLATION: &str = "id";
 const CHECK: &str = "check";
 const CHECK_TEXT: &str = "consign";
@@ -110,7 +112,7 @@ impl App {
     /// # Errors
     /// When the key ring does not fit, or the database cannot be used.
     pub async fn start(config: Config, ring: KeyRing, store: Store) -> Result<Arc<Self>, StartError> {
-        Self::start_on(config, ring, store, Accept::Nothing).await
+        Self::start_on(config, ring, store, Accept::default()).await
     }
 
     /// Starts, and accepts that the database is older than it was, or was changed behind our back.
@@ -141,6 +143,7 @@ impl App {
             delivery: config.delivery_set(),
             attempts_max: config.delivery.workers,
             payloads: PayloadKeys::new(vault.clone(), store.clone()),
+            waiting_bytes_max: config.limits.export_bytes.saturating_mul(WAITING_FILES),
             public_url: config.public_url(),
             public_url_fixed: config.server.public_url.is_some(),
         };
@@ -170,6 +173,7 @@ impl App {
         });
         encryption::go_on(&app).await?;
         backup::keep(&app).await?;
+        backup::finish_deletions(&app).await?;
         replicas::start(&app).await?;
         tokio::spawn(notices::watch(Arc::downgrade(&app)));
         Ok(app)

@@ -240,7 +240,7 @@ impl Archive {
     ///
     /// # Errors
     /// When it is damaged, or the file cannot be written.
-    pub fn extract(mut self, to: &mut File) -> Result<Manifest, ArchiveError> {
+    pub fn extract(mut self, to: &mut impl Write) -> Result<Manifest, ArchiveError> {
         let bytes = next(&mut self.from, DATABASE)?;
         if bytes != self.manifest.database_bytes() {
             return Err(ArchiveError::Damaged("the database has another size than its manifest says"));
@@ -268,7 +268,7 @@ impl Archive {
         if self.manifest.0["database_sha256"] != json!(hex(digest.finish().as_ref())) {
             return Err(ArchiveError::Damaged("the database is not the one of its manifest"));
         }
-        to.sync_all()?;
+        to.flush()?;
         Ok(self.manifest)
     }
 }

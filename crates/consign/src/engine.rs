@@ -32,7 +32,7 @@ pub use key_pairs::NotInUse;
 pub use oidc::{OidcFault, Redeem, shown as shown_of_provider};
 pub use payload::{PayloadKeys, place as payload_key_place};
 pub use probe::TestHow;
-pub use records::{Accept, Records, RecordsError};
+pub use records::{Accept, PutBack, RESTORED, Records, RecordsError};
 pub use retention::{Kept, UPLOADS_KEPT};
 pub use snapshot::{PUBLIC_URL, SENDING_PAUSE, SendingPause, Snapshot};
 
@@ -82,6 +82,8 @@ pub struct EngineSettings {
     pub attempts_max: usize,
     /// What opens and seals payloads.
     pub payloads: PayloadKeys,
+    /// Of files that are no run yet, no more bytes are kept.
+    pub waiting_bytes_max: u64,
     /// The address of this server, for links in what it says by itself.
     pub public_url: String,
     /// Whether its operator set it: a person cannot choose another one then.

@@ -19,6 +19,10 @@ pub mod recovery;
 const CREDENTIAL: &str = "consign-keys";
 /// The largest key ring: some hundred keys, far more than rotations leave.
 const RING_BYTES_MAX: u64 = 64 << 10;
+/// What a new ring is called until it takes the place of the one before: this after the id of its first key.
+const LEFT_END: &str = ".new";
+/// Hexadecimal digits in the id of a key.
+const KEY_ID_DIGITS: usize = 8;
 
 /// A key ring and where it was found.
 #[derive(Debug)]
@@ -106,6 +110,18 @@ pub enum KeysError {
     /// Somebody changed it since it was loaded.
     #[error("the key ring {} was changed since it was loaded; restart first", .0.display())]
     Changed(PathBuf),
+    /// It was replaced, and the disk did not confirm it.
+    #[error(
+        "the key ring {} was replaced, and the disk did not confirm it: nothing is sealed with the new key; look at the \
+         disk, and restart",
+        path.display()
+    )]
+    NotOnDisk {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// It is not a key ring.
     #[error("{place}: {source}")]
     Ring {
@@ -182,39 +198,115 @@ fn load_with(
     }
 }
 
-/// Puts a new key first in the file of a ring whose keys are `loaded`, and gives the new ring. The file is replaced at
-/// once: whoever reads it finds the ring before or the new one.
-///
-/// # Errors
-/// When the ring is not in a file of its own, is not the loaded one, or cannot be written. It is then as it was.
-pub fn add_first(place: &Place, loaded: &[String]) -> Result<KeyRing, KeysError> {
-    let path = place.file().ok_or_else(|| KeysError::NotAFile(place.clone()))?;
-    if path.is_symlink() {
-        return Err(KeysError::Link(path.to_owned()));
+/// A ring with a new key first, which is not in its file yet.
+pub struct NewFirst {
+    path: PathBuf,
+    before: Secret,
+    lines: Secret,
+    ring: KeyRing,
+}
+
+impl NewFirst {
+    /// A new key before those of a ring whose keys are `loaded`. Nothing is written.
+    ///
+    /// # Errors
+    /// When the ring is not in a file of its own, or is not the loaded one.
+    pub fn prepare(place: &Place, loaded: &[String]) -> Result<Self, KeysError> {
+        let path = place.file().ok_or_else(|| KeysError::NotAFile(place.clone()))?;
+        if path.is_symlink() {
+            return Err(KeysError::Link(path.to_owned()));
+        }
+        let before = read(path, |file| judge(path, file))?;
+        let found = parse(&before, place.clone())?;
+        if !found.ring.keys().iter().map(RingKey::id).eq(loaded.iter().map(String::as_str)) {
+            return Err(KeysError::Changed(path.to_owned()));
+        }
+        let key = RingKey::generate();
+        let lines = Secret::new(format!("{}\n{}", key.line().as_str(), before.expose()));
+        let ring = parse(&lines, place.clone())?.ring;
+        Ok(Self { path: path.to_owned(), before, lines, ring })
     }
-    let text = read(path, |file| judge(path, file))?;
-    let found = parse(&text, place.clone())?;
-    if !found.ring.keys().iter().map(RingKey::id).eq(loaded.iter().map(String::as_str)) {
-        return Err(KeysError::Changed(path.to_owned()));
+
+    /// The ring with the new key.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
     }
-    let key = RingKey::generate();
-    let lines = Secret::new(format!("{}\n{}", key.line().as_str(), text.expose()));
-    let ring = parse(&lines, place.clone())?.ring;
-    // A name that nothing else has: what stands beside the ring is somebody's.
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", key.id()));
-    let beside = PathBuf::from(beside);
-    let unwritable = |source| KeysError::Io { path: path.to_owned(), source };
-    if let Err(error) = write_new(&beside, lines.expose()).and_then(|()| std::fs::rename(&beside, path)) {
-        // Our own; should it stay, the operator sees it.
-        let _ = std::fs::remove_file(&beside);
-        return Err(unwritable(error));
+
+    /// Replaces the file at once: whoever reads it finds the ring before or the new one. When this returns, the new one
+    /// is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is then as it was. `NotOnDisk`, when that cannot be told.
+    pub fn put(&self) -> Result<(), KeysError> {
+        self.replace(&self.lines, put_on_disk)
     }
-    // The new ring is there; should the machine fail in this moment, it is the one before.
-    if let Err(error) = File::open(folder_of(path)).and_then(|folder| folder.sync_all()) {
-        tracing::warn!(%error, path = %path.display(), "the folder of the key ring was not put on disk");
+
+    /// Puts the ring back that was there before: nothing was sealed with the new key.
+    ///
+    /// # Errors
+    /// As [`NewFirst::put`].
+    pub fn take_back(&self) -> Result<(), KeysError> {
+        self.replace(&self.before, put_on_disk)
     }
-    Ok(ring)
+
+    fn replace(
+        &self,
+        lines: &Secret,
+        put_on_disk: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), KeysError> {
+        let path = &self.path;
+        // A name that nothing else has: what stands beside the ring is somebody's.
+        let beside = with_end(path, &format!(".{}{LEFT_END}", self.ring.sealing().id()));
+        let written = write_new(&beside, lines.expose()).and_then(|()| std::fs::rename(&beside, path));
+        if let Err(source) = written {
+            // Our own; should it stay, the next start removes it.
+            let _ = std::fs::remove_file(&beside);
+            return Err(KeysError::Io { path: path.clone(), source });
+        }
+        // Should the machine fail now, the ring may be the one before: nothing may be sealed with the new key.
+        put_on_disk(folder_of(path)).map_err(|source| KeysError::NotOnDisk { path: path.clone(), source })
+    }
+}
+
+fn put_on_disk(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Removes what a rotation left beside the ring that the machine or the process did not survive: each such file holds
+/// the whole ring, also keys that were taken out since. Ask when no other process rotates.
+pub fn remove_left(place: &Place) {
+    let Some(path) = place.file() else { return };
+    let (Ok(entries), Some(ring)) = (std::fs::read_dir(folder_of(path)), path.file_name()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().zip(ring.to_str()).is_some_and(|(name, ring)| is_left(name, ring));
+        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        match std::fs::remove_file(&path) {
+            Ok(()) => {
+                tracing::warn!(path = %path.display(), "removed a copy of the key ring: a rotation had been cut off");
+            }
+            Err(error) => tracing::error!(
+                %error, path = %path.display(),
+                "a copy of the key ring is left from a rotation that was cut off: remove it"
+            ),
+        }
+    }
+}
+
+/// Whether a name is one that a rotation of this ring uses.
+fn is_left(name: &str, ring: &str) -> bool {
+    let id = name.strip_prefix(ring).and_then(|rest| rest.strip_prefix(".k-"));
+    let id = id.and_then(|rest| rest.strip_suffix(LEFT_END));
+    id.is_some_and(|id| id.len() == KEY_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The folder that a file is in.

@@ -114,3 +114,95 @@ async fn a_damaged_copy_is_no_copy() {
     })
     .await;
 }
+
+/// A copy of a database that holds something, which a test may change.
+async fn copied(fresh: &Fresh, rows: usize) -> PathBuf {
+    let mut tx = fresh.store.begin().await.unwrap();
+    for number in 0..rows {
+        installation::put(&mut tx, &format!("key{number}"), &"x".repeat(500)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let file = folder().join("copy.db");
+    std::fs::File::create(&file).unwrap();
+    fresh.store.copy_to(&file).await.unwrap();
+    file
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_put_into_a_copy_does_not_run() {
+    on_sqlite(async |fresh| {
+        for (text, words) in [
+            (
+                "drop table payload_key;
+                 create view payload_key as with recursive c(x) as (select 1 union all select x + 1 from c)
+                 select x as id, 'v1.k.a.b' as sealed, 0 as created_at from c;",
+                "it holds a view that Consign did not make",
+            ),
+            (
+                "drop table schema_version;
+                 create view schema_version as with recursive c(x) as (select 1 union all select x + 1 from c)
+                 select x as version, 0 as applied_at from c;",
+                "Consign did not make",
+            ),
+            ("create table other (x check (hex(zeroblob(x)) = 'a'));", "it holds a table"),
+            ("create index strange on installation (hex(zeroblob(100000000)));", "it holds an index"),
+            (
+                "create trigger strange after insert on installation begin select 1; end;",
+                "it holds a trigger",
+            ),
+            ("insert into schema_version values (9999, 0);", "not those of a version"),
+            ("drop table installation;", "it holds no installation of Consign"),
+        ] {
+            let file = copied(&fresh, 1).await;
+            rusqlite::Connection::open(&file).unwrap().execute_batch(text).unwrap();
+            let looked = tokio::time::timeout(Duration::from_secs(5), inspect(&file)).await;
+            let Inspected::Damaged(found) = looked.expect("it ends").unwrap() else { panic!("{text}") };
+            assert!(found.contains(words), "{text}: {found}");
+            std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_ends_in_time_and_with_whoever_waits() {
+    on_sqlite(async |fresh| {
+        let file = copied(&fresh, 20_000).await;
+        let looked = crate::backup::inspect_within(&file, Duration::from_millis(1)).await.unwrap();
+        assert_eq!(looked, Inspected::Damaged("it takes too long to read".to_owned()));
+        assert!(matches!(inspect(&file).await.unwrap(), Inspected::Whole(_)));
+        // A statement that would never end.
+        let over = Arc::new(AtomicBool::new(false));
+        let mut db =
+            crate::Db(crate::db::Kind::Sqlite(crate::sqlite::copy(&file, over.clone()).await.unwrap()));
+        let endless = tokio::spawn(async move {
+            let text =
+                "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) as n from c";
+            crate::db::query(text).one(&mut db).await.map(drop)
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!endless.is_finished());
+        over.store(true, Ordering::Relaxed);
+        let ended = tokio::time::timeout(Duration::from_secs(5), endless).await.expect("it ends").unwrap();
+        assert!(ended.is_err(), "it was interrupted");
+        std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_in_a_copy_leaves_no_second_file() {
+    on_sqlite(async |fresh| {
+        let file = copied(&fresh, 1).await;
+        crate::backup::mark(&file, "restored", "{}").await.unwrap();
+        let beside: Vec<_> = std::fs::read_dir(file.parent().unwrap()).unwrap().collect();
+        assert_eq!(beside.len(), 1, "{beside:?}");
+        let db = rusqlite::Connection::open(&file).unwrap();
+        let text: String = db
+            .query_row("select value from installation where key = 'restored'", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(text, "{}");
+        std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    })
+    .await;
+}

@@ -6,6 +6,7 @@ use consign_core::id::{ConnectorId, RunId, UploadId};
 
 use super::runs::{MINUTE, add, claim_all, collected, end, payloads_gone, push, set_up};
 use super::{Fresh, hours, on_both};
+use crate::db::query;
 use crate::runs::{self, Cause, Chunk, Loss, NewRun, Progress, PushedFile, RunFile};
 use crate::uploads::{self, Upload};
 use crate::{Store, connectors, retention};
@@ -185,6 +186,9 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     uploads::insert(&mut tx, &new).await.unwrap();
     assert_eq!(uploads::find(&mut tx, new.id).await.unwrap().as_ref(), Some(&new));
     assert_eq!(uploads::open_count(&mut tx, connector).await.unwrap(), 1);
+    assert_eq!(uploads::open_count_by(&mut tx, connector, "key_1").await.unwrap(), 1);
+    assert_eq!(uploads::open_count_by(&mut tx, connector, "key_2").await.unwrap(), 0);
+    assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 0);
     let first = uploads::take(&mut tx, new.id, 0).await.unwrap().unwrap();
     assert!(uploads::take(&mut tx, new.id, 3).await.unwrap().is_none(), "it is not there");
     let second = uploads::take(&mut tx, new.id, 0).await.unwrap().unwrap();
@@ -197,6 +201,17 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     assert!(uploads::advance(&mut tx, &further(&second), at).await.unwrap());
     let chunk = Chunk { number: 0, payload_key: 7, sealed_data: vec![1; 3] };
     runs::insert_chunk(&mut tx, new.run, &chunk).await.unwrap();
+    assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 1);
+    for (run, number) in [(RunId::new(now), 0), (new.run, 1)] {
+        let chunk = Chunk { number, ..chunk.clone() };
+        runs::insert_chunk(&mut tx, run, &chunk).await.unwrap();
+    }
+    assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 3, "of all files");
+    query("delete from run_chunk where run_id <> $1 or number > 0")
+        .bind(new.run.to_string())
+        .execute(&mut tx)
+        .await
+        .unwrap();
     let stored = uploads::find(&mut tx, new.id).await.unwrap().unwrap();
     assert_eq!((stored.pieces, stored.bytes, stored.touched_at), (1, 6, at));
     assert_eq!(stored.digest_state.as_deref(), Some(&[1, 2][..]));

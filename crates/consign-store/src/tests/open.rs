@@ -82,6 +82,11 @@ async fn installation_values(Fresh { store, .. }: Fresh) {
     assert!(!installation::put_if_absent(&mut tx, "k", "b").await.unwrap());
     installation::put(&mut tx, "k", "c").await.unwrap();
     assert_eq!(installation::get(&mut tx, "k").await.unwrap().as_deref(), Some("c"));
+    installation::put(&mut tx, "k_/b", "2").await.unwrap();
+    installation::put(&mut tx, "k_/a", "1").await.unwrap();
+    installation::put(&mut tx, "kx/c", "3").await.unwrap();
+    let under = installation::under(&mut tx, "k_/").await.unwrap();
+    assert_eq!(under, [("k_/a".to_owned(), "1".to_owned()), ("k_/b".to_owned(), "2".to_owned())]);
     assert!(installation::remove(&mut tx, "k").await.unwrap());
     assert!(!installation::remove(&mut tx, "k").await.unwrap());
     let before = installation::revision(&mut tx).await.unwrap();

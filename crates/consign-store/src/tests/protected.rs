@@ -2,17 +2,18 @@
 
 use consign_core::api_key::ApiKey;
 use consign_core::audit::Table;
-use consign_core::id::KeyId;
+use consign_core::id::{ConnectorId, KeyId};
 use consign_core::rights::Rights;
 use consign_core::role::Role;
 
 use super::{Fresh, connector, credential, on_both};
 use crate::db::{Query, query};
-use crate::{Db, api_keys, connectors, credentials, protected, users};
+use crate::{Db, api_keys, connectors, credentials, protected, signing_keys, users};
 
 on_both!(
     each_column_is_protected_or_changes_without_a_record,
     a_moved_secret_keeps_its_text,
+    signing_keys_that_ended_go,
     a_person_from_before_there_were_roles_keeps_their_text,
 );
 
@@ -54,6 +55,7 @@ const VOLATILE_NUMBERS: &[&str] = &[
     "totp_step",
     "generation",
     "updated_at",
+    "ends_at",
 ];
 
 async fn one_of_each(db: &mut Db, now: consign_core::time::Timestamp) {
@@ -61,6 +63,13 @@ async fn one_of_each(db: &mut Db, now: consign_core::time::Timestamp) {
     credentials::insert(db, &tool).await.unwrap();
     connectors::insert(db, &connector("Hook", Some(tool.id), now)).await.unwrap();
     users::insert(db, &super::user("Ada", Role::Viewer, now)).await.unwrap();
+    query(
+        "insert into signing_key (connector_id, generation, kind, sealed, created_at, ends_at)
+         select id, 1, 'hmac', 'v1.k-1.key.cc', 1, null from connector",
+    )
+    .execute(db)
+    .await
+    .unwrap();
     let key = ApiKey {
         id: KeyId::new(now),
         name: "key".to_owned(),
@@ -83,6 +92,7 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
         (Table::Credential, "credential"),
         (Table::Credential, "credential_secret"),
         (Table::Connector, "connector"),
+        (Table::Connector, "signing_key"),
         (Table::User, "users"),
         (Table::ApiKey, "api_key"),
     ];
@@ -97,7 +107,8 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
         let row = row.one(&mut db).await.unwrap();
         drop(db);
         for column in row.columns() {
-            if column == "id" || (name, column) == ("credential_secret", "credential_id") {
+            let owner = [("credential_secret", "credential_id"), ("signing_key", "connector_id")];
+            if column == "id" || owner.contains(&(name, column)) {
                 // The row itself; another one has another text.
                 continue;
             }
@@ -167,4 +178,31 @@ async fn a_moved_secret_keeps_its_text(Fresh { store, .. }: Fresh) {
     assert_ne!(protected::all(&mut tx, Table::Credential).await.unwrap(), before, "another secret");
     query("delete from credential_secret").execute(&mut tx).await.unwrap();
     assert_ne!(protected::all(&mut tx, Table::Credential).await.unwrap(), before, "no secrets");
+    let before = protected::all(&mut tx, Table::Connector).await.unwrap();
+    let moved = "update signing_key set sealed = 'v1.k-2.another.' || 'cc'";
+    query(moved).execute(&mut tx).await.unwrap();
+    assert_eq!(protected::all(&mut tx, Table::Connector).await.unwrap(), before, "wrapped under another key");
+    query("delete from signing_key").execute(&mut tx).await.unwrap();
+    assert_ne!(protected::all(&mut tx, Table::Connector).await.unwrap(), before, "no keys");
+}
+
+async fn signing_keys_that_ended_go(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    one_of_each(&mut tx, now).await;
+    assert!(signing_keys::with_ended(&mut tx, now).await.unwrap().is_empty());
+    query(
+        "insert into signing_key (connector_id, generation, kind, sealed, created_at, ends_at)
+         select id, 2, 'hmac', 'v1.k-1.key.dd', 1, 2 from connector",
+    )
+    .execute(&mut tx)
+    .await
+    .unwrap();
+    let owners = signing_keys::with_ended(&mut tx, now).await.unwrap();
+    let [owner] = owners.as_slice() else { panic!("{owners:?}") };
+    let other = ConnectorId::new(now);
+    assert_eq!(signing_keys::delete_ended(&mut tx, other, now).await.unwrap(), 0);
+    assert_eq!(signing_keys::delete_ended(&mut tx, *owner, now).await.unwrap(), 1);
+    let left = signing_keys::of(&mut tx, *owner).await.unwrap();
+    assert_eq!(left.iter().map(|key| key.generation).collect::<Vec<_>>(), [1]);
 }

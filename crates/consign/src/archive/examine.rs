@@ -1,8 +1,10 @@
 //! Whether a file is a backup that can be restored: unpacked beside, looked through, held against what it says of itself.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
@@ -21,18 +23,53 @@ pub enum Examined {
     Refused(String),
 }
 
-/// Unpacks a file into a folder and looks at all of it.
+/// Dropped, it ends what nobody waits for any more.
+#[derive(Default)]
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A file that takes what is written into it until nobody waits for that any more.
+struct Awaited {
+    file: File,
+    over: Arc<AtomicBool>,
+}
+
+impl Write for Awaited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.over.load(Ordering::Relaxed) {
+            return Err(io::Error::other("nobody waits for it"));
+        }
+        self.file.write(bytes)
+    }
+
+    /// What was written is on disk when this returns.
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+/// Unpacks a file into a folder and looks at all of it. Dropped, that ends.
 ///
 /// # Errors
 /// When the folder cannot be written or has no room for the database.
 pub async fn examine(file: File, folder: &Path, now: Timestamp) -> io::Result<Examined> {
     let folder = folder.to_owned();
-    let unpacked = tokio::task::spawn_blocking(move || unpack(file, &folder, now));
+    let over = Over::default();
+    let flag = over.0.clone();
+    let unpacked = tokio::task::spawn_blocking(move || unpack(file, &folder, now, flag));
     let (manifest, draft) = match unpacked.await.map_err(io::Error::other)? {
         Ok(unpacked) => unpacked,
         Err(ArchiveError::Io(error)) => return Err(error),
         Err(refused) => return Ok(Examined::Refused(refused.to_string())),
     };
+    if let Some(why) = newer(&manifest) {
+        return Ok(Examined::Refused(why));
+    }
     Ok(match inspect(draft.path()).await {
         Ok(Inspected::Whole(contents)) if manifest.fits(&contents) => Examined::Whole(manifest, draft),
         Ok(Inspected::Whole(_)) => {
@@ -46,14 +83,32 @@ pub async fn examine(file: File, folder: &Path, now: Timestamp) -> io::Result<Ex
     })
 }
 
-fn unpack(file: File, folder: &Path, now: Timestamp) -> Result<(Manifest, Draft), ArchiveError> {
+/// Tables that this program does not know cannot be judged.
+fn newer(manifest: &Manifest) -> Option<String> {
+    let newer =
+        manifest.json()["schema"].as_i64().is_some_and(|schema| schema > consign_store::schema_known());
+    let version = manifest.json()["version"].as_str().unwrap_or_default();
+    newer.then(|| {
+        format!(
+            "it was made by Consign {version}, which knows a newer database than this one: use that version, or a newer \
+             one"
+        )
+    })
+}
+
+fn unpack(
+    file: File,
+    folder: &Path,
+    now: Timestamp,
+    over: Arc<AtomicBool>,
+) -> Result<(Manifest, Draft), ArchiveError> {
     let archive = Archive::open(file)?;
     let needed = archive.manifest().database_bytes().saturating_add(LEFT_FREE_BYTES);
     if free_bytes(folder)? < needed {
         return Err(io::Error::from(io::ErrorKind::StorageFull).into());
     }
     let mut draft = Draft::new(folder, now)?;
-    let manifest = archive.extract(&mut draft.take_file())?;
+    let manifest = archive.extract(&mut Awaited { file: draft.take_file(), over })?;
     Ok((manifest, draft))
 }
 

@@ -105,7 +105,7 @@ async fn setup_link(app: &App, output: &Output) -> Result<(), Failure> {
 async fn open(file: &ConfigFile) -> Result<Arc<App>, Failure> {
     let mut config = file.load()?.config;
     config.delivery.workers = 0;
-    match serve::open(config, Accept::Nothing).await? {
+    match serve::open(config, Accept::default()).await? {
         serve::Opened::Ready { app, .. } => Ok(app),
         serve::Opened::Locked { why, .. } => Err(Failure::new(Code::Failed, &why.sentence())),
     }

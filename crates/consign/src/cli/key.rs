@@ -106,13 +106,14 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
 
 async fn list(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
     let answer = client.send(Call::get(&[KEYS])).await?;
-    let headings = ["key", "role", "first used", "values", "can be removed"];
+    let headings = ["key", "role", "first used", "values", "backups", "can be removed"];
     show(output, &answer, &headings, "There is no key.", |row| {
         vec![
             cell(row, "id"),
             cell(row, "role"),
             output.when(&row["first_seen_at"]),
             cell(row, "values"),
+            cell(row, "needed_by_backups"),
             cell(row, "removable"),
         ]
     })

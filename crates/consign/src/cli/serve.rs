@@ -40,10 +40,14 @@ pub(crate) struct Serve {
     /// End at once, instead of serving a page about it, when the encryption key does not fit
     #[arg(long)]
     strict_key: bool,
-    /// Start although the database is older than this server has seen it, or was changed outside Consign; the audit
-    /// log says so
+    /// Start although the database is older than this server has seen it, as after a restore. Sessions and invitations
+    /// of it end, rows that were changed outside Consign stay locked, and the audit log says so
     #[arg(long)]
     accept_rollback: bool,
+    /// Start although entries of the audit log are missing, and take rows that were changed outside Consign as saved:
+    /// all of them, also a password or an API key that somebody put there. The log names each row
+    #[arg(long)]
+    accept_changes: bool,
 }
 
 /// An opened database, with the key that fits or without.
@@ -82,7 +86,7 @@ pub(crate) async fn run(arguments: Serve, config: Config, output: &Output) -> Re
     raise_open_files();
     let (listen, metrics_listen) = (config.server.listen, config.server.metrics_listen);
     let gateway_listen = config.gateway.listen;
-    let accept = if arguments.accept_rollback { Accept::Everything } else { Accept::Nothing };
+    let accept = Accept { older: arguments.accept_rollback, changes: arguments.accept_changes };
     let opened = open(config, accept).await?;
     if let Opened::Locked { why, .. } = &opened
         && arguments.strict_key
@@ -210,6 +214,7 @@ pub(crate) async fn open(config: Config, accept: Accept) -> Result<Opened, Failu
         Err(error) => return Err(Failure::caused(Code::Failed, "The key ring cannot be used", &error)),
     };
     let place = found.place;
+    keys::remove_left(&place);
     // The key is judged before anything is changed: under a wrong one the database stays as it is.
     match App::judge_key(&store, &found.ring).await {
         Ok(()) => {}
@@ -227,9 +232,14 @@ pub(crate) async fn open(config: Config, accept: Accept) -> Result<Opened, Failu
 fn not_started(error: &StartError) -> Failure {
     let failure = Failure::caused(Code::Failed, "Consign cannot start", error);
     match error {
-        StartError::Records(RecordsError::RolledBack { .. } | RecordsError::Broken(_)) => failure.and(
-            "Somebody put an older copy of the database in place, or changed it. If that was you, start once with:\n  \
+        StartError::Records(RecordsError::RolledBack { .. }) => failure.and(
+            "Somebody put an older copy of the database in place. If that was you, start once with:\n  \
              consign serve --accept-rollback",
+        ),
+        StartError::Records(RecordsError::Broken(_)) => failure.and(
+            "Somebody changed the database. Restore a backup that is whole; or, if you know what was changed and \
+             want it, start once with:\n  consign serve --accept-changes\n\
+             Add --accept-rollback where the database is older, too",
         ),
         _ => failure,
     }

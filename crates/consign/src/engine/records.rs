@@ -15,10 +15,15 @@ use consign_core::credential::{Status, StatusCode};
 use consign_core::id::{AuditId, RequestId};
 use consign_core::vault::DerivedKey;
 use consign_store::{Db, Store, StoreError, Tx, audit, connectors, credentials, installation, protected};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::Engine;
+use accept::Found;
+
+pub use accept::{Accept, PutBack, RESTORED};
+
+mod accept;
 
 /// In the data folder.
 const ANCHOR_FILE: &str = "audit-anchor";
@@ -57,24 +62,12 @@ pub enum RecordsError {
     Store(#[from] StoreError),
 }
 
-/// What is taken as it is from now on, although the records speak against it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accept {
-    /// Nothing.
-    Nothing,
-    /// A database that is older than the anchor, as a backup is. Its log must be whole, and rows that do not fit their
-    /// records stay locked.
-    Older,
-    /// Everything, also a log with a hole and rows that were changed outside Consign.
-    Everything,
-}
-
 /// The records of the audit log, as far as they were read.
 pub struct Records {
     key: Arc<DerivedKey>,
     ledger: Mutex<Ledger>,
     anchor: AnchorFile,
-    accepted: Option<String>,
+    accepted: Option<(String, PutBack)>,
 }
 
 impl Records {
@@ -101,33 +94,32 @@ impl Records {
             Some(kept) => audit::link_at(&mut view, kept.sequence).await?,
             None => None,
         };
+        let restored = installation::get(&mut view, RESTORED).await?;
         drop(view);
-        if kept.is_none() && newest > 0 {
+        let unanchored = kept.is_none() && newest > 0;
+        if unanchored {
             tracing::warn!("there is no anchor of the audit log in the data folder; this start makes one");
         }
         let rolled_back = kept.filter(|kept| !kept.is_kept(&ledger, link_there.as_deref()));
         let rolled_back = rolled_back.map(|kept| RecordsError::RolledBack { seen: kept.sequence, newest });
         let broken = ledger.broken().map(RecordsError::Broken);
+        let found = Found { rolled_back, unanchored, broken, restored };
         let mut records = Self { key, ledger: Mutex::new(ledger), anchor, accepted: None };
-        records.accepted = match (accept, rolled_back, broken) {
-            (Accept::Nothing, Some(fault), _)
-            | (Accept::Nothing, None, Some(fault))
-            | (Accept::Older, _, Some(fault)) => return Err(fault),
-            (Accept::Nothing, None, None) | (Accept::Older, None, None) => None,
-            (Accept::Older, Some(older), None) => Some(records.accept_older(store, &older).await?),
-            (Accept::Everything, rolled_back, broken) => {
-                records.accept_everything(store, rolled_back.or(broken)).await?
-            }
-        };
+        records.accepted = records.accept(store, accept, found).await?;
         let ledger = records.ledger.lock().await;
         records.anchor.write(ledger.sequence(), ledger.link()).await;
         drop(ledger);
         Ok(records)
     }
 
-    /// What was taken as it is at this start.
+    /// What was taken as it is at this start; empty when it was put back by a restore and nothing speaks against it.
     pub fn accepted(&self) -> Option<&str> {
-        self.accepted.as_deref()
+        self.accepted.as_ref().map(|(why, _)| why.as_str())
+    }
+
+    /// What a database that was put back, or changed, let go of at this start.
+    pub fn put_back(&self) -> Option<PutBack> {
+        self.accepted.as_ref().map(|(_, put_back)| *put_back)
     }
 
     /// How many rows are not as their newest record says.
@@ -136,52 +128,6 @@ impl Records {
     /// When the database cannot be read.
     pub async fn misfits(&self, store: &Store) -> Result<usize, StoreError> {
         Ok(self.view(store).await?.1.len())
-    }
-
-    /// Takes the database as it is, if anything in it is not as it should be.
-    async fn accept_everything(
-        &self,
-        store: &Store,
-        fault: Option<RecordsError>,
-    ) -> Result<Option<String>, StoreError> {
-        let misfits = !self.view(store).await?.1.is_empty();
-        if fault.is_none() && !misfits {
-            return Ok(None);
-        }
-        let mut tx = store.begin().await?;
-        audit::mend_head(&mut tx).await?;
-        let mut rows = Vec::new();
-        for table in Table::ALL.iter().copied() {
-            for (id, text) in protected::all(&mut tx, table).await? {
-                rows.push(Imprint::of(&self.key, table, &id, Some(&text)));
-            }
-        }
-        let why =
-            fault.map_or_else(|| "rows were changed outside Consign".to_owned(), |fault| fault.to_string());
-        self.note_accepted(store, tx, &why, Rows::Accepted(rows)).await?;
-        Ok(Some(why))
-    }
-
-    /// Goes on from an older log that is whole. No row gets another record by it.
-    async fn accept_older(&self, store: &Store, older: &RecordsError) -> Result<String, StoreError> {
-        let why = older.to_string();
-        self.note_accepted(store, store.begin().await?, &why, Rows::default()).await?;
-        Ok(why)
-    }
-
-    async fn note_accepted(
-        &self,
-        store: &Store,
-        mut tx: Tx,
-        why: &str,
-        rows: Rows,
-    ) -> Result<(), StoreError> {
-        tracing::warn!(why, "the database is accepted as it is");
-        let object = ("installation", "", "");
-        self.append_own(&mut tx, "Accepted the database as it is", object, json!({ "why": why }), rows)
-            .await?;
-        tx.commit().await?;
-        audit::follow(&mut *store.read().await?, &self.key, &mut *self.ledger.lock().await).await
     }
 
     /// A view of the database, and the rows in it that are not as their newest record says.

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use consign_core::audit::Table;
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, idempotency, operations, retention, signing_keys};
+use consign_store::{StoreError, connectors, idempotency, operations, retention, signing_keys};
+
+use serde_json::json;
 
 use super::{Engine, PayloadKeys};
 use crate::telemetry;
@@ -61,13 +64,36 @@ impl Engine {
         self.in_portions(Portion::Deliveries, records_before).await?;
         self.in_portions(Portion::Events, records_before).await?;
         self.in_portions(Portion::Calls, now.minus(kept.calls)).await?;
+        self.delete_ended_signing_keys(now).await?;
         let mut tx = self.store.begin().await?;
-        signing_keys::delete_ended(&mut tx, now).await?;
         idempotency::delete_old(&mut tx, now.minus(ANSWERS_KEPT)).await?;
         operations::delete_old(&mut tx, records_before).await?;
         // A key goes a day after the last payload that it can have sealed; with it goes every copy of them.
         retention::delete_payload_keys(&mut tx, PayloadKeys::day(records_before.minus(DAY))).await?;
         tx.commit().await
+    }
+
+    /// Keys are in the record of their webhook: that they went is one, too. A webhook that is not as it was saved keeps
+    /// what it has, so that no record takes it for right.
+    async fn delete_ended_signing_keys(&self, now: Timestamp) -> Result<(), StoreError> {
+        let owners = signing_keys::with_ended(&mut *self.store.read().await?, now).await?;
+        for owner in owners {
+            let mut tx = self.store.begin().await?;
+            let (table, id) = (Table::Connector, owner.to_string());
+            if !self.records.fits(&mut tx, table, &id).await? {
+                continue;
+            }
+            let Some(connector) = connectors::find(&mut tx, owner).await? else { continue };
+            let gone = signing_keys::delete_ended(&mut tx, owner, now).await?;
+            let rows = self.records.changed(&mut tx, &[(table, id.clone())]).await?;
+            let object = ("webhook", id.as_str(), connector.name.as_str());
+            let changes = json!({ "keys": gone });
+            self.records
+                .append_own(&mut tx, "Destroyed ended signing secrets", object, changes, rows)
+                .await?;
+            self.records.commit(tx).await?;
+        }
+        Ok(())
     }
 
     async fn in_portions(&self, portion: Portion, before: Timestamp) -> Result<(), StoreError> {

@@ -105,7 +105,10 @@ fn a_new_key_comes_first_and_the_files_beside_the_ring_stay() {
     }
     let before = read_file(&path).unwrap();
     let loaded = vec![before.ring.sealing().id().to_owned()];
-    let ring = add_first(&before.place, &loaded).unwrap();
+    let new = NewFirst::prepare(&before.place, &loaded).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    new.put().unwrap();
+    let ring = new.ring();
     let ids: Vec<_> = ring.keys().iter().map(|key| key.id().to_owned()).collect();
     assert_eq!((ids.len(), &ids[1]), (2, &loaded[0]));
     let after = read_file(&path).unwrap().ring;
@@ -114,6 +117,38 @@ fn a_new_key_comes_first_and_the_files_beside_the_ring_stay() {
         assert_eq!(std::fs::read_to_string(folder.0.join(name)).unwrap(), "not ours", "{name}");
     }
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), foreign.len() + 1, "nothing is left over");
+    assert!(matches!(NewFirst::prepare(&before.place, &loaded), Err(KeysError::Changed(_))));
+    new.take_back().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_ring_that_the_disk_did_not_confirm_is_not_taken() {
+    let folder = Folder::new("unconfirmed");
+    let path = folder.write("keys", &line(), 0o600);
+    let before = read_file(&path).unwrap();
+    let loaded = vec![before.ring.sealing().id().to_owned()];
+    let new = NewFirst::prepare(&before.place, &loaded).unwrap();
+    let fault = new.replace(&new.lines, |_| Err(io::Error::other("the disk is broken"))).unwrap_err();
+    assert!(matches!(fault, KeysError::NotOnDisk { .. }), "{fault}");
+    assert!(fault.to_string().contains("nothing is sealed with the new key"), "{fault}");
+}
+
+#[test]
+fn what_a_rotation_left_is_removed_and_nothing_else() {
+    let folder = Folder::new("left");
+    let path = folder.write("keys", &line(), 0o600);
+    let foreign =
+        ["keys.new", "keys.k-1.new", "keys.k-0123456g.new", "other.k-01234567.new", "keys.k-01234567"];
+    for name in foreign {
+        folder.write(name, "not ours", 0o600);
+    }
+    let left = folder.write("keys.k-01234567.new", &line(), 0o600);
+    std::fs::create_dir(folder.0.join("keys.k-76543210.new")).unwrap();
+    remove_left(&Place::File(path.clone()));
+    assert!(!left.exists() && path.exists());
+    assert!(foreign.iter().all(|name| folder.0.join(name).exists()));
+    remove_left(&Place::Environment);
 }
 
 #[test]

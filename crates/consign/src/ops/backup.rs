@@ -6,23 +6,26 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use consign_core::audit::Table;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
-use consign_store::{second_steps, sessions, users};
+use consign_store::{StoreError, installation};
 use serde_json::{Map, Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, Object, OpError, Sent, audit_entry, audit_rows, commit};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit};
 use crate::App;
 use crate::archive::{self, Archive, Draft, Examined, Manifest, Name, examine};
 
+pub use deletion::delete;
+pub(crate) use deletion::finish_deletions;
 pub use make::start;
 pub(super) use make::{result, step};
 pub use schedule::overdue_days;
 pub(crate) use schedule::start as keep;
 
+mod deletion;
 mod make;
 mod schedule;
 
@@ -43,7 +46,14 @@ pub struct Backups {
     /// Since when there could have been one; 0 while nobody asked for any.
     since: AtomicI64,
     failure: Mutex<Option<Failure>>,
+    /// One backup is checked at a time: it is unpacked, and read to its last byte.
+    check: tokio::sync::Mutex<()>,
 }
+
+/// Whoever finds one being checked asks again so soon.
+const CHECKED_AGAIN_SECONDS: u64 = 5;
+/// A check hears so soon that the server stops.
+const STOP_LOOK: Duration = Duration::from_millis(200);
 
 /// A backup that was not made.
 #[derive(Clone)]
@@ -159,19 +169,6 @@ fn words(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
-/// Removes a backup.
-///
-/// # Errors
-/// When there is none of this name.
-pub async fn delete(app: &App, actor: &Actor, name: &str) -> Result<(), OpError> {
-    actor.require(Right::Admin)?;
-    let (name, path) = find(app, name)?;
-    let mut tx = app.store.begin().await?;
-    audit_entry(app, &mut tx, actor, "Deleted backup", object(&name), json!({})).await?;
-    tokio::fs::remove_file(&path).await.map_err(|error| missing_or(&error))?;
-    commit(app, tx).await
-}
-
 fn find(app: &App, name: &str) -> Result<(Name, std::path::PathBuf), OpError> {
     let found = Name::parse(name).zip(app.config.backup.dir.as_ref());
     let (name, folder) = found.ok_or(OpError::NotFound("backup"))?;
@@ -217,6 +214,9 @@ pub async fn download(
 /// Without the right, or when the folder cannot be written.
 pub fn begin_check(app: &App, actor: &Actor) -> Result<Draft, OpError> {
     actor.require(Right::Admin)?;
+    if app.backups.check.try_lock().is_err() {
+        return Err(OpError::TooMany { seconds: CHECKED_AGAIN_SECONDS });
+    }
     let folder = beside(app);
     Draft::new(folder, app.now()).map_err(|error| failed(folder, &error))
 }
@@ -240,17 +240,30 @@ pub async fn check_kept(app: &App, actor: &Actor, name: &str) -> Result<Value, O
 /// Checks a file from elsewhere. Whether it is whole and which keys it needs is the answer; a damaged one is no error.
 ///
 /// # Errors
-/// When there is no room to unpack it.
+/// When there is no room to unpack it, another one is being checked, or the server stops.
 pub async fn check(app: &App, actor: &Actor, file: File, name: &str) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
+    let Ok(_turn) = app.backups.check.try_lock() else {
+        return Err(OpError::TooMany { seconds: CHECKED_AGAIN_SECONDS });
+    };
     let folder = beside(app);
-    let examined = examine(file, folder, app.now()).await.map_err(|error| failed(folder, &error))?;
+    let examined = tokio::select! {
+        examined = examine(file, folder, app.now()) => examined.map_err(|error| failed(folder, &error))?,
+        () = stopping(app) => return Err(OpError::Draining),
+    };
     let mut tx = app.store.begin().await?;
     let whole = matches!(examined, Examined::Whole(..));
     let checked = Object { kind: "backup", id: String::new(), name };
     audit_entry(app, &mut tx, actor, "Checked backup", checked, json!({ "whole": whole })).await?;
     commit(app, tx).await?;
     Ok(told(app, &examined))
+}
+
+/// Until the server stops.
+async fn stopping(app: &App) {
+    while !app.engine.is_stopping() {
+        tokio::time::sleep(STOP_LOOK).await;
+    }
 }
 
 fn told(app: &App, examined: &Examined) -> Value {
@@ -280,40 +293,4 @@ fn told(app: &App, examined: &Examined) -> Value {
         "manifest": manifest.json(),
         "encryption_keys": keys,
     })
-}
-
-/// What a restore changed in the database that it put back.
-pub struct Restored {
-    /// Grants that are tried at the next start.
-    pub grants: u64,
-    /// Sessions that ended, second steps under way among them.
-    pub sessions: u64,
-    /// Invitations that were removed.
-    pub invitations: u64,
-}
-
-/// After a restore: the log says so, grants whose refresh tokens may be used up are tried at the next start, and
-/// sessions and invitations of that time, which may have been taken back since, let nobody in.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn note_restored(app: &App, manifest: &Manifest) -> Result<Restored, OpError> {
-    let mut tx = app.store.begin().await?;
-    let grants = consign_store::tokens::use_all_soon(&mut tx).await?;
-    let ended = sessions::delete_all(&mut tx).await? + second_steps::delete_all(&mut tx).await?;
-    let invited = users::delete_invited(&mut tx).await?;
-    let mut changes = Map::new();
-    for key in ["made_at", "version", "schema"] {
-        changes.insert(key.to_owned(), manifest.json()[key].clone());
-    }
-    changes.insert("grants_to_try".to_owned(), json!(grants));
-    changes.insert("sessions_ended".to_owned(), json!(ended));
-    changes.insert("invitations_deleted".to_owned(), json!(invited.len()));
-    let whole = Object { kind: "installation", id: String::new(), name: "Database" };
-    let actor = Actor::system(tx.now());
-    let rows: Vec<_> = invited.iter().map(|id| (Table::User, id.to_string())).collect();
-    audit_rows(app, &mut tx, &actor, "Restored backup", whole, Value::Object(changes), &rows).await?;
-    commit(app, tx).await?;
-    let invitations = u64::try_from(invited.len()).unwrap_or(u64::MAX);
-    Ok(Restored { grants, sessions: ended, invitations })
 }

@@ -3,6 +3,7 @@
 //! A value that moves to another key keeps its ciphertext; the key of that ciphertext is wrapped anew. It is done in
 //! small transactions while everything goes on, and goes on after a restart.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use consign_core::catalog::{Reader, unknown_field};
 use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
+use consign_core::vault::KeyRing;
 use consign_store::sealed_values::{self, Kind};
 use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
@@ -18,14 +20,18 @@ use serde_json::{Value, json};
 use super::users::again::{require_password, take_password};
 use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid};
 use crate::App;
+use crate::archive::{self, Archive};
 use crate::keys;
 use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
+use crate::keys::{KeysError, NewFirst};
 use values::Values;
 
 mod values;
 
 /// The key that every value is to be moved to, while that is not done.
 const MOVING_TO: &str = "reseal";
+/// The key that every value was moved to last.
+const MOVED_TO: &str = "resealed";
 /// When a key was first seen, in milliseconds since 1970.
 const FIRST_SEEN: &str = "key_seen/";
 /// Rows in one transaction: short enough that nobody waits behind it.
@@ -55,24 +61,26 @@ const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), na
 /// Without the right, or when the database cannot be read.
 pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
+    let kept = keys_of_kept(app).await?;
     let mut db = app.store.read().await?;
-    shown(app, &mut db).await
+    shown(app, &mut db, &app.vault.key_ids(), &kept).await
 }
 
-async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
-    let ids = app.vault.key_ids();
+async fn shown(app: &App, db: &mut Db, ids: &[String], kept: &[String]) -> Result<Value, OpError> {
     let (mut items, mut known) = (Vec::new(), 0);
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
         let seen = first_seen(db, id).await?;
         known += lasting;
+        let needed = kept.iter().filter(|needed| *needed == id).count();
         items.push(json!({
             "id": id,
             "role": if place == 0 { "seals" } else { "opens" },
             "values": lasting,
             "passing_values": passing,
             "first_seen_at": seen,
-            "removable": place > 0 && lasting + passing == 0,
+            "needed_by_backups": needed,
+            "removable": place > 0 && lasting + passing == 0 && needed == 0,
         }));
     }
     let (all, _) = sealed_values::count(db, None).await?;
@@ -84,6 +92,20 @@ async fn shown(app: &App, db: &mut Db) -> Result<Value, OpError> {
         "new_key_refused": new_key_refused(app),
         "recovery_file_at": recovery_file_at(db).await?,
     }))
+}
+
+/// The keys that the kept backups need, each as often as there are backups that need it.
+async fn keys_of_kept(app: &App) -> Result<Vec<String>, OpError> {
+    let Some(folder) = app.config.backup.dir.clone() else { return Ok(Vec::new()) };
+    let read = move || {
+        // Of a folder or file that cannot be read nothing is known; the list of backups says so.
+        let names = archive::names(&folder).unwrap_or_default();
+        let files = names.iter().filter_map(|name| File::open(folder.join(name.as_str())).ok());
+        let archives = files.filter_map(|file| Archive::open(file).ok());
+        let keys = archives.map(|archive| archive.manifest().keys().into_iter().map(str::to_owned).collect());
+        keys.flat_map(|keys: Vec<String>| keys).collect()
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| OpError::Internal(error.into()))
 }
 
 /// Why this server cannot put a new key in use by itself.
@@ -134,7 +156,8 @@ pub async fn rotate(app: &Arc<App>, actor: &Actor, mut sent: Sent) -> Result<Val
     }
 }
 
-/// One at a time, and the next new key when every value has moved: a second click is no second key.
+/// One at a time, and the next new key when every value has moved: a second click is no second key. The ring is replaced when
+/// the entry stands in the transaction, and seals when that is on disk: no key seals that no entry knows.
 async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, OpError> {
     let under_way = || {
         let sentence =
@@ -146,28 +169,46 @@ async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, O
         return Err(under_way());
     }
     let before = app.vault.sealing_key_id();
-    if new_key {
-        app.vault.take(&add_key(app)?);
-    }
-    let now = app.vault.sealing_key_id();
+    let new = if new_key { Some(prepare_key(app)?) } else { None };
+    let ids = new.as_ref().map_or_else(|| app.vault.key_ids(), |new| ids_of(new.ring()));
+    let now = ids.first().cloned().unwrap_or_default();
+    let kept = keys_of_kept(app).await?;
     let mut tx = app.store.begin().await?;
     let at = tx.now();
     note_first_seen(&mut tx, &now, at.millis()).await?;
     installation::put(&mut tx, MOVING_TO, &now).await?;
     let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
     audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
-    let value = shown(app, &mut tx).await?;
-    commit_answered(app, actor, tx, &value).await?;
+    let value = shown(app, &mut tx, &ids, &kept).await?;
+    if let Some(new) = &new {
+        new.put().map_err(|error| refused(&error))?;
+    }
+    if let Err(error) = commit_answered(app, actor, tx, &value).await {
+        if let Some(Err(left)) = new.as_ref().map(NewFirst::take_back) {
+            tracing::error!(error = %left, "the key ring holds a key that is not in use: restart");
+        }
+        return Err(error);
+    }
+    if let Some(new) = &new {
+        app.vault.take(new.ring());
+    }
     tokio::spawn(move_all(app.clone(), now));
     Ok(value)
 }
 
-fn add_key(app: &App) -> Result<consign_core::vault::KeyRing, OpError> {
+fn prepare_key(app: &App) -> Result<NewFirst, OpError> {
     if let Some(why) = new_key_refused(app) {
         return Err(OpError::WrongState(why));
     }
-    keys::add_first(&keys::place(&app.config), &app.vault.key_ids())
-        .map_err(|error| OpError::WrongState(format!("No new key was put in use: {error}")))
+    NewFirst::prepare(&keys::place(&app.config), &app.vault.key_ids()).map_err(|error| refused(&error))
+}
+
+fn refused(error: &KeysError) -> OpError {
+    OpError::WrongState(format!("No new key was put in use: {error}"))
+}
+
+fn ids_of(ring: &KeyRing) -> Vec<String> {
+    ring.keys().iter().map(|key| key.id().to_owned()).collect()
 }
 
 async fn recovery_file_at(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
@@ -219,7 +260,7 @@ pub async fn recovery_file(app: &App, actor: &Actor, mut sent: Sent) -> Result<S
     require_password(app, actor, &password).await?;
     let found = keys::load(&app.config, false)
         .map_err(|error| OpError::WrongState(format!("The key ring cannot be read: {error}")))?;
-    let ids: Vec<_> = found.ring.keys().iter().map(|key| key.id().to_owned()).collect();
+    let ids = ids_of(&found.ring);
     let made = tokio::task::spawn_blocking(move || recovery::write(&found.ring, &passphrase));
     let text = made.await.map_err(|error| OpError::Internal(error.into()))?;
     let text = text.map_err(|error| OpError::Internal(error.into()))?;
@@ -292,6 +333,16 @@ async fn moving_to(db: &mut Db) -> Result<Option<String>, StoreError> {
     installation::get(db, MOVING_TO).await
 }
 
+/// Whether the values are to be under a key. Servers whose rings have another first key may not move them back and forth:
+/// the last who was asked to move them decides.
+async fn is_wanted(db: &mut Db, to: &str) -> Result<bool, StoreError> {
+    let wanted = match moving_to(db).await? {
+        Some(wanted) => Some(wanted),
+        None => installation::get(db, MOVED_TO).await?,
+    };
+    Ok(wanted.as_deref() == Some(to))
+}
+
 async fn note_first_seen(db: &mut Db, id: &str, millis: i64) -> Result<bool, StoreError> {
     installation::put_if_absent(db, &format!("{FIRST_SEEN}{id}"), &millis.to_string()).await
 }
@@ -321,7 +372,8 @@ struct Moved {
     failed: u64,
 }
 
-/// Makes rounds until one finds nothing to move; `None` when another key seals, or the program stops.
+/// Makes rounds until one finds nothing to move; `None` when another key seals, another server moves the values to another
+/// key, or the program stops.
 async fn move_rest(app: &App, to: &str, done: &mut Moved) -> Option<()> {
     while app.vault.sealing_key_id() == to && !app.engine.is_stopping() {
         match move_round(app, to).await {
@@ -349,6 +401,13 @@ async fn move_round(app: &App, to: &str) -> Result<Option<Moved>, StoreError> {
                 return Ok(None);
             }
             let mut tx = app.store.begin().await?;
+            if !is_wanted(&mut tx, to).await? {
+                tracing::warn!(
+                    key = to,
+                    "values are no longer moved to this key: a server with another first key moves them"
+                );
+                return Ok(None);
+            }
             let found = sealed_values::portion(&mut tx, kind, &after, PORTION).await?;
             let Some((last, _)) = found.last() else { break };
             after = last.clone();
@@ -387,6 +446,7 @@ async fn finish(app: &App, to: &str, Moved { moved, failed }: Moved) -> Result<(
     let mut tx = app.store.begin().await?;
     if moving_to(&mut tx).await?.as_deref() == Some(to) {
         installation::remove(&mut tx, MOVING_TO).await?;
+        installation::put(&mut tx, MOVED_TO, to).await?;
         let changes = json!({ "key": to, "values": moved, "failed": failed });
         app.records.append_own(&mut tx, "Re-sealed values", OF_SETTINGS, changes, Rows::default()).await?;
         app.records.commit(tx).await?;

@@ -44,8 +44,8 @@ fn place(token: &str) -> String {
     format!("{CHECK}{}", consign_core::api_key::hash(token))
 }
 
-/// Calls itself at an address, or at the present one. Only the present one is called whatever the egress rules say; any
-/// other is a destination like every other.
+/// Calls itself at an address, or at the present one. Only one that the operator set in the configuration is called
+/// whatever the egress rules say; any other, also one that a person chose, is a destination like every other.
 ///
 /// # Errors
 /// When it is no address, or the database cannot be written.
@@ -79,7 +79,8 @@ pub async fn check(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErro
     let place = place(token.expose());
     installation::put(&mut tx, &place, &until.millis().to_string()).await?;
     tx.commit().await?;
-    let answered = call(app, &origin, url == app.public_url(), token.expose()).await;
+    let is_set = app.config.server.public_url.is_some() && url == app.public_url();
+    let answered = call(app, &origin, is_set, token.expose()).await;
     let value = judged(app, &url, answered);
     let mut tx = app.store.begin().await?;
     installation::remove(&mut tx, &place).await?;
@@ -101,9 +102,9 @@ enum NotCalled {
 }
 
 /// Status and body of what answers there, or why nothing did.
-async fn call(app: &App, origin: &Origin, is_present: bool, token: &str) -> Result<(u16, Bytes), NotCalled> {
+async fn call(app: &App, origin: &Origin, is_set: bool, token: &str) -> Result<(u16, Bytes), NotCalled> {
     let network = Network::new(Settings {
-        egress: if is_present { only(origin) } else { app.config.egress() }.map_err(NotCalled::Here)?,
+        egress: if is_set { only(app, origin) } else { app.config.egress() }.map_err(NotCalled::Here)?,
         extra_roots: app.config.extra_roots().map_err(NotCalled::Here)?,
         tls_min: app.config.tls_min(),
         system_roots: true,
@@ -126,14 +127,15 @@ async fn call(app: &App, origin: &Origin, is_present: bool, token: &str) -> Resu
     }
 }
 
-/// This address and nothing else: the rules for tools may close the network that this server is in.
-fn only(origin: &Origin) -> Result<Egress, String> {
+/// This address and nothing else: the rules for tools may close the network that this server is in. What this machine
+/// keeps to itself stays closed.
+fn only(app: &App, origin: &Origin) -> Result<Egress, String> {
     let host = match origin.host().literal() {
         Some(IpAddr::V6(address)) => format!("[{address}]"),
         Some(IpAddr::V4(address)) => address.to_string(),
         None => origin.host().unicode(),
     };
-    Egress::parse(&[format!("{host}:{}", origin.port())], true)
+    Egress::parse(&[format!("{host}:{}", origin.port())], app.config.egress.allow_loopback)
 }
 
 /// One thing that was seen.
@@ -148,8 +150,8 @@ fn judged(app: &App, url: &str, answered: Result<(u16, Bytes), NotCalled>) -> Va
         Ok(answered) => answered,
         Err(NotCalled::Closed) => {
             return not_reached(&format!(
-                "The egress rules of this server close {url}. Save it first: the saved public URL is called whatever \
-                 they say."
+                "The egress rules of this server close {url}. Add a rule for it to egress.allow, or set it as \
+                 server.public_url in the configuration: that address is called whatever they say. Then restart."
             ));
         }
         Err(NotCalled::NotReached) => {

@@ -15,7 +15,7 @@ use consign_store::{StoreError, Tx, connectors, deliveries};
 use serde_json::{Value, json};
 
 use super::webhooks::{by_reference, object, row};
-use super::{Actor, OpError, Sent, audit_entry, commit_answered, require_as_saved};
+use super::{Actor, OpError, Sent, audit_rows, commit_answered, require_as_saved};
 use crate::App;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -146,7 +146,8 @@ pub async fn change(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Re
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
     let old_ends_at = (!keys.is_empty()).then_some(old_ends_at);
     let changes = json!({ "signing_secret": "replaced", "old_ends_at": old_ends_at });
-    audit_entry(app, &mut tx, actor, "Changed signing secret", object(&connector), changes).await?;
+    let rows = [row(&connector)];
+    audit_rows(app, &mut tx, actor, "Changed signing secret", object(&connector), changes, &rows).await?;
     let value = json!({
         "signature": signing.kind(),
         // The half that signs is nobody's but ours.
@@ -173,7 +174,11 @@ pub async fn check(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Res
     let body = reader.text("body", "Body");
     reader.refuse_unknown(&["webhook_id", "webhook_timestamp", "webhook_signature", "body"], &[]);
     judged(reader)?;
-    let connector = by_reference(&mut *app.store.read().await?, reference).await?;
+    let mut db = app.store.read().await?;
+    let connector = by_reference(&mut db, reference).await?;
+    // A key that somebody put back proves nothing.
+    require_as_saved(app, &mut db, &row(&connector)).await?;
+    drop(db);
     if connector.webhook().is_none_or(|webhook| webhook.signature == Signing::Off) {
         return Err(OpError::WrongState("This webhook does not sign. Choose a signature first".to_owned()));
     }

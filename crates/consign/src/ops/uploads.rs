@@ -9,17 +9,20 @@ use consign_core::catalog::{Fault, Reader};
 use consign_core::connector::exporter::judge_content_type;
 use consign_core::id::{RunId, UploadId};
 use consign_core::rights::Right;
+use consign_store::connectors;
 use consign_store::uploads::{self, Upload};
 use serde_json::{Map, Value, json};
 
 use super::exporters::by_reference;
 use super::pushes::{FilePush, Finished, finish, resumed, takes_files};
-use super::{Actor, OpError, Sent, commit, commit_answered};
+use super::{Actor, Object, OpError, Sent, audit_entry, commit, commit_answered};
 use crate::App;
 use crate::engine::{FILE_PIECE_BYTES, UPLOADS_KEPT};
 
 /// Files of one exporter that are on their way at one time.
 const OPEN_MAX: u64 = 100;
+/// Those of them that one caller began: there is room for others.
+const OPEN_OF_CALLER_MAX: u64 = 20;
 const OCTETS: &str = "application/octet-stream";
 const DIGEST_CHARS: usize = 64;
 const KNOWN: &[&str] = &["file_name", "content_type", "bytes", "sha256"];
@@ -37,6 +40,11 @@ pub async fn create(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Re
     let now = tx.now();
     if uploads::open_count(&mut tx, connector.id).await? >= OPEN_MAX {
         let sentence = "100 files are on their way to this exporter. Finish or delete some of them first";
+        return Err(OpError::WrongState(sentence.to_owned()));
+    }
+    if uploads::open_count_by(&mut tx, connector.id, &actor.caller()).await? >= OPEN_OF_CALLER_MAX {
+        let sentence =
+            "20 files of yours are on their way to this exporter. Finish or delete some of them first";
         return Err(OpError::WrongState(sentence.to_owned()));
     }
     let new = Upload {
@@ -144,14 +152,26 @@ pub async fn complete(app: &App, actor: &Actor, id: UploadId, push: FilePush) ->
     }
 }
 
-/// Forgets a file that is not complete.
+/// Forgets a file that is not complete: of this caller, or, for an administrator, of anybody.
 ///
 /// # Errors
-/// When there is none that this caller began, or its run has begun.
+/// When there is none that this caller may delete, or its run has begun.
 pub async fn delete(app: &App, actor: &Actor, id: UploadId) -> Result<(), OpError> {
-    own(app, actor, id).await?;
+    actor.require(Right::EventsWrite)?;
     let mut tx = app.store.begin().await?;
+    let found = uploads::find(&mut tx, id).await?.ok_or(OpError::NotFound("upload"))?;
+    let is_own = found.created_by == actor.caller();
+    if !is_own && actor.require(Right::Admin).is_err() {
+        return Err(OpError::NotFound("upload"));
+    }
     let deleted = uploads::delete(&mut tx, id).await?;
+    if deleted && !is_own {
+        let exporter = connectors::find(&mut tx, found.connector).await?;
+        let name = exporter.map(|exporter| exporter.name.to_string()).unwrap_or_default();
+        let object = Object { kind: "exporter", id: found.connector.to_string(), name: &name };
+        let changes = json!({ "upload": id, "file_name": found.file_name, "created_by": found.created_by });
+        audit_entry(app, &mut tx, actor, "Deleted file on its way", object, changes).await?;
+    }
     commit(app, tx).await?;
     if deleted {
         return Ok(());

@@ -16,7 +16,9 @@ use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, runs};
+use consign_store::{
+    Db, Listed, Page, StoreError, Tx, connectors, credentials, deliveries, runs, signing_keys,
+};
 use serde_json::{Map, Value, json};
 
 use super::overview::ByHour;
@@ -208,6 +210,7 @@ async fn save(
     if rest == Rest::Kept {
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
+    let is_as_saved = app.records.fits(&mut tx, Table::Connector, &seen.id.to_string()).await?;
     let mut sent = complete(&seen);
     with_usual_timeout(app, &mut sent);
     let credential = locked_credential(&mut tx, &sent).await?;
@@ -242,6 +245,10 @@ async fn save(
         return Err(OpError::Changed { current: current.revision });
     }
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
+    if !is_as_saved {
+        // Whose keys they are nobody knows: others take their place.
+        signing_keys::delete_of(&mut tx, connector.id).await?;
+    }
     let followed = signing::follow(app, &mut tx, &connector).await?;
     let changes = with_keys(edited(&mut tx, (&seen, &connector), now).await?, &followed);
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])

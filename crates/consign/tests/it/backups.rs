@@ -220,6 +220,69 @@ async fn a_damaged_file_is_refused_everywhere() {
     consign.finish().await;
 }
 
+/// The entry comes first; what could not be removed then goes at the next start, and nothing that somebody else names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_deleted_when_the_log_says_so() {
+    let mut consign = with_folder().await;
+    let (first, second) = (create(&consign).await, create(&consign).await);
+    let path = |name: &str| consign.folder.join(&format!("data/backups/{name}"));
+    let (one, other) = (path(&first), path(&second));
+    let refuse = "create trigger refuse before insert on audit begin select raise(abort, 'no'); end";
+    consign.database.execute(refuse).await;
+    consign.call("DELETE", &format!("/backups/{first}"), &[], None).await.expect(500);
+    assert!(one.exists(), "without an entry it stays");
+    consign.database.execute("drop trigger refuse").await;
+    // Something in its place that cannot be removed as a file.
+    std::fs::remove_file(&one).unwrap();
+    std::fs::create_dir(&one).unwrap();
+    let refused = consign.call("DELETE", &format!("/backups/{first}"), &[], None).await.expect(409);
+    assert!(refused.text().contains("tried again when the server starts"), "{}", refused.text());
+    let entries = consign.all("/audit-entries?action=Deleted%20backup").await;
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    std::fs::remove_dir(&one).unwrap();
+    std::fs::write(&one, "it is back").unwrap();
+    let forged = format!("insert into installation values ('backup_going/{second}', 'forged')");
+    consign.database.execute(&forged).await;
+    consign.restart().await;
+    assert!(!one.exists() && other.exists());
+    let left = "select count(*) from installation where key like 'backup_going/%'";
+    assert_eq!(consign.database.number(left).await, 1, "what somebody else wrote");
+    consign.database.execute("delete from installation where value = 'forged'").await;
+    consign.finish().await;
+}
+
+/// A file of somebody else is looked at as such: nothing in it runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_made_is_refused_at_once() {
+    let consign = with_folder().await;
+    let name = create(&consign).await;
+    let file = consign.folder.join(&format!("data/backups/{name}"));
+    let folder = Folder::new("hostile");
+    let unpacked = folder.join("consign.db");
+    let archive = consign::archive::Archive::open(std::fs::File::open(&file).unwrap()).unwrap();
+    let mut manifest = archive.extract(&mut std::fs::File::create(&unpacked).unwrap()).unwrap();
+    let endless = "drop table payload_key; create view payload_key as
+        with recursive c(x) as (select 1 union all select x + 1 from c)
+        select x as id, 'v1.k.a.b' as sealed, 0 as created_at from c";
+    rusqlite::Connection::open(&unpacked).unwrap().execute_batch(endless).unwrap();
+    let hostile = folder.join("hostile.tar.zst");
+    manifest =
+        consign::archive::write(manifest, &unpacked, std::fs::File::create(&hostile).unwrap()).unwrap();
+    assert!(manifest.database_bytes() > 0);
+    let bytes = std::fs::read(&hostile).unwrap();
+    let kind = [("content-type", "application/zstd")];
+    let asked = consign.call_as(&consign.key, "POST", "/backups/checks", &kind, bytes);
+    let found = tokio::time::timeout(std::time::Duration::from_secs(20), asked).await.expect("it ends");
+    let found = found.expect(200).json();
+    let message = found["message"].as_str().unwrap();
+    assert!(message.contains("it holds a view that Consign did not make"), "{message}");
+    let copy = hostile.display().to_string();
+    local(&folder, &["backup", "check", &copy]).await.expect(8);
+    let left = std::fs::read_dir(consign.folder.join("data/backups")).unwrap().count();
+    assert_eq!(left, 1, "nothing that was unpacked is left");
+    consign.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backups_come_by_themselves_and_old_ones_go() {
     let mut consign = TestConsign::on(Kind::Sqlite, |config| {
@@ -487,5 +550,13 @@ async fn a_restore_blesses_nothing_that_was_changed_outside() {
     let hole = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(1).stderr;
     assert!(hole.contains("does not fit at entry 3"), "{hole}");
     assert!(hole.contains("The database that was there is now"), "{hole}");
+    // Whatever the restore did not do any more is done by the start that accepts the rest.
+    let put_back = crate::harness::Database::sqlite(&folder);
+    assert!(put_back.number("select count(*) from session").await > 0);
+    assert_eq!(put_back.number("select count(*) from installation where key = 'restored'").await, 1);
+    let process = Process::start(&folder, &["--accept-changes", "--accept-rollback"]).await;
+    process.stop().await;
+    assert_eq!(put_back.number("select count(*) from session").await, 0);
+    assert_eq!(put_back.number("select count(*) from audit where stored like '%Restored backup%'").await, 1);
     consign.abandon().await;
 }

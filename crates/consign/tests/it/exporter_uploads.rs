@@ -17,6 +17,7 @@ on_both_databases!(
     a_file_goes_on_after_a_cut_and_a_restart
     the_last_answer_waits_for_no_second_reading
     what_is_not_accepted_of_a_file
+    nobody_takes_the_places_of_others
     the_command_line_goes_on_by_itself
     the_command_line_gives_a_file_up
 );
@@ -244,6 +245,59 @@ async fn what_is_not_accepted_of_a_file(consign: TestConsign) {
     // With its exporter goes what it could have become.
     consign.call("DELETE", &format!("/exporters/{exporter}"), &[("if-match", "*")], None).await.expect(200);
     append(&consign, &id, 0, true, b"x").await.expect(404);
+    consign.finish().await;
+}
+
+async fn nobody_takes_the_places_of_others(consign: TestConsign) {
+    let tool = Tool::start().await;
+    let exporter = exporter(&consign, &tool, &pushed()).await;
+    let greedy = consign.make_key(&["events:write"]).await;
+    let path = format!("/exporters/{exporter}/uploads");
+    let open = async |number: usize| {
+        let key = format!("greedy-{number}");
+        let headers = [("idempotency-key", key.as_str()), ("content-type", "application/json")];
+        let body = json!({ "file_name": format!("{number}.bin") }).to_string();
+        consign.call_as(&greedy, "POST", &path, &headers, body).await
+    };
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        ids.push(id_of(&open(number).await.expect(201).json()));
+    }
+    let refused = open(20).await.expect(409);
+    assert!(refused.text().contains("20 files of yours are on their way"), "{}", refused.text());
+    let own =
+        id_of(&begin(&consign, &exporter, "own", &json!({ "file_name": "a" })).await.expect(201).json());
+    // Whoever may only push takes nothing away from others; an administrator may, and that is told.
+    consign.call_as(&greedy, "DELETE", &format!("/uploads/{own}"), &[], "").await.expect(404);
+    consign.call("DELETE", &format!("/uploads/{}", ids[0]), &[], None).await.expect(204);
+    let entries = consign.all("/audit-entries?action=Deleted%20file").await;
+    assert_eq!((entries.len(), &entries[0]["changes"]["file_name"]), (1, &json!("0.bin")), "{entries:?}");
+    consign.call("DELETE", &format!("/uploads/{own}"), &[], None).await.expect(204);
+    open(21).await.expect(201);
+    assert_eq!(consign.all("/audit-entries?action=Deleted%20file").await.len(), 1);
+    consign.finish().await;
+}
+
+/// Files that never come to their end fill no disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_has_a_limit() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| config.limits.export_bytes = PIECE as u64).await;
+    let tool = Tool::start().await;
+    let exporter = exporter(&consign, &tool, &pushed()).await;
+    let content = content(PIECE);
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let begun = begin(&consign, &exporter, &format!("{number}"), &json!({ "file_name": "a" })).await;
+        ids.push(id_of(&begun.expect(201).json()));
+    }
+    for id in &ids[..4] {
+        append(&consign, id, 0, false, &content).await.expect(200);
+    }
+    append(&consign, &ids[4], 0, false, &content).await.expect(507);
+    // What becomes a run does not wait any more.
+    append(&consign, &ids[0], PIECE, true, b"").await.expect(202);
+    append(&consign, &ids[4], 0, false, &content).await.expect(200);
+    consign.until_idle().await;
     consign.finish().await;
 }
 

@@ -250,6 +250,28 @@ async fn mail_is_tried_from_page_and_command_line() {
     consign.finish().await;
 }
 
+/// A server that refuses a mail and repeats it: the link in it is in no log and no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_mail_server_repeats_of_a_mail_is_not_told() {
+    let server = MailServer::start(Manners { implicit: true, ..Manners::default() }).await;
+    let consign = with_mail(Kind::Sqlite, &server, "smtps").await;
+    for (words, told) in [("550 5.7.1 spam:", "550 5.7.1"), ("554 no:", "554"), ("550 5.7.1.2 no:", "550")] {
+        let repeats = Some(words.to_owned());
+        server.behave(Manners { implicit: true, repeats, ..Manners::default() });
+        let email = format!("{}@acme.example", told.replace([' ', '.'], "-"));
+        let made =
+            consign.post("/users", &json!({ "email": email, "role": "viewer" })).await.expect(201).json();
+        let link = made["invitation"]["link"].as_str().unwrap();
+        let token = link.rsplit('/').next().unwrap();
+        assert!(server.taken().last().unwrap().text().contains(token), "it could have repeated it");
+        let problem = made["invitation"]["mail"]["problem"].as_str().unwrap();
+        assert_eq!(problem, format!("The mail server refused the message: {told}"));
+        // The harness looks for it in the log, too.
+        consign.canaries.shown_once("an invitation", token);
+    }
+    consign.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn test_mails_are_ten_a_minute() {
     let server = MailServer::start(Manners { implicit: true, ..Manners::default() }).await;

@@ -1,5 +1,8 @@
 //! The public URL: chosen by a person unless the operator set it, and checked by a call to itself through a real proxy.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use consign::config::{Config, Source};
 use serde_json::{Value, json};
 
@@ -161,24 +164,56 @@ async fn setting_up_goes_on_with_the_address_and_the_recovery_file() {
     consign.finish().await;
 }
 
-/// Only the address that is the public one is called against the egress rules, and nothing tells what is behind others.
+/// Only an address that the operator set is called against the egress rules: what a person chose tells nothing of what is
+/// behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_check_looks_around_nowhere_else() {
     let consign = TestConsign::on(Kind::Sqlite, |config| config.egress.allow.clear()).await;
     let proxy = Nginx::in_front_of(consign.address(), PASSES_ON).await;
-    let url = proxy.origin().trim_end_matches('/').to_owned();
-    for closed in [url.clone(), format!("https://127.0.0.1:{}", free_port())] {
-        let checked = check(&consign, &closed).await;
+    let tool = Tool::start().await;
+    let open = tool.origin().trim_end_matches('/').to_owned();
+    let nobody = format!("https://127.0.0.1:{}", free_port());
+    let metadata = "https://169.254.169.254".to_owned();
+    let closed = [proxy.origin().trim_end_matches('/').to_owned(), open, nobody, metadata];
+    for url in &closed {
+        let checked = check(&consign, url).await;
         assert_eq!(checked["reached"], false, "{checked}");
-        let message = checked["message"].as_str().unwrap();
-        assert!(message.starts_with("The egress rules of this server close"), "{message}");
+        let before = checked["message"].as_str().unwrap().to_owned();
+        assert!(before.starts_with("The egress rules of this server close"), "{before}");
+        consign.patch("/settings", &json!({ "public_url": url })).await.expect(200);
+        for asked in [url.as_str(), ""] {
+            let checked = check(&consign, asked).await;
+            assert_eq!(checked["message"], before, "also when it is the public one");
+        }
     }
-    consign.patch("/settings", &json!({ "public_url": url })).await.expect(200);
-    let (one, other) = tokio::join!(check(&consign, &url), check(&consign, ""));
-    assert_eq!((&one["reached"], &other["reached"]), (&json!(true), &json!(true)), "{one} {other}");
+    assert_eq!(tool.connections(), 0);
     let entries = consign.all("/audit-entries?action=Checked%20public%20URL").await;
-    assert_eq!((entries.len(), &entries[0]["changes"]["reached"]), (4, &json!(true)), "{entries:?}");
+    assert_eq!((entries.len(), &entries[0]["changes"]["reached"]), (12, &json!(false)), "{entries:?}");
     consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_the_operator_set_is_called_whatever_the_rules_say() {
+    let url = format!("https://127.0.0.1:{}", free_port());
+    // People sign in before it is https.
+    let is_set = Arc::new(AtomicBool::new(false));
+    let (set, later) = (url.clone(), is_set.clone());
+    let mut consign = TestConsign::on(Kind::Sqlite, move |config| {
+        config.egress.allow.clear();
+        if later.load(Ordering::Relaxed) {
+            config.server.public_url = Some(set.clone());
+            config.sources.insert("server.public_url", Source::File);
+        }
+    })
+    .await;
+    let before = check(&consign, &url).await;
+    assert!(before["message"].as_str().unwrap().starts_with("The egress rules of this server close"));
+    is_set.store(true, Ordering::Relaxed);
+    consign.restart().await;
+    let checked = check(&consign, "").await;
+    let message = checked["message"].as_str().unwrap();
+    assert_eq!(message, format!("{url} was not reached from this server."));
+    consign.abandon().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ on_both_databases! {
     a_credential_that_was_put_back_is_locked_and_the_others_go_on
     a_webhook_that_was_put_back_is_held
     keys_and_people_that_were_put_back_let_nobody_in
+    a_signing_secret_that_was_put_back_signs_nothing
 }
 
 /// Keeps a copy of these rows inside the database.
@@ -129,6 +130,49 @@ async fn a_webhook_that_was_put_back_is_held(mut consign: TestConsign) {
     consign.finish().await;
 }
 
+async fn a_signing_secret_that_was_put_back_signs_nothing(mut consign: TestConsign) {
+    let tool = Tool::start().await;
+    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({ "signature": "hmac" })).await;
+    let path = format!("/webhooks/{webhook}");
+    keep(&consign, "signing_key", "1 = 1").await;
+    let made = consign.post(&format!("{path}/signing-keys"), &json!({ "old_ends_in_hours": 0 })).await;
+    let made = made.expect(201).json();
+    consign.canaries.shown_once("a signing secret", made["signing_secret"].as_str().unwrap());
+    consign.stop().await;
+    put_back(&consign, "signing_key", "1 = 1").await;
+    consign.start_again().await;
+    assert_eq!(consign.get(&path).await.expect(200).json()["state"], "held");
+    let sent = consign.event("a", &json!(1)).await;
+    consign.until_idle().await;
+    assert_eq!(tool.connections(), 0);
+    let shown =
+        json!({ "webhook_id": "a", "webhook_timestamp": "1", "webhook_signature": "v1,aaaa", "body": "" });
+    consign.post(&format!("{path}/signature-checks"), &shown).await.expect(409);
+    // Saved whole, it signs with a key that nobody has seen.
+    let body = json!({ "name": "itsm", "credential": "itsm", "path": "/hook", "event_types": ["*"] });
+    let saved = consign.call("PUT", &path, &[("if-match", "*")], Some(&body)).await.expect(200).json();
+    let secret = saved["signing_secret"].as_str().unwrap();
+    assert_ne!(json!(secret), made["signing_secret"]);
+    consign.canaries.shown_once("a signing secret", secret);
+    assert_eq!(consign.database.number("select count(*) from signing_key").await, 1);
+    consign.until(sent.delivery(), "delivered").await;
+
+    // Keys that end go with a record of it.
+    let made = consign.post(&format!("{path}/signing-keys"), &json!({ "old_ends_in_hours": 0 })).await;
+    let made = made.expect(201).json();
+    consign.canaries.shown_once("a signing secret", made["signing_secret"].as_str().unwrap());
+    consign.restart().await;
+    crate::harness::eventually("the ended key to go", async || {
+        (consign.database.number("select count(*) from signing_key").await == 1).then_some(())
+    })
+    .await;
+    consign.restart().await;
+    assert_eq!(consign.get(&path).await.expect(200).json()["state"], "active");
+    let entries = consign.all(&format!("/audit-entries?object={webhook}")).await;
+    assert!(entries.iter().any(|entry| entry["action"] == "Destroyed ended signing secrets"), "{entries:?}");
+    consign.finish().await;
+}
+
 async fn keys_and_people_that_were_put_back_let_nobody_in(mut consign: TestConsign) {
     let key = consign.make_key(&["events:write"]).await;
     let id = consign.get("/api-keys").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
@@ -202,6 +246,8 @@ async fn an_older_database_is_refused_until_somebody_accepts_it() {
         }
     }
     assert_eq!(std::fs::read(&database).unwrap(), old, "refused, it stays as it is");
+    // That it was changed is another thing than that it is older.
+    run(&folder, &["serve", "--accept-changes"]).await.expect(1);
     let process = Process::start(&folder, &["--accept-rollback"]).await;
     assert_eq!(names(&process, &key).await, ["first"]);
     let entries = process.call(&key, "GET", "/audit-entries", &Value::Null).await.expect(200).json();
@@ -234,14 +280,104 @@ async fn a_log_with_a_hole_is_refused_until_somebody_accepts_it() {
     assert!(process.stop().await.success());
     let database = crate::harness::Database::sqlite(&folder);
     database.execute("drop trigger audit_no_delete; delete from audit where sequence = 3").await;
-    let refused = run(&folder, &["serve"]).await.expect(1);
-    assert!(refused.stderr.contains("does not fit at entry 3"), "{}", refused.stderr);
-    let process = Process::start(&folder, &["--accept-rollback"]).await;
+    for words in [&["serve"][..], &["serve", "--accept-rollback"]] {
+        let refused = run(&folder, words).await.expect(1);
+        for part in ["does not fit at entry 3", "--accept-changes"] {
+            assert!(refused.stderr.contains(part), "{words:?}: {}", refused.stderr);
+        }
+    }
+    let process = Process::start(&folder, &["--accept-changes"]).await;
     assert_eq!(names(&process, &key).await.len(), 3);
     assert!(process.stop().await.success());
     let process = Process::start(&folder, &[]).await;
     assert_eq!(names(&process, &key).await.len(), 3);
     assert!(process.stop().await.success());
+}
+
+/// Somebody, with a session and a second step under way, as a database holds them; and another who was invited.
+const PEOPLE: &str = "insert into users (id, name, email, email_key, password_hash, theme, created_at, role)
+      values ('usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'Mallory', 'm@acme.example', 'm@acme.example', 'tampered', '', 1, 'administrator');
+    insert into users (id, name, email, email_key, password_hash, theme, created_at, role, invite_hash, invite_until)
+      values ('usr_01JDK3V7Q2W8Y5N4T9B6C1D0E2', '', 'b@acme.example', 'b@acme.example', '', '', 1, 'administrator', 'hash', 9999999999999);
+    insert into session (hash, user_id, csrf, created_at, seen_at) values ('hash', 'usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'x', 1, 1);";
+
+async fn entry(process: &Process, key: &str, action: &str) -> Value {
+    let path = format!("/audit-entries?action={action}");
+    let found = process.call(key, "GET", &path, &Value::Null).await.expect(200).json();
+    found["items"][0]["changes"].clone()
+}
+
+/// What somebody put into an older copy is not accepted with it: the copy of PostgreSQL has no other way back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_database_lets_nobody_in_whom_it_knows() {
+    let folder = Folder::new("laundered");
+    let key = admin_key(&folder).await;
+    let database = crate::harness::Database::sqlite(&folder);
+    let file = folder.join("data/consign.db");
+    let old = std::fs::read(&file).unwrap();
+    let process = Process::start(&folder, &[]).await;
+    a_change(&process, &key, "first").await;
+    assert!(process.stop().await.success());
+    std::fs::write(&file, &old).unwrap();
+    database.execute(PEOPLE).await;
+    let process = Process::start(&folder, &["--accept-rollback"]).await;
+    let changes = entry(&process, &key, "Accepted").await;
+    assert_eq!(
+        (&changes["sessions_ended"], &changes["invitations_deleted"]),
+        (&json!(1), &json!(1)),
+        "{changes}"
+    );
+    assert_eq!(changes["changed_rows"], Value::Null);
+    process
+        .call(&key, "POST", "/users/usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1/suspension", &Value::Null)
+        .await
+        .expect(409);
+    assert!(process.stop().await.success());
+    assert_eq!(database.number("select count(*) from session").await, 0);
+    assert_eq!(database.number("select count(*) from users").await, 1);
+
+    // Only this flag takes what was changed as saved, and says what that is.
+    let process = Process::start(&folder, &["--accept-changes"]).await;
+    let changes = entry(&process, &key, "Accepted").await;
+    assert_eq!(changes["changed_rows"], json!(["user usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1"]), "{changes}");
+    assert!(
+        process.output().contains("user usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1"),
+        "the log of the process tells it, too"
+    );
+    assert!(process.stop().await.success());
+
+    // On another machine nothing tells how old it is: whoever put it back says so.
+    std::fs::remove_file(folder.join("data/audit-anchor")).unwrap();
+    database.execute("insert into session (hash, user_id, csrf, created_at, seen_at) values ('hash', 'usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'x', 1, 1)").await;
+    let process = Process::start(&folder, &["--accept-rollback"]).await;
+    let changes = entry(&process, &key, "Accepted").await;
+    assert_eq!(changes["sessions_ended"], 1, "{changes}");
+    assert!(changes["why"].as_str().unwrap().contains("how new the database should be"), "{changes}");
+    assert!(process.stop().await.success());
+}
+
+/// A restore that was cut off behind the exchange is finished by whatever starts next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_was_cut_off_is_finished_by_the_next_start() {
+    let folder = Folder::new("cut-off");
+    let key = admin_key(&folder).await;
+    let database = crate::harness::Database::sqlite(&folder);
+    database.execute(PEOPLE).await;
+    let mark =
+        r#"insert into installation values ('restored', '{"made_at":"2026-11-27T03:00:00Z","schema":7}')"#;
+    database.execute(mark).await;
+    std::fs::remove_file(folder.join("data/audit-anchor")).unwrap();
+    let process = Process::start(&folder, &[]).await;
+    let changes = entry(&process, &key, "Restored").await;
+    assert_eq!(changes["made_at"], "2026-11-27T03:00:00Z");
+    assert_eq!(
+        (&changes["sessions_ended"], &changes["invitations_deleted"]),
+        (&json!(1), &json!(1)),
+        "{changes}"
+    );
+    assert!(process.stop().await.success());
+    assert_eq!(database.number("select count(*) from session").await, 0);
+    assert_eq!(database.number("select count(*) from installation where key = 'restored'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -93,9 +93,23 @@ impl LineEnd {
 const FORMULA_STARTS: &[char] =
     &['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\n', '\u{b}', '\u{c}', '\r', '\u{a0}'];
 
-/// Whether a spreadsheet may run a text as a formula. Spaces before it are no protection: some take them away.
+/// Whether a spreadsheet may run a text as a formula. Spaces before it are no protection: some take them away. Nor are
+/// characters that nobody sees: at the beginning of a file the first is taken for its byte order mark.
 pub fn is_formula(text: &str) -> bool {
-    text.trim_start_matches(' ').starts_with(FORMULA_STARTS)
+    text.trim_start_matches(is_passed_over).starts_with(FORMULA_STARTS)
+}
+
+/// Spaces, the byte order mark, and characters of no width: joiners, marks of direction, soft hyphens.
+fn is_passed_over(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '\u{ad}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    )
 }
 
 impl Csv {

@@ -214,6 +214,16 @@ fn events_with_their_own_fields() {
 }
 
 proptest! {
+    /// A file of one cell, whatever is taken for its byte order mark and passed over, begins with no formula.
+    #[test]
+    fn no_file_begins_with_a_formula(unseen in "[\u{feff}\u{200b}\u{200e}\u{2060}\u{202e} ]{0,4}", rest in "[=+@-]\\PC{0,6}") {
+        let record = json!({ "a": format!("{unseen}{rest}") }).to_string();
+        let settings = json!({ "format": "csv", "columns": [{ "name": "a" }], "csv": { "header": false } });
+        let text = encoded(settings, &[&record]);
+        let seen = text.trim_start_matches(|c: char| !c.is_ascii() || c == ' ' || c == '"');
+        prop_assert!(seen.starts_with('\''), "{text:?}");
+    }
+
     /// What a strict reader finds is what was written, but for the guard.
     #[test]
     fn csv_is_read_back(cells in prop::collection::vec(("[\\PC\n\r\t\",;=+@' -]{0,12}", any::<i64>()), 1..20)) {

@@ -12,10 +12,8 @@ use crate::cli::failure::{Code, Failure};
 use crate::cli::output::Output;
 use crate::cli::{ConfigFile, serve};
 use crate::config::Config;
-use crate::engine::Accept;
+use crate::engine::{Accept, PutBack, RESTORED};
 use crate::keys;
-use crate::ops::OpError;
-use crate::ops::backup::{self, Restored};
 use aside::Aside;
 
 mod aside;
@@ -63,12 +61,19 @@ pub(super) async fn run(flags: Restore, output: &Output) -> Result<(), Failure> 
     };
     let loaded: Vec<_> = ring.keys().iter().map(RingKey::id).collect();
     judge(&manifest, &loaded)?;
+    // Whatever ends this process from here on: the first start on the database does what is left to do.
+    let keys = ["made_at", "version", "schema"];
+    let made: serde_json::Map<_, _> =
+        keys.into_iter().map(|key| (key.to_owned(), manifest.json()[key].clone())).collect();
+    consign_store::backup::mark(draft.path(), RESTORED, &serde_json::Value::Object(made).to_string())
+        .await
+        .map_err(|error| Failure::caused(Code::Failed, "The backup cannot be prepared", &error))?;
     let aside = Aside::put(&database, output.now).map_err(|error| unusable(&folder, &error))?;
     if let Err(error) = draft.keep(&database) {
         return Err(aside.undone(unusable(&folder, &error)));
     }
     drop(closed);
-    let noted = note(config, &manifest).await.map_err(|failure| aside.named(failure))?;
+    let noted = note(config).await.map_err(|failure| aside.named(failure))?;
     tell(output, &manifest, &aside, &noted);
     Ok(())
 }
@@ -97,13 +102,6 @@ fn judge(manifest: &Manifest, loaded: &[&str]) -> Result<(), Failure> {
             .and(&has)
             .and("Add the missing keys to the ring, each on a line of its own. Nothing was changed"));
     }
-    let (schema, known) = (manifest.json()["schema"].as_i64().unwrap_or(0), consign_store::schema_known());
-    if schema > known {
-        let version = manifest.json()["version"].as_str().unwrap_or_default();
-        let line =
-            format!("This backup was made by Consign {version}, which knows a newer database than this one");
-        return Err(Failure::new(Code::Failed, &line).and("Use that version, or a newer one"));
-    }
     Ok(())
 }
 
@@ -111,25 +109,22 @@ fn judge(manifest: &Manifest, loaded: &[&str]) -> Result<(), Failure> {
 struct Noted {
     accepted: Option<String>,
     misfits: usize,
-    restored: Restored,
+    put_back: Option<PutBack>,
 }
 
-/// Opens it as the server would, and writes into its audit log what happened to it. That it is older is what a restore
+/// Opens it as the server would, which writes into its audit log what happened to it. That it is older is what a restore
 /// is for; nothing else is accepted.
-async fn note(config: Config, manifest: &Manifest) -> Result<Noted, Failure> {
-    let app = match serve::open(config, Accept::Older).await? {
+async fn note(config: Config) -> Result<Noted, Failure> {
+    let app = match serve::open(config, Accept { older: true, changes: false }).await? {
         serve::Opened::Ready { app, .. } => app,
         serve::Opened::Locked { why, .. } => return Err(Failure::new(Code::Failed, &why.sentence())),
     };
-    let noted = async {
-        let restored = backup::note_restored(&app, manifest).await?;
-        let misfits = app.records.misfits(&app.store).await?;
-        Ok::<_, OpError>(Noted { accepted: app.records.accepted().map(str::to_owned), misfits, restored })
-    };
-    let noted = noted.await;
+    let misfits = app.records.misfits(&app.store).await;
+    let accepted = app.records.accepted().filter(|why| !why.is_empty()).map(str::to_owned);
+    let noted = misfits.map(|misfits| Noted { accepted, misfits, put_back: app.records.put_back() });
     app.stop().await;
     serve::forget_holder(&app.config);
-    noted.map_err(|error| Failure::caused(Code::Failed, "The audit log cannot be written", &error))
+    noted.map_err(|error| Failure::caused(Code::Failed, "The database cannot be read", &error))
 }
 
 fn tell(output: &Output, manifest: &Manifest, aside: &Aside, noted: &Noted) {
@@ -148,7 +143,8 @@ fn tell(output: &Output, manifest: &Manifest, aside: &Aside, noted: &Noted) {
             noted.misfits
         ));
     }
-    let Restored { grants, sessions, invitations } = noted.restored;
+    let gone = noted.put_back.unwrap_or(PutBack { grants: 0, sessions: 0, invitations: 0 });
+    let PutBack { grants, sessions, invitations } = gone;
     if grants > 0 {
         output.note(&format!(
             "Grants that the tools may have renewed since: {grants}. They are tried at the next start, and shown as \

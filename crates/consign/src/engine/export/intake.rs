@@ -19,6 +19,8 @@ pub const FILE_PIECE_BYTES: usize = 255 << 10;
 
 // SHA-256 takes blocks of 64 bytes. Behind whole pieces no byte of the file stands in its state, which is stored unsealed.
 const _: () = assert!(FILE_PIECE_BYTES.is_multiple_of(64));
+/// 128 MiB of a file come in between two looks at how much waits.
+const PIECES_BETWEEN_LOOKS: i64 = 512;
 
 /// Why a file was not taken.
 #[derive(Debug)]
@@ -115,6 +117,9 @@ impl Intake {
     }
 
     async fn store_piece(&mut self) -> Result<(), IntakeFault> {
+        if self.number % PIECES_BETWEEN_LOOKS == 0 {
+            self.judge_room().await?;
+        }
         if self.digested == self.number {
             self.digest.update(&self.piece);
             self.digested += 1;
@@ -130,6 +135,14 @@ impl Intake {
         self.number += 1;
         self.piece.clear();
         Ok(())
+    }
+
+    /// What is no run in the end is kept for a day: whoever begins files without end must not fill the disk.
+    async fn judge_room(&self) -> Result<(), IntakeFault> {
+        let waiting = uploads::waiting_pieces(&mut *self.engine.store.read().await?).await?;
+        let bytes = waiting.saturating_mul(FILE_PIECE_BYTES as u64);
+        let room = bytes < self.engine.settings.waiting_bytes_max;
+        if room { Ok(()) } else { Err(IntakeFault::Store(StoreError::Full)) }
     }
 
     /// How far an upload is then.

@@ -46,6 +46,8 @@ pub(crate) struct Manners {
     pub(crate) injects: bool,
     /// It knows AUTH LOGIN alone.
     pub(crate) login_only: bool,
+    /// It refuses each mail after it was told, with these words before the decoded text of the mail.
+    pub(crate) repeats: Option<String>,
     /// A command that it refuses, and how.
     pub(crate) refuses: Option<(String, String)>,
 }
@@ -164,7 +166,10 @@ impl MailServer {
                         mail.lines.push(line);
                     }
                     self.state().taken.push(mail.clone());
-                    "250 taken".to_owned()
+                    match &manners.repeats {
+                        Some(words) => format!("{words} {}", mail.text().replace(['\r', '\n'], " ")),
+                        None => "250 taken".to_owned(),
+                    }
                 }
                 (None, "QUIT") => "221 bye".to_owned(),
                 (None, other) => format!("500 what is {other}?"),
