@@ -78,7 +78,7 @@ pub struct App {
     /// What other processes of the database see of this one.
     pub replica: Replica,
     /// Of the demo: the page on which its stand-in tool shows what arrived.
-    pub demo: OnceLock<String>,
+    pub demo_tool: OnceLock<String>,
 }
 
 /// Why it does not start.
@@ -169,7 +169,7 @@ impl App {
             disk: DiskWatch::default(),
             backups: Backups::default(),
             replica,
-            demo: OnceLock::new(),
+            demo_tool: OnceLock::new(),
         });
         encryption::go_on(&app).await?;
         backup::keep(&app).await?;

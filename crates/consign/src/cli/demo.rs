@@ -72,7 +72,7 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
     let ports = [tool.port(), tokens.port()].into_iter().chain(files.as_ref().map(FileServer::port));
     let app = start(&folder, ports, identity.ca_pem(), listener.local_addr()?).await?;
     // Nobody set it before: the application was just made.
-    let _ = app.demo.set(tool.address());
+    let _ = app.demo_tool.set(tool.address());
     let router = crate::server::router(app.clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(crate::server::serve(app.clone(), listener, router, async {

@@ -35,7 +35,7 @@ fn pause(visit: &Visit) -> Option<Value> {
 }
 
 fn demo(visit: &Visit) -> Option<Value> {
-    let page = visit.app().demo.get()?;
+    let page = visit.app().demo_tool.get()?;
     Some(json!({
         "kind": "info",
         "text": "Demo: throw-away data, loopback only. The stand-in tool has a certificate of its own, of which your \

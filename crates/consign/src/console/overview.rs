@@ -26,7 +26,7 @@ async fn show(visit: Signed) -> Result<Response, Failure> {
     let lines = overview["attention"].as_array().into_iter().flatten();
     let rights = visit.person.role.rights();
     let lines: Vec<_> = lines.map(|line| with_address(line, |right| rights.allow(right))).collect();
-    let keys = match rights.allow(Right::Admin) && visit.app().demo.get().is_none() {
+    let keys = match rights.allow(Right::Admin) && visit.app().demo_tool.get().is_none() {
         true => encryption::reminder(visit.app(), &visit.actor).await?,
         false => Value::Null,
     };

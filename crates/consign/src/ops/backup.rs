@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, installation};
-use serde_json::{Map, Value, json};
+
+use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
 use super::{Actor, Object, OpError, Sent, audit_entry, commit};
