@@ -1,7 +1,11 @@
 //! Hostile paths never leave the origin, whatever the parts were.
 
 use consign_core::credential::Access;
+use consign_core::secret::Secret;
+use consign_core::target::RemotePath;
+use http::Method;
 
+use super::draft::DraftFault;
 use super::*;
 
 /// What was refused when it was typed, and what the joining of parts would have to refuse.
