@@ -174,7 +174,7 @@ async fn numbers_are_taken_once(consign: TestConsign) {
 
 async fn numbers_follow_the_order(consign: TestConsign) {
     let place = Place::new(&consign, &json!({ "if_exists": "number" })).await;
-    // A small file is on its way sooner than a large one that was pushed before it.
+    // Large and small in turn. That none is claimed beside an earlier one of its name is held in the tests of the store.
     let content = |n: usize| format!("{n}").repeat(if n.is_multiple_of(2) { 300_000 } else { 1 });
     let mut runs = Vec::new();
     for n in 0..8 {
