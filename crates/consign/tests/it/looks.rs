@@ -14,17 +14,18 @@ async fn two_who_edit_a_webhook_see_only_what_differs() {
     let set_up = format!("/webhooks/{id}/set-up");
     let stale = consign.form(&set_up, "etag").await.set("description", "mine");
     consign.patch(&format!("/webhooks/{id}"), &json!({ "description": "theirs" })).await.expect(200);
-    let conflict = unescape(&consign.send_form(&stale).await.expect(409).text());
+    let sent = consign.send_form(&stale).await.expect(409).text();
+    let conflict = unescape(&sent);
     let rows = conflict.matches("data-label=\"Field\"").count();
     assert!(rows == 1 && conflict.contains(">theirs</td>") && !conflict.contains(">crd_"), "{conflict}");
-    consign.send_form(&form_with(&conflict, &set_up, "etag")).await.expect(303);
+    consign.send_form(&form_with(&sent, &set_up, "etag")).await.expect(303);
     assert_eq!(consign.get(&format!("/webhooks/{id}")).await.json()["description"], "mine");
     consign.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_path_is_told_where_somebody_looks() {
-    let consign = TestConsign::start().await;
+    let mut consign = TestConsign::start().await;
     let tool = Tool::start().await;
     tool.answer(Answer::status(404));
     let more = json!({ "event_types": ["*"], "retry_client_errors": true, "retry_schedule_seconds": [1800] });
@@ -43,12 +44,13 @@ async fn a_wrong_path_is_told_where_somebody_looks() {
     assert!(page.contains(&format!("href=\"/webhooks/{id}/set-up\">Edit the webhook")), "{page}");
     let list = unescape(&consign.page("/webhooks").await.expect(200).text());
     assert!(list.contains("1 retrying · 404"), "{list}");
+    consign.allow_open();
     consign.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_test_event_of_a_held_webhook_names_the_repair() {
-    let consign = TestConsign::start().await;
+    let mut consign = TestConsign::start().await;
     let tool = Tool::start().await;
     tool.answer(Answer::status(401));
     let id = consign.bearer_webhook("Desk", &tool.origin(), &json!({ "event_types": ["*"] })).await;
@@ -65,6 +67,7 @@ async fn a_test_event_of_a_held_webhook_names_the_repair() {
     // The list of deliveries counts what was made, and the hold costs none of its attempts.
     let shown = consign.delivery(sent.delivery()).await;
     assert_eq!((&shown["attempts"], &shown["attempts_made"]), (&json!(0), &json!(1)));
+    consign.allow_open();
     consign.finish().await;
 }
 

@@ -181,7 +181,7 @@ async fn the_overview_tells_what_is_wrong_and_leads_to_its_repair() {
     assert_eq!(overview["need_attention"]["count"], 3, "{overview}");
     assert_eq!(overview["credentials_need_attention"], 1);
     let kinds: Vec<_> = overview["attention"].as_array().unwrap().iter().map(|line| &line["kind"]).collect();
-    assert_eq!(kinds, ["credential", "webhook", "deliveries", "deliveries"], "causes come first: {overview}");
+    assert_eq!(kinds, ["credential", "deliveries", "deliveries"], "causes come first: {overview}");
     let told = consign.run(&["overview"]).await.expect(0);
     assert!(told.stderr.contains("1 delivered, 1 failed"), "{}", told.stderr);
     assert!(told.stdout.contains("Replace secret") && told.stdout.contains("Decide"), "{}", told.stdout);
