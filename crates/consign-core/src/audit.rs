@@ -55,11 +55,14 @@ pub enum Table {
     User,
     /// API keys.
     ApiKey,
+    /// Values of the installation that say where people are led, and who is told.
+    Setting,
 }
 
 impl Table {
     /// All.
-    pub const ALL: &'static [Self] = &[Self::Credential, Self::Connector, Self::User, Self::ApiKey];
+    pub const ALL: &'static [Self] =
+        &[Self::Credential, Self::Connector, Self::User, Self::ApiKey, Self::Setting];
 }
 
 /// A protected row as a change left it: a keyed hash, or `None` when the change removed it.

@@ -24,12 +24,15 @@ pub async fn find(db: &mut Db, table: Table, id: &str) -> Result<Option<String>,
         Table::Connector => "select * from connector where id = $1",
         Table::User => "select * from users where id = $1",
         Table::ApiKey => "select * from api_key where id = $1",
+        Table::Setting => {
+            "select key as id, value from installation where key = $1 and key in ('public_url', 'notifications')"
+        }
     };
     let Some(row) = query(one).bind(id).optional(db).await? else { return Ok(None) };
     let secrets = match table {
         Table::Credential => Some("select * from credential_secret where credential_id = $1"),
         Table::Connector => Some("select * from signing_key where connector_id = $1"),
-        Table::User | Table::ApiKey => None,
+        Table::User | Table::ApiKey | Table::Setting => None,
     };
     let mut secrets = match secrets {
         Some(text) => by_owner(table, &query(text).bind(id).all(db).await?)?,
@@ -48,12 +51,15 @@ pub async fn all(db: &mut Db, table: Table) -> Result<Vec<Text>, StoreError> {
         Table::Connector => "select * from connector",
         Table::User => "select * from users",
         Table::ApiKey => "select * from api_key",
+        Table::Setting => {
+            "select key as id, value from installation where key in ('public_url', 'notifications')"
+        }
     };
     let rows = query(all).all(db).await?;
     let secrets = match table {
         Table::Credential => Some("select * from credential_secret"),
         Table::Connector => Some("select * from signing_key"),
-        Table::User | Table::ApiKey => None,
+        Table::User | Table::ApiKey | Table::Setting => None,
     };
     let mut secrets = match secrets {
         Some(text) => by_owner(table, &query(text).all(db).await?)?,
@@ -95,6 +101,7 @@ pub(crate) fn columns(table: Table) -> (&'static [&'static str], &'static [&'sta
         ),
         Table::User => (&["id", "name", "email", "email_key", "password_hash"], &["created_at"]),
         Table::ApiKey => (&["id", "name", "rights", "gateways", "hash"], &["ends_at", "created_at"]),
+        Table::Setting => (&["id", "value"], &[]),
     }
 }
 
@@ -113,7 +120,7 @@ pub(crate) fn later_columns(table: Table) -> (LaterTexts, LaterNumbers) {
             ],
             &[("suspended_at", None), ("invite_until", None), ("totp_at", None), ("revision", Some(1))],
         ),
-        Table::Credential | Table::Connector | Table::ApiKey => (&[], &[]),
+        Table::Credential | Table::Connector | Table::ApiKey | Table::Setting => (&[], &[]),
     }
 }
 

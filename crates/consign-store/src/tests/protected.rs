@@ -8,12 +8,13 @@ use consign_core::role::Role;
 
 use super::{Fresh, connector, credential, on_both};
 use crate::db::{Query, query};
-use crate::{Db, api_keys, connectors, credentials, protected, signing_keys, users};
+use crate::{Db, api_keys, connectors, credentials, installation, protected, signing_keys, users};
 
 on_both!(
     each_column_is_protected_or_changes_without_a_record,
     a_moved_secret_keeps_its_text,
     signing_keys_that_ended_go,
+    two_settings_are_protected_and_no_other_value,
     a_person_from_before_there_were_roles_keeps_their_text,
 );
 
@@ -126,6 +127,26 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
         }
     }
     assert!(checked > VOLATILE.len() * 3, "{checked}");
+}
+
+async fn two_settings_are_protected_and_no_other_value(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    for key in ["public_url", "notifications", "settings"] {
+        installation::put(&mut tx, key, "one").await.unwrap();
+    }
+    let mut all = protected::all(&mut tx, Table::Setting).await.unwrap();
+    all.sort_unstable();
+    let ids: Vec<_> = all.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["notifications", "public_url"]);
+    for (id, before) in &all {
+        let found = protected::find(&mut tx, Table::Setting, id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(before));
+        installation::put(&mut tx, id, "other").await.unwrap();
+        assert_ne!(protected::find(&mut tx, Table::Setting, id).await.unwrap(), found, "{id}");
+        installation::remove(&mut tx, id).await.unwrap();
+        assert_eq!(protected::find(&mut tx, Table::Setting, id).await.unwrap(), None);
+    }
+    assert_eq!(protected::find(&mut tx, Table::Setting, "settings").await.unwrap(), None);
 }
 
 async fn a_person_from_before_there_were_roles_keeps_their_text(Fresh { store, .. }: Fresh) {

@@ -74,7 +74,7 @@ impl Call {
         let query = query(route, &parts)?;
         let places = if route.path.contains('{') { places(&mut parts).await? } else { Vec::new() };
         let mut stream = None;
-        let body = if route.method == Method::GET || route.method == Method::DELETE {
+        let body = if route.method == Method::GET {
             Bytes::new()
         } else if [uploads::FILES, uploads::UPLOAD, backups::CHECKS].contains(&route.path) {
             stream = Some(body);

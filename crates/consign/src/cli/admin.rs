@@ -22,7 +22,7 @@ pub(crate) enum Verb {
     Invite {
         /// Their email address
         email: String,
-        /// What they may do: administrator, credential_manager, operator, auditor or viewer
+        /// What they may do, administrator unless it is said: or credential_manager, operator, auditor, viewer
         #[arg(long, default_value = "administrator")]
         role: String,
         #[command(flatten)]

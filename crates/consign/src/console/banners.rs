@@ -4,8 +4,8 @@ use consign_core::rights::Right;
 use serde_json::{Value, json};
 
 use super::visit::Visit;
-use crate::ops::notices;
 use crate::ops::troubles::{self, Trouble};
+use crate::ops::{notices, settings};
 
 /// What this person is told: what they may do something about. Nobody is told who is not signed in.
 pub(super) async fn of(visit: &Visit) -> Value {
@@ -17,6 +17,9 @@ pub(super) async fn of(visit: &Visit) -> Value {
         true => troubles::present(visit.app()).await.unwrap_or_default(),
         false => Vec::new(),
     };
+    if rights.allow(Right::Admin) {
+        banners.extend(changed_outside(visit).await);
+    }
     banners.extend(troubles.iter().filter(|trouble| rights.allow(trouble.right)).map(of_trouble));
     if rights.allow(Right::Admin) {
         banners.extend(no_mail(visit).await);
@@ -42,6 +45,26 @@ fn demo(visit: &Visit) -> Option<Value> {
                  browser warns.",
         "action": "What arrived", "action_url": page,
     }))
+}
+
+/// What leads people somewhere was changed in the database, and its default is used.
+async fn changed_outside(visit: &Visit) -> Vec<Value> {
+    let app = visit.app();
+    let Ok(mut db) = app.store.read().await else { return Vec::new() };
+    let changed = settings::changed_outside(app, &mut db).await.unwrap_or_default();
+    let banner = |key: &'static str| {
+        let (text, address) = match key {
+            "public_url" => {
+                ("The public URL was changed outside Consign and is not used. Save it again.", "/settings")
+            }
+            _ => (
+                "The list of people who get notices was changed outside Consign: nobody is mailed. Save it again.",
+                "/settings/notifications",
+            ),
+        };
+        json!({ "kind": "danger", "text": text, "action": "Show", "action_url": address })
+    };
+    changed.into_iter().map(banner).collect()
 }
 
 fn of_trouble(trouble: &Trouble) -> Value {

@@ -34,6 +34,7 @@ pub struct Snapshot {
     pause: Option<SendingPause>,
     public_url: Option<String>,
     chosen: Chosen,
+    public_url_fits: bool,
 }
 
 /// Where the installation keeps the address that a person chose for it.
@@ -153,6 +154,11 @@ impl Snapshot {
         &self.chosen
     }
 
+    /// Whether that address is the one that was chosen last; another one is not used.
+    pub fn public_url_fits(&self) -> bool {
+        self.public_url_fits
+    }
+
     /// An API key.
     pub fn key(&self, id: KeyId) -> Option<&ApiKey> {
         self.keys.get(&id)
@@ -163,7 +169,9 @@ impl Snapshot {
         let revision = installation::revision(&mut db).await?;
         let pause = installation::get(&mut db, SENDING_PAUSE).await?;
         let pause = pause.map(|text| SendingPause::read(&text));
-        let public_url = installation::get(&mut db, PUBLIC_URL).await?.filter(|url| !url.is_empty());
+        let public_url_fits = !found.contains(&(Table::Setting, PUBLIC_URL.to_owned()));
+        let public_url = installation::get(&mut db, PUBLIC_URL).await?;
+        let public_url = public_url.filter(|url| !url.is_empty() && public_url_fits);
         let chosen = Chosen::load(&mut db).await?;
         // A token address that is away closes the connectors of its credential, by its one row.
         let away = tokens::away(&mut db).await?;
@@ -194,8 +202,8 @@ impl Snapshot {
                 Table::Credential => misfits.extend(id.parse().map(Misfit::Credential)),
                 Table::Connector => misfits.extend(id.parse().map(Misfit::Connector)),
                 Table::ApiKey => drop(id.parse().map(|id: KeyId| keys.remove(&id))),
-                // Asked anew with every request of theirs.
-                Table::User => {}
+                // Asked anew where they are used.
+                Table::User | Table::Setting => {}
             }
         }
         Ok(Self {
@@ -210,6 +218,7 @@ impl Snapshot {
             pause,
             public_url,
             chosen,
+            public_url_fits,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use consign_core::audit::Table;
 use consign_core::event::{Event, JSON, OWN_SOURCE};
 use consign_core::id::EventId;
 use consign_core::mail::Mailbox;
@@ -16,7 +17,7 @@ use consign_store::{Db, installation};
 use serde_json::{Value, json};
 
 use super::mail::{self, Mailed};
-use super::{Actor, IfMatch, Object, OpError, Sent, audit, audit_entry, commit, invalid};
+use super::{Actor, IfMatch, Object, OpError, Sent, audit, audit_rows, commit, invalid};
 use crate::App;
 
 use facts::Facts;
@@ -26,7 +27,7 @@ mod facts;
 /// The engine gives the events of this type.
 const ENDS: &str = "consign.credential.ends";
 /// Where the settings are kept, as one JSON text.
-const SETTINGS: &str = "notifications";
+pub(super) const SETTINGS: &str = "notifications";
 /// A page of a hundred lines is a mailing list's work.
 const EMAILS_MAX: usize = 20;
 /// How often it is looked.
@@ -50,7 +51,7 @@ const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), na
 pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let mut db = app.store.read().await?;
-    let stored = stored(&mut db).await?;
+    let stored = stored(app, &mut db).await?;
     Ok(show(app, &stored, &notices::all(&mut db).await?))
 }
 
@@ -113,14 +114,15 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
         return Err(invalid("emails", "bad_form", &sentence));
     }
     let mut tx = app.store.begin().await?;
-    let before = stored(&mut tx).await?;
+    let before = stored(app, &mut tx).await?;
     if_match.judge(before.revision)?;
     let now = Stored { revision: before.revision + 1, emails };
     let text = json!({ "revision": now.revision, "emails": now.emails }).to_string();
     installation::put(&mut tx, SETTINGS, &text).await?;
     notices::forget_refusals(&mut tx).await?;
     let changes = json!({ "emails": { "old": before.emails, "new": now.emails } });
-    audit_entry(app, &mut tx, actor, "Changed notifications", OBJECT, changes).await?;
+    let rows = [(Table::Setting, SETTINGS.to_owned())];
+    audit_rows(app, &mut tx, actor, "Changed notifications", OBJECT, changes, &rows).await?;
     let told = notices::all(&mut tx).await?;
     commit(app, tx).await?;
     Ok(show(app, &now, &told))
@@ -131,10 +133,15 @@ struct Stored {
     emails: Vec<String>,
 }
 
-async fn stored(db: &mut Db) -> Result<Stored, OpError> {
+/// Nobody is told whom nobody named: a list that was changed outside Consign is empty until it is saved again.
+async fn stored(app: &App, db: &mut Db) -> Result<Stored, OpError> {
     let text = installation::get(db, SETTINGS).await?.unwrap_or_default();
     let read: Value = serde_json::from_str(&text).unwrap_or_default();
-    let emails = read["emails"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let fits = app.records.fits(db, Table::Setting, SETTINGS).await?;
+    if !fits {
+        tracing::error!("the list of people who get notices was changed outside Consign: nobody is mailed");
+    }
+    let emails = read["emails"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|_| fits);
     Ok(Stored {
         revision: read["revision"].as_i64().unwrap_or(1),
         emails: emails.map(str::to_owned).collect(),
@@ -173,7 +180,7 @@ pub async fn round(app: &Arc<App>) -> Result<(), OpError> {
 async fn take_in(app: &App, facts: Facts) -> Result<(), OpError> {
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let to_mail = mail::is_on(app) && !stored(&mut tx).await?.emails.is_empty();
+    let to_mail = mail::is_on(app) && !stored(app, &mut tx).await?.emails.is_empty();
     let present: HashSet<_> = facts.all.iter().map(|fact| fact.key.as_str()).collect();
     for notice in notices::all(&mut tx).await? {
         // Of more than is looked at nobody knows what is over.
@@ -246,7 +253,7 @@ async fn mail_due(app: &App) -> Result<(), OpError> {
     let by = app.engine.name();
     let mut tx = app.store.begin().await?;
     let now = tx.now();
-    let emails = stored(&mut tx).await?.emails;
+    let emails = stored(app, &mut tx).await?.emails;
     let due = notices::take_due(&mut tx, by, now, now.plus(TAKEN)).await?;
     let mut settled = notices::settled(&mut tx, &keys(&due)).await?;
     tx.commit().await?;

@@ -28,8 +28,9 @@ use crate::App;
 const INVITATION_LIFE: Duration = Duration::from_secs(72 * 3_600);
 /// Below the public address.
 pub const INVITATION_PATH: &str = "/invitation";
-const ADMINISTRATORS_BY_PEOPLE: &str = "API keys make nobody an administrator, whatever their scopes: sign in as a person and do it \
-    in Users and roles. Where no administrator can sign in, consign admin invite makes a link, on the server while it is stopped";
+const ADMINISTRATORS_BY_PEOPLE: &str = "API keys make nobody an administrator, whatever their scopes: sign in as a \
+    person and do it in Users and roles. Where no administrator can sign in, consign admin invite makes a link, on the \
+    server while it is stopped";
 const LAST_ADMINISTRATOR: &str = "This is the last administrator. Give someone else the role first";
 
 /// A page of people, the newest first.

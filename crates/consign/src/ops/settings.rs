@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use consign_core::address::{Blocked, BlockedWhy};
+use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Reader, Tokens};
 use consign_core::locale::Locale;
 use consign_core::rights::Right;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::credentials::redirect_url;
 use super::users::again::{require_password, take_password};
-use super::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit, differences};
+use super::{Actor, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, notices};
 use crate::App;
 use crate::config::{Source, read_public_url};
 use crate::engine::{GeneralChoice, PUBLIC_URL, put_choice, read_choice};
@@ -78,12 +79,29 @@ async fn show(app: &App, db: &mut Db, stored: &GeneralChoice) -> Result<Value, O
         "instance_name": stored.instance_name,
         "public_url": app.public_url(),
         "public_url_set_by": set_by(app),
+        "changed_outside": changed_outside(app, db).await?,
         "redirect_urls": redirect_urls(app, db).await?,
         TIME_ZONE: zone_name(&stored.time_zone),
         LOCALE: locale_of(stored).name(),
         "sending_pause": super::sending::shown(app.engine.snapshot().sending_pause()),
         "options": options(app),
     }))
+}
+
+/// Which of the settings that lead people somewhere are not as they were saved last, because the database was changed
+/// outside Consign. Their defaults are used until they are saved again.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn changed_outside(app: &App, db: &mut Db) -> Result<Vec<&'static str>, OpError> {
+    let mut changed = Vec::new();
+    if set_by(app).is_none() && !app.engine.snapshot().public_url_fits() {
+        changed.push(PUBLIC_URL);
+    }
+    if !app.records.fits(db, Table::Setting, notices::SETTINGS).await? {
+        changed.push(notices::SETTINGS);
+    }
+    Ok(changed)
 }
 
 /// Where its operator set the address of this server; `None` when a person may choose it.
@@ -172,14 +190,16 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     let zone = reader.has(TIME_ZONE).then(|| read_zone(&mut reader)).flatten();
     let locale = reader.has(LOCALE).then(|| read_locale(&mut reader)).flatten();
     let url = read_url(app, &mut reader);
-    let read_only = ["etag", "public_url_set_by", "redirect_urls", "sending_pause", "options"];
+    let read_only =
+        ["etag", "public_url_set_by", "changed_outside", "redirect_urls", "sending_pause", "options"];
     reader.refuse_unknown(&["instance_name", PUBLIC_URL, TIME_ZONE, LOCALE], &read_only);
     let faults = reader.into_invalid();
     if !faults.is_empty() {
         return Err(OpError::Invalid(faults));
     }
     let old_url = app.public_url();
-    let url = url.filter(|url| *url != old_url);
+    // What was changed outside is saved again by saying the address that is used meanwhile.
+    let url = url.filter(|url| *url != old_url || !app.engine.snapshot().public_url_fits());
     if url.is_some() {
         require_password(app, actor, &password).await?;
     }
@@ -200,7 +220,8 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
         changes[PUBLIC_URL] = json!({ "old": old_url, "new": url });
     }
     let object = Object { kind: "settings", id: String::new(), name: "Settings" };
-    audit_entry(app, &mut tx, actor, "Changed settings", object, changes).await?;
+    let rows = url.iter().map(|_| (Table::Setting, PUBLIC_URL.to_owned())).collect::<Vec<_>>();
+    audit_rows(app, &mut tx, actor, "Changed settings", object, changes, &rows).await?;
     commit(app, tx).await?;
     app.engine.changed().await;
     show(app, &mut *app.store.read().await?, &now).await

@@ -266,9 +266,8 @@ async fn what_somebody_else_made_is_refused_at_once() {
         select x as id, 'v1.k.a.b' as sealed, 0 as created_at from c";
     rusqlite::Connection::open(&unpacked).unwrap().execute_batch(endless).unwrap();
     let hostile = folder.join("hostile.tar.zst");
-    manifest =
-        let to = std::fs::File::create(&hostile).unwrap();
-        consign::archive::write(manifest, &unpacked, to, &consign::archive::Pace::default()).unwrap();
+    let to = std::fs::File::create(&hostile).unwrap();
+    manifest = consign::archive::write(manifest, &unpacked, to, &consign::archive::Pace::default()).unwrap();
     assert!(manifest.database_bytes() > 0);
     let bytes = std::fs::read(&hostile).unwrap();
     let kind = [("content-type", "application/zstd")];

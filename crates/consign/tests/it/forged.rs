@@ -4,7 +4,9 @@ use consign::ops;
 use consign_core::api_key;
 use serde_json::json;
 
-use crate::harness::{Client, Database, EMAIL, Folder, Kind, Replica, TestConsign, form, id_of, session_of};
+use crate::harness::{
+    Client, Database, EMAIL, Folder, Kind, Replica, TestConsign, eventually, form, id_of, session_of,
+};
 use crate::people::someone;
 
 const FORM: [(&str, &str); 2] =
@@ -16,6 +18,7 @@ on_both_databases! {
     a_link_of_the_demo_in_the_database_opens_nothing
     a_session_is_the_one_that_began_and_no_other
     people_who_were_removed_are_not_replaced_by_a_set_up
+    an_address_or_a_recipient_that_was_written_in_is_not_used
 }
 
 /// A link as it was kept before: its end, and the hash of its token.
@@ -71,24 +74,74 @@ async fn a_session_is_the_one_that_began_and_no_other(consign: TestConsign) {
     consign.finish().await;
 }
 
-async fn people_who_were_removed_are_not_replaced_by_a_set_up(consign: TestConsign) {
+async fn people_who_were_removed_are_not_replaced_by_a_set_up(mut consign: TestConsign) {
     consign.database.execute("delete from session; delete from users").await;
     write_link(&consign, "setup_link").await;
     let path = format!("/setup/{TOKEN}");
     consign.client.send("GET", &path, &[], "").await.expect(404);
     let fields = [("name", "Mallory"), ("email", "m@evil.example"), ("password", "correct horse staple 9")];
     consign.client.send("POST", &path, &FORM, form(&fields)).await.expect(404);
-    // Nor with a link that the program made.
+    // Nor with a link that the program made, nor after a restart.
+    consign.stop().await;
     let replica = consign.second_replica().await;
+    let client = consign.client.at(replica.address);
     let made = ops::users::new_setup_link(&replica.app).await.unwrap();
     assert!(ops::users::people_are_gone(&replica.app).await.unwrap());
     assert!(!ops::users::setup_needed(&replica.app).await.unwrap());
     let path = format!("/setup/{}", made.expose());
-    consign.client.send("GET", &path, &[], "").await.expect(404);
-    consign.client.send("POST", &path, &FORM, form(&fields)).await.expect(404);
+    client.send("GET", &path, &[], "").await.expect(404);
+    client.send("POST", &path, &FORM, form(&fields)).await.expect(404);
     assert_eq!(consign.database.number("select count(*) from users").await, 0);
     replica.stop().await;
+    consign.start_again().await;
     consign.abandon().await;
+}
+
+async fn an_address_or_a_recipient_that_was_written_in_is_not_used(consign: TestConsign) {
+    let chosen = "https://consign.acme.example";
+    let default = consign.get("/settings").await.json()["public_url"].as_str().unwrap().to_owned();
+    consign.patch("/settings", &json!({ "public_url": chosen })).await.expect(200);
+    let emails = json!({ "emails": ["ops@acme.example"] });
+    consign.patch("/notifications", &emails).await.expect(200);
+    let shown = consign.get("/settings").await.json();
+    assert_eq!((&shown["public_url"], &shown["changed_outside"]), (&json!(chosen), &json!([])));
+
+    for sql in [
+        "update installation set value = 'https://evil.example' where key = 'public_url'",
+        "update installation set value = replace(value, 'ops@acme', 'eve@evil') where key = 'notifications'",
+        "update revision set number = number + 1",
+    ] {
+        consign.database.execute(sql).await;
+    }
+    let shown = eventually("the change to be seen", async || {
+        let shown = consign.get("/settings").await.json();
+        (shown["public_url"] != chosen).then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["public_url"], json!(default));
+    assert_eq!(shown["changed_outside"], json!(["public_url", "notifications"]));
+    assert_eq!(consign.get("/notifications").await.json()["emails"], json!([]));
+    let page = consign.page("/settings").await.expect(200).text();
+    for words in ["The public URL was changed outside Consign", "who get notices was changed outside Consign"]
+    {
+        assert!(page.contains(words), "{words}\n{page}");
+    }
+    let (made, _) = crate::people::invite(&consign, "bo@acme.example", "viewer").await;
+    let link = made["invitation"]["link"].as_str().unwrap();
+    assert!(link.starts_with(&default) && !link.contains("evil"), "an invitation leads elsewhere");
+
+    // Saved again, they are used again; also where the default is what is wanted.
+    consign.patch("/settings", &json!({ "public_url": default })).await.expect(200);
+    consign.patch("/settings", &json!({ "public_url": chosen })).await.expect(200);
+    consign.patch("/notifications", &emails).await.expect(200);
+    let shown = consign.get("/settings").await.json();
+    assert_eq!((&shown["public_url"], &shown["changed_outside"]), (&json!(chosen), &json!([])));
+    assert_eq!(consign.get("/notifications").await.json()["emails"], emails["emails"]);
+    // Nor are they taken out.
+    consign.database.execute("delete from installation where key = 'notifications'").await;
+    assert_eq!(consign.get("/settings").await.json()["changed_outside"], json!(["notifications"]));
+    consign.patch("/notifications", &emails).await.expect(200);
+    consign.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::page::{form_with, unescape};
-use crate::harness::{EMAIL, Reply, Session, TestConsign, form, id_of, session_of};
+use crate::harness::process::{Process, free_address, options};
+use crate::harness::{Cli, EMAIL, Folder, Reply, Session, TestConsign, form, id_of, session_of};
 
 /// Invites somebody over the API: the path of their link, and its token.
 pub(crate) async fn invite(consign: &TestConsign, email: &str, role: &str) -> (Value, String) {
@@ -127,6 +128,26 @@ async fn an_api_key_makes_nobody_an_administrator() {
     let body = json!({ "role": "administrator", "password": consign.password });
     as_person(&consign, "PATCH", &bo, &body).await.expect(200);
     consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_is_invited_on_the_machine_of_a_stopped_server() {
+    let folder = Folder::new("rescue");
+    let run = async |words: &[&str]| {
+        let mut command = Cli::new(folder.path(), words);
+        for (name, value) in options(&folder, free_address()) {
+            command = command.env(&name, &value);
+        }
+        command.run().await
+    };
+    let made = run(&["admin", "invite", "ana@acme.example"]).await.expect(0);
+    let (_, token) = made.stdout.trim().split_once("/invitation/").expect("a link");
+    let taken = run(&["admin", "invite", "ana@acme.example"]).await.expect(7);
+    assert!(taken.stderr.contains("is here already"), "{}", taken.stderr);
+    let process = Process::start(&folder, &[]).await;
+    let page = process.client.send("GET", &format!("/invitation/{token}"), &[], "").await.expect(200).text();
+    assert!(page.contains("ana@acme.example") && page.contains("Administrator"), "{page}");
+    assert!(process.stop().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,7 +311,7 @@ async fn people_are_kept_in_the_console_without_scripts() {
             let told = consign.send_form(&form).await.expect(422).text();
             assert!(told.contains("Enter your password again"), "{told}");
             assert_eq!(consign.get("/users/bo@acme.example").await.json()["state"], "suspended");
-            form = form.set("password", &consign.password);
+            form = form.with("password", &consign.password);
         }
         let reply = consign.send_form(&form).await.expect(303);
         let told = consign.follow(&reply).await.expect(200).text();

@@ -57,12 +57,13 @@ pub async fn require_password(app: &App, actor: &Actor, typed: &Secret) -> Resul
     Ok(())
 }
 
-/// An account with neither password nor provider cannot show who it is; only the demo has one, and its data is nobody's.
+/// An account with neither password nor provider cannot show who it is. Only the demo has one, and its data is
+/// nobody's.
 fn no_way_in(app: &App) -> Result<(), OpError> {
     if app.demo.is_demo() {
         return Ok(());
     }
-    let sentence = "This account has neither a password nor a provider to sign in with, so this cannot be done with it. \
-                    Another administrator does it, or deletes this account and invites you again";
+    let sentence = "This account has neither a password nor a provider to sign in with, so this cannot be done \
+                    with it. Another administrator does it, or deletes this account and invites you again";
     Err(invalid(PASSWORD, "not_possible", sentence))
 }

@@ -1,5 +1,5 @@
-//! Links that work once: to set Consign up, and into the demo. The link of the demo is in the memory of the process that
-//! made it: a row of the database opens nothing.
+//! Links that work once: to set Consign up, and into the demo. The link of the demo is in the memory of the process
+//! that made it: a row of the database opens nothing.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! What makes a session, a step before a code and a link for set-up real: keyed hashes, under the key of the audit chain,
-//! which is not in the database. Whoever writes rows into it makes none of them, and moves none to another person or time.
+//! What makes a session, a step before a code and a link for set-up real: keyed hashes, under the key of the audit
+//! chain, which the database holds only sealed. Whoever writes rows makes none of them, and moves none to another
+//! person or time.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use consign_core::id::UserId;

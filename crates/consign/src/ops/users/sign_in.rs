@@ -95,13 +95,15 @@ async fn known(app: &App, email: &str, password: &Secret, from: Option<IpAddr>) 
         let provider = app.config.auth.oidc.shown_name().unwrap_or_default();
         return Err(SignInError::NotLocal(provider.to_owned()));
     }
-    let (now, guess) = (app.now(), Guess::of(email, from));
+    let (now, email) = (app.now(), email.trim());
+    let is_address = email.len() <= EMAIL_BYTES_MAX;
+    let guess = Guess::of(if is_address { email } else { "" }, from);
     // Counted before the password is looked at, so that many tries at once are many tries. The network comes first: of
     // one that has to wait nothing more is kept.
     if let Some(wait) = app.sign_ins.try_network(&guess, now) {
         return Err(braked(wait));
     }
-    if email.trim().len() > EMAIL_BYTES_MAX {
+    if !is_address {
         refused(app, email, from, "password").await?;
         return Err(SignInError::Wrong);
     }
@@ -109,7 +111,7 @@ async fn known(app: &App, email: &str, password: &Secret, from: Option<IpAddr>) 
         return Err(braked(wait));
     }
     let mut db = app.store.read().await.map_err(OpError::from)?;
-    let mut user = users::find_by_email(&mut db, email.trim()).await.map_err(OpError::from)?;
+    let mut user = users::find_by_email(&mut db, email).await.map_err(OpError::from)?;
     if let Some(found) = &user
         && !is_as_saved(app, &mut db, found).await?
     {
