@@ -168,6 +168,8 @@ fn the_address_of_this_server() {
     assert_eq!(url("[server]\npublic_url = \"https://Consign.example/\""), "https://consign.example");
     assert_eq!(loaded("", &[]).config.own_ports(), [8420, 9420]);
     assert_eq!(loaded("[server]\nmetrics_listen = \"\"", &[]).config.own_ports(), [8420]);
+    let gateways = loaded("[gateway]\nlisten = \"127.0.0.1:8421\"", &[]).config;
+    assert_eq!(gateways.own_ports(), [8420, 9420, 8421]);
 }
 
 #[test]

@@ -144,6 +144,23 @@ async fn an_answer_without_a_body_keeps_the_length_that_it_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_nothing_for_too_long_is_hung_up_on() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let (through, _) =
+        Through::to(&consign, &tool, &json!({ "max_concurrency": 1, "idle_seconds": 2 })).await;
+    tool.answer_next(Answer::Gibibyte);
+    let mut stream = begin(&consign, &through, "content-length: 0").await;
+    let seen = read_until(&mut stream, "\r\n\r\n").await;
+    assert!(seen.starts_with("HTTP/1.1 200 OK\r\n"), "{}", &seen[..seen.len().min(100)]);
+    through.recorded(1, "status = 200 and code = 'cut' and answer_bytes < 1073741824").await;
+    let mut rest = Vec::new();
+    assert!(stream.read_to_end(&mut rest).await.is_err(), "the end looks like one");
+    through.call("GET", "/x", &[], "").await.expect(200);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_is_free_when_its_application_has_gone_and_old_rows_go() {
     let mut consign = TestConsign::start().await;
     let tool = Tool::start().await;

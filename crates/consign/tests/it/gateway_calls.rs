@@ -117,7 +117,7 @@ async fn a_call_carries_the_sign_in_and_nothing_of_the_applications_own(consign:
         ("consign-anything", "1"),
         ("te", "trailers"),
         ("x-hop", "1"),
-        ("connection", "x-hop"),
+        ("connection", "x-hop, authorization, x-tenant"),
         ("accept-encoding", "gzip, br"),
     ];
     let reply =

@@ -119,11 +119,6 @@ impl Ledger {
         }
     }
 
-    /// The id of the call.
-    pub fn id(&self) -> AttemptId {
-        self.call.id
-    }
-
     /// Consign itself answers, with this code.
     pub fn refused(&mut self, code: &'static str) {
         self.call.code = Some(code.to_owned());
