@@ -155,6 +155,7 @@ fn kind(table: Table) -> &'static str {
         Table::Connector => "connector",
         Table::User => "user",
         Table::ApiKey => "api_key",
+        Table::Setting => "settings",
     }
 }
 
