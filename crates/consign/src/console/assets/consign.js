@@ -331,6 +331,9 @@
       for (const id of ['preview-box', 'f-path-preview', 'f-slug-preview', 'f-schedule-preview', 'f-cron-preview']) {
         const [old, part] = [byId(id), fresh.getElementById(id)];
         if (old && part) old.replaceWith(document.adoptNode(part));
+        // What is empty has no words yet.
+        else if (part) byId(id.replace('-preview', ''))?.closest('.field').append(document.adoptNode(part));
+        else old?.remove();
       }
     } catch { /* What was typed next asks again. */ }
   };
