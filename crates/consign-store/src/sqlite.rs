@@ -79,10 +79,11 @@ pub(crate) async fn copy(file: &Path, over: Arc<AtomicBool>) -> Result<Lent, Sto
     Ok(lent)
 }
 
-/// The objects that these texts make in an empty database: type, name, table and text of each.
-pub(crate) fn objects_of(
-    texts: &[&str],
-) -> Result<Vec<(String, String, String, Option<String>)>, StoreError> {
+/// One object of a schema: its type, its name, the table it belongs to, and its text.
+pub(crate) type Object = (String, String, String, Option<String>);
+
+/// The objects that these texts make in an empty database.
+pub(crate) fn objects_of(texts: &[&str]) -> Result<Vec<Object>, StoreError> {
     let db = Connection::open_in_memory()?;
     for text in texts {
         db.execute_batch(text)?;

@@ -4,15 +4,14 @@
 use std::collections::HashSet;
 
 use crate::db::query;
+use crate::sqlite::Object;
 use crate::{Db, StoreError, migrate, sqlite};
 
 /// More than any program of ours makes.
 const OBJECTS_MAX: u32 = 2_000;
-/// What SQLite keeps for itself when somebody asks it to gather statistics: numbers, and no text of anybody.
-const STATISTICS: [&str; 2] = ["sqlite_stat1", "sqlite_stat4"];
-
-/// One object: its type, its name, the table it belongs to, and its text.
-type Object = (String, String, String, Option<String>);
+/// What SQLite makes for itself when somebody asks it to gather statistics: numbers, and no text of anybody.
+const STATISTICS: [&str; 2] =
+    ["CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"];
 
 /// Why a copy is not read any further, in words; `None` when all in it is ours. Nothing but the list of objects is read
 /// before it was judged.
@@ -28,7 +27,7 @@ pub(super) async fn foreign(db: &mut Db) -> Result<Option<String>, StoreError> {
         return Ok(Some("its tables are not those of a version that this program knows".to_owned()));
     }
     let ours: HashSet<_> = sqlite::objects_of(&migrate::sqlite_texts(version))?.into_iter().collect();
-    let other = found.iter().find(|one| !ours.contains(one) && !STATISTICS.contains(&one.1.as_str()));
+    let other = found.iter().find(|one| !ours.contains(*one) && !is_statistics(one));
     Ok(other.map(|(kind, _, _, _)| {
         let kind =
             [("table", "a table"), ("index", "an index"), ("trigger", "a trigger"), ("view", "a view")]
@@ -36,6 +35,10 @@ pub(super) async fn foreign(db: &mut Db) -> Result<Option<String>, StoreError> {
                 .find(|(word, _)| word == kind);
         format!("it holds {} that Consign did not make", kind.map_or("a part", |(_, words)| words))
     }))
+}
+
+fn is_statistics((kind, _, _, text): &Object) -> bool {
+    kind == "table" && text.as_deref().is_some_and(|text| STATISTICS.contains(&text))
 }
 
 async fn objects(db: &mut Db) -> Result<Vec<Object>, StoreError> {
