@@ -63,6 +63,7 @@ mod exporters;
 mod forms;
 mod gateway_pages;
 mod gateway_setup;
+mod gateway_try;
 mod grants;
 mod holds;
 mod idempotency;
