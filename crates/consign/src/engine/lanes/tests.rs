@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use consign_core::connector::{ConnectorState, Kind, WebhookDraft};
+use consign_core::connector::{ConnectorState, GatewayDraft, Kind, WebhookDraft};
 use consign_core::credential::{Draft, Mode, Save};
 use consign_core::event::Event;
 use consign_core::id::{CredentialId, EventId};
@@ -301,6 +301,32 @@ fn a_credentials_rate_counts_over_its_connectors() {
         let Turn::WaitUntil(until) = lanes.next(&with(connector), NOW) else { panic!("not paced") };
         assert_eq!(until, at(500));
     }
+}
+
+#[test]
+fn calls_keep_the_limits_of_their_gateway_and_of_its_credential() {
+    let limited = credential(&json!({ "max_concurrency": 3 }));
+    let gateway = |settings: Value| {
+        let sent = json!({ "name": "itsm", "slug": "itsm", "path_prefixes": ["/"] });
+        GatewayDraft::parse(with(sent, &settings), Some(&limited)).unwrap().gateway
+    };
+    let (lanes, first, second) = (Lanes::default(), ConnectorId::new(NOW), ConnectorId::new(NOW));
+    let (two, many) = (gateway(json!({ "max_concurrency": 2 })), gateway(json!({})));
+    assert_eq!(lanes.begin_call(first, &two, &limited, NOW), Ok(()));
+    assert_eq!(lanes.begin_call(first, &two, &limited, NOW), Ok(()));
+    assert_eq!(lanes.begin_call(first, &two, &limited, NOW), Err(NoPlace::Full), "two at a time");
+    assert_eq!(lanes.begin_call(second, &many, &limited, NOW), Ok(()));
+    assert_eq!(lanes.begin_call(second, &many, &limited, NOW), Err(NoPlace::Full), "three of the credential");
+    lanes.end_call(first, limited.id);
+    assert_eq!(lanes.begin_call(second, &many, &limited, NOW), Ok(()));
+
+    let (lanes, free) = (Lanes::default(), credential(&json!({})));
+    let paced = gateway(json!({ "max_per_second": 2 }));
+    for _ in 0..2 {
+        assert_eq!(lanes.begin_call(first, &paced, &free, NOW), Ok(()));
+    }
+    assert_eq!(lanes.begin_call(first, &paced, &free, NOW), Err(NoPlace::WaitUntil(at(500))));
+    assert_eq!(lanes.begin_call(first, &paced, &free, at(500)), Ok(()), "what was refused does not count");
 }
 
 #[test]
