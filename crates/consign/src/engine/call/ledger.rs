@@ -233,7 +233,7 @@ impl Drop for Ledger {
         tracing::info!(
             attempt.id = %self.call.id,
             connector.id = %self.call.connector,
-            key.id = %self.call.key,
+            key.id = self.call.key.map(tracing::field::display),
             method,
             outcome,
             status = self.call.status,
