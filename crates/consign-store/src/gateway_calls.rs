@@ -18,9 +18,9 @@ pub struct GatewayCall {
     pub id: AttemptId,
     /// The gateway.
     pub connector: ConnectorId,
-    /// The API key that called.
-    pub key: KeyId,
-    /// The name of that key, which may be revoked by now.
+    /// The API key that called; `None`: a person tried it.
+    pub key: Option<KeyId>,
+    /// The name of that key, which may be revoked by now, or of the person.
     pub key_name: String,
     /// When it began.
     pub started_at: Timestamp,
@@ -85,7 +85,7 @@ pub async fn insert(db: &mut Db, calls: &[&GatewayCall]) -> Result<(), StoreErro
         );
         statement.rows(chunk, |row, of| {
             row.bind(of.id.to_string()).push(", ").bind(of.connector.to_string()).push(", ");
-            row.bind(of.key.to_string()).push(", ").bind(of.key_name.as_str()).push(", ");
+            row.bind(of.key.map(|key| key.to_string())).push(", ").bind(of.key_name.as_str()).push(", ");
             row.bind(of.started_at.millis()).push(", ").bind(stored(of.duration_ms)).push(", ");
             row.bind(of.method.as_str()).push(", ").bind(of.path.as_str()).push(", ");
             row.bind(of.status.map(i64::from)).push(", ").bind(of.code.as_deref()).push(", ");
@@ -158,7 +158,7 @@ fn read(row: &Row) -> Result<GatewayCall, StoreError> {
     Ok(GatewayCall {
         id: row.id("id")?,
         connector: row.id("connector_id")?,
-        key: row.id("key_id")?,
+        key: row.optional_id("key_id")?,
         key_name: row.text("key_name")?,
         started_at: row.time("started_at")?,
         duration_ms: row.count("duration_ms")?,

@@ -175,6 +175,7 @@ routes! {
     DELETE "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::resume;
     GET "/gateways/{id}/calls" DeliveriesRead
         ["api_key" "method" "errors" "count" "limit" "cursor"] => gateways::calls;
+    POST "/gateways/{id}/trials" GatewayCall [] => gateways::trial;
     GET "/gateway-callers" ConnectorsRead [] => gateways::callers;
 
     POST "/events" EventsWrite [] => events::send;

@@ -18,7 +18,7 @@ fn call(connector: ConnectorId, at: Timestamp) -> GatewayCall {
     GatewayCall {
         id: AttemptId::new(at),
         connector,
-        key: KeyId::new(at),
+        key: Some(KeyId::new(at)),
         key_name: "Reports".to_owned(),
         started_at: at,
         duration_ms: 12,
@@ -45,7 +45,7 @@ async fn calls_are_kept_as_they_were(Fresh { store, .. }: Fresh) {
         hidden: true,
         ..call(gateway, time)
     };
-    let own = GatewayCall { status: None, code: Some("tool_too_slow".to_owned()), ..call(gateway, time) };
+    let own = GatewayCall { key: None, status: None, code: Some("tool_too_slow".to_owned()), ..call(gateway, time) };
     let mut tx = store.begin().await.unwrap();
     gateway_calls::insert(&mut tx, &[]).await.unwrap();
     gateway_calls::insert(&mut tx, &[&plain, &marked, &own]).await.unwrap();
@@ -117,7 +117,7 @@ async fn lists_are_narrowed_and_calls_are_counted(Fresh { store, .. }: Fresh) {
         assert_eq!(listed.count, Some(u64::try_from(listed.items.len()).unwrap()));
         listed.items
     };
-    let of_one_key = CallFilter { key: Some(fine.key), ..CallFilter::default() };
+    let of_one_key = CallFilter { key: fine.key, ..CallFilter::default() };
     assert_eq!(listed(of_one_key).await, [own.clone(), fine]);
     let only_posted = CallFilter { method: Some("POST".to_owned()), ..CallFilter::default() };
     assert_eq!(listed(only_posted).await, std::slice::from_ref(&posted));

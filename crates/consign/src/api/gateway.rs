@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
-use consign_core::catalog::with_commas;
 use consign_core::connector::gateway::admit::BASE;
 use consign_core::id::RequestId;
 use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -128,31 +127,27 @@ fn not_begun(why: NotBegun, slug: &str) -> Problem {
 }
 
 fn of_fault(fault: &CallFault) -> Problem {
+    let own = |kind| own(kind, fault.detail());
     match fault {
-        CallFault::Paused(detail) => own(&kinds::GATEWAY_PAUSED, *detail),
+        CallFault::Paused(_) => own(&kinds::GATEWAY_PAUSED),
         CallFault::TooMany(wait) => {
-            let detail = "This gateway, or its credential, takes no more calls just now.";
-            own(&kinds::TOO_MANY_CALLS, detail).header(RETRY_AFTER, HeaderValue::from(seconds_of(*wait)))
+            own(&kinds::TOO_MANY_CALLS).header(RETRY_AFTER, HeaderValue::from(seconds_of(*wait)))
         }
-        CallFault::NotAllowed(why) if why.is_of_method() => own(&kinds::METHOD_NOT_ALLOWED, why.to_string()),
-        CallFault::NotAllowed(why) => own(&kinds::PATH_NOT_ALLOWED, why.to_string()),
-        CallFault::CredentialNotUsable { reason, detail, wait } => {
-            let problem = own(&kinds::CREDENTIAL_NOT_USABLE, detail.as_str()).with("reason", json!(reason));
+        CallFault::NotAllowed(why) if why.is_of_method() => own(&kinds::METHOD_NOT_ALLOWED),
+        CallFault::NotAllowed(_) => own(&kinds::PATH_NOT_ALLOWED),
+        CallFault::CredentialNotUsable { reason, wait, .. } => {
+            let problem = own(&kinds::CREDENTIAL_NOT_USABLE).with("reason", json!(reason));
             match wait {
                 Some(wait) => problem.header(RETRY_AFTER, HeaderValue::from(seconds_of(*wait))),
                 None => problem,
             }
         }
-        CallFault::Blocked(what) => own(&kinds::DESTINATION_BLOCKED, format!("{}.", capital(what))),
-        CallFault::Unreachable(detail) => own(&kinds::TOOL_UNREACHABLE, detail.as_str()),
-        CallFault::TooSlow(detail) => own(&kinds::TOOL_TOO_SLOW, detail.as_str()),
-        CallFault::Unread(Unread::TooLarge(bytes)) => {
-            let bytes = usize::try_from(*bytes).unwrap_or(usize::MAX);
-            let detail = format!("The body must be {} bytes or fewer.", with_commas(bytes));
-            own(&kinds::REQUEST_TOO_LARGE, detail)
-        }
-        CallFault::Unread(Unread::TooSlow) => own(&kinds::TOO_SLOW, "The body did not arrive in time."),
-        CallFault::Unread(Unread::Gone) => own(&kinds::NOT_READABLE, "The body broke off."),
+        CallFault::Blocked(_) => own(&kinds::DESTINATION_BLOCKED),
+        CallFault::Unreachable(_) => own(&kinds::TOOL_UNREACHABLE),
+        CallFault::TooSlow(_) => own(&kinds::TOOL_TOO_SLOW),
+        CallFault::Unread(Unread::TooLarge(_)) => own(&kinds::REQUEST_TOO_LARGE),
+        CallFault::Unread(Unread::TooSlow) => own(&kinds::TOO_SLOW),
+        CallFault::Unread(Unread::Gone) => own(&kinds::NOT_READABLE),
     }
 }
 

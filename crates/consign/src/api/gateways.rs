@@ -88,6 +88,11 @@ pub(super) async fn calls(call: Call) -> Result<Answer, Problem> {
     Ok(call.listed(listed))
 }
 
+/// A call to see that it works. What comes of it is no error of this API.
+pub(super) async fn trial(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::ok(&gateways::trial(&call.app, &call.actor, call.place("id"), call.object()?).await?))
+}
+
 /// As it is now, for whoever came second and may read it.
 async fn current(call: &Call) -> Result<Value, OpError> {
     gateways::find(&call.app, &call.actor, call.place("id")).await

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::client::{Call, Client};
 use super::context;
-use super::failure::Failure;
+use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
 use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
@@ -35,6 +35,16 @@ pub(crate) enum Verb {
     Callers,
     /// List what was called through one, newest first
     Calls(CallsFlags),
+    /// Send a GET or HEAD through one and show the answer
+    Try {
+        /// Name or id
+        name: String,
+        /// Path of the tool, such as /api/now/table/incident
+        path: String,
+        /// GET or HEAD
+        #[arg(long, default_value = "GET")]
+        method: String,
+    },
     /// Pause: calls are refused until it is resumed
     Pause {
         /// Name or id
@@ -173,6 +183,9 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Edit(flags) => edit(&client, output, *flags).await?,
         Verb::Callers => callers(&client, output).await?,
         Verb::Calls(flags) => calls(&client, output, &flags).await?,
+        Verb::Try { name, path, method } => {
+            return trial(&client, output, &name, &json!({ "path": path, "method": method })).await;
+        }
         Verb::Pause { name } => {
             let answer = client.send(Call::post(&[GATEWAYS, &name, "pauses"])).await?;
             show_written(output, &answer, "Paused", "gateway")?;
@@ -223,11 +236,11 @@ async fn calls(client: &Client<'_>, output: &Output, flags: &CallsFlags) -> Resu
         .query("method", flags.method.as_deref())
         .query("errors", flags.errors.then_some("true"));
     let answer = client.send(flags.page.of(call)).await?;
-    let headings = ["time", "API key", "method", "path", "answer", "ms", "sent", "got"];
+    let headings = ["time", "caller", "method", "path", "answer", "ms", "sent", "got"];
     show(output, &answer, &headings, "Nothing was called.", |row| {
         vec![
             output.when(&row["started_at"]),
-            cell(row, "api_key.name"),
+            cell(row, "caller"),
             cell(row, "method"),
             cell(row, "path"),
             cell(row, "answer"),
@@ -236,6 +249,25 @@ async fn calls(client: &Client<'_>, output: &Output, flags: &CallsFlags) -> Resu
             cell(row, "answer_bytes"),
         ]
     })
+}
+
+/// What the tool answered; that it did not is a failure of its own.
+async fn trial(client: &Client<'_>, output: &Output, name: &str, sent: &Value) -> Result<ExitCode, Failure> {
+    let answer = client.send(Call::post(&[GATEWAYS, name, "trials"]).json(sent)).await?;
+    let tried = answer.json()?;
+    if output.form == Form::Json {
+        output.text(&answer.text());
+    } else if tried["status"].is_null() {
+        output.note(&format!("Consign itself answered {}: {}", text(&tried, "code"), text(&tried, "detail")));
+    } else {
+        output.note(&format!("{} in {} ms", cell(&tried, "status"), cell(&tried, "duration_ms")));
+        output.text(&text(&tried, "body"));
+        if tried["is_whole"] == false {
+            output.note("This is not all of the answer.");
+        }
+    }
+    let has_answered = tried["status"].is_u64();
+    Ok(if has_answered { ExitCode::SUCCESS } else { ExitCode::from(Code::SaidNo) })
 }
 
 async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Result<(), Failure> {

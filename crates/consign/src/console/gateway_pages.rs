@@ -1,28 +1,33 @@
-//! The page of a gateway: what was called through it, and what was done with it.
+//! The page of a gateway: what was called through it, a call to try it, and what was done with it.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
+use consign_core::catalog::Invalid;
 use consign_store::gateway_calls::CallFilter;
 use serde_json::{Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{asked, page, pages};
+use super::form::{asked, errors, field, page, pages, with};
 use super::gateways::{LIST, PLACE};
 use super::visit::Signed;
 use super::webhook_pages::activity_lines;
-use crate::ops::gateways;
+use crate::ops::{OpError, gateways};
 
 /// The one choice of the filter by answer.
 const ERRORS: &str = "errors";
+const PATH_HINT: &str = "Of the tool, with its query. It must be below a path prefix of this gateway.";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
-    Router::new().route("/gateways/{id}", get(show)).route("/gateways/{id}/activity", get(activity))
+    Router::new()
+        .route("/gateways/{id}", get(show))
+        .route("/gateways/{id}/try", get(ask).post(try_it))
+        .route("/gateways/{id}/activity", get(activity))
 }
 
 async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -52,6 +57,49 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     });
     let name = current["name"].as_str().unwrap_or_default();
     Ok(visit.page(StatusCode::OK, "gateway.html", (PLACE, name), context).await)
+}
+
+async fn ask(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    try_page(&visit, StatusCode::OK, &id, &[], &Value::Null).await
+}
+
+async fn try_it(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let sent = ["method", "path"].map(|key| (key.to_owned(), json!(visit.form.text(key))));
+    match gateways::trial(visit.app(), &visit.actor, &id, sent.into_iter().collect()).await {
+        Ok(tried) => try_page(&visit, StatusCode::OK, &id, &[], &tried).await,
+        Err(OpError::Invalid(invalid)) => {
+            try_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &id, &invalid, &Value::Null).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn try_page(
+    visit: &Signed,
+    status: StatusCode,
+    id: &str,
+    invalid: &[Invalid],
+    tried: &Value,
+) -> Result<Response, Failure> {
+    let current = gateways::find(visit.app(), &visit.actor, id).await?;
+    let is_taken = |method: &Method| {
+        current["methods"].as_array().is_some_and(|all| all.contains(&json!(method.as_str())))
+    };
+    let methods = gateways::TRIED_METHODS.into_iter().filter(is_taken);
+    let methods = methods.map(|method| json!({ "value": method.as_str(), "label": method.as_str() }));
+    let first = current["path_prefixes"][0].as_str().unwrap_or("/").to_owned();
+    let path = if visit.form.has("path") { visit.form.text("path").to_owned() } else { first };
+    let context = json!({
+        "errors": errors(invalid),
+        "method": with(field("method", "Method", "", visit.form.text("method"), invalid), json!({
+            "options": methods.collect::<Vec<_>>(),
+        })),
+        "path": with(field("path", "Path", PATH_HINT, path, invalid), json!({ "mono": true })),
+        "tried": tried,
+        "current": current,
+    });
+    let name = current["name"].as_str().unwrap_or_default();
+    Ok(visit.page(status, "gateway_try.html", (PLACE, name), context).await)
 }
 
 async fn activity(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

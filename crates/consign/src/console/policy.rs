@@ -137,6 +137,8 @@ pages! {
     GET "/gateways/{id}/set-up" ConnectorsRead;
     POST "/gateways/{id}/set-up" ConnectorsWrite;
     POST "/gateways/{id}/set-up/fields" ConnectorsWrite;
+    GET "/gateways/{id}/try" GatewayCall;
+    POST "/gateways/{id}/try" GatewayCall;
     GET "/gateways/{id}/activity" ConnectorsRead;
     POST "/gateways/{id}/pause" DeliveriesOperate;
     POST "/gateways/{id}/resume" DeliveriesOperate;

@@ -94,6 +94,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "gateway_activity.html",
     "gateway_delete.html",
     "gateway_form.html",
+    "gateway_try.html",
     "gateways.html",
     "host_keys.html",
     "invitation.html",

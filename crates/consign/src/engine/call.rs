@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use consign_core::catalog::with_commas;
 use consign_core::connector::gateway::admit::{NotAllowed, judge_query};
 use consign_core::connector::gateway::headers;
 use consign_core::connector::{Connector, ConnectorState, Gateway, HeldBy, Message};
@@ -110,6 +111,28 @@ impl CallFault {
             Self::Unread(Unread::TooLarge(_)) => "request_too_large",
             Self::Unread(Unread::TooSlow) => "too_slow",
             Self::Unread(Unread::Gone) => ledger::CLIENT_GONE,
+        }
+    }
+
+    /// What happened, as a sentence.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Paused(detail) => (*detail).to_owned(),
+            Self::TooMany(_) => "This gateway, or its credential, takes no more calls just now.".to_owned(),
+            Self::NotAllowed(why) => why.to_string(),
+            Self::CredentialNotUsable { detail, .. } | Self::Unreachable(detail) | Self::TooSlow(detail) => {
+                detail.clone()
+            }
+            Self::Blocked(what) => {
+                let (first, rest) = what.split_at(what.chars().next().map_or(0, char::len_utf8));
+                format!("{}{rest}.", first.to_uppercase())
+            }
+            Self::Unread(Unread::TooLarge(bytes)) => {
+                let bytes = usize::try_from(*bytes).unwrap_or(usize::MAX);
+                format!("The body must be {} bytes or fewer.", with_commas(bytes))
+            }
+            Self::Unread(Unread::TooSlow) => "The body did not arrive in time.".to_owned(),
+            Self::Unread(Unread::Gone) => "The body broke off.".to_owned(),
         }
     }
 

@@ -1,6 +1,7 @@
-//! Calls through gateways: may this key use this gateway, and is it a call that is passed on.
+//! Calls through gateways: may this key, or this person, use this gateway, and is it a call that is passed on.
 
 use consign_core::id::KeyId;
+use consign_core::rights::Right;
 use http::{HeaderMap, Method};
 
 use super::{Actor, ActorKind};
@@ -40,15 +41,17 @@ pub enum NotBegun {
 /// Why it is not passed on.
 pub fn begin(app: &App, actor: &Actor, asked: Asked<'_>) -> Result<Call, NotBegun> {
     let snapshot = app.engine.snapshot();
-    let (id, name) = key_of(actor).ok_or(NotBegun::KeyNotAllowed)?;
-    let key = snapshot.key(id).filter(|key| key.may_call_any()).ok_or(NotBegun::KeyNotAllowed)?;
+    let (key, name) = caller(actor).ok_or(NotBegun::KeyNotAllowed)?;
+    let known =
+        key.map(|id| snapshot.key(id).filter(|key| key.may_call_any()).ok_or(NotBegun::KeyNotAllowed));
+    let known = known.transpose()?;
     let connector = snapshot.gateway(asked.slug).ok_or(NotBegun::NoGateway)?;
     let gateway = connector.gateway().ok_or(NotBegun::NoGateway)?;
-    if !key.may_call(connector.id) || !gateway.takes_key(id) {
+    if known.is_some_and(|key| !key.may_call(connector.id) || !gateway.takes_key(key.id)) {
         return Err(NotBegun::KeyNotAllowed);
     }
     let Asked { method, target, headers, hangup, .. } = asked;
-    let mut ledger = Ledger::begin(&app.engine, connector, (id, name), method, target, hangup);
+    let mut ledger = Ledger::begin(&app.engine, connector, (key, name), method, target, hangup);
     let admitted = gateway.admit(method, target);
     match admitted.and_then(|path| gateway.admit_headers(headers).map(|()| path)) {
         Ok(path) => Ok(Call {
@@ -70,9 +73,13 @@ pub fn begin(app: &App, actor: &Actor, asked: Asked<'_>) -> Result<Call, NotBegu
     }
 }
 
-fn key_of(actor: &Actor) -> Option<(KeyId, &str)> {
+/// Who calls: an API key, or a person with the right, whom no gateway names.
+fn caller(actor: &Actor) -> Option<(Option<KeyId>, &str)> {
     match &actor.kind {
-        ActorKind::Key { id, name } => Some((*id, name)),
-        ActorKind::User { .. } | ActorKind::System => None,
+        ActorKind::Key { id, name } => Some((Some(*id), name.as_str())),
+        ActorKind::User { name, .. } => {
+            actor.rights.allow(Right::GatewayCall).then_some((None, name.as_str()))
+        }
+        ActorKind::System => None,
     }
 }

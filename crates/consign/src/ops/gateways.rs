@@ -24,8 +24,10 @@ use super::{
 use crate::App;
 
 pub use calls::calls;
+pub use trial::{METHODS as TRIED_METHODS, trial};
 
 mod calls;
+mod trial;
 
 const HISTORY_ENTRIES: u32 = 50;
 

@@ -154,6 +154,7 @@ pub(crate) async fn pages(consign: &TestConsign, tool: &Tool) -> Vec<String> {
         "/gateways/new".to_owned(),
         format!("/gateways/{gateway}"),
         format!("/gateways/{gateway}/set-up"),
+        format!("/gateways/{gateway}/try"),
         format!("/gateways/{gateway}/activity"),
         format!("/gateways/{gateway}/delete"),
         "/deliveries".to_owned(),

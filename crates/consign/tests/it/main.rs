@@ -76,6 +76,7 @@ mod gateway_limits;
 mod gateway_pages;
 mod gateway_setup;
 mod gateway_streams;
+mod gateway_try;
 mod grants;
 mod holds;
 mod idempotency;

@@ -74,6 +74,7 @@ const TOURS: [(&str, &[&str]); 5] = [
             "/gateways/new",
             "/gateways/{id}",
             "/gateways/{id}/set-up",
+            "/gateways/{id}/try",
             "/gateways/{id}/activity",
             "/gateways/{id}/delete",
             "/runs/{id}",

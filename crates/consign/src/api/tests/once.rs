@@ -14,6 +14,7 @@ const LOOK: &[&str] = &[
     "/webhooks/preview",
     "/webhooks/{id}/signature-checks",
     "/exporters/preview",
+    "/gateways/{id}/trials",
     "/audit-entries/verification",
     "/egress-checks",
     "/support-bundle",

@@ -34,7 +34,8 @@ pub(in crate::engine) struct Calls(Mutex<HashMap<AttemptId, Arc<Live>>>);
 
 /// A call whose answer is on its way.
 struct Live {
-    key: KeyId,
+    /// Its API key; a person has none.
+    key: Option<KeyId>,
     hangup: Hangup,
     /// The longest that the application may take nothing.
     idle: AtomicI64,
@@ -53,7 +54,7 @@ impl Calls {
             let waits_since = live.waits_since.load(Ordering::Relaxed);
             let idle = live.idle.load(Ordering::Relaxed);
             let is_stuck = waits_since != NOT_WAITING && now.millis().saturating_sub(waits_since) > idle;
-            if is_stuck || !is_good(live.key) {
+            if is_stuck || live.key.is_some_and(|key| !is_good(key)) {
                 live.hangup.cut();
             }
         }
@@ -77,11 +78,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens it for a call that an API key may make; `target` is the raw path with its query.
+    /// Opens it for a call that an API key, or a person without one, may make; `target` is the raw path with its query.
     pub fn begin(
         engine: &Arc<Engine>,
         connector: &Connector,
-        (key, key_name): (KeyId, &str),
+        (key, key_name): (Option<KeyId>, &str),
         method: &Method,
         target: &str,
         hangup: Hangup,
@@ -227,7 +228,7 @@ impl Drop for Ledger {
         tracing::info!(
             attempt.id = %self.call.id,
             connector.id = %self.call.connector,
-            key.id = %self.call.key,
+            key.id = self.call.key.map(tracing::field::display),
             method,
             outcome,
             status = self.call.status,

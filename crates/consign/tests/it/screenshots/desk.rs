@@ -125,6 +125,7 @@ pub(super) async fn desk(consign: &TestConsign) -> Desk {
         ("gateways", "/gateways".to_owned()),
         ("gateway", gateway.clone()),
         ("gateway-set-up", format!("{gateway}/set-up")),
+        ("gateway-try", format!("{gateway}/try")),
         ("gateway-activity", format!("{gateway}/activity")),
         ("gateway-delete", format!("{gateway}/delete")),
         ("credentials", "/credentials".to_owned()),

@@ -125,6 +125,25 @@ fn pages_of_gateways_render_empty_full_and_failing() {
     held["state"] = json!("held");
     held["api_keys"] = json!([]);
     assert!(check("gateway.html", shown(held, json!([]), false)).contains("Repair the credential"));
+    let tried = |methods: serde_json::Value, tried: serde_json::Value| {
+        let field = json!({ "key": "path", "label": "Path", "value": "/<b>", "error": "Path must start with /" });
+        let method = json!({ "key": "method", "label": "Method", "options": methods });
+        json!({ "current": gateway(), "errors": [], "method": method, "path": field, "tried": tried })
+    };
+    let get = json!([{ "value": "GET", "label": "GET" }]);
+    assert!(check("gateway_try.html", tried(json!([]), json!(null))).contains("neither GET nor HEAD"));
+    let mut answer = json!({
+        "method": "GET", "path": "/<b>", "status": 404, "code": null, "detail": null, "body": "<i>", "body_bytes": 3,
+        "headers": [{ "name": "content-type", "value": "<u>" }], "is_whole": false, "duration_ms": 12,
+    });
+    let page = check("gateway_try.html", tried(get.clone(), answer.clone()));
+    assert!(page.contains("&lt;i&gt;") && page.contains("The rest was not read."), "{page}");
+    answer["body"] = json!(null);
+    assert!(check("gateway_try.html", tried(get.clone(), answer.clone())).contains("The body is not text."));
+    answer["status"] = json!(null);
+    answer["code"] = json!("gateway_paused");
+    answer["detail"] = json!("The gateway is paused.");
+    assert!(check("gateway_try.html", tried(get, answer)).contains("Consign itself answered: gateway_paused"));
     let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited gateway", "what": "methods" }]);
     check("gateway_activity.html", json!({ "current": gateway(), "lines": lines }));
     assert!(check("gateway_delete.html", json!({ "current": gateway() })).contains("get 404 from now on"));

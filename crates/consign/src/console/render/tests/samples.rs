@@ -110,7 +110,7 @@ pub(super) fn gateway() -> serde_json::Value {
 
 pub(super) fn call(status: serde_json::Value, code: serde_json::Value) -> serde_json::Value {
     json!({
-        "id": "att_1", "started_at": NOW, "duration_ms": 12, "api_key": { "id": "key_1", "name": "nxt-<in>" },
+        "id": "att_1", "started_at": NOW, "duration_ms": 12, "api_key": null, "caller": "nxt-<in>",
         "method": "GET", "path": "/api/now/<b>", "status": status, "code": code, "answer": "Words",
         "request_bytes": 0, "answer_bytes": 5_000_000, "token_renewed": true, "secret_hidden": true,
     })
