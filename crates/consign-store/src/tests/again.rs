@@ -268,8 +268,7 @@ async fn only_what_was_kept_is_sent_as_it_first_was(Fresh { store, .. }: Fresh) 
 
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
-    let next =
-        async |tx: &mut crate::Tx, state| next_again(tx, (&both, first), state, before, "", 9).await.unwrap();
+    let next = async |tx: &mut Tx, state| next_again(tx, (&both, first), state, before, "", 9).await.unwrap();
     let failed = next(&mut tx, DeliveryState::Failed).await;
     assert_eq!(ids(&failed), [kept]);
     let operation = OperationId::new(now);

@@ -180,7 +180,7 @@ async fn a_look_ends_in_time_and_with_whoever_waits() {
         let endless = tokio::spawn(async move {
             let text =
                 "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) as n from c";
-            crate::db::query(text).one(&mut db).await.map(drop)
+            query(text).one(&mut db).await.map(drop)
         });
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(!endless.is_finished());

@@ -45,7 +45,12 @@ async fn calls_are_kept_as_they_were(Fresh { store, .. }: Fresh) {
         hidden: true,
         ..call(gateway, time)
     };
-    let own = GatewayCall { key: None, status: None, code: Some("tool_too_slow".to_owned()), ..call(gateway, time) };
+    let own = GatewayCall {
+        key: None,
+        status: None,
+        code: Some("tool_too_slow".to_owned()),
+        ..call(gateway, time)
+    };
     let mut tx = store.begin().await.unwrap();
     gateway_calls::insert(&mut tx, &[]).await.unwrap();
     gateway_calls::insert(&mut tx, &[&plain, &marked, &own]).await.unwrap();

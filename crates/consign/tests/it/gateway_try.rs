@@ -172,7 +172,12 @@ async fn a_gateway_is_tried_from_the_command_line() {
     gateway(&consign, &tool, &json!({})).await;
     tool.answer_next(Answer::json(200, &json!({ "result": [] })));
     let tried = consign.run(&["gateway", "try", "Desk", "/api/now"]).await.expect(0);
-    assert!(tried.stdout.contains("{\"result\":[]}") && tried.stderr.contains("200 in "), "{tried:?}");
+    assert!(
+        tried.stdout.contains("{\"result\":[]}") && tried.stderr.contains("200 in "),
+        "{}{}",
+        tried.stdout,
+        tried.stderr
+    );
     let refused = consign.run(&["gateway", "try", "Desk", "/other"]).await.expect(8);
     assert!(refused.stderr.contains("path_not_allowed"), "{}", refused.stderr);
     consign.run(&["gateway", "try", "Desk", "/api", "--method", "POST"]).await.expect(7);

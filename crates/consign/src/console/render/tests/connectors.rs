@@ -126,7 +126,8 @@ fn pages_of_gateways_render_empty_full_and_failing() {
     held["api_keys"] = json!([]);
     assert!(check("gateway.html", shown(held, json!([]), false)).contains("Repair the credential"));
     let tried = |methods: serde_json::Value, tried: serde_json::Value| {
-        let field = json!({ "key": "path", "label": "Path", "value": "/<b>", "error": "Path must start with /" });
+        let field =
+            json!({ "key": "path", "label": "Path", "value": "/<b>", "error": "Path must start with /" });
         let method = json!({ "key": "method", "label": "Method", "options": methods });
         json!({ "current": gateway(), "errors": [], "method": method, "path": field, "tried": tried })
     };
@@ -143,7 +144,9 @@ fn pages_of_gateways_render_empty_full_and_failing() {
     answer["status"] = json!(null);
     answer["code"] = json!("gateway_paused");
     answer["detail"] = json!("The gateway is paused.");
-    assert!(check("gateway_try.html", tried(get, answer)).contains("Consign itself answered: gateway_paused"));
+    assert!(
+        check("gateway_try.html", tried(get, answer)).contains("Consign itself answered: gateway_paused")
+    );
     let lines = json!([{ "at": NOW, "actor": "<b>", "action": "Edited gateway", "what": "methods" }]);
     check("gateway_activity.html", json!({ "current": gateway(), "lines": lines }));
     assert!(check("gateway_delete.html", json!({ "current": gateway() })).contains("get 404 from now on"));
