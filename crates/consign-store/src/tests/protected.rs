@@ -14,7 +14,7 @@ on_both!(
     each_column_is_protected_or_changes_without_a_record,
     a_moved_secret_keeps_its_text,
     signing_keys_that_ended_go,
-    two_settings_are_protected_and_no_other_value,
+    some_settings_are_protected_and_no_other_value,
     a_person_from_before_there_were_roles_keeps_their_text,
 );
 
@@ -129,15 +129,15 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
     assert!(checked > VOLATILE.len() * 3, "{checked}");
 }
 
-async fn two_settings_are_protected_and_no_other_value(Fresh { store, .. }: Fresh) {
+async fn some_settings_are_protected_and_no_other_value(Fresh { store, .. }: Fresh) {
     let mut tx = store.begin().await.unwrap();
-    for key in ["public_url", "notifications", "settings"] {
+    for key in ["public_url", "notifications", "sign_in", "settings"] {
         installation::put(&mut tx, key, "one").await.unwrap();
     }
     let mut all = protected::all(&mut tx, Table::Setting).await.unwrap();
     all.sort_unstable();
     let ids: Vec<_> = all.iter().map(|(id, _)| id.as_str()).collect();
-    assert_eq!(ids, ["notifications", "public_url"]);
+    assert_eq!(ids, ["notifications", "public_url", "sign_in"]);
     for (id, before) in &all {
         let found = protected::find(&mut tx, Table::Setting, id).await.unwrap();
         assert_eq!(found.as_ref(), Some(before));

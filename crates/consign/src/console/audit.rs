@@ -131,6 +131,8 @@ fn place_of(entry: &Value) -> Option<String> {
     let place = match entry["object_kind"].as_str()? {
         "credential" => "credentials",
         "webhook" => "webhooks",
+        "exporter" => "exporters",
+        "gateway" => "gateways",
         "delivery" => "deliveries",
         "event" => "events",
         "user" => "users",

@@ -57,6 +57,10 @@ async fn changed_outside(visit: &Visit) -> Vec<Value> {
             "public_url" => {
                 ("The public URL was changed outside Consign and is not used. Save it again.", "/settings")
             }
+            "sign_in" => (
+                "The settings of sign-in were changed outside Consign: two-step sign-in is required. Save them again.",
+                "/settings/sign-in",
+            ),
             _ => (
                 "The list of people who get notices was changed outside Consign: nobody is mailed. Save it again.",
                 "/settings/notifications",

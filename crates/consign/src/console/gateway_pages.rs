@@ -94,7 +94,7 @@ async fn try_page(
         "method": with(field("method", "Method", "", visit.form.text("method"), invalid), json!({
             "options": methods.collect::<Vec<_>>(),
         })),
-        "path": with(field("path", "Path", PATH_HINT, path, invalid), json!({ "mono": true })),
+        "path_field": with(field("path", "Path", PATH_HINT, path, invalid), json!({ "mono": true })),
         "tried": tried,
         "current": current,
     });

@@ -49,7 +49,7 @@ async fn general_page(
             "error": message_at(invalid, "instance_name"),
         },
         "time_zone": zone_field(visit, current["time_zone"].as_str().unwrap_or_default(), invalid),
-        "locale": locale_field(visit, current, invalid),
+        "locale_field": locale_field(visit, current, invalid),
         "url": url_field(visit, current, invalid),
         "password": password_for_url(visit, invalid),
         "public_url": current["public_url"],

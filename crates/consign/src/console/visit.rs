@@ -251,6 +251,10 @@ impl Visit {
             whole["copies"] = super::commands::of(self).await;
         }
         if let (Some(whole), Value::Object(own)) = (whole.as_object_mut(), context) {
+            debug_assert!(
+                own.keys().all(|key| !whole.contains_key(key)),
+                "{template} hides a value of the frame"
+            );
             whole.extend(own);
         }
         match self.console.views.render(template, whole) {

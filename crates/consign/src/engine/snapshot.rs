@@ -17,7 +17,7 @@ use consign_store::{
 
 use serde_json::{Value, json};
 
-use super::chosen::Chosen;
+use super::chosen::{Chosen, Part as _, SignInChoice};
 use super::records::Records;
 
 /// One consistent view; never changed, only replaced.
@@ -172,7 +172,10 @@ impl Snapshot {
         let public_url_fits = !found.contains(&(Table::Setting, PUBLIC_URL.to_owned()));
         let public_url = installation::get(&mut db, PUBLIC_URL).await?;
         let public_url = public_url.filter(|url| !url.is_empty() && public_url_fits);
-        let chosen = Chosen::load(&mut db).await?;
+        let mut chosen = Chosen::load(&mut db).await?;
+        if found.contains(&(Table::Setting, SignInChoice::KEY.to_owned())) {
+            chosen.sign_in = SignInChoice::in_doubt(chosen.sign_in.revision);
+        }
         // A token address that is away closes the connectors of its credential, by its one row.
         let away = tokens::away(&mut db).await?;
         let closed = |connector: Connector| {

@@ -22,7 +22,7 @@ use super::users::again::{require_password, take_password};
 use super::{Actor, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, notices};
 use crate::App;
 use crate::config::{Source, read_public_url};
-use crate::engine::{GeneralChoice, PUBLIC_URL, put_choice, read_choice};
+use crate::engine::{GeneralChoice, PUBLIC_URL, Part as _, SignInChoice, put_choice, read_choice};
 
 pub mod delivery;
 pub mod sign_in;
@@ -100,6 +100,9 @@ pub async fn changed_outside(app: &App, db: &mut Db) -> Result<Vec<&'static str>
     }
     if !app.records.fits(db, Table::Setting, notices::SETTINGS).await? {
         changed.push(notices::SETTINGS);
+    }
+    if !app.records.fits(db, Table::Setting, SignInChoice::KEY).await? {
+        changed.push(SignInChoice::KEY);
     }
     Ok(changed)
 }

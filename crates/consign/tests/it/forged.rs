@@ -144,6 +144,28 @@ async fn an_address_or_a_recipient_that_was_written_in_is_not_used(consign: Test
     consign.finish().await;
 }
 
+/// Whoever can write to the database does not make it easier to get in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_sign_in_that_were_changed_outside_are_the_strict_ones() {
+    let consign = TestConsign::start().await;
+    let saved = consign.patch("/settings/sign-in", &json!({ "session_hours": 8 })).await.expect(200).json();
+    assert_eq!((&saved["session_hours"], &saved["two_step_required"]), (&json!(8), &json!(false)));
+    let row = "where key = 'sign_in'";
+    consign
+        .database
+        .execute(&format!("update installation set value = replace(value, '8', '99') {row}"))
+        .await;
+    let shown = consign.get("/settings/sign-in").await.expect(200).json();
+    assert_eq!((&shown["session_hours"], &shown["two_step_required"]), (&json!(12), &json!(true)));
+    assert_eq!(consign.get("/settings").await.json()["changed_outside"], json!(["sign_in"]));
+    // Saved again, it is what a person wants.
+    let again =
+        consign.patch("/settings/sign-in", &json!({ "two_step_required": false })).await.expect(200).json();
+    assert_eq!(again["two_step_required"], json!(false));
+    assert_eq!(consign.get("/settings").await.json()["changed_outside"], json!([]));
+    consign.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_before_the_code_belongs_to_whose_password_it_was() {
     let consign = TestConsign::start().await;

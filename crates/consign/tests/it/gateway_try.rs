@@ -70,7 +70,8 @@ async fn a_person_tries_a_gateway_on_the_way_of_every_call(consign: TestConsign)
     ] {
         assert_eq!(trial(body).await.expect(422).json()["errors"][0]["pointer"], pointer);
     }
-    let wrong = consign.send_form(&form.clone().set("path", "api")).await.expect(422).text();
+    let wrong = unescape(&consign.send_form(&form.clone().set("path", "api")).await.expect(422).text());
+    assert!(wrong.contains(&format!("name=\"back\" value=\"{path}/try\"")), "{wrong}");
     assert!(wrong.contains("Path must start with /"), "{wrong}");
     consign.submit(&format!("{path}/pause"), &[]).await.expect(303);
     let paused = unescape(&consign.send_form(&form).await.expect(200).text());

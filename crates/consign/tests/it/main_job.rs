@@ -46,7 +46,10 @@ async fn a_basic_credential_delivers_fifty_events_to_nginx(consign: TestConsign)
     sent.sort_unstable();
     assert_eq!(seen, sent, "each event once");
     let shown = consign.get(&format!("/webhooks/{webhook}")).await.json();
-    let counts = json!({ "delivered": 50, "failed": 0, "waiting": 0, "waiting_is_capped": false });
+    let counts = json!({
+        "delivered": 50, "failed": 0, "waiting": 0, "waiting_is_capped": false,
+        "retrying": 0, "retrying_is_capped": false, "retrying_status": null,
+    });
     assert_eq!(shown["last_24_hours"], counts, "{shown}");
     consign.until_shows(&format!("/credentials/{credential}"), "/status/code", "working").await;
     consign.finish().await;

@@ -191,12 +191,12 @@ async fn what_waits_says_that_the_token_address_refused_and_how() {
         ids.push(sent.delivery().to_owned());
     }
     let repair = "Replace the secret of the credential, and it continues.";
-    // One was tried and says what it met; the other one found the way closed.
+    // One was tried and says what it met; the other one found the way closed, until its turn comes, too.
     consign.until_attempted(&ids[0], 1).await;
-    let tried = consign.delivery(&ids[0]).await["what_happened"].clone();
-    assert_eq!(tried, format!("The tool gave no token: the token address answered invalid_client. {repair}"));
+    let met = format!("The tool gave no token: the token address answered invalid_client. {repair}");
+    assert_eq!(consign.delivery(&ids[0]).await["what_happened"], met);
     let waited = consign.delivery(&ids[1]).await["what_happened"].clone();
-    assert_eq!(waited, format!("{text} {repair}"));
+    assert!(waited == format!("{text} {repair}") || waited == met, "{waited}");
     for id in &ids {
         let page = unescape(&consign.page(&format!("/deliveries/{id}")).await.expect(200).text());
         assert!(page.contains("token address answered invalid_client"), "{page}");

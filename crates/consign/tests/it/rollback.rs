@@ -299,7 +299,7 @@ const PEOPLE: &str = "insert into users (id, name, email, email_key, password_ha
       values ('usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'Mallory', 'm@acme.example', 'm@acme.example', 'tampered', '', 1, 'administrator');
     insert into users (id, name, email, email_key, password_hash, theme, created_at, role, invite_hash, invite_until)
       values ('usr_01JDK3V7Q2W8Y5N4T9B6C1D0E2', '', 'b@acme.example', 'b@acme.example', '', '', 1, 'administrator', 'hash', 9999999999999);
-    insert into session (hash, user_id, csrf, created_at, seen_at) values ('hash', 'usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'x', 1, 1);";
+    insert into session (hash, proof, user_id, csrf, created_at, seen_at) values ('hash', '', 'usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'x', 1, 1);";
 
 async fn entry(process: &Process, key: &str, action: &str) -> Value {
     let path = format!("/audit-entries?action={action}");
@@ -348,7 +348,7 @@ async fn an_older_database_lets_nobody_in_whom_it_knows() {
 
     // On another machine nothing tells how old it is: whoever put it back says so.
     std::fs::remove_file(folder.join("data/audit-anchor")).unwrap();
-    database.execute("insert into session (hash, user_id, csrf, created_at, seen_at) values ('hash', 'usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'x', 1, 1)").await;
+    database.execute("insert into session (hash, proof, user_id, csrf, created_at, seen_at) values ('hash', '', 'usr_01JDK3V7Q2W8Y5N4T9B6C1D0E1', 'x', 1, 1)").await;
     let process = Process::start(&folder, &["--accept-rollback"]).await;
     let changes = entry(&process, &key, "Accepted").await;
     assert_eq!(changes["sessions_ended"], 1, "{changes}");

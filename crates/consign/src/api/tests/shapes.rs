@@ -120,10 +120,10 @@ async fn check_gateways(whole: &Value, ask: &impl AsyncFn(&str, &str) -> Value) 
     for list in ["GET /gateways", "GET /connectors?kind=gateway"] {
         check(whole, "Gateway", &ask(list, "").await["items"][0]);
     }
-    // It is paused, so that nothing is called.
+    // It takes one key, and this is another one: nothing is called.
     let tried = ask(&format!("POST {one}/trials"), r#"{"path":"/a"}"#).await;
     check(whole, "GatewayTrial", &tried);
-    assert_eq!(tried["code"], "gateway_paused");
+    assert_eq!(tried["code"], "gateway_not_allowed");
     check(whole, "GatewayCaller", &ask("GET /gateway-callers", "").await["items"][0]);
     let limited = r#"{"name":"Limited","scopes":["gateway:call"],"gateways":["Desk"]}"#;
     let limited = ask("POST /api-keys", limited).await;

@@ -3,21 +3,22 @@
 
 use std::time::Duration;
 
+use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Reader};
 use consign_core::credential::parse_count;
 use consign_core::rights::Right;
 use consign_core::role::Role;
 use consign_core::time::Timestamp;
-use consign_store::{Tx, users};
+use consign_store::{Db, Tx, users};
 use serde_json::{Value, json};
 
 use super::refuse_fixed;
 use crate::App;
 use crate::config::{Config, IDLE_MINUTES_MAX, SESSION_HOURS_MAX};
-use crate::engine::{SignInChoice, put_choice, read_choice};
+use crate::engine::{Part as _, SignInChoice, put_choice, read_choice};
 use crate::ops::users::again::{require_password, take_password};
 use crate::ops::users::oidc::CALLBACK;
-use crate::ops::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit, differences, invalid};
+use crate::ops::{Actor, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, invalid};
 
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Sign-in" };
 const LOCAL: &str = "local";
@@ -97,8 +98,15 @@ pub fn rules(app: &App) -> SignInRules {
 /// Without the right, or when the database cannot be read.
 pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let stored = read_choice(&mut *app.store.read().await?).await?;
+    let (stored, _) = stored(app, &mut *app.store.read().await?).await?;
     Ok(show(app, &stored))
+}
+
+/// What was chosen, and whether that is what was saved last.
+async fn stored(app: &App, db: &mut Db) -> Result<(SignInChoice, bool), OpError> {
+    let stored: SignInChoice = read_choice(db).await?;
+    let fits = app.records.fits(db, Table::Setting, SignInChoice::KEY).await?;
+    Ok((if fits { stored } else { SignInChoice::in_doubt(stored.revision) }, fits))
 }
 
 fn show(app: &App, stored: &SignInChoice) -> Value {
@@ -213,17 +221,18 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     }
     require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
-    let before: SignInChoice = read_choice(&mut tx).await?;
+    let (before, fits) = stored(app, &mut tx).await?;
     if_match.judge(before.revision)?;
     let mut after = wish.over(&before, &SignInRules::of(&app.config, &before), tx.now());
-    if after == before {
+    if after == before && fits {
         return Ok(show(app, &before));
     }
     after.revision += 1;
     put_choice(&mut tx, &after).await?;
     let [was, is] = [&before, &after].map(|choice| SignInRules::of(&app.config, choice));
     let changes = differences(&was.show(), &is.show());
-    audit_entry(app, &mut tx, actor, "Changed sign-in settings", OBJECT, changes).await?;
+    let rows = [(Table::Setting, SignInChoice::KEY.to_owned())];
+    audit_rows(app, &mut tx, actor, "Changed sign-in settings", OBJECT, changes, &rows).await?;
     // Behind the audit entry: its place in the chain makes replicas wait for each other, so that no administrator
     // leaves meanwhile.
     if before.local != Some(false) && after.local == Some(false) {

@@ -129,7 +129,7 @@ fn pages_of_gateways_render_empty_full_and_failing() {
         let field =
             json!({ "key": "path", "label": "Path", "value": "/<b>", "error": "Path must start with /" });
         let method = json!({ "key": "method", "label": "Method", "options": methods });
-        json!({ "current": gateway(), "errors": [], "method": method, "path": field, "tried": tried })
+        json!({ "current": gateway(), "errors": [], "method": method, "path_field": field, "tried": tried })
     };
     let get = json!([{ "value": "GET", "label": "GET" }]);
     assert!(check("gateway_try.html", tried(json!([]), json!(null))).contains("neither GET nor HEAD"));
