@@ -149,11 +149,12 @@ fn begun(
 /// How an answer is compressed that will be passed on plain.
 fn undone(status: StatusCode, headers: &mut HeaderMap) -> Result<Option<Encoding>, &'static str> {
     let encoding = Encoding::of(headers).ok_or("sent an answer in an encoding that cannot be searched.")?;
+    if status == StatusCode::PARTIAL_CONTENT {
+        // A secret that is asked for in pieces is in none of them.
+        return Err("sent a part of an answer, which cannot be searched.");
+    }
     if encoding.is_none() {
         return Ok(None);
-    }
-    if status == StatusCode::PARTIAL_CONTENT {
-        return Err("sent a part of a compressed answer, which cannot be searched.");
     }
     headers.remove(CONTENT_ENCODING);
     headers.remove(CONTENT_LENGTH);

@@ -17,7 +17,7 @@ use consign_core::secret::Secret;
 use consign_core::target::RemotePath;
 use consign_core::time::Timestamp;
 use consign_transport::{Forwarded, Onward, Patience, Searched, Sent};
-use http::header::{ACCEPT_ENCODING, LOCATION};
+use http::header::{ACCEPT_ENCODING, IF_RANGE, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::Engine;
@@ -269,7 +269,8 @@ impl Engine {
                 if !renewal_due {
                     self.learn_of_call(credential, lesson_of(forwarded.status));
                 }
-                let headers = answered(gateway, &authorized, &forwarded, ledger);
+                let headers =
+                    answered(gateway, (&message.path, &self.public_url()), &authorized, &forwarded, ledger);
                 Ok((forwarded, headers))
             }
             Err(sent) => Err(self.unanswered_call(credential, *sent, &mut taken).await),
@@ -373,24 +374,29 @@ fn onward(gateway: &Gateway, sent: &HeaderMap) -> Vec<(http::HeaderName, HeaderV
     let mut passed = headers::onward(sent);
     if gateway.scrub_answers {
         passed.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // What is cut out of an answer cannot be searched.
+        passed.remove(RANGE);
+        passed.remove(IF_RANGE);
     }
     passed.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The headers that the application gets.
+/// The headers that the application gets, for the path it asked for.
 fn answered(
     gateway: &Gateway,
+    (path, own): (&RemotePath, &str),
     authorized: &Authorized,
     forwarded: &Forwarded,
     ledger: &mut Ledger,
 ) -> HeaderMap {
     let access = &authorized.access;
     let mut passed = headers::back(&forwarded.headers);
-    let location = passed.get(LOCATION).and_then(|value| value.to_str().ok());
-    let base = access.path.as_ref().map(Secret::expose);
-    let within = location.and_then(|location| gateway.location(&access.origin, base, location));
-    if let Some(within) = within.and_then(|within| HeaderValue::try_from(within).ok()) {
-        passed.insert(LOCATION, within);
+    if let Some(location) = passed.remove(LOCATION) {
+        let tool = (&access.origin, access.path.as_ref().map(Secret::expose));
+        let told = location.to_str().ok().and_then(|to| gateway.redirect(tool, path, own, to));
+        if let Some(told) = told.and_then(|told| HeaderValue::try_from(told).ok()) {
+            passed.insert(LOCATION, told);
+        }
     }
     if gateway.scrub_answers && hide(&authorized.scrubber, &mut passed) {
         ledger.hidden();

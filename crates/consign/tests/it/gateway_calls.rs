@@ -270,7 +270,9 @@ async fn a_redirect_is_passed_on_and_not_followed() {
         ("/api/new".to_owned(), "/gateway/itsm/api/new".to_owned()),
         (at_tool("/elsewhere"), at_tool("/elsewhere")),
         ("https://evil.example/api/x".to_owned(), "https://evil.example/api/x".to_owned()),
-        ("further".to_owned(), "further".to_owned()),
+        ("further".to_owned(), "/gateway/itsm/api/further".to_owned()),
+        // It would be a path of this server, to which a client takes its key.
+        ("/gateway/other/x".to_owned(), at_tool("/gateway/other/x")),
     ];
     for (count, (location, expected)) in rows.iter().enumerate() {
         tool.answer(Answer::with(307, &[("location", location)]));

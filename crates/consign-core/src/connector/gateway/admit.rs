@@ -123,7 +123,8 @@ fn names(query: &str) -> impl Iterator<Item = String> {
 }
 
 /// Whether a tool could see other segments in a path than we do: a slash, backslash, dot or control character that is
-/// encoded, once or more often; or a segment that is dots but for spaces and parameters (`..;x`).
+/// encoded, once or more often; bytes that are no UTF-8, in which old decoders see such characters; or a segment that is
+/// dots but for spaces and parameters (`..;x`).
 fn hides_structure(path: &str) -> bool {
     let encoded = path.match_indices('%').any(|(at, _)| {
         let mut code = &path[at + 1..];
@@ -137,7 +138,21 @@ fn hides_structure(path: &str) -> bool {
         let name = segment.split(';').next().unwrap_or_default().replace("%20", "");
         !name.is_empty() && name.bytes().all(|byte| byte == b'.')
     };
-    encoded || path.split('/').any(dots)
+    encoded || !is_text(path) || path.split('/').any(dots)
+}
+
+/// Whether a path is UTF-8 when it is decoded, and each percent sign begins a byte.
+fn is_text(path: &str) -> bool {
+    let mut pieces = path.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let Some(byte) = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+            return false;
+        };
+        bytes.push(byte);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use http::header::{
 
 use super::Gateway;
 use super::admit::BASE;
-use crate::target::Origin;
+use crate::target::{Origin, RemotePath};
 
 /// Of the connection, beside those that `Connection` names.
 static HOP_BY_HOP: [HeaderName; 7] = [
@@ -38,19 +38,33 @@ static NOT_ONWARD: [HeaderName; 9] = [
 ];
 const NOT_ONWARD_PREFIXES: [&str; 3] = ["consign-", "x-forwarded-", "proxy-"];
 /// What a tool says that is not for the application: it would act on this server's origin.
-static NOT_BACK: [HeaderName; 6] = [
+static NOT_BACK: [HeaderName; 10] = [
     SET_COOKIE,
     HeaderName::from_static("set-cookie2"),
     ALT_SVC,
     STRICT_TRANSPORT_SECURITY,
     HeaderName::from_static("clear-site-data"),
     HeaderName::from_static("service-worker-allowed"),
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
+    HeaderName::from_static("accept-ch"),
 ];
 const NOT_BACK_PREFIXES: [&str; 3] = ["access-control-", "consign-", "proxy-"];
 
-/// The headers of a call as the tool gets them; the credential adds its own.
+/// The headers of a call as the tool gets them; the credential adds its own. Names with an underscore stay here: many tools
+/// take them for those with a hyphen, and what is judged here would be another header there.
 pub fn onward(sent: &HeaderMap) -> HeaderMap {
-    passed(sent, &NOT_ONWARD, &NOT_ONWARD_PREFIXES)
+    let passed = passed(sent, &NOT_ONWARD, &NOT_ONWARD_PREFIXES);
+    if !passed.keys().any(|name| name.as_str().contains('_')) {
+        return passed;
+    }
+    let plain = passed.iter().filter(|(name, _)| !name.as_str().contains('_'));
+    let mut headers = HeaderMap::with_capacity(passed.len());
+    for (name, value) in plain {
+        headers.append(name, value.clone());
+    }
+    headers
 }
 
 /// The headers of an answer as the application gets them. A page of the tool stays without cookies, scripts and guesses
@@ -79,6 +93,40 @@ fn passed(all: &HeaderMap, except: &[HeaderName], prefixes: &[&str]) -> HeaderMa
 }
 
 impl Gateway {
+    /// What an application is told of where a redirect leads; `asked` is the path it asked for, `own` the address of this
+    /// server. It never leads by itself to another place of this server, where a client would take its API key along: what
+    /// is relative and not within the gateway becomes an address of the tool, or is left out (`None`).
+    pub fn redirect(
+        &self,
+        (origin, base): (&Origin, Option<&str>),
+        asked: &RemotePath,
+        own: &str,
+        value: &str,
+    ) -> Option<String> {
+        // As browsers read it.
+        let value = value.trim().replace('\t', "");
+        if let Some(within) = self.location(origin, base, &value) {
+            return Some(within);
+        }
+        match Reference::of(&value) {
+            Reference::Host(host) => {
+                let leads_here =
+                    matches!(Reference::of(own), Reference::Host(ours) if ours.eq_ignore_ascii_case(host));
+                (!leads_here).then_some(value)
+            }
+            Reference::Scheme => Some(value),
+            Reference::Path(path) if path.starts_with(['/', '\\']) => {
+                Some(format!("{origin}{}", path.trim_start_matches(['/', '\\'])))
+            }
+            Reference::Path(path) => {
+                let target = resolved(asked.without_query(), path);
+                let (target, fragment) = target.split_at(target.find('#').unwrap_or(target.len()));
+                let path = self.judge_path(target).ok()?;
+                Some(format!("{BASE}{}{path}{fragment}", self.slug))
+            }
+        }
+    }
+
     /// Where a redirect of the tool leads through this gateway; `None` when it leads elsewhere and is passed on as it is.
     /// `base` is a path that the credential puts in front of every other.
     pub fn location(&self, origin: &Origin, base: Option<&str>, value: &str) -> Option<String> {
@@ -110,6 +158,58 @@ fn at_origin<'a>(origin: &Origin, reference: &'a str) -> Option<&'a str> {
     let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let named = Origin::parse("", &format!("https://{authority}/")).ok()?;
     (named == *origin).then_some(target)
+}
+
+/// What kind of reference it is (RFC 3986 section 4.2, and the WHATWG URL standard for what clients make of the rest).
+enum Reference<'a> {
+    /// It names a host, with its port.
+    Host(&'a str),
+    /// It is of another scheme than HTTP.
+    Scheme,
+    /// It is relative: a path, a query or a fragment.
+    Path(&'a str),
+}
+
+impl<'a> Reference<'a> {
+    fn of(value: &'a str) -> Self {
+        let scheme = value.find(':').map(|end| &value[..end]).filter(|scheme| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        });
+        let rest = match scheme {
+            Some(scheme) if ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http)) => {
+                &value[scheme.len() + 1..]
+            }
+            Some(_) => return Self::Scheme,
+            None => value,
+        };
+        let slashes = rest.chars().take_while(|c| matches!(c, '/' | '\\')).count();
+        if slashes < 2 {
+            return Self::Path(rest);
+        }
+        let named = &rest[slashes..];
+        let authority = &named[..named.find(['/', '\\', '?', '#']).unwrap_or(named.len())];
+        Self::Host(authority.rsplit('@').next().unwrap_or_default())
+    }
+}
+
+/// A relative reference, behind the path that was asked for (RFC 3986 section 5.2).
+fn resolved(asked: &str, reference: &str) -> String {
+    let (path, rest) = reference.split_at(reference.find(['?', '#']).unwrap_or(reference.len()));
+    if path.is_empty() {
+        return format!("{asked}{rest}");
+    }
+    let folder = &asked[..=asked.rfind('/').unwrap_or(0)];
+    let mut segments: Vec<&str> = Vec::new();
+    let joined = format!("{folder}{path}");
+    for segment in joined.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}{rest}", segments.join("/"))
 }
 
 #[cfg(test)]

@@ -54,10 +54,12 @@ where
     if hint.lower() > bytes_max {
         return Err(Unread::TooLarge(bytes_max));
     }
+    let patience = Duration::from_secs(u64::from(gateway.timeout_seconds.max(gateway.idle_seconds)));
     let mut reader = Reader { body, bytes_max, idle, count };
     match hint.exact() {
         Some(length) if length <= HELD_BYTES_MAX => {
-            let bytes = reader.all().await?;
+            // In all, too: whoever sends a byte now and then keeps no place.
+            let bytes = timeout(patience, reader.all()).await.unwrap_or(Err(Unread::TooSlow))?;
             Ok((Taken::Whole(bytes.clone()), Onward::Whole(bytes)))
         }
         length => {

@@ -116,7 +116,8 @@ impl Ledger {
             taken: Arc::default(),
             live,
             place: None,
-            keeps: gateway.is_some_and(|gateway| gateway.record_calls),
+            // What a person tries is always written down.
+            keeps: key.is_none() || gateway.is_some_and(|gateway| gateway.record_calls),
         }
     }
 

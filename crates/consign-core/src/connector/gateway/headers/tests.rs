@@ -147,3 +147,46 @@ fn redirects_within_the_gateway_stay_within_it() {
         assert_eq!(found.as_deref(), expected, "{value}");
     }
 }
+
+#[test]
+fn a_redirect_never_leads_to_another_place_of_this_server() {
+    let origin = Origin::parse("", "https://tool.example/").unwrap();
+    let gateway = gateway(json!({ "slug": "itsm", "path_prefixes": ["/api/now"] }));
+    let asked = RemotePath::parse("/api/now/table/x?page=1").unwrap();
+    let own = "https://consign.acme.example:8420";
+    for (value, expected) in [
+        ("/api/now/x#z", Some("/gateway/itsm/api/now/x#z")),
+        ("next", Some("/gateway/itsm/api/now/table/next")),
+        ("./next?y=1", Some("/gateway/itsm/api/now/table/next?y=1")),
+        ("../y", Some("/gateway/itsm/api/now/y")),
+        ("?page=2", Some("/gateway/itsm/api/now/table/x?page=2")),
+        ("#z", Some("/gateway/itsm/api/now/table/x#z")),
+        ("https:next", Some("/gateway/itsm/api/now/table/next")),
+        // It would be a path of this server.
+        ("/api/v1/users", Some("https://tool.example/api/v1/users")),
+        ("/gateway/other/x", Some("https://tool.example/gateway/other/x")),
+        ("\\gateway\\other", Some("https://tool.example/gateway\\other")),
+        ("https:/api/v1/users", Some("https://tool.example/api/v1/users")),
+        ("../../../../gateway/other/x", None),
+        ("../../other", None),
+        // It names this server.
+        ("https://consign.acme.example:8420/api/v1/users", None),
+        ("//CONSIGN.acme.example:8420/gateway/other/x", None),
+        ("http://x@consign.acme.example:8420\\gateway", None),
+        ("/\t/consign.acme.example:8420/x", None),
+        // It leads elsewhere: that is the tool's to say.
+        ("https://tool.example/login", Some("https://tool.example/login")),
+        ("https://login.example/?next=/api", Some("https://login.example/?next=/api")),
+        ("//evil.example/x", Some("//evil.example/x")),
+        ("mailto:ana@acme.example", Some("mailto:ana@acme.example")),
+    ] {
+        let found = gateway.redirect((&origin, None), &asked, own, value);
+        assert_eq!(found.as_deref(), expected, "{value}");
+    }
+}
+
+#[test]
+fn headers_that_tools_take_for_others_stay_here() {
+    let sent = [("x_forwarded_for", "10.0.0.1"), ("x_http_method_override", "DELETE"), ("x-plain", "1")];
+    assert_eq!(names(&onward(&headers(&sent))), ["x-plain"]);
+}
