@@ -18,6 +18,7 @@ mod audit;
 mod backup;
 mod client;
 mod config;
+mod connector;
 mod context;
 mod credential;
 mod delivery;

@@ -29,6 +29,7 @@ mod chart;
 mod commands;
 mod conflict;
 mod connection_test;
+mod connector;
 mod consent;
 mod credentials;
 mod deliveries;

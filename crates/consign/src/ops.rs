@@ -21,6 +21,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod backup;
 pub mod calls;
+pub mod connector;
 pub mod consent;
 pub mod credential_tests;
 pub mod credentials;

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
-use crate::ops::{OpError, signing, webhooks};
+use crate::ops::{OpError, connector, signing, webhooks};
 
 const TEST_KEYS: &[&str] = &["event", "type", "data"];
 
 /// Webhooks.
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
-    let filter = filter(&call, Some("webhook"))?;
+    let filter = filter(&call, None)?;
     Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
 }
 
@@ -25,7 +25,7 @@ pub(super) async fn list_connectors(call: Call) -> Result<Answer, Problem> {
         Kind::WORDS.iter().copied().find(|word| *word == text)
     })?;
     let filter = filter(&call, kind)?;
-    Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
+    Ok(call.listed(connector::list(&call.app, &call.actor, &filter, &call.page()?).await?))
 }
 
 fn filter(call: &Call, kind: Option<&'static str>) -> Result<ConnectorFilter, Problem> {

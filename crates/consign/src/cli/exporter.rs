@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use consign_core::catalog::with_commas;
-use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Global;
 use super::client::{Call, Client};
+use super::connector::{DeleteFlags, ListFlags, pause, resume};
 use super::context;
 use super::delivery::Resolution;
 use super::failure::{Code, Failure};
-use super::listing::{PageFlags, cell, show, show_one, show_written, text};
+use super::listing::{cell, show, show_one, show_written, text};
 use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
@@ -87,21 +87,6 @@ pub(crate) enum Verb {
     },
     /// Delete one; its runs are cancelled, and what waits is not sent
     Delete(DeleteFlags),
-}
-
-#[derive(Args)]
-pub(crate) struct ListFlags {
-    /// Only those whose name holds this text
-    #[arg(long, value_name = "TEXT")]
-    q: Option<String>,
-    /// Only those in this state
-    #[arg(long)]
-    state: Option<String>,
-    /// Only those of this credential
-    #[arg(long, value_name = "ID")]
-    credential: Option<String>,
-    #[command(flatten)]
-    page: PageFlags,
 }
 
 /// How many files stay.
@@ -240,18 +225,6 @@ pub(crate) struct EditFlags {
     fields: Fields,
 }
 
-#[derive(Args)]
-pub(crate) struct DeleteFlags {
-    /// Name or id
-    name: String,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    /// Only while it is unchanged
-    #[arg(long, value_name = "ETAG")]
-    if_match: Option<String>,
-}
-
 /// Runs one verb.
 pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
     let client = context::client(global, output)?;
@@ -270,25 +243,23 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Uploads { name } => uploads::list(&client, output, &name).await?,
         Verb::Discard { upload, yes } => uploads::discard(&client, output, &upload, yes).await?,
         Verb::Pause { name } => {
-            let answer = client.send(Call::post(&[EXPORTERS, &name, "pauses"])).await?;
-            show_written(output, &answer, "Paused", "exporter")?;
-            output.note("Records keep arriving and wait. Nothing is lost.");
+            pause(
+                &client,
+                output,
+                (EXPORTERS, "exporter"),
+                &name,
+                "Records keep arriving and wait. Nothing is lost.",
+            )
+            .await?;
         }
-        Verb::Resume { name } => {
-            let answer = client.send(Call::new(Method::DELETE, &[EXPORTERS, &name, "pauses"])).await?;
-            show_written(output, &answer, "Resumed", "exporter")?;
-        }
+        Verb::Resume { name } => resume(&client, output, (EXPORTERS, "exporter"), &name).await?,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result<(), Failure> {
-    let call = Call::get(&[EXPORTERS])
-        .query("q", flags.q.as_deref())
-        .query("state", flags.state.as_deref())
-        .query("credential", flags.credential.as_deref());
-    let answer = client.send(flags.page.of(call)).await?;
+    let answer = flags.send(client, EXPORTERS).await?;
     let headings = ["name", "credential", "schedule", "state", "waiting", "last run", "next run"];
     show(output, &answer, &headings, "There are no exporters.", |row| {
         vec![
@@ -332,8 +303,7 @@ async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<
 }
 
 async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Result<(), Failure> {
-    let found = client.send(Call::get(&[EXPORTERS, &flags.name])).await?;
-    let etag = etag(flags.if_match.clone(), &found)?;
+    let found = flags.find(client, EXPORTERS).await?;
     let exporter = found.json()?;
     let name = text(&exporter, "name");
     let unsent = client.send(Call::get(&[EXPORTERS, &flags.name, "unsent"])).await?.json()?;
@@ -343,8 +313,7 @@ async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Re
         output.note(lost.trim_start());
     }
     output.confirm(&question, flags.yes)?;
-    let call = Call::new(Method::DELETE, &[EXPORTERS, &flags.name]).if_match(&etag);
-    delete_object(client, output, call, &format!("exporter “{name}”")).await
+    delete_object(client, output, flags.call(EXPORTERS, &found)?, &format!("exporter “{name}”")).await
 }
 
 /// What is lost with an exporter: " Not sent any more: 5 records and 1 pushed file. 2 runs are cancelled."

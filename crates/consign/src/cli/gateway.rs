@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Global;
 use super::client::{Call, Client};
+use super::connector::{DeleteFlags, ListFlags, pause, resume};
 use super::context;
 use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
@@ -57,21 +57,6 @@ pub(crate) enum Verb {
     },
     /// Delete one; nothing answers at its address any more
     Delete(DeleteFlags),
-}
-
-#[derive(Args)]
-pub(crate) struct ListFlags {
-    /// Only those whose name holds this text
-    #[arg(long, value_name = "TEXT")]
-    q: Option<String>,
-    /// Only those in this state
-    #[arg(long)]
-    state: Option<String>,
-    /// Only those of this credential
-    #[arg(long, value_name = "ID")]
-    credential: Option<String>,
-    #[command(flatten)]
-    page: PageFlags,
 }
 
 /// What a gateway is made of.
@@ -161,18 +146,6 @@ pub(crate) struct CallsFlags {
     page: PageFlags,
 }
 
-#[derive(Args)]
-pub(crate) struct DeleteFlags {
-    /// Name or id
-    name: String,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    /// Only while it is unchanged
-    #[arg(long, value_name = "ETAG")]
-    if_match: Option<String>,
-}
-
 /// Runs one verb.
 pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
     let client = context::client(global, output)?;
@@ -187,25 +160,17 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             return trial(&client, output, &name, &json!({ "path": path, "method": method })).await;
         }
         Verb::Pause { name } => {
-            let answer = client.send(Call::post(&[GATEWAYS, &name, "pauses"])).await?;
-            show_written(output, &answer, "Paused", "gateway")?;
-            output.note("Calls are refused until you resume it.");
+            pause(&client, output, (GATEWAYS, "gateway"), &name, "Calls are refused until you resume it.")
+                .await?;
         }
-        Verb::Resume { name } => {
-            let answer = client.send(Call::new(Method::DELETE, &[GATEWAYS, &name, "pauses"])).await?;
-            show_written(output, &answer, "Resumed", "gateway")?;
-        }
+        Verb::Resume { name } => resume(&client, output, (GATEWAYS, "gateway"), &name).await?,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result<(), Failure> {
-    let call = Call::get(&[GATEWAYS])
-        .query("q", flags.q.as_deref())
-        .query("state", flags.state.as_deref())
-        .query("credential", flags.credential.as_deref());
-    let answer = client.send(flags.page.of(call)).await?;
+    let answer = flags.send(client, GATEWAYS).await?;
     let headings = ["name", "address", "credential", "methods", "24 h", "errors", "state"];
     show(output, &answer, &headings, "There are no gateways.", |row| {
         let methods = row["methods"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -302,14 +267,12 @@ fn tell(output: &Output, gateway: &Value) {
 }
 
 async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Result<(), Failure> {
-    let found = client.send(Call::get(&[GATEWAYS, &flags.name])).await?;
-    let etag = etag(flags.if_match.clone(), &found)?;
+    let found = flags.find(client, GATEWAYS).await?;
     let gateway = found.json()?;
     let (name, address) = (text(&gateway, "name"), text(&gateway, "address"));
     let question = format!("Delete gateway “{name}”? Applications that call {address} get 404 from now on.");
     output.confirm(&question, flags.yes)?;
-    let call = Call::new(Method::DELETE, &[GATEWAYS, &flags.name]).if_match(&etag);
-    delete_object(client, output, call, &format!("gateway “{name}”")).await
+    delete_object(client, output, flags.call(GATEWAYS, &found)?, &format!("gateway “{name}”")).await
 }
 
 impl Fields {

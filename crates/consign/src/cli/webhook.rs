@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Global;
 use super::client::{Call, Client};
+use super::connector::{DeleteFlags, ListFlags, pause, resume};
 use super::context;
 use super::delivery::show_attempts;
 use super::event::json_argument;
 use super::failure::{Code, Failure};
-use super::listing::{PageFlags, cell, show, show_one, show_written, text};
+use super::listing::{cell, show, show_one, show_written, text};
 use super::object::{delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
@@ -69,21 +69,6 @@ pub(crate) enum Verb {
     CheckSignature(CheckFlags),
     /// Delete one; its waiting deliveries are cancelled
     Delete(DeleteFlags),
-}
-
-#[derive(Args)]
-pub(crate) struct ListFlags {
-    /// Only those whose name holds this text
-    #[arg(long, value_name = "TEXT")]
-    q: Option<String>,
-    /// Only those in this state
-    #[arg(long)]
-    state: Option<String>,
-    /// Only those of this credential
-    #[arg(long, value_name = "NAME")]
-    credential: Option<String>,
-    #[command(flatten)]
-    page: PageFlags,
 }
 
 /// What a webhook is made of.
@@ -192,18 +177,6 @@ pub(crate) struct TestFlags {
     data: Option<String>,
 }
 
-#[derive(Args)]
-pub(crate) struct DeleteFlags {
-    /// Name or id
-    name: String,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    /// Only while it is unchanged
-    #[arg(long, value_name = "ETAG")]
-    if_match: Option<String>,
-}
-
 /// Runs one verb.
 pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
     let client = context::client(global, output)?;
@@ -214,14 +187,16 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Edit(flags) => edit(&client, output, *flags).await?,
         Verb::Test(flags) => return test(&client, output, &flags).await,
         Verb::Pause { name } => {
-            let answer = client.send(Call::post(&[WEBHOOKS, &name, "pauses"])).await?;
-            show_written(output, &answer, "Paused", "webhook")?;
-            output.note("Events keep arriving and wait. Nothing is lost.");
+            pause(
+                &client,
+                output,
+                (WEBHOOKS, "webhook"),
+                &name,
+                "Events keep arriving and wait. Nothing is lost.",
+            )
+            .await?;
         }
-        Verb::Resume { name } => {
-            let answer = client.send(Call::new(Method::DELETE, &[WEBHOOKS, &name, "pauses"])).await?;
-            show_written(output, &answer, "Resumed", "webhook")?;
-        }
+        Verb::Resume { name } => resume(&client, output, (WEBHOOKS, "webhook"), &name).await?,
         Verb::History { name } => history(&client, output, &name).await?,
         Verb::SigningKeys { name } => signing::list(&client, output, &name).await?,
         Verb::ChangeSigningKey(flags) => signing::change(&client, output, &flags).await?,
@@ -233,11 +208,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
 }
 
 async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result<(), Failure> {
-    let call = Call::get(&[WEBHOOKS])
-        .query("q", flags.q.as_deref())
-        .query("state", flags.state.as_deref())
-        .query("credential", flags.credential.as_deref());
-    let answer = client.send(flags.page.of(call)).await?;
+    let answer = flags.send(client, WEBHOOKS).await?;
     let headings = ["name", "credential", "state", "delivered", "failed", "waiting", "last delivery"];
     show(output, &answer, &headings, "There are no webhooks.", |row| {
         vec![
@@ -306,8 +277,7 @@ async fn test(client: &Client<'_>, output: &Output, flags: &TestFlags) -> Result
 }
 
 async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Result<(), Failure> {
-    let found = client.send(Call::get(&[WEBHOOKS, &flags.name])).await?;
-    let etag = etag(flags.if_match.clone(), &found)?;
+    let found = flags.find(client, WEBHOOKS).await?;
     let webhook = found.json()?;
     let name = text(&webhook, "name");
     let waiting = webhook["last_24_hours"]["waiting"].as_u64().unwrap_or(0);
@@ -316,8 +286,7 @@ async fn delete(client: &Client<'_>, output: &Output, flags: &DeleteFlags) -> Re
         some => format!("Delete webhook “{name}” and cancel {some} waiting deliveries?"),
     };
     output.confirm(&question, flags.yes)?;
-    let call = Call::new(Method::DELETE, &[WEBHOOKS, &flags.name]).if_match(&etag);
-    delete_object(client, output, call, &format!("webhook “{name}”")).await
+    delete_object(client, output, flags.call(WEBHOOKS, &found)?, &format!("webhook “{name}”")).await
 }
 
 impl Fields {

@@ -8,18 +8,16 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::catalog::{Invalid, with_commas};
-use consign_core::connector::ConnectorState;
-use consign_store::connectors::ConnectorFilter;
 use consign_store::runs::UNSENT_COUNT_MAX;
 use serde_json::{Value, json};
 
 use super::Console;
 use super::conflict::Conflict;
+use super::connector::{choices, filter, listed, resumed};
 use super::errors::Failure;
-use super::form::{ExporterForm, asked, at_whole_fields, errors, page, pages};
+use super::form::{ExporterForm, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::activity_lines;
-use super::webhooks::choices;
 use crate::ops::{IfMatch, OpError, exporters, runs, settings};
 
 const PLACE: &str = "exporters";
@@ -42,35 +40,8 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let filter = ConnectorFilter {
-        q: asked(form, "q"),
-        kind: None,
-        state: asked(form, "state"),
-        credential: form.text("credential").parse().ok(),
-    };
-    let listed = exporters::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
-    let choices = choices(&visit).await?;
-    let mut states: Vec<Value> = Vec::new();
-    for state in ConnectorState::ALL {
-        let option = json!({ "value": state.kind(), "label": state.label() });
-        if !states.contains(&option) {
-            states.push(option);
-        }
-    }
-    let filtered = ["q", "state", "credential"].iter().any(|key| !form.text(key).is_empty());
-    let context = json!({
-        "q": form.text("q"),
-        "state": form.text("state"),
-        "credential": form.text("credential"),
-        "states": states,
-        "credentials": choices.iter().map(|choice| json!({
-            "value": choice.id, "label": choice.label,
-        })).collect::<Vec<_>>(),
-        "filtered": filtered,
-        "pages": pages(form, LIST, &listed),
-        "whole": listed.next.is_none() && listed.previous.is_none(),
-        "items": listed.items,
-    });
+    let found = exporters::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
+    let context = listed(form, LIST, &choices(&visit).await?, found);
     Ok(visit.page(StatusCode::OK, "exporters.html", (PLACE, "Data exporters"), context).await)
 }
 
@@ -245,14 +216,9 @@ async fn pause(visit: Signed, Path(id): Path<String>) -> Result<Response, Failur
 }
 
 async fn resume(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let resumed = exporters::resume(visit.app(), &visit.actor, &id).await?;
-    let message = if resumed["state"] == "active" {
-        Message::done("Resumed. A run that waited goes on now.")
-    } else {
-        Message::refused("Its credential was deleted. Choose a credential, and it continues.")
-            .with_action(format!("{LIST}/{id}/set-up"), "Choose a credential")
-    };
-    Ok(visit.go_and_say(&format!("{LIST}/{id}"), message))
+    let connector = exporters::resume(visit.app(), &visit.actor, &id).await?;
+    let page = format!("{LIST}/{id}");
+    Ok(visit.go_and_say(&page, resumed(&connector, &page, "Resumed. A run that waited goes on now.")))
 }
 
 async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

@@ -8,26 +8,21 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
-use consign_core::connector::ConnectorState;
 use consign_core::id::EventId;
-use consign_store::Page;
-use consign_store::connectors::ConnectorFilter;
-use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::deliveries::DeliveryFilter;
 use serde_json::{Value, json};
 
 use super::conflict::Conflict;
+use super::connector::{filter, listed, resumed, web_choices};
 use super::errors::Failure;
-use super::form::{Choice, WebhookForm, asked, at_whole_fields, errors, page, pages};
+use super::form::{WebhookForm, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::recent;
 use super::{Console, chart, signatures};
-use crate::ops::{IfMatch, OpError, credentials, deliveries, webhooks};
+use crate::ops::{IfMatch, OpError, deliveries, webhooks};
 
 const PLACE: &str = "webhooks";
 const LIST: &str = "/webhooks";
-/// A drop-down with more is not a choice.
-const CHOICES_MAX: u32 = 500;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -44,35 +39,9 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let filter = ConnectorFilter {
-        q: asked(form, "q"),
-        kind: Some("webhook"),
-        state: asked(form, "state"),
-        credential: form.text("credential").parse().ok(),
-    };
-    let listed = webhooks::list(visit.app(), &visit.actor, &filter, &page(form)).await?;
-    let choices = web_choices(&visit).await?;
-    let mut states: Vec<Value> = Vec::new();
-    for state in ConnectorState::ALL {
-        let option = json!({ "value": state.kind(), "label": state.label() });
-        if !states.contains(&option) {
-            states.push(option);
-        }
-    }
-    let filtered = ["q", "state", "credential"].iter().any(|key| !form.text(key).is_empty());
-    let context = json!({
-        "q": form.text("q"),
-        "state": form.text("state"),
-        "credential": form.text("credential"),
-        "states": states,
-        "credentials": choices.iter().map(|choice| json!({
-            "value": choice.id, "label": choice.label,
-        })).collect::<Vec<_>>(),
-        "filtered": filtered,
-        "pages": pages(form, LIST, &listed),
-        "whole": listed.next.is_none() && listed.previous.is_none(),
-        "items": listed.items.into_iter().map(with_chart).collect::<Vec<_>>(),
-    });
+    let mut found = webhooks::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
+    found.items = found.items.into_iter().map(with_chart).collect();
+    let context = listed(form, LIST, &web_choices(&visit).await?, found);
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
 
@@ -80,29 +49,6 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
 fn with_chart(mut webhook: Value) -> Value {
     webhook["chart"] = chart::strip(&webhook["by_hour"]);
     webhook
-}
-
-/// The credentials that a connector can use, with status and address.
-pub(super) async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
-    let all = Page::first(CHOICES_MAX);
-    let every = (&CredentialFilter::default(), CredentialSort::NeedsAttention);
-    let listed = credentials::list(visit.app(), &visit.actor, every, &all).await?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let choices = listed.items.iter().map(|credential| {
-        let hidden = if credential["url_path"]["set"] == json!(true) { "•••" } else { "" };
-        Choice {
-            id: text(&credential["id"]),
-            label: format!("{} · {}", text(&credential["name"]), text(&credential["status"]["label"])),
-            address: format!("{}{hidden}", text(&credential["url_address"])),
-            is_sftp: credential["protocol"] == "sftp",
-        }
-    });
-    Ok(choices.collect())
-}
-
-/// Those that lead to a tool on the web.
-pub(super) async fn web_choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
-    Ok(choices(visit).await?.into_iter().filter(|choice| !choice.is_sftp).collect())
 }
 
 /// What stands below the form when a preview was asked for.
@@ -246,14 +192,9 @@ async fn pause(visit: Signed, Path(id): Path<String>) -> Result<Response, Failur
 }
 
 async fn resume(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let resumed = webhooks::resume(visit.app(), &visit.actor, &id).await?;
-    let message = if resumed["state"] == "active" {
-        Message::done("Resumed. Waiting deliveries are sent now.")
-    } else {
-        Message::refused("Its credential was deleted. Choose a credential, and it continues.")
-            .with_action(format!("{LIST}/{id}/set-up"), "Choose a credential")
-    };
-    Ok(visit.go_and_say(&format!("{LIST}/{id}"), message))
+    let connector = webhooks::resume(visit.app(), &visit.actor, &id).await?;
+    let page = format!("{LIST}/{id}");
+    Ok(visit.go_and_say(&page, resumed(&connector, &page, "Resumed. Waiting deliveries are sent now.")))
 }
 
 async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

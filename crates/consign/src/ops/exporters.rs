@@ -1,33 +1,31 @@
 //! Data exporters: create, edit, pause, preview, delete.
 
-use consign_core::audit::Table;
 use consign_core::connector::exporter::{Destination, Exporter, ExporterDraft, Source, Stamp};
 use consign_core::connector::format::{Encoder, Record};
 use consign_core::connector::{Connector, ConnectorState, Kind};
 use consign_core::credential::Credential;
-use consign_core::id::ConnectorId;
-use consign_core::json::merge;
-use consign_core::name::Name;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
-use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
 use consign_store::runs::{Loss, Run, WAITING_COUNT_MAX, Waiting};
-use consign_store::{Db, Listed, Page, Tx, connectors, runs, tokens};
+use consign_store::{Db, Listed, Page, Tx, connectors, runs};
 use serde_json::{Value, json};
 
+use super::connector::{
+    self, Access, Drafted, Wish, access_of, changed, described, edited, insert, locked_credential, made,
+    named_credential, object, patched, row, update,
+};
 use super::settings::delivery::with_usual_timeout;
 use super::settings::time_zone;
-use super::webhooks::{
-    Access, access_of, credential_of, described, edited, insert_unique, locked_credential, named_credential,
-    sample, settings, state_for,
-};
+use super::webhooks::sample;
 use super::{
-    Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
-    differences, invalid, not_unique, require_as_saved,
+    Actor, IfMatch, OpError, Rest, Sent, audit_rows, commit, commit_answered, differences, invalid,
+    require_as_saved,
 };
 use crate::App;
 
+/// The word for them.
+const KIND: &str = "exporter";
 /// Times that a preview shows.
 const PREVIEW_TIMES: usize = 3;
 
@@ -41,19 +39,7 @@ pub async fn list(
     filter: &ConnectorFilter,
     page: &Page,
 ) -> Result<Listed<Value>, OpError> {
-    actor.require(Right::ConnectorsRead)?;
-    let mut db = app.store.read().await?;
-    let filter = ConnectorFilter { kind: Some("exporter"), ..filter.clone() };
-    let found = connectors::list(&mut db, &filter, page).await?;
-    let now = app.now();
-    let ids: Vec<_> = found.items.iter().map(|connector| connector.id).collect();
-    let mut waiting = runs::waiting_of(&mut db, &ids).await?;
-    let mut items = Vec::with_capacity(found.items.len());
-    for connector in &found.items {
-        let access = access_of(&mut db, connector).await?;
-        items.push(show(connector, &access, waiting.remove(&connector.id), now));
-    }
-    Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
+    connector::list(app, actor, &ConnectorFilter { kind: Some(KIND), ..filter.clone() }, page).await
 }
 
 /// One exporter, by id or name.
@@ -79,26 +65,10 @@ pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, O
     with_usual(app, &mut sent, credential.as_ref());
     let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let next = draft.exporter.schedule.next_after(now);
-    let connector = Connector {
-        id: ConnectorId::new(now),
-        name: draft.name,
-        description: draft.description,
-        credential: credential.as_ref().map(|credential| credential.id),
-        lost_credential: None,
-        kind: Kind::Exporter(draft.exporter),
-        state: state_for(credential.as_ref()),
-        state_reason: String::new(),
-        state_since: now,
-        closed_until: None,
-        failing_since: None,
-        created_at: now,
-        updated_at: now,
-        revision: 1,
-    };
-    if connectors::find_by_name(&mut tx, &connector.name).await?.is_some() {
-        return Err(not_unique("connector", connector.name.as_str()));
-    }
-    insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
+    let drafted =
+        Drafted { name: draft.name, description: draft.description, kind: Kind::Exporter(draft.exporter) };
+    let connector = made(drafted, credential.as_ref(), now);
+    insert(&mut tx, &connector).await?;
     runs::set_next_run(&mut tx, connector.id, next).await?;
     let value = shown(&mut tx, &connector, now).await?;
     let changes = differences(&Value::Null, &value);
@@ -145,12 +115,7 @@ pub async fn patch(
     sent: Sent,
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
-    save(app, actor, reference, if_match, Rest::Kept, |current| {
-        let mut whole = settings(current);
-        merge(&mut whole, sent);
-        whole
-    })
-    .await
+    save(app, actor, reference, if_match, Rest::Kept, |current| patched(current, sent)).await
 }
 
 async fn save(
@@ -176,34 +141,10 @@ async fn save(
     let (was, is) = (&before.schedule, &draft.exporter.schedule);
     let same_times = was.as_str() == is.as_str() && was.zone().name() == is.zone().name();
     let next = is.next_after(now);
-    // An edit answers a hold of the exporter's own; a pause by a person stays.
-    let state = match seen.state {
-        ConnectorState::Paused => ConnectorState::Paused,
-        _ => state_for(credential.as_ref()),
-    };
-    let connector = Connector {
-        name: draft.name,
-        description: draft.description,
-        credential: credential.as_ref().map(|credential| credential.id),
-        lost_credential: None,
-        kind: Kind::Exporter(draft.exporter),
-        state,
-        state_reason: if state == seen.state { seen.state_reason.clone() } else { String::new() },
-        state_since: if state == seen.state { seen.state_since } else { now },
-        closed_until: None,
-        failing_since: None,
-        updated_at: now,
-        revision: seen.revision + 1,
-        ..seen.clone()
-    };
-    let taken = connectors::find_by_name(&mut tx, &connector.name).await?;
-    if taken.is_some_and(|other| other.id != connector.id) {
-        return Err(not_unique("connector", connector.name.as_str()));
-    }
-    if !connectors::update(&mut tx, &connector, seen.revision).await? {
-        let current = connectors::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("exporter"))?;
-        return Err(OpError::Changed { current: current.revision });
-    }
+    let drafted =
+        Drafted { name: draft.name, description: draft.description, kind: Kind::Exporter(draft.exporter) };
+    let connector = changed(&seen, drafted, credential.as_ref(), now);
+    update(&mut tx, &seen, &connector).await?;
     require_same_protocol(&mut tx, &before, &connector).await?;
     if !same_times {
         runs::set_next_run(&mut tx, connector.id, next).await?;
@@ -236,17 +177,12 @@ async fn require_same_protocol(db: &mut Db, before: &Exporter, after: &Connector
     }
 }
 
-/// What was done to an exporter, newest first.
+/// What was done with an exporter, the newest first.
 ///
 /// # Errors
 /// Without the right, or when there is none.
 pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
-    actor.require(Right::ConnectorsRead)?;
-    let mut db = app.store.read().await?;
-    let id = by_reference(&mut db, reference).await?.0.id.to_string();
-    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
-    let entries = audit::list(&mut db, &filter, &Page::first(20)).await?;
-    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
+    connector::history(app, actor, KIND, reference).await
 }
 
 /// What is not sent any more when an exporter is deleted, and the name it had.
@@ -302,7 +238,7 @@ pub async fn delete(
 /// # Errors
 /// When there is none.
 pub async fn pause(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
-    set_state(app, actor, reference, "Paused exporter", |_| ConnectorState::Paused).await
+    set_state(app, actor, reference, "Paused exporter", Wish::Pause).await
 }
 
 /// Resumes an exporter that is paused or on hold.
@@ -310,12 +246,7 @@ pub async fn pause(app: &App, actor: &Actor, reference: &str) -> Result<Value, O
 /// # Errors
 /// When there is none, or its credential must be repaired first.
 pub async fn resume(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
-    set_state(app, actor, reference, "Resumed exporter", |credential| match credential {
-        // Resuming is a person's word that the tool lets us in again: it is tried once more.
-        Some(_) => ConnectorState::Active,
-        None => ConnectorState::CredentialMissing,
-    })
-    .await
+    set_state(app, actor, reference, "Resumed exporter", Wish::Resume).await
 }
 
 async fn set_state(
@@ -323,27 +254,16 @@ async fn set_state(
     actor: &Actor,
     reference: &str,
     action: &str,
-    to: impl FnOnce(Option<&Credential>) -> ConnectorState,
+    wish: Wish,
 ) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let (connector, _) = by_reference(&mut tx, reference).await?;
-    let credential = credential_of(&mut tx, &connector).await?;
-    let to = to(credential.as_ref());
-    if to == ConnectorState::Active {
-        require_as_saved(app, &mut tx, &row(&connector)).await?;
-    }
-    if let Some(credential) = credential.filter(|_| to == ConnectorState::Active) {
-        tokens::forgive(&mut tx, credential.id).await?;
-    }
-    connectors::set_state(&mut tx, connector.id, None, to, "", now).await?;
-    if to == ConnectorState::Active {
-        connectors::reopen(&mut tx, connector.id).await?;
+    let connector = connector::set_state(app, &mut tx, actor, &connector, (wish, action)).await?;
+    if connector.state == ConnectorState::Active {
         runs::hurry(&mut tx, connector.id, now).await?;
     }
-    audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": to.kind() })).await?;
-    let (connector, _) = by_reference(&mut tx, &connector.id.to_string()).await?;
     let value = shown(&mut tx, &connector, now).await?;
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
@@ -403,12 +323,9 @@ fn sample_of(exporter: &Exporter, stamp: &Stamp, now: Timestamp) -> String {
 
 /// Finds an exporter by id or name.
 pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<(Connector, Exporter), OpError> {
-    let found = match reference.parse::<ConnectorId>() {
-        Ok(id) => connectors::find(db, id).await?,
-        Err(_) => connectors::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
-    };
-    let found = found.and_then(|connector| Some((connector.exporter()?.clone(), connector)));
-    found.map(|(exporter, connector)| (connector, exporter)).ok_or(OpError::NotFound("exporter"))
+    let found = connector::by_reference(db, KIND, reference).await?;
+    let exporter = found.exporter().cloned().ok_or(OpError::NotFound(KIND))?;
+    Ok((found, exporter))
 }
 
 /// Finds an exporter that stays as it is until the end of the transaction, as what it was saved as.
@@ -464,12 +381,4 @@ fn show_last(run: &Run, now: Timestamp) -> Value {
         "created_at": run.created_at,
         "ended_at": run.ended_at,
     })
-}
-
-pub(super) fn object(connector: &Connector) -> Object<'_> {
-    Object { kind: "exporter", id: connector.id.to_string(), name: connector.name.as_str() }
-}
-
-pub(super) fn row(connector: &Connector) -> (Table, String) {
-    (Table::Connector, connector.id.to_string())
 }

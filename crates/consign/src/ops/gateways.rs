@@ -1,25 +1,21 @@
 //! Gateways: create, edit, pause, delete.
 
 use consign_core::api_key::{self, ApiKey};
-use consign_core::audit::Table;
-use consign_core::connector::{Connector, ConnectorState, Gateway, GatewayDraft, Kind};
-use consign_core::credential::Credential;
-use consign_core::id::{ConnectorId, KeyId};
-use consign_core::json::merge;
-use consign_core::name::Name;
+use consign_core::connector::{Connector, Gateway, GatewayDraft, Kind};
+use consign_core::id::KeyId;
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
-use consign_store::audit::{self, AuditFilter};
 use consign_store::connectors::ConnectorFilter;
-use consign_store::{Db, Listed, Page, StoreError, Tx, api_keys, connectors, tokens};
+use consign_store::{Db, Listed, Page, StoreError, Tx, api_keys, connectors};
 use serde_json::{Value, json};
 
-use super::webhooks::{
-    access_of, credential_of, described, edited, insert_unique, locked_credential, settings, state_for,
+use super::connector::{
+    self, Drafted, Wish, access_of, changed, described, edited, insert, locked_credential, made, object,
+    patched, row, update,
 };
 use super::{
-    Actor, IfMatch, Object, OpError, Rest, Sent, audit_entry, audit_rows, commit, commit_answered,
-    differences, invalid, not_unique, require_as_saved,
+    Actor, IfMatch, OpError, Rest, Sent, audit_rows, commit, commit_answered, differences, invalid,
+    require_as_saved,
 };
 use crate::App;
 
@@ -29,7 +25,8 @@ pub use trial::{METHODS as TRIED_METHODS, trial};
 mod calls;
 mod trial;
 
-const HISTORY_ENTRIES: u32 = 50;
+/// The word for them.
+const KIND: &str = "gateway";
 
 /// A page of gateways.
 ///
@@ -41,16 +38,7 @@ pub async fn list(
     filter: &ConnectorFilter,
     page: &Page,
 ) -> Result<Listed<Value>, OpError> {
-    actor.require(Right::ConnectorsRead)?;
-    let mut db = app.store.read().await?;
-    let filter = ConnectorFilter { kind: Some("gateway"), ..filter.clone() };
-    let found = connectors::list(&mut db, &filter, page).await?;
-    let now = app.now();
-    let mut items = Vec::with_capacity(found.items.len());
-    for connector in &found.items {
-        items.push(shown(app, &mut db, connector, now).await?);
-    }
-    Ok(Listed { items, next: found.next, previous: found.previous, count: found.count })
+    connector::list(app, actor, &ConnectorFilter { kind: Some(KIND), ..filter.clone() }, page).await
 }
 
 /// One gateway, by id or name.
@@ -91,24 +79,11 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     let now = tx.now();
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = GatewayDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
-    let connector = Connector {
-        id: ConnectorId::new(now),
-        name: draft.name,
-        description: draft.description,
-        credential: credential.as_ref().map(|credential| credential.id),
-        lost_credential: None,
-        kind: Kind::Gateway(draft.gateway),
-        state: state_for(credential.as_ref()),
-        state_reason: String::new(),
-        state_since: now,
-        closed_until: None,
-        failing_since: None,
-        created_at: now,
-        updated_at: now,
-        revision: 1,
-    };
+    let drafted =
+        Drafted { name: draft.name, description: draft.description, kind: Kind::Gateway(draft.gateway) };
+    let connector = made(drafted, credential.as_ref(), now);
     require_free(&mut tx, &connector, None).await?;
-    insert_unique(connectors::insert(&mut tx, &connector).await, &connector.name)?;
+    insert(&mut tx, &connector).await?;
     let value = shown(app, &mut tx, &connector, now).await?;
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created gateway", object(&connector), changes, &[row(&connector)])
@@ -143,12 +118,7 @@ pub async fn patch(
     sent: Sent,
     if_match: IfMatch,
 ) -> Result<Value, OpError> {
-    save(app, actor, reference, if_match, Rest::Kept, |current| {
-        let mut whole = settings(current);
-        merge(&mut whole, sent);
-        whole
-    })
-    .await
+    save(app, actor, reference, if_match, Rest::Kept, |current| patched(current, sent)).await
 }
 
 async fn save(
@@ -170,33 +140,11 @@ async fn save(
     let sent = complete(&seen);
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = GatewayDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
-    // An edit answers a hold of the gateway's own; a pause by a person stays.
-    let state = match seen.state {
-        ConnectorState::Paused => ConnectorState::Paused,
-        _ => state_for(credential.as_ref()),
-    };
-    let connector = Connector {
-        name: draft.name,
-        description: draft.description,
-        credential: credential.as_ref().map(|credential| credential.id),
-        lost_credential: None,
-        kind: Kind::Gateway(draft.gateway),
-        state,
-        state_reason: if state == seen.state { seen.state_reason.clone() } else { String::new() },
-        state_since: if state == seen.state { seen.state_since } else { now },
-        closed_until: None,
-        failing_since: None,
-        updated_at: now,
-        revision: seen.revision + 1,
-        ..seen.clone()
-    };
+    let drafted =
+        Drafted { name: draft.name, description: draft.description, kind: Kind::Gateway(draft.gateway) };
+    let connector = changed(&seen, drafted, credential.as_ref(), now);
     require_free(&mut tx, &connector, Some(&seen)).await?;
-    let updated = connectors::update(&mut tx, &connector, seen.revision).await;
-    if updated.as_ref().is_ok_and(|updated| !updated) {
-        let current = connectors::find(&mut tx, seen.id).await?.ok_or(OpError::NotFound("gateway"))?;
-        return Err(OpError::Changed { current: current.revision });
-    }
-    insert_unique(updated.map(drop), &connector.name)?;
+    update(&mut tx, &seen, &connector).await?;
     let changes = edited(&mut tx, (&seen, &connector), now).await?;
     audit_rows(app, &mut tx, actor, "Edited gateway", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -205,13 +153,10 @@ async fn save(
     Ok(shown(app, &mut *app.store.read().await?, &connector, now).await?)
 }
 
-/// That name and address part are free, and that the API keys it names may call. A key that was named before stays,
+/// That the address part is free, and that the API keys it names may call. A key that was named before stays,
 /// whatever became of it.
 async fn require_free(tx: &mut Tx, connector: &Connector, before: Option<&Connector>) -> Result<(), OpError> {
     let is_other = |found: Option<Connector>| found.is_some_and(|found| found.id != connector.id);
-    if is_other(connectors::find_by_name(tx, &connector.name).await?) {
-        return Err(not_unique("connector", connector.name.as_str()));
-    }
     let Some(gateway) = connector.gateway() else { return Ok(()) };
     if is_other(connectors::find_by_slug(tx, &gateway.slug).await?) {
         return Err(OpError::Invalid(vec![gateway.slug.taken().at("slug")]));
@@ -233,17 +178,12 @@ async fn require_free(tx: &mut Tx, connector: &Connector, before: Option<&Connec
     Ok(())
 }
 
-/// What was done to a gateway, newest first.
+/// What was done with a gateway, the newest first.
 ///
 /// # Errors
 /// Without the right, or when there is none.
 pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Value>, OpError> {
-    actor.require(Right::ConnectorsRead)?;
-    let mut db = app.store.read().await?;
-    let id = by_reference(&mut db, reference).await?.id.to_string();
-    let filter = AuditFilter { object: Some(id), ..AuditFilter::default() };
-    let entries = audit::list(&mut db, &filter, &Page::first(HISTORY_ENTRIES)).await?;
-    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
+    connector::history(app, actor, KIND, reference).await
 }
 
 /// Deletes a gateway: calls of its address find nothing from now on. The answer is the name it had.
@@ -269,7 +209,7 @@ pub async fn delete(app: &App, actor: &Actor, reference: &str, if_match: IfMatch
 /// # Errors
 /// When there is none.
 pub async fn pause(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
-    set_state(app, actor, reference, "Paused gateway", |_| ConnectorState::Paused).await
+    set_state(app, actor, reference, "Paused gateway", Wish::Pause).await
 }
 
 /// Resumes a gateway that is paused or on hold.
@@ -277,12 +217,7 @@ pub async fn pause(app: &App, actor: &Actor, reference: &str) -> Result<Value, O
 /// # Errors
 /// When there is none, or its credential must be repaired first.
 pub async fn resume(app: &App, actor: &Actor, reference: &str) -> Result<Value, OpError> {
-    set_state(app, actor, reference, "Resumed gateway", |credential| match credential {
-        // Resuming is a person's word that the tool lets us in again: it is tried once more.
-        Some(_) => ConnectorState::Active,
-        None => ConnectorState::CredentialMissing,
-    })
-    .await
+    set_state(app, actor, reference, "Resumed gateway", Wish::Resume).await
 }
 
 async fn set_state(
@@ -290,26 +225,13 @@ async fn set_state(
     actor: &Actor,
     reference: &str,
     action: &str,
-    to: impl FnOnce(Option<&Credential>) -> ConnectorState,
+    wish: Wish,
 ) -> Result<Value, OpError> {
     actor.require(Right::DeliveriesOperate)?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let connector = by_reference(&mut tx, reference).await?;
-    let credential = credential_of(&mut tx, &connector).await?;
-    let to = to(credential.as_ref());
-    if to == ConnectorState::Active {
-        require_as_saved(app, &mut tx, &row(&connector)).await?;
-    }
-    if let Some(credential) = credential.filter(|_| to == ConnectorState::Active) {
-        tokens::forgive(&mut tx, credential.id).await?;
-    }
-    connectors::set_state(&mut tx, connector.id, None, to, "", now).await?;
-    if to == ConnectorState::Active {
-        connectors::reopen(&mut tx, connector.id).await?;
-    }
-    audit_entry(app, &mut tx, actor, action, object(&connector), json!({ "state": to.kind() })).await?;
-    let connector = by_reference(&mut tx, &connector.id.to_string()).await?;
+    let connector = connector::set_state(app, &mut tx, actor, &connector, (wish, action)).await?;
     let value = shown(app, &mut tx, &connector, now).await?;
     commit_answered(app, actor, tx, &value).await?;
     app.engine.changed().await;
@@ -318,11 +240,7 @@ async fn set_state(
 
 /// Finds a gateway by id or name.
 pub(super) async fn by_reference(db: &mut Db, reference: &str) -> Result<Connector, OpError> {
-    let found = match reference.parse::<ConnectorId>() {
-        Ok(id) => connectors::find(db, id).await?,
-        Err(_) => connectors::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
-    };
-    found.filter(|found| found.gateway().is_some()).ok_or(OpError::NotFound("gateway"))
+    connector::by_reference(db, KIND, reference).await
 }
 
 /// What may be shown of a gateway.
@@ -355,12 +273,4 @@ fn address(app: &App, gateway: &Gateway) -> String {
 /// An API key by its name; one that was revoked has none any more.
 fn show_key(id: KeyId, key: Option<&ApiKey>) -> Value {
     json!({ "id": id, "key": api_key::shown(id), "name": key.map(|key| key.name.as_str()) })
-}
-
-pub(super) fn object(connector: &Connector) -> Object<'_> {
-    Object { kind: "gateway", id: connector.id.to_string(), name: connector.name.as_str() }
-}
-
-pub(super) fn row(connector: &Connector) -> (Table, String) {
-    (Table::Connector, connector.id.to_string())
 }

@@ -14,7 +14,8 @@ use consign_store::uploads::{self, Upload};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::exporters::{by_reference, locked, object, row};
+use super::connector::{object, row};
+use super::exporters::{by_reference, locked};
 use super::runs::whole;
 use super::{Actor, OpError, audit_entry, commit_answered, invalid, require_as_saved};
 use crate::App;

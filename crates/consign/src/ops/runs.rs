@@ -10,8 +10,9 @@ use consign_store::runs::{Cause, Run};
 use consign_store::{Db, Listed, Page, Tx, connectors, runs};
 use serde_json::{Map, Value, json};
 
+use super::connector::object;
 use super::deliveries::Resolution;
-use super::exporters::{by_reference, locked, object};
+use super::exporters::{by_reference, locked};
 use super::{Actor, OpError, audit_entry, commit_answered};
 use crate::App;
 use crate::engine::{Again, Beginning, Begun};

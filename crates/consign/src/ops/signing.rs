@@ -14,7 +14,8 @@ use consign_store::signing_keys::{self, SigningKey};
 use consign_store::{StoreError, Tx, connectors, deliveries};
 use serde_json::{Value, json};
 
-use super::webhooks::{by_reference, object, row};
+use super::connector::{object, row};
+use super::webhooks::by_reference;
 use super::{Actor, OpError, Sent, audit_rows, commit_answered, require_as_saved};
 use crate::App;
 
