@@ -11,6 +11,7 @@ pub use exporter::{Exporter, ExporterDraft};
 pub use gateway::{Gateway, GatewayDraft};
 pub use webhook::{Payload, Success, Webhook, WebhookDraft, WhenNoAnswer};
 
+mod draft;
 pub mod exporter;
 pub mod format;
 pub mod gateway;

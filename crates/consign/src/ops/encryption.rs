@@ -377,7 +377,10 @@ struct Moved {
 async fn move_rest(app: &App, to: &str, done: &mut Moved) -> Option<()> {
     while app.vault.sealing_key_id() == to && !app.engine.is_stopping() {
         match move_round(app, to).await {
-            Ok(None) => return None,
+            Ok(None) => {
+                tracing::info!(key = to, "another server moves the values to another key");
+                return None;
+            }
             Ok(Some(Moved { moved: 0, failed })) => {
                 done.failed = failed;
                 return Some(());

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use super::file_name::FileName;
 use super::{Bulk, Compression, Destination, Exporter, FilePlace, IfExists, Source};
-use crate::catalog::{Fault, Invalid, Reader, too_long};
+use crate::catalog::{Fault, Invalid, Reader};
 use crate::condition::Condition;
+use crate::connector::draft::named;
 use crate::connector::webhook::read_event_types;
 use crate::credential::{Credential, Rate, parse_count};
 use crate::name::Name;
@@ -17,7 +18,6 @@ use crate::target::{Folder, RemotePath, Target as Destined};
 
 mod format;
 
-const DESCRIPTION_CHARS_MAX: usize = 500;
 /// A file a minute for a week.
 const KEPT_FILES_MAX: u32 = 10_000;
 
@@ -140,12 +140,7 @@ impl ExporterDraft {
     }
 
     fn read(mut reader: Reader, target: &Target<'_>) -> Result<Self, Vec<Invalid>> {
-        let name = reader.text("name", "Name");
-        let name = reader.accept("name", Name::parse(&name));
-        let description = reader.text("description", "Description").trim().to_owned();
-        if description.chars().count() > DESCRIPTION_CHARS_MAX {
-            reader.refuse("description", too_long("Description", DESCRIPTION_CHARS_MAX));
-        }
+        let (name, description) = named(&mut reader);
         reader.take("credential");
         let exporter = read_exporter(&mut reader, target);
         reader.refuse_unknown(KNOWN, READ_ONLY);

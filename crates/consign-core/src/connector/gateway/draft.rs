@@ -4,12 +4,12 @@ use http::Method;
 use serde_json::{Map, Value};
 
 use super::{Gateway, METHODS, PathPrefix, Slug};
-use crate::catalog::{Fault, Invalid, Reader, too_long};
+use crate::catalog::{Fault, Invalid, Reader};
+use crate::connector::draft::{named, tool};
 use crate::credential::{Credential, Rate, parse_count};
 use crate::id::KeyId;
 use crate::name::Name;
 
-const DESCRIPTION_CHARS_MAX: usize = 500;
 const PATH_PREFIXES_MAX: usize = 50;
 const API_KEYS_MAX: usize = 100;
 const MIB: u64 = 1 << 20;
@@ -92,21 +92,8 @@ impl GatewayDraft {
 }
 
 fn read(reader: &mut Reader, credential: Option<&Credential>) -> Option<GatewayDraft> {
-    let name = reader.text("name", "Name");
-    let name = reader.accept("name", Name::parse(&name));
-    let description = reader.text("description", "Description").trim().to_owned();
-    if description.chars().count() > DESCRIPTION_CHARS_MAX {
-        reader.refuse("description", too_long("Description", DESCRIPTION_CHARS_MAX));
-    }
-    reader.take("credential");
-    if credential.is_none() {
-        reader.refuse("credential", Fault::new("missing", "Choose a credential"));
-    }
-    if let Some(credential) = credential.filter(|credential| credential.target.origin().is_none()) {
-        let sentence = format!("“{}” is for SFTP. Choose an HTTPS credential", credential.name);
-        reader.refuse("credential", Fault::new("wrong_protocol", sentence));
-    }
-    let host = credential.map(|credential| credential.target.host().to_string()).unwrap_or_default();
+    let (name, description) = named(reader);
+    let host = tool(reader, credential);
     let gateway = read_gateway(reader, &host);
     reader.refuse_unknown(KNOWN, READ_ONLY);
     Some(GatewayDraft { name: name?, description, gateway: gateway? })

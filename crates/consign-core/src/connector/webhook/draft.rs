@@ -6,8 +6,9 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value};
 
 use super::{PathTemplate, Payload, Success, Webhook, WhenNoAnswer};
-use crate::catalog::{Fault, Invalid, Reader, too_long};
+use crate::catalog::{Fault, Invalid, Reader};
 use crate::condition::Condition;
+use crate::connector::draft::{named, tool};
 use crate::connector::signature::Signing;
 use crate::credential::{Credential, Rate, parse_count};
 use crate::event::{JSON, TypePattern};
@@ -15,7 +16,6 @@ use crate::header;
 use crate::name::Name;
 use crate::template::{Shape, Template};
 
-const DESCRIPTION_CHARS_MAX: usize = 500;
 const OUTPUTS_MAX: usize = 5;
 const RETRIES_MAX: usize = 20;
 const RETRY_WAIT_MAX_SECONDS: u64 = 7 * 86_400;
@@ -104,21 +104,8 @@ impl WebhookDraft {
 }
 
 fn read(reader: &mut Reader, credential: Option<&Credential>) -> Option<WebhookDraft> {
-    let name = reader.text("name", "Name");
-    let name = reader.accept("name", Name::parse(&name));
-    let description = reader.text("description", "Description").trim().to_owned();
-    if description.chars().count() > DESCRIPTION_CHARS_MAX {
-        reader.refuse("description", too_long("Description", DESCRIPTION_CHARS_MAX));
-    }
-    reader.take("credential");
-    if credential.is_none() {
-        reader.refuse("credential", Fault::new("missing", "Choose a credential"));
-    }
-    if let Some(credential) = credential.filter(|credential| credential.target.origin().is_none()) {
-        let sentence = format!("“{}” is for SFTP. Choose an HTTPS credential", credential.name);
-        reader.refuse("credential", Fault::new("wrong_protocol", sentence));
-    }
-    let host = credential.map(|credential| credential.target.host().to_string()).unwrap_or_default();
+    let (name, description) = named(reader);
+    let host = tool(reader, credential);
     let whole_address = credential.is_some_and(|credential| credential.authorization_type.address_is_secret);
     let webhook = read_webhook(reader, &host, whole_address);
     reader.refuse_unknown(KNOWN, READ_ONLY);
