@@ -114,7 +114,12 @@ impl Channel {
         let mut channel = Self { shared, queue, session, extensions: Vec::new(), _tasks: tasks };
         let hello = Outgoing { head: wire::init(), data: Bytes::new() };
         channel.queue.send(hello).await.map_err(|_| channel.shared.fault())?;
-        let (version, extensions) = version.await.map_err(|_| channel.shared.fault())?;
+        let mut over = channel.shared.over.subscribe();
+        let (version, extensions) = tokio::select! {
+            biased;
+            said = version => said.map_err(|_| channel.shared.fault())?,
+            _ = over.wait_for(Option::is_some) => return Err(channel.shared.fault()),
+        };
         if version < VERSION {
             return Err(SftpFault::lost(format!(
                 "The server speaks version {version} of SFTP. It must be 3."
@@ -147,9 +152,11 @@ impl Channel {
         let answer = Answer { id, receiver, shared: self.shared.clone() };
         let mut over = self.shared.over.subscribe();
         let queued = self.queue.send(Outgoing { head: wire::encode(id, request, data.len()), data });
+        // The end comes first: whoever is entered behind it is told nothing any more.
         tokio::select! {
-            sent = queued => sent.map_err(|_| self.shared.fault())?,
+            biased;
             _ = over.wait_for(Option::is_some) => return Err(self.shared.fault()),
+            sent = queued => sent.map_err(|_| self.shared.fault())?,
         }
         Ok(answer)
     }

@@ -17,6 +17,8 @@ use super::{SftpFault, SftpSession, SftpWhy};
 
 /// So many bytes are under way at once: more than the windows of servers are.
 const IN_FLIGHT_BYTES: usize = 3 << 20;
+/// So many bytes are under way of a file that goes step by step.
+const STEP_BYTES: usize = 32 << 10;
 /// Cleaning up after a failure may take so long.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -65,6 +67,9 @@ pub struct Upload<'a> {
     pub arrived: u64,
     /// Whether the SHA-256 of what is sent is to be found out; for a file whose own is known it need not.
     pub hash: bool,
+    /// Whether little is sent at a time, and the next only when the server has it: slower, and more of it is known to have
+    /// arrived when a session ends.
+    pub step_by_step: bool,
 }
 
 /// A file that is whole on the server under its temporary name: on the disk where the server can, and measured.
@@ -120,7 +125,10 @@ impl SftpSession {
             // What is small leaves at once, with all that is asked behind it: requests on one file are done in their order
             // (draft-ietf-secsh-filexfer-02 section 6.1). A server that does not keep to it gets them one by one.
             Body::Whole(bytes)
-                if bytes.len() <= IN_FLIGHT_BYTES && upload.arrived == 0 && !files.goes_one_by_one() =>
+                if bytes.len() <= IN_FLIGHT_BYTES
+                    && upload.arrived == 0
+                    && !upload.step_by_step
+                    && !files.goes_one_by_one() =>
             {
                 let again = bytes.clone();
                 match write(files, upload, Content::AtOnce(bytes)).await {
@@ -380,7 +388,7 @@ impl File<'_> {
         match content {
             Content::AtOnce(bytes) | Content::Body(Body::Whole(bytes)) => {
                 hash.iter_mut().for_each(|hash| hash.update(&bytes));
-                flight.write_all(bytes, self.files.write_bytes().await).await?;
+                flight.write_all(bytes, self.chunk_bytes().await).await?;
             }
             Content::Body(Body::Stream(parts)) => self.stream(parts, &mut flight, &mut hash).await?,
         }
@@ -397,13 +405,19 @@ impl File<'_> {
         Ok((Uploaded { bytes, sha256, synced }, there.modified_seconds))
     }
 
+    /// What one request carries of it.
+    async fn chunk_bytes(&self) -> usize {
+        let most = self.files.write_bytes().await;
+        if self.upload.step_by_step { most.min(STEP_BYTES) } else { most }
+    }
+
     async fn stream(
         &self,
         mut parts: mpsc::Receiver<Part>,
         flight: &mut Flight<'_>,
         hash: &mut Option<digest::Context>,
     ) -> Result<(), SftpFault> {
-        let most = self.files.write_bytes().await;
+        let most = self.chunk_bytes().await;
         let mut gathered = BytesMut::new();
         loop {
             match parts.recv().await {
@@ -456,7 +470,8 @@ impl Flight<'_> {
             return Ok(());
         }
         let length = chunk.len();
-        while self.bytes + length > IN_FLIGHT_BYTES {
+        let most = if self.file.upload.step_by_step { STEP_BYTES } else { IN_FLIGHT_BYTES };
+        while self.bytes + length > most {
             self.land().await?;
         }
         let answer = self.file.files.write(self.file.handle, self.offset, chunk).await?;

@@ -90,6 +90,7 @@ async fn upload(sshd: &Sshd, folder: &str, bytes: usize) -> Result<u64, SftpFaul
         progress: None,
         arrived: 0,
         hash: true,
+        step_by_step: false,
     };
     let uploaded = session.upload(&upload, Body::Whole(Bytes::from(vec![7; bytes]))).await;
     if uploaded.is_err() {

@@ -57,6 +57,7 @@ async fn a_cut_at_every_64_kib_shows_no_part_and_the_next_attempt_is_whole() {
             progress: None,
             arrived: 0,
             hash: true,
+            step_by_step: false,
         };
         let port = relay(sshd.port, bytes_max).await;
         let access = access(port, ED25519_PUB, by_key(&user(), P256, None));
@@ -105,6 +106,7 @@ async fn a_server_may_take_new_keys_and_prove_that_they_are_its_own() {
         progress: None,
         arrived: 0,
         hash: true,
+        step_by_step: false,
     };
     let content = Bytes::from(vec![7; 12 << 20]);
     let uploaded = session.upload(&upload, Body::Whole(content.clone())).await;

@@ -203,6 +203,7 @@ async fn sent(lie: Lie) -> (Result<(), Result<Unnamed, SftpFault>>, Vec<String>)
         progress: None,
         arrived: 0,
         hash: true,
+        step_by_step: false,
     };
     let sent = match session.write_part(&upload, Body::Whole(Bytes::from_static(b"n\n1\n"))).await {
         Ok(written) => session.give_name(&written).await.map_err(Ok),

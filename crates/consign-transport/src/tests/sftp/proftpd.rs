@@ -109,6 +109,7 @@ async fn proftpd_lets_in_by_password_and_by_key_and_takes_files() {
                 progress: None,
                 arrived: 0,
                 hash: true,
+                step_by_step: if_exists == IfExists::Replace,
             };
             let body = Bytes::from(content.repeat(100_000));
             let uploaded = session.upload(&upload, Body::Whole(body.clone())).await;
@@ -124,6 +125,7 @@ async fn proftpd_lets_in_by_password_and_by_key_and_takes_files() {
             progress: None,
             arrived: 0,
             hash: true,
+            step_by_step: false,
         };
         let fault = session.upload(&upload, Body::Whole(Bytes::new())).await.unwrap_err();
         assert!(matches!(fault.why, SftpWhy::Exists), "{fault:?}");

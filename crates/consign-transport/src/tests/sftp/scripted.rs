@@ -21,6 +21,8 @@ enum Script {
     Says(&'static [u8]),
     /// Lets in by password, takes new keys at once, and proves nothing.
     TakesNewKeys,
+    /// The same, and before it says its version.
+    TakesNewKeysFirst,
     /// Refuses every password.
     Refuses,
 }
@@ -86,6 +88,14 @@ impl server::Handler for Peer {
                     }
                 });
             }
+            Script::TakesNewKeysFirst => {
+                let handle = session.handle();
+                tokio::spawn(async move {
+                    while handle.extended_data(channel, 1, vec![0; 64]).await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                });
+            }
             Script::Asks(_) | Script::Refuses => {}
         }
         Ok(())
@@ -101,7 +111,7 @@ async fn start(script: Script) -> (u16, Told) {
         MethodKind::Password
     };
     let mut limits = russh::Limits::default();
-    if script == Script::TakesNewKeys {
+    if matches!(script, Script::TakesNewKeys | Script::TakesNewKeysFirst) {
         limits.rekey_write_limit = 4_096;
     }
     let config = server::Config {
@@ -205,6 +215,23 @@ async fn new_keys_without_a_proof_end_the_session() {
     let fault = session.find(&folder, &name).await.unwrap_err();
     assert_eq!(fault.detail, "The server took new keys and did not prove that they are its own.");
     assert!(!session.is_open());
+    // Whoever asks behind the end is told at once, each time.
+    let late = async {
+        for _ in 0..50 {
+            let fault = session.find(&folder, &name).await.unwrap_err();
+            assert!(matches!(fault.why, SftpWhy::NewKeys), "{fault:?}");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), late)
+        .await
+        .expect("nobody waits for answers of a session that is over");
+}
+
+#[tokio::test]
+async fn new_keys_before_the_version_keep_nobody_waiting() {
+    let opening = tokio::time::timeout(Duration::from_secs(10), fault_of(Script::TakesNewKeysFirst));
+    let (fault, _) = opening.await.expect("it ends by itself");
+    assert!(matches!(fault.why, SftpWhy::NewKeys), "{fault:?}");
 }
 
 /// A raw peer that says this and then ends, or goes on saying it.

@@ -50,6 +50,7 @@ async fn upload(
                 progress: None,
                 arrived: 0,
                 hash: true,
+                step_by_step: false,
             },
             body,
         )
@@ -93,6 +94,7 @@ async fn a_written_file_has_no_name_until_it_is_given_one() {
         progress: None,
         arrived: 0,
         hash: true,
+        step_by_step: false,
     };
     let body = || Body::Whole(content(4_096));
     let first = session.write_part(&upload("run_1.1"), body()).await.unwrap();
@@ -232,6 +234,7 @@ async fn many_files_are_under_way_at_once() {
                 progress: Some(&progress),
                 arrived: 0,
                 hash: true,
+                step_by_step: false,
             };
             session.upload(&upload, Body::Whole(content(4_096))).await.unwrap()
         })

@@ -11,7 +11,8 @@ use crate::engine::deliver::Seen;
 
 /// So many sessions in a row may end without a byte or a file more.
 const SESSIONS_IN_VAIN_MAX: u32 = 10;
-/// After so many of them the files of an exporter go one by one: together they may be more than a session takes.
+/// After so many of them the files of an exporter go one by one, and each step by step: together, or with all of it under way,
+/// they may be more than a session takes.
 const IN_VAIN_TOGETHER_MAX: u32 = 1;
 /// A file goes on over so many sessions; of a large one each makes it again up to where it is.
 const SESSIONS_MAX: u32 = 200;
@@ -36,6 +37,11 @@ impl Patience {
         (self.bytes, self.files) = (bytes, files);
         self.in_vain <= SESSIONS_IN_VAIN_MAX && self.sessions <= SESSIONS_MAX
     }
+
+    /// Whether the last sessions ended before anything arrived.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.in_vain > IN_VAIN_TOGETHER_MAX
+    }
 }
 
 impl Engine {
@@ -47,7 +53,7 @@ impl Engine {
             if !errand.patience.has_more(bytes, files) {
                 return Err(Stop::Attempt(ended));
             }
-            if errand.patience.in_vain > IN_VAIN_TOGETHER_MAX && errand.patience.alone.is_none() {
+            if errand.patience.is_in_vain() && errand.patience.alone.is_none() {
                 let turn = self.exports.one_by_one(job.connector.id);
                 errand.patience.alone = Some(turn.lock_owned().await);
             }

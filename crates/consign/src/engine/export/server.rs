@@ -267,6 +267,7 @@ impl Engine {
         let progress = errand.job.moving.counter();
         progress.store(arrived, Ordering::Relaxed);
         let hash = known_digest(run, errand.exporter.compression).is_none();
+        let step_by_step = errand.patience.is_in_vain();
         let (tell, written) = oneshot::channel();
         tokio::spawn(async move {
             let upload = Upload {
@@ -277,6 +278,7 @@ impl Engine {
                 progress: Some(&progress),
                 arrived,
                 hash,
+                step_by_step,
             };
             // Whoever waited for it may be gone: then nobody gives it a name.
             if let Err(Ok(written)) = tell.send(session.write_part(&upload, body).await) {

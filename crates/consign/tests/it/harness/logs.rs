@@ -49,10 +49,11 @@ pub(crate) fn panics() -> usize {
     PANICS.load(Ordering::SeqCst)
 }
 
-/// The last lines of the log, for a test that fails.
+/// The last lines of the log, for a test that fails; not those of each time that it looked.
 pub(crate) fn tail(lines: usize) -> String {
     let text = String::from_utf8_lossy(&logged()).into_owned();
+    let looked = |line: &&str| line.contains("consign::request") && line.contains(r#"method="GET""#);
     let own = text.lines().filter(|line| line.contains("consign") && !line.contains(" TRACE "));
-    let own: Vec<_> = own.collect();
+    let own: Vec<_> = own.filter(|line| !looked(line)).collect();
     own[own.len().saturating_sub(lines)..].join("\n")
 }
