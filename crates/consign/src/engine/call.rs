@@ -12,6 +12,7 @@ use consign_core::connector::gateway::headers;
 use consign_core::connector::{Connector, ConnectorState, Gateway, HeldBy, Message};
 use consign_core::credential::Credential;
 use consign_core::delivery::{CredentialLesson, HoldReason, NoAnswer, Outcome, Refusal};
+use consign_core::id::CredentialId;
 use consign_core::redact::Scrubber;
 use consign_core::secret::Secret;
 use consign_core::target::RemotePath;
@@ -155,6 +156,7 @@ impl Engine {
         let passed = async {
             let credential = self.open_gateway(&connector)?;
             ledger.take_place(gateway, &credential).map_err(|why| self.too_many(why))?;
+            self.begin_probe(&connector)?;
             let message = Message { method, path, headers: onward(gateway, &headers) };
             self.pass_on(gateway, &credential, message, body, &mut ledger).await
         };
@@ -177,19 +179,13 @@ impl Engine {
         if snapshot.sending_pause().is_some() {
             return Err(CallFault::Paused("All sending is paused."));
         }
-        match connector.state {
-            ConnectorState::Active => {}
-            ConnectorState::Paused => return Err(CallFault::Paused("The gateway is paused.")),
-            ConnectorState::PausedAfterFailures => {
-                return Err(CallFault::Paused("The gateway was paused after failures."));
-            }
-            // One call now and then tells whether the tool lets us in again.
-            ConnectorState::Held(HeldBy::SignInRefused | HeldBy::CredentialLocked)
-                if self.may_probe(connector) => {}
-            ConnectorState::Held(_) | ConnectorState::CredentialMissing => {
-                let reason = connector.state.hold_reason().unwrap_or(HoldReason::CredentialMissing);
-                return Err(CallFault::of_state(reason));
-            }
+        if let Some(detail) = paused(connector) {
+            return Err(CallFault::Paused(detail));
+        }
+        match connector.state.hold_reason() {
+            Some(_) if is_probe(connector) && self.probe_due(connector).is_some() => {}
+            Some(reason) => return Err(CallFault::of_state(reason)),
+            None => {}
         }
         if !snapshot.fits(connector.id) {
             return Err(CallFault::of_state(HoldReason::NotAsSaved));
@@ -203,16 +199,19 @@ impl Engine {
         }
     }
 
-    /// Whether it is time to try a refused credential again; then that is done now.
-    fn may_probe(&self, connector: &Connector) -> bool {
+    /// The credential that was refused, when it is time to try it again.
+    fn probe_due(&self, connector: &Connector) -> Option<CredentialId> {
         let snapshot = self.snapshot();
-        let credential = connector.credential.and_then(|id| snapshot.credential(id));
-        let now = self.now();
-        let due = credential.filter(|credential| self.probe_is_due(credential, now));
-        due.is_some_and(|credential| {
-            self.memory().probed.insert(credential.id, now);
-            true
-        })
+        let credential = connector.credential.and_then(|id| snapshot.credential(id))?;
+        self.probe_is_due(credential, self.now()).then_some(credential.id)
+    }
+
+    /// A call that tries a refused credential again goes on from here: there is no other one for a while.
+    fn begin_probe(&self, connector: &Connector) -> Result<(), CallFault> {
+        let Some(reason) = connector.state.hold_reason() else { return Ok(()) };
+        let due = self.probe_due(connector).ok_or_else(|| CallFault::of_state(reason))?;
+        self.memory().probed.insert(due, self.now());
+        Ok(())
     }
 
     fn too_many(&self, why: NoPlace) -> CallFault {
@@ -416,6 +415,20 @@ fn hide(scrubber: &Scrubber, headers: &mut HeaderMap) -> bool {
     found
 }
 
+/// Why nothing passes, if somebody or something paused the gateway.
+fn paused(connector: &Connector) -> Option<&'static str> {
+    match connector.state {
+        ConnectorState::Paused => Some("The gateway is paused."),
+        ConnectorState::PausedAfterFailures => Some("The gateway was paused after failures."),
+        ConnectorState::Active | ConnectorState::Held(_) | ConnectorState::CredentialMissing => None,
+    }
+}
+
+/// Whether one call now and then tells if the tool lets us in again.
+fn is_probe(connector: &Connector) -> bool {
+    matches!(connector.state, ConnectorState::Held(HeldBy::SignInRefused | HeldBy::CredentialLocked))
+}
+
 fn blocked(what: String) -> CallFault {
     metrics::counter!(telemetry::EGRESS_BLOCKED).increment(1);
     CallFault::Blocked(what)
@@ -440,9 +453,15 @@ impl Engine {
         self.calls.under_way() + self.commit.unwritten_calls()
     }
 
-    /// Ends calls whose application takes nothing, and those whose key was revoked.
+    /// Ends calls whose application takes nothing, and those whose key was revoked or whose gateway was paused or deleted.
     pub(super) fn end_dead_calls(&self, now: Timestamp) {
         let snapshot = self.snapshot();
-        self.calls.end_dead(now, |key| snapshot.key(key).is_some_and(|key| !key.has_ended(now)));
+        let is_stopped = snapshot.sending_pause().is_some();
+        self.calls.end_dead(now, |connector, key| {
+            let gateway = snapshot.connector(connector);
+            !is_stopped
+                && gateway.is_some_and(|gateway| paused(gateway).is_none())
+                && key.is_none_or(|key| snapshot.key(key).is_some_and(|key| !key.has_ended(now)))
+        });
     }
 }

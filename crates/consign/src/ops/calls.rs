@@ -45,8 +45,13 @@ pub fn begin(app: &App, actor: &Actor, asked: Asked<'_>) -> Result<Call, NotBegu
     let known =
         key.map(|id| snapshot.key(id).filter(|key| key.may_call_any()).ok_or(NotBegun::KeyNotAllowed));
     let known = known.transpose()?;
-    let connector = snapshot.gateway(asked.slug).ok_or(NotBegun::NoGateway)?;
-    let gateway = connector.gateway().ok_or(NotBegun::NoGateway)?;
+    // A key that was made for some gateways learns of no other one, not even that there is none.
+    let nowhere = || match known {
+        Some(key) if !key.gateways.is_empty() => NotBegun::KeyNotAllowed,
+        _ => NotBegun::NoGateway,
+    };
+    let connector = snapshot.gateway(asked.slug).ok_or_else(nowhere)?;
+    let gateway = connector.gateway().ok_or_else(nowhere)?;
     if known.is_some_and(|key| !key.may_call(connector.id) || !gateway.takes_key(key.id)) {
         return Err(NotBegun::KeyNotAllowed);
     }

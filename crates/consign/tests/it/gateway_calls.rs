@@ -251,7 +251,10 @@ async fn what_is_not_allowed_reaches_nothing(consign: TestConsign) {
     let limited = consign.post("/api-keys", &limited).await.expect(201).json();
     let (limited, limited_id) = (limited["text"].as_str().unwrap(), limited["id"].clone());
     consign.canaries.shown_once("a limited key", limited.rsplit('_').next().unwrap());
-    assert_eq!(own(&send(Some(limited), "/gateway/itsm/x").await, 403), "gateway_not_allowed");
+    // It learns of no other one, not even that there is none.
+    for path in ["/gateway/itsm/x", "/gateway/nowhere/x"] {
+        assert_eq!(own(&send(Some(limited), path).await, 403), "gateway_not_allowed", "{path}");
+    }
     consign.patch("/gateways/other", &json!({ "api_keys": [limited_id] })).await.expect(200);
     assert_eq!(own(&send(Some(&through.key), "/gateway/other/x").await, 403), "gateway_not_allowed");
     assert_eq!(tool.connections(), 0);

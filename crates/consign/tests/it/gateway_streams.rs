@@ -151,6 +151,30 @@ async fn events_arrive_one_by_one_and_end_with_the_key() {
     consign.finish().await;
 }
 
+/// A stream may have no end of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_ends_when_its_gateway_is_paused_or_deleted() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let (through, _) = Through::to(&consign, &tool, &json!({})).await;
+    let first = [CHUNKED.as_bytes(), &chunks(b"data: 1\n\n", 64)].concat();
+    tool.answer(Answer::Stall(first));
+    let ends = async |stop: &str, path: &str| {
+        let mut stream = begin(&consign, &through, "1.1").await;
+        read_until(&mut stream, "data: 1\n\n").await;
+        consign.call(stop, path, &[("if-match", "*")], None).await.expect(200);
+        let (rest, _) = read_to_end(&mut stream).await;
+        assert!(!rest.contains(LAST_CHUNK), "{path}: {rest}");
+    };
+    for path in ["/gateways/itsm/pauses", "/sending-pauses"] {
+        ends("POST", path).await;
+        consign.call("DELETE", path, &[], None).await;
+    }
+    ends("DELETE", "/gateways/itsm").await;
+    through.recorded(3, "status = 200 and code = 'cut' and answer_bytes = 9").await;
+    consign.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_answer_never_looks_whole() {
     let consign = TestConsign::start().await;

@@ -34,6 +34,7 @@ pub(in crate::engine) struct Calls(Mutex<HashMap<AttemptId, Arc<Live>>>);
 
 /// A call whose answer is on its way.
 struct Live {
+    connector: ConnectorId,
     /// Its API key; a person has none.
     key: Option<KeyId>,
     hangup: Hangup,
@@ -48,13 +49,13 @@ impl Calls {
         self.table().len()
     }
 
-    /// Hangs up where a piece waits for too long, and where the key is no good any more.
-    pub(super) fn end_dead(&self, now: Timestamp, is_good: impl Fn(KeyId) -> bool) {
+    /// Hangs up where a piece waits for too long, and where a gateway or key would begin no call any more.
+    pub(super) fn end_dead(&self, now: Timestamp, is_good: impl Fn(ConnectorId, Option<KeyId>) -> bool) {
         for live in self.table().values() {
             let waits_since = live.waits_since.load(Ordering::Relaxed);
             let idle = live.idle.load(Ordering::Relaxed);
             let is_stuck = waits_since != NOT_WAITING && now.millis().saturating_sub(waits_since) > idle;
-            if is_stuck || live.key.is_some_and(|key| !is_good(key)) {
+            if is_stuck || !is_good(live.connector, live.key) {
                 live.hangup.cut();
             }
         }
@@ -107,7 +108,8 @@ impl Ledger {
             hidden: false,
         };
         let idle = gateway.map_or(0, |gateway| i64::from(gateway.idle_seconds) * 1_000);
-        let live = Arc::new(Live { key, hangup, idle: idle.into(), waits_since: NOT_WAITING.into() });
+        let waits_since = NOT_WAITING.into();
+        let live = Arc::new(Live { connector: connector.id, key, hangup, idle: idle.into(), waits_since });
         engine.calls.table().insert(call.id, live.clone());
         Self {
             engine: engine.clone(),
