@@ -1,5 +1,7 @@
 //! API keys: `csg_{id}_{secret}{checksum}`, so that secret scanners find leaks and a cut key is named as such.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::{digest, rand};
 
 use crate::connector::gateway;
@@ -7,6 +9,7 @@ use crate::hex::hex;
 use crate::id::{ConnectorId, KeyId};
 use crate::rights::{Right, Rights};
 use crate::secret::Secret;
+use crate::subnet::Subnet;
 use crate::time::Timestamp;
 
 const PREFIX: &str = "csg_";
@@ -24,12 +27,16 @@ pub struct ApiKey {
     pub rights: Rights,
     /// The only gateways that it may call; empty: all that take it.
     pub gateways: Vec<ConnectorId>,
+    /// Where it may be used from; empty: everywhere.
+    pub allowed_from: Vec<Subnet>,
     /// SHA-256 of the whole text, in hex.
     pub hash: String,
     /// From when on it is refused.
     pub ends_at: Option<Timestamp>,
     /// Its last use, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// From where that was.
+    pub last_used_from: Option<IpAddr>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -38,6 +45,18 @@ impl ApiKey {
     /// Whether it has ended.
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.ends_at.is_some_and(|end| end <= now)
+    }
+
+    /// Whether it may be used from an address. Without one that is known, only a key without a limit.
+    pub fn may_come_from(&self, from: Option<IpAddr>) -> bool {
+        self.allowed_from.is_empty()
+            || from.is_some_and(|from| self.allowed_from.iter().any(|net| net.contains(from)))
+    }
+
+    /// Whether a key with these limits can be used from nowhere that this one cannot be used from.
+    pub fn covers(&self, allowed_from: &[Subnet]) -> bool {
+        let is_within = |net: &Subnet| self.allowed_from.iter().any(|own| own.covers(net));
+        self.allowed_from.is_empty() || !allowed_from.is_empty() && allowed_from.iter().all(is_within)
     }
 
     /// Whether it may call gateways at all.

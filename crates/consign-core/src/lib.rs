@@ -15,6 +15,7 @@ pub mod time;
 pub mod redact;
 pub mod secret;
 pub mod sign;
+pub mod subnet;
 pub mod vault;
 
 pub mod allowance;

@@ -1,7 +1,10 @@
 //! API keys: hashes only.
 
+use std::net::IpAddr;
+use std::str::FromStr;
+
 use consign_core::api_key::ApiKey;
-use consign_core::id::{ConnectorId, KeyId};
+use consign_core::id::KeyId;
 use consign_core::rights::Rights;
 use consign_core::time::Timestamp;
 
@@ -16,17 +19,18 @@ use crate::{Db, Listed, Page, StoreError, installation};
 /// When the database cannot be written.
 pub async fn insert(db: &mut Db, key: &ApiKey) -> Result<(), StoreError> {
     query(
-        "insert into api_key (id, name, rights, gateways, hash, ends_at, last_used_at, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into api_key (id, name, rights, gateways, hash, ends_at, last_used_at, created_at, allowed_from)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(key.id.to_string())
     .bind(key.name.as_str())
     .bind(key.rights.to_stored())
-    .bind(gateways_stored(&key.gateways))
+    .bind(words(&key.gateways))
     .bind(key.hash.as_str())
     .bind(millis(key.ends_at))
     .bind(millis(key.last_used_at))
     .bind(key.created_at.millis())
+    .bind(words(&key.allowed_from))
     .execute(db)
     .await?;
     installation::bump(db).await
@@ -72,27 +76,33 @@ pub async fn delete(db: &mut Db, id: KeyId) -> Result<bool, StoreError> {
     Ok(deleted)
 }
 
-/// Keeps the time of the last use.
+/// Keeps the time and the address of the last use.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn mark_used(db: &mut Db, id: KeyId, now: Timestamp) -> Result<(), StoreError> {
-    let query = query("update api_key set last_used_at = $1 where id = $2");
-    query.bind(now.millis()).bind(id.to_string()).execute(db).await?;
+pub async fn mark_used(
+    db: &mut Db,
+    id: KeyId,
+    from: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let query = query("update api_key set last_used_at = $1, last_used_from = $2 where id = $3");
+    let from = from.map(|from| from.to_string());
+    query.bind(now.millis()).bind(from).bind(id.to_string()).execute(db).await?;
     Ok(())
 }
 
-/// Ids with spaces between; `None`: no limit.
-fn gateways_stored(gateways: &[ConnectorId]) -> Option<String> {
-    let ids: Vec<_> = gateways.iter().map(ToString::to_string).collect();
-    (!ids.is_empty()).then(|| ids.join(" "))
+/// A limit as words with spaces between; `None`: no limit.
+fn words<T: ToString>(limit: &[T]) -> Option<String> {
+    let words: Vec<_> = limit.iter().map(ToString::to_string).collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// A word that is no id would open the key for all gateways if it were left out.
-fn read_gateways(row: &Row) -> Result<Vec<ConnectorId>, StoreError> {
-    let stored = row.optional_text("gateways")?.unwrap_or_default();
-    let ids = stored.split_whitespace().map(str::parse).collect::<Result<_, _>>();
-    ids.map_err(|_| damaged("api_key.gateways"))
+/// A word that cannot be read would open the key for all if it were left out.
+fn limit<T: FromStr>(row: &Row, column: &str) -> Result<Vec<T>, StoreError> {
+    let stored = row.optional_text(column)?.unwrap_or_default();
+    let limit = stored.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+    limit.map_err(|_| damaged(&format!("api_key.{column}")))
 }
 
 fn read(row: &Row) -> Result<ApiKey, StoreError> {
@@ -100,10 +110,12 @@ fn read(row: &Row) -> Result<ApiKey, StoreError> {
         id: row.id("id")?,
         name: row.text("name")?,
         rights: Rights::from_stored(&row.text("rights")?),
-        gateways: read_gateways(row)?,
+        gateways: limit(row, "gateways")?,
+        allowed_from: limit(row, "allowed_from")?,
         hash: row.text("hash")?,
         ends_at: row.optional_time("ends_at")?,
         last_used_at: row.optional_time("last_used_at")?,
+        last_used_from: row.optional_text("last_used_from")?.and_then(|from| from.parse().ok()),
         created_at: row.time("created_at")?,
     })
 }

@@ -120,7 +120,8 @@ pub(crate) fn later_columns(table: Table) -> (LaterTexts, LaterNumbers) {
             ],
             &[("suspended_at", None), ("invite_until", None), ("totp_at", None), ("revision", Some(1))],
         ),
-        Table::Credential | Table::Connector | Table::ApiKey | Table::Setting => (&[], &[]),
+        Table::ApiKey => (&[("allowed_from", None)], &[]),
+        Table::Credential | Table::Connector | Table::Setting => (&[], &[]),
     }
 }
 

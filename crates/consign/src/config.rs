@@ -10,13 +10,13 @@ use consign_core::address::Egress;
 use consign_core::delivery::DEFAULT_SCHEDULE_SECONDS;
 use consign_core::schedule::{Schedule, TimeZone};
 use consign_core::secret::Secret;
+use consign_core::subnet::Subnet;
 use consign_transport::{Network, TlsMin};
 use rustls::pki_types::CertificateDer;
 
 use crate::engine::{DeliveryRules, DeliverySet};
 
 pub use load::{ConfigError, Loaded, Source, load, load_from};
-pub use network::Subnet;
 pub(crate) use options::{
     DAYS_MAX, IDLE_MINUTES_MAX, RETRIES_MAX, SESSION_HOURS_MAX, TIMEOUT_SECONDS_MAX, WEEK_SECONDS,
 };
@@ -24,7 +24,6 @@ pub(crate) use options::{EVENT_BYTES, EXPORT_BYTES};
 
 mod given;
 mod load;
-mod network;
 mod options;
 
 /// The commented defaults, as `consign config default` prints them.

@@ -1,6 +1,7 @@
 //! The engine: accepts events, gives each lane its turns, stops cleanly.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -121,7 +122,8 @@ pub struct Engine {
 #[derive(Default)]
 struct Memory {
     used_credentials: HashSet<CredentialId>,
-    used_keys: HashSet<KeyId>,
+    /// And from where.
+    used_keys: HashMap<KeyId, Option<IpAddr>>,
     unreached: HashMap<CredentialId, u32>,
     probed: HashMap<CredentialId, Timestamp>,
     /// When unused grants were last looked for.
@@ -293,8 +295,8 @@ impl Engine {
     }
 
     /// An API key was used.
-    pub fn key_used(&self, id: KeyId) {
-        self.memory().used_keys.insert(id);
+    pub fn key_used(&self, id: KeyId, from: Option<IpAddr>) {
+        self.memory().used_keys.insert(id, from);
     }
 
     /// Whether it was told to stop.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use consign_core::id::RequestId;
+use consign_core::subnet::Subnet;
 use consign_store::Store;
 use http::header::{CONTENT_TYPE, HeaderName, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -28,7 +29,7 @@ use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 use crate::App;
-use crate::config::{Config, Subnet};
+use crate::config::Config;
 use crate::engine::Hangup;
 use crate::telemetry::HTTP_SERVER_DURATION;
 use body::Patient;

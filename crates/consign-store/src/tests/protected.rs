@@ -40,6 +40,7 @@ const VOLATILE: &[(&str, &str)] = &[
     ("users", "totp_step"),
     ("users", "last_seen_at"),
     ("api_key", "last_used_at"),
+    ("api_key", "last_used_from"),
 ];
 
 /// Those of them that are numbers, and the numbers of secrets.
@@ -76,9 +77,11 @@ async fn one_of_each(db: &mut Db, now: consign_core::time::Timestamp) {
         name: "key".to_owned(),
         rights: Rights::all(),
         gateways: Vec::new(),
+        allowed_from: Vec::new(),
         hash: "hash".to_owned(),
         ends_at: None,
         last_used_at: None,
+        last_used_from: None,
         created_at: now,
     };
     api_keys::insert(db, &key).await.unwrap();

@@ -305,16 +305,20 @@ async fn keys_of_the_api(Fresh { store, .. }: Fresh) {
         name: "Monitoring".to_owned(),
         rights: [Right::EventsWrite, Right::EventsRead].into_iter().collect::<Rights>(),
         gateways: vec![ConnectorId::new(now), ConnectorId::new(now)],
+        allowed_from: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::1".parse().unwrap()],
         hash: "00ff".to_owned(),
         ends_at: Some(now),
         last_used_at: None,
+        last_used_from: None,
         created_at: now,
     };
     api_keys::insert(&mut tx, &key).await.unwrap();
-    api_keys::mark_used(&mut tx, key.id, now).await.unwrap();
+    let from = Some("2001:db8::7".parse().unwrap());
+    api_keys::mark_used(&mut tx, key.id, from, now).await.unwrap();
     let stored = api_keys::find(&mut tx, key.id).await.unwrap().unwrap();
     assert_eq!((stored.rights, stored.hash.as_str(), stored.ends_at), (key.rights, "00ff", Some(now)));
-    assert_eq!((stored.last_used_at, &stored.gateways), (Some(now), &key.gateways));
+    assert_eq!((stored.last_used_at, stored.last_used_from), (Some(now), from));
+    assert_eq!((&stored.gateways, &stored.allowed_from), (&key.gateways, &key.allowed_from));
     assert_eq!(api_keys::all(&mut tx).await.unwrap().len(), 1);
     assert_eq!(api_keys::list(&mut tx, &Page::first(5)).await.unwrap().items.len(), 1);
     let before = installation::revision(&mut tx).await.unwrap();

@@ -32,6 +32,9 @@ pub(crate) enum Verb {
         /// A gateway that it may call, by name or id, and no other; repeatable
         #[arg(long, value_name = "NAME")]
         gateway: Vec<String>,
+        /// An address or network that it may be used from, such as 10.20.0.0/16, and from no other; repeatable
+        #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
+        allow_from: Vec<String>,
         /// The day on which it ends
         #[arg(long, value_name = "DATE")]
         ends_on: Option<String>,
@@ -52,24 +55,33 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
     match verb {
         Verb::List => {
             let answer = client.send(Call::get(&[API_KEYS])).await?;
-            let headings = ["id", "name", "key", "scopes", "gateways", "last used", "ends"];
+            let headings =
+                ["id", "name", "key", "scopes", "gateways", "allowed from", "last used", "from", "ends"];
             show(output, &answer, &headings, "There are no API keys.", |row| {
-                let scopes = row["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let words = |member: &str| {
+                    let words = row[member].as_array().into_iter().flatten().filter_map(Value::as_str);
+                    words.collect::<Vec<_>>().join(" ")
+                };
                 vec![
                     cell(row, "id"),
                     cell(row, "name"),
                     cell(row, "key"),
-                    scopes.collect::<Vec<_>>().join(" "),
+                    words("scopes"),
                     gateways(row),
+                    words("allowed_addresses"),
                     output.when(&row["last_used_at"]),
+                    text(row, "last_used_from"),
                     output.when(&row["ends_at"]),
                 ]
             })?;
         }
-        Verb::Create { name, scope, gateway, ends_on } => {
+        Verb::Create { name, scope, gateway, allow_from, ends_on } => {
             let mut body = body(name, scope, ends_on);
             if !gateway.is_empty() {
                 body.insert("gateways".to_owned(), json!(gateway));
+            }
+            if !allow_from.is_empty() {
+                body.insert("allowed_addresses".to_owned(), json!(allow_from));
             }
             let answer = client.send(Call::post(&[API_KEYS]).json(&Value::Object(body))).await?;
             if output.form == Form::Json {

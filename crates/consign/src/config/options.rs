@@ -1,8 +1,9 @@
 //! The table of options: name, how it is read, how it is shown. File, environment and `config print` follow.
 
-use super::given::{Fault, Given};
-use super::{Config, Subnet};
+use consign_core::subnet::Subnet;
 
+use super::Config;
+use super::given::{Fault, Given};
 use kept::{copies, keeping};
 
 mod kept;

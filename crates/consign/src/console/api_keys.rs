@@ -25,6 +25,7 @@ const LIST: &str = "/api-keys";
 const DAY: Duration = Duration::from_secs(86_400);
 const DEFAULT_DAYS: u32 = 90;
 const GATEWAYS_HINT: &str = "With the scope gateway:call. None ticked: every gateway that takes any key.";
+const ALLOWED_HINT: &str = "Addresses or networks that it may be used from, such as 10.20.0.0/16, one a line. Empty: from everywhere.";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -78,6 +79,10 @@ async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> R
         "scopes": scopes.collect::<Vec<_>>(),
         "scopes_error": message_at(invalid, "scopes"),
         "gateways": gateway_field(visit, invalid).await?,
+        "allowed": with(
+            field("allowed_addresses", "Allowed addresses", ALLOWED_HINT, form.text("allowed_addresses"), invalid),
+            json!({ "optional": true, "rows": 2 }),
+        ),
         "ends_on": { "value": ends_on, "error": message_at(invalid, "ends_on") },
         "never": form.has("never"),
         "password": password_again(visit, invalid),
@@ -110,6 +115,9 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     sent.insert("name".to_owned(), json!(form.text("name")));
     sent.insert("scopes".to_owned(), json!(form.all("scopes")));
     sent.insert("gateways".to_owned(), json!(form.all("gateways")));
+    let allowed: Vec<_> =
+        form.text("allowed_addresses").lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    sent.insert("allowed_addresses".to_owned(), json!(allowed));
     let ends_on = if form.has("never") { Value::Null } else { json!(form.text("ends_on")) };
     sent.insert("ends_on".to_owned(), ends_on);
     sent.insert("password".to_owned(), json!(form.text("password")));

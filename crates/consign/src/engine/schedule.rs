@@ -179,8 +179,8 @@ impl Engine {
             for id in used_credentials {
                 credentials::mark_used(&mut tx, id, now).await?;
             }
-            for id in used_keys {
-                api_keys::mark_used(&mut tx, id, now).await?;
+            for (id, from) in used_keys {
+                api_keys::mark_used(&mut tx, id, from, now).await?;
             }
             tx.commit().await
         };

@@ -12,6 +12,7 @@ use consign_core::catalog::{Fault, Reader};
 use consign_core::id::{ConnectorId, KeyId, RequestId};
 use consign_core::rights::{Right, Rights};
 use consign_core::secret::Secret;
+use consign_core::subnet::Subnet;
 use consign_core::time::Timestamp;
 use consign_store::{PAGE_ITEMS_MAX as KEYS_SHOWN_MAX, Page, Tx, api_keys};
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ use crate::App;
 
 const NAME_CHARS_MAX: usize = 80;
 const GATEWAYS_MAX: usize = 50;
+const ALLOWED: &str = "allowed_addresses";
+const ALLOWED_MAX: usize = 50;
 const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Why a key is refused.
@@ -37,6 +40,9 @@ pub enum KeyRefused {
     /// Its end has passed.
     #[error("this API key has ended")]
     Ended,
+    /// It was made for other addresses.
+    #[error("this API key may not be used from this address")]
+    Address,
 }
 
 /// Who calls with this key. Asks the snapshot only; the comparison is one of SHA-256 hashes.
@@ -55,7 +61,11 @@ pub fn authenticate(
     if key.has_ended(app.now()) {
         return Err(KeyRefused::Ended);
     }
-    app.engine.key_used(id);
+    if !key.may_come_from(from) {
+        tracing::warn!(key.id = %id, from = from.map(tracing::field::display), "an API key was used from an address that it is not for");
+        return Err(KeyRefused::Address);
+    }
+    app.engine.key_used(id, from);
     Ok(Actor::new(ActorKind::Key { id, name: key.name.clone() }, key.rights, from, request_id))
 }
 
@@ -107,19 +117,35 @@ pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<(Value, 
     if !actor.rights.cover(draft.rights) {
         return Err(OpError::NotAllowed(Right::Admin));
     }
+    require_covered(app, actor, &draft.allowed_from)?;
     require_password(app, actor, &password).await?;
     let id = KeyId::new(now);
     let text = api_key::generate(id);
     let hash = api_key::hash(text.expose());
     let mut tx = app.store.begin().await?;
     let gateways = named_gateways(&mut tx, &draft.gateways).await?;
-    let Draft { name, rights, ends_at, .. } = draft;
-    let key = ApiKey { id, name, rights, gateways, hash, ends_at, last_used_at: None, created_at: now };
+    let Draft { name, rights, allowed_from, ends_at, .. } = draft;
+    let (last_used_at, last_used_from, created_at) = (None, None, now);
+    let key = ApiKey {
+        id,
+        name,
+        rights,
+        gateways,
+        allowed_from,
+        hash,
+        ends_at,
+        last_used_at,
+        last_used_from,
+        created_at,
+    };
     api_keys::insert(&mut tx, &key).await?;
     let shown = show(app, &key, now);
     let mut changes = json!({ "scopes": key.rights, "ends_at": key.ends_at });
     if !key.gateways.is_empty() {
         changes["gateways"] = shown["gateways"].clone();
+    }
+    if !key.allowed_from.is_empty() {
+        changes["allowed_addresses"] = shown["allowed_addresses"].clone();
     }
     audit_rows(app, &mut tx, actor, "Created API key", object(&key), changes, &[row(&key)]).await?;
     let mut made = shown.clone();
@@ -135,7 +161,19 @@ struct Draft {
     rights: Rights,
     /// Ids or names.
     gateways: Vec<String>,
+    allowed_from: Vec<Subnet>,
     ends_at: Option<Timestamp>,
+}
+
+/// A key that was made for some addresses makes none for others: it would be a way round its own limit.
+fn require_covered(app: &App, actor: &Actor, allowed_from: &[Subnet]) -> Result<(), OpError> {
+    let ActorKind::Key { id, .. } = actor.kind else { return Ok(()) };
+    let snapshot = app.engine.snapshot();
+    if snapshot.key(id).is_some_and(|key| key.covers(allowed_from)) {
+        return Ok(());
+    }
+    let sentence = "Allowed addresses must be within those of the API key that makes this one";
+    Err(invalid(ALLOWED, "not_within", sentence))
 }
 
 fn read(sent: Sent, now: Timestamp) -> Result<Draft, OpError> {
@@ -162,6 +200,7 @@ fn read(sent: Sent, now: Timestamp) -> Result<Draft, OpError> {
         reader.refuse("scopes", Fault::new("missing", "Choose at least one scope"));
     }
     let gateways = read_gateways(&mut reader, rights);
+    let allowed_from = read_allowed(&mut reader);
     let ends_at = match reader.take_if_sent("ends_on") {
         None => Some(now.plus(DEFAULT_LIFE)),
         Some(Value::Null) => None,
@@ -176,10 +215,10 @@ fn read(sent: Sent, now: Timestamp) -> Result<Draft, OpError> {
             end
         }
     };
-    reader.refuse_unknown(&["name", "scopes", "gateways", "ends_on"], &[]);
+    reader.refuse_unknown(&["name", "scopes", "gateways", ALLOWED, "ends_on"], &[]);
     let faults = reader.into_invalid();
     if faults.is_empty() {
-        Ok(Draft { name, rights, gateways, ends_at })
+        Ok(Draft { name, rights, gateways, allowed_from, ends_at })
     } else {
         Err(OpError::Invalid(faults))
     }
@@ -211,6 +250,28 @@ fn read_gateways(reader: &mut Reader, rights: Rights) -> Vec<String> {
         reader.refuse("gateways", Fault::new("not_together", sentence));
     }
     gateways
+}
+
+fn read_allowed(reader: &mut Reader) -> Vec<Subnet> {
+    let mut allowed = Vec::new();
+    for network in reader.list(ALLOWED, "Allowed addresses") {
+        let text = network.as_str().map(str::trim).unwrap_or_default();
+        match text.parse::<Subnet>() {
+            Ok(network) if allowed.contains(&network) => {}
+            Ok(network) => allowed.push(network),
+            Err(_) => {
+                let sentence = format!(
+                    "“{text}” is no address or network such as 192.0.2.7, 10.20.0.0/16 or 2001:db8::/32"
+                );
+                reader.refuse(ALLOWED, Fault::new("bad_form", sentence));
+            }
+        }
+    }
+    if allowed.len() > ALLOWED_MAX {
+        let sentence = format!("Enter {ALLOWED_MAX} allowed addresses or fewer");
+        reader.refuse(ALLOWED, Fault::new("too_many", sentence));
+    }
+    allowed
 }
 
 /// The gateways that a key is limited to, each once.
@@ -257,9 +318,11 @@ fn show(app: &App, key: &ApiKey, now: Timestamp) -> Value {
         "key": api_key::shown(key.id),
         "scopes": key.rights,
         "gateways": gateways.collect::<Vec<_>>(),
+        "allowed_addresses": key.allowed_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "ends_at": key.ends_at,
         "ended": key.has_ended(now),
         "last_used_at": key.last_used_at,
+        "last_used_from": key.last_used_from,
         "created_at": key.created_at,
     })
 }

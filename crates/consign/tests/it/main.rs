@@ -82,6 +82,7 @@ mod gateway_try;
 mod grants;
 mod holds;
 mod idempotency;
+mod key_addresses;
 mod keyboard;
 mod killed_renewals;
 mod looks;
