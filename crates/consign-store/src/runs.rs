@@ -322,6 +322,17 @@ pub async fn open_of(db: &mut Db, connector: ConnectorId) -> Result<Option<Run>,
     query.bind(connector.to_string()).optional(db).await?.map(|row| read(&row)).transpose()
 }
 
+/// The run of an exporter that has not ended and sends records, if there is one.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn open_of_records(db: &mut Db, connector: ConnectorId) -> Result<Option<Run>, StoreError> {
+    let query = query(
+        "select * from run where connector_id = $1 and state = 'open' and digest is null order by number limit 1",
+    );
+    query.bind(connector.to_string()).optional(db).await?.map(|row| read(&row)).transpose()
+}
+
 /// A page of the runs of an exporter, newest first; `state` restricts it.
 ///
 /// # Errors
@@ -369,6 +380,18 @@ pub struct LogLine {
 /// When the database cannot be written.
 pub async fn log(db: &mut Db, run: RunId, line: &str, now: Timestamp) -> Result<(), StoreError> {
     log_lines(db, run, &[line], now).await
+}
+
+/// Adds a line to the log of a run, unless it has it already.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn log_once(db: &mut Db, run: RunId, line: &str, now: Timestamp) -> Result<(), StoreError> {
+    let known = query("select 1 as known from run_log where run_id = $1 and line = $2 limit 1");
+    if known.bind(run.to_string()).bind(line).optional(db).await?.is_none() {
+        log(db, run, line, now).await?;
+    }
+    Ok(())
 }
 
 /// Adds lines to the log of a run, in their order.

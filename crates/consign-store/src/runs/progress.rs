@@ -169,6 +169,7 @@ pub struct End<'a> {
 pub async fn end(db: &mut Db, run: &Run, end: &End<'_>, now: Timestamp) -> Result<bool, StoreError> {
     let query = query(
         "update run set state = $1, outcome = $2, message = $3, ended_at = $4, lease_until = null, lease_by = null,
+           hold_reason = null,
            owes = case when $1 <> 'done' and source_id = id and digest is null then 1 else 0 end
          where id = $5 and fence = $6 and state = 'open'",
     );
@@ -199,7 +200,7 @@ pub async fn note_done(db: &mut Db, exporter: ConnectorId, at: Timestamp) -> Res
 /// When the database cannot be written.
 pub async fn finish(db: &mut Db, run: &Run, message: &str, now: Timestamp) -> Result<bool, StoreError> {
     let query = query(
-        "update run set state = 'done', step = $1, sent_records = $2, sent_bytes = $3, requests = $4, sent_to = $5,
+        "update run set state = 'done', hold_reason = null, step = $1, sent_records = $2, sent_bytes = $3, requests = $4, sent_to = $5,
            attempts = 0, crashes = 0, throttled_since = null, outcome = 'ok', message = $6, ended_at = $7,
            lease_until = null, lease_by = null, owes = 0
          where id = $8 and fence = $9 and state = 'open'",
@@ -216,7 +217,8 @@ pub async fn finish(db: &mut Db, run: &Run, message: &str, now: Timestamp) -> Re
 }
 
 /// Stops a run for good; the next run takes its records, unless they are left out. What is under way notices. `false`
-/// when it has ended already.
+/// when it has ended already, or when its records would go with the next run although their file may have arrived and
+/// nobody was asked about that.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -225,7 +227,8 @@ pub async fn cancel(db: &mut Db, id: RunId, leave_out: bool, now: Timestamp) -> 
         "update run set state = 'cancelled', hold_reason = null, ended_at = $1, fence = fence + 1, lease_until = null,
            lease_by = null,
            owes = case when $2 = 0 and source_id = id and digest is null then 1 else 0 end
-         where id = $3 and state = 'open'",
+         where id = $3 and state = 'open'
+           and ($2 = 1 or made_bytes is null or hold_reason is not null or source_id <> id or digest is not null)",
     );
     let query = query.bind(now.millis()).bind(i64::from(leave_out)).bind(id.to_string());
     Ok(query.execute(db).await? == 1)

@@ -47,6 +47,9 @@ async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
 async fn cancel(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let leave_out = visit.form.text("records") == "left_out";
     let message = match runs::cancel(visit.app(), &visit.actor, id_of(&id)?, leave_out).await {
+        Ok(run) if run["state"] != "cancelled" => {
+            Message::done("Stopped. Its file may have arrived: look on the server, then decide.")
+        }
         Ok(run) if run["records_in_next_run"] == true => {
             Message::done("Cancelled. Its records go with the next run.")
         }

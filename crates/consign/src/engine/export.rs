@@ -51,6 +51,9 @@ const TICK: Duration = Duration::from_secs(1);
 const COLLECT_PORTION: u32 = 5_000;
 /// A folder holds the parts that runs left behind for so long at least.
 const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
+/// What does not open with the key ring of this server.
+const SET_UP: &str = "What the run is made by cannot be opened with the key ring of this server.";
+const CONTENT: &str = "What the run sends cannot be opened with the key ring of this server, or is damaged.";
 /// Of runs that are done one after the other, that the last one was is written down this often.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
@@ -263,11 +266,8 @@ impl Engine {
         let set_up = match self.set_up_of(&run).await {
             Ok(Some(set_up)) => set_up,
             // Another key ring may open it.
-            Ok(None) => return self.look_again_later(&run).await,
-            Err(error) => {
-                self.put_run_back(&run).await?;
-                return Err(error);
-            }
+            Ok(None) | Err(StoreError::Damaged(_)) => return self.look_again_later(&run, SET_UP).await,
+            Err(error) => return self.put_run_back_soon(&run, error).await,
         };
         let set_up = Arc::new(set_up.within_limits_of(exporter));
         let exporter = &set_up.exporter;
@@ -286,10 +286,11 @@ impl Engine {
                 Ok(())
             }
             Err(Stop::GiveBack) => self.put_run_back(&job.run).await,
-            Err(Stop::Store(error)) => {
-                self.put_run_back(&job.run).await?;
-                Err(error)
+            Err(Stop::Store(StoreError::Damaged(what))) => {
+                tracing::error!(run.id = %job.run.id, what, "what a run sends cannot be read");
+                self.look_again_later(&job.run, CONTENT).await
             }
+            Err(Stop::Store(error)) => self.put_run_back_soon(&job.run, error).await,
             Err(Stop::Attempt(seen) | Stop::NewKeys(seen)) => {
                 self.attempt_failed(&job, exporter, *seen).await
             }
@@ -308,7 +309,7 @@ impl Engine {
         let sent = async {
             match &exporter.destination {
                 Destination::Https(bulk) if run.file.is_some() => {
-                    self.send_file(job, exporter, bulk, &mut run).await.map(Told::from)
+                    self.send_file(job, exporter, bulk, &mut run).await
                 }
                 Destination::Https(bulk) => {
                     self.send_records(job, exporter, bulk, &mut run).await.map(Told::from)
@@ -357,6 +358,13 @@ impl Engine {
     /// tool lets us in again, one request goes to it all the same.
     fn may_send(&self, job: &Job, is_first: bool) -> bool {
         !self.lanes.is_paused() && (self.still_sends(job.connector.id) || (job.probe && is_first))
+    }
+
+    /// The database did not do what was asked of it: at once it would hardly do so.
+    async fn put_run_back_soon(&self, run: &Run, error: StoreError) -> Result<(), StoreError> {
+        tokio::time::sleep(TICK).await;
+        self.put_run_back(run).await?;
+        Err(error)
     }
 
     async fn put_run_back(&self, run: &Run) -> Result<(), StoreError> {

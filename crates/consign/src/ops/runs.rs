@@ -79,8 +79,8 @@ pub async fn start(app: &App, actor: &Actor, reference: &str) -> Result<Value, O
     begin(app, actor, tx, &connector, &exporter, &of).await
 }
 
-/// Sends a run again: what was done goes out once more as it was, a pushed file that did not arrive goes out as its
-/// exporter is now, and any other failed run is a new one with what it owes.
+/// Sends a run again: what was done goes out once more as it was, and so does what repeats that; a pushed file that did not
+/// arrive goes out as its exporter is now, and any other failed run is a new one with what it owes.
 ///
 /// # Errors
 /// When it has not ended, its records are gone, or another run is not finished.
@@ -96,14 +96,15 @@ pub async fn repeat(app: &App, actor: &Actor, id: RunId) -> Result<Value, OpErro
         return Err(OpError::WrongState("This run is not finished. Cancel it first".to_owned()));
     }
     let done = run.state(now) == RunState::Done;
-    let again = if done || run.file.is_some() {
+    let as_it_was = done || (run.source != run.id && run.file.is_none());
+    let again = if as_it_was || run.file.is_some() {
         let set_up = app.engine.set_up_of(&run).await?.filter(|_| is_kept);
         let removed = || {
             let sentence =
                 "What this run sent was removed. It is kept for the days of retention.payload_days";
             OpError::WrongState(sentence.to_owned())
         };
-        Some(Again { set_up: set_up.ok_or_else(removed)?, as_it_was: done, run: run.clone() })
+        Some(Again { set_up: set_up.ok_or_else(removed)?, as_it_was, run: run.clone() })
     } else {
         None
     };
@@ -165,7 +166,8 @@ fn require_its_protocol(run: &Run, exporter: &Exporter) -> Result<(), OpError> {
     Err(OpError::WrongState(sentence))
 }
 
-/// Stops a run. Its records go with the next run, unless they are left out.
+/// Stops a run. Its records go with the next run, unless they are left out. One whose file may have arrived waits for a
+/// person first, whether or not it did: it is not cancelled then.
 ///
 /// # Errors
 /// When it has ended.
@@ -176,8 +178,7 @@ pub async fn cancel(app: &App, actor: &Actor, id: RunId, leave_out: bool) -> Res
     let run = runs::find(&mut tx, id).await?.ok_or(OpError::NotFound("run"))?;
     let (connector, _) = by_reference(&mut tx, &run.connector.to_string()).await?;
     if !runs::cancel(&mut tx, id, leave_out, now).await? {
-        let label = run.state(now).label().to_lowercase();
-        return Err(OpError::WrongState(format!("This run is {label} already")));
+        return stop_for_a_look(app, actor, tx, (id, &connector)).await;
     }
     let what = match (run.file.is_some(), leave_out) {
         (true, _) => "",
@@ -190,6 +191,34 @@ pub async fn cancel(app: &App, actor: &Actor, id: RunId, leave_out: bool) -> Res
     let value = whole(&mut tx, id, now).await?;
     commit_answered(app, actor, tx, &value).await?;
     metrics::counter!(telemetry::EXPORTER_RUNS, "outcome" => RunState::Cancelled.kind()).increment(1);
+    app.engine.wake_all();
+    Ok(value)
+}
+
+/// The file of a run may have arrived, and its records would go once more: it is stopped, and waits for a person who has
+/// looked.
+async fn stop_for_a_look(
+    app: &App,
+    actor: &Actor,
+    mut tx: Tx,
+    (id, connector): (RunId, &Connector),
+) -> Result<Value, OpError> {
+    let now = tx.now();
+    let run = runs::find(&mut tx, id).await?.ok_or(OpError::NotFound("run"))?;
+    let held = (HoldReason::NoAnswer, ("stopped", "It was stopped, and its file may have arrived."));
+    if run.has_ended() || !runs::hold(&mut tx, &run, held.0, held.1, now).await? {
+        let label = run.state(now).label().to_lowercase();
+        return Err(OpError::WrongState(format!("This run is {label} already")));
+    }
+    let line = format!(
+        "Stopped by {}. {} may have arrived: no answer came. Look there, then decide.",
+        actor.name(),
+        run.file_name
+    );
+    runs::log(&mut tx, id, &line, now).await?;
+    audit_entry(app, &mut tx, actor, "Stopped run", object(connector), json!({ "run": id })).await?;
+    let value = whole(&mut tx, id, now).await?;
+    commit_answered(app, actor, tx, &value).await?;
     app.engine.wake_all();
     Ok(value)
 }
@@ -279,6 +308,7 @@ fn show(run: &Run, connector: Option<&Connector>, now: Timestamp) -> Map<String,
     let waits = state == RunState::Waiting && hold.is_none();
     put("next_attempt_at", json!(waits.then_some(run.due_at)));
     put("records_in_next_run", json!(run.owes));
+    put("may_have_arrived", json!(run.made_bytes.is_some() && state != RunState::Done));
     let until = run.ended_at.unwrap_or(now);
     let took = run.started_at.map(|from| until.since(from).as_millis());
     put("duration_ms", json!(took.and_then(|took| u64::try_from(took).ok())));

@@ -12,6 +12,7 @@ use crate::harness::{TestConsign, eventually};
 on_both_databases!(
     a_person_says_that_it_arrived
     a_person_sends_it_again
+    a_stop_asks_what_became_of_its_file
 );
 
 /// A run of one record whose answer to the rename was lost, on a server that shows nothing any more.
@@ -131,5 +132,50 @@ async fn a_person_sends_it_again(mut consign: TestConsign) {
     let late = consign.submit(&format!("/runs/{id}/mark-delivered"), &[]).await;
     let page = unescape(&consign.follow(&late).await.expect(200).text());
     assert!(page.contains("This run is not held for a decision."), "{page}");
+    consign.finish().await;
+}
+
+/// A stop by somebody who does not know that the file may be there would send its records twice.
+async fn a_stop_asks_what_became_of_its_file(consign: TestConsign) {
+    let place = Place::new(&consign, &json!({ "file_name": "list.csv", "folder": "later" })).await;
+    let waiting = async |record: u32| {
+        push(&consign, &place.exporter, &numbers(record..record + 1)).await;
+        let id = start(&consign, &place.exporter).await;
+        until_attempted(&consign, &id, 1).await;
+        assert_eq!(run(&consign, &id).await["may_have_arrived"], false);
+        let sql =
+            format!("update run set file_name = 'list.csv', made_bytes = 4, made_at = 1 where id = '{id}'");
+        consign.database.execute(&sql).await;
+        id
+    };
+    let first = waiting(1).await;
+    assert_eq!(run(&consign, &first).await["may_have_arrived"], true);
+    let asked = unescape(&consign.page(&format!("/runs/{first}/cancel")).await.expect(200).text());
+    assert!(asked.contains("may have arrived: look on the server first"), "{asked}");
+    let stopped = consign.act(&format!("/runs/{first}/cancellation")).await.expect(200).json();
+    assert_eq!((&stopped["state"], &stopped["hold_reason"]), (&json!("waiting"), &json!("no_answer")));
+    assert_eq!(stopped["actions"], json!(["send_again", "mark_delivered", "cancel"]));
+    assert_eq!(stopped["records_in_next_run"], false);
+    // Who knows of it may say so.
+    let cancelled = consign.act(&format!("/runs/{first}/cancellation")).await.expect(200).json();
+    assert_eq!((&cancelled["state"], &cancelled["records_in_next_run"]), (&json!("cancelled"), &json!(true)));
+
+    let second = waiting(2).await;
+    let said = consign.run(&["exporter", "cancel", &second]).await.expect(0).stderr;
+    assert!(said.contains("Stopped the run. Its file may have arrived"), "{said}");
+    consign.run(&["exporter", "resolve", &second, "--as", "delivered"]).await.expect(0);
+    assert_eq!(run(&consign, &second).await["state"], "done");
+
+    // Records that are left out go nowhere: nothing is to be asked.
+    let third = waiting(3).await;
+    let sent = consign.submit(&format!("/runs/{third}/cancel"), &[("records", "left_out")]).await;
+    let page = unescape(&consign.follow(&sent).await.expect(200).text());
+    assert!(page.contains("Cancelled.") && !page.contains("Stopped."), "{page}");
+    assert_eq!(run(&consign, &third).await["records_in_next_run"], false);
+    let actions = actions(&consign).await;
+    assert!(
+        ["Stopped run", "Cancelled run"].iter().all(|one| actions.contains(&(*one).to_owned())),
+        "{actions:?}"
+    );
     consign.finish().await;
 }

@@ -35,7 +35,7 @@ async fn the_clock_starts_runs(consign: TestConsign) {
     // A leap of the clock would end the lease of what is on its way.
     until(&consign, &id, "waiting").await;
     consign.advance(Duration::from_secs(2 * 3_600));
-    let skipped = "was skipped, the previous run is not finished.";
+    let skipped = "Runs of the schedule are skipped until this one is finished.";
     eventually("the tick to be noted", async || {
         run(&consign, &id).await["log"].to_string().contains(skipped).then_some(())
     })

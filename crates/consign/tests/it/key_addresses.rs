@@ -112,7 +112,7 @@ async fn addresses_are_entered_line_by_line() {
 
     let create =
         ["api-key", "create", "--name", "Job", "--scope", "events:read", "--allow-from", "192.0.2.0/24"];
-    let made = consign.run(&create).await.expect(0).stdout;
+    let made = consign.cli(&create).run().await.expect(0).stdout;
     consign.canaries.shown_once("an API key", made.trim().rsplit('_').next().unwrap());
     let listed = consign.run(&["api-key", "list"]).await.expect(0).stdout;
     assert!(listed.contains("192.0.2.0/24"), "{listed}");

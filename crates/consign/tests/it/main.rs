@@ -58,6 +58,7 @@ mod every_page;
 mod exporter_attention;
 mod exporter_decisions;
 mod exporter_edits;
+mod exporter_ends;
 mod exporter_faults;
 mod exporter_host_keys;
 mod exporter_many_files;

@@ -135,8 +135,17 @@ pub(super) async fn cancel(client: &Client<'_>, output: &Output, flags: &CancelF
         Form::Json => output.text(&answer.text()),
         Form::Plain => output.line(&flags.run),
         Form::People => {
+            let run = answer.json()?;
+            if run["state"] != "cancelled" {
+                output.done("Stopped the run. Its file may have arrived: look on the server, then decide");
+                output.next(&format!(
+                    "consign exporter resolve {} --as delivered, or --as send-again",
+                    flags.run
+                ));
+                return Ok(());
+            }
             output.done("Cancelled the run");
-            if answer.json()?["records_in_next_run"] == true {
+            if run["records_in_next_run"] == true {
                 output.note("Its records go with the next run.");
             }
         }

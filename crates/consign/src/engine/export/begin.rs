@@ -53,7 +53,8 @@ pub enum Begun {
 }
 
 impl Engine {
-    /// Begins a run in a transaction of the caller. Only a pushed file may wait behind an unfinished run. What it is made by
+    /// Begins a run in a transaction of the caller. Only a pushed file may wait behind an unfinished run of records; pushed
+    /// files keep no run of records from beginning, which then has its turn among them. What it is made by
     /// is fixed here: an edit of its exporter is for the runs after it.
     ///
     /// # Errors
@@ -71,7 +72,7 @@ impl Engine {
             return Ok(Begun::Changed);
         }
         if of.file.is_none()
-            && let Some(open) = runs::open_of(tx, connector.id).await?
+            && let Some(open) = runs::open_of_records(tx, connector.id).await?
         {
             return Ok(Begun::Busy(Box::new(open)));
         }
@@ -169,10 +170,8 @@ impl Engine {
             match self.begin_run(&mut tx, connector, exporter, &of).await? {
                 Begun::New(_) => {}
                 Begun::Busy(open) => {
-                    let line =
-                        format!("The run of {} was skipped, the previous run is not finished.", tick.at);
                     let now = tx.now();
-                    runs::log(&mut tx, open.id, &line, now).await?;
+                    runs::log_once(&mut tx, open.id, SKIPPED, now).await?;
                 }
                 // The snapshot is behind: the tick stays for the next look.
                 Begun::Changed => continue,
@@ -182,6 +181,9 @@ impl Engine {
         Ok(())
     }
 }
+
+/// Once: what the run waits for has to stay in sight.
+const SKIPPED: &str = "Runs of the schedule are skipped until this one is finished.";
 
 /// What a set-up is sealed for: one run, so that no two can be swapped.
 fn set_up_context(run: RunId) -> String {

@@ -171,9 +171,8 @@ impl Engine {
         self.exports.wake();
     }
 
-    /// What the run is made by does not open here: it is looked at again in an hour, or by another server.
-    pub(super) async fn look_again_later(&self, run: &Run) -> Result<(), StoreError> {
-        let message = "What the run is made by cannot be opened with the key ring of this server.";
+    /// Something of the run does not open here: it is looked at again in an hour, or by another server.
+    pub(super) async fn look_again_later(&self, run: &Run, message: &str) -> Result<(), StoreError> {
         tracing::error!(run.id = %run.id, "{message}");
         let mut tx = self.store.begin().await?;
         let due_at = tx.now().plus(ASK_AGAIN);

@@ -14,13 +14,15 @@ use consign_transport::{Limits, Pieces, Sent, Stream};
 use super::bulk::Content;
 use super::feed::Fed;
 use super::outlet::Outlet;
-use super::{Job, Stop};
+use super::{Job, Stop, Told};
 use crate::engine::Engine;
 use crate::engine::authorize::Authorized;
 use crate::telemetry;
 
 /// A request of which nothing moves for so long is given up.
 const STILL_MAX: Duration = Duration::from_secs(60);
+/// Between two looks at how far it has come.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Engine {
     pub(super) async fn send_file(
@@ -29,7 +31,7 @@ impl Engine {
         exporter: &Exporter,
         bulk: &Bulk,
         run: &mut Run,
-    ) -> Result<String, Stop> {
+    ) -> Result<Told, Stop> {
         let content_type = run.file.as_ref().map_or("", |file| file.content_type.as_str());
         let load = Load::File { name: &run.file_name, content_type };
         let message = bulk.message(exporter, run.id, load);
@@ -39,9 +41,10 @@ impl Engine {
         run.sent_bytes = job.moving.bytes();
         let millis = self.now().since(started).as_millis();
         let line = format!("Request 1: {} → accepted in {millis} ms.", size(run.sent_bytes));
-        self.advance(run, &line).await?;
         metrics::counter!(telemetry::EXPORTER_BYTES).increment(run.sent_bytes);
-        Ok(format!("Sent {}, {}.", run.file_name, size(run.sent_bytes)))
+        let message = format!("Sent {}, {}.", run.file_name, size(run.sent_bytes));
+        // It is written down with the end of the run: what was accepted is not sent again.
+        Ok(Told { lines: vec![line], message })
     }
 
     /// One request with the file as its body.
@@ -71,7 +74,12 @@ impl Engine {
                     Ok(()) | Err(Fed::Closed) => whole = true,
                     Err(Fed::Stop(stop)) => return Err(stop),
                 },
-                () = tokio::time::sleep(Duration::from_millis(250)) => job.moving.is_at(sending.bytes()),
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    job.moving.is_at(sending.bytes());
+                    if sending.is_whole() {
+                        job.moving.has_left();
+                    }
+                }
             }
         }
     }

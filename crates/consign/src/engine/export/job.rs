@@ -1,6 +1,6 @@
 //! A run that is worked on, and how far what it sends has come.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use consign_core::connector::Connector;
@@ -38,12 +38,14 @@ impl Job {
 /// How far a request or file has come that is still being sent.
 pub(super) struct Moving {
     bytes: Arc<AtomicU64>,
+    /// All of it has left, and only the answer is missing.
+    out: AtomicBool,
     step: Mutex<Step>,
 }
 
 impl Default for Moving {
     fn default() -> Self {
-        Self { bytes: Arc::default(), step: Mutex::new(Step::Upload) }
+        Self { bytes: Arc::default(), out: AtomicBool::default(), step: Mutex::new(Step::Upload) }
     }
 }
 
@@ -51,6 +53,14 @@ impl Moving {
     /// For whoever counts by himself.
     pub(super) fn counter(&self) -> Arc<AtomicU64> {
         self.bytes.clone()
+    }
+
+    pub(super) fn has_left(&self) {
+        self.out.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        self.out.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_at_step(&self, step: Step) {

@@ -88,7 +88,8 @@ impl Engine {
                 _ = &mut lost => return Stop::Lost,
                 () = tokio::time::sleep(TICK) => {}
             }
-            if self.lanes.is_stopping() && job.is_one_piece() {
+            // What has left as a whole is waited for: the tool may have it.
+            if self.lanes.is_stopping() && job.is_one_piece() && !job.moving.is_out() {
                 return Stop::GiveBack;
             }
             let bytes = job.moving.bytes();

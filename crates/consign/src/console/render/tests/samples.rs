@@ -128,7 +128,7 @@ pub(super) fn run(state: &str, file: serde_json::Value) -> serde_json::Value {
         ],
         "file_name": null, "file": file, "records": 312_400, "sent_records": 1_000, "sent_bytes": 48_200_000,
         "requests": 1, "attempts": 1, "message": "The tool answered 503.", "next_attempt_at": NOW,
-        "records_in_next_run": state == "failed", "duration_ms": 21_000, "created_at": NOW, "ended_at": ended,
+        "records_in_next_run": state == "failed", "may_have_arrived": state == "waiting", "duration_ms": 21_000, "created_at": NOW, "ended_at": ended,
         "actions": [if ended.is_null() { "cancel" } else { "repeat" }],
         "log": [{ "at": NOW, "line": "Collected 312,400 records." }],
     })
