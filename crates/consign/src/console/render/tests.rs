@@ -244,7 +244,8 @@ fn the_other_pages_render() {
         json!({
             "id": "key_1", "name": "nxt-in", "key": "csg_01", "scopes": ["events:write"], "ends_at": NOW,
             "gateways": [{ "id": "con_1", "name": "Desk" }, { "id": "con_2", "name": null }],
-            "ended": true, "last_used_at": last, "created_at": NOW,
+            "ended": true, "last_used_at": last, "last_used_from": last.as_str().map(|_| "10.20.0.7"),
+            "allowed_addresses": ["10.20.0.0/16"], "created_at": NOW,
         })
     };
     check("api_keys.html", json!({ "items": [], "unused_since": NOW }));
@@ -256,6 +257,7 @@ fn the_other_pages_render() {
     let form = json!({
         "errors": [{ "field": "name", "message": "Enter a name" }], "name": field,
         "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose",
+        "allowed": { "key": "allowed_addresses", "label": "Allowed addresses", "value": "x", "error": "Enter it" },
         "ends_on": field, "never": true,
         "gateways": { "key": "gateways", "label": "Gateways", "options": [{ "value": "con_1", "label": "Desk", "checked": true }] },
         "password": { "key": "password", "label": "Your password, again", "error": "Enter your password again" },
