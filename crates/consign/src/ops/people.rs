@@ -299,12 +299,15 @@ pub async fn act(
     if !changed && deed != Deed::SignOut {
         return Ok(show(&user, now));
     }
+    if changed {
+        save(&mut tx, &mut user).await?;
+    }
     if deed != Deed::Reactivate {
+        // Behind the change, on which those wait who are signing in.
         sessions::delete_of(&mut tx, user.id).await?;
         second_steps::delete_of(&mut tx, user.id).await?;
     }
     if changed {
-        save(&mut tx, &mut user).await?;
         let rows = [row(&user)];
         audit_rows(app, &mut tx, actor, deed.action(), object(&user), json!({}), &rows).await?;
     } else {

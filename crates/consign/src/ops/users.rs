@@ -333,8 +333,9 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
     drop(db);
     if !quiet && now.since(session.seen_at) > TOUCH_EVERY {
         let mut tx = app.store.begin().await?;
-        sessions::touch(&mut tx, &hash, now).await?;
+        // The person first, as all who change them and their sessions do: nobody waits for each other.
         users::set_seen(&mut tx, user.id, now).await?;
+        sessions::touch(&mut tx, &hash, now).await?;
         tx.commit().await?;
     }
     let (signs_in_with, signed_in_at) = (SignsInWith::of(&user), session.created_at);

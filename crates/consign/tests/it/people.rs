@@ -38,7 +38,7 @@ pub(crate) async fn as_person(consign: &TestConsign, method: &str, path: &str, b
 }
 
 /// Comes by a link, as a browser without a session.
-async fn come(consign: &TestConsign, path: &str, name: &str, password: &str) -> Session {
+pub(crate) async fn come(consign: &TestConsign, path: &str, name: &str, password: &str) -> Session {
     let page = consign.client.send("GET", path, &[], "").await.expect(200).text();
     let fields = form_with(&page, path, "password").set("name", name).set("password", password);
     let fields: Vec<_> = fields.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
