@@ -286,6 +286,9 @@ pub async fn act(
     let now = tx.now();
     let ways_in = ways_in(app, &mut tx).await?;
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
+    if deed.makes_a_way_in() {
+        require_person_for(actor, user.role)?;
+    }
     let changed = match deed {
         Deed::Suspend if user.invitation.is_some() => {
             let sentence = "This person has not come yet. Delete the invitation instead";

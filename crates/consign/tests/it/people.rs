@@ -121,6 +121,18 @@ async fn an_api_key_makes_nobody_an_administrator() {
     }
     assert_eq!(consign.get(&bo).await.json()["role"], "viewer");
     assert_eq!(consign.all("/users").await.len(), 3);
+    // Nor does one let an administrator in again, or in with less.
+    let (dee, _) = someone(&consign, "dee@acme.example", "administrator").await;
+    let dee = format!("/users/{}", id_of(&dee));
+    consign.act(&format!("{dee}/suspension")).await.expect(200);
+    for way_in in ["suspension", "two-step"] {
+        for (person, status) in [(&dee, 403), (&bo, 200)] {
+            consign.call("DELETE", &format!("{person}/{way_in}"), &[], None).await.expect(status);
+        }
+    }
+    assert_eq!(consign.get(&dee).await.json()["state"], "suspended");
+    let body = json!({ "password": consign.password });
+    as_person(&consign, "DELETE", &format!("{dee}/suspension"), &body).await.expect(200);
     consign.client.send("GET", &link, &[], "").await.expect(200);
     // The other way, and what changes no role, they do.
     consign.patch(&bo, &json!({ "role": "operator" })).await.expect(200);
