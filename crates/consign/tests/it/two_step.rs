@@ -7,6 +7,7 @@ use consign_core::time::Timestamp;
 use consign_core::totp::from_base32;
 use serde_json::json;
 
+use crate::harness::database::Kind;
 use crate::harness::page::{form_with, unescape};
 use crate::harness::{EMAIL, Reply, Session, TestConsign, form, session_of};
 use crate::people::as_person;
@@ -183,6 +184,27 @@ async fn guesses_of_a_code_are_slowed() {
     assert_eq!(again.status, 429, "the right code has to wait, too");
     app.wait(&consign, Duration::from_secs(90));
     code_step(&consign, &other, &app.code()).await.expect(303);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_knows_the_password_keeps_nobody_from_their_code() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        config.server.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
+    let (mut app, _) = set_up(&consign).await;
+    app.wait(&consign, STEP);
+    let cookie = password_step(&consign).await;
+    let enter = async |from: &str, code: &str| {
+        let headers = [HEADERS[0], HEADERS[1], ("cookie", &cookie), ("x-forwarded-for", from)];
+        consign.client.send("POST", "/sign-in/code", &headers, form(&[("code", code)])).await
+    };
+    for _ in 0..5 {
+        enter("203.0.113.9", "123").await.expect(422);
+    }
+    enter("203.0.113.9", "123").await.expect(429);
+    enter("198.51.100.7", &app.code()).await.expect(303);
     consign.finish().await;
 }
 

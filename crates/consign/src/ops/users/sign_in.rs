@@ -138,7 +138,7 @@ async fn known(app: &App, email: &str, password: &Secret, from: Option<IpAddr>) 
         return Err(SignInError::Wrong);
     }
     let user = user.ok_or(SignInError::Wrong)?;
-    app.sign_ins.guessed(&guess);
+    app.sign_ins.guessed(&guess, now);
     if !user.is_active() {
         refused(app, email, from, "suspended").await?;
         return Err(SignInError::Suspended);
@@ -164,10 +164,14 @@ pub async fn prove(
             return Err(SignInError::SecondStepNeeded);
         }
         (None, _) => hold(&mut app.store.begin().await.map_err(OpError::from)?, &user).await?,
-        (Some(_), None) => return Err(SignInError::CodeMissing),
+        (Some(_), None) => {
+            // Whoever sent this knows the password.
+            refused(app, &user.email, from, "code_missing").await?;
+            return Err(SignInError::CodeMissing);
+        }
         (Some(_), Some(code)) => {
-            let account = format!("code {}", user.id);
-            let fits = fits(app, &user, code, &account).await?;
+            let guess = Guess::of_code(user.id, from);
+            let fits = fits(app, &user, code, &guess).await?;
             let mut tx = app.store.begin().await.map_err(OpError::from)?;
             hold(&mut tx, &user).await?;
             let spent = match fits {
@@ -180,7 +184,7 @@ pub async fn prove(
                 return Err(SignInError::WrongCode);
             }
             commit(app, tx).await?;
-            app.sign_ins.passed(&account);
+            app.sign_ins.guessed(&guess, now);
         }
     }
     let kind = ActorKind::User { id: user.id, name: user.name.clone() };
@@ -254,23 +258,24 @@ pub async fn sign_in_with_code(
         return Err(SignInError::TooLate);
     }
     drop(db);
-    let account = format!("code {id}");
-    let fits = fits(app, &user, typed, &account).await?;
+    let guess = Guess::of_code(id, from);
+    let fits = fits(app, &user, typed, &guess).await?;
     let Some(begun) = enter(app, user.clone(), &step.hash, fits, from).await? else {
         refused(app, &user.email, from, "code").await?;
         return Err(SignInError::WrongCode);
     };
-    app.sign_ins.passed(&account);
+    app.sign_ins.guessed(&guess, app.now());
     metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
     Ok(begun)
 }
 
-/// What a typed code fits to; slowed for each account.
-async fn fits(app: &App, user: &User, typed: &Secret, account: &str) -> Result<Option<Fits>, SignInError> {
+/// What a typed code fits to; slowed as guesses of passwords are.
+async fn fits(app: &App, user: &User, typed: &Secret, guess: &Guess) -> Result<Option<Fits>, SignInError> {
     let mut db = app.store.read().await.map_err(OpError::from)?;
     let last_step = users::last_code_step(&mut db, user.id).await.map_err(OpError::from)?;
     drop(db);
-    if let Some(wait) = app.sign_ins.try_once(account, app.now()) {
+    let (brake, now) = (&app.sign_ins, app.now());
+    if let Some(wait) = brake.try_network(guess, now).or_else(|| brake.try_account(guess, now)) {
         return Err(braked(wait));
     }
     Ok(two_step::judge(app, user, typed, last_step)?)
