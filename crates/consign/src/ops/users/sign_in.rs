@@ -158,9 +158,9 @@ pub async fn prove(
     request_id: RequestId,
 ) -> Result<Actor, SignInError> {
     let user = known(app, email, password, from).await?;
-    let now = app.now();
+    let (now, rules) = (app.now(), rules(app));
     match (&user.two_step, code) {
-        (None, _) if must_set_up(&rules(app), SignsInWith::of(&user), now) => {
+        (None, _) if must_set_up(&rules, SignsInWith::of(&user, &rules), now) => {
             return Err(SignInError::SecondStepNeeded);
         }
         (None, _) => hold(&mut app.store.begin().await.map_err(OpError::from)?, &user).await?,
