@@ -22,7 +22,9 @@ use super::users::again::{require_password, take_password};
 use super::{Actor, ActorKind, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, notices};
 use crate::App;
 use crate::config::{Source, read_public_url};
-use crate::engine::{GeneralChoice, PUBLIC_URL, Part as _, SignInChoice, put_choice, read_choice};
+use crate::engine::{
+    GeneralChoice, PUBLIC_URL, Part as _, SignInChoice, put_choice, read_choice, read_choice_to_change,
+};
 
 pub mod delivery;
 pub mod sign_in;
@@ -211,7 +213,7 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
         require_password(app, actor, &password).await?;
     }
     let mut tx = app.store.begin().await?;
-    let before: GeneralChoice = read_choice(&mut tx).await?;
+    let before: GeneralChoice = read_choice_to_change(&mut tx).await?;
     if_match.judge(before.revision)?;
     let instance_name = name.unwrap_or_else(|| before.instance_name.clone());
     let time_zone = zone.unwrap_or_else(|| before.time_zone.clone());

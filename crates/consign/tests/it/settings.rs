@@ -148,6 +148,36 @@ async fn an_address_is_judged_by_the_rule_that_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_saw_the_same_settings_one_saves() {
+    let consign = TestConsign::on_postgres().await;
+    let body = |path: &str, n: u64| match path {
+        "/settings" => json!({ "instance_name": format!("Acme {n}") }),
+        "/settings/sign-in" => json!({ "session_hours": 20 + n }),
+        "/settings/delivery" => json!({ "timeout_seconds": 20 + n }),
+        _ => json!({ "emails": [format!("ops{n}@acme.example")] }),
+    };
+    for path in ["/settings", "/settings/sign-in", "/settings/delivery", "/notifications"] {
+        // The first save of all, and one over it.
+        for n in [1, 3] {
+            let seen = consign.get(path).await.expect(200).json()["etag"].as_str().unwrap().to_owned();
+            let save = async |n: u64| {
+                consign.call("PATCH", path, &[("if-match", &seen)], Some(&body(path, n))).await.status
+            };
+            // Both have come as far as they can before one of them goes on.
+            let busy = consign.database.begin("select * from audit_head for update").await;
+            let (one, two, ()) = tokio::join!(save(n), save(n + 1), async {
+                consign.database.until_waiting(2).await;
+                busy.commit().await;
+            });
+            let mut statuses = [one, two];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 412], "{path} {n}");
+        }
+    }
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_that_comes_back_overwrites_nothing() {
     let consign = TestConsign::start().await;
     let (bo, _) = someone(&consign, "bo@acme.example", "viewer").await;
