@@ -14,6 +14,19 @@ pub async fn get(db: &mut Db, key: &str) -> Result<Option<String>, StoreError> {
     query.optional(db).await?.map(|row| row.text("value")).transpose()
 }
 
+/// A value that is about to be set: nobody else sets it until the transaction ends. One that is not there is an empty text
+/// meanwhile, which is no value.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn get_to_set(db: &mut Db, key: &str) -> Result<String, StoreError> {
+    let query = query(
+        "insert into installation (key, value) values ($1, '')
+         on conflict (key) do update set value = installation.value returning value",
+    );
+    query.bind(key).one(db).await?.text("value")
+}
+
 /// Sets a value.
 ///
 /// # Errors

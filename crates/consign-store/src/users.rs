@@ -149,6 +149,15 @@ pub async fn update(db: &mut Db, user: &User) -> Result<bool, StoreError> {
     Ok(query.execute(db).await? == 1)
 }
 
+/// Keeps others from changing a person until the transaction ends, and tells whether they are still as they were read.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn hold(db: &mut Db, user: &User) -> Result<bool, StoreError> {
+    let query = query("update users set revision = revision where id = $1 and revision = $2");
+    Ok(query.bind(user.id.to_string()).bind(user.revision).execute(db).await? == 1)
+}
+
 /// Removes a person with their sessions, and tells whether they were there.
 ///
 /// # Errors

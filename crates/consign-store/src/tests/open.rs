@@ -3,12 +3,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use consign_core::audit::Table;
 use consign_core::time::Timestamp;
 
 use super::{Fresh, accept, event, folder, now, on_both};
 use crate::db::{Query, query};
 use crate::events::{self, NewRow};
-use crate::{DatabaseUrl, Store, StoreError, installation, migrate, payload_keys};
+use crate::{DatabaseUrl, Store, StoreError, installation, migrate, payload_keys, protected};
 
 on_both!(
     opens_again_and_keeps_its_rows,
@@ -16,6 +17,7 @@ on_both!(
     two_replicas_migrate_at_once,
     the_clock_is_the_databases_and_tests_move_it,
     installation_values,
+    a_value_that_is_about_to_be_set_waits_for_whoever_sets_it,
     a_dropped_transaction_changes_nothing,
     a_reader_does_not_wait_for_a_writer,
 );
@@ -97,6 +99,30 @@ async fn installation_values(Fresh { store, .. }: Fresh) {
     assert_eq!(payload_keys::insert_if_absent(&mut tx, 9, &sealed("a"), time).await.unwrap(), sealed("a"));
     assert_eq!(payload_keys::insert_if_absent(&mut tx, 9, &sealed("b"), time).await.unwrap(), sealed("a"));
     assert_eq!(payload_keys::find(&mut tx, 10).await.unwrap(), None);
+}
+
+async fn a_value_that_is_about_to_be_set_waits_for_whoever_sets_it(Fresh { store, .. }: Fresh) {
+    let (key, table) = ("sign_in", Table::Setting);
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(installation::get_to_set(&mut tx, key).await.unwrap(), "");
+    assert_eq!(protected::find(&mut tx, table, key).await.unwrap(), None, "no value yet");
+    assert!(protected::all(&mut tx, table).await.unwrap().is_empty());
+    drop(tx);
+    assert_eq!(store.installation(key).await.unwrap(), None, "to look leaves nothing behind");
+    for (before, after) in [("", "one"), ("one", "two")] {
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(installation::get_to_set(&mut tx, key).await.unwrap(), before);
+        let second = async {
+            let mut tx = store.begin().await.unwrap();
+            installation::get_to_set(&mut tx, key).await.unwrap()
+        };
+        let first = async {
+            installation::put(&mut tx, key, after).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        let (seen, ()) = tokio::join!(second, first);
+        assert_eq!(seen, after);
+    }
 }
 
 async fn a_dropped_transaction_changes_nothing(Fresh { store, .. }: Fresh) {

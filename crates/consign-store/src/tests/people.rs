@@ -15,6 +15,7 @@ on_both!(
     a_person_comes_back_as_saved,
     a_person_is_found_by_who_they_are_at_a_provider,
     a_save_over_another_save_of_a_person_changes_nothing,
+    a_person_is_held_only_as_they_were_read,
     people_are_listed_and_counted,
     a_time_zone_is_kept_without_a_new_revision,
     a_code_is_used_once,
@@ -86,6 +87,19 @@ async fn a_save_over_another_save_of_a_person_changes_nothing(Fresh { store, .. 
     assert!(users::update(&mut tx, &User { role: Role::Viewer, ..bo.clone() }).await.unwrap());
     assert!(!users::update(&mut tx, &User { role: Role::Administrator, ..bo.clone() }).await.unwrap());
     assert_eq!(users::find(&mut tx, bo.id).await.unwrap().unwrap().role, Role::Viewer);
+}
+
+async fn a_person_is_held_only_as_they_were_read(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let bo = user("Bo", Role::Operator, tx.now());
+    assert!(!users::hold(&mut tx, &bo).await.unwrap(), "there is nobody yet");
+    users::insert(&mut tx, &bo).await.unwrap();
+    assert!(users::hold(&mut tx, &bo).await.unwrap());
+    assert!(users::hold(&mut tx, &bo).await.unwrap(), "to hold somebody changes nothing");
+    users::set_time_zone(&mut tx, bo.id, "Asia/Kolkata").await.unwrap();
+    assert!(users::hold(&mut tx, &bo).await.unwrap(), "the look of pages is no change");
+    assert!(users::update(&mut tx, &User { role: Role::Viewer, ..bo.clone() }).await.unwrap());
+    assert!(!users::hold(&mut tx, &bo).await.unwrap());
 }
 
 async fn people_are_listed_and_counted(Fresh { store, .. }: Fresh) {

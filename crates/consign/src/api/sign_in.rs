@@ -96,6 +96,7 @@ fn not_proved(error: SignInError) -> Problem {
         SignInError::CodeMissing => refused(&format!("{error}, as Consign-Code.")),
         SignInError::Wrong
         | SignInError::WrongCode
+        | SignInError::Changed
         | SignInError::TooLate
         | SignInError::Suspended
         | SignInError::NotLocal(_) => refused(&format!("{error}.")),

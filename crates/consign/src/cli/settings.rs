@@ -35,7 +35,7 @@ pub(crate) enum Verb {
         /// How pages write dates and times: en-GB or en-US
         #[arg(long, value_name = "NAME")]
         locale: Option<String>,
-        /// The address under which people and tools reach the server; redirect URLs change with it
+        /// The address under which people and tools reach the server. Only people choose another one, in the console
         #[arg(long, value_name = "URL")]
         public_url: Option<String>,
         /// Only while the settings have this ETag

@@ -161,6 +161,12 @@ pub(super) fn message_at<'a>(invalid: &'a [Invalid], key: &str) -> &'a str {
     invalid.iter().find(|one| one.field == key).map_or("", |one| one.message.as_str())
 }
 
+/// What a form was filled in over: as it came along, so that nothing is overwritten that somebody saved meanwhile.
+pub(super) fn seen_etag(form: &Form, current: &Value) -> Value {
+    let seen = form.text("etag");
+    if seen.is_empty() { current["etag"].clone() } else { json!(seen) }
+}
+
 /// The field for the password again; null for whoever has none.
 pub(super) fn password_again(visit: &Signed, invalid: &[Invalid]) -> Value {
     if !visit.person.signs_in_with.password {

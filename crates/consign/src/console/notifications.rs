@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at};
+use super::form::{errors, message_at, seen_etag};
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, mail, notices};
 
@@ -35,6 +35,7 @@ async fn page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result
     let to = if form.has("to") { form.text("to") } else { &visit.person.email };
     let context = json!({
         "errors": errors(invalid),
+        "etag": seen_etag(form, &current),
         "current": current,
         "emails": {
             "key": "emails", "label": "Email addresses", "optional": true, "value": emails,

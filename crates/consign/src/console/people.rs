@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at, page, pages, password_again};
+use super::form::{errors, message_at, page, pages, password_again, seen_etag};
 use super::visit::{Message, Signed};
 use crate::ops::people::{self, Deed};
 use crate::ops::{IfMatch, OpError};
@@ -127,6 +127,7 @@ async fn person_page(visit: &Signed, status: StatusCode, current: &Value, invali
     };
     let context = json!({
         "errors": errors(invalid),
+        "etag": seen_etag(&visit.form, current),
         "current": current,
         "role": field,
         "password": password_again(visit, invalid),

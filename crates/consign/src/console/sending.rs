@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at};
+use super::form::{errors, message_at, seen_etag};
 use super::settings::rows;
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::settings::delivery;
@@ -38,7 +38,7 @@ async fn page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result
     let chosen_here = |row: &Value| delivery::OPTIONS.iter().any(|option| row["key"] == **option);
     let context = json!({
         "errors": errors(invalid),
-        "etag": current["etag"],
+        "etag": seen_etag(&visit.form, &current),
         "fields": FIELDS.map(|(key, label, hint)| field(visit, &current, invalid, (key, label, hint))),
         "rows": others.into_iter().filter(|row| !chosen_here(row)).collect::<Vec<_>>(),
         "storage": sending::storage(visit.app(), &visit.actor).await?,

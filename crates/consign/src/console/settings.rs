@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at, password_again};
+use super::form::{errors, message_at, password_again, seen_etag};
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, public_url, settings};
 
@@ -42,7 +42,7 @@ async fn general_page(
     let name = if form.has("instance_name") { form.text("instance_name") } else { stored };
     let context = json!({
         "errors": errors(invalid),
-        "etag": current["etag"],
+        "etag": seen_etag(&visit.form, current),
         "name": {
             "key": "instance_name", "label": "Instance name", "optional": true, "value": name,
             "hint": "Stands below “Consign” in the navigation, so that nobody takes the test system for the real one.",

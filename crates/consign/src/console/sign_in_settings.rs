@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at, password_again};
+use super::form::{errors, message_at, password_again, seen_etag};
 use super::visit::{Message, Signed};
 use crate::ops::OpError;
 use crate::ops::settings::sign_in;
@@ -46,6 +46,7 @@ async fn page(visit: &Signed, status: StatusCode, current: &Value, invalid: &[In
     };
     let context = json!({
         "errors": errors(invalid),
+        "etag": seen_etag(&visit.form, current),
         "current": current,
         "local": check(
             "local", "People sign in with a password that is kept here",

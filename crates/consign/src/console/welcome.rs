@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::errors::Failure;
-use super::form::{errors, message_at, password_again};
+use super::form::{errors, message_at, password_again, seen_etag};
 use super::settings::password_for_url;
 use super::visit::{Message, Signed};
 use crate::keys;
@@ -41,7 +41,7 @@ async fn address_page(
     let opened_at = visit.other_origin().unwrap_or(stored);
     let context = json!({
         "errors": errors(invalid),
-        "etag": current["etag"],
+        "etag": seen_etag(&visit.form, &current),
         "url": {
             "key": "public_url", "label": "Public URL", "value": typed.unwrap_or(stored), "mono": true,
             "hint": format!("You opened this page at {opened_at}. OAuth tools need a public https address."),

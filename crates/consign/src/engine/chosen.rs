@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use consign_store::{Db, StoreError, installation};
+use consign_store::{Db, StoreError, Tx, installation};
 use serde::{Deserialize, Serialize};
 
 use super::Kept;
@@ -209,6 +209,15 @@ impl Part for DeliveryChoice {
 /// When the database cannot be read.
 pub async fn read<P: Part>(db: &mut Db) -> Result<P, StoreError> {
     let text = installation::get(db, P::KEY).await?.unwrap_or_default();
+    Ok(serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// The same, and nobody else changes it until the transaction ends: of two who saw the same part, one saves it.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn read_to_change<P: Part>(tx: &mut Tx) -> Result<P, StoreError> {
+    let text = installation::get_to_set(tx, P::KEY).await?;
     Ok(serde_json::from_str(&text).unwrap_or_default())
 }
 

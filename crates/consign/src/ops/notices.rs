@@ -114,7 +114,8 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
         return Err(invalid("emails", "bad_form", &sentence));
     }
     let mut tx = app.store.begin().await?;
-    let before = stored(app, &mut tx).await?;
+    let before = installation::get_to_set(&mut tx, SETTINGS).await?;
+    let before = judged(app, &mut tx, &before).await?;
     if_match.judge(before.revision)?;
     let now = Stored { revision: before.revision + 1, emails };
     let text = json!({ "revision": now.revision, "emails": now.emails }).to_string();
@@ -133,10 +134,14 @@ struct Stored {
     emails: Vec<String>,
 }
 
-/// Nobody is told whom nobody named: a list that was changed outside Consign is empty until it is saved again.
 async fn stored(app: &App, db: &mut Db) -> Result<Stored, OpError> {
     let text = installation::get(db, SETTINGS).await?.unwrap_or_default();
-    let read: Value = serde_json::from_str(&text).unwrap_or_default();
+    judged(app, db, &text).await
+}
+
+/// Nobody is told whom nobody named: a list that was changed outside Consign is empty until it is saved again.
+async fn judged(app: &App, db: &mut Db, text: &str) -> Result<Stored, OpError> {
+    let read: Value = serde_json::from_str(text).unwrap_or_default();
     let fits = app.records.fits(db, Table::Setting, SETTINGS).await?;
     if !fits {
         tracing::error!("the list of people who get notices was changed outside Consign: nobody is mailed");

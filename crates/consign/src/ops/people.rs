@@ -286,6 +286,9 @@ pub async fn act(
     let now = tx.now();
     let ways_in = ways_in(app, &mut tx).await?;
     let mut user = saved_by_reference(app, &mut tx, reference).await?;
+    if deed.makes_a_way_in() {
+        require_person_for(actor, user.role)?;
+    }
     let changed = match deed {
         Deed::Suspend if user.invitation.is_some() => {
             let sentence = "This person has not come yet. Delete the invitation instead";
@@ -299,12 +302,15 @@ pub async fn act(
     if !changed && deed != Deed::SignOut {
         return Ok(show(&user, now));
     }
+    if changed {
+        save(&mut tx, &mut user).await?;
+    }
     if deed != Deed::Reactivate {
+        // Behind the change, on which those wait who are signing in.
         sessions::delete_of(&mut tx, user.id).await?;
         second_steps::delete_of(&mut tx, user.id).await?;
     }
     if changed {
-        save(&mut tx, &mut user).await?;
         let rows = [row(&user)];
         audit_rows(app, &mut tx, actor, deed.action(), object(&user), json!({}), &rows).await?;
     } else {

@@ -19,10 +19,12 @@ use serde_json::{Value, json};
 
 use super::credentials::redirect_url;
 use super::users::again::{require_password, take_password};
-use super::{Actor, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, notices};
+use super::{Actor, ActorKind, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, notices};
 use crate::App;
 use crate::config::{Source, read_public_url};
-use crate::engine::{GeneralChoice, PUBLIC_URL, Part as _, SignInChoice, put_choice, read_choice};
+use crate::engine::{
+    GeneralChoice, PUBLIC_URL, Part as _, SignInChoice, put_choice, read_choice, read_choice_to_change,
+};
 
 pub mod delivery;
 pub mod sign_in;
@@ -36,6 +38,9 @@ const AUTHORITY_ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
 const ADDRESS: &str = "address";
 const TIME_ZONE: &str = "time_zone";
 const LOCALE: &str = "locale";
+const PUBLIC_URL_BY_PEOPLE: &str = "API keys choose no other public URL, whatever their scopes: invitations of \
+    administrators lead there. Sign in as a person and do it in Settings, or set server.public_url where the server is \
+    started";
 
 /// What is set, and every option of the server with its source.
 ///
@@ -174,11 +179,11 @@ fn zone_name(stored: &str) -> &str {
     if stored.is_empty() { "UTC" } else { stored }
 }
 
-/// Changes what can be changed while the server runs. For another public URL a person enters their password again:
-/// invitations and redirect URLs lead there.
+/// Changes what can be changed while the server runs. Another public URL is chosen by people, who enter their password
+/// again: invitations and redirect URLs lead there.
 ///
 /// # Errors
-/// When a value was not accepted, or somebody else changed it meanwhile.
+/// When a value was not accepted, a program sends another public URL, or somebody else changed it meanwhile.
 pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let password = take_password(&mut sent);
@@ -203,11 +208,12 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     let old_url = app.public_url();
     // What was changed outside is saved again by saying the address that is used meanwhile.
     let url = url.filter(|url| *url != old_url || !app.engine.snapshot().public_url_fits());
-    if url.is_some() {
+    if let Some(url) = &url {
+        require_person_for(actor, url, &old_url)?;
         require_password(app, actor, &password).await?;
     }
     let mut tx = app.store.begin().await?;
-    let before: GeneralChoice = read_choice(&mut tx).await?;
+    let before: GeneralChoice = read_choice_to_change(&mut tx).await?;
     if_match.judge(before.revision)?;
     let instance_name = name.unwrap_or_else(|| before.instance_name.clone());
     let time_zone = zone.unwrap_or_else(|| before.time_zone.clone());
@@ -228,6 +234,14 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     commit(app, tx).await?;
     app.engine.changed().await;
     show(app, &mut *app.store.read().await?, &now).await
+}
+
+/// Whoever got hold of an API key must not lead those elsewhere who are invited.
+fn require_person_for(actor: &Actor, url: &str, old_url: &str) -> Result<(), OpError> {
+    match actor.kind {
+        ActorKind::Key { .. } if url != old_url => Err(OpError::PeopleOnly(PUBLIC_URL_BY_PEOPLE)),
+        ActorKind::Key { .. } | ActorKind::User { .. } | ActorKind::System => Ok(()),
+    }
 }
 
 /// What stands there of its own, for the audit log.

@@ -93,9 +93,11 @@ pub struct SignsInWith {
 }
 
 impl SignsInWith {
-    /// What is asked of this person.
-    pub fn of(user: &User) -> Self {
-        Self { password: !user.password_hash.is_empty(), code: user.two_step.is_some() }
+    /// What is asked of this person. A password from before passwords were switched off is asked of nobody who comes by the
+    /// provider.
+    fn of(user: &User, rules: &SignInRules) -> Self {
+        let is_over = !rules.local && user.identity.is_some();
+        Self { password: !user.password_hash.is_empty() && !is_over, code: user.two_step.is_some() }
     }
 }
 
@@ -311,6 +313,8 @@ pub(super) fn new_session(app: &App, user: &User, now: Timestamp) -> (Begun, Ses
 /// When the database cannot be read.
 pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<SignedIn>, OpError> {
     const TOUCH_EVERY: Duration = Duration::from_secs(60);
+    /// Who comes and goes stays in for as long as is said, but for this part of it.
+    const OF_IDLE: u32 = 4;
     let now = app.now();
     let hash = proof::of_token(&app.audit_key, Kind::Session, token);
     let mut db = app.store.read().await?;
@@ -331,13 +335,14 @@ pub async fn session(app: &App, token: &str, quiet: bool) -> Result<Option<Signe
         return Ok(None);
     }
     drop(db);
-    if !quiet && now.since(session.seen_at) > TOUCH_EVERY {
+    if !quiet && now.since(session.seen_at) > TOUCH_EVERY.min(rules.idle() / OF_IDLE) {
         let mut tx = app.store.begin().await?;
-        sessions::touch(&mut tx, &hash, now).await?;
+        // The person first, as all who change them and their sessions do: nobody waits for each other.
         users::set_seen(&mut tx, user.id, now).await?;
+        sessions::touch(&mut tx, &hash, now).await?;
         tx.commit().await?;
     }
-    let (signs_in_with, signed_in_at) = (SignsInWith::of(&user), session.created_at);
+    let (signs_in_with, signed_in_at) = (SignsInWith::of(&user, &rules), session.created_at);
     let must_set_up = must_set_up(&rules, signs_in_with, signed_in_at);
     let User { id, name, email, role, theme, time_zone, .. } = user;
     let csrf = session.csrf;

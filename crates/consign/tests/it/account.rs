@@ -148,6 +148,8 @@ async fn with_a_second_step_the_code_goes_along() {
         told["detail"].as_str().unwrap().contains("Send the code of the app, too, as Consign-Code"),
         "{told}"
     );
+    let entries = consign.all("/audit-entries?action=Refused%20sign-in").await;
+    assert_eq!(entries[0]["changes"], json!({ "why": "code_missing" }), "somebody knew the password");
     as_person(&consign, "GET", "/me", &old, &Value::Null, "000000").await.expect(401);
     let body = json!({ "password": old, "new_password": new });
     let code = app.code();

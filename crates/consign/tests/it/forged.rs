@@ -8,6 +8,7 @@ use crate::harness::{
     Client, Database, EMAIL, Folder, Kind, Replica, TestConsign, eventually, form, id_of, session_of,
 };
 use crate::people::someone;
+use crate::public_url::choose;
 
 const FORM: [(&str, &str); 2] =
     [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
@@ -100,7 +101,7 @@ async fn people_who_were_removed_are_not_replaced_by_a_set_up(mut consign: TestC
 async fn an_address_or_a_recipient_that_was_written_in_is_not_used(consign: TestConsign) {
     let chosen = "https://consign.acme.example";
     let default = consign.get("/settings").await.json()["public_url"].as_str().unwrap().to_owned();
-    consign.patch("/settings", &json!({ "public_url": chosen })).await.expect(200);
+    choose(&consign, chosen).await;
     let emails = json!({ "emails": ["ops@acme.example"] });
     consign.patch("/notifications", &emails).await.expect(200);
     let shown = consign.get("/settings").await.json();
@@ -132,7 +133,7 @@ async fn an_address_or_a_recipient_that_was_written_in_is_not_used(consign: Test
 
     // Saved again, they are used again; also where the default is what is wanted.
     consign.patch("/settings", &json!({ "public_url": default })).await.expect(200);
-    consign.patch("/settings", &json!({ "public_url": chosen })).await.expect(200);
+    choose(&consign, chosen).await;
     consign.patch("/notifications", &emails).await.expect(200);
     let shown = consign.get("/settings").await.json();
     assert_eq!((&shown["public_url"], &shown["changed_outside"]), (&json!(chosen), &json!([])));

@@ -117,6 +117,7 @@ mod settings;
 mod sftp;
 mod sftp_pages;
 mod sign_in;
+mod sign_in_crossings;
 mod sign_in_settings;
 mod signatures;
 mod starting;

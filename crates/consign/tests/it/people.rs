@@ -38,7 +38,7 @@ pub(crate) async fn as_person(consign: &TestConsign, method: &str, path: &str, b
 }
 
 /// Comes by a link, as a browser without a session.
-async fn come(consign: &TestConsign, path: &str, name: &str, password: &str) -> Session {
+pub(crate) async fn come(consign: &TestConsign, path: &str, name: &str, password: &str) -> Session {
     let page = consign.client.send("GET", path, &[], "").await.expect(200).text();
     let fields = form_with(&page, path, "password").set("name", name).set("password", password);
     let fields: Vec<_> = fields.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -121,6 +121,18 @@ async fn an_api_key_makes_nobody_an_administrator() {
     }
     assert_eq!(consign.get(&bo).await.json()["role"], "viewer");
     assert_eq!(consign.all("/users").await.len(), 3);
+    // Nor does one let an administrator in again, or in with less.
+    let (dee, _) = someone(&consign, "dee@acme.example", "administrator").await;
+    let dee = format!("/users/{}", id_of(&dee));
+    consign.act(&format!("{dee}/suspension")).await.expect(200);
+    for way_in in ["suspension", "two-step"] {
+        for (person, status) in [(&dee, 403), (&bo, 200)] {
+            consign.call("DELETE", &format!("{person}/{way_in}"), &[], None).await.expect(status);
+        }
+    }
+    assert_eq!(consign.get(&dee).await.json()["state"], "suspended");
+    let body = json!({ "password": consign.password });
+    as_person(&consign, "DELETE", &format!("{dee}/suspension"), &body).await.expect(200);
     consign.client.send("GET", &link, &[], "").await.expect(200);
     // The other way, and what changes no role, they do.
     consign.patch(&bo, &json!({ "role": "operator" })).await.expect(200);

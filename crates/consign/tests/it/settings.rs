@@ -3,9 +3,10 @@
 use consign::config::Source;
 use serde_json::json;
 
-use crate::harness::TestConsign;
 use crate::harness::database::Kind;
-use crate::harness::page::unescape;
+use crate::harness::page::{Form, form_with, unescape};
+use crate::harness::{TestConsign, id_of};
+use crate::people::someone;
 
 on_both_databases! { the_name_of_the_installation_stands_in_the_navigation }
 
@@ -143,5 +144,80 @@ async fn an_address_is_judged_by_the_rule_that_decides() {
         .call_as(&key, "POST", "/egress-checks", &[("content-type", "application/json")], body)
         .await
         .expect(403);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_saw_the_same_settings_one_saves() {
+    let consign = TestConsign::on_postgres().await;
+    let body = |path: &str, n: u64| match path {
+        "/settings" => json!({ "instance_name": format!("Acme {n}") }),
+        "/settings/sign-in" => json!({ "session_hours": 20 + n }),
+        "/settings/delivery" => json!({ "timeout_seconds": 20 + n }),
+        _ => json!({ "emails": [format!("ops{n}@acme.example")] }),
+    };
+    for path in ["/settings", "/settings/sign-in", "/settings/delivery", "/notifications"] {
+        // The first save of all, and one over it.
+        for n in [1, 3] {
+            let seen = consign.get(path).await.expect(200).json()["etag"].as_str().unwrap().to_owned();
+            let save = async |n: u64| {
+                consign.call("PATCH", path, &[("if-match", &seen)], Some(&body(path, n))).await.status
+            };
+            // Both have come as far as they can before one of them goes on.
+            let busy = consign.database.begin("select * from audit_head for update").await;
+            let (one, two, ()) = tokio::join!(save(n), save(n + 1), async {
+                consign.database.until_waiting(2).await;
+                busy.commit().await;
+            });
+            let mut statuses = [one, two];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 412], "{path} {n}");
+        }
+    }
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_that_comes_back_overwrites_nothing() {
+    let consign = TestConsign::start().await;
+    let (bo, _) = someone(&consign, "bo@acme.example", "viewer").await;
+    let person = format!("/users/{}", id_of(&bo));
+    for (page, field, place, wrong, right, theirs) in [
+        ("/settings", "time_zone", "/settings", "Nowhere", "UTC", json!({ "instance_name": "Theirs" })),
+        ("/settings/sign-in", "session_hours", "/settings/sign-in", "0", "9", json!({ "idle_minutes": 20 })),
+        (
+            "/settings/delivery",
+            "timeout_seconds",
+            "/settings/delivery",
+            "0",
+            "9",
+            json!({ "payload_days": 3 }),
+        ),
+        (
+            "/settings/notifications",
+            "emails",
+            "/notifications",
+            "x",
+            "",
+            json!({ "emails": ["a@b.example"] }),
+        ),
+        ("/welcome", "public_url", "/settings", "x", "https://a.example", json!({ "instance_name": "More" })),
+        (&person, "role", &person, "king", "auditor", json!({ "role": "operator" })),
+    ] {
+        let typed = |form: Form, value: &str| {
+            let form = form.without(field).with(field, value);
+            if form.has("password") { form.set("password", &consign.password) } else { form }
+        };
+        let form = consign.form(page, field).await;
+        consign.patch(place, &theirs).await.expect(200);
+        let back = consign.send_form(&typed(form.clone(), wrong)).await.expect(422).text();
+        // Mended where it came back, it still knows what it was filled in over.
+        let mended = typed(form_with(&back, &form.action, "etag"), right);
+        consign.send_form(&mended).await.expect(409);
+        let now = consign.get(place).await.expect(200).json();
+        for (key, value) in theirs.as_object().unwrap() {
+            assert_eq!(&now[key], value, "{page}");
+        }
+    }
     consign.finish().await;
 }

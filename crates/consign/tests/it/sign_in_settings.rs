@@ -9,7 +9,7 @@ use crate::harness::database::Kind;
 use crate::harness::page::unescape;
 use crate::harness::session::value_of;
 use crate::harness::{EMAIL, Session, TestConsign, eventually, form, id_of};
-use crate::people::someone;
+use crate::people::{as_person, someone};
 use crate::sign_in::{Jar, come, person, with_provider};
 use crate::two_step;
 
@@ -202,6 +202,45 @@ async fn passwords_are_switched_off_only_while_somebody_else_can_switch_them_on(
     consign.patch(PLACE, &json!({ "local": null })).await.expect(200);
     consign.act(&format!("/users/{bo}/suspension")).await.expect(200);
     consign.sign_in_again().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_from_before_is_asked_of_nobody_who_comes_by_the_provider() {
+    let (mut consign, provider) = with_provider(Kind::Sqlite, true).await;
+    let bo = person("bo", &json!({ "groups": ["consign admins"] }));
+    come(&consign.client, &provider, &mut Jar::default(), &bo).await.expect(303);
+    let wish = json!({ "local": false, "two_step_required": true });
+    consign.patch(PLACE, &wish).await.expect(200);
+    // Ana, who has a password, is bound to the provider now.
+    let mut jar = Jar::default();
+    come(&consign.client, &provider, &mut jar, &person("ana", &json!({}))).await.expect(303);
+    let page = jar.get(&consign.client, "/api-keys/new").await.expect(200).text();
+    assert!(!page.contains("name=\"password\""), "no page asks for it: {page}");
+    consign.session = Session { csrf: value_of(&page, "csrf").unwrap(), cookie: jar.cookies() };
+    let new_key = async |name: &str| {
+        as_person(&consign, "POST", "/api-keys", &json!({ "name": name, "scopes": ["events:read"] })).await
+    };
+    let made = new_key("fresh").await.expect(201).json();
+    consign.canaries.shown_once("a key", made["key"].as_str().unwrap());
+    consign.advance(11 * MINUTE);
+    assert_eq!(new_key("late").await.expect(422).faults()[0].1, "sign_in_again");
+    // With passwords, hers is one again, and so is the second step.
+    consign.patch(PLACE, &json!({ "local": true })).await.expect(200);
+    consign.page("/webhooks").await.expect(303);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_and_goes_stays_in_however_short_the_idle_time() {
+    let consign = TestConsign::start().await;
+    consign.patch(PLACE, &json!({ "idle_minutes": 1 })).await.expect(200);
+    for _ in 0..8 {
+        consign.advance(Duration::from_secs(20));
+        consign.page("/webhooks").await.expect(200);
+    }
+    consign.advance(Duration::from_secs(61));
+    consign.page("/webhooks").await.expect(303);
     consign.finish().await;
 }
 

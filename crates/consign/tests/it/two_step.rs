@@ -7,6 +7,7 @@ use consign_core::time::Timestamp;
 use consign_core::totp::from_base32;
 use serde_json::json;
 
+use crate::harness::database::Kind;
 use crate::harness::page::{form_with, unescape};
 use crate::harness::{EMAIL, Reply, Session, TestConsign, form, session_of};
 use crate::people::as_person;
@@ -187,6 +188,27 @@ async fn guesses_of_a_code_are_slowed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_knows_the_password_keeps_nobody_from_their_code() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        config.server.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
+    let (mut app, _) = set_up(&consign).await;
+    app.wait(&consign, STEP);
+    let cookie = password_step(&consign).await;
+    let enter = async |from: &str, code: &str| {
+        let headers = [HEADERS[0], HEADERS[1], ("cookie", &cookie), ("x-forwarded-for", from)];
+        consign.client.send("POST", "/sign-in/code", &headers, form(&[("code", code)])).await
+    };
+    for _ in 0..5 {
+        enter("203.0.113.9", "123").await.expect(422);
+    }
+    enter("203.0.113.9", "123").await.expect(429);
+    enter("198.51.100.7", &app.code()).await.expect(303);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_administrator_resets_the_second_step() {
     let consign = TestConsign::start().await;
     set_up(&consign).await;
@@ -203,7 +225,10 @@ async fn an_administrator_resets_the_second_step() {
     }
     as_person(&consign, "DELETE", &reset, &json!({ "passwort": "x" })).await.expect(422);
     assert_eq!(consign.get(&format!("/users/{EMAIL}")).await.json()["two_step"], true);
-    let person = consign.call("DELETE", &reset, &[], None).await.expect(200).json();
+    let told = consign.call("DELETE", &reset, &[], None).await.expect(403).text();
+    assert!(told.contains("API keys make nobody an administrator"), "{told}");
+    let body = json!({ "password": consign.password });
+    let person = as_person(&consign, "DELETE", &reset, &body).await.expect(200).json();
     assert_eq!(person["two_step"], false);
     consign.page("/account").await.expect(303);
     let body = form(&[("email", EMAIL), ("password", &consign.password)]);

@@ -297,7 +297,7 @@ fn the_other_pages_render() {
         });
         for oidc in [json!(null), provider] {
             let context = json!({
-                "errors": [], "current": { "etag": "\"1\"", "password_rule": "Long", "oidc": oidc },
+                "errors": [], "etag": "\"1\"", "current": { "password_rule": "Long", "oidc": oidc },
                 "local": field("local"), "two_step": field("two_step"), "session_hours": field("session_hours"),
                 "idle_minutes": field("idle_minutes"), "password": null,
             });
@@ -318,9 +318,10 @@ fn the_other_pages_render() {
     let notice = |mail: &str| json!({ "title": "“Tool”: Sign-in refused", "url": "/x", "began_at": NOW, "mail": mail, "mail_problem": "No" });
     for is_set_up in [true, false] {
         let notices = ["sent", "none", "waiting", "failing", "refused"].map(notice);
-        let current = json!({ "etag": "\"1\"", "mail": { "is_set_up": is_set_up }, "notices": notices });
+        let current = json!({ "mail": { "is_set_up": is_set_up }, "notices": notices });
         let field = json!({ "key": "emails", "label": "Email addresses", "value": "a@b.example" });
-        let context = json!({ "errors": [], "current": current, "emails": field, "to": field });
+        let context =
+            json!({ "errors": [], "etag": "\"1\"", "current": current, "emails": field, "to": field });
         check("settings_notifications.html", context);
     }
     check(

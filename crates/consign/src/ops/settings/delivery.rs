@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::refuse_fixed;
 use crate::App;
 use crate::config::{DAYS_MAX, EVENT_BYTES, EXPORT_BYTES, RETRIES_MAX, TIMEOUT_SECONDS_MAX, WEEK_SECONDS};
-use crate::engine::{DeliveryChoice, DeliveryRules, DeliverySet, put_choice, read_choice};
+use crate::engine::{
+    DeliveryChoice, DeliveryRules, DeliverySet, put_choice, read_choice, read_choice_to_change,
+};
 use crate::ops::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit, differences};
 
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Delivery" };
@@ -145,7 +147,7 @@ fn number(sent: &Value, member: &str) -> Result<Option<u64>, Fault> {
 pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let mut tx = app.store.begin().await?;
-    let before: DeliveryChoice = read_choice(&mut tx).await?;
+    let before: DeliveryChoice = read_choice_to_change(&mut tx).await?;
     let mut reader = Reader::new(sent);
     let mut after = read(app, &mut reader, &before);
     let read_only: Vec<_> = MEMBERS.iter().map(|member| format!("{member}_set_by")).collect();

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::refuse_fixed;
 use crate::App;
 use crate::config::{Config, IDLE_MINUTES_MAX, SESSION_HOURS_MAX};
-use crate::engine::{Part as _, SignInChoice, put_choice, read_choice};
+use crate::engine::{Part as _, SignInChoice, put_choice, read_choice, read_choice_to_change};
 use crate::ops::users::again::{require_password, take_password};
 use crate::ops::users::oidc::CALLBACK;
 use crate::ops::{Actor, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, invalid};
@@ -98,13 +98,14 @@ pub fn rules(app: &App) -> SignInRules {
 /// Without the right, or when the database cannot be read.
 pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let (stored, _) = stored(app, &mut *app.store.read().await?).await?;
+    let mut db = app.store.read().await?;
+    let stored = read_choice(&mut db).await?;
+    let (stored, _) = judged(app, &mut db, stored).await?;
     Ok(show(app, &stored))
 }
 
 /// What was chosen, and whether that is what was saved last.
-async fn stored(app: &App, db: &mut Db) -> Result<(SignInChoice, bool), OpError> {
-    let stored: SignInChoice = read_choice(db).await?;
+async fn judged(app: &App, db: &mut Db, stored: SignInChoice) -> Result<(SignInChoice, bool), OpError> {
     let fits = app.records.fits(db, Table::Setting, SignInChoice::KEY).await?;
     Ok((if fits { stored } else { SignInChoice::in_doubt(stored.revision) }, fits))
 }
@@ -221,7 +222,8 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     }
     require_password(app, actor, &password).await?;
     let mut tx = app.store.begin().await?;
-    let (before, fits) = stored(app, &mut tx).await?;
+    let before = read_choice_to_change(&mut tx).await?;
+    let (before, fits) = judged(app, &mut tx, before).await?;
     if_match.judge(before.revision)?;
     let mut after = wish.over(&before, &SignInRules::of(&app.config, &before), tx.now());
     if after == before && fits {

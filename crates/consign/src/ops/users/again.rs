@@ -5,8 +5,10 @@ use std::time::Duration;
 use consign_core::secret::Secret;
 use consign_store::users;
 
+use super::SignsInWith;
 use super::password::password_fits;
 use crate::App;
+use crate::ops::settings::sign_in::rules;
 use crate::ops::{Actor, ActorKind, OpError, Sent, invalid};
 
 /// The member of a body that holds it.
@@ -23,7 +25,7 @@ pub(super) fn take_secret(sent: &mut Sent, member: &str) -> Secret {
     Secret::new(typed.and_then(|typed| typed.as_str().map(str::to_owned)).unwrap_or_default())
 }
 
-/// Who has no password here shows who they are by a sign-in with the provider that is this fresh.
+/// Who signs in with no password shows who they are by a sign-in with the provider that is this fresh.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 
 /// Asks a person for their password again. Programs have none; people who come by the provider must have come just now.
@@ -33,7 +35,7 @@ const FRESH: Duration = Duration::from_secs(10 * 60);
 pub async fn require_password(app: &App, actor: &Actor, typed: &Secret) -> Result<(), OpError> {
     let ActorKind::User { id, .. } = actor.kind else { return Ok(()) };
     let user = users::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("person"))?;
-    if user.password_hash.is_empty() {
+    if !SignsInWith::of(&user, &rules(app)).password {
         if user.identity.is_none() {
             return no_way_in(app);
         }

@@ -1,8 +1,9 @@
 //! Slows guesses of passwords and codes, in a bounded memory.
 //!
-//! A guess at a password is counted three times: for the network that it comes from, for the account as this network
-//! tries it, and for the account as everybody does. The third has far more room than the second, so that nobody keeps
-//! somebody else out by guessing wrong on purpose, and it does not count where the person came in before.
+//! A guess at a password or a code is counted for the network that it comes from, for the account as this network tries
+//! it, and for the account as everybody does. The third has more room than the second, so that nobody keeps somebody
+//! else out by guessing wrong on purpose. Where a person came in before, only the second counts: neither guesses of others
+//! nor a full memory keep them out.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use consign_core::id::UserId;
 use consign_core::time::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -19,16 +21,19 @@ const HASHES_AT_ONCE: usize = 2;
 static ONE: Limit = Limit { free: 5, decay: DELAY_MAX };
 /// From one network at whatever accounts: an office behind one address mistypes, too.
 static NETWORK: Limit = Limit { free: 20, decay: Duration::from_secs(60) };
-/// At one account from everywhere: twenty networks that guess as fast as they may do not come to it.
+/// From 48 bits of IPv6, which one customer can have whole, and many can share.
+static SITE: Limit = Limit { free: 100, decay: Duration::from_secs(12) };
+/// At the password of one account from everywhere: twenty networks that guess as fast as they may do not come to it.
 static ACCOUNT: Limit = Limit { free: 100, decay: Duration::from_secs(45) };
+/// At the codes of one account from everywhere: three of a million fit at a time, so that a hundred a day seldom do.
+static CODES: Limit = Limit { free: 20, decay: DELAY_MAX };
 const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// A place from which somebody came in is remembered so long.
 const KNOWN: Duration = Duration::from_secs(30 * 86_400);
-/// About 1 MiB. Who comes when it is full shares what is left with others.
+/// So many places; with [`BRAKED_MAX`] about 2 MiB.
+const KNOWN_MAX: usize = 10_000;
+/// Of whom tries are counted.
 const BRAKED_MAX: usize = 10_000;
-const SHARED: u8 = u8::MAX;
-/// Looking through all of it is done so often at most.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Slows guesses, per person, network and account, in memory.
 pub struct SignInBrake {
@@ -48,7 +53,8 @@ type Key = [u8; 32];
 #[derive(Default)]
 struct Table {
     tries: HashMap<Key, Tries>,
-    swept: Option<Timestamp>,
+    /// Where somebody came in, by [`Guess::both`], and when they last did.
+    known: HashMap<Key, Timestamp>,
 }
 
 /// How many tries are without a delay, from which on the delay doubles; and after which time one of them is forgotten.
@@ -62,8 +68,6 @@ struct Tries {
     count: u32,
     last: Timestamp,
     decayed_at: Timestamp,
-    /// The right password came from here.
-    known: bool,
 }
 
 impl Tries {
@@ -74,28 +78,26 @@ impl Tries {
             if over < self.count { self.decayed_at.plus(self.limit.decay.saturating_mul(over)) } else { now };
         self.count = self.count.saturating_sub(over);
     }
-
-    fn counts(&mut self, now: Timestamp) -> bool {
-        self.decay(now);
-        self.count > 0 || (self.known && now.since(self.last) < KNOWN)
-    }
 }
 
 impl Table {
-    /// The entry of a name; a shared one once the table is full.
+    /// The entry of a name. Where there is no room, it takes the place of the one with the fewest tries, and goes on from
+    /// its count (Metwally, Agrawal, El Abbadi, "Space-Saving", 2005): nobody is let off by being pushed out, and whoever
+    /// is new waits only once everybody in the table has tried as often.
     fn entry(&mut self, key: Key, limit: &'static Limit, now: Timestamp) -> &mut Tries {
-        let own_max = BRAKED_MAX - usize::from(SHARED) - 1;
-        let due = self.swept.is_none_or(|swept| now.since(swept) >= SWEEP_EVERY);
-        if self.tries.len() >= own_max && due {
-            self.tries.retain(|_, tries| tries.counts(now));
-            self.swept = Some(now);
-        }
-        let full = self.tries.len() >= own_max && !self.tries.contains_key(&key);
-        let key = if full { shared(key) } else { key };
-        let new = Tries { limit, count: 0, last: now, decayed_at: now, known: false };
-        let tries = self.tries.entry(key).or_insert(new);
+        let full = self.tries.len() >= BRAKED_MAX && !self.tries.contains_key(&key);
+        let pushed_out = if full { self.push_out(now) } else { None };
+        let (count, last) = pushed_out.map_or((0, now), |tries| (tries.count, tries.last));
+        let tries = self.tries.entry(key).or_insert(Tries { limit, count, last, decayed_at: now });
         tries.decay(now);
         tries
+    }
+
+    /// A look at all of them is some microseconds, and there is one only where somebody new finds the table full.
+    fn push_out(&mut self, now: Timestamp) -> Option<Tries> {
+        self.tries.values_mut().for_each(|tries| tries.decay(now));
+        let fewest = least(&self.tries, |tries| (tries.count, tries.last))?;
+        self.tries.remove(&fewest)
     }
 
     /// Counts a try, or says how long to wait before the next one.
@@ -110,35 +112,79 @@ impl Table {
         None
     }
 
-    fn find(&mut self, key: Key) -> Option<&mut Tries> {
-        let key = if self.tries.contains_key(&key) { key } else { shared(key) };
-        self.tries.get_mut(&key)
+    /// Counts a try for each; for none of them where one has to wait: it is not looked at.
+    fn try_all(&mut self, limits: &[(Key, &'static Limit)], now: Timestamp) -> Option<Duration> {
+        for (n, (key, limit)) in limits.iter().enumerate() {
+            if let Some(wait) = self.try_once(*key, limit, now) {
+                limits[..n].iter().for_each(|(key, _)| self.take_back(*key));
+                return Some(wait);
+            }
+        }
+        None
     }
 
     fn take_back(&mut self, key: Key) {
-        if let Some(tries) = self.find(key) {
+        if let Some(tries) = self.tries.get_mut(&key) {
             tries.count = tries.count.saturating_sub(1);
         }
     }
+
+    fn knows(&self, place: &Key, now: Timestamp) -> bool {
+        self.known.get(place).is_some_and(|last| now.since(*last) < KNOWN)
+    }
+
+    fn remember(&mut self, place: Key, now: Timestamp) {
+        if self.known.len() >= KNOWN_MAX && !self.known.contains_key(&place) {
+            let oldest = least(&self.known, |last| *last);
+            oldest.and_then(|oldest| self.known.remove(&oldest));
+        }
+        self.known.insert(place, now);
+    }
 }
 
-/// Whose guess at a password it is.
+fn least<V, O: Ord>(map: &HashMap<Key, V>, by: impl Fn(&V) -> O) -> Option<Key> {
+    map.iter().min_by_key(|(_, value)| by(value)).map(|(key, _)| *key)
+}
+
+/// Whose guess at a password or a code it is.
 #[derive(Clone, Debug)]
 pub(super) struct Guess {
+    site: Option<Key>,
     network: Key,
     account: Key,
     both: Key,
+    of_code: bool,
 }
 
 impl Guess {
-    /// At the account with this address, from there.
+    /// At the password of the account with this address, from there.
     pub(super) fn of(email: &str, from: Option<IpAddr>) -> Self {
-        let (account, network) = (email.trim().to_lowercase(), network(from));
+        Self::at(&email.trim().to_lowercase(), from, false)
+    }
+
+    /// At the code of a person, from there.
+    pub(super) fn of_code(id: UserId, from: Option<IpAddr>) -> Self {
+        Self::at(&format!("code {id}"), from, true)
+    }
+
+    fn at(account: &str, from: Option<IpAddr>, of_code: bool) -> Self {
+        let network = network(from);
         Self {
+            site: site(from).map(|site| key(&["site", &site])),
             network: key(&["network", &network]),
-            account: key(&["account", &account]),
-            both: key(&["network and account", &network, &account]),
+            account: key(&["account", account]),
+            both: key(&["network and account", &network, account]),
+            of_code,
         }
+    }
+
+    /// The wide one first: of a site that has to wait no network is kept.
+    fn networks(&self) -> Vec<(Key, &'static Limit)> {
+        self.site.map(|site| (site, &SITE)).into_iter().chain([(self.network, &NETWORK)]).collect()
+    }
+
+    fn accounts(&self) -> [(Key, &'static Limit); 2] {
+        [(self.both, &ONE), (self.account, if self.of_code { &CODES } else { &ACCOUNT })]
     }
 }
 
@@ -160,32 +206,31 @@ impl SignInBrake {
 
     /// The first thing that is asked about a guess, before anything of it is kept: whether its network has to wait.
     pub(super) fn try_network(&self, guess: &Guess, now: Timestamp) -> Option<Duration> {
-        self.lock().try_once(guess.network, &NETWORK, now)
+        let mut table = self.lock();
+        if table.knows(&guess.both, now) { None } else { table.try_all(&guess.networks(), now) }
     }
 
     /// Whether the account has to wait, for this network or for all.
     pub(super) fn try_account(&self, guess: &Guess, now: Timestamp) -> Option<Duration> {
         let mut table = self.lock();
-        if let Some(wait) = table.try_once(guess.both, &ONE, now) {
-            return Some(wait);
+        let [own, wide] = guess.accounts();
+        if table.knows(&guess.both, now) {
+            table.try_all(&[own], now)
+        } else {
+            table.try_all(&[own, wide], now)
         }
-        if table.find(guess.both).is_some_and(|tries| tries.known) {
-            return None;
-        }
-        let wait = table.try_once(guess.account, &ACCOUNT, now)?;
-        // Not looked at, so not counted.
-        table.take_back(guess.both);
-        Some(wait)
     }
 
-    /// The guess was right.
-    pub(super) fn guessed(&self, guess: &Guess) {
+    /// The guess was right. What was counted for it is taken back once: where the person was known, nothing but their own
+    /// tries was.
+    pub(super) fn guessed(&self, guess: &Guess, now: Timestamp) {
         let mut table = self.lock();
-        table.take_back(guess.network);
-        table.take_back(guess.account);
-        if let Some(tries) = table.tries.get_mut(&guess.both) {
-            (tries.count, tries.known) = (0, true);
+        if !table.knows(&guess.both, now) {
+            let [_, wide] = guess.accounts();
+            guess.networks().into_iter().chain([wide]).for_each(|(key, _)| table.take_back(key));
         }
+        table.tries.remove(&guess.both);
+        table.remember(guess.both, now);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
@@ -200,23 +245,26 @@ fn key(parts: &[&str]) -> Key {
     key
 }
 
-/// One of 256 entries for those who find the table full.
-fn shared(key: Key) -> Key {
-    let mut shared = Key::default();
-    shared[0] = key[0];
-    shared
-}
-
 /// What one customer of a network has at least: an IPv4 address, 64 bits of an IPv6 address.
 pub(super) fn network(from: Option<IpAddr>) -> String {
     match from.map(|address| address.to_canonical()) {
-        Some(IpAddr::V6(address)) => {
-            let net = u128::from(address) & (u128::MAX << 64);
-            format!("{}/64", Ipv6Addr::from(net))
-        }
+        Some(IpAddr::V6(address)) => first_bits(address, 64),
         Some(IpAddr::V4(address)) => address.to_string(),
         None => String::new(),
     }
+}
+
+/// What one customer of IPv6 has at most.
+fn site(from: Option<IpAddr>) -> Option<String> {
+    match from?.to_canonical() {
+        IpAddr::V6(address) => Some(first_bits(address, 48)),
+        IpAddr::V4(_) => None,
+    }
+}
+
+fn first_bits(address: Ipv6Addr, bits: u32) -> String {
+    let net = u128::from(address) & (u128::MAX << (128 - bits));
+    format!("{}/{bits}", Ipv6Addr::from(net))
 }
 
 fn delay(tries: u32, free: u32) -> Option<Duration> {

@@ -121,7 +121,7 @@ pub async fn redeem_sign_in_link(app: &App, token: &str, from: Option<IpAddr>) -
         }
     };
     commit(app, tx).await?;
-    sign_in::begin_session(app, &user, from, Value::Null).await
+    sign_in::begin_session(app, &user, from, Value::Null).await.map_err(OpError::from)
 }
 
 pub(super) fn link_fits(key: &DerivedKey, stored: Option<&str>, token: &str, now: Timestamp) -> bool {

@@ -321,9 +321,9 @@ async fn enter(app: &App, claims: Claims, from: Option<IpAddr>) -> Result<Entere
     }
     if user.two_step.is_some() {
         commit(app, tx).await?;
-        return Ok(Entered::CodeNeeded(await_code(app, &user).await?));
+        return Ok(Entered::CodeNeeded(await_code(app, &user).await.map_err(OpError::from)?));
     }
-    let begun = begin(app, &mut tx, &user, from, json!({ "with": "oidc" })).await?;
+    let begun = begin(app, &mut tx, &user, from, json!({ "with": "oidc" })).await.map_err(OpError::from)?;
     commit(app, tx).await?;
     metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
     Ok(Entered::Whole(begun))

@@ -44,6 +44,9 @@ pub enum SignInError {
     /// The code does not fit, or was used.
     #[error("The code is not right, or was used already. Wait for the next one")]
     WrongCode,
+    /// Whoever was judged is not who is let in.
+    #[error("This account was changed just now. Sign in again")]
+    Changed,
     /// The password was right too long ago.
     #[error("This took longer than 10 minutes. Sign in again")]
     TooLate,
@@ -68,6 +71,17 @@ pub enum SignInError {
     /// Not a matter of the password.
     #[error(transparent)]
     Op(#[from] OpError),
+}
+
+impl From<SignInError> for OpError {
+    /// For ways in that ask neither for a password nor for a code.
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Op(error) => error,
+            SignInError::TooMany { seconds } => Self::TooMany { seconds },
+            other => Self::WrongState(other.to_string()),
+        }
+    }
 }
 
 /// Signs a person in, or says that a code is missing. The same work is done for an unknown email as for a wrong
@@ -124,7 +138,7 @@ async fn known(app: &App, email: &str, password: &Secret, from: Option<IpAddr>) 
         return Err(SignInError::Wrong);
     }
     let user = user.ok_or(SignInError::Wrong)?;
-    app.sign_ins.guessed(&guess);
+    app.sign_ins.guessed(&guess, now);
     if !user.is_active() {
         refused(app, email, from, "suspended").await?;
         return Err(SignInError::Suspended);
@@ -144,17 +158,22 @@ pub async fn prove(
     request_id: RequestId,
 ) -> Result<Actor, SignInError> {
     let user = known(app, email, password, from).await?;
-    let now = app.now();
+    let (now, rules) = (app.now(), rules(app));
     match (&user.two_step, code) {
-        (None, _) if must_set_up(&rules(app), SignsInWith::of(&user), now) => {
+        (None, _) if must_set_up(&rules, SignsInWith::of(&user, &rules), now) => {
             return Err(SignInError::SecondStepNeeded);
         }
-        (None, _) => {}
-        (Some(_), None) => return Err(SignInError::CodeMissing),
+        (None, _) => hold(&mut app.store.begin().await.map_err(OpError::from)?, &user).await?,
+        (Some(_), None) => {
+            // Whoever sent this knows the password.
+            refused(app, &user.email, from, "code_missing").await?;
+            return Err(SignInError::CodeMissing);
+        }
         (Some(_), Some(code)) => {
-            let account = format!("code {}", user.id);
-            let fits = fits(app, &user, code, &account).await?;
+            let guess = Guess::of_code(user.id, from);
+            let fits = fits(app, &user, code, &guess).await?;
             let mut tx = app.store.begin().await.map_err(OpError::from)?;
+            hold(&mut tx, &user).await?;
             let spent = match fits {
                 Some(fits) => spend(app, &mut tx, &user, fits, from).await?,
                 None => None,
@@ -165,7 +184,7 @@ pub async fn prove(
                 return Err(SignInError::WrongCode);
             }
             commit(app, tx).await?;
-            app.sign_ins.passed(&account);
+            app.sign_ins.guessed(&guess, now);
         }
     }
     let kind = ActorKind::User { id: user.id, name: user.name.clone() };
@@ -179,16 +198,27 @@ fn braked(wait: Duration) -> SignInError {
 }
 
 /// Remembers for ten minutes that a password was right.
-pub(super) async fn await_code(app: &App, user: &User) -> Result<Begun, OpError> {
-    let token = random_text();
-    let mut tx = app.store.begin().await?;
-    let now = tx.now();
+pub(super) async fn await_code(app: &App, user: &User) -> Result<Begun, SignInError> {
+    let mut tx = app.store.begin().await.map_err(OpError::from)?;
+    hold(&mut tx, user).await?;
+    Ok(begin_step(app, tx, user).await?)
+}
+
+async fn begin_step(app: &App, mut tx: Tx, user: &User) -> Result<Begun, OpError> {
+    let (token, now) = (random_text(), tx.now());
     second_steps::delete_old(&mut tx, now.minus(STEP_LIFE)).await?;
     let hash = proof::of_token(&app.audit_key, Kind::SecondStep, token.expose());
     let proof = proof::of_person(&app.audit_key, Kind::SecondStep, &hash, user.id, now);
     second_steps::insert(&mut tx, &SecondStep { hash, user: user.id, created_at: now, proof }).await?;
     tx.commit().await?;
     Ok(Begun { token })
+}
+
+/// Lets nobody in who was judged by what is no longer so, such as a password that was replaced while its hash was made:
+/// sessions that a change ends must not begin behind it.
+async fn hold(tx: &mut Tx, user: &User) -> Result<(), SignInError> {
+    let same = users::hold(tx, user).await.map_err(OpError::from)?;
+    if same { Ok(()) } else { Err(SignInError::Changed) }
 }
 
 /// Whether a token of [`Entered::CodeNeeded`] still waits for its code.
@@ -228,23 +258,24 @@ pub async fn sign_in_with_code(
         return Err(SignInError::TooLate);
     }
     drop(db);
-    let account = format!("code {id}");
-    let fits = fits(app, &user, typed, &account).await?;
+    let guess = Guess::of_code(id, from);
+    let fits = fits(app, &user, typed, &guess).await?;
     let Some(begun) = enter(app, user.clone(), &step.hash, fits, from).await? else {
         refused(app, &user.email, from, "code").await?;
         return Err(SignInError::WrongCode);
     };
-    app.sign_ins.passed(&account);
+    app.sign_ins.guessed(&guess, app.now());
     metrics::counter!(telemetry::SIGN_INS, "outcome" => "done").increment(1);
     Ok(begun)
 }
 
-/// What a typed code fits to; slowed for each account.
-async fn fits(app: &App, user: &User, typed: &Secret, account: &str) -> Result<Option<Fits>, SignInError> {
+/// What a typed code fits to; slowed as guesses of passwords are.
+async fn fits(app: &App, user: &User, typed: &Secret, guess: &Guess) -> Result<Option<Fits>, SignInError> {
     let mut db = app.store.read().await.map_err(OpError::from)?;
     let last_step = users::last_code_step(&mut db, user.id).await.map_err(OpError::from)?;
     drop(db);
-    if let Some(wait) = app.sign_ins.try_once(account, app.now()) {
+    let (brake, now) = (&app.sign_ins, app.now());
+    if let Some(wait) = brake.try_network(guess, now).or_else(|| brake.try_account(guess, now)) {
         return Err(braked(wait));
     }
     Ok(two_step::judge(app, user, typed, last_step)?)
@@ -257,14 +288,15 @@ async fn enter(
     step: &str,
     fits: Option<Fits>,
     from: Option<IpAddr>,
-) -> Result<Option<Begun>, OpError> {
+) -> Result<Option<Begun>, SignInError> {
     let Some(fits) = fits else { return Ok(None) };
-    let mut tx = app.store.begin().await?;
-    if !second_steps::delete(&mut tx, step).await? {
+    let mut tx = app.store.begin().await.map_err(OpError::from)?;
+    hold(&mut tx, &user).await?;
+    if !second_steps::delete(&mut tx, step).await.map_err(OpError::from)? {
         return Ok(None);
     }
     let Some(with) = spend(app, &mut tx, &user, fits, from).await? else { return Ok(None) };
-    let begun = begin(app, &mut tx, &user, from, json!({ "second_step": with })).await?;
+    let begun = insert_session(app, &mut tx, &user, from, json!({ "second_step": with })).await?;
     commit(app, tx).await?;
     Ok(Some(begun))
 }
@@ -302,14 +334,27 @@ pub(super) async fn begin_session(
     user: &User,
     from: Option<IpAddr>,
     how: Value,
-) -> Result<Begun, OpError> {
-    let mut tx = app.store.begin().await?;
+) -> Result<Begun, SignInError> {
+    let mut tx = app.store.begin().await.map_err(OpError::from)?;
     let begun = begin(app, &mut tx, user, from, how).await?;
     commit(app, tx).await?;
     Ok(begun)
 }
 
+/// The same, in the transaction that judged them.
 pub(super) async fn begin(
+    app: &App,
+    tx: &mut Tx,
+    user: &User,
+    from: Option<IpAddr>,
+    how: Value,
+) -> Result<Begun, SignInError> {
+    hold(tx, user).await?;
+    Ok(insert_session(app, tx, user, from, how).await?)
+}
+
+/// `user` is held.
+async fn insert_session(
     app: &App,
     tx: &mut Tx,
     user: &User,

@@ -77,6 +77,16 @@ impl Database {
         }
     }
 
+    /// Looks until so many wait for rows that somebody keeps; of PostgreSQL.
+    pub(crate) async fn until_waiting(&self, count: i64) {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
+                       and wait_event_type = 'Lock'";
+        super::eventually("somebody to wait for a row", async || {
+            (self.number(waiting).await >= count).then_some(())
+        })
+        .await;
+    }
+
     fn sqlite_file(&self) -> Option<&str> {
         self.url.strip_prefix("sqlite:")
     }
