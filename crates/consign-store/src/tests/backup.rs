@@ -192,6 +192,41 @@ async fn a_look_ends_in_time_and_with_whoever_waits() {
     .await;
 }
 
+/// As a server leaves them that was killed: what was committed last stands in the log alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_settled_database_is_one_file() {
+    on_sqlite(async |fresh| {
+        let live = folder().join("live.db");
+        let store = Store::open(&DatabaseUrl::sqlite(&live), 1).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        installation::put(&mut tx, "which", "last").await.unwrap();
+        tx.commit().await.unwrap();
+        let (killed, log) = (folder().join("killed.db"), |path: &PathBuf| format!("{}-wal", path.display()));
+        std::fs::copy(&live, &killed).unwrap();
+        std::fs::copy(log(&live), log(&killed)).unwrap();
+        assert!(crate::backup::settle(&killed).await.unwrap());
+        let beside = std::fs::read_dir(killed.parent().unwrap()).unwrap().count();
+        assert_eq!(beside, 1, "no log is left");
+        let db = rusqlite::Connection::open(&killed).unwrap();
+        let text: String =
+            db.query_row("select value from installation where key = 'which'", [], |row| row.get(0)).unwrap();
+        assert_eq!(text, "last");
+        // While somebody else has it open, nothing is certain.
+        db.execute_batch("begin; select * from installation;").unwrap();
+        store.close().await;
+        let other = rusqlite::Connection::open(&killed).unwrap();
+        other.execute_batch("insert into installation values ('more', 'x')").unwrap();
+        let refused = crate::backup::settle(&killed).await.unwrap_err();
+        assert_eq!(refused.to_string(), "another process uses the database");
+        drop((db, other));
+        // What cannot be read as a database is left as it is.
+        std::fs::write(&killed, "not a database, but long enough to be read as one").unwrap();
+        assert!(!crate::backup::settle(&killed).await.unwrap());
+        drop(fresh);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mark_in_a_copy_leaves_no_second_file() {
     on_sqlite(async |fresh| {

@@ -20,6 +20,8 @@ use super::upload::Upload;
 use super::{Global, context, operation};
 use crate::archive::{Examined, examine};
 
+pub(crate) use restore::forget_second_names;
+
 mod restore;
 
 const BACKUPS: &str = "backups";
