@@ -108,6 +108,7 @@ pub(crate) fn settle(file: &Path) -> Result<(), StoreError> {
         file,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
+    guard(&db)?;
     // Without a write-ahead log the first read takes back what a journal says was not committed.
     db.execute_batch(
         "pragma synchronous = full; pragma busy_timeout = 1000; select count(*) from sqlite_schema",
@@ -246,6 +247,7 @@ impl Pool {
         db.set_prepared_statement_cache_capacity(STATEMENTS_PREPARED_MAX);
         // Else a statement with a bound limit is planned anew at each use.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        guard(&db)?;
         match self.role {
             Role::Writer => {
                 for (text, _, _) in PROTECTION {
@@ -257,8 +259,6 @@ impl Pool {
             Role::Copier => db.execute_batch(COPIER)?,
             Role::Owner => db.execute_batch(OWN)?,
             Role::Stranger => {
-                db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-                db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
                 db.set_limit(Limit::SQLITE_LIMIT_LENGTH, STRANGE_VALUE_BYTES_MAX)?;
                 db.execute_batch(READER)?;
             }
@@ -354,6 +354,14 @@ impl Drop for Lent {
             self.pool.free().push(connection);
         }
     }
+}
+
+/// What a schema brings along, which somebody who writes the file may have put there, calls nothing that reaches beyond
+/// the database, and no statement writes the schema or a file as such.
+fn guard(db: &Connection) -> Result<(), StoreError> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    Ok(())
 }
 
 /// To SQLite `$2` is a name, and its place is where it first stands.

@@ -136,7 +136,13 @@ async fn a_restore_blesses_nothing_that_was_changed_outside() {
     assert_eq!(shown["items"][0]["status"]["code"], "locked", "{shown}");
     process.stop().await;
 
+    // Somebody who covers their tracks: of a database that lacks a trigger no backup is made.
+    let trigger = "create trigger audit_no_delete before delete on audit
+         begin select raise(abort, 'the audit log is append only'); end";
     consign.database.execute("drop trigger audit_no_delete; delete from audit where sequence = 3").await;
+    let failed = consign.backup().await;
+    assert!(failed["problem"].as_str().unwrap().contains("it lacks a trigger that Consign made"), "{failed}");
+    consign.database.execute(trigger).await;
     let name = create(&consign).await;
     let copy = folder.write("hole.tar.zst", download(&consign, &name).await);
     let hole = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(1).stderr;
