@@ -13,7 +13,7 @@ use consign_store::backup::Contents;
 use serde_json::{Value, json};
 
 pub use examine::{Examined, examine};
-pub use folder::{Draft, Name, names, prepare, prune};
+pub use folder::{Draft, Name, names, old, prepare, sweep};
 
 mod examine;
 mod folder;

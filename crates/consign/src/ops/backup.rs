@@ -18,6 +18,7 @@ use super::{Actor, Object, OpError, Sent, audit_entry, commit};
 use crate::App;
 use crate::archive::{self, Archive, Draft, Examined, Manifest, Name, examine};
 
+pub(crate) use coming::finish_coming;
 pub use deletion::delete;
 pub(crate) use deletion::finish_deletions;
 pub use make::start;
@@ -25,12 +26,15 @@ pub(super) use make::{result, step};
 pub use schedule::overdue_days;
 pub(crate) use schedule::start as keep;
 
+mod coming;
 mod deletion;
 mod make;
 mod schedule;
 
 /// When the last backup was made, in milliseconds since 1970.
 const LAST: &str = "backup_last";
+/// What the audit log says of one that was made.
+const CREATED: &str = "Created backup";
 const NOT_SET_UP: &str = "No folder for backups is set. Set backup.dir in the configuration and restart";
 const BY_PG_DUMP: &str = "This database is copied by PostgreSQL itself: pg_dump --format=custom --file=consign.dump \"$DATABASE_URL\". \
      Keep the manifest with the file, and the encryption keys that it names away from both";
@@ -149,6 +153,12 @@ fn merge(shown: &mut Value, manifest: &Value) {
 
 fn object(name: &Name) -> Object<'_> {
     Object { kind: "backup", id: name.as_str().to_owned(), name: name.as_str() }
+}
+
+/// Proves that this server wrote a note of what is to happen to a file: whoever writes into the database must not delete
+/// backups by it.
+fn proof(app: &App, kind: &str, name: &Name) -> String {
+    app.audit_key.authenticate(format!("{kind}\n{}", name.as_str()).as_bytes())
 }
 
 fn failed(folder: &Path, error: &io::Error) -> OpError {

@@ -77,7 +77,7 @@ impl Database {
         }
     }
 
-    fn sqlite_file(&self) -> Option<&str> {
+    pub(crate) fn sqlite_file(&self) -> Option<&str> {
         self.url.strip_prefix("sqlite:")
     }
 
