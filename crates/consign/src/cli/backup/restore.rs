@@ -7,7 +7,7 @@ use consign_core::vault::RingKey;
 use consign_store::{Closed, DatabaseUrl, StoreError};
 
 use super::{open, refused};
-use crate::archive::{Examined, Manifest, examine};
+use crate::archive::{Examined, Manifest, Room, examine};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::Output;
 use crate::cli::{ConfigFile, serve};
@@ -56,7 +56,7 @@ pub(super) async fn run(flags: Restore, output: &Output) -> Result<(), Failure> 
     let ring = keys::load(&config, false)
         .map_err(|error| Failure::caused(Code::Failed, "The key ring cannot be used", &error))?
         .ring;
-    let examined = examine(open(&flags.file)?, &folder, output.now);
+    let examined = examine(open(&flags.file)?, Room::alone(&folder), output.now);
     let (manifest, draft) = match examined.await.map_err(|error| unusable(&folder, &error))? {
         Examined::Whole(manifest, draft) => (manifest, draft),
         Examined::Refused(why) => return Err(refused(&flags.file, &why)),
