@@ -129,6 +129,22 @@ pub async fn mark(file: &Path, key: &str, value: &str) -> Result<(), StoreError>
     installation::put(&mut db, key, value).await
 }
 
+/// Writes what stands in the logs of a SQLite database into its file, so that the file alone is all of it: a process that
+/// was killed leaves committed changes in a log. Nobody may have it open. `false`: it cannot be read as a database, and
+/// is as it was.
+///
+/// # Errors
+/// `Locked` while somebody has it open; when it cannot be written.
+pub async fn settle(file: &Path) -> Result<bool, StoreError> {
+    let file = file.to_owned();
+    let settled = tokio::task::spawn_blocking(move || sqlite::settle(&file));
+    match settled.await.map_err(|_| StoreError::Unreachable)? {
+        Ok(()) => Ok(true),
+        Err(StoreError::Damaged(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 async fn contents(db: &mut Db) -> Result<Contents, StoreError> {
     Ok(Contents {
         schema: migrate::version(db).await?,

@@ -102,6 +102,24 @@ pub(crate) async fn own_copy(file: &Path) -> Result<Lent, StoreError> {
     Pool::of(&path, Role::Owner, 1).take(false).await
 }
 
+/// Writes the logs of a file into it; its last connection takes them away.
+pub(crate) fn settle(file: &Path) -> Result<(), StoreError> {
+    let db = Connection::open_with_flags(
+        file,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    guard(&db)?;
+    // Without a write-ahead log the first read takes back what a journal says was not committed.
+    db.execute_batch(
+        "pragma synchronous = full; pragma busy_timeout = 1000; select count(*) from sqlite_schema",
+    )?;
+    let busy: i64 = db.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Err(StoreError::Locked);
+    }
+    db.close().map_err(|(_, error)| error.into())
+}
+
 /// Keeps every process from opening a database file, until it is dropped.
 #[derive(Debug)]
 pub struct Closed {
@@ -229,6 +247,7 @@ impl Pool {
         db.set_prepared_statement_cache_capacity(STATEMENTS_PREPARED_MAX);
         // Else a statement with a bound limit is planned anew at each use.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        guard(&db)?;
         match self.role {
             Role::Writer => {
                 for (text, _, _) in PROTECTION {
@@ -240,8 +259,6 @@ impl Pool {
             Role::Copier => db.execute_batch(COPIER)?,
             Role::Owner => db.execute_batch(OWN)?,
             Role::Stranger => {
-                db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-                db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
                 db.set_limit(Limit::SQLITE_LIMIT_LENGTH, STRANGE_VALUE_BYTES_MAX)?;
                 db.execute_batch(READER)?;
             }
@@ -337,6 +354,14 @@ impl Drop for Lent {
             self.pool.free().push(connection);
         }
     }
+}
+
+/// What a schema brings along, which somebody who writes the file may have put there, calls nothing that reaches beyond
+/// the database, and no statement writes the schema or a file as such.
+fn guard(db: &Connection) -> Result<(), StoreError> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    Ok(())
 }
 
 /// To SQLite `$2` is a name, and its place is where it first stands.

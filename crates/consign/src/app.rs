@@ -172,8 +172,9 @@ impl App {
             demo_tool: OnceLock::new(),
         });
         encryption::go_on(&app).await?;
-        backup::keep(&app).await?;
         backup::finish_deletions(&app).await?;
+        backup::finish_coming(&app).await?;
+        backup::keep(&app).await?;
         replicas::start(&app).await?;
         tokio::spawn(notices::watch(Arc::downgrade(&app)));
         Ok(app)

@@ -13,10 +13,12 @@ use consign_store::backup::Contents;
 use serde_json::{Value, json};
 
 pub use examine::{Examined, examine};
-pub use folder::{Draft, Name, names, prepare, prune};
+pub use folder::{Draft, Name, names, old, prepare, sweep};
+pub use room::Room;
 
 mod examine;
 mod folder;
+mod room;
 
 const MANIFEST: &str = "manifest.json";
 const DATABASE: &str = "consign.db";

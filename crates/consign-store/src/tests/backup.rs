@@ -164,6 +164,56 @@ async fn what_somebody_else_put_into_a_copy_does_not_run() {
     .await;
 }
 
+/// Rows of the list of objects that are all ours, one of them so often that whoever reads only the first of them does not
+/// come to the last.
+const DUPLICATES: &str = "pragma writable_schema = on;
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < TIMES)
+    insert into sqlite_schema select type, name, tbl_name, rootpage, sql from n,
+        (select * from sqlite_schema where name like 'sqlite_autoindex_%' limit 1);
+    LAST
+    pragma writable_schema = off;";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_holds_all_that_is_ours_and_all_of_it_is_looked_at() {
+    on_sqlite(async |fresh| {
+        let strange = "insert into sqlite_schema values ('trigger', 'strange', 'installation', 0,
+            'CREATE TRIGGER strange after insert on installation begin delete from users; end');";
+        let duplicates = |times: &str, last: &str| DUPLICATES.replace("TIMES", times).replace("LAST", last);
+        for (text, words) in [
+            (duplicates("3000", strange), "it holds more parts than Consign makes"),
+            (duplicates("3000", ""), "it holds more parts than Consign makes"),
+            (duplicates("1", ""), "it holds an index twice"),
+            (duplicates("1", strange), "it holds a trigger that Consign did not make"),
+            ("drop trigger audit_no_update".to_owned(), "it lacks a trigger that Consign made"),
+            ("drop trigger audit_no_delete".to_owned(), "it lacks a trigger that Consign made"),
+            ("drop index users_email".to_owned(), "it lacks an index that Consign made"),
+            ("drop table gateway_call".to_owned(), "it lacks"),
+        ] {
+            let file = copied(&fresh, 1).await;
+            rusqlite::Connection::open(&file).unwrap().execute_batch(&text).unwrap();
+            let Inspected::Damaged(found) = inspect(&file).await.unwrap() else { panic!("{text}") };
+            assert!(found.contains(words), "{text}: {found}");
+            std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_connection_writes_the_schema_as_a_table() {
+    on_sqlite(async |fresh| {
+        let mut tx = fresh.store.begin().await.unwrap();
+        tx.script("pragma writable_schema = on".to_owned()).await.unwrap();
+        let deed = query("delete from sqlite_schema where name = 'audit_no_update'");
+        assert!(deed.execute(&mut tx).await.is_err());
+        let text = "select trusted_schema as number from pragma_trusted_schema";
+        assert_eq!(query(text).one(&mut tx).await.unwrap().number("number").unwrap(), 0);
+        let mut read = fresh.store.read().await.unwrap();
+        assert_eq!(query(text).one(&mut read).await.unwrap().number("number").unwrap(), 0);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_ends_in_time_and_with_whoever_waits() {
     on_sqlite(async |fresh| {
@@ -188,6 +238,41 @@ async fn a_look_ends_in_time_and_with_whoever_waits() {
         let ended = tokio::time::timeout(Duration::from_secs(5), endless).await.expect("it ends").unwrap();
         assert!(ended.is_err(), "it was interrupted");
         std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    })
+    .await;
+}
+
+/// As a server leaves them that was killed: what was committed last stands in the log alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_settled_database_is_one_file() {
+    on_sqlite(async |fresh| {
+        let live = folder().join("live.db");
+        let store = Store::open(&DatabaseUrl::sqlite(&live), 1).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        installation::put(&mut tx, "which", "last").await.unwrap();
+        tx.commit().await.unwrap();
+        let (killed, log) = (folder().join("killed.db"), |path: &PathBuf| format!("{}-wal", path.display()));
+        std::fs::copy(&live, &killed).unwrap();
+        std::fs::copy(log(&live), log(&killed)).unwrap();
+        assert!(crate::backup::settle(&killed).await.unwrap());
+        let beside = std::fs::read_dir(killed.parent().unwrap()).unwrap().count();
+        assert_eq!(beside, 1, "no log is left");
+        let db = rusqlite::Connection::open(&killed).unwrap();
+        let text: String =
+            db.query_row("select value from installation where key = 'which'", [], |row| row.get(0)).unwrap();
+        assert_eq!(text, "last");
+        // While somebody else has it open, nothing is certain.
+        db.execute_batch("begin; select * from installation;").unwrap();
+        store.close().await;
+        let other = rusqlite::Connection::open(&killed).unwrap();
+        other.execute_batch("insert into installation values ('more', 'x')").unwrap();
+        let refused = crate::backup::settle(&killed).await.unwrap_err();
+        assert_eq!(refused.to_string(), "another process uses the database");
+        drop((db, other));
+        // What cannot be read as a database is left as it is.
+        std::fs::write(&killed, "not a database, but long enough to be read as one").unwrap();
+        assert!(!crate::backup::settle(&killed).await.unwrap());
+        drop(fresh);
     })
     .await;
 }

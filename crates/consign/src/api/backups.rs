@@ -5,14 +5,12 @@ use http::StatusCode;
 use http::header::CONTENT_DISPOSITION;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
-use tokio::io::AsyncWriteExt as _;
 
 use super::answer::Answer;
 use super::body;
 use super::call::Call;
 use super::problem::{Problem, kinds};
-use crate::archive::Draft;
-use crate::ops::{OpError, backup};
+use crate::ops::backup::{self, Arriving};
 use crate::server::pieces;
 
 /// Its body is a file of any size, or an object that names one.
@@ -52,9 +50,9 @@ pub(super) async fn check(mut call: Call) -> Result<Answer, Problem> {
         let name = named(&call.object()?)?;
         return Ok(Answer::ok(&backup::check_kept(&call.app, &call.actor, &name).await?));
     }
-    let mut draft = backup::begin_check(&call.app, &call.actor)?;
-    let file = receive(&mut draft, sent, call.app.engine.delivery_rules().export_bytes).await?;
-    Ok(Answer::ok(&backup::check(&call.app, &call.actor, file, "a file from elsewhere").await?))
+    let mut arriving = backup::begin_check(&call.app, &call.actor)?;
+    receive(&mut arriving, sent, call.app.engine.delivery_rules().export_bytes).await?;
+    Ok(Answer::ok(&backup::check(&call.app, &call.actor, arriving, "a file from elsewhere").await?))
 }
 
 fn named(sent: &Map<String, Value>) -> Result<String, Problem> {
@@ -65,13 +63,8 @@ fn named(sent: &Map<String, Value>) -> Result<String, Problem> {
     Ok(sent.get("name").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
-/// Writes what arrives into a file, and gives it at its beginning.
-async fn receive(draft: &mut Draft, mut sent: Body, bytes_max: u64) -> Result<std::fs::File, Problem> {
-    let unwritten = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::StorageFull => Problem::from(OpError::StorageFull),
-        _ => Problem::from(OpError::Internal(error.into())),
-    };
-    let mut file = tokio::fs::File::from_std(draft.take_file());
+/// Takes in what arrives.
+async fn receive(arriving: &mut Arriving, mut sent: Body, bytes_max: u64) -> Result<(), Problem> {
     let mut bytes = 0_u64;
     while let Some(frame) = sent.frame().await {
         let frame =
@@ -81,9 +74,7 @@ async fn receive(draft: &mut Draft, mut sent: Body, bytes_max: u64) -> Result<st
         if bytes > bytes_max {
             return Err(body::too_large(usize::try_from(bytes_max).unwrap_or(usize::MAX)));
         }
-        file.write_all(piece).await.map_err(unwritten)?;
+        arriving.take(piece).await?;
     }
-    file.flush().await.map_err(unwritten)?;
-    drop(file);
-    std::fs::File::open(draft.path()).map_err(unwritten)
+    Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +9,7 @@ use consign_core::time::Timestamp;
 use consign_store::StoreError;
 use consign_store::backup::{Inspected, inspect};
 
-use super::{Archive, ArchiveError, Draft, Manifest};
-
-/// What stays free beside an unpacked database.
-const LEFT_FREE_BYTES: u64 = 64 << 20;
+use super::{Archive, ArchiveError, Draft, Manifest, Room};
 
 /// What came of it.
 pub enum Examined {
@@ -33,9 +29,10 @@ impl Drop for Over {
     }
 }
 
-/// A file that takes what is written into it until nobody waits for that any more.
+/// A file that takes what is written into it until nobody waits for that any more, and while there is room.
 struct Awaited {
     file: File,
+    room: Room,
     over: Arc<AtomicBool>,
 }
 
@@ -44,6 +41,7 @@ impl Write for Awaited {
         if self.over.load(Ordering::Relaxed) {
             return Err(io::Error::other("nobody waits for it"));
         }
+        self.room.take(bytes.len() as u64)?;
         self.file.write(bytes)
     }
 
@@ -53,15 +51,14 @@ impl Write for Awaited {
     }
 }
 
-/// Unpacks a file into a folder and looks at all of it. Dropped, that ends.
+/// Unpacks a file where there is room and looks at all of it. Dropped, that ends.
 ///
 /// # Errors
 /// When the folder cannot be written or has no room for the database.
-pub async fn examine(file: File, folder: &Path, now: Timestamp) -> io::Result<Examined> {
-    let folder = folder.to_owned();
+pub async fn examine(file: File, room: Room, now: Timestamp) -> io::Result<Examined> {
     let over = Over::default();
     let flag = over.0.clone();
-    let unpacked = tokio::task::spawn_blocking(move || unpack(file, &folder, now, flag));
+    let unpacked = tokio::task::spawn_blocking(move || unpack(file, room, now, flag));
     let (manifest, draft) = match unpacked.await.map_err(io::Error::other)? {
         Ok(unpacked) => unpacked,
         Err(ArchiveError::Io(error)) => return Err(error),
@@ -98,22 +95,16 @@ fn newer(manifest: &Manifest) -> Option<String> {
 
 fn unpack(
     file: File,
-    folder: &Path,
+    room: Room,
     now: Timestamp,
     over: Arc<AtomicBool>,
 ) -> Result<(Manifest, Draft), ArchiveError> {
     let archive = Archive::open(file)?;
-    let needed = archive.manifest().database_bytes().saturating_add(LEFT_FREE_BYTES);
-    if free_bytes(folder)? < needed {
-        return Err(io::Error::from(io::ErrorKind::StorageFull).into());
-    }
-    let mut draft = Draft::new(folder, now)?;
-    let manifest = archive.extract(&mut Awaited { file: draft.take_file(), over })?;
+    room.require(archive.manifest().database_bytes())?;
+    let mut draft = Draft::new(room.folder(), now)?;
+    let manifest = archive.extract(&mut Awaited { file: draft.take_file(), room, over })?;
     Ok((manifest, draft))
 }
 
-/// The room on the disk of a folder.
-fn free_bytes(folder: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(folder)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
+#[cfg(test)]
+mod tests;

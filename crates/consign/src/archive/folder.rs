@@ -62,18 +62,14 @@ pub fn names(folder: &Path) -> io::Result<Vec<Name>> {
     Ok(names)
 }
 
-/// Removes what is older than the newest so many, and tells what went. The one that was just made stays, also when the
-/// clock went back and others have later names.
+/// What is older than the newest so many. The one that was just made stays, also when the clock went back and others have
+/// later names.
 ///
 /// # Errors
-/// When a file cannot be removed.
-pub fn prune(folder: &Path, keep: usize, made: &Name) -> io::Result<Vec<Name>> {
+/// When the folder cannot be read.
+pub fn old(folder: &Path, keep: usize, made: &Name) -> io::Result<Vec<Name>> {
     let others = names(folder)?.into_iter().filter(|name| name != made);
-    let old: Vec<_> = others.skip(keep.saturating_sub(1)).collect();
-    for name in &old {
-        std::fs::remove_file(folder.join(name.as_str()))?;
-    }
-    Ok(old)
+    Ok(others.skip(keep.saturating_sub(1)).collect())
 }
 
 /// Creates the folder, for its owner alone, and removes what a crash left unfinished long ago. Checks of other files
@@ -85,10 +81,21 @@ pub fn prepare(folder: &Path, now: Timestamp) -> io::Result<()> {
     if !folder.is_dir() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
+    remove_left(folder, |entry| is_left(entry, now))
+}
+
+/// Removes all that a crash left unfinished in a folder in which nothing is under way.
+///
+/// # Errors
+/// When the folder cannot be read or written; one that is not there holds nothing.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() { remove_left(folder, |_| true) } else { Ok(()) }
+}
+
+fn remove_left(folder: &Path, is_left: impl Fn(&DirEntry) -> bool) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNDER_WAY)) && is_left(&entry, now)
-        {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNDER_WAY)) && is_left(&entry) {
             std::fs::remove_file(entry.path())?;
         }
     }

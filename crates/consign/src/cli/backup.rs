@@ -18,7 +18,9 @@ use super::listing::{cell, show, text};
 use super::output::{Form, Output};
 use super::upload::Upload;
 use super::{Global, context, operation};
-use crate::archive::{Examined, examine};
+use crate::archive::{Examined, Room, examine};
+
+pub(crate) use restore::forget_second_names;
 
 mod restore;
 
@@ -199,7 +201,7 @@ fn open(path: &Path) -> Result<File, Failure> {
 /// No server is asked: the file is unpacked into the folder for temporary files.
 async fn check_here(output: &Output, path: &Path) -> Result<(), Failure> {
     let folder = std::env::temp_dir();
-    let examined = examine(open(path)?, &folder, output.now).await.map_err(|error| {
+    let examined = examine(open(path)?, Room::alone(&folder), output.now).await.map_err(|error| {
         let line = format!("There is no room to unpack it in {}", folder.display());
         Failure::caused(Code::Failed, &line, &error).and("Choose another folder with TMPDIR")
     })?;

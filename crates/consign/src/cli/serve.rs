@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::ConfigFile;
 use super::failure::{Code, Failure};
 use super::output::Output;
+use super::{ConfigFile, backup};
 use crate::api;
 use crate::config::Config;
 use crate::engine::{Accept, RecordsError};
@@ -200,8 +200,10 @@ pub(crate) async fn open(config: Config, accept: Accept) -> Result<Opened, Failu
         StoreError::Locked => held_by_another(&config),
         other => wrong(&other),
     })?;
-    if !store.is_postgres() {
+    if let Some(path) = url.sqlite_path() {
         note_holder(&config);
+        // The store holds the lock: no restore is under way.
+        backup::forget_second_names(path);
     }
     let is_empty = store.installation(INSTALLATION).await.map_err(|error| wrong(&error))?.is_none();
     let found = match keys::load(&config, is_empty) {
@@ -233,8 +235,8 @@ fn not_started(error: &StartError) -> Failure {
     let failure = Failure::caused(Code::Failed, "Consign cannot start", error);
     match error {
         StartError::Records(RecordsError::RolledBack { .. }) => failure.and(
-            "Somebody put an older copy of the database in place. If that was you, start once with:\n  \
-             consign serve --accept-rollback",
+            "Somebody put an older copy of the database in place, or a restore was cut off near its end. If that was \
+             you, start once with:\n  consign serve --accept-rollback",
         ),
         StartError::Records(RecordsError::Broken(_)) => failure.and(
             "Somebody changed the database. Restore a backup that is whole; or, if you know what was changed and \

@@ -9,7 +9,6 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
 use serde_json::{Map, Value, json};
-use tokio::io::AsyncWriteExt as _;
 
 use super::Console;
 use super::errors::Failure;
@@ -65,20 +64,13 @@ async fn check(visit: Signed) -> Result<Response, Failure> {
         let checked = backup::check_kept(app, actor, visit.form.text("name")).await?;
         return page(&visit, &checked).await;
     };
-    let mut draft = backup::begin_check(app, actor)?;
-    let mut file = tokio::fs::File::from_std(draft.take_file());
-    let unwritten = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::StorageFull => OpError::StorageFull,
-        _ => OpError::Internal(error.into()),
-    };
+    let mut arriving = backup::begin_check(app, actor)?;
     let mut left = app.engine.delivery_rules().export_bytes;
     while let Some(piece) = upload.piece().await? {
         left = left.checked_sub(piece.len() as u64).ok_or(Failure::TooLarge)?;
-        file.write_all(&piece).await.map_err(unwritten)?;
+        arriving.take(&piece).await?;
     }
-    file.flush().await.map_err(unwritten)?;
-    let sent = std::fs::File::open(draft.path()).map_err(unwritten)?;
-    let checked = backup::check(app, actor, sent, &upload.name).await?;
+    let checked = backup::check(app, actor, arriving, &upload.name).await?;
     page(&visit, &checked).await
 }
 

@@ -6,7 +6,6 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use consign_core::rights::Right;
 use consign_core::time::Timestamp;
@@ -16,8 +15,10 @@ use serde_json::{Value, json};
 use super::users::again::{require_password, take_password};
 use super::{Actor, Object, OpError, Sent, audit_entry, commit};
 use crate::App;
-use crate::archive::{self, Archive, Draft, Examined, Manifest, Name, examine};
+use crate::archive::{self, Archive, Manifest, Name};
 
+pub use check::{Arriving, begin_check, check, check_kept};
+pub(crate) use coming::finish_coming;
 pub use deletion::delete;
 pub(crate) use deletion::finish_deletions;
 pub use make::start;
@@ -25,12 +26,16 @@ pub(super) use make::{result, step};
 pub use schedule::overdue_days;
 pub(crate) use schedule::start as keep;
 
+mod check;
+mod coming;
 mod deletion;
 mod make;
 mod schedule;
 
 /// When the last backup was made, in milliseconds since 1970.
 const LAST: &str = "backup_last";
+/// What the audit log says of one that was made.
+const CREATED: &str = "Created backup";
 const NOT_SET_UP: &str = "No folder for backups is set. Set backup.dir in the configuration and restart";
 const BY_PG_DUMP: &str = "This database is copied by PostgreSQL itself: pg_dump --format=custom --file=consign.dump \"$DATABASE_URL\". \
      Keep the manifest with the file, and the encryption keys that it names away from both";
@@ -47,13 +52,8 @@ pub struct Backups {
     since: AtomicI64,
     failure: Mutex<Option<Failure>>,
     /// One backup is checked at a time: it is unpacked, and read to its last byte.
-    check: tokio::sync::Mutex<()>,
+    check: Arc<tokio::sync::Mutex<()>>,
 }
-
-/// Whoever finds one being checked asks again so soon.
-const CHECKED_AGAIN_SECONDS: u64 = 5;
-/// A check hears so soon that the server stops.
-const STOP_LOOK: Duration = Duration::from_millis(200);
 
 /// A backup that was not made.
 #[derive(Clone)]
@@ -151,6 +151,12 @@ fn object(name: &Name) -> Object<'_> {
     Object { kind: "backup", id: name.as_str().to_owned(), name: name.as_str() }
 }
 
+/// Proves that this server wrote a note of what is to happen to a file: whoever writes into the database must not delete
+/// backups by it.
+fn proof(app: &App, kind: &str, name: &Name) -> String {
+    app.audit_key.authenticate(format!("{kind}\n{}", name.as_str()).as_bytes())
+}
+
 fn failed(folder: &Path, error: &io::Error) -> OpError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpError::StorageFull,
@@ -206,91 +212,4 @@ pub async fn download(
     audit_entry(app, &mut tx, actor, "Downloaded backup", object(&name), json!({ "bytes": bytes })).await?;
     commit(app, tx).await?;
     Ok((file, name.as_str().to_owned(), bytes))
-}
-
-/// Where a file is put that somebody sends to be checked.
-///
-/// # Errors
-/// Without the right, or when the folder cannot be written.
-pub fn begin_check(app: &App, actor: &Actor) -> Result<Draft, OpError> {
-    actor.require(Right::Admin)?;
-    if app.backups.check.try_lock().is_err() {
-        return Err(OpError::TooMany { seconds: CHECKED_AGAIN_SECONDS });
-    }
-    let folder = beside(app);
-    Draft::new(folder, app.now()).map_err(|error| failed(folder, &error))
-}
-
-/// Backups are unpacked where there is room for them.
-fn beside(app: &App) -> &Path {
-    app.config.backup.dir.as_deref().filter(|folder| folder.is_dir()).unwrap_or(&app.config.data.dir)
-}
-
-/// Checks a backup of the folder.
-///
-/// # Errors
-/// When there is none of this name, or there is no room to unpack it.
-pub async fn check_kept(app: &App, actor: &Actor, name: &str) -> Result<Value, OpError> {
-    actor.require(Right::Admin)?;
-    let (name, path) = find(app, name)?;
-    let file = File::open(path).map_err(|error| missing_or(&error))?;
-    check(app, actor, file, name.as_str()).await
-}
-
-/// Checks a file from elsewhere. Whether it is whole and which keys it needs is the answer; a damaged one is no error.
-///
-/// # Errors
-/// When there is no room to unpack it, another one is being checked, or the server stops.
-pub async fn check(app: &App, actor: &Actor, file: File, name: &str) -> Result<Value, OpError> {
-    actor.require(Right::Admin)?;
-    let Ok(_turn) = app.backups.check.try_lock() else {
-        return Err(OpError::TooMany { seconds: CHECKED_AGAIN_SECONDS });
-    };
-    let folder = beside(app);
-    let examined = tokio::select! {
-        examined = examine(file, folder, app.now()) => examined.map_err(|error| failed(folder, &error))?,
-        () = stopping(app) => return Err(OpError::Draining),
-    };
-    let mut tx = app.store.begin().await?;
-    let whole = matches!(examined, Examined::Whole(..));
-    let checked = Object { kind: "backup", id: String::new(), name };
-    audit_entry(app, &mut tx, actor, "Checked backup", checked, json!({ "whole": whole })).await?;
-    commit(app, tx).await?;
-    Ok(told(app, &examined))
-}
-
-/// Until the server stops.
-async fn stopping(app: &App) {
-    while !app.engine.is_stopping() {
-        tokio::time::sleep(STOP_LOOK).await;
-    }
-}
-
-fn told(app: &App, examined: &Examined) -> Value {
-    let manifest = match examined {
-        Examined::Refused(why) => {
-            let message = format!("This file cannot be restored: {why}.");
-            return json!({ "whole": false, "message": message, "manifest": null, "encryption_keys": [] });
-        }
-        Examined::Whole(manifest, _) => manifest,
-    };
-    let loaded = app.vault.key_ids();
-    let keys: Vec<_> =
-        manifest.keys().into_iter().map(|id| (id, loaded.iter().any(|key| key == id))).collect();
-    let missing: Vec<_> = keys.iter().filter(|(_, loaded)| !loaded).map(|(id, _)| *id).collect();
-    let made_at = manifest.json()["made_at"].as_str().and_then(Timestamp::parse_rfc3339);
-    let made_on = made_at.map(Timestamp::day).unwrap_or_default();
-    let version = manifest.json()["version"].as_str().unwrap_or_default();
-    let keys_told = if missing.is_empty() {
-        "This server has every encryption key that it needs".to_owned()
-    } else {
-        format!("It needs encryption keys that this server does not have: {}", missing.join(", "))
-    };
-    let keys = keys.iter().map(|(id, loaded)| json!({ "id": id, "loaded": loaded })).collect::<Vec<_>>();
-    json!({
-        "whole": true,
-        "message": format!("This backup is whole. Consign {version} made it on {made_on}. {keys_told}."),
-        "manifest": manifest.json(),
-        "encryption_keys": keys,
-    })
 }

@@ -1,10 +1,12 @@
 //! What is refused of a backup: damaged, made by somebody else, or changed outside.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::backups::{copy_keys, create, download, local, with_folder};
-use crate::harness::Folder;
+use crate::harness::http::connect;
 use crate::harness::process::{Process, admin_key};
+use crate::harness::{Folder, eventually};
 use crate::peers::Tool;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,6 +58,33 @@ async fn a_damaged_file_is_refused_everywhere() {
     consign.post("/backups/checks", &json!({ "name": "../keys" })).await.expect(404);
     consign.act("/backups/..%2Fkeys/downloads").await.expect(404);
     consign.call("DELETE", "/backups/keys", &[], None).await.expect(404);
+    consign.finish().await;
+}
+
+/// However many files are sent at once, one of them is on the disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_file_is_taken_in_at_a_time() {
+    let consign = with_folder().await;
+    let folder = consign.folder.join("data/backups");
+    std::fs::create_dir_all(&folder).unwrap();
+    let files = || std::fs::read_dir(&folder).unwrap().count();
+    let kind = [("content-type", "application/zstd")];
+    let upload = || consign.call_as(&consign.key, "POST", "/backups/checks", &kind, "something else");
+    let address = consign.address();
+    let head = format!(
+        "POST /api/v1/backups/checks HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+         content-type: application/zstd\r\ncontent-length: 1000\r\n\r\nhalf of it",
+        consign.key
+    );
+    let mut slow = connect(address).await.unwrap();
+    slow.write_all(head.as_bytes()).await.unwrap();
+    eventually("its file", async || (files() == 1).then_some(())).await;
+    let refused = upload().await.expect(429);
+    assert_eq!(refused.header("retry-after"), Some("5"));
+    assert_eq!(files(), 1);
+    drop(slow);
+    eventually("the next one to be taken", async || (upload().await.status == 200).then_some(())).await;
+    assert_eq!(files(), 0);
     consign.finish().await;
 }
 
@@ -136,7 +165,13 @@ async fn a_restore_blesses_nothing_that_was_changed_outside() {
     assert_eq!(shown["items"][0]["status"]["code"], "locked", "{shown}");
     process.stop().await;
 
+    // Somebody who covers their tracks: of a database that lacks a trigger no backup is made.
+    let trigger = "create trigger audit_no_delete before delete on audit
+         begin select raise(abort, 'the audit log is append only'); end";
     consign.database.execute("drop trigger audit_no_delete; delete from audit where sequence = 3").await;
+    let failed = consign.backup().await;
+    assert!(failed["problem"].as_str().unwrap().contains("it lacks a trigger that Consign made"), "{failed}");
+    consign.database.execute(trigger).await;
     let name = create(&consign).await;
     let copy = folder.write("hole.tar.zst", download(&consign, &name).await);
     let hole = local(&folder, &["backup", "restore", "--replace", &copy]).await.expect(1).stderr;

@@ -199,6 +199,64 @@ async fn a_backup_is_deleted_when_the_log_says_so() {
     consign.finish().await;
 }
 
+/// As one is that was killed between the name of its file and its entry. What the log knows stays, whoever says otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_without_an_entry_is_none() {
+    let mut consign = with_folder().await;
+    let file = consign.database.sqlite_file().unwrap().to_owned();
+    let fill = "insert into installation with recursive n(i) as (select 1 union all select i + 1 from n where i < 500)
+         select 'filler/' || i, hex(randomblob(32768)) from n";
+    consign.database.execute(fill).await;
+    let begin = async || {
+        let begun = eventually("the one before to be done with", async || {
+            let reply = consign.act("/backups").await;
+            (reply.status == 202).then(|| id_of(&reply.json()))
+        })
+        .await;
+        let noted = eventually("its note", async || {
+            let db = rusqlite::Connection::open(&file).unwrap();
+            let text = "select key, value from installation where key like 'backup_coming/%'";
+            db.query_row(text, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).ok()
+        })
+        .await;
+        (format!("/operations/{begun}"), noted)
+    };
+    let (good, note) = begin().await;
+    consign.until_shows(&good, "/state", "done").await;
+    let notes = "select count(*) from installation where key like 'backup_coming/%'";
+    assert_eq!(consign.database.number(notes).await, 0);
+
+    let (failed, coming) = begin().await;
+    let refuse = "create trigger refuse before delete on installation when old.key like 'backup_coming/%'
+         begin select raise(abort, 'no'); end";
+    consign.database.execute(refuse).await;
+    consign.until_shows(&failed, "/state", "failed").await;
+    let path = |key: &str| consign.folder.join(&format!("data/backups/{}", &key["backup_coming/".len()..]));
+    let (kept, lost) = (path(&note.0), path(&coming.0));
+    assert!(kept.exists() && !lost.exists(), "a file without an entry does not stay");
+    assert_eq!(consign.database.number(notes).await, 1);
+    // Killed before that: the file is there, and so is the note. One note is put back, and one made up.
+    std::fs::write(&lost, "without an entry").unwrap();
+    let other = consign.folder.join("data/backups/consign-20200101T000000000Z.tar.zst");
+    std::fs::write(&other, "of somebody").unwrap();
+    let more = format!(
+        "drop trigger refuse; delete from installation where key like 'filler/%';
+         insert into installation values ('{}', '{}');
+         insert into installation values ('backup_coming/consign-20200101T000000000Z.tar.zst', 'forged');",
+        note.0, note.1
+    );
+    consign.database.execute(&more).await;
+    consign.restart().await;
+    assert!(kept.exists(), "the log knows it");
+    assert!(!lost.exists());
+    assert!(other.exists(), "nobody proved that");
+    assert_eq!(consign.database.number(notes).await, 1, "what somebody else wrote");
+    let entries = consign.all("/audit-entries?action=Created%20backup").await;
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    consign.database.execute("delete from installation where value = 'forged'").await;
+    consign.finish().await;
+}
+
 /// A file of somebody else is looked at as such: nothing in it runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backups_come_by_themselves_and_old_ones_go() {
@@ -235,7 +293,16 @@ async fn backups_come_by_themselves_and_old_ones_go() {
     assert!(line.unwrap().split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 1e9);
     let entries = consign.all("/audit-entries?action=Created%20backup").await;
     assert_eq!((entries.len(), &entries[0]["actor"]), (3, &json!("Consign")));
+    // The one that went because it is old stands there, too.
+    let gone = consign.all("/audit-entries?action=Deleted%20backup").await;
+    assert_eq!((gone.len(), &gone[0]["actor"]), (1, &json!("Consign")), "{gone:?}");
+    assert_eq!(gone[0]["object"], entries[2]["object"]);
+    assert_eq!(gone[0]["changes"], json!({ "backup.keep": 2 }));
+    // What a crash left of a restore or a check.
+    let left = consign.folder.join("data/.consign-req_left");
+    std::fs::write(&left, "a whole copy").unwrap();
     consign.restart().await;
+    assert!(!left.exists());
     assert_eq!(consign.get("/backups").await.json()["last_success_at"], listed["last_success_at"]);
 
     // A folder that cannot be written is said, and is worth a banner after two days.

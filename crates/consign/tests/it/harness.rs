@@ -251,8 +251,12 @@ impl TestConsign {
 
     /// Makes a backup: how its operation ended.
     pub(crate) async fn backup(&self) -> Value {
-        let started = self.act("/backups").await.expect(202).json();
-        let path = format!("/operations/{}", id_of(&started));
+        // One that was made a moment ago may still take old ones away.
+        let started = eventually("the one before to be done with", async || {
+            let reply = self.act("/backups").await;
+            (reply.status != 409).then_some(reply)
+        });
+        let path = format!("/operations/{}", id_of(&started.await.expect(202).json()));
         eventually("the backup to end", async || {
             let shown = self.get(&path).await.expect(200).json();
             (shown["state"] != "running").then_some(shown)

@@ -269,6 +269,33 @@ async fn an_older_database_is_refused_until_somebody_accepts_it() {
     assert!(process.stop().await.success());
 }
 
+/// As a restore leaves it that was cut off after the exchange. Whoever writes the database could write the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_database_says_of_a_restore_does_not_get_it_past_the_anchor() {
+    let folder = Folder::new("cut-off");
+    let key = admin_key(&folder).await;
+    let database = crate::harness::Database::sqlite(&folder);
+    let file = folder.join("data/consign.db");
+    let old = std::fs::read(&file).unwrap();
+    let process = Process::start(&folder, &[]).await;
+    a_change(&process, &key, "first").await;
+    assert!(process.stop().await.success());
+    std::fs::write(&file, &old).unwrap();
+    database.execute("insert into installation values ('restored', '{}')").await;
+    let refused = run(&folder, &["serve"]).await.expect(1).stderr;
+    for part in
+        ["older than this server has seen it", "a restore was cut off", "consign serve --accept-rollback"]
+    {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let process = Process::start(&folder, &["--accept-rollback"]).await;
+    assert!(entry(&process, &key, "Restored").await.is_object());
+    assert!(process.stop().await.success());
+    assert_eq!(database.number("select count(*) from installation where key = 'restored'").await, 0);
+    let process = Process::start(&folder, &[]).await;
+    assert!(process.stop().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_with_a_hole_is_refused_until_somebody_accepts_it() {
     let folder = Folder::new("hole");

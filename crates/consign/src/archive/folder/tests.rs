@@ -24,7 +24,7 @@ fn names_sort_by_time_and_lead_nowhere() {
 }
 
 #[test]
-fn the_newest_stay_and_other_files_too() {
+fn what_is_old_is_named_and_what_is_left_goes() {
     let folder = folder();
     prepare(&folder, NOW).unwrap();
     assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
@@ -33,21 +33,20 @@ fn the_newest_stay_and_other_files_too() {
         std::fs::write(folder.join(name.as_str()), "x").unwrap();
     }
     std::fs::write(folder.join("notes.txt"), "mine").unwrap();
-    let newest = Name::of(Timestamp::from_millis(4_000));
-    let gone = prune(&folder, 2, &newest).unwrap();
-    assert_eq!(gone.len(), 3);
-    let left = names(&folder).unwrap();
-    let expected = [4_000, 3_000].map(|at| Name::of(Timestamp::from_millis(at)));
-    assert_eq!(left, expected);
-    assert!(folder.join("notes.txt").exists());
-    assert!(prune(&folder, 9, &newest).unwrap().is_empty());
+    let at = |seconds: i64| Name::of(Timestamp::from_millis(seconds * 1_000));
+    assert_eq!(old(&folder, 2, &at(4)).unwrap(), [at(2), at(1), at(0)]);
+    assert!(old(&folder, 9, &at(4)).unwrap().is_empty());
     // The clock went back: the one that was just made sorts last, and stays.
-    let made = Name::of(Timestamp::from_millis(2_000));
-    std::fs::write(folder.join(made.as_str()), "x").unwrap();
-    assert_eq!(prune(&folder, 2, &made).unwrap(), [Name::of(Timestamp::from_millis(3_000))]);
-    assert_eq!(names(&folder).unwrap(), [newest, made.clone()]);
-    assert_eq!(prune(&folder, 1, &made).unwrap().len(), 1);
-    assert_eq!(names(&folder).unwrap(), [made]);
+    assert_eq!(old(&folder, 2, &at(0)).unwrap(), [at(3), at(2), at(1)]);
+    assert_eq!(old(&folder, 1, &at(2)).unwrap(), [at(4), at(3), at(1), at(0)]);
+    assert_eq!(names(&folder).unwrap().len(), 5);
+    // Whatever a crash left in a folder in which nothing is under way.
+    std::mem::forget(Draft::new(&folder, NOW).unwrap());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 7);
+    sweep(&folder).unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 6);
+    assert!(folder.join("notes.txt").exists());
+    sweep(&folder.join("missing")).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(names(&folder).unwrap().is_empty());
 }

@@ -7,7 +7,7 @@ use consign_core::vault::RingKey;
 use consign_store::{Closed, DatabaseUrl, StoreError};
 
 use super::{open, refused};
-use crate::archive::{Examined, Manifest, examine};
+use crate::archive::{Examined, Manifest, Room, examine};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::Output;
 use crate::cli::{ConfigFile, serve};
@@ -15,6 +15,8 @@ use crate::config::Config;
 use crate::engine::{Accept, PutBack, RESTORED};
 use crate::keys;
 use aside::Aside;
+
+pub(crate) use aside::forget_second_names;
 
 mod aside;
 
@@ -54,28 +56,50 @@ pub(super) async fn run(flags: Restore, output: &Output) -> Result<(), Failure> 
     let ring = keys::load(&config, false)
         .map_err(|error| Failure::caused(Code::Failed, "The key ring cannot be used", &error))?
         .ring;
-    let examined = examine(open(&flags.file)?, &folder, output.now);
+    let examined = examine(open(&flags.file)?, Room::alone(&folder), output.now);
     let (manifest, draft) = match examined.await.map_err(|error| unusable(&folder, &error))? {
         Examined::Whole(manifest, draft) => (manifest, draft),
         Examined::Refused(why) => return Err(refused(&flags.file, &why)),
     };
     let loaded: Vec<_> = ring.keys().iter().map(RingKey::id).collect();
     judge(&manifest, &loaded)?;
-    // Whatever ends this process from here on: the first start on the database does what is left to do.
+    // Whatever ends this process from here on: the first start on the database that is put in place ends sessions and
+    // writes the entry. That it is older, whoever starts it has to accept: what stands in a database proves nothing about
+    // who put it there, and must not get it past the anchor.
     let keys = ["made_at", "version", "schema"];
     let made: serde_json::Map<_, _> =
         keys.into_iter().map(|key| (key.to_owned(), manifest.json()[key].clone())).collect();
     consign_store::backup::mark(draft.path(), RESTORED, &serde_json::Value::Object(made).to_string())
         .await
         .map_err(|error| Failure::caused(Code::Failed, "The backup cannot be prepared", &error))?;
-    let aside = Aside::put(&database, output.now).map_err(|error| unusable(&folder, &error))?;
-    if let Err(error) = draft.keep(&database) {
+    settle(&database).await?;
+    let mut aside = Aside::of(&database, output.now);
+    if let Err(error) = aside.exchange(draft) {
         return Err(aside.undone(unusable(&folder, &error)));
     }
     drop(closed);
     let noted = note(config).await.map_err(|failure| aside.named(failure))?;
     tell(output, &manifest, &aside, &noted);
     Ok(())
+}
+
+/// What the server that was here before committed last may stand in a log alone, when it was killed.
+async fn settle(database: &Path) -> Result<(), Failure> {
+    if !database.exists() {
+        return Ok(());
+    }
+    match consign_store::backup::settle(database).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            tracing::warn!("the present database cannot be read, and is kept as it is");
+            Ok(())
+        }
+        Err(error) => {
+            let line = "The log of the present database cannot be written into it";
+            Err(Failure::caused(Code::Failed, line, &error)
+                .and("Nothing was changed. End what else has it open, and make room on its disk"))
+        }
+    }
 }
 
 fn database(config: &Config) -> Result<PathBuf, Failure> {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
 
-use super::{Failure, KEY_LEFT_OUT, LAST, failed, object, unavailable};
+use super::{CREATED, Failure, KEY_LEFT_OUT, LAST, coming, deletion, failed, object, unavailable};
 use crate::App;
 use crate::archive::{self, Draft, Manifest, Name, Pace};
 use crate::ops::{Actor, OpError, audit_entry, commit, commit_answered, operations};
@@ -163,11 +163,15 @@ impl Making {
         let ended = match made {
             Ok(name) => self.finish(name).await,
             // Whoever stopped it has ended the operation.
-            Err(_) if stopped => return Ok(None),
+            Err(_) if stopped => {
+                coming::take_back(&self.app, &Name::of(self.began)).await;
+                return Ok(None);
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = &ended {
             note_failure(&self.app, &self.folder, error);
+            coming::take_back(&self.app, &Name::of(self.began)).await;
             self.fail().await;
         }
         ended
@@ -226,6 +230,7 @@ impl Making {
         stopped()?;
         let manifest = Manifest::new(&contents, at, "sqlite");
         let name = Name::of(at);
+        coming::note(app, &name).await?;
         let (to, pace) = (folder.join(name.as_str()), self.pace.clone());
         let written = tokio::task::spawn_blocking(move || {
             archive::write(manifest, copy.path(), packed.take_file(), &pace)?;
@@ -244,25 +249,38 @@ impl Making {
         stored::advance(&mut tx, self.operation, self.total, name.as_str(), at).await?;
         if !stored::end(&mut tx, self.operation, OperationState::Done, "", at).await? {
             drop(tx);
-            let gone = tokio::fs::remove_file(self.folder.join(name.as_str())).await;
-            if let Err(error) = gone {
-                tracing::warn!(%error, name = name.as_str(), "a backup that was stopped could not be removed");
-            }
+            coming::take_back(app, &name).await;
             return Ok(None);
         }
+        coming::arrived(&mut tx, &name).await?;
         installation::put(&mut tx, LAST, &self.began.millis().to_string()).await?;
-        audit_entry(app, &mut tx, &self.actor, "Created backup", object(&name), json!({})).await?;
+        audit_entry(app, &mut tx, &self.actor, CREATED, object(&name), json!({})).await?;
         commit(app, tx).await?;
         app.backups.last.store(self.began.millis(), Ordering::Relaxed);
         *app.backups.failure() = None;
-        let (keep, folder, made) = (app.config.backup.keep, self.folder.clone(), name.clone());
-        let pruned = tokio::task::spawn_blocking(move || archive::prune(&folder, keep, &made));
-        match pruned.await.map_err(|error| OpError::Internal(error.into()))? {
-            Ok(gone) if !gone.is_empty() => tracing::info!(files = gone.len(), "old backups were removed"),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "old backups could not be removed"),
-        }
+        self.prune(&name).await;
         Ok(Some(name))
+    }
+
+    /// Deletes what is older than `backup.keep` says, each with its entry. The new one is made all the same when that
+    /// fails.
+    async fn prune(&self, made: &Name) {
+        let keep = self.app.config.backup.keep;
+        let (folder, made) = (self.folder.clone(), made.clone());
+        let old = tokio::task::spawn_blocking(move || archive::old(&folder, keep, &made)).await;
+        let old = match old {
+            Ok(Ok(old)) => old,
+            Ok(Err(error)) => return tracing::warn!(%error, "the folder of backups could not be read"),
+            Err(_) => return,
+        };
+        for name in old {
+            let (own, path) = (Actor::system(self.app.now()), self.folder.join(name.as_str()));
+            let why = json!({ "backup.keep": keep });
+            match deletion::remove(&self.app, &own, &name, &path, why).await {
+                Ok(()) => tracing::info!(name = name.as_str(), "an old backup was removed"),
+                Err(error) => tracing::warn!(%error, name = name.as_str(), "an old backup was not removed"),
+            }
+        }
     }
 
     /// Writes down that none was made; a disk that is full may need a while for that, too.

@@ -9,6 +9,7 @@ use consign_store::{StoreError, installation};
 
 use super::{LAST, make};
 use crate::App;
+use crate::archive;
 use crate::ops::{Actor, OpError};
 
 /// Since when there could have been one, in milliseconds since 1970.
@@ -23,6 +24,7 @@ const OVERDUE_DAYS: u64 = 2;
 /// What every start does: it remembers when the last one was made, and from then on makes those that are due.
 pub(crate) async fn start(app: &Arc<App>) -> Result<(), StoreError> {
     let wanted = app.config.backup.dir.is_some() && !app.store.is_postgres();
+    sweep(app).await;
     make::end_what_was_cut_off(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
@@ -42,6 +44,19 @@ pub(crate) async fn start(app: &Arc<App>) -> Result<(), StoreError> {
         tokio::spawn(keep(app.clone()));
     }
     Ok(())
+}
+
+/// Whole copies of databases may lie where they were unpacked when the program was killed. The lock of a SQLite database
+/// says that nobody else is at work in its folder; replicas may share theirs.
+async fn sweep(app: &App) {
+    let (folder, alone, now) = (app.config.data.dir.clone(), !app.store.is_postgres(), app.now());
+    let swept = tokio::task::spawn_blocking(move || match alone {
+        true => archive::sweep(&folder),
+        false => archive::prepare(&folder, now),
+    });
+    if let Ok(Err(error)) = swept.await {
+        tracing::warn!(%error, "what was left unfinished in the data folder could not be removed");
+    }
 }
 
 /// Since when the schedule counts.

@@ -87,7 +87,7 @@ impl Database {
         .await;
     }
 
-    fn sqlite_file(&self) -> Option<&str> {
+    pub(crate) fn sqlite_file(&self) -> Option<&str> {
         self.url.strip_prefix("sqlite:")
     }
 
