@@ -3,7 +3,6 @@
 //! A value that moves to another key keeps its ciphertext; the key of that ciphertext is wrapped anew. It is done in
 //! small transactions while everything goes on, and goes on after a restart.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +17,17 @@ use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid};
+use super::{
+    Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid, replicas,
+};
 use crate::App;
-use crate::archive::{self, Archive};
 use crate::keys;
 use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
 use crate::keys::{KeysError, NewFirst};
+use kept::{Kept, keys_of_kept};
 use values::Values;
 
+mod kept;
 mod values;
 
 /// The key that every value is to be moved to, while that is not done.
@@ -63,16 +65,33 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let kept = keys_of_kept(app).await?;
     let mut db = app.store.read().await?;
-    shown(app, &mut db, &app.vault.key_ids(), &kept).await
+    let now = db.now();
+    shown(app, &mut db, now, &app.vault.key_ids(), &kept).await
 }
 
-async fn shown(app: &App, db: &mut Db, ids: &[String], kept: &[String]) -> Result<Value, OpError> {
+async fn shown(
+    app: &App,
+    db: &mut Db,
+    now: Timestamp,
+    ids: &[String],
+    kept: &Kept,
+) -> Result<Value, OpError> {
     let (mut items, mut known) = (Vec::new(), 0);
+    let moving = moving_to(db).await?.is_some();
+    let elsewhere = replicas::sealing_otherwise(app, db, now).await?;
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
         let seen = first_seen(db, id).await?;
         known += lasting;
-        let needed = kept.iter().filter(|needed| *needed == id).count();
+        let needed = kept.keys.iter().filter(|needed| *needed == id).count();
+        let why_not = match (lasting, passing, needed) {
+            _ if place == 0 => Some("It seals".to_owned()),
+            (1.., ..) if moving => Some("Its values are being re-sealed".to_owned()),
+            (1.., ..) => Some("Re-seal its values first".to_owned()),
+            (_, 1.., _) => Some("What it seals ends by itself within a day".to_owned()),
+            (.., 1..) => Some(format!("Kept backups need it: {needed}")),
+            (0, 0, 0) => kept.unknown.clone().or_else(|| elsewhere.clone()),
+        };
         items.push(json!({
             "id": id,
             "role": if place == 0 { "seals" } else { "opens" },
@@ -80,32 +99,19 @@ async fn shown(app: &App, db: &mut Db, ids: &[String], kept: &[String]) -> Resul
             "passing_values": passing,
             "first_seen_at": seen,
             "needed_by_backups": needed,
-            "removable": place > 0 && lasting + passing == 0 && needed == 0,
+            "removable": why_not.is_none(),
+            "not_removable_because": why_not,
         }));
     }
     let (all, _) = sealed_values::count(db, None).await?;
     Ok(json!({
         "items": items,
         "source": keys::place(&app.config).to_string(),
-        "moving": moving_to(db).await?.is_some(),
+        "moving": moving,
         "missing_key_values": all.saturating_sub(known),
         "new_key_refused": new_key_refused(app),
         "recovery_file_at": recovery_file_at(db).await?,
     }))
-}
-
-/// The keys that the kept backups need, each as often as there are backups that need it.
-async fn keys_of_kept(app: &App) -> Result<Vec<String>, OpError> {
-    let Some(folder) = app.config.backup.dir.clone() else { return Ok(Vec::new()) };
-    let read = move || {
-        // Of a folder or file that cannot be read nothing is known; the list of backups says so.
-        let names = archive::names(&folder).unwrap_or_default();
-        let files = names.iter().filter_map(|name| File::open(folder.join(name.as_str())).ok());
-        let archives = files.filter_map(|file| Archive::open(file).ok());
-        let keys = archives.map(|archive| archive.manifest().keys().into_iter().map(str::to_owned).collect());
-        keys.flat_map(|keys: Vec<String>| keys).collect()
-    };
-    tokio::task::spawn_blocking(read).await.map_err(|error| OpError::Internal(error.into()))
 }
 
 /// Why this server cannot put a new key in use by itself.
@@ -179,7 +185,7 @@ async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, O
     installation::put(&mut tx, MOVING_TO, &now).await?;
     let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
     audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
-    let value = shown(app, &mut tx, &ids, &kept).await?;
+    let value = shown(app, &mut tx, at, &ids, &kept).await?;
     if let Some(new) = &new {
         new.put().map_err(|error| refused(&error))?;
     }

@@ -196,7 +196,7 @@ async fn with_replicas_the_operator_puts_the_key_in_place() {
 }
 
 /// A ring for the server over this folder, for its owner alone.
-fn put_ring(folder: &Folder, text: &str) {
+pub(crate) fn put_ring(folder: &Folder, text: &str) {
     let data = folder.join("data");
     std::fs::create_dir_all(&data).unwrap();
     let ring = data.join("keys");
