@@ -4,7 +4,6 @@
 //! small transactions while everything goes on, and goes on after a restart.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use consign_core::audit::Rows;
 use consign_core::catalog::{Reader, unknown_field};
@@ -25,9 +24,11 @@ use crate::keys;
 use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
 use crate::keys::{KeysError, NewFirst};
 use kept::{Kept, keys_of_kept};
+use moving::move_all;
 use values::Values;
 
 mod kept;
+mod moving;
 mod values;
 
 /// The key that every value is to be moved to, while that is not done.
@@ -38,11 +39,6 @@ const MOVED_TO: &str = "resealed";
 const FIRST_SEEN: &str = "key_seen/";
 /// Rows in one transaction: short enough that nobody waits behind it.
 const PORTION: u32 = 50;
-/// Between two portions others write.
-const PAUSE: Duration = Duration::from_millis(20);
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// What was sealed before a rotation is stored long before this has passed.
-const LATE_AFTER: Duration = Duration::from_secs(60);
 /// A key that has sealed for longer should be followed by another one.
 const KEY_DAYS_MAX: u64 = 365;
 /// When the recovery file was last taken, in milliseconds since 1970.
@@ -284,7 +280,7 @@ pub async fn recovery_file(app: &App, actor: &Actor, mut sent: Sent) -> Result<S
 /// Without the right, or when the database cannot be read.
 pub async fn check(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let (mut values, mut checked, mut failed) = (Values::of(app), 0_u64, Vec::new());
+    let (mut checked, mut failed) = (0_u64, Vec::new());
     for kind in Kind::ALL {
         let mut after = Default::default();
         loop {
@@ -292,6 +288,7 @@ pub async fn check(app: &App, actor: &Actor) -> Result<Value, OpError> {
             let found = sealed_values::portion(&mut db, kind, &after, PORTION).await?;
             let Some((last, _)) = found.last() else { break };
             after = last.clone();
+            let mut values = Values::of(app);
             for (at, value) in &found {
                 checked += 1;
                 match value {
@@ -339,127 +336,6 @@ async fn moving_to(db: &mut Db) -> Result<Option<String>, StoreError> {
     installation::get(db, MOVING_TO).await
 }
 
-/// Whether the values are to be under a key. Servers whose rings have another first key may not move them back and forth:
-/// the last who was asked to move them decides.
-async fn is_wanted(db: &mut Db, to: &str) -> Result<bool, StoreError> {
-    let wanted = match moving_to(db).await? {
-        Some(wanted) => Some(wanted),
-        None => installation::get(db, MOVED_TO).await?,
-    };
-    Ok(wanted.as_deref() == Some(to))
-}
-
 async fn note_first_seen(db: &mut Db, id: &str, millis: i64) -> Result<bool, StoreError> {
     installation::put_if_absent(db, &format!("{FIRST_SEEN}{id}"), &millis.to_string()).await
-}
-
-/// Moves every value to a key, as long as that is the one that seals. Whoever was about to store a value that was sealed
-/// before does so meanwhile: rounds are made until one finds nothing, and once more a while later.
-async fn move_all(app: Arc<App>, to: String) {
-    let mut done = Moved::default();
-    while move_rest(&app, &to, &mut done).await.is_some() {
-        if let Err(error) = finish(&app, &to, done).await {
-            tracing::error!(%error, "the end of re-sealing could not be written down");
-            tokio::time::sleep(AGAIN_AFTER).await;
-            continue;
-        }
-        tokio::time::sleep(LATE_AFTER).await;
-        let mut late = Moved::default();
-        if move_rest(&app, &to, &mut late).await.is_some() && late.moved > 0 {
-            tracing::info!(key = to, values = late.moved, "values that came late were moved too");
-        }
-        return;
-    }
-}
-
-#[derive(Clone, Copy, Default)]
-struct Moved {
-    moved: u64,
-    failed: u64,
-}
-
-/// Makes rounds until one finds nothing to move; `None` when another key seals, another server moves the values to another
-/// key, or the program stops.
-async fn move_rest(app: &App, to: &str, done: &mut Moved) -> Option<()> {
-    while app.vault.sealing_key_id() == to && !app.engine.is_stopping() {
-        match move_round(app, to).await {
-            Ok(None) => {
-                tracing::info!(key = to, "another server moves the values to another key");
-                return None;
-            }
-            Ok(Some(Moved { moved: 0, failed })) => {
-                done.failed = failed;
-                return Some(());
-            }
-            Ok(Some(round)) => done.moved += round.moved,
-            Err(error) => {
-                tracing::error!(%error, "values could not be re-sealed; trying again in ten seconds");
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-        }
-    }
-    None
-}
-
-async fn move_round(app: &App, to: &str) -> Result<Option<Moved>, StoreError> {
-    let (mut values, mut moved, mut failed) = (Values::of(app), 0_u64, 0_u64);
-    for kind in Kind::ALL {
-        let mut after = Default::default();
-        loop {
-            if app.vault.sealing_key_id() != to || app.engine.is_stopping() {
-                return Ok(None);
-            }
-            let mut tx = app.store.begin().await?;
-            if !is_wanted(&mut tx, to).await? {
-                tracing::warn!(
-                    key = to,
-                    "values are no longer moved to this key: a server with another first key moves them"
-                );
-                return Ok(None);
-            }
-            let found = sealed_values::portion(&mut tx, kind, &after, PORTION).await?;
-            let Some((last, _)) = found.last() else { break };
-            after = last.clone();
-            let before = moved;
-            for (at, value) in &found {
-                let value = match value {
-                    Ok(value) => value,
-                    Err(error) => {
-                        failed += 1;
-                        tracing::warn!(row = at.0, %error, "a damaged row cannot be re-sealed; it stays as it is");
-                        continue;
-                    }
-                };
-                match values.moved(&mut tx, value).await? {
-                    Ok(None) => {}
-                    Ok(Some(sealed)) => {
-                        moved += u64::from(sealed_values::replace(&mut tx, value, &sealed).await?)
-                    }
-                    Err(error) => {
-                        failed += 1;
-                        tracing::warn!(value = values::name(&value.holder), %error, "a value cannot be re-sealed; it stays as it is");
-                    }
-                }
-            }
-            if moved > before {
-                tx.commit().await?;
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-    Ok(Some(Moved { moved, failed }))
-}
-
-/// Writes down that every value was moved.
-async fn finish(app: &App, to: &str, Moved { moved, failed }: Moved) -> Result<(), StoreError> {
-    let mut tx = app.store.begin().await?;
-    if moving_to(&mut tx).await?.as_deref() == Some(to) {
-        installation::remove(&mut tx, MOVING_TO).await?;
-        installation::put(&mut tx, MOVED_TO, to).await?;
-        let changes = json!({ "key": to, "values": moved, "failed": failed });
-        app.records.append_own(&mut tx, "Re-sealed values", OF_SETTINGS, changes, Rows::default()).await?;
-        app.records.commit(tx).await?;
-    }
-    tracing::info!(key = to, values = moved, failed, "every value was moved to the key that seals");
-    Ok(())
 }

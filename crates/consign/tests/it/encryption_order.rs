@@ -1,9 +1,11 @@
 //! What comes before what when a key is put in use: the entry, the ring, the values, and who moves them.
 
+use std::time::Duration;
+
 use consign_core::vault::RingKey;
 use serde_json::json;
 
-use crate::encryption::{keys, much_to_move, put_ring, ring_file, until_moved};
+use crate::encryption::{keys, much_to_move, put_ring, ring_file, until_given_up, until_moved};
 use crate::harness::database::Kind;
 use crate::harness::{Folder, TestConsign, basic, eventually, logs};
 use crate::peers::Tool;
@@ -106,6 +108,50 @@ async fn a_key_that_another_server_seals_with_stays() {
     assert!(why.contains(&format!("still seals with {id}")), "{why}");
     other.stop().await;
     assert_eq!(why_not(&consign).await, None);
+    consign.finish().await;
+}
+
+/// A value that does not move is tried again, and what stays in the end is named: nobody is told that all were moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_do_not_move_are_tried_again_and_named() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let body = basic("basic", &tool.origin(), "consign", &consign.canary("password"));
+    let credential = consign.credential(&body).await;
+    let entries = async || {
+        let all = consign.all("/audit-entries?object=Encryption").await;
+        all.into_iter().filter(|entry| entry["action"] == "Re-sealed values").collect::<Vec<_>>()
+    };
+    // Bound to another place than the one where it stands, it does not open.
+    let misplace = |by: i64| format!("update credential_secret set generation = generation + {by}");
+    let rotate = async || {
+        consign.database.execute(&misplace(1)).await;
+        consign.post("/encryption-keys/rotations", &json!({})).await.expect(200);
+        eventually("the others to move", async || {
+            let keys = keys(&consign).await;
+            (keys["items"][1]["values"] == 1).then_some(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let keys = keys(&consign).await;
+        assert_eq!((&keys["moving"], keys["items"][1]["values"].as_u64()), (&json!(true), Some(1)), "{keys}");
+    };
+    rotate().await;
+    assert!(entries().await.is_empty(), "it is not done");
+    consign.database.execute(&misplace(-1)).await;
+    consign.advance(Duration::from_secs(11));
+    until_moved(&consign).await;
+    let done = entries().await;
+    assert_eq!((done.len(), &done[0]["changes"]["failed"]), (1, &json!(0)), "{done:?}");
+
+    rotate().await;
+    until_given_up(&consign).await;
+    let given_up =
+        entries().await.into_iter().find(|entry| entry["changes"]["failed"] == 1).expect("an entry");
+    let name = given_up["changes"]["not_moved"][0].as_str().unwrap().to_owned();
+    assert!(name.ends_with(&format!(" of {credential}")), "{given_up}");
+    assert_eq!(why_not(&consign).await.as_deref(), Some("Re-seal its values first"));
+    consign.database.execute(&misplace(-1)).await;
     consign.finish().await;
 }
 
