@@ -134,8 +134,27 @@ pub fn chain(key: &DerivedKey, sequence: i64, before: &str, stored: &str) -> Str
 pub struct Ledger {
     sequence: i64,
     link: String,
-    broken: Option<i64>,
-    rows: HashMap<(Table, String), String>,
+    /// The places at which the chain does not fit, in order.
+    broken: Vec<i64>,
+    rows: HashMap<(Table, String), Known>,
+}
+
+/// What the newest record of a row says, and the place of that record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    hash: String,
+    place: i64,
+}
+
+/// What the records say about a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is as its newest record says, and no record behind that one is missing.
+    Proven,
+    /// It is as a record says, and what stood at a broken place behind that record may have said something else.
+    Unproven,
+    /// It is not as its newest record says, or no record knows it.
+    Misfit,
 }
 
 impl Ledger {
@@ -151,13 +170,13 @@ impl Ledger {
         let place = self.sequence + 1;
         let whole = sequence == place && chain(key, sequence, &self.link, stored) == link;
         match rows.filter(|_| whole) {
-            Some(Rows::Changed(imprints)) => self.take(imprints),
+            Some(Rows::Changed(imprints)) => self.take(place, imprints),
             Some(Rows::Accepted(imprints)) => {
-                self.broken = None;
+                self.broken.clear();
                 self.rows.clear();
-                self.take(imprints);
+                self.take(place, imprints);
             }
-            None => self.broken = self.broken.or(Some(place)),
+            None => self.broken.push(place),
         }
         (self.sequence, self.link) = (sequence, link);
     }
@@ -170,7 +189,9 @@ impl Ledger {
             _ if self.link != link => sequence,
             _ => return,
         };
-        self.broken = self.broken.or(Some(place));
+        if !self.broken.contains(&place) {
+            self.broken.push(place);
+        }
     }
 
     /// The place of the newest record that was read.
@@ -185,13 +206,30 @@ impl Ledger {
 
     /// The first place at which a record was changed, removed, added or moved.
     pub fn broken(&self) -> Option<i64> {
-        self.broken
+        self.broken.first().copied()
+    }
+
+    /// Every place at which a record was changed, removed, added or moved, in order.
+    pub fn broken_places(&self) -> &[i64] {
+        &self.broken
     }
 
     /// Whether a row looks as the records say. A row that no record knows does not.
     pub fn knows(&self, row: &Imprint) -> bool {
         let Imprint(table, id, hash) = row;
-        self.rows.get(&(*table, id.clone())) == hash.as_ref()
+        self.rows.get(&(*table, id.clone())).map(|known| &known.hash) == hash.as_ref()
+    }
+
+    /// How far the records vouch for a row that there is.
+    pub fn standing(&self, row: &Imprint) -> Standing {
+        let Imprint(table, id, hash) = row;
+        let hole = self.broken.iter().max();
+        match self.rows.get(&(*table, id.clone())) {
+            Some(known) if Some(&known.hash) != hash.as_ref() => Standing::Misfit,
+            Some(known) if hole.is_some_and(|hole| known.place <= *hole) => Standing::Unproven,
+            Some(_) => Standing::Proven,
+            None => Standing::Misfit,
+        }
     }
 
     /// The rows of a table that there must be.
@@ -199,10 +237,10 @@ impl Ledger {
         self.rows.keys().filter(move |(of, _)| *of == table).map(|(_, id)| id.as_str())
     }
 
-    fn take(&mut self, imprints: Vec<Imprint>) {
+    fn take(&mut self, place: i64, imprints: Vec<Imprint>) {
         for Imprint(table, id, hash) in imprints {
             match hash {
-                Some(hash) => self.rows.insert((table, id), hash),
+                Some(hash) => self.rows.insert((table, id), Known { hash, place }),
                 None => self.rows.remove(&(table, id)),
             };
         }

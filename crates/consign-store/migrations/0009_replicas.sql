@@ -6,5 +6,6 @@ create table replica (
     role text not null,
     process bigint not null,
     started_at bigint not null,
-    seen_at bigint not null
+    seen_at bigint not null,
+    sealing_key text not null
 );

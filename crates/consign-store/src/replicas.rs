@@ -27,6 +27,8 @@ pub struct Replica {
     pub process: u64,
     /// When it started.
     pub started_at: Timestamp,
+    /// The key that it seals with.
+    pub sealing_key: String,
 }
 
 /// What a process has leased.
@@ -46,9 +48,9 @@ pub struct Leases {
 /// When the database cannot be written.
 pub async fn beat(db: &mut Db, replica: &Replica, now: Timestamp) -> Result<(), StoreError> {
     let insert = query(
-        "insert into replica (id, host, version, role, process, started_at, seen_at)
-         values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (id) do update set seen_at = excluded.seen_at",
+        "insert into replica (id, host, version, role, process, started_at, seen_at, sealing_key)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (id) do update set seen_at = excluded.seen_at, sealing_key = excluded.sealing_key",
     );
     insert
         .bind(replica.id.as_str())
@@ -58,6 +60,7 @@ pub async fn beat(db: &mut Db, replica: &Replica, now: Timestamp) -> Result<(), 
         .bind(i64::try_from(replica.process).unwrap_or(0))
         .bind(replica.started_at.millis())
         .bind(now.millis())
+        .bind(replica.sealing_key.as_str())
         .execute(db)
         .await?;
     let before = now.minus(FORGOTTEN_AFTER).millis();
@@ -116,5 +119,6 @@ fn read(row: &Row) -> Result<Replica, StoreError> {
         role: row.text("role")?,
         process: row.count("process")?,
         started_at: row.time("started_at")?,
+        sealing_key: row.text("sealing_key")?,
     })
 }

@@ -148,7 +148,7 @@ impl App {
             public_url_fixed: config.server.public_url.is_some(),
         };
         let engine = Engine::start(settings, store.clone(), vault.clone(), network, records.clone()).await?;
-        let replica = replicas::own(engine.name(), &store);
+        let replica = replicas::own(engine.name(), &store, vault.sealing_key_id());
         let app = Arc::new(Self {
             config,
             store,

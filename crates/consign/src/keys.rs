@@ -181,7 +181,7 @@ fn load_with(
     database_is_empty: bool,
 ) -> Result<Found, KeysError> {
     match source(config, credentials) {
-        Source::Named(path) => read_file(path),
+        Source::Named(path) => read_confirmed(path, put_on_disk),
         Source::Environment(text) => {
             tracing::warn!(
                 "the key ring comes from the environment, where other programs of this user can read it"
@@ -194,7 +194,7 @@ fn load_with(
             parse(&text, Place::Credential(path))
         }
         Source::Own(path) if database_is_empty && !path.exists() => create(&path),
-        Source::Own(path) => read_file(&path),
+        Source::Own(path) => read_confirmed(&path, put_on_disk),
     }
 }
 
@@ -238,7 +238,18 @@ impl NewFirst {
     /// # Errors
     /// When it cannot be written; it is then as it was. `NotOnDisk`, when that cannot be told.
     pub fn put(&self) -> Result<(), KeysError> {
-        self.replace(&self.lines, put_on_disk)
+        self.put_with(put_on_disk)
+    }
+
+    /// What the disk did not confirm is taken back: else the next start would seal with a key that no entry knows.
+    fn put_with(&self, put_on_disk: impl Fn(&Path) -> io::Result<()>) -> Result<(), KeysError> {
+        match self.replace(&self.lines, &put_on_disk) {
+            Err(KeysError::NotOnDisk { path, source }) => match self.replace(&self.before, &put_on_disk) {
+                Ok(()) => Err(KeysError::Io { path, source }),
+                Err(_) => Err(KeysError::NotOnDisk { path, source }),
+            },
+            put => put,
+        }
     }
 
     /// Puts the ring back that was there before: nothing was sealed with the new key.
@@ -268,8 +279,9 @@ impl NewFirst {
     }
 }
 
-fn put_on_disk(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// A file, or the names in a folder.
+fn put_on_disk(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -336,6 +348,23 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 fn read_file(path: &Path) -> Result<Found, KeysError> {
     let text = read(path, |file| judge(path, file))?;
     parse(&text, Place::File(path.to_owned()))
+}
+
+/// A ring that this program may have replaced, on disk before anything is sealed with it: what a rotation put there may
+/// not have been confirmed, and the ring before would come back with the next loss of power.
+fn read_confirmed(path: &Path, put_on_disk: impl Fn(&Path) -> io::Result<()>) -> Result<Found, KeysError> {
+    let found = read_file(path)?;
+    let confirmed = put_on_disk(path).and_then(|()| match put_on_disk(folder_of(path)) {
+        // Where it cannot look or write, it has replaced nothing.
+        Err(error) if is_foreign(&error) => Ok(()),
+        confirmed => confirmed,
+    });
+    confirmed.map_err(|source| KeysError::Io { path: path.to_owned(), source })?;
+    Ok(found)
+}
+
+fn is_foreign(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Judges and reads the same open file: nobody can put another one in between.

@@ -154,6 +154,49 @@ fn a_log_that_is_not_whole_is_noticed_and_says_nothing_where_it_is_not() {
 }
 
 #[test]
+fn a_row_is_proven_only_by_a_record_behind_the_last_hole() {
+    let key = key();
+    let of = |id: &str, text: &str| Imprint::of(&key, Table::Credential, id, Some(text));
+    let records = [
+        vec![of("one", "a"), of("two", "a"), of("three", "a")],
+        vec![of("one", "b")],
+        vec![],
+        vec![of("four", "a")],
+        vec![of("two", "a")],
+        vec![],
+        vec![],
+        vec![of("three", "a")],
+    ];
+    let mut link = String::new();
+    let records = (1..).zip(records).map(|(sequence, rows)| {
+        let stored = format!("record {sequence}");
+        link = chain(&key, sequence, &link, &stored);
+        (sequence, stored, link.clone(), Rows::Changed(rows))
+    });
+    let whole: Vec<_> = records.collect();
+    let without = |gone: &[i64]| -> Vec<_> {
+        whole.iter().filter(|record| !gone.contains(&record.0)).cloned().collect()
+    };
+    let check = |gone: &[i64], broken: &[i64], standings: [Standing; 4]| {
+        let ledger = read(&key, &without(gone));
+        assert_eq!(ledger.broken_places(), broken);
+        let rows = [of("one", "a"), of("two", "a"), of("three", "a"), of("four", "a")];
+        assert_eq!(rows.map(|row| ledger.standing(&row)), standings, "without {gone:?}");
+    };
+    use Standing::{Misfit, Proven, Unproven};
+    check(&[], &[], [Misfit, Proven, Proven, Proven]);
+    // The record that changed it is gone, and somebody put the row back: it fits, and nothing proves it.
+    check(&[2], &[2], [Unproven, Proven, Proven, Proven]);
+    // The record behind a hole does not count either: no record knows its row.
+    check(&[3], &[3], [Misfit, Proven, Proven, Misfit]);
+    check(&[2, 6], &[2, 6], [Unproven, Unproven, Proven, Unproven]);
+    let mut ledger = read(&key, &without(&[8]));
+    ledger.end_at(8, &whole[7].2);
+    assert_eq!(ledger.broken_places(), [8]);
+    assert_eq!(ledger.standing(&of("two", "a")), Unproven, "what is missing at the end may speak of it");
+}
+
+#[test]
 fn an_anchor_holds_where_the_log_was() {
     let key = key();
     let log = log(&key);

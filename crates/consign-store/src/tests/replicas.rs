@@ -7,7 +7,8 @@ on_both! { processes_come_beat_and_go, leases_are_counted_by_process }
 
 fn replica(id: &str, started_at: Timestamp) -> Replica {
     let (host, version, role) = ("host".to_owned(), "0.1.0".to_owned(), "all".to_owned());
-    Replica { id: id.to_owned(), host, version, role, process: 7, started_at }
+    let sealing_key = format!("k-{id}");
+    Replica { id: id.to_owned(), host, version, role, process: 7, started_at, sealing_key }
 }
 
 async fn processes_come_beat_and_go(fresh: Fresh) {

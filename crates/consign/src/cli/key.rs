@@ -114,7 +114,7 @@ async fn list(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
             output.when(&row["first_seen_at"]),
             cell(row, "values"),
             cell(row, "needed_by_backups"),
-            cell(row, "removable"),
+            cell(row, if row["removable"] == true { "removable" } else { "not_removable_because" }),
         ]
     })
 }

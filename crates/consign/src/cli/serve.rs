@@ -45,7 +45,8 @@ pub(crate) struct Serve {
     #[arg(long)]
     accept_rollback: bool,
     /// Start although entries of the audit log are missing, and take rows that were changed outside Consign as saved:
-    /// all of them, also a password or an API key that somebody put there. The log names each row
+    /// all of them, also a password or an API key that somebody put there. The log names each row, also those that a
+    /// missing entry may have changed
     #[arg(long)]
     accept_changes: bool,
 }

@@ -47,8 +47,8 @@ pub enum RecordsError {
         newest: i64,
     },
     /// The log itself was changed.
-    #[error("the audit log does not fit at entry {0}: entries were changed or removed outside Consign")]
-    Broken(i64),
+    #[error("the audit log does not fit at {}: entries were changed or removed outside Consign", told(.0))]
+    Broken(Vec<i64>),
     /// The anchor cannot be read.
     #[error("the anchor of the audit log, {}, cannot be read", path.display())]
     Anchor {
@@ -60,6 +60,20 @@ pub enum RecordsError {
     /// The database cannot be used.
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
+}
+
+/// So many places of a log are told one by one.
+const PLACES_TOLD_MAX: usize = 20;
+
+/// Places of the log in words.
+fn told(places: &[i64]) -> String {
+    let (first, rest) = places.split_at(places.len().min(PLACES_TOLD_MAX));
+    let list = first.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    match (first.len(), rest.len()) {
+        (..=1, _) => format!("entry {list}"),
+        (_, 0) => format!("entries {list}"),
+        (_, more) => format!("entries {list} and {more} more"),
+    }
 }
 
 /// The records of the audit log, as far as they were read.
@@ -102,7 +116,7 @@ impl Records {
         }
         let rolled_back = kept.filter(|kept| !kept.is_kept(&ledger, link_there.as_deref()));
         let rolled_back = rolled_back.map(|kept| RecordsError::RolledBack { seen: kept.sequence, newest });
-        let broken = ledger.broken().map(RecordsError::Broken);
+        let broken = ledger.broken_places().to_vec();
         let found = Found { rolled_back, unanchored, broken, restored };
         let mut records = Self { key, ledger: Mutex::new(ledger), anchor, accepted: None };
         records.accepted = records.accept(store, accept, found).await?;

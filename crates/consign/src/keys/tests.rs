@@ -129,9 +129,49 @@ fn a_ring_that_the_disk_did_not_confirm_is_not_taken() {
     let before = read_file(&path).unwrap();
     let loaded = vec![before.ring.sealing().id().to_owned()];
     let new = NewFirst::prepare(&before.place, &loaded).unwrap();
-    let fault = new.replace(&new.lines, |_| Err(io::Error::other("the disk is broken"))).unwrap_err();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let broken = || io::Error::other("the disk is broken");
+    let fault = new.put_with(|_| Err(broken())).unwrap_err();
     assert!(matches!(fault, KeysError::NotOnDisk { .. }), "{fault}");
     assert!(fault.to_string().contains("nothing is sealed with the new key"), "{fault}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "the ring before is in its place again");
+
+    // When the disk confirms that, it is known that all is as it was.
+    let calls = std::cell::Cell::new(0);
+    let first_fails = |_: &Path| {
+        calls.set(calls.get() + 1);
+        if calls.get() == 1 { Err(broken()) } else { Ok(()) }
+    };
+    let fault = new.put_with(first_fails).unwrap_err();
+    assert!(matches!(fault, KeysError::Io { .. }), "{fault}");
+    assert_eq!((calls.get(), std::fs::read_to_string(&path).unwrap()), (2, text));
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left over");
+}
+
+#[test]
+fn a_ring_seals_only_when_the_disk_has_confirmed_it() {
+    let folder = Folder::new("confirmed");
+    let path = folder.write("keys", &line(), 0o600);
+    let asked = std::cell::RefCell::new(Vec::new());
+    read_confirmed(&path, |path| {
+        asked.borrow_mut().push(path.to_owned());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(asked.into_inner(), [path.clone(), folder.0.clone()]);
+    for broken in [&path, &folder.0] {
+        let refused = read_confirmed(&path, |path| match path == broken {
+            true => Err(io::Error::other("the disk is broken")),
+            false => Ok(()),
+        });
+        assert!(matches!(refused, Err(KeysError::Io { .. })), "{refused:?}");
+    }
+    // A file of the operator, in a folder that this program cannot change.
+    let foreign = |path: &Path| match path == folder.0 {
+        true => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        false => Ok(()),
+    };
+    read_confirmed(&path, foreign).unwrap();
 }
 
 #[test]

@@ -68,6 +68,11 @@ impl Backups {
         Some(self.last.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Timestamp::from_millis)
     }
 
+    /// Whether one is being made: whoever makes one holds its turn.
+    pub(super) fn is_making(&self) -> bool {
+        Arc::strong_count(&self.turn) > 1
+    }
+
     fn failure(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }

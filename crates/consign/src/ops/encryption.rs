@@ -3,9 +3,7 @@
 //! A value that moves to another key keeps its ciphertext; the key of that ciphertext is wrapped anew. It is done in
 //! small transactions while everything goes on, and goes on after a restart.
 
-use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
 
 use consign_core::audit::Rows;
 use consign_core::catalog::{Reader, unknown_field};
@@ -18,14 +16,19 @@ use consign_store::{Db, StoreError, installation};
 use serde_json::{Value, json};
 
 use super::users::again::{require_password, take_password};
-use super::{Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid};
+use super::{
+    Actor, ActorKind, Object, OpError, Sent, audit_entry, commit, commit_answered, invalid, replicas,
+};
 use crate::App;
-use crate::archive::{self, Archive};
 use crate::keys;
 use crate::keys::recovery::{self, PASSPHRASE_CHARS_MIN};
 use crate::keys::{KeysError, NewFirst};
+use kept::{Kept, keys_of_kept};
+use moving::move_all;
 use values::Values;
 
+mod kept;
+mod moving;
 mod values;
 
 /// The key that every value is to be moved to, while that is not done.
@@ -36,11 +39,6 @@ const MOVED_TO: &str = "resealed";
 const FIRST_SEEN: &str = "key_seen/";
 /// Rows in one transaction: short enough that nobody waits behind it.
 const PORTION: u32 = 50;
-/// Between two portions others write.
-const PAUSE: Duration = Duration::from_millis(20);
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// What was sealed before a rotation is stored long before this has passed.
-const LATE_AFTER: Duration = Duration::from_secs(60);
 /// A key that has sealed for longer should be followed by another one.
 const KEY_DAYS_MAX: u64 = 365;
 /// When the recovery file was last taken, in milliseconds since 1970.
@@ -63,16 +61,33 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let kept = keys_of_kept(app).await?;
     let mut db = app.store.read().await?;
-    shown(app, &mut db, &app.vault.key_ids(), &kept).await
+    let now = db.now();
+    shown(app, &mut db, now, &app.vault.key_ids(), &kept).await
 }
 
-async fn shown(app: &App, db: &mut Db, ids: &[String], kept: &[String]) -> Result<Value, OpError> {
+async fn shown(
+    app: &App,
+    db: &mut Db,
+    now: Timestamp,
+    ids: &[String],
+    kept: &Kept,
+) -> Result<Value, OpError> {
     let (mut items, mut known) = (Vec::new(), 0);
+    let moving = moving_to(db).await?.is_some();
+    let elsewhere = replicas::sealing_otherwise(app, db, now).await?;
     for (place, id) in ids.iter().enumerate() {
         let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
         let seen = first_seen(db, id).await?;
         known += lasting;
-        let needed = kept.iter().filter(|needed| *needed == id).count();
+        let needed = kept.keys.iter().filter(|needed| *needed == id).count();
+        let why_not = match (lasting, passing, needed) {
+            _ if place == 0 => Some("It seals".to_owned()),
+            (1.., ..) if moving => Some("Its values are being re-sealed".to_owned()),
+            (1.., ..) => Some("Re-seal its values first".to_owned()),
+            (_, 1.., _) => Some("What it seals ends by itself within a day".to_owned()),
+            (.., 1..) => Some(format!("Kept backups need it: {needed}")),
+            (0, 0, 0) => kept.unknown.clone().or_else(|| elsewhere.clone()),
+        };
         items.push(json!({
             "id": id,
             "role": if place == 0 { "seals" } else { "opens" },
@@ -80,32 +95,19 @@ async fn shown(app: &App, db: &mut Db, ids: &[String], kept: &[String]) -> Resul
             "passing_values": passing,
             "first_seen_at": seen,
             "needed_by_backups": needed,
-            "removable": place > 0 && lasting + passing == 0 && needed == 0,
+            "removable": why_not.is_none(),
+            "not_removable_because": why_not,
         }));
     }
     let (all, _) = sealed_values::count(db, None).await?;
     Ok(json!({
         "items": items,
         "source": keys::place(&app.config).to_string(),
-        "moving": moving_to(db).await?.is_some(),
+        "moving": moving,
         "missing_key_values": all.saturating_sub(known),
         "new_key_refused": new_key_refused(app),
         "recovery_file_at": recovery_file_at(db).await?,
     }))
-}
-
-/// The keys that the kept backups need, each as often as there are backups that need it.
-async fn keys_of_kept(app: &App) -> Result<Vec<String>, OpError> {
-    let Some(folder) = app.config.backup.dir.clone() else { return Ok(Vec::new()) };
-    let read = move || {
-        // Of a folder or file that cannot be read nothing is known; the list of backups says so.
-        let names = archive::names(&folder).unwrap_or_default();
-        let files = names.iter().filter_map(|name| File::open(folder.join(name.as_str())).ok());
-        let archives = files.filter_map(|file| Archive::open(file).ok());
-        let keys = archives.map(|archive| archive.manifest().keys().into_iter().map(str::to_owned).collect());
-        keys.flat_map(|keys: Vec<String>| keys).collect()
-    };
-    tokio::task::spawn_blocking(read).await.map_err(|error| OpError::Internal(error.into()))
 }
 
 /// Why this server cannot put a new key in use by itself.
@@ -179,7 +181,7 @@ async fn change(app: &Arc<App>, actor: &Actor, new_key: bool) -> Result<Value, O
     installation::put(&mut tx, MOVING_TO, &now).await?;
     let action = if new_key { "Put a new encryption key in use" } else { "Started to re-seal" };
     audit_entry(app, &mut tx, actor, action, OBJECT, json!({ "key": { "old": before, "new": now } })).await?;
-    let value = shown(app, &mut tx, &ids, &kept).await?;
+    let value = shown(app, &mut tx, at, &ids, &kept).await?;
     if let Some(new) = &new {
         new.put().map_err(|error| refused(&error))?;
     }
@@ -278,7 +280,7 @@ pub async fn recovery_file(app: &App, actor: &Actor, mut sent: Sent) -> Result<S
 /// Without the right, or when the database cannot be read.
 pub async fn check(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let (mut values, mut checked, mut failed) = (Values::of(app), 0_u64, Vec::new());
+    let (mut checked, mut failed) = (0_u64, Vec::new());
     for kind in Kind::ALL {
         let mut after = Default::default();
         loop {
@@ -286,6 +288,7 @@ pub async fn check(app: &App, actor: &Actor) -> Result<Value, OpError> {
             let found = sealed_values::portion(&mut db, kind, &after, PORTION).await?;
             let Some((last, _)) = found.last() else { break };
             after = last.clone();
+            let mut values = Values::of(app);
             for (at, value) in &found {
                 checked += 1;
                 match value {
@@ -333,127 +336,6 @@ async fn moving_to(db: &mut Db) -> Result<Option<String>, StoreError> {
     installation::get(db, MOVING_TO).await
 }
 
-/// Whether the values are to be under a key. Servers whose rings have another first key may not move them back and forth:
-/// the last who was asked to move them decides.
-async fn is_wanted(db: &mut Db, to: &str) -> Result<bool, StoreError> {
-    let wanted = match moving_to(db).await? {
-        Some(wanted) => Some(wanted),
-        None => installation::get(db, MOVED_TO).await?,
-    };
-    Ok(wanted.as_deref() == Some(to))
-}
-
 async fn note_first_seen(db: &mut Db, id: &str, millis: i64) -> Result<bool, StoreError> {
     installation::put_if_absent(db, &format!("{FIRST_SEEN}{id}"), &millis.to_string()).await
-}
-
-/// Moves every value to a key, as long as that is the one that seals. Whoever was about to store a value that was sealed
-/// before does so meanwhile: rounds are made until one finds nothing, and once more a while later.
-async fn move_all(app: Arc<App>, to: String) {
-    let mut done = Moved::default();
-    while move_rest(&app, &to, &mut done).await.is_some() {
-        if let Err(error) = finish(&app, &to, done).await {
-            tracing::error!(%error, "the end of re-sealing could not be written down");
-            tokio::time::sleep(AGAIN_AFTER).await;
-            continue;
-        }
-        tokio::time::sleep(LATE_AFTER).await;
-        let mut late = Moved::default();
-        if move_rest(&app, &to, &mut late).await.is_some() && late.moved > 0 {
-            tracing::info!(key = to, values = late.moved, "values that came late were moved too");
-        }
-        return;
-    }
-}
-
-#[derive(Clone, Copy, Default)]
-struct Moved {
-    moved: u64,
-    failed: u64,
-}
-
-/// Makes rounds until one finds nothing to move; `None` when another key seals, another server moves the values to another
-/// key, or the program stops.
-async fn move_rest(app: &App, to: &str, done: &mut Moved) -> Option<()> {
-    while app.vault.sealing_key_id() == to && !app.engine.is_stopping() {
-        match move_round(app, to).await {
-            Ok(None) => {
-                tracing::info!(key = to, "another server moves the values to another key");
-                return None;
-            }
-            Ok(Some(Moved { moved: 0, failed })) => {
-                done.failed = failed;
-                return Some(());
-            }
-            Ok(Some(round)) => done.moved += round.moved,
-            Err(error) => {
-                tracing::error!(%error, "values could not be re-sealed; trying again in ten seconds");
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-        }
-    }
-    None
-}
-
-async fn move_round(app: &App, to: &str) -> Result<Option<Moved>, StoreError> {
-    let (mut values, mut moved, mut failed) = (Values::of(app), 0_u64, 0_u64);
-    for kind in Kind::ALL {
-        let mut after = Default::default();
-        loop {
-            if app.vault.sealing_key_id() != to || app.engine.is_stopping() {
-                return Ok(None);
-            }
-            let mut tx = app.store.begin().await?;
-            if !is_wanted(&mut tx, to).await? {
-                tracing::warn!(
-                    key = to,
-                    "values are no longer moved to this key: a server with another first key moves them"
-                );
-                return Ok(None);
-            }
-            let found = sealed_values::portion(&mut tx, kind, &after, PORTION).await?;
-            let Some((last, _)) = found.last() else { break };
-            after = last.clone();
-            let before = moved;
-            for (at, value) in &found {
-                let value = match value {
-                    Ok(value) => value,
-                    Err(error) => {
-                        failed += 1;
-                        tracing::warn!(row = at.0, %error, "a damaged row cannot be re-sealed; it stays as it is");
-                        continue;
-                    }
-                };
-                match values.moved(&mut tx, value).await? {
-                    Ok(None) => {}
-                    Ok(Some(sealed)) => {
-                        moved += u64::from(sealed_values::replace(&mut tx, value, &sealed).await?)
-                    }
-                    Err(error) => {
-                        failed += 1;
-                        tracing::warn!(value = values::name(&value.holder), %error, "a value cannot be re-sealed; it stays as it is");
-                    }
-                }
-            }
-            if moved > before {
-                tx.commit().await?;
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-    Ok(Some(Moved { moved, failed }))
-}
-
-/// Writes down that every value was moved.
-async fn finish(app: &App, to: &str, Moved { moved, failed }: Moved) -> Result<(), StoreError> {
-    let mut tx = app.store.begin().await?;
-    if moving_to(&mut tx).await?.as_deref() == Some(to) {
-        installation::remove(&mut tx, MOVING_TO).await?;
-        installation::put(&mut tx, MOVED_TO, to).await?;
-        let changes = json!({ "key": to, "values": moved, "failed": failed });
-        app.records.append_own(&mut tx, "Re-sealed values", OF_SETTINGS, changes, Rows::default()).await?;
-        app.records.commit(tx).await?;
-    }
-    tracing::info!(key = to, values = moved, failed, "every value was moved to the key that seals");
-    Ok(())
 }

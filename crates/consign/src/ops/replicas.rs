@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consign_core::rights::Right;
+use consign_core::time::Timestamp;
 use consign_store::replicas::{self, Leases, Replica};
-use consign_store::{Store, StoreError};
+use consign_store::{Db, Store, StoreError};
 use serde_json::{Value, json};
 
 use super::{Actor, OpError};
@@ -19,7 +20,7 @@ const MISSING_AFTER: Duration = Duration::from_secs(35);
 const ROLE: &str = "all";
 
 /// This process.
-pub(crate) fn own(id: &str, store: &Store) -> Replica {
+pub(crate) fn own(id: &str, store: &Store, sealing_key: String) -> Replica {
     // Only a name to tell machines apart by.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Replica {
@@ -29,7 +30,26 @@ pub(crate) fn own(id: &str, store: &Store) -> Replica {
         role: ROLE.to_owned(),
         process: u64::from(std::process::id()),
         started_at: store.local_now(),
+        sealing_key,
     }
+}
+
+/// Which other server seals with another key than this one, in a sentence; `None` when all that run agree.
+pub(super) async fn sealing_otherwise(
+    app: &App,
+    db: &mut Db,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    if !app.store.is_postgres() {
+        return Ok(None);
+    }
+    let own = app.vault.sealing_key_id();
+    let known = replicas::list(db).await?;
+    let mut running = known.into_iter().filter(|(_, seen_at)| now.since(*seen_at) <= MISSING_AFTER);
+    let other = running.find(|(replica, _)| replica.sealing_key != own).map(|(replica, _)| replica);
+    Ok(other.map(|Replica { host, process, sealing_key, .. }| {
+        format!("The server {host}:{process} still seals with {sealing_key}: every server must seal with the same key")
+    }))
 }
 
 /// The processes, the oldest first.

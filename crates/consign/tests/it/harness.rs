@@ -129,7 +129,7 @@ impl TestConsign {
         consign
     }
 
-    fn replica(&self) -> &Replica {
+    pub(crate) fn replica(&self) -> &Replica {
         self.replica.as_ref().expect("it runs")
     }
 

@@ -315,9 +315,50 @@ async fn a_log_with_a_hole_is_refused_until_somebody_accepts_it() {
     }
     let process = Process::start(&folder, &["--accept-changes"]).await;
     assert_eq!(names(&process, &key).await.len(), 3);
+    let changes = entry(&process, &key, "Accepted").await;
+    assert_eq!(changes["broken_at"], json!(["3"]), "{changes}");
     assert!(process.stop().await.success());
     let process = Process::start(&folder, &[]).await;
     assert_eq!(names(&process, &key).await.len(), 3);
+    assert!(process.stop().await.success());
+}
+
+/// Who takes the record of a change away and puts the row back as it was before leaves a row that fits an older record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_missing_entry_may_have_changed_is_named_when_it_is_accepted() {
+    let folder = Folder::new("reverted");
+    let key = admin_key(&folder).await;
+    let process = Process::start(&folder, &[]).await;
+    let created =
+        process.call(&key, "POST", "/api-keys", &json!({ "name": "tool", "scopes": ["events:write"] })).await;
+    let id = created.expect(201).json()["id"].as_str().unwrap().to_owned();
+    assert!(process.stop().await.success());
+    let database = crate::harness::Database::sqlite(&folder);
+    let before = database.number("select max(sequence) from audit").await;
+    database.execute("create table kept as select * from api_key").await;
+    let process = Process::start(&folder, &[]).await;
+    process.call(&key, "DELETE", &format!("/api-keys/{id}"), &Value::Null).await.expect(204);
+    for name in ["first", "second", "third", "fourth"] {
+        a_change(&process, &key, name).await;
+    }
+    assert!(process.stop().await.success());
+    let (revoked, later) = (before + 1, before + 3);
+    database
+        .execute(&format!(
+            "drop trigger audit_no_delete; delete from audit where sequence in ({revoked}, {later});
+             delete from api_key; insert into api_key select * from kept; drop table kept"
+        ))
+        .await;
+    let refused = run(&folder, &["serve"]).await.expect(1);
+    let places = format!("does not fit at entries {revoked}, {later}");
+    assert!(refused.stderr.contains(&places), "{}", refused.stderr);
+
+    let process = Process::start(&folder, &["--accept-changes"]).await;
+    let changes = entry(&process, &key, "Accepted").await;
+    assert_eq!(changes["broken_at"], json!([revoked.to_string(), later.to_string()]), "{changes}");
+    let named = format!("api_key {id}");
+    assert!(changes["unproven_rows"].as_array().unwrap().contains(&json!(named)), "{changes}");
+    assert!(process.output().contains(&named), "the log of the process tells it, too");
     assert!(process.stop().await.success());
 }
 

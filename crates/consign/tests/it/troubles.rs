@@ -12,6 +12,8 @@ use crate::peers::mail_server::{MailServer, Manners};
 
 on_both_databases! {
     a_log_that_was_changed_is_told_until_it_is_mended
+    what_somebody_writes_into_the_database_does_not_silence_the_watch
+    a_suspicion_is_kept_until_the_log_was_read_for_it
 }
 
 async fn notice(consign: &TestConsign, kind: &str) -> Option<Value> {
@@ -26,8 +28,66 @@ async fn banners(consign: &TestConsign) -> String {
     bars.collect::<Vec<_>>().join("\n")
 }
 
+const BROKEN: &str = "consign.server.audit_broken";
+
+async fn fault(consign: &TestConsign) -> Option<String> {
+    consign::ops::audit::known_fault(&consign.replica().app).await.unwrap()
+}
+
+/// Lets the database change what the log is made of.
+async fn without_triggers(consign: &TestConsign) {
+    let on = if consign.database.kind == Kind::PostgreSql { " on audit" } else { "" };
+    consign
+        .database
+        .execute(&format!("drop trigger audit_no_update{on}; drop trigger audit_no_delete{on}"))
+        .await;
+}
+
+async fn what_somebody_writes_into_the_database_does_not_silence_the_watch(consign: TestConsign) {
+    consign.look_for_notices().await;
+    let keep = "insert into installation select 'kept', value from installation where key = 'audit_found'";
+    consign.database.execute(keep).await;
+    without_triggers(&consign).await;
+    let forge = "update audit set stored = replace(stored, 'Ana', 'Eve') where sequence = 1";
+    consign.database.execute(forge).await;
+    let put = async |value: &str| {
+        let update = format!("update installation set value = {value} where key = 'audit_found'");
+        consign.database.execute(&update).await;
+    };
+    put(r#"'{"at":"2099-01-01T00:00:00.000Z","message":null}'"#).await;
+    consign.advance(Duration::from_secs(24 * 3_600 + 1));
+    consign.look_for_notices().await;
+    assert!(fault(&consign).await.is_some(), "a note about a far future puts nothing off");
+    // Neither a note without a proof nor an older one, which has one, ends what this server knows.
+    for value in [
+        r#"'{"at":"2026-01-01T00:00:00.000Z","message":null}'"#,
+        "(select value from installation where key = 'kept')",
+    ] {
+        put(value).await;
+        consign.look_for_notices().await;
+        assert!(fault(&consign).await.is_some(), "{value}");
+    }
+    consign.abandon().await;
+}
+
+async fn a_suspicion_is_kept_until_the_log_was_read_for_it(consign: TestConsign) {
+    consign.look_for_notices().await;
+    assert_eq!(notice(&consign, BROKEN).await, None);
+    without_triggers(&consign).await;
+    // Somebody reads the log for the whole time.
+    let reading = consign.replica().app.verifications.try_acquire().unwrap();
+    consign.database.execute("delete from audit where sequence = (select max(sequence) from audit)").await;
+    consign.look_for_notices().await;
+    let told = notice(&consign, BROKEN).await.expect("a notice, although nothing was read");
+    assert!(told["title"].as_str().unwrap().contains("when this server looked for it"), "{told}");
+    drop(reading);
+    consign.look_for_notices().await;
+    let fault = fault(&consign).await.expect("the log was read for it");
+    assert!(!fault.contains("when this server looked for it"), "{fault}");
+    consign.abandon().await;
+}
+
 async fn a_log_that_was_changed_is_told_until_it_is_mended(mut consign: TestConsign) {
-    const BROKEN: &str = "consign.server.audit_broken";
     consign.look_for_notices().await;
     assert_eq!((notice(&consign, BROKEN).await, banners(&consign).await.as_str()), (None, ""));
     let on = if consign.database.kind == Kind::PostgreSql { " on audit" } else { "" };
