@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0011_gateway_calls.sql"),
     include_str!("../migrations/0012_time_zone.sql"),
     include_str!("../migrations/0013_first_requests.sql"),
+    include_str!("../migrations/0015_pushes.sql"),
 ];
 
 const VERSIONS: &str =

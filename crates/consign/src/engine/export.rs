@@ -19,7 +19,7 @@ use super::snapshot::Snapshot;
 use super::{Engine, LEASE};
 
 pub use begin::{Again, Beginning, Begun};
-pub use intake::{FILE_PIECE_BYTES, Intake, IntakeFault};
+pub use intake::{FILE_PIECE_BYTES, Intake, IntakeFault, Unfinished};
 pub(super) use ledger::Change;
 
 use job::{Job, Moving};
