@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0012_time_zone.sql"),
     include_str!("../migrations/0013_first_requests.sql"),
     include_str!("../migrations/0014_key_addresses.sql"),
+    include_str!("../migrations/0015_pushes.sql"),
 ];
 
 const VERSIONS: &str =

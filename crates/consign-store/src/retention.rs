@@ -141,6 +141,14 @@ pub async fn delete_run_payloads(
     Ok(RunPortion { records, pieces, more: true })
 }
 
+/// Removes at most `max` pieces of a file that is no run and never will be, and tells how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_pieces_of(db: &mut Db, run: RunId, max: u32) -> Result<u64, StoreError> {
+    delete_pieces(db, &run.to_string(), max).await
+}
+
 async fn delete_pieces(db: &mut Db, run: &str, max: u32) -> Result<u64, StoreError> {
     let query = query(
         "delete from run_chunk where run_id = $1 and number in (
@@ -170,12 +178,11 @@ pub async fn delete_runs(db: &mut Db, before: Timestamp, limit: u32) -> Result<u
     Ok(u64::try_from(runs.len()).unwrap_or(u64::MAX))
 }
 
-/// Removes at most `limit` pieces of a file whose push did not come to its end before a time, and tells how many. One that
-/// can go on stays until its time ends.
+/// Removes at most `limit` pieces of a file that is no run and not on its way, and tells how many.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn delete_unowned_pieces(db: &mut Db, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+pub async fn delete_unowned_pieces(db: &mut Db, limit: u32) -> Result<u64, StoreError> {
     // From one file to the next, however many pieces lie between them.
     let unowned = query(
         "with recursive pushed (run_id) as (
@@ -183,16 +190,16 @@ pub async fn delete_unowned_pieces(db: &mut Db, before: Timestamp, limit: u32) -
            union all
            select (select min(c.run_id) from run_chunk c where c.run_id > pushed.run_id)
              from pushed where pushed.run_id is not null)
-         select run_id from pushed where run_id is not null and run_id < $1
+         select run_id from pushed where run_id is not null
            and not exists (select 1 from run r where r.id = pushed.run_id)
            and not exists (select 1 from upload u where u.run_id = pushed.run_id)
          limit 1",
     );
-    let Some(row) = unowned.bind(RunId::new(before).to_string()).optional(db).await? else { return Ok(0) };
+    let Some(row) = unowned.optional(db).await? else { return Ok(0) };
     delete_pieces(db, &row.text("run_id")?, limit).await
 }
 
-/// Forgets at most `limit` uploads of which nothing arrived since a time, and tells how many. Their pieces are unowned then,
+/// Forgets at most `limit` uploads of which nothing arrived since a time, and tells how many. Nobody needs their pieces then,
 /// unless they became a run.
 ///
 /// # Errors

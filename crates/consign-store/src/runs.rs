@@ -21,7 +21,9 @@ pub use claim::{
     Claimed, FilesWanted, abandon_foreign_leases, claim, claim_files, claim_held, due, give_back,
     with_files_due,
 };
-pub use collect::{begin_collecting, collect, end_collecting};
+pub use collect::{
+    Room, Taken, begin_collecting, collect, end_collecting, leaving_more, take_more, taken_bytes,
+};
 pub use decide::{hold, mark_done, send_again, undecided};
 pub use files::{RunFile, files_beyond, forget_file, insert_file};
 pub use progress::{

@@ -26,6 +26,7 @@ use crate::{DatabaseUrl, Store, connectors, events};
 mod again;
 mod audit;
 mod backup;
+mod collecting;
 mod decisions;
 mod events_of;
 mod exporters;

@@ -1,10 +1,12 @@
-//! Files that are pushed piece by piece: how far they have come. The pieces stand under the run that the file will be.
+//! Files that are being pushed: how far they have come. The pieces stand under the run that the file will be. Pieces without
+//! a run and without a row here are needed by nobody.
 
 use consign_core::id::{ConnectorId, RunId, UploadId};
 use consign_core::time::Timestamp;
 
 use crate::db::query;
 use crate::row::Row;
+use crate::statement::Statement;
 use crate::{Db, StoreError};
 
 /// A file on its way in.
@@ -36,10 +38,36 @@ pub struct Upload {
     pub fence: i64,
     /// All of it is there, and the run has begun.
     pub complete: bool,
+    /// It comes in one request, and does not go on after a cut.
+    pub one_request: bool,
     /// When it began.
     pub created_at: Timestamp,
     /// When something of it arrived last.
     pub touched_at: Timestamp,
+}
+
+impl Upload {
+    /// One of which nothing is there, and nothing more is known.
+    pub fn new(connector: ConnectorId, file_name: &str, created_by: String, now: Timestamp) -> Self {
+        Self {
+            id: UploadId::new(now),
+            run: RunId::new(now),
+            connector,
+            file_name: file_name.to_owned(),
+            content_type: String::new(),
+            announced_bytes: None,
+            announced_digest: None,
+            created_by,
+            pieces: 0,
+            bytes: 0,
+            digest_state: None,
+            fence: 0,
+            complete: false,
+            one_request: false,
+            created_at: now,
+            touched_at: now,
+        }
+    }
 }
 
 /// Adds one.
@@ -49,8 +77,9 @@ pub struct Upload {
 pub async fn insert(db: &mut Db, new: &Upload) -> Result<(), StoreError> {
     let query = query(
         "insert into upload (id, run_id, connector_id, file_name, content_type, announced_bytes, announced_digest,
-           created_by, pieces, bytes, fence, complete, created_at, touched_at, digest_state)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+           created_by, pieces, bytes, fence, complete, created_at, touched_at, digest_state,
+           one_request)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     );
     query
         .bind(new.id.to_string())
@@ -68,6 +97,7 @@ pub async fn insert(db: &mut Db, new: &Upload) -> Result<(), StoreError> {
         .bind(new.created_at.millis())
         .bind(new.touched_at.millis())
         .bind(new.digest_state.as_deref())
+        .bind(i64::from(new.one_request))
         .execute(db)
         .await?;
     Ok(())
@@ -82,29 +112,33 @@ pub async fn find(db: &mut Db, id: UploadId) -> Result<Option<Upload>, StoreErro
     query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
-/// Those of an exporter that somebody pushes and that are not complete, the oldest first; no more than `max`.
+/// Those of an exporter that are not complete, the oldest first; of one caller, or of all. No more than `max`.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn open_of(
     db: &mut Db,
     connector: ConnectorId,
-    created_by: &str,
+    created_by: Option<&str>,
     max: u32,
 ) -> Result<Vec<Upload>, StoreError> {
-    let query = query(
-        "select * from upload where connector_id = $1 and complete = 0 and created_by = $2 order by id limit $3",
-    );
-    let rows = query.bind(connector.to_string()).bind(created_by).bind(i64::from(max)).all(db).await?;
-    rows.iter().map(read).collect()
+    let mut statement = Statement::new(db, "select * from upload where complete = 0 and connector_id = ");
+    statement.bind(connector.to_string());
+    if let Some(caller) = created_by {
+        statement.push(" and created_by = ").bind(caller);
+    }
+    statement.push(" order by id limit ").bind(i64::from(max));
+    statement.all(db).await?.iter().map(read).collect()
 }
 
-/// How many of an exporter are not complete.
+/// How many of an exporter may go on and are not complete.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn open_count(db: &mut Db, connector: ConnectorId) -> Result<u64, StoreError> {
-    let query = query("select count(*) as open from upload where connector_id = $1 and complete = 0");
+    let query = query(
+        "select count(*) as open from upload where connector_id = $1 and complete = 0 and one_request = 0",
+    );
     query.bind(connector.to_string()).one(db).await?.count("open")
 }
 
@@ -114,28 +148,19 @@ pub async fn open_count(db: &mut Db, connector: ConnectorId) -> Result<u64, Stor
 /// When the database cannot be read.
 pub async fn open_count_by(db: &mut Db, connector: ConnectorId, created_by: &str) -> Result<u64, StoreError> {
     let query = query(
-        "select count(*) as open from upload where connector_id = $1 and complete = 0 and created_by = $2",
+        "select count(*) as open from upload
+         where connector_id = $1 and complete = 0 and one_request = 0 and created_by = $2",
     );
     query.bind(connector.to_string()).bind(created_by).one(db).await?.count("open")
 }
 
-/// Pieces of files that are no run: on their way, or left by somebody who did not come to the end.
+/// Pieces of all files that are on their way.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn waiting_pieces(db: &mut Db) -> Result<u64, StoreError> {
-    // From one file to the next, however many pieces lie between them.
-    let query = query(
-        "with recursive pushed (run_id) as (
-           select min(run_id) from run_chunk
-           union all
-           select (select min(c.run_id) from run_chunk c where c.run_id > pushed.run_id)
-             from pushed where pushed.run_id is not null)
-         select cast(coalesce(sum(
-           (select max(c.number) + 1 from run_chunk c where c.run_id = pushed.run_id)), 0) as bigint) as pieces
-         from pushed where pushed.run_id is not null
-           and not exists (select 1 from run r where r.id = pushed.run_id)",
-    );
+    let query =
+        query("select cast(coalesce(sum(pieces), 0) as bigint) as pieces from upload where complete = 0");
     query.one(db).await?.count("pieces")
 }
 
@@ -146,7 +171,8 @@ pub async fn waiting_pieces(db: &mut Db) -> Result<u64, StoreError> {
 /// When the database cannot be written.
 pub async fn take(db: &mut Db, id: UploadId, at: u64) -> Result<Option<Upload>, StoreError> {
     let query = query(
-        "update upload set fence = fence + 1 where id = $1 and bytes = $2 and complete = 0 returning *",
+        "update upload set fence = fence + 1
+         where id = $1 and bytes = $2 and complete = 0 and one_request = 0 returning *",
     );
     query.bind(id.to_string()).bind(stored(at)).optional(db).await?.map(|row| read(&row)).transpose()
 }
@@ -169,13 +195,21 @@ pub async fn advance(db: &mut Db, upload: &Upload, now: Timestamp) -> Result<boo
     Ok(query.execute(db).await? == 1)
 }
 
-/// Forgets one that is not complete, and tells whether there was one. Its pieces go later.
+/// Forgets one that is not complete, and tells whether there was one. Nobody needs its pieces then, and none is added.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn delete(db: &mut Db, id: UploadId) -> Result<bool, StoreError> {
     let query = query("delete from upload where id = $1 and complete = 0").bind(id.to_string());
     Ok(query.execute(db).await? == 1)
+}
+
+/// Forgets those that came in one request, which ended with the program: for one that knows it is alone, at its start.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_cut_off(db: &mut Db) -> Result<u64, StoreError> {
+    query("delete from upload where one_request = 1 and complete = 0").execute(db).await
 }
 
 fn read(row: &Row) -> Result<Upload, StoreError> {
@@ -193,6 +227,7 @@ fn read(row: &Row) -> Result<Upload, StoreError> {
         digest_state: row.optional_bytes("digest_state")?,
         fence: row.number("fence")?,
         complete: row.flag("complete")?,
+        one_request: row.flag("one_request")?,
         created_at: row.time("created_at")?,
         touched_at: row.time("touched_at")?,
     })

@@ -28,7 +28,7 @@ pub use chosen::{
 };
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
-pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault};
+pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault, Unfinished};
 pub use key_pairs::NotInUse;
 pub use oidc::{OidcFault, Redeem, shown as shown_of_provider};
 pub use payload::{PayloadKeys, place as payload_key_place};
@@ -155,6 +155,7 @@ impl Engine {
             let mut tx = store.begin().await?;
             deliveries::abandon_foreign_leases(&mut tx, &by, now).await?;
             runs::abandon_foreign_leases(&mut tx, &by, now).await?;
+            consign_store::uploads::delete_cut_off(&mut tx).await?;
             consign_store::tokens::end_foreign_leases(&mut tx, &by).await?;
             idempotency::forget_running(&mut tx).await?;
             tx.commit().await?;

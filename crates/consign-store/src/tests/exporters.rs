@@ -2,11 +2,10 @@
 
 use consign_core::catalog::Protocol;
 use consign_core::connector::exporter::{RunState, Step};
-use consign_core::id::{ConnectorId, RunId, UploadId};
+use consign_core::id::{ConnectorId, RunId};
 
 use super::runs::{MINUTE, add, claim_all, collected, end, payloads_gone, push, set_up};
 use super::{Fresh, hours, on_both};
-use crate::db::query;
 use crate::runs::{self, Cause, Chunk, Loss, NewRun, Progress, PushedFile, RunFile};
 use crate::uploads::{self, Upload};
 use crate::{Store, connectors, retention};
@@ -17,6 +16,7 @@ on_both!(
     a_page_of_exporters,
     files_of_runs,
     uploads_go_on,
+    what_is_given_up_takes_no_room,
 );
 
 /// Begins a run of a pushed file of so many pieces.
@@ -166,23 +166,7 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     let connector = add(&store, "List").await;
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
-    let new = Upload {
-        id: UploadId::new(now),
-        run: RunId::new(now),
-        connector,
-        file_name: "a.csv".to_owned(),
-        content_type: "text/csv".to_owned(),
-        announced_bytes: Some(9),
-        announced_digest: None,
-        created_by: "key_1".to_owned(),
-        pieces: 0,
-        bytes: 0,
-        digest_state: None,
-        fence: 0,
-        complete: false,
-        created_at: now,
-        touched_at: now,
-    };
+    let new = Upload { announced_bytes: Some(9), ..Upload::new(connector, "a.csv", "key_1".to_owned(), now) };
     uploads::insert(&mut tx, &new).await.unwrap();
     assert_eq!(uploads::find(&mut tx, new.id).await.unwrap().as_ref(), Some(&new));
     assert_eq!(uploads::open_count(&mut tx, connector).await.unwrap(), 1);
@@ -202,32 +186,63 @@ async fn uploads_go_on(Fresh { store, .. }: Fresh) {
     let chunk = Chunk { number: 0, payload_key: 7, sealed_data: vec![1; 3] };
     runs::insert_chunk(&mut tx, new.run, &chunk).await.unwrap();
     assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 1);
-    for (run, number) in [(RunId::new(now), 0), (new.run, 1)] {
-        let chunk = Chunk { number, ..chunk.clone() };
-        runs::insert_chunk(&mut tx, run, &chunk).await.unwrap();
-    }
-    assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 3, "of all files");
-    query("delete from run_chunk where run_id <> $1 or number > 0")
-        .bind(new.run.to_string())
-        .execute(&mut tx)
-        .await
-        .unwrap();
     let stored = uploads::find(&mut tx, new.id).await.unwrap().unwrap();
     assert_eq!((stored.pieces, stored.bytes, stored.touched_at), (1, 6, at));
     assert_eq!(stored.digest_state.as_deref(), Some(&[1, 2][..]));
-    assert_eq!(uploads::open_of(&mut tx, connector, "key_1", 9).await.unwrap(), [stored]);
-    assert!(uploads::open_of(&mut tx, connector, "key_2", 9).await.unwrap().is_empty(), "another one's");
+    for of in [Some("key_1"), None] {
+        let open = uploads::open_of(&mut tx, connector, of, 9).await.unwrap();
+        assert_eq!(open.as_slice(), std::slice::from_ref(&stored));
+    }
+    assert!(
+        uploads::open_of(&mut tx, connector, Some("key_2"), 9).await.unwrap().is_empty(),
+        "another one's"
+    );
     // Its pieces stay as long as it may go on, which it may for a time after the last of them.
     let day = now.plus(hours(24));
     assert_eq!(retention::delete_uploads(&mut tx, now.plus(MINUTE), 9).await.unwrap(), 0);
-    assert_eq!(retention::delete_unowned_pieces(&mut tx, day, 9).await.unwrap(), 0);
+    assert_eq!(retention::delete_unowned_pieces(&mut tx, 9).await.unwrap(), 0);
     assert_eq!(retention::delete_uploads(&mut tx, day, 9).await.unwrap(), 1);
-    assert_eq!(retention::delete_unowned_pieces(&mut tx, day, 9).await.unwrap(), 1);
+    assert_eq!(retention::delete_unowned_pieces(&mut tx, 9).await.unwrap(), 1);
     // One that is complete is neither taken nor deleted.
     uploads::insert(&mut tx, &new).await.unwrap();
     assert!(uploads::advance(&mut tx, &Upload { complete: true, ..new.clone() }, at).await.unwrap());
     assert!(uploads::take(&mut tx, new.id, 0).await.unwrap().is_none());
     assert!(!uploads::delete(&mut tx, new.id).await.unwrap());
     assert_eq!(uploads::open_count(&mut tx, connector).await.unwrap(), 0);
-    assert!(uploads::open_of(&mut tx, connector, "key_1", 9).await.unwrap().is_empty());
+    assert!(uploads::open_of(&mut tx, connector, None, 9).await.unwrap().is_empty());
+}
+
+async fn what_is_given_up_takes_no_room(Fresh { store, .. }: Fresh) {
+    let connector = add(&store, "List").await;
+    let mut tx = store.begin().await.unwrap();
+    let now = tx.now();
+    let mut begin = async |one_request: bool, pieces: i64| {
+        let new = Upload { one_request, pieces, ..Upload::new(connector, "a", "key_1".to_owned(), now) };
+        uploads::insert(&mut tx, &new).await.unwrap();
+        for number in 0..pieces {
+            let chunk = Chunk { number, payload_key: 7, sealed_data: vec![1; 3] };
+            runs::insert_chunk(&mut tx, new.run, &chunk).await.unwrap();
+        }
+        new
+    };
+    let (kept, given_up, cut_off) = (begin(false, 1).await, begin(false, 5).await, begin(true, 2).await);
+    assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 8, "of all files");
+    assert_eq!(retention::delete_unowned_pieces(&mut tx, 9).await.unwrap(), 0, "each is on its way");
+    // One that comes in one request takes nobody's place, and does not go on.
+    assert_eq!(uploads::open_count(&mut tx, connector).await.unwrap(), 2);
+    assert_eq!(uploads::open_count_by(&mut tx, connector, "key_1").await.unwrap(), 2);
+    assert_eq!(uploads::open_of(&mut tx, connector, None, 9).await.unwrap().len(), 3);
+    assert!(uploads::take(&mut tx, cut_off.id, 0).await.unwrap().is_none());
+
+    // There is room at once, and the pieces go in portions.
+    assert!(uploads::delete(&mut tx, given_up.id).await.unwrap());
+    assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 3);
+    assert_eq!(retention::delete_pieces_of(&mut tx, given_up.run, 3).await.unwrap(), 3);
+    assert!(!uploads::advance(&mut tx, &Upload { pieces: 6, ..given_up }, now).await.unwrap());
+    assert_eq!(retention::delete_unowned_pieces(&mut tx, 9).await.unwrap(), 2, "those that were left");
+    // At the start of a program that is alone.
+    assert_eq!(uploads::delete_cut_off(&mut tx).await.unwrap(), 1);
+    assert_eq!(retention::delete_unowned_pieces(&mut tx, 9).await.unwrap(), 2);
+    assert_eq!(uploads::open_of(&mut tx, connector, None, 9).await.unwrap(), [kept]);
+    assert_eq!(uploads::waiting_pieces(&mut tx).await.unwrap(), 1);
 }

@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::{Fresh, by, connector, event, hours, now, object, on_both};
 use crate::events::{self, NewRow};
-use crate::runs::{self, Cause, Claimed, Content, End, Loss, NewRecord, NewRun, Progress, SealedSetUp, Tick};
+use crate::runs::{
+    self, Cause, Claimed, Content, End, Loss, NewRecord, NewRun, Progress, Room, SealedSetUp, Tick,
+};
 use crate::{Db, Page, Store, StoreError, connectors, retention};
 
 on_both!(
@@ -103,8 +105,9 @@ pub(super) async fn collected(store: &Store, connector: ConnectorId, portion: u3
 async fn collect(store: &Store, claimed: &Claimed, portion: u32) {
     let mut tx = store.begin().await.unwrap();
     let to = runs::begin_collecting(&mut tx, &claimed.run).await.unwrap().unwrap();
-    while runs::collect(&mut tx, &claimed.run, &to, portion).await.unwrap() >= u64::from(portion) {}
-    assert!(runs::end_collecting(&mut tx, &claimed.run).await.unwrap().is_some());
+    let room = Room { records: portion, bytes: 0, bytes_max: None };
+    while runs::collect(&mut tx, &claimed.run, &to, room).await.unwrap().records >= u64::from(portion) {}
+    assert!(runs::end_collecting(&mut tx, &claimed.run, false).await.unwrap().is_some());
     tx.commit().await.unwrap();
 }
 
@@ -215,7 +218,7 @@ async fn a_lost_lease_changes_nothing(Fresh { store, .. }: Fresh) {
     let progress =
         Progress { step: Step::Upload, sent_records: 1, sent_bytes: 1, requests: 1, sent_to: "x".to_owned() };
     assert!(runs::begin_collecting(&mut tx, run).await.unwrap().is_none());
-    assert!(runs::end_collecting(&mut tx, run).await.unwrap().is_none());
+    assert!(runs::end_collecting(&mut tx, run, false).await.unwrap().is_none());
     assert!(!runs::advance(&mut tx, run, &progress, until).await.unwrap());
     assert!(!runs::keep_lease(&mut tx, run, Step::Upload, 1, until).await.unwrap());
     assert!(!runs::keep_lease_only(&mut tx, run, until).await.unwrap());

@@ -62,7 +62,7 @@ pub(crate) enum Verb {
         #[arg(long = "as", value_name = "WORD")]
         decision: Resolution,
     },
-    /// List files that you began to push and that are not whole
+    /// List files that you began to push and that are not whole; those of all, with a key of an administrator
     Uploads {
         /// Name or id of the exporter
         name: String,

@@ -10,7 +10,7 @@ use consign_core::delivery::{CRASHES_MAX, Outcome, Refusal};
 use consign_core::id::ConnectorId;
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
-use consign_store::runs::{self, Chunk, Claimed, Run};
+use consign_store::runs::{self, Chunk, Claimed, Room, Run};
 use tokio::sync::Notify;
 
 use super::deliver::Seen;
@@ -19,7 +19,7 @@ use super::snapshot::Snapshot;
 use super::{Engine, LEASE};
 
 pub use begin::{Again, Beginning, Begun};
-pub use intake::{FILE_PIECE_BYTES, Intake, IntakeFault};
+pub use intake::{FILE_PIECE_BYTES, Intake, IntakeFault, Unfinished};
 pub(super) use ledger::Change;
 
 use job::{Job, Moving};
@@ -41,6 +41,7 @@ mod name;
 mod outlet;
 mod patience;
 mod records;
+mod rest;
 mod server;
 mod side_by_side;
 mod turns;
@@ -177,6 +178,7 @@ impl Engine {
     async fn export_round(self: &Arc<Self>) -> Result<(), StoreError> {
         let now = self.now();
         self.take_ticks(now).await?;
+        self.take_the_rest(now).await?;
         if self.lanes.is_paused() {
             return Ok(());
         }
@@ -300,7 +302,7 @@ impl Engine {
     /// Collects and sends. The answer is what there is to say about it.
     async fn run_steps(self: &Arc<Self>, job: &mut Job, exporter: &Exporter) -> Result<Told, Stop> {
         if !job.run.collected {
-            self.collect_records(&mut job.run).await?;
+            self.collect_records(&mut job.run, exporter).await?;
         }
         if job.run.file.is_none() && job.run.records == 0 && !exporter.send_empty {
             return Ok("There was nothing to send.".to_owned().into());
@@ -325,11 +327,14 @@ impl Engine {
         sent
     }
 
-    /// Takes the records that have no run, in portions; afterwards they stay the same.
-    async fn collect_records(&self, run: &mut Run) -> Result<(), Stop> {
+    /// Takes the records that have no run, in portions, as long as its file has room; afterwards they stay the same.
+    async fn collect_records(&self, run: &mut Run, exporter: &Exporter) -> Result<(), Stop> {
         let mut tx = self.store.begin().await?;
         let to = runs::begin_collecting(&mut tx, run).await?.ok_or(Stop::Lost)?;
+        let bytes_max = self.file_bytes_max(exporter);
+        let bytes = if bytes_max.is_some() { runs::taken_bytes(&mut tx, run).await? } else { 0 };
         tx.commit().await?;
+        let mut room = Room { records: COLLECT_PORTION, bytes, bytes_max };
         loop {
             if self.lanes.is_stopping() {
                 return Err(Stop::GiveBack);
@@ -339,14 +344,15 @@ impl Engine {
             if !runs::keep_lease(&mut tx, run, Step::Collect, 0, until).await? {
                 return Err(Stop::Lost);
             }
-            let taken = runs::collect(&mut tx, run, &to, COLLECT_PORTION).await?;
-            if taken >= u64::from(COLLECT_PORTION) {
+            let taken = runs::collect(&mut tx, run, &to, room).await?;
+            room.bytes += taken.bytes;
+            if !taken.is_full && taken.records >= u64::from(COLLECT_PORTION) {
                 tx.commit().await?;
                 continue;
             }
-            run.records = runs::end_collecting(&mut tx, run).await?.ok_or(Stop::Lost)?;
+            run.records = runs::end_collecting(&mut tx, run, taken.is_full).await?.ok_or(Stop::Lost)?;
             run.collected = true;
-            let line = format!("Collected {}.", counted(run.records, "record", "records"));
+            let line = rest::collected_line(&counted(run.records, "record", "records"), taken);
             let now = tx.now();
             runs::log(&mut tx, run.id, &line, now).await?;
             tx.commit().await?;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consign_core::audit::Table;
+use consign_core::id::{RunId, UploadId};
 use consign_core::time::Timestamp;
-use consign_store::{StoreError, connectors, idempotency, operations, retention, signing_keys};
+use consign_store::{StoreError, connectors, idempotency, operations, retention, signing_keys, uploads};
 
 use serde_json::json;
 
@@ -20,7 +21,7 @@ const PIECES: u32 = 128;
 const PAUSE: Duration = Duration::from_millis(20);
 const ROUND_EVERY: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// A file that is pushed piece by piece may go on for so long after the last of it arrived.
+/// A file that is being pushed may go on for so long after the last of it arrived.
 pub const UPLOADS_KEPT: Duration = DAY;
 /// Answers of idempotent requests are kept for so long.
 const ANSWERS_KEPT: Duration = DAY;
@@ -59,7 +60,7 @@ impl Engine {
         self.in_run_portions(payloads_before).await?;
         self.in_portions(Portion::Runs, records_before).await?;
         self.in_portions(Portion::Uploads, now.minus(UPLOADS_KEPT)).await?;
-        self.in_portions(Portion::UnownedPieces, now.minus(DAY)).await?;
+        self.in_portions(Portion::UnownedPieces, now).await?;
         self.in_portions(Portion::UnownedRecords, now).await?;
         self.in_portions(Portion::Deliveries, records_before).await?;
         self.in_portions(Portion::Events, records_before).await?;
@@ -71,6 +72,34 @@ impl Engine {
         // A key goes a day after the last payload that it can have sealed; with it goes every copy of them.
         retention::delete_payload_keys(&mut tx, PayloadKeys::day(records_before.minus(DAY))).await?;
         tx.commit().await
+    }
+
+    /// Forgets a file that is on its way, and removes what is stored of it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_upload(&self, upload: UploadId, run: RunId) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        let was_there = uploads::delete(&mut tx, upload).await?;
+        tx.commit().await?;
+        if was_there { self.remove_pieces(run).await } else { Ok(()) }
+    }
+
+    /// Removes the pieces of a file that nobody needs any more: it is not on its way, and no run has it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn remove_pieces(&self, run: RunId) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.store.begin().await?;
+            let gone = retention::delete_pieces_of(&mut tx, run, PIECES).await?;
+            tx.commit().await?;
+            metrics::counter!(telemetry::RETENTION_DELETED_ROWS, "table" => "run_chunk").increment(gone);
+            if gone < u64::from(PIECES) {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Keys are in the record of their webhook: that they went is one, too. A webhook that is not as it was saved keeps
@@ -111,7 +140,7 @@ impl Engine {
                 }
                 Portion::Runs => ("run", retention::delete_runs(&mut tx, before, PORTION_ROWS).await?),
                 Portion::UnownedPieces => {
-                    ("run_chunk", retention::delete_unowned_pieces(&mut tx, before, PIECES).await?)
+                    ("run_chunk", retention::delete_unowned_pieces(&mut tx, PIECES).await?)
                 }
                 Portion::UnownedRecords => {
                     ("run_record", retention::delete_unowned_records(&mut tx, PORTION_ROWS).await?)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use consign_core::catalog::{Fault, Invalid};
 use consign_core::connector::exporter::{PUSHED_RECORDS_MAX, Source, judge_file_name};
 use consign_core::connector::{Connector, Exporter};
-use consign_core::id::{ConnectorId, PushId, RunId, UploadId};
+use consign_core::id::{PushId, RunId};
 use consign_core::json::{duplicate_member, twice};
 use consign_core::rights::Right;
 use consign_store::Tx;
@@ -19,7 +19,7 @@ use super::exporters::{by_reference, locked};
 use super::runs::whole;
 use super::{Actor, OpError, audit_entry, commit_answered, invalid, require_as_saved};
 use crate::App;
-use crate::engine::{Beginning, Begun, Intake, IntakeFault};
+use crate::engine::{Beginning, Begun, Intake, IntakeFault, Unfinished};
 
 /// Of the records that were not accepted no more are named.
 const NAMED_MAX: usize = 20;
@@ -124,30 +124,16 @@ fn require_pushed(exporter: &Exporter) -> Result<(), OpError> {
 
 /// A file on its way in.
 pub struct FilePush {
-    connector: ConnectorId,
-    run: RunId,
-    name: String,
-    content_type: String,
-    /// The size and the SHA-256 that its sender announced.
-    announced: Announced,
     /// Takes the bytes.
     pub intake: Intake,
+    announced_bytes: Option<u64>,
 }
 
 impl FilePush {
     /// So large it is at most: as its sender said, or as the operator allows.
     pub fn bytes_max(&self, allowed: u64) -> u64 {
-        self.announced.bytes.map_or(allowed, |announced| announced.min(allowed))
+        self.announced_bytes.map_or(allowed, |announced| announced.min(allowed))
     }
-}
-
-/// What the sender of a file said about it before it came.
-#[derive(Clone, Debug, Default)]
-pub struct Announced {
-    /// Its size.
-    pub bytes: Option<u64>,
-    /// Its SHA-256, in hexadecimal.
-    pub digest: Option<String>,
 }
 
 /// Begins to take a file for an exporter.
@@ -164,11 +150,14 @@ pub async fn begin_file(
 ) -> Result<FilePush, OpError> {
     actor.require(Right::EventsWrite)?;
     let connector = takes_files(app, reference, name).await?;
-    let run = RunId::new(app.now());
-    let intake = Intake::new(app.engine.clone(), run);
-    let announced = Announced { bytes: None, digest };
-    let (name, content_type) = (name.to_owned(), content_type.to_owned());
-    Ok(FilePush { connector: connector.id, run, name, content_type, announced, intake })
+    let now = app.now();
+    let upload = Upload {
+        content_type: content_type.to_owned(),
+        announced_digest: digest,
+        one_request: true,
+        ..Upload::new(connector.id, name, actor.caller(), now)
+    };
+    Ok(FilePush { intake: Intake::new(app.engine.clone(), upload), announced_bytes: None })
 }
 
 /// The exporter that is to take a file of this name.
@@ -185,22 +174,15 @@ pub(super) async fn takes_files(app: &App, reference: &str, name: &str) -> Resul
 
 /// A file that goes on from what is stored of it.
 pub(super) fn resumed(app: &Arc<App>, upload: Upload) -> FilePush {
-    FilePush {
-        connector: upload.connector,
-        run: upload.run,
-        name: upload.file_name.clone(),
-        content_type: upload.content_type.clone(),
-        announced: Announced { bytes: upload.announced_bytes, digest: upload.announced_digest.clone() },
-        intake: Intake::resumed(app.engine.clone(), upload),
-    }
+    FilePush { announced_bytes: upload.announced_bytes, intake: Intake::resumed(app.engine.clone(), upload) }
 }
 
 /// What became of a file that is whole.
 pub(super) enum Finished {
     /// Its run has begun, in a transaction that the caller ends.
-    Run(Tx, RunId),
+    Run(Tx, RunId, Unfinished),
     /// It is not the file that was announced; its upload cannot be mended.
-    Other(Invalid, Option<UploadId>),
+    Other(Invalid, Box<Upload>),
 }
 
 /// The file is there: its run begins, behind those before it.
@@ -209,10 +191,11 @@ pub(super) enum Finished {
 /// When it is not the file that was announced, or its exporter is gone.
 pub async fn finish_file(app: &App, actor: &Actor, push: FilePush) -> Result<Value, OpError> {
     match finish(app, actor, push).await? {
-        Finished::Run(mut tx, id) => {
+        Finished::Run(mut tx, id, stored) => {
             let now = tx.now();
             let value = whole(&mut tx, id, now).await?;
             commit_answered(app, actor, tx, &value).await?;
+            stored.is_whole();
             app.engine.wake_all();
             Ok(value)
         }
@@ -221,58 +204,63 @@ pub async fn finish_file(app: &App, actor: &Actor, push: FilePush) -> Result<Val
 }
 
 pub(super) async fn finish(app: &App, actor: &Actor, push: FilePush) -> Result<Finished, OpError> {
-    let FilePush { connector, run, name, content_type, announced, intake } = push;
-    let (file, upload) = intake.finish(&content_type).await?;
-    if let Some(fault) = announced.differs(&file) {
-        return Ok(Finished::Other(fault, upload.map(|upload| upload.id)));
+    let (file, upload, unfinished) = push.intake.finish().await?;
+    if let Some(fault) = differs(&upload, &file) {
+        return Ok(Finished::Other(fault, Box::new(upload)));
     }
     let key = app.engine.payloads().current(app.now()).await?;
     let mut tx = app.store.begin().await?;
-    let (connector, exporter) = locked(app, &mut tx, &connector.to_string()).await?;
+    let (connector, exporter) = locked(app, &mut tx, &upload.connector.to_string()).await?;
     let at = tx.now();
     let of = Beginning {
-        id: run,
+        id: upload.run,
         cause: Cause::File,
         by: actor.name(),
         at,
         again: None,
-        file: Some((&name, &file)),
+        file: Some((&upload.file_name, &file)),
         key: &key,
     };
     let Begun::New(id) = app.engine.begin_run(&mut tx, &connector, &exporter, &of).await? else {
         return Err(OpError::NotFound("exporter"));
     };
-    if let Some(upload) = upload
-        && !uploads::advance(&mut tx, &Upload { complete: true, digest_state: None, ..upload }, at).await?
-    {
+    let changes =
+        json!({ "run": id, "file_name": upload.file_name, "bytes": file.bytes, "sha256": file.digest });
+    // As long as it is on its way, all of its pieces are there. One that is empty has none.
+    let is_there = match (upload.one_request, upload.pieces) {
+        (true, 0) => true,
+        (true, _) => uploads::delete(&mut tx, upload.id).await?,
+        (false, _) => {
+            let whole = Upload { complete: true, digest_state: None, ..upload };
+            uploads::advance(&mut tx, &whole, at).await?
+        }
+    };
+    if !is_there {
         return Err(IntakeFault::TakenOver.into());
     }
-    let changes = json!({ "run": id, "file_name": name, "bytes": file.bytes, "sha256": file.digest });
     audit_entry(app, &mut tx, actor, "Pushed file", object(&connector), changes).await?;
-    Ok(Finished::Run(tx, id))
+    Ok(Finished::Run(tx, id, unfinished))
 }
 
-impl Announced {
-    /// What arrived is another file.
-    fn differs(&self, file: &PushedFile) -> Option<Invalid> {
-        if self.bytes.is_some_and(|bytes| bytes != file.bytes) {
-            let sentence = "The file that arrived has another size than was announced. Send it again";
-            return Some(Fault::new("wrong_size", sentence).at("bytes"));
-        }
-        if self.digest.as_ref().is_some_and(|digest| *digest != file.digest) {
-            let sentence = "The file that arrived has another SHA-256 than was announced. Send it again";
-            return Some(Fault::new("wrong_digest", sentence).at(""));
-        }
-        None
+/// What arrived is another file than was announced.
+fn differs(upload: &Upload, file: &PushedFile) -> Option<Invalid> {
+    if upload.announced_bytes.is_some_and(|bytes| bytes != file.bytes) {
+        let sentence = "The file that arrived has another size than was announced. Send it again";
+        return Some(Fault::new("wrong_size", sentence).at("bytes"));
     }
+    if upload.announced_digest.as_ref().is_some_and(|digest| *digest != file.digest) {
+        let sentence = "The file that arrived has another SHA-256 than was announced. Send it again";
+        return Some(Fault::new("wrong_digest", sentence).at(""));
+    }
+    None
 }
 
 impl From<IntakeFault> for OpError {
     fn from(fault: IntakeFault) -> Self {
         match fault {
             IntakeFault::TakenOver => {
-                let sentence =
-                    "Another request goes on with this file. Ask where it is, and go on from there";
+                let sentence = "Another request goes on with this file, or it was given up. \
+                                Ask where it is, and go on from there";
                 Self::WrongState(sentence.to_owned())
             }
             IntakeFault::Damaged => {

@@ -23,6 +23,8 @@ use crate::engine::{FILE_PIECE_BYTES, UPLOADS_KEPT};
 const OPEN_MAX: u64 = 100;
 /// Those of them that one caller began: there is room for others.
 const OPEN_OF_CALLER_MAX: u64 = 20;
+/// No more are listed: those that may go on, and as many that come in one request.
+const LISTED_MAX: u32 = 1_000;
 const OCTETS: &str = "application/octet-stream";
 const DIGEST_CHARS: usize = 64;
 const KNOWN: &[&str] = &["file_name", "content_type", "bytes", "sha256"];
@@ -48,21 +50,10 @@ pub async fn create(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Re
         return Err(OpError::WrongState(sentence.to_owned()));
     }
     let new = Upload {
-        id: UploadId::new(now),
-        run: RunId::new(now),
-        connector: connector.id,
-        file_name: wanted.file_name,
         content_type: wanted.content_type,
         announced_bytes: wanted.bytes,
         announced_digest: wanted.digest,
-        created_by: actor.caller(),
-        pieces: 0,
-        bytes: 0,
-        digest_state: None,
-        fence: 0,
-        complete: false,
-        created_at: now,
-        touched_at: now,
+        ..Upload::new(connector.id, &wanted.file_name, actor.caller(), now)
     };
     uploads::insert(&mut tx, &new).await?;
     let value = show(&new);
@@ -70,7 +61,7 @@ pub async fn create(app: &App, actor: &Actor, reference: &str, sent: Sent) -> Re
     Ok(value)
 }
 
-/// The files that this caller began and that are not complete, the oldest first.
+/// The files that this caller began and that are not complete, the oldest first; for an administrator, those of all.
 ///
 /// # Errors
 /// When there is no such exporter.
@@ -78,17 +69,21 @@ pub async fn list(app: &App, actor: &Actor, reference: &str) -> Result<Value, Op
     actor.require(Right::EventsWrite)?;
     let mut db = app.store.read().await?;
     let (connector, _) = by_reference(&mut db, reference).await?;
-    let max = u32::try_from(OPEN_MAX).unwrap_or(u32::MAX);
-    let open = uploads::open_of(&mut db, connector.id, &actor.caller(), max).await?;
+    let caller = actor.caller();
+    let by = if sees_all(actor) { None } else { Some(caller.as_str()) };
+    let open = uploads::open_of(&mut db, connector.id, by, LISTED_MAX).await?;
     Ok(json!({ "items": open.iter().map(show).collect::<Vec<_>>() }))
 }
 
-/// Where a file is.
+/// Where a file is: of this caller, or, for an administrator, of anybody.
 ///
 /// # Errors
-/// When there is none that this caller began.
+/// When there is none that this caller may see.
 pub async fn find(app: &App, actor: &Actor, id: UploadId) -> Result<Value, OpError> {
-    Ok(show(&own(app, actor, id).await?))
+    actor.require(Right::EventsWrite)?;
+    let found = uploads::find(&mut *app.store.read().await?, id).await?;
+    let seen = found.filter(|upload| sees_all(actor) || upload.created_by == actor.caller());
+    Ok(show(&seen.ok_or(OpError::NotFound("upload"))?))
 }
 
 /// How a request goes on with a file.
@@ -107,6 +102,11 @@ pub enum Resumed {
 /// When there is none that this caller began.
 pub async fn resume(app: &Arc<App>, actor: &Actor, id: UploadId, offset: u64) -> Result<Resumed, OpError> {
     let known = own(app, actor, id).await?;
+    if known.one_request {
+        return Err(OpError::WrongState(
+            "This file comes in one request. Push it again as a whole".to_owned(),
+        ));
+    }
     if known.complete {
         return Ok(Resumed::Complete(show(&known)));
     }
@@ -126,27 +126,29 @@ pub async fn resume(app: &Arc<App>, actor: &Actor, id: UploadId, offset: u64) ->
 
 /// A request came to its end, and the file did not: whole pieces of it stay.
 pub fn pause(push: FilePush) -> Value {
-    push.intake.leave().map_or(Value::Null, |upload| show(&upload))
+    show(&push.intake.leave())
 }
 
 /// All of the file is there: its run begins.
 ///
 /// # Errors
 /// When it is not the file that was announced; then it is forgotten.
-pub async fn complete(app: &App, actor: &Actor, id: UploadId, push: FilePush) -> Result<Value, OpError> {
+pub async fn complete(app: &Arc<App>, actor: &Actor, id: UploadId, push: FilePush) -> Result<Value, OpError> {
     match finish(app, actor, push).await? {
-        Finished::Run(mut tx, _) => {
+        Finished::Run(mut tx, _, stored) => {
             let done = uploads::find(&mut tx, id).await?.ok_or(OpError::NotFound("upload"))?;
             commit(app, tx).await?;
+            stored.is_whole();
             app.engine.wake_all();
             Ok(show(&done))
         }
-        Finished::Other(fault, id) => {
+        Finished::Other(fault, upload) => {
             let mut tx = app.store.begin().await?;
-            if let Some(id) = id {
-                uploads::delete(&mut tx, id).await?;
-            }
+            let deleted = uploads::delete(&mut tx, upload.id).await?;
             commit(app, tx).await?;
+            if deleted {
+                remove_pieces(app, upload.run);
+            }
             Err(OpError::Invalid(vec![fault]))
         }
     }
@@ -156,12 +158,12 @@ pub async fn complete(app: &App, actor: &Actor, id: UploadId, push: FilePush) ->
 ///
 /// # Errors
 /// When there is none that this caller may delete, or its run has begun.
-pub async fn delete(app: &App, actor: &Actor, id: UploadId) -> Result<(), OpError> {
+pub async fn delete(app: &Arc<App>, actor: &Actor, id: UploadId) -> Result<(), OpError> {
     actor.require(Right::EventsWrite)?;
     let mut tx = app.store.begin().await?;
     let found = uploads::find(&mut tx, id).await?.ok_or(OpError::NotFound("upload"))?;
     let is_own = found.created_by == actor.caller();
-    if !is_own && actor.require(Right::Admin).is_err() {
+    if !is_own && !sees_all(actor) {
         return Err(OpError::NotFound("upload"));
     }
     let deleted = uploads::delete(&mut tx, id).await?;
@@ -174,9 +176,25 @@ pub async fn delete(app: &App, actor: &Actor, id: UploadId) -> Result<(), OpErro
     }
     commit(app, tx).await?;
     if deleted {
+        remove_pieces(app, found.run);
         return Ok(());
     }
     Err(OpError::WrongState("All of this file is there, and its run has begun. Cancel the run".to_owned()))
+}
+
+/// There is room for others at once; what is stored goes piece by piece behind the answer.
+fn remove_pieces(app: &Arc<App>, run: RunId) {
+    let engine = app.engine.clone();
+    tokio::spawn(async move {
+        if let Err(error) = engine.remove_pieces(run).await {
+            tracing::error!(%error, "what is stored of a file that was given up could not be removed; trying again in ten minutes");
+        }
+    });
+}
+
+/// Files that others began are seen, and given up, by administrators.
+fn sees_all(actor: &Actor) -> bool {
+    actor.require(Right::Admin).is_ok()
 }
 
 /// Only whoever began a file goes on with it.
@@ -197,6 +215,8 @@ fn show(upload: &Upload) -> Value {
         "offset": upload.bytes,
         "piece_bytes": FILE_PIECE_BYTES,
         "complete": upload.complete,
+        "one_request": upload.one_request,
+        "created_by": upload.created_by,
         "run": upload.complete.then_some(upload.run),
         "created_at": upload.created_at,
         "expires_at": (!upload.complete).then(|| upload.touched_at.plus(UPLOADS_KEPT)),

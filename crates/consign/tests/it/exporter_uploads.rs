@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use consign_core::hex::hex;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::exporters::{exporter, pushed, until};
 use crate::harness::{Folder, Kind, Reply, TestConsign, eventually, http, id_of};
@@ -20,6 +21,7 @@ on_both_databases!(
     nobody_takes_the_places_of_others
     the_command_line_goes_on_by_itself
     the_command_line_gives_a_file_up
+    a_file_in_one_request_takes_its_time
 );
 
 const PIECE: usize = 255 << 10;
@@ -269,6 +271,12 @@ async fn nobody_takes_the_places_of_others(consign: TestConsign) {
         id_of(&begin(&consign, &exporter, "own", &json!({ "file_name": "a" })).await.expect(201).json());
     // Whoever may only push takes nothing away from others; an administrator may, and that is told.
     consign.call_as(&greedy, "DELETE", &format!("/uploads/{own}"), &[], "").await.expect(404);
+    let listed = consign.get(&path).await.expect(200).json();
+    let theirs = listed["items"].as_array().unwrap().iter().find(|item| item["id"] == ids[0].as_str());
+    assert!(theirs.is_some_and(|item| item["created_by"].as_str().unwrap().starts_with("key_")), "{listed}");
+    consign.get(&format!("/uploads/{}", ids[0])).await.expect(200);
+    let headers = [("upload-offset", "0")];
+    consign.call_as(&consign.key, "PATCH", &format!("/uploads/{}", ids[0]), &headers, "x").await.expect(404);
     consign.call("DELETE", &format!("/uploads/{}", ids[0]), &[], None).await.expect(204);
     let entries = consign.all("/audit-entries?action=Deleted%20file").await;
     assert_eq!((entries.len(), &entries[0]["changes"]["file_name"]), (1, &json!("0.bin")), "{entries:?}");
@@ -281,10 +289,10 @@ async fn nobody_takes_the_places_of_others(consign: TestConsign) {
 /// Files that never come to their end fill no disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_has_a_limit() {
-    let consign = TestConsign::on(Kind::Sqlite, |config| config.limits.export_bytes = PIECE as u64).await;
+    let consign = TestConsign::on(Kind::Sqlite, |config| config.limits.export_bytes = 2 * PIECE as u64).await;
     let tool = Tool::start().await;
     let exporter = exporter(&consign, &tool, &pushed()).await;
-    let content = content(PIECE);
+    let content = content(2 * PIECE);
     let mut ids = Vec::new();
     for number in 0..5 {
         let begun = begin(&consign, &exporter, &format!("{number}"), &json!({ "file_name": "a" })).await;
@@ -295,9 +303,97 @@ async fn what_waits_has_a_limit() {
     }
     append(&consign, &ids[4], 0, false, &content).await.expect(507);
     // What becomes a run does not wait any more.
-    append(&consign, &ids[0], PIECE, true, b"").await.expect(202);
+    append(&consign, &ids[0], 2 * PIECE, true, b"").await.expect(202);
     append(&consign, &ids[4], 0, false, &content).await.expect(200);
+    let new = async |key: &str, body: Value| {
+        id_of(&begin(&consign, &exporter, key, &body).await.expect(201).json())
+    };
+    let next = new("next", json!({ "file_name": "a" })).await;
+    append(&consign, &next, 0, false, &content).await.expect(507);
+    // Nor does what was given up, at once.
+    consign.call("DELETE", &format!("/uploads/{}", ids[1]), &[], None).await.expect(204);
+    append(&consign, &next, 0, false, &content).await.expect(200);
+    // Nor another file than was announced.
+    consign.call("DELETE", &format!("/uploads/{next}"), &[], None).await.expect(204);
+    let other = new("other", json!({ "file_name": "a", "sha256": sha256(b"other") })).await;
+    append(&consign, &other, 0, true, &content).await.expect(422);
+    // Nor a file in one request that was cut off, or is not the one that was announced.
+    let under_way = "select count(*) from upload where one_request = 1";
+    let mut cut = plain_push(&consign, &exporter, content.len(), "").await;
+    cut.write_all(&content[1..]).await.unwrap();
+    let is = async |count| (consign.database.number(under_way).await == count).then_some(());
+    eventually("it is on its way", async || is(1).await).await;
+    drop(cut);
+    eventually("it is forgotten", async || is(0).await).await;
+    let digest = "content-digest: sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:\r\n";
+    let mut other = plain_push(&consign, &exporter, content.len(), digest).await;
+    other.write_all(&content).await.unwrap();
+    assert_eq!(status(&mut other).await, "HTTP/1.1 422");
+    eventually("it is forgotten", async || is(0).await).await;
+    let next = new("last", json!({ "file_name": "a" })).await;
+    append(&consign, &next, 0, false, &content).await.expect(200);
+    let stored = "select count(*) from run_chunk where run_id not in (select id from run)";
+    eventually("what nobody needs is gone", async || {
+        (consign.database.number(stored).await == 8).then_some(())
+    })
+    .await;
     consign.until_idle().await;
+    consign.finish().await;
+}
+
+/// Begins to push a file in one request: its content is up to the caller.
+async fn plain_push(consign: &TestConsign, exporter: &str, bytes: usize, more: &str) -> TcpStream {
+    let head = format!(
+        "POST /api/v1/exporters/{exporter}/files?file_name=a.bin HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+         idempotency-key: plain-{bytes}\r\n{more}content-length: {bytes}\r\n\r\n",
+        consign.address(),
+        consign.key,
+    );
+    let mut stream = http::connect(consign.address()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn status(stream: &mut TcpStream) -> String {
+    let mut answer = vec![0; "HTTP/1.1 200".len()];
+    tokio::io::AsyncReadExt::read_exact(stream, &mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// What is still coming is not taken for left behind, and what was taken for it is not answered as if it were there. The key of
+/// so long a request goes at about that time, too, and is held here, so that nothing else refuses it.
+async fn a_file_in_one_request_takes_its_time(consign: TestConsign) {
+    let tool = Tool::start().await;
+    let exporter = exporter(&consign, &tool, &pushed()).await;
+    let content = content(4 * PIECE);
+    let hours = |hours| Duration::from_secs(hours * 3_600);
+    for (pause, status) in [(13, 202), (25, 409)] {
+        let mut stream = plain_push(&consign, &exporter, content.len() - pause, "").await;
+        for number in 0..2 {
+            stream.write_all(&content[number * PIECE..(number + 1) * PIECE]).await.unwrap();
+            eventually("the piece is there", async || {
+                let pieces = consign
+                    .database
+                    .number("select cast(coalesce(sum(pieces), 0) as bigint) from upload")
+                    .await;
+                (pieces == i64::try_from(number).unwrap() + 1).then_some(())
+            })
+            .await;
+            if number == 1 || pause < 24 {
+                consign.advance(hours(u64::try_from(pause).unwrap()));
+                consign.database.execute("update idempotency set created_at = created_at + 100000000").await;
+                consign.remove_what_is_old().await;
+            }
+        }
+        stream.write_all(&content[2 * PIECE..content.len() - pause]).await.unwrap();
+        assert_eq!(self::status(&mut stream).await, format!("HTTP/1.1 {status}"));
+    }
+    eventually("it arrived", async || (tool.count() == 1).then_some(())).await;
+    let asked = tool.asked();
+    assert!(
+        asked.len() == 1 && asked[0].body == content[..content.len() - 13],
+        "the whole of the first alone"
+    );
     consign.finish().await;
 }
 
@@ -381,7 +477,7 @@ async fn the_command_line_gives_a_file_up(consign: TestConsign) {
     assert!(ran.stderr.contains(&format!("Gave up {id}")), "{}", ran.stderr);
     consign.get(&format!("/uploads/{id}")).await.expect(404);
     let ran = consign.run(&["exporter", "uploads", "Nightly list"]).await.expect(0);
-    assert!(ran.stderr.contains("You have no files on their way."), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("No files are on their way."), "{}{}", ran.stdout, ran.stderr);
     consign.run(&["exporter", "discard", &id, "--yes"]).await.expect(3);
     consign.finish().await;
 }

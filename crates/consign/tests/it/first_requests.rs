@@ -11,6 +11,7 @@ use crate::peers::{Answer, Asked, Tool};
 on_both_databases! {
     what_was_first_sent_is_sent_again_after_a_change
     it_goes_nowhere_else_and_only_when_it_is_kept
+    one_that_cannot_be_opened_ends
 }
 
 const AS_FIRST: &str = "as_first_sent";
@@ -133,6 +134,24 @@ async fn it_goes_nowhere_else_and_only_when_it_is_kept(consign: TestConsign) {
     let only = json!({ "filter": { "ids": [unsent.delivery()] }, "request": AS_FIRST, "dry_run": true });
     let preview = consign.post("/replays", &only).await.expect(200).json();
     assert_eq!((&preview["count"], &preview["without_request"]), (&json!(0), &json!(1)), "{preview}");
+    consign.finish().await;
+}
+
+/// The key of the day on which it was sent is damaged: no later attempt opens it, so there is none.
+async fn one_that_cannot_be_opened_ends(consign: TestConsign) {
+    let tool = Tool::start().await;
+    consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let sent = consign.event("device.low", &json!({ "n": 1 })).await;
+    consign.until(sent.delivery(), "delivered").await;
+    let damaged = "insert into payload_key (id, sealed, created_at) values (1, 'v1.damaged', 0)";
+    consign.database.execute(damaged).await;
+    consign.database.execute("update attempt set payload_key = 1").await;
+    let path = format!("/deliveries/{}/replays", sent.delivery());
+    let made = consign.post(&path, &json!({ "request": AS_FIRST })).await.expect(201).json();
+    let failed = consign.until(&id_of(&made), "failed").await;
+    let happened = failed["what_happened"].as_str().unwrap();
+    assert!(happened.contains("The request that was first sent cannot be opened."), "{happened}");
+    assert_eq!(tool.count(), 1);
     consign.finish().await;
 }
 

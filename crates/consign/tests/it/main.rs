@@ -66,6 +66,7 @@ mod exporter_pages;
 mod exporter_schedules;
 mod exporter_server_faults;
 mod exporter_servers;
+mod exporter_sizes;
 mod exporter_turns;
 mod exporter_uploads;
 mod exporter_walk;

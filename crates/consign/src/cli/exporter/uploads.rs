@@ -12,13 +12,14 @@ pub(super) const UPLOADS: &str = "uploads";
 
 pub(super) async fn list(client: &Client<'_>, output: &Output, exporter: &str) -> Result<(), Failure> {
     let answer = client.send(Call::get(&[EXPORTERS, exporter, UPLOADS])).await?;
-    let headings = ["id", "file", "arrived", "bytes", "began", "kept until"];
-    show(output, &answer, &headings, "You have no files on their way.", |row| {
+    let headings = ["id", "file", "arrived", "bytes", "by", "began", "kept until"];
+    show(output, &answer, &headings, "No files are on their way.", |row| {
         vec![
             cell(row, "id"),
             cell(row, "file_name"),
             cell(row, "offset"),
             cell(row, "bytes"),
+            cell(row, "created_by"),
             output.when(&row["created_at"]),
             output.when(&row["expires_at"]),
         ]

@@ -112,12 +112,15 @@ impl Engine {
     ) -> Result<(Message, Bytes), Unmade> {
         let unmade = |words: String| (Refusal::NotAsFirstSent(words.clone()), Some(words));
         let gone = || unmade("The request that was first sent is no longer kept.".to_owned());
-        let passing = |_: StoreError| (Refusal::Stopping, None);
-        let mut db = self.store.read().await.map_err(passing)?;
-        let found = attempts::first_request(&mut db, first).await.map_err(passing)?.ok_or_else(gone)?;
+        let unread = |error: StoreError| match error {
+            StoreError::Damaged(_) => unmade("The request that was first sent cannot be opened.".to_owned()),
+            // Ours and passing: it goes back into the queue and costs no attempt.
+            _ => (Refusal::Stopping, None),
+        };
+        let mut db = self.store.read().await.map_err(unread)?;
+        let found = attempts::first_request(&mut db, first).await.map_err(unread)?.ok_or_else(gone)?;
         drop(db);
-        let key =
-            self.settings.payloads.of_day(found.payload_key).await.map_err(passing)?.ok_or_else(gone)?;
+        let key = self.settings.payloads.of_day(found.payload_key).await.map_err(unread)?.ok_or_else(gone)?;
         let bytes = key.decrypt(&place(first), &found.sealed).map_err(|_| gone())?;
         let mut kept = KeptRequest::from_bytes(&bytes, &event.data).ok_or_else(gone)?;
         if kept.origin != origin {

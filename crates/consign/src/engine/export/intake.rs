@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use consign_core::hex::hex;
-use consign_core::id::RunId;
+use consign_core::id::{RunId, UploadId};
 use consign_store::runs::{self, Chunk, PushedFile};
 use consign_store::uploads::{self, Upload};
 use consign_store::{StoreError, Tx};
 use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 
 use crate::engine::Engine;
 
@@ -25,7 +26,7 @@ const PIECES_BETWEEN_LOOKS: i64 = 512;
 /// Why a file was not taken.
 #[derive(Debug)]
 pub enum IntakeFault {
-    /// Another request goes on with it.
+    /// Another request goes on with it, or somebody gave it up.
     TakenOver,
     /// What was stored of it cannot be opened any more.
     Damaged,
@@ -42,36 +43,72 @@ impl From<StoreError> for IntakeFault {
 /// A file that is being pushed.
 pub struct Intake {
     engine: Arc<Engine>,
-    run: RunId,
     number: i64,
     piece: Vec<u8>,
     /// Of so many pieces, from the first on: of all that are stored, but for one that was left without its end.
     digest: Sha256,
     digested: i64,
     bytes: u64,
-    /// Where it comes in several requests: how far it has come.
-    upload: Option<Upload>,
+    /// How far it has come.
+    upload: Upload,
+    unfinished: Unfinished,
+}
+
+/// What is stored of a file that comes in one request. Dropped before its run has begun it goes: such a file does not go on
+/// after a cut. One that may go on stays.
+pub struct Unfinished {
+    engine: Arc<Engine>,
+    upload: Option<(UploadId, RunId)>,
+}
+
+impl Unfinished {
+    fn of(engine: &Arc<Engine>, upload: &Upload) -> Self {
+        let upload = upload.one_request.then_some((upload.id, upload.run));
+        Self { engine: engine.clone(), upload }
+    }
+
+    /// Its run has begun, and has all of it.
+    pub fn is_whole(mut self) {
+        self.upload = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let Some((upload, run)) = self.upload.take() else { return };
+        // Without a runtime the program ends; what is left goes when it starts again.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let engine = self.engine.clone();
+        runtime.spawn(async move {
+            if let Err(error) = engine.forget_upload(upload, run).await {
+                tracing::error!(%error, "what is stored of a file that was cut off could not be removed; it goes in a day");
+            }
+        });
+    }
 }
 
 impl Intake {
-    /// A file for a run that does not exist yet. Without its end it is removed after a day.
-    pub fn new(engine: Arc<Engine>, run: RunId) -> Self {
-        let piece = Vec::with_capacity(FILE_PIECE_BYTES);
-        Self { engine, run, number: 0, piece, digest: Sha256::new(), digested: 0, bytes: 0, upload: None }
+    /// A file of which nothing is stored.
+    pub fn new(engine: Arc<Engine>, upload: Upload) -> Self {
+        Self::with(engine, upload, Sha256::new(), 0)
     }
 
     /// A file that goes on from what is stored of it.
     pub fn resumed(engine: Arc<Engine>, upload: Upload) -> Self {
         let (digest, digested) = taken_up(&upload);
+        Self::with(engine, upload, digest, digested)
+    }
+
+    fn with(engine: Arc<Engine>, upload: Upload, digest: Sha256, digested: i64) -> Self {
         Self {
             number: upload.pieces,
-            bytes: upload.bytes,
+            piece: Vec::with_capacity(FILE_PIECE_BYTES),
             digest,
             digested,
-            run: upload.run,
-            upload: Some(upload),
+            bytes: upload.bytes,
+            unfinished: Unfinished::of(&engine, &upload),
+            upload,
             engine,
-            piece: Vec::with_capacity(FILE_PIECE_BYTES),
         }
     }
 
@@ -98,22 +135,22 @@ impl Intake {
     }
 
     /// Leaves the file for another request. Only whole pieces stay, so that their number grows with their bytes.
-    pub fn leave(self) -> Option<Upload> {
+    pub fn leave(self) -> Upload {
         self.upload
     }
 
-    /// Stores what is left. The answer describes the file, and how far its upload has come.
+    /// Stores what is left. The answer describes the file, and how far it has come.
     ///
     /// # Errors
     /// When the database did not take it, or another request goes on with the file.
-    pub async fn finish(mut self, content_type: &str) -> Result<(PushedFile, Option<Upload>), IntakeFault> {
+    pub async fn finish(mut self) -> Result<(PushedFile, Upload, Unfinished), IntakeFault> {
         if !self.piece.is_empty() {
             self.store_piece().await?;
         }
         self.digest_the_rest().await?;
         let digest = hex(&self.digest.finalize());
-        let file = PushedFile { content_type: content_type.to_owned(), digest, bytes: self.bytes };
-        Ok((file, self.upload))
+        let file = PushedFile { content_type: self.upload.content_type.clone(), digest, bytes: self.bytes };
+        Ok((file, self.upload, self.unfinished))
     }
 
     async fn store_piece(&mut self) -> Result<(), IntakeFault> {
@@ -126,18 +163,18 @@ impl Intake {
         }
         let now = self.engine.now();
         let (payload_key, key) = self.engine.settings.payloads.current(now).await?;
-        let sealed_data = key.encrypt(&piece_context(self.run, self.number), &self.piece);
+        let sealed_data = key.encrypt(&piece_context(self.upload.run, self.number), &self.piece);
         let chunk = Chunk { number: self.number, payload_key, sealed_data };
         let mut tx = self.engine.store.begin().await?;
         self.note_piece(&mut tx).await?;
-        runs::insert_chunk(&mut tx, self.run, &chunk).await?;
+        runs::insert_chunk(&mut tx, self.upload.run, &chunk).await?;
         tx.commit().await?;
         self.number += 1;
         self.piece.clear();
         Ok(())
     }
 
-    /// What is no run in the end is kept for a day: whoever begins files without end must not fill the disk.
+    /// What is on its way is kept for a day after the last of it: whoever begins files without end must not fill the disk.
     async fn judge_room(&self) -> Result<(), IntakeFault> {
         let waiting = uploads::waiting_pieces(&mut *self.engine.store.read().await?).await?;
         let bytes = waiting.saturating_mul(FILE_PIECE_BYTES as u64);
@@ -145,9 +182,9 @@ impl Intake {
         if room { Ok(()) } else { Err(IntakeFault::Store(StoreError::Full)) }
     }
 
-    /// How far an upload is then.
+    /// How far the file is then. A piece is added only where the file is still on its way, so that none is left without it.
     async fn note_piece(&mut self, tx: &mut Tx) -> Result<(), IntakeFault> {
-        let Some(upload) = &mut self.upload else { return Ok(()) };
+        let upload = &mut self.upload;
         let length = u64::try_from(self.piece.len()).unwrap_or(u64::MAX);
         let is_whole = self.piece.len() == FILE_PIECE_BYTES;
         let further = Upload {
@@ -161,7 +198,9 @@ impl Intake {
             ..upload.clone()
         };
         let now = tx.now();
-        if !uploads::advance(tx, &further, now).await? {
+        if further.one_request && further.pieces == 1 {
+            uploads::insert(tx, &further).await?;
+        } else if !uploads::advance(tx, &further, now).await? {
             return Err(IntakeFault::TakenOver);
         }
         *upload = further;
@@ -170,12 +209,13 @@ impl Intake {
 
     /// Reads the pieces that the digest lacks: none, or the last one where its request did not come to its end.
     async fn digest_the_rest(&mut self) -> Result<(), IntakeFault> {
+        let run = self.upload.run;
         for number in self.digested..self.number {
-            let found = runs::chunks(&mut *self.engine.store.read().await?, self.run, number, 1).await?;
+            let found = runs::chunks(&mut *self.engine.store.read().await?, run, number, 1).await?;
             let chunk = found.into_iter().next().filter(|chunk| chunk.number == number);
             let chunk = chunk.ok_or(IntakeFault::Damaged)?;
             let key = self.engine.settings.payloads.of_day(chunk.payload_key).await?;
-            let context = piece_context(self.run, number);
+            let context = piece_context(run, number);
             let plain = key.and_then(|key| key.decrypt(&context, &chunk.sealed_data).ok());
             self.digest.update(&plain.ok_or(IntakeFault::Damaged)?);
         }
