@@ -270,15 +270,25 @@ pub async fn find(db: &mut Db, id: RunId) -> Result<Option<Run>, StoreError> {
     query.optional(db).await?.map(|row| read(&row)).transpose()
 }
 
-/// The ids of the newest runs of an exporter.
+/// Those of these runs that are of an exporter.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn ids_of(db: &mut Db, connector: ConnectorId) -> Result<HashSet<RunId>, StoreError> {
-    const NEWEST: i64 = 10_000;
-    let query = query("select id from run where connector_id = $1 order by number desc limit $2");
-    let rows = query.bind(connector.to_string()).bind(NEWEST).all(db).await?;
-    rows.iter().map(|row| row.id("id")).collect()
+pub async fn ours_of(
+    db: &mut Db,
+    connector: ConnectorId,
+    runs: &[RunId],
+) -> Result<HashSet<RunId>, StoreError> {
+    let mut ours = HashSet::with_capacity(runs.len());
+    for some in chunks_of(runs) {
+        let mut statement = Statement::new(db, "select id from run where connector_id = ");
+        statement.bind(connector.to_string()).push(" and id in (");
+        statement.list(some.iter().map(RunId::to_string)).push(")");
+        for row in statement.all(db).await? {
+            ours.insert(row.id("id")?);
+        }
+    }
+    Ok(ours)
 }
 
 /// Whether a lease of a run still counts: nobody took it over, and no person stopped the run.

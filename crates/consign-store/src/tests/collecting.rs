@@ -1,14 +1,14 @@
 //! A run takes no more than one file may hold; what it leaves goes with the next one, which begins at once.
 
 use consign_core::connector::exporter::RunState;
-use consign_core::id::ConnectorId;
+use consign_core::id::{ConnectorId, RunId};
 
 use super::runs::{add, claim_all, end, push, start};
 use super::{Fresh, on_both};
 use crate::Store;
 use crate::runs::{self, Cause, Claimed, Room, Taken};
 
-on_both!(a_run_takes_what_a_file_may_hold, what_is_left_goes_on_at_once);
+on_both!(a_run_takes_what_a_file_may_hold, what_is_left_goes_on_at_once, runs_of_an_exporter_are_known);
 
 /// What a record of five bytes counts.
 const RECORD: u64 = 256 + 5;
@@ -81,4 +81,15 @@ async fn what_is_left_goes_on_at_once(Fresh { store, .. }: Fresh) {
         assert!(runs::leaving_more(&mut tx).await.unwrap().is_empty());
         tx.commit().await.unwrap();
     }
+}
+
+async fn runs_of_an_exporter_are_known(Fresh { store, .. }: Fresh) {
+    let (connector, other) = (add(&store, "List").await, add(&store, "Other").await);
+    let (own, theirs) =
+        (start(&store, connector, Cause::Hand).await, start(&store, other, Cause::Hand).await);
+    let mut db = store.read().await.unwrap();
+    let nobody = RunId::new(consign_core::time::Timestamp::from_millis(1));
+    let ours = runs::ours_of(&mut db, connector, &[theirs, own, nobody]).await.unwrap();
+    assert_eq!(ours.into_iter().collect::<Vec<_>>(), [own]);
+    assert!(runs::ours_of(&mut db, connector, &[]).await.unwrap().is_empty());
 }

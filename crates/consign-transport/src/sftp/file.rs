@@ -16,8 +16,10 @@ use crate::now;
 const WRITE_BYTES: usize = 32 << 10;
 /// What none is sent more of at once.
 const WRITE_BYTES_MAX: usize = 255 << 10;
-/// So many names of a folder are read, and no more.
+/// So many names of a folder are kept, and no more.
 const NAMES_MAX: usize = 1_000;
+/// So many pages of a folder are read: servers put about a hundred names on one, and one that lies does not come to its end.
+const PAGES_MAX: usize = 20_000;
 /// A disk with less room than this is full.
 const SPACE_BYTES_MIN: u64 = 1 << 20;
 /// Words of a server that are shown.
@@ -221,33 +223,38 @@ impl Files {
         Ok(found(there).unwrap_or_default())
     }
 
-    /// Names in a folder, up to a limit.
-    pub(super) async fn list(&self, folder: &str) -> Result<(Vec<wire::Name>, bool), SftpFault> {
+    /// Those names in a folder that are wanted, up to a limit: of a folder with millions of others they are all found.
+    pub(super) async fn list(
+        &self,
+        folder: &str,
+        wanted: impl Fn(&wire::Name) -> bool,
+    ) -> Result<(Vec<wire::Name>, bool), SftpFault> {
         let handle = match self.channel.ask(&Request::OpenFolder(folder)).await? {
             Reply::Handle(handle) => handle,
             other => return Err(refusal(&other, "read the folder")),
         };
         let mut names = Vec::new();
+        let mut pages = 0;
         let more = loop {
             match self.channel.ask(&Request::ReadFolder(&handle)).await? {
                 Reply::Names(some) if some.is_empty() => break false,
-                Reply::Names(some) => names.extend(some),
+                Reply::Names(some) => names.extend(some.into_iter().filter(&wanted)),
                 Reply::Status { code: EOF, .. } => break false,
                 other => return Err(refusal(&other, "read the folder")),
             }
-            if names.len() > NAMES_MAX {
+            pages += 1;
+            if names.len() > NAMES_MAX || pages == PAGES_MAX {
                 names.truncate(NAMES_MAX);
                 break true;
             }
         };
         self.close(&handle).await?;
-        names.retain(|name| name.name != "." && name.name != "..");
         Ok((names, more))
     }
 
     /// How many names a folder has.
     pub(super) async fn count(&self, folder: &str) -> Result<Listed, SftpFault> {
-        let (names, more) = self.list(folder).await?;
+        let (names, more) = self.list(folder, |name| name.name != "." && name.name != "..").await?;
         Ok(Listed { names: names.len(), more })
     }
 

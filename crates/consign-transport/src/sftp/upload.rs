@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::channel::Answer;
 use super::file::{Files, SftpStatus, Unnamed, found, is_ok};
+use super::wire::Name;
 use super::{SftpFault, SftpSession, SftpWhy};
 
 /// So many bytes are under way at once: more than the windows of servers are.
@@ -200,28 +201,33 @@ impl SftpSession {
         }
     }
 
-    /// Removes parts that earlier uploads left behind: those that `ours` knows and that were not written to since
-    /// `before`, in seconds since 1970. Tells how many.
+    /// The names of parts that earlier uploads left behind: to which nothing was written since `before`, in seconds since 1970.
+    /// They are found among any number of other names.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub async fn remove_parts(
-        &self,
-        folder: &Folder,
-        before: u32,
-        ours: impl Fn(&str) -> bool,
-    ) -> Result<usize, SftpFault> {
+    pub async fn find_parts(&self, folder: &Folder, before: u32) -> Result<Vec<String>, SftpFault> {
         let files = self.files();
         let folder = files.folder(folder.as_sent()).await?;
-        let (names, _) = files.list(&folder).await?;
-        let old = names.iter().filter(|name| {
-            let is_part =
-                name.name.starts_with('.') && name.name.ends_with(".part") && !name.name.contains('/');
-            is_part && ours(&name.name) && name.attributes.modified_seconds.is_some_and(|at| at < before)
-        });
+        let old = |part: &Name| {
+            let name = &part.name;
+            let is_part = name.starts_with('.') && name.ends_with(".part") && !name.contains('/');
+            is_part && part.attributes.modified_seconds.is_some_and(|at| at < before)
+        };
+        let (parts, _) = files.list(&folder, old).await?;
+        Ok(parts.into_iter().map(|part| part.name).collect())
+    }
+
+    /// Removes parts that were found, as far as the server lets us, and tells how many.
+    ///
+    /// # Errors
+    /// When the folder is not there.
+    pub async fn remove_parts(&self, folder: &Folder, parts: &[String]) -> Result<usize, SftpFault> {
+        let files = self.files();
+        let folder = files.folder(folder.as_sent()).await?;
         let mut removed = 0;
-        for name in old {
-            let path = format!("{}/{}", folder.trim_end_matches('/'), name.name);
+        for name in parts {
+            let path = format!("{}/{name}", folder.trim_end_matches('/'));
             removed += usize::from(files.remove(&path).await.is_ok());
         }
         Ok(removed)

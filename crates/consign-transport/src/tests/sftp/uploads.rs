@@ -254,10 +254,16 @@ async fn old_parts_of_ours_are_removed_and_no_others() {
     for name in [".a.csv.run_1.part", ".a.csv.run_2.part", ".b.csv.run_1.part", "a.part", ".a.csv"] {
         std::fs::write(inbox.join(name), "").unwrap();
     }
-    let ours = |name: &str| name.starts_with(".a.csv.");
     let to = folder(&inbox);
-    assert_eq!(session.remove_parts(&to, 1_000, ours).await.unwrap(), 0, "they are young");
-    assert_eq!(session.remove_parts(&to, u32::MAX, ours).await.unwrap(), 2);
+    // Among more names than are kept of a folder.
+    let others: Vec<_> = (0..1_500).map(|number| inbox.join(format!("x{number}"))).collect();
+    others.iter().for_each(|other| std::fs::write(other, "").unwrap());
+    assert!(session.find_parts(&to, 1_000).await.unwrap().is_empty(), "they are young");
+    let mut found = session.find_parts(&to, u32::MAX).await.unwrap();
+    found.sort();
+    assert_eq!(found, [".a.csv.run_1.part", ".a.csv.run_2.part", ".b.csv.run_1.part"]);
+    assert_eq!(session.remove_parts(&to, &found[..2]).await.unwrap(), 2);
+    others.iter().for_each(|other| std::fs::remove_file(other).unwrap());
     assert_eq!(names(&inbox), [".a.csv", ".b.csv.run_1.part", "a.part"]);
     let name = FileName::parse("File name", "a.part").unwrap();
     let found = session.find(&to, &name).await.unwrap().unwrap();

@@ -173,15 +173,30 @@ impl Engine {
         if !self.exports.is_cleaning_due(run.connector, self.now()) {
             return Ok(());
         }
-        let known = runs::ids_of(&mut *self.store.read().await?, run.connector).await?;
-        let before = u32::try_from(self.now().minus(LEFT_BEHIND).seconds()).unwrap_or(u32::MAX);
-        let ours = |part: &str| run_of(part).is_some_and(|id| known.contains(&id));
-        match errand.session.remove_parts(&errand.place.folder, before, ours).await {
+        match self.remove_parts_of_others(errand, run).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(run.id = %run.id, removed, "parts that were left behind are gone"),
             Err(fault) => tracing::info!(run.id = %run.id, %fault, "the folder was not looked through"),
         }
         Ok(())
+    }
+
+    /// Parts of runs of this exporter, however many it has had since.
+    async fn remove_parts_of_others(&self, errand: &Errand<'_>, run: &Run) -> Result<usize, SftpFault> {
+        let (session, folder) = (&errand.session, &errand.place.folder);
+        let before = u32::try_from(self.now().minus(LEFT_BEHIND).seconds()).unwrap_or(u32::MAX);
+        let mut parts = session.find_parts(folder, before).await?;
+        let runs: Vec<_> = parts.iter().filter_map(|part| run_of(part)).collect();
+        let ours = async { runs::ours_of(&mut *self.store.read().await?, run.connector, &runs).await };
+        let ours = match ours.await {
+            Ok(ours) => ours,
+            Err(error) => {
+                tracing::info!(run.id = %run.id, %error, "whose the parts in the folder are was not found out");
+                return Ok(0);
+            }
+        };
+        parts.retain(|part| run_of(part).is_some_and(|id| ours.contains(&id)));
+        session.remove_parts(folder, &parts).await
     }
 
     /// A server may take new keys in the middle without a proof that they are its own: then its session ends, and a new one, for
