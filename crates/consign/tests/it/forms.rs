@@ -31,6 +31,7 @@ async fn state(consign: &TestConsign) -> String {
             // The key that asks is used by asking.
             if let Some(item) = item.as_object_mut() {
                 item.remove("last_used_at");
+                item.remove("last_used_from");
                 // It says how long it is until the next attempt.
                 item.remove("what_happened");
             }
