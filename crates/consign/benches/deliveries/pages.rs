@@ -198,7 +198,7 @@ async fn pages(client: &Client, tables: &Tables) -> anyhow::Result<Vec<Page>> {
         of("Settings, egress", "/settings/egress"),
         of("Settings, about", "/settings/about"),
         of("Own account", "/account"),
-        of("Help", "/help"),
+        of("Help", "/docs"),
     ])
 }
 

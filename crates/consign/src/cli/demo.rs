@@ -1,6 +1,7 @@
 //! `consign demo`: the product on loopback with throw-away data, a stand-in tool and a stand-in authorization server,
 //! delivering real events.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,9 +19,11 @@ use consign_core::vault::KeyRing;
 use consign_store::{DatabaseUrl, Store};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::client::{Call, Client, Server};
-use super::failure::Failure;
+use super::failure::{Code, Failure};
 use super::output::Output;
 use crate::App;
 use crate::config::Config;
@@ -48,13 +51,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Nobody approves faster than this; what is sent after an approval takes less.
 const APPROVED_BY_HAND: Duration = Duration::from_secs(2);
 
-/// Runs the demo until Ctrl-C; with `once` until everything arrived.
+/// Runs the demo until somebody ends it; with `once` until everything arrived. Its data goes with it.
 ///
 /// # Errors
 /// When something does not start, or an event does not arrive.
 pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyhow::Result<ExitCode> {
     let version = env!("CARGO_PKG_VERSION");
     output.line(&format!("consign {version} · demo · loopback only · throw-away data, removed at the end"));
+    let ended = ended().context("signals cannot be watched")?;
     let folder = Folder::create()?;
     let identity = https::Identity::create()?;
     let verifier = Verifier::find(folder.0.clone());
@@ -79,20 +83,46 @@ pub(crate) async fn run(output: &Output, port: Option<u16>, once: bool) -> anyho
         let _ = stopped.await;
     }));
 
-    let shown = show(output, &app, &tool, &tokens, files.as_ref(), once).await;
-    if let Ok(shown) = shown
+    let shown = tokio::select! {
+        shown = show(output, &app, &tool, &tokens, files.as_ref(), once) => shown.map(Some),
+        () = told(ended.clone()) => Ok(None),
+    };
+    if let Ok(Some(shown)) = shown
         && !once
     {
         tokio::select! {
             () = watch_on(output, &tool, shown) => {}
-            pressed = tokio::signal::ctrl_c() => pressed.context("Ctrl-C cannot be watched")?,
+            () = told(ended.clone()) => {}
         }
+    }
+    if *ended.borrow() {
         output.line("Stopping. The demo data is removed.");
     }
     let _ = stop.send(());
     serving.await??;
     app.stop().await;
-    shown.map(|_| ExitCode::SUCCESS)
+    shown.map(|shown| match shown {
+        None if once => ExitCode::from(Code::Stopped as u8),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Becomes true when somebody ends the demo: Ctrl-C, the end of its terminal, or the system.
+fn ended() -> io::Result<watch::Receiver<bool>> {
+    let (tell, ended) = watch::channel(false);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut signals, tell) = (signal(kind)?, tell.clone());
+        tokio::spawn(async move {
+            signals.recv().await;
+            tell.send_replace(true);
+        });
+    }
+    Ok(ended)
+}
+
+async fn told(mut ended: watch::Receiver<bool>) {
+    // An error means that nothing is left that could tell.
+    let _ = ended.wait_for(|ended| *ended).await;
 }
 
 /// Sets up one credential and one webhook per authorization type, sends events, and shows what arrives.

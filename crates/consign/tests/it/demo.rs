@@ -1,7 +1,10 @@
 //! `consign demo --once`: a newcomer's first minute.
 
 use consign::ops;
+use rustix::process::Signal;
 
+use crate::harness::cli::PROGRAM;
+use crate::harness::process::{Process, free_address};
 use crate::harness::{Cli, Client, Database, Folder, Replica, form};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,6 +44,30 @@ async fn the_demo_takes_a_free_port_when_its_own_is_taken() {
     let port = taken.local_addr().unwrap().port().to_string();
     let ran = Cli::new(folder.path(), &["demo", "--once", "--port", &port]).run().await.expect(0);
     assert!(!ran.stdout.is_empty());
+}
+
+/// However it is ended, also before everything was shown: its data holds secrets, and its file server runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_ends_the_demo_leaves_nothing() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let folder = Folder::new("demo");
+        let tmp = folder.join("tmp");
+        std::fs::create_dir(&tmp).unwrap();
+        let address = free_address();
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args(["demo", "--port", &address.port().to_string()]).env("TMPDIR", &tmp);
+        let mut process = Process::spawn(command, address, folder.path()).await;
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 1, "{signal:?}: its data");
+        process.signal(signal);
+        assert!(process.ended().await.success(), "{signal:?}");
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0, "{signal:?}: its data is removed");
+        let tmp = tmp.display().to_string();
+        let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+            let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(&tmp)
+        });
+        assert_eq!(left.count(), 0, "{signal:?}: a program of it runs");
+    }
 }
 
 /// The pages of the demo before and after its link was opened.

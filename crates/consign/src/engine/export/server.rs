@@ -126,7 +126,7 @@ impl Engine {
             return Ok(Brought::Before(bytes));
         }
         self.remove_left_behind(errand, run).await?;
-        // A session of before may have done late what it was asked for; its part is gone now, and nothing is done any more.
+        // An earlier attempt may have done late what it was asked for; its part is gone now, and it does nothing any more.
         if let Some(bytes) = self.arrived_before(errand, run).await? {
             return Ok(Brought::Before(bytes));
         }
