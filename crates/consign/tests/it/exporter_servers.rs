@@ -280,6 +280,8 @@ async fn a_run_whose_file_may_be_there_does_not_fail_unasked(consign: TestConsig
     for (tried, state) in [("", "failed"), (", made_bytes = 4, made_at = 1", "waiting")] {
         push(&consign, &exporter, &numbers(0..1)).await;
         let id = start(&consign, &exporter).await;
+        // While it is tried, what is written here would be written over.
+        until_attempted(&consign, &id, 1).await;
         let lines = |run: &Value| run["log"].as_array().unwrap().len();
         let mut before = 0;
         let run = eventually("the last attempt", async || {
