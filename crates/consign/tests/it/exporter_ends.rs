@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use consign_core::time::Timestamp;
 use serde_json::json;
 
 use crate::exporters::{
@@ -112,7 +113,9 @@ async fn what_does_not_open_is_looked_at_again_in_an_hour(mut consign: TestConsi
     .await;
     assert_eq!((&looked["state"], &looked["attempts"]), (&json!("waiting"), &json!(1)), "{looked}");
     let due = looked["next_attempt_at"].clone();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let due_at = Timestamp::parse_rfc3339(due.as_str().unwrap()).unwrap();
+    assert!(due_at > consign.replica().app.now().plus(Duration::from_secs(3_000)), "{looked}");
+    consign.advance(Duration::from_secs(60));
     assert_eq!(run(&consign, &id).await["next_attempt_at"], due, "nothing happens before");
     // When it opens again, it goes on.
     consign.stop().await;
