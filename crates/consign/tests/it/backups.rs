@@ -423,8 +423,13 @@ async fn one_is_an_operation_that_can_be_stopped() {
     consign
         .database
         .execute(
-            "create table filler as with recursive n(i) as (select 1 union all select i + 1 from n where i < 6000)
-             select randomblob(65536) as bytes from n",
+            "insert into event
+                 (id, event_type, source, source_id, time, content_type, received_at, received_from, test, deliveries,
+                  payload_key, sealed_data)
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 4000)
+             select 'evt_filler_' || i, 'filler', 'filler', i, 0, 'text/plain', 0, 'filler', 0, 0, 0,
+                    randomblob(65536)
+             from n",
         )
         .await;
     let started = consign.act("/backups").await.expect(202);
@@ -433,6 +438,11 @@ async fn one_is_an_operation_that_can_be_stopped() {
     assert_eq!(started.header("location"), Some(format!("/api/v1{path}").as_str()));
     let refused = consign.act("/backups").await.expect(409).json();
     assert!(refused["detail"].as_str().unwrap().starts_with("A backup is being made now"), "{refused}");
+    let viewer = consign.make_key(&["deliveries:operate", "deliveries:read"]).await;
+    consign.call_as(&viewer, "DELETE", &path, &[], "").await.expect(403);
+    consign.call_as(&viewer, "GET", &path, &[], "").await.expect(403);
+    let seen = consign.call_as(&viewer, "GET", "/operations", &[], "").await.expect(200).json();
+    assert_eq!(seen["items"], json!([]), "who may not make backups does not see them");
     let shown = eventually("some progress", async || {
         let shown = consign.get(&path).await.expect(200).json();
         assert_eq!(shown["state"], "running", "it is too fast to be stopped: {shown}");
@@ -440,15 +450,9 @@ async fn one_is_an_operation_that_can_be_stopped() {
     })
     .await;
     assert_eq!((&shown["kind"], &shown["unit"]), (&json!("backup"), &json!("bytes")), "{shown}");
-    assert!(shown["total"].as_u64() > Some(700_000_000) && shown["step"].is_string(), "{shown}");
+    assert!(shown["total"].as_u64() > Some(500_000_000) && shown["step"].is_string(), "{shown}");
     let page = consign.page(&path).await.expect(200).text();
     assert!(page.contains("data-poll") && page.contains(&format!("{path}/stop")), "{page}");
-    let viewer = consign.make_key(&["deliveries:operate", "deliveries:read"]).await;
-    consign.call_as(&viewer, "DELETE", &path, &[], "").await.expect(403);
-    consign.call_as(&viewer, "GET", &path, &[], "").await.expect(403);
-    let seen = consign.call_as(&viewer, "GET", "/operations", &[], "").await.expect(200).json();
-    assert_eq!(seen["items"], json!([]), "who may not make backups does not see them");
-
     let stopped = consign.run(&["operation", "stop", &operation]).await.expect(0).stderr;
     assert!(stopped.contains("No backup was made: it was stopped at"), "{stopped}");
     let folder = consign.folder.join("data/backups");
@@ -462,7 +466,7 @@ async fn one_is_an_operation_that_can_be_stopped() {
     assert_eq!(audited.len(), 1);
 
     // One that the end of the server cut off has come to nothing, and says so.
-    consign.database.execute("drop table filler").await;
+    consign.database.execute("delete from event where source = 'filler'").await;
     let made = eventually("the next one to be allowed", async || {
         let reply = consign.act("/backups").await;
         (reply.status == 202).then(|| id_of(&reply.json()))

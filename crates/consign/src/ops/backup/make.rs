@@ -13,7 +13,7 @@ use consign_core::time::Timestamp;
 use consign_store::operations::{self as stored, Operation};
 use consign_store::{StoreError, installation};
 use serde_json::{Value, json};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 
 use super::{CREATED, Failure, KEY_LEFT_OUT, LAST, coming, deletion, failed, object, unavailable};
@@ -74,6 +74,8 @@ struct Making {
     /// What it holds is the state of this time, whenever it is done.
     began: Timestamp,
     pace: Arc<Pace>,
+    /// Told when somebody stopped it.
+    stop: Notify,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -102,6 +104,7 @@ pub(super) async fn begin(app: &Arc<App>, actor: &Actor) -> Result<Begun, OpErro
         total: operation.total,
         began: operation.started_at,
         pace: Arc::default(),
+        stop: Notify::new(),
         _turn: turn,
     };
     Ok(Begun { shown, made: tokio::spawn(making.run(drafts)) })
@@ -191,7 +194,10 @@ impl Making {
             };
             match self.advance(done, STEPS[place].0).await {
                 Ok(true) => {}
-                Ok(false) => self.pace.stopped.store(true, Ordering::Relaxed),
+                Ok(false) => {
+                    self.pace.stopped.store(true, Ordering::Relaxed);
+                    self.stop.notify_one();
+                }
                 Err(error) => tracing::warn!(%error, "the progress of a backup was not written down"),
             }
         }
@@ -205,21 +211,21 @@ impl Making {
         Ok(runs)
     }
 
-    /// The copy, its archive, and its name at last. It ends early, between two steps and while it is compressed, when it
-    /// was stopped.
+    /// The copy, its archive, and its name at last. It ends early, behind the copy and any time later, when it was
+    /// stopped.
     async fn make(&self, (copy, mut packed): (Draft, Draft)) -> Result<Name, OpError> {
         let (app, folder) = (&self.app, &self.folder);
-        let stopped = || match self.pace.stopped.load(Ordering::Relaxed) {
-            true => Err(OpError::WrongState("The backup was stopped".to_owned())),
-            false => Ok(()),
-        };
         let at = self.began;
         app.store.copy_to(copy.path()).await.map_err(|error| match error {
             StoreError::Full => OpError::StorageFull,
             other => OpError::Internal(other.into()),
         })?;
-        stopped()?;
-        let contents = match consign_store::backup::inspect(copy.path()).await? {
+        let looked = tokio::select! {
+            biased;
+            () = self.stop.notified() => return Err(OpError::WrongState("The backup was stopped".to_owned())),
+            looked = consign_store::backup::inspect(copy.path()) => looked?,
+        };
+        let contents = match looked {
             consign_store::backup::Inspected::Whole(contents) => contents,
             consign_store::backup::Inspected::Damaged(words) => {
                 return Err(OpError::WrongState(format!(
@@ -227,7 +233,6 @@ impl Making {
                 )));
             }
         };
-        stopped()?;
         let manifest = Manifest::new(&contents, at, "sqlite");
         let name = Name::of(at);
         coming::note(app, &name).await?;
