@@ -1,25 +1,21 @@
 //! A file, whole or not at all: written under a temporary name in its own folder, put on the disk, measured, and only then
 //! given its name. A reader who looks at final names never sees a part of it.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use consign_core::target::{FileName, Folder};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::channel::Answer;
-use super::file::{Files, SftpStatus, Unnamed, found, is_ok};
+use self::fill::{File, IN_FLIGHT_BYTES};
+use super::file::{Files, SftpStatus, Unnamed, found};
 use super::wire::Name;
 use super::{SftpFault, SftpSession, SftpWhy};
 
-/// So many bytes are under way at once: more than the windows of servers are.
-const IN_FLIGHT_BYTES: usize = 3 << 20;
-/// So many bytes are under way of a file that goes step by step.
-const STEP_BYTES: usize = 32 << 10;
+mod fill;
+
 /// Cleaning up after a failure may take so long.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -271,7 +267,8 @@ async fn write(files: &Files, upload: &Upload<'_>, content: Content) -> Result<W
     }
     let handle = begun?;
     let (part, target) = (at(&folder, &part_name), at(&folder, upload.name.as_str()));
-    let file = File { files, folder: &folder, part: &part, handle: &handle, arrived, upload };
+    let file =
+        File { files, folder: &folder, part: &part, target: &target, handle: &handle, arrived, upload };
     let mut open = true;
     let filled = file.fill(content, &mut open).await;
     if filled.is_err() && files.channel.is_open() {
@@ -371,139 +368,4 @@ fn same_size(found: Option<u64>, bytes: u64) -> Result<(), SftpFault> {
 
 fn exists() -> SftpFault {
     SftpFault::new(SftpWhy::Exists, "A file of that name exists already.")
-}
-
-/// An open file that is being written.
-struct File<'a> {
-    files: &'a Files,
-    folder: &'a str,
-    part: &'a str,
-    handle: &'a [u8],
-    /// What is there already.
-    arrived: u64,
-    upload: &'a Upload<'a>,
-}
-
-impl File<'_> {
-    /// Writes all, puts it on the disk, closes it and compares the size. Tells when the server wrote it, where it says so;
-    /// `open` becomes false once it is asked to close it.
-    async fn fill(&self, content: Content, open: &mut bool) -> Result<(Uploaded, Option<u32>), SftpFault> {
-        let mut flight = Flight { file: self, under_way: VecDeque::new(), bytes: 0, offset: 0 };
-        let mut hash = self.upload.hash.then(|| digest::Context::new(&digest::SHA256));
-        let at_once = matches!(content, Content::AtOnce(_));
-        match content {
-            Content::AtOnce(bytes) | Content::Body(Body::Whole(bytes)) => {
-                hash.iter_mut().for_each(|hash| hash.update(&bytes));
-                flight.write_all(bytes, self.chunk_bytes().await).await?;
-            }
-            Content::Body(Body::Stream(parts)) => self.stream(parts, &mut flight, &mut hash).await?,
-        }
-        let bytes = flight.offset;
-        if !at_once {
-            flight.land_all().await?;
-        }
-        *open = false;
-        let ending = self.files.ask_to_end(self.handle, self.part).await?;
-        flight.land_all().await?;
-        let (synced, there) = ending.reply().await?;
-        same_size(there.size, bytes)?;
-        let sha256 = hash.and_then(|hash| hash.finish().as_ref().try_into().ok());
-        Ok((Uploaded { bytes, sha256, synced }, there.modified_seconds))
-    }
-
-    /// What one request carries of it.
-    async fn chunk_bytes(&self) -> usize {
-        let most = self.files.write_bytes().await;
-        if self.upload.step_by_step { most.min(STEP_BYTES) } else { most }
-    }
-
-    async fn stream(
-        &self,
-        mut parts: mpsc::Receiver<Part>,
-        flight: &mut Flight<'_>,
-        hash: &mut Option<digest::Context>,
-    ) -> Result<(), SftpFault> {
-        let most = self.chunk_bytes().await;
-        let mut gathered = BytesMut::new();
-        loop {
-            match parts.recv().await {
-                Some(Part::Bytes(mut bytes)) => {
-                    hash.iter_mut().for_each(|hash| hash.update(&bytes));
-                    // What is large enough by itself is not copied first.
-                    while gathered.is_empty() && bytes.len() >= most {
-                        flight.write(bytes.split_to(most)).await?;
-                    }
-                    gathered.extend_from_slice(&bytes);
-                }
-                Some(Part::End) => break,
-                None => {
-                    let detail = "What was to be sent ended before its end.";
-                    return Err(SftpFault::new(SftpWhy::SourceEnded, detail));
-                }
-            }
-            while gathered.len() >= most {
-                flight.write(gathered.split_to(most).freeze()).await?;
-            }
-        }
-        flight.write(gathered.freeze()).await
-    }
-}
-
-/// Writes that were sent and not answered yet, oldest first.
-struct Flight<'a> {
-    file: &'a File<'a>,
-    under_way: VecDeque<(usize, Answer)>,
-    bytes: usize,
-    offset: u64,
-}
-
-impl Flight<'_> {
-    /// Writes in chunks of at most so many bytes.
-    async fn write_all(&mut self, mut bytes: Bytes, most: usize) -> Result<(), SftpFault> {
-        while !bytes.is_empty() {
-            self.write(bytes.split_to(most.min(bytes.len()))).await?;
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self, mut chunk: Bytes) -> Result<(), SftpFault> {
-        // What arrived before is only counted.
-        let before = usize::try_from(self.file.arrived.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        let before = before.min(chunk.len());
-        chunk.advance(before);
-        self.offset += before as u64;
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let length = chunk.len();
-        let most = if self.file.upload.step_by_step { STEP_BYTES } else { IN_FLIGHT_BYTES };
-        while self.bytes + length > most {
-            self.land().await?;
-        }
-        let answer = self.file.files.write(self.file.handle, self.offset, chunk).await?;
-        self.under_way.push_back((length, answer));
-        self.bytes += length;
-        self.offset += length as u64;
-        Ok(())
-    }
-
-    async fn land(&mut self) -> Result<(), SftpFault> {
-        let Some((length, answer)) = self.under_way.pop_front() else { return Ok(()) };
-        let reply = answer.reply().await?;
-        if !is_ok(&reply) {
-            return Err(self.file.files.refused_write(&reply, self.file.folder).await);
-        }
-        self.bytes -= length;
-        if let Some(progress) = self.file.upload.progress {
-            progress.fetch_add(length as u64, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    async fn land_all(&mut self) -> Result<(), SftpFault> {
-        while !self.under_way.is_empty() {
-            self.land().await?;
-        }
-        Ok(())
-    }
 }

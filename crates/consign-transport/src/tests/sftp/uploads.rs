@@ -271,6 +271,39 @@ async fn old_parts_of_ours_are_removed_and_no_others() {
     assert!(found.modified_seconds.is_some());
 }
 
+/// Before the rename, which some servers let replace.
+#[tokio::test]
+async fn what_came_while_a_file_was_written_stays() {
+    let sshd = Sshd::start(&Setup::default());
+    let (inbox, session) = (sshd.inbox(), session(&sshd).await);
+    let (to, progress) = (folder(&inbox), AtomicU64::new(0));
+    let name = FileName::parse("File name", "a.csv").unwrap();
+    let upload = Upload {
+        folder: &to,
+        name: &name,
+        run: "run_1",
+        if_exists: IfExists::Fail,
+        progress: Some(&progress),
+        arrived: 0,
+        hash: true,
+        step_by_step: false,
+    };
+    let (parts, body) = mpsc::channel(1);
+    let come = async {
+        // More than is ever under way, so that some of it has arrived.
+        parts.send(Part::Bytes(content(4 << 20))).await.unwrap();
+        while progress.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::fs::write(inbox.join("a.csv"), "theirs").unwrap();
+        parts.send(Part::End).await.unwrap();
+    };
+    let (written, ()) = tokio::join!(session.write_part(&upload, Body::Stream(body)), come);
+    assert!(matches!(written.unwrap_err().why, SftpWhy::Exists));
+    assert_eq!(names(&inbox), ["a.csv"], "the part is removed");
+    assert_eq!(std::fs::read_to_string(inbox.join("a.csv")).unwrap(), "theirs");
+}
+
 #[tokio::test]
 async fn a_test_looks_into_the_folder_and_leaves_nothing() {
     let sshd = Sshd::start(&Setup::default());
