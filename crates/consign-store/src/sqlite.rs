@@ -292,6 +292,21 @@ struct Held {
 }
 
 impl Lent {
+    /// Counts the steps that SQLite takes from now on, about.
+    #[cfg(test)]
+    pub(crate) fn count_steps(&mut self) -> Arc<std::sync::atomic::AtomicU64> {
+        const AT_ONCE: i32 = 100;
+        let steps = Arc::<std::sync::atomic::AtomicU64>::default();
+        let counted = steps.clone();
+        let count = move || {
+            counted.fetch_add(AT_ONCE as u64, Ordering::Relaxed);
+            false
+        };
+        let held = self.held.as_mut().expect("no statement runs");
+        held.connection.progress_handler(AT_ONCE, Some(count)).unwrap();
+        steps
+    }
+
     /// Runs a text of several statements.
     pub(crate) async fn script(&mut self, text: impl Text) -> Result<(), StoreError> {
         self.run(move |db| Ok(db.execute_batch(text.as_ref())?)).await

@@ -32,6 +32,7 @@ mod events_of;
 mod exporters;
 mod gateway_calls;
 mod gateways;
+mod long_past;
 mod notices;
 mod open;
 mod overview;

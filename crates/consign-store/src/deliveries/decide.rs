@@ -62,7 +62,7 @@ pub async fn cancel_of_connector(
     let pending = query(
         "update delivery set state = 'cancelled', ended_at = $1, fence = fence + 1,
            lease_until = null, lease_by = null
-         where connector_id = $2 and state = 'pending'",
+         where connector_id = $2 and state = 'pending' and due_at >= 0",
     );
     let pending = pending.bind(now.millis()).bind(connector.to_string()).execute(db).await?;
     let held = query(

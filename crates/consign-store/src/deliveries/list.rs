@@ -20,14 +20,15 @@ pub const ATTENTION_COUNT_MAX: u64 = 10_000;
 /// An id is made before its row is stamped, and perhaps by another clock; never by so much.
 const ID_BEFORE_ROW_MAX: Duration = Duration::from_secs(600);
 
-/// What waits for connectors that send. `cross join` keeps SQLite from reading the queues of the others.
+/// What waits for connectors that send. `cross join` keeps SQLite from reading the queues of the others, and
+/// `due_at >= 0`, which says nothing new, lets it take the index that passes over what has ended.
 macro_rules! waiting {
     ($what:literal) => {
         concat!(
             "select ",
             $what,
             " from connector k cross join delivery w \
-             where w.connector_id = k.id and w.state = 'pending' and k.state = 'active'"
+             where w.connector_id = k.id and w.state = 'pending' and w.due_at >= 0 and k.state = 'active'"
         )
     };
 }
@@ -41,7 +42,7 @@ macro_rules! held {
             " from delivery f where f.state <> 'delivered' and f.state = 'held' union all select ",
             $of_queue,
             " from connector k cross join delivery w \
-             where w.connector_id = k.id and w.state = 'pending' and k.state <> 'active'"
+             where w.connector_id = k.id and w.state = 'pending' and w.due_at >= 0 and k.state <> 'active'"
         )
     };
 }
@@ -196,7 +197,7 @@ fn restrict(statement: &mut Statement, filter: &DeliveryFilter, rare: Rare) {
         statement.push(
             " and d.id in (select f.id from delivery f where f.state <> 'delivered' and f.state in ('failed', 'held')
               union all select w.id from connector k cross join delivery w where w.connector_id = k.id
-                and w.state = 'pending' and k.state <> 'active' and k.state <> 'paused')",
+                and w.state = 'pending' and w.due_at >= 0 and k.state <> 'active' and k.state <> 'paused')",
         );
     }
     if filter.needs_attention {
@@ -307,7 +308,7 @@ pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
             failed_for_good!(),
             " union all select 1 from delivery d where d.state <> 'delivered' and d.state = 'held' \
              union all select 1 from connector c cross join delivery d where d.connector_id = c.id \
-             and d.state = 'pending' and c.state <> 'active' and c.state <> 'paused' limit "
+             and d.state = 'pending' and d.due_at >= 0 and c.state <> 'active' and c.state <> 'paused' limit "
         ),
     );
     statement.bind(stored(ATTENTION_COUNT_MAX)).push(") as counted");

@@ -42,7 +42,10 @@ pub async fn list(
     };
     let webhooks = of_kind(|one| one.webhook().is_some());
     let counts = connectors::waiting_counts(&mut db, &webhooks).await?;
-    let hours = app.hours.last(&mut db, now).await?;
+    let hours = match webhooks.is_empty() {
+        true => Default::default(),
+        false => app.hours.last(&mut db, now).await?,
+    };
     let exporters = of_kind(|one| one.exporter().is_some());
     let mut waiting = runs::waiting_of(&mut db, &exporters).await?;
     let mut items = Vec::with_capacity(found.items.len());

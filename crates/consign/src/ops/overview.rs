@@ -38,7 +38,7 @@ const LINES_MAX: usize = 20;
 const TOLD_MAX: usize = 1_000;
 
 /// What came to its end in each of the last hours, this one included.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ByHour {
     /// The first hour, since 1970.
     first: i64,

@@ -13,7 +13,7 @@ use consign_core::schedule::TimeZone;
 use consign_core::sign::owner_and_end;
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
-use consign_store::{Db, credentials, installation};
+use consign_store::{Db, installation};
 use consign_transport::AddressJudged;
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ async fn show(app: &App, db: &mut Db, stored: &GeneralChoice) -> Result<Value, O
         "public_url": app.public_url(),
         "public_url_set_by": set_by(app),
         "changed_outside": changed_outside(app, db).await?,
-        "redirect_urls": redirect_urls(app, db).await?,
+        "redirect_urls": redirect_urls(app),
         TIME_ZONE: zone_name(&stored.time_zone),
         LOCALE: locale_of(stored).name(),
         "sending_pause": super::sending::shown(app.engine.snapshot().sending_pause()),
@@ -124,15 +124,15 @@ fn refuse_fixed(reader: &mut Reader, key: &str, label: &str, by: &str) {
 }
 
 /// The redirect URLs that stand in tools: they change with the address of this server.
-async fn redirect_urls(app: &App, db: &mut Db) -> Result<Value, OpError> {
-    let (found, public_url) = (credentials::all(db).await?, app.public_url());
-    let granted = found.iter().filter(|one| one.authorization_type.tokens == Tokens::Granted);
+fn redirect_urls(app: &App) -> Value {
+    let (snapshot, public_url) = (app.engine.snapshot(), app.public_url());
+    let granted = snapshot.credentials().filter(|one| one.authorization_type.tokens == Tokens::Granted);
     let mut shown: Vec<_> = granted.map(|one| (one.name.as_str(), one.id)).collect();
     shown.sort_unstable();
     let shown = shown.into_iter().map(|(name, id)| {
         json!({ "credential": { "id": id, "name": name }, "redirect_url": redirect_url(&public_url, id) })
     });
-    Ok(shown.collect())
+    shown.collect()
 }
 
 /// The certificate authorities besides those of the system: owner and end of each.
