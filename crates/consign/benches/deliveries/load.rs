@@ -116,6 +116,19 @@ impl Client {
         Ok(serde_json::from_slice(&answer)?)
     }
 
+    /// So many calls through a gateway, one after another.
+    pub(crate) async fn call_gateway(&self, path: &str, count: u64) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
+        for _ in 0..count {
+            let request = self.request(Method::GET, path).body(Full::new(Bytes::new()))?;
+            let (status, answer) = exchange(&mut connection, request).await?;
+            if !status.is_success() {
+                bail!("GET {path}: {status} {}", String::from_utf8_lossy(&answer));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether no delivery is in this state.
     pub(crate) async fn has_none(&self, state: &str) -> anyhow::Result<bool> {
         let page = self.call(Method::GET, &format!("/deliveries?state={state}&limit=1"), None).await?;

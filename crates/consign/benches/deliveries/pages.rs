@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::figures::{Table, number, percentile};
 use crate::ground::{Ground, free_port};
@@ -16,6 +16,10 @@ use crate::tool::{Port, Tool};
 use crate::visitor::Visitor;
 
 const WEBHOOKS: u64 = 40;
+/// Runs of the exporter.
+const RUNS: u64 = 40;
+/// Calls through the gateway.
+const CALLS: u64 = 2_000;
 const BATCH_EVENTS: u64 = 500;
 const CLIENTS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -75,9 +79,12 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     drop(tables);
 
     let counts = format!(
-        "SQLite, {} credentials and {} deliveries to {WEBHOOKS} webhooks, one of which never reaches its tool",
+        "SQLite, {} credentials and {} deliveries to {WEBHOOKS} webhooks, one of which never reaches its tool, \
+         {} runs of an exporter and {} calls through a gateway",
         number(credentials as f64),
-        number(deliveries as f64)
+        number(deliveries as f64),
+        ground.of(RUNS, 2),
+        number(ground.of(CALLS, 20) as f64)
     );
     Ok(Section {
         title: "Pages of the console",
@@ -85,9 +92,12 @@ pub(crate) async fn run(ground: &Ground) -> anyhow::Result<Section> {
     })
 }
 
-/// The set-up: credentials, and webhooks of their own event types.
+/// The set-up: credentials, webhooks of their own event types, and what ran and was called before.
 struct Tables {
     webhooks: Vec<String>,
+    exporter: String,
+    run: String,
+    gateway: String,
     /// Ends with the tables.
     _tool: Tool,
 }
@@ -116,7 +126,12 @@ impl Tables {
             tokio::time::sleep(BETWEEN_CREDENTIALS).await;
         }
         println!("pages: {credentials} credentials after {} s", start.elapsed().as_secs());
-        Ok(Self { webhooks, _tool: tool })
+        let (exporter, run) = export(ground, client).await?;
+        let gateway =
+            json!({ "name": "Desk", "credential": "Tool of bench.1", "slug": "desk", "methods": ["GET"] });
+        let gateway = id(&client.call(Method::POST, "/gateways", Some(&gateway)).await?)?;
+        client.call_gateway("/gateway/desk/hook", ground.of(CALLS, 20)).await?;
+        Ok(Self { webhooks, exporter, run, gateway, _tool: tool })
     }
 
     async fn pause(&self, client: &Client, pauses: bool) -> anyhow::Result<()> {
@@ -126,6 +141,33 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// An exporter with runs that are done, and the last of them.
+async fn export(ground: &Ground, client: &Client) -> anyhow::Result<(String, String)> {
+    let exporter = json!({
+        "name": "List", "credential": "Tool of bench.1", "path": "/hook", "format": "ndjson", "source": "pushed",
+        "columns": [],
+    });
+    let exporter = id(&client.call(Method::POST, "/exporters", Some(&exporter)).await?)?;
+    let mut last = String::new();
+    for number in 0..ground.of(RUNS, 2) {
+        let (of, key) = (format!("/exporters/{exporter}"), format!("run-{number}"));
+        client.call_once(Method::POST, &format!("{of}/records"), &key, &json!([{ "n": number }])).await?;
+        last = id(&client.call_once(Method::POST, &format!("{of}/runs"), &key, &json!({})).await?)?;
+        let start = Instant::now();
+        while client.call(Method::GET, &format!("/runs/{last}"), None).await?["state"] != "done" {
+            if start.elapsed() > PATIENCE {
+                bail!("a run is not done after {} s", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    Ok((exporter, last))
+}
+
+fn id(shown: &Value) -> anyhow::Result<String> {
+    Ok(shown["id"].as_str().context("what was made has an id")?.to_owned())
 }
 
 async fn until_none_waits(client: &Client) -> anyhow::Result<()> {
@@ -154,6 +196,7 @@ async fn pages(client: &Client, tables: &Tables) -> anyhow::Result<Vec<Page>> {
     let operation = id_of("/operations", "/items/0/id").await?;
     let user = id_of("/users", "/items/0/id").await?;
     let key = id_of("/api-keys", "/items/0/id").await?;
+    let (exporter, run, gateway) = (&tables.exporter, &tables.run, &tables.gateway);
     let of = |name, path: &str| Page { name, path: path.to_owned() };
     Ok(vec![
         of(FIRST, "/"),
@@ -169,6 +212,19 @@ async fn pages(client: &Client, tables: &Tables) -> anyhow::Result<Vec<Page>> {
         of("Test event of a webhook", &format!("/webhooks/{webhook}/test")),
         of("Activity of a webhook", &format!("/webhooks/{webhook}/activity")),
         of("Delete a webhook", &format!("/webhooks/{webhook}/delete")),
+        of("Data exporters", "/exporters"),
+        of("New exporter", "/exporters/new"),
+        of("An exporter", &format!("/exporters/{exporter}")),
+        of("Set-up of an exporter", &format!("/exporters/{exporter}/set-up")),
+        of("Activity of an exporter", &format!("/exporters/{exporter}/activity")),
+        of("Delete an exporter", &format!("/exporters/{exporter}/delete")),
+        of("A run", &format!("/runs/{run}")),
+        of("Gateways", "/gateways"),
+        of("New gateway", "/gateways/new"),
+        of("A gateway", &format!("/gateways/{gateway}")),
+        of("Set-up of a gateway", &format!("/gateways/{gateway}/set-up")),
+        of("Try a gateway", &format!("/gateways/{gateway}/try")),
+        of("Delete a gateway", &format!("/gateways/{gateway}/delete")),
         of("Deliveries", "/deliveries"),
         of("Deliveries that need attention", "/deliveries?state=needs_attention"),
         of("Deliveries that wait", "/deliveries?state=pending"),
@@ -196,7 +252,14 @@ async fn pages(client: &Client, tables: &Tables) -> anyhow::Result<Vec<Page>> {
         of("Invite", "/users/new"),
         of("Settings", "/settings"),
         of("Settings, egress", "/settings/egress"),
+        of("Settings, sign-in", "/settings/sign-in"),
+        of("Settings, notifications", "/settings/notifications"),
+        of("Settings, delivery", "/settings/delivery"),
+        of("Settings, encryption", "/settings/encryption"),
+        of("Settings, backup", "/settings/backup"),
+        of("Settings, replicas", "/settings/replicas"),
         of("Settings, about", "/settings/about"),
+        of("Support bundle", "/settings/about/support-bundle"),
         of("Own account", "/account"),
         of("Help", "/docs"),
     ])
