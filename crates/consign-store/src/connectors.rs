@@ -12,22 +12,13 @@ use consign_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::db::{Query, query};
-use crate::row::{Row, anywhere, damaged, millis, stored};
+use crate::row::{Row, damaged, millis, stored};
 use crate::statement::{Statement, chunks};
-use crate::{Db, Listed, Page, StoreError, installation, keep_locked};
+use crate::{Db, StoreError, installation, keep_locked};
 
-/// Which connectors a list shows; what is absent does not restrict.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectorFilter {
-    /// Part of the name or description, without regard to case.
-    pub q: Option<String>,
-    /// The word of its kind.
-    pub kind: Option<&'static str>,
-    /// The public word of the state: `held` is every hold.
-    pub state: Option<String>,
-    /// The credential it uses.
-    pub credential: Option<CredentialId>,
-}
+pub use list::{ConnectorFilter, ConnectorSort, list};
+
+mod list;
 
 /// A page of connectors counts each one's queue up to here: beyond it a person does not care how many.
 pub const WAITING_MAX: u64 = 1_000;
@@ -179,48 +170,6 @@ pub async fn all(db: &mut Db) -> Result<Vec<Connector>, StoreError> {
 pub async fn by_credential(db: &mut Db, credential: CredentialId) -> Result<Vec<Connector>, StoreError> {
     let query = query("select * from connector where credential_id = $1 order by name_key, id");
     query.bind(credential.to_string()).all(db).await?.iter().map(read).collect()
-}
-
-/// A page of connectors, by name.
-///
-/// # Errors
-/// `BadCursor`, and as [`find`].
-pub async fn list(
-    db: &mut Db,
-    filter: &ConnectorFilter,
-    page: &Page,
-) -> Result<Listed<Connector>, StoreError> {
-    let turn = page.turn()?;
-    let mut statement = Statement::new(db, "select * from connector where 1 = 1");
-    if let Some(q) = &filter.q {
-        let pattern = anywhere(&q.trim().to_lowercase());
-        statement.push(" and (name_key like ").bind(pattern.clone()).push(" escape '!'");
-        statement.push(" or lower(description) like ").bind(pattern).push(" escape '!')");
-    }
-    if let Some(kind) = filter.kind {
-        statement.push(" and kind = ").bind(kind);
-    }
-    if let Some(word) = &filter.state {
-        let states = ConnectorState::ALL.iter().filter(|state| state.kind() == word);
-        statement.push(" and state in (").list(states.map(|state| state.stored())).push(")");
-    }
-    if let Some(credential) = filter.credential {
-        statement.push(" and credential_id = ").bind(credential.to_string());
-    }
-    let count = turn.count(&statement, db).await?;
-    if let Some(from) = &turn.from {
-        let [name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
-        statement.push(" and (name_key, id)").push(if turn.backward { " < (" } else { " > (" });
-        statement.bind(name_key.as_str()).push(", ").bind(id.as_str()).push(")");
-    }
-    statement.push(match turn.backward {
-        true => " order by name_key desc, id desc limit ",
-        false => " order by name_key, id limit ",
-    });
-    statement.bind(turn.rows());
-    let connectors = statement.all(db).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let key = |connector: &Connector| vec![connector.name.key(), connector.id.to_string()];
-    Ok(turn.listed(connectors, key).of(count))
 }
 
 /// Sets the state with its reason, only when it is another one, and tells whether it was. With `from` only a connector

@@ -32,6 +32,7 @@ mod backups;
 mod body;
 mod call;
 mod certificates;
+mod connector;
 mod credentials;
 mod deliveries;
 mod description;
@@ -124,8 +125,8 @@ routes! {
     GET "/presets" CredentialsRead [] => credentials::presets;
 
     GET "/connectors" ConnectorsRead
-        ["kind" "q" "state" "credential" "count" "limit" "cursor"] => webhooks::list_connectors;
-    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => webhooks::list;
+        ["kind" "q" "state" "credential" "order" "count" "limit" "cursor"] => connector::list;
+    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "order" "count" "limit" "cursor"] => webhooks::list;
     POST "/webhooks" ConnectorsWrite [] => webhooks::create;
     POST "/webhooks/preview" ConnectorsRead [] => webhooks::preview;
     GET "/webhooks/{id}" ConnectorsRead [] => webhooks::find;
@@ -140,7 +141,7 @@ routes! {
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;
 
-    GET "/exporters" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => exporters::list;
+    GET "/exporters" ConnectorsRead ["q" "state" "credential" "order" "count" "limit" "cursor"] => exporters::list;
     POST "/exporters" ConnectorsWrite [] => exporters::create;
     POST "/exporters/preview" ConnectorsRead [] => exporters::preview;
     GET "/exporters/{id}" ConnectorsRead [] => exporters::find;
@@ -164,7 +165,7 @@ routes! {
     POST "/runs/{id}/repetitions" DeliveriesOperate [] => exporters::repeat;
     POST "/runs/{id}/resolution" DeliveriesOperate [] => exporters::resolve;
 
-    GET "/gateways" ConnectorsRead ["q" "state" "credential" "count" "limit" "cursor"] => gateways::list;
+    GET "/gateways" ConnectorsRead ["q" "state" "credential" "order" "count" "limit" "cursor"] => gateways::list;
     POST "/gateways" ConnectorsWrite [] => gateways::create;
     GET "/gateways/{id}" ConnectorsRead [] => gateways::find;
     PUT "/gateways/{id}" ConnectorsWrite [] => gateways::replace;

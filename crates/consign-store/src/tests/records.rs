@@ -10,7 +10,7 @@ use consign_core::rights::{Right, Rights};
 use consign_core::role::Role;
 
 use super::{Fresh, connector, credential, hours, on_both};
-use crate::connectors::{self, ConnectorFilter};
+use crate::connectors::{self, ConnectorFilter, ConnectorSort};
 use crate::credentials::{self, CredentialFilter, CredentialSort};
 use crate::db::query;
 use crate::idempotency::{self, Reserved};
@@ -251,6 +251,21 @@ async fn connectors_come_back_and_are_listed(Fresh { store, .. }: Fresh) {
     let next = Page { after: first.next, ..Page::first(2) };
     let next = connectors::list(&mut tx, &ConnectorFilter::default(), &next).await.unwrap();
     assert_eq!((named(&first.items), named(&next.items)), ("ab".to_owned(), "c".to_owned()));
+    for (sort, expected) in [
+        (ConnectorSort::Name, "abc"),
+        (ConnectorSort::NameDown, "cba"),
+        (ConnectorSort::Last, "abc"),
+        (ConnectorSort::LastDown, "cba"),
+    ] {
+        let filter = ConnectorFilter { sort, ..ConnectorFilter::default() };
+        let first = connectors::list(&mut tx, &filter, &Page::first(2)).await.unwrap();
+        let next = Page { after: first.next.clone(), ..Page::first(2) };
+        let next = connectors::list(&mut tx, &filter, &next).await.unwrap();
+        assert_eq!(named(&first.items) + &named(&next.items), expected, "{sort:?}");
+        let back = Page { before: next.previous, ..Page::first(2) };
+        let back = connectors::list(&mut tx, &filter, &back).await.unwrap();
+        assert_eq!(named(&back.items), expected[..2], "{sort:?}, and back");
+    }
 }
 
 async fn people_and_sessions(Fresh { store, .. }: Fresh) {

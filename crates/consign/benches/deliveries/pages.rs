@@ -152,9 +152,10 @@ async fn export(ground: &Ground, client: &Client) -> anyhow::Result<(String, Str
     let exporter = id(&client.call(Method::POST, "/exporters", Some(&exporter)).await?)?;
     let mut last = String::new();
     for number in 0..ground.of(RUNS, 2) {
-        let (of, key) = (format!("/exporters/{exporter}"), format!("run-{number}"));
-        client.call_once(Method::POST, &format!("{of}/records"), &key, &json!([{ "n": number }])).await?;
-        last = id(&client.call_once(Method::POST, &format!("{of}/runs"), &key, &json!({})).await?)?;
+        let of = format!("/exporters/{exporter}");
+        let (records, run) = (format!("records-{number}"), format!("run-{number}"));
+        client.call_once(Method::POST, &format!("{of}/records"), &records, &json!([{ "n": number }])).await?;
+        last = id(&client.call_once(Method::POST, &format!("{of}/runs"), &run, &json!({})).await?)?;
         let start = Instant::now();
         while client.call(Method::GET, &format!("/runs/{last}"), None).await?["state"] != "done" {
             if start.elapsed() > PATIENCE {

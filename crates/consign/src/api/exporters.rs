@@ -1,16 +1,15 @@
 //! `/exporters` and `/runs`: data exporters, what is pushed to them, and what they did.
 
 use consign_core::catalog::unknown_field;
-use consign_core::connector::ConnectorState;
 use consign_core::connector::exporter::RunState;
-use consign_core::id::{CredentialId, RunId};
-use consign_store::connectors::ConnectorFilter;
+use consign_core::id::RunId;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, saved_or_changed};
 use super::body::{essence, media_type};
 use super::call::Call;
+use super::connector::filter;
 use super::deliveries::resolution;
 use super::problem::Problem;
 use crate::ops::pushes::Shape;
@@ -25,12 +24,7 @@ pub(super) const NO_SECOND_COPY: &str =
     "This needs the header Idempotency-Key, so that sending it again makes no second copy.";
 
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
-    let state = call.parsed("state", "a state such as paused", |text| {
-        ConnectorState::ALL.iter().any(|state| state.kind() == text).then(|| text.to_owned())
-    })?;
-    let credential =
-        call.parsed("credential", "the id of a credential", |text| text.parse::<CredentialId>().ok())?;
-    let filter = ConnectorFilter { q: call.text("q"), kind: None, state, credential };
+    let filter = filter(&call, None)?;
     Ok(call.listed(exporters::list(&call.app, &call.actor, &filter, &call.page()?).await?))
 }
 

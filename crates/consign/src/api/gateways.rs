@@ -1,25 +1,19 @@
 //! `/gateways`: how gateways are set up. What is called through them is not of this API.
 
-use consign_core::connector::ConnectorState;
 use consign_core::connector::gateway::METHODS;
-use consign_core::id::{CredentialId, KeyId};
-use consign_store::connectors::ConnectorFilter;
+use consign_core::id::KeyId;
 use consign_store::gateway_calls::CallFilter;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
+use super::connector::filter;
 use super::problem::Problem;
 use crate::ops::{OpError, gateways};
 
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
-    let state = call.parsed("state", "a state such as paused", |text| {
-        ConnectorState::ALL.iter().any(|state| state.kind() == text).then(|| text.to_owned())
-    })?;
-    let credential =
-        call.parsed("credential", "the id of a credential", |text| text.parse::<CredentialId>().ok())?;
-    let filter = ConnectorFilter { q: call.text("q"), kind: None, state, credential };
+    let filter = filter(&call, None)?;
     Ok(call.listed(gateways::list(&call.app, &call.actor, &filter, &call.page()?).await?))
 }
 

@@ -1,15 +1,14 @@
-//! `/webhooks`, and `/connectors` of all kinds.
+//! `/webhooks`.
 
-use consign_core::connector::{ConnectorState, Kind};
-use consign_core::id::{CredentialId, EventId};
-use consign_store::connectors::ConnectorFilter;
+use consign_core::id::EventId;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
+use super::connector::filter;
 use super::problem::Problem;
-use crate::ops::{OpError, connector, signing, webhooks};
+use crate::ops::{OpError, signing, webhooks};
 
 const TEST_KEYS: &[&str] = &["event", "type", "data"];
 
@@ -17,24 +16,6 @@ const TEST_KEYS: &[&str] = &["event", "type", "data"];
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     let filter = filter(&call, None)?;
     Ok(call.listed(webhooks::list(&call.app, &call.actor, &filter, &call.page()?).await?))
-}
-
-/// Connectors of all kinds, or of one.
-pub(super) async fn list_connectors(call: Call) -> Result<Answer, Problem> {
-    let kind = call.parsed("kind", "webhook, exporter or gateway", |text| {
-        Kind::WORDS.iter().copied().find(|word| *word == text)
-    })?;
-    let filter = filter(&call, kind)?;
-    Ok(call.listed(connector::list(&call.app, &call.actor, &filter, &call.page()?).await?))
-}
-
-fn filter(call: &Call, kind: Option<&'static str>) -> Result<ConnectorFilter, Problem> {
-    let state = call.parsed("state", "a state such as paused", |text| {
-        ConnectorState::ALL.iter().any(|state| state.kind() == text).then(|| text.to_owned())
-    })?;
-    let credential =
-        call.parsed("credential", "the id of a credential", |text| text.parse::<CredentialId>().ok())?;
-    Ok(ConnectorFilter { q: call.text("q"), kind, state, credential })
 }
 
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {

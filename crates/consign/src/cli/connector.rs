@@ -20,6 +20,9 @@ pub(crate) struct ListFlags {
     /// Only those of this credential
     #[arg(long, value_name = "ID")]
     credential: Option<String>,
+    /// By name, -name, last_at or -last_at
+    #[arg(long, value_name = "ORDER", allow_hyphen_values = true)]
+    order: Option<String>,
     #[command(flatten)]
     page: PageFlags,
 }
@@ -30,7 +33,8 @@ impl ListFlags {
         let call = Call::get(&[path])
             .query("q", self.q.as_deref())
             .query("state", self.state.as_deref())
-            .query("credential", self.credential.as_deref());
+            .query("credential", self.credential.as_deref())
+            .query("order", self.order.as_deref());
         client.send(self.page.of(call)).await
     }
 }

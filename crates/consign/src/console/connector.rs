@@ -2,12 +2,12 @@
 //! when one goes on.
 
 use consign_core::connector::ConnectorState;
-use consign_store::connectors::ConnectorFilter;
+use consign_store::connectors::{ConnectorFilter, ConnectorSort};
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{Listed, Page};
 use serde_json::{Value, json};
 
-use super::form::{Choice, Form, asked, pages};
+use super::form::{Choice, Form, Heads, asked, pages};
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, credentials};
 
@@ -21,6 +21,7 @@ pub(super) fn filter(form: &Form) -> ConnectorFilter {
         kind: None,
         state: asked(form, "state"),
         credential: form.text("credential").parse().ok(),
+        sort: ConnectorSort::find(form.text("sort")).unwrap_or_default(),
     }
 }
 
@@ -35,8 +36,14 @@ pub(super) fn listed(form: &Form, address: &str, choices: &[Choice], listed: Lis
     }
     let filtered = ["q", "state", "credential"].iter().any(|key| !form.text(key).is_empty());
     let credentials = choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label }));
+    let heads = Heads { form, address, default: ConnectorSort::default().kind() };
     json!({
         "q": form.text("q"),
+        "sort": form.text("sort"),
+        "by": {
+            "name": heads.sorted_by(ConnectorSort::Name.kind(), ConnectorSort::NameDown.kind()),
+            "last": heads.sorted_by(ConnectorSort::LastDown.kind(), ConnectorSort::Last.kind()),
+        },
         "state": form.text("state"),
         "credential": form.text("credential"),
         "states": states,

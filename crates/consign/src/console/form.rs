@@ -136,6 +136,33 @@ pub(super) fn pages<T>(form: &Form, path: &str, listed: &consign_store::Listed<T
     json!({ "previous": link("before", &listed.previous), "next": link("after", &listed.next) })
 }
 
+/// The heads of the columns by which a list can be sorted.
+pub(super) struct Heads<'a> {
+    /// The list with its filters.
+    pub(super) form: &'a Form,
+    /// Where it is.
+    pub(super) address: &'a str,
+    /// The order of a list that asks for none.
+    pub(super) default: &'static str,
+}
+
+impl Heads<'_> {
+    /// Where the link of a head leads, and in which direction the list is sorted by it now. A second click turns the order
+    /// round. An order from the end begins with a minus.
+    pub(super) fn sorted_by(&self, first: &str, turned: &str) -> Value {
+        let asked = self.form.text("sort");
+        let now = if asked.is_empty() { self.default } else { asked };
+        let next = if now == first { turned } else { first };
+        let direction = match (now == first || now == turned, now.starts_with('-')) {
+            (false, _) => "",
+            (true, true) => "descending",
+            (true, false) => "ascending",
+        };
+        let word = if next == self.default { "" } else { next };
+        json!({ "url": self.form.query(self.address, &[("sort", word)]), "direction": direction })
+    }
+}
+
 /// Which page of a list is asked for.
 pub(super) fn page(form: &Form) -> consign_store::Page {
     const PAGE_ITEMS: u32 = 50;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::page::{form_with, unescape};
-use crate::harness::{TestConsign, bearer, id_of};
+use crate::harness::{TestConsign, bearer, id_of, merge};
 use crate::peers::{Answer, Tool};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,6 +100,60 @@ async fn a_credential_is_found_and_tested_from_the_list() {
     let there = consign.submit(&format!("/credentials/{id}/test"), &[]).await.expect(303).location();
     assert_eq!(there, format!("/credentials/{id}?testing=1"));
     crate::harness::eventually("the test", async || (tool.count() > asked).then_some(())).await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connectors_are_sorted_by_name_and_by_what_was_last() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.credential(&bearer("desk", &tool.origin(), &consign.canary("desk"))).await;
+    for (path, more) in [
+        ("/webhooks", json!({ "path": "/x", "event_types": ["*"] })),
+        ("/exporters", json!({ "path": "/x", "source": "pushed", "columns": [{ "name": "n" }] })),
+        ("/gateways", json!({ "path_prefixes": ["/"] })),
+    ] {
+        for name in ["alpha", "omega"] {
+            let mut body = json!({ "name": format!("{name} of {path}"), "credential": "desk" });
+            if path == "/gateways" {
+                body["slug"] = json!(name);
+            }
+            merge(&mut body, &more);
+            consign.post(path, &body).await.expect(201);
+        }
+    }
+    consign.post("/webhooks/alpha%20of%20%2Fwebhooks/tests", &json!({})).await.expect(201);
+    let key = [("idempotency-key", "n")];
+    let record = json!([{ "n": 1 }]);
+    let exporter = "/exporters/alpha%20of%20%2Fexporters";
+    consign.call("POST", &format!("{exporter}/records"), &key, Some(&record)).await.expect(202);
+    let key = [("idempotency-key", "r")];
+    consign.call("POST", &format!("{exporter}/runs"), &key, None).await.expect(201);
+    let call = json!({ "method": "GET", "path": "/" });
+    consign.post("/gateways/alpha%20of%20%2Fgateways/trials", &call).await.expect(200);
+    crate::harness::eventually("the row of the call", async || {
+        let calls = consign.get("/gateways/alpha%20of%20%2Fgateways/calls").await.expect(200).json();
+        (calls["items"] != json!([])).then_some(())
+    })
+    .await;
+    for path in ["/webhooks", "/exporters", "/gateways"] {
+        let first = async |order: &str| {
+            let listed = consign.get(&format!("{path}?order={order}&limit=1")).await.expect(200).json();
+            listed["items"][0]["name"].as_str().unwrap().split(' ').next().unwrap().to_owned()
+        };
+        let (mut found, orders) = (Vec::new(), ["name", "-name", "last_at", "-last_at"]);
+        for order in orders {
+            found.push(first(order).await);
+        }
+        assert_eq!(found, ["alpha", "omega", "omega", "alpha"], "{path}");
+        consign.get(&format!("{path}?order=nothing")).await.expect(400);
+        let page = unescape(&consign.page(&format!("{path}?sort=-name&q=of")).await.expect(200).text());
+        let kept = page.contains("<input type=\"hidden\" name=\"sort\" value=\"-name\">");
+        assert!(page.contains("aria-sort=\"descending\"") && kept, "{page}");
+        assert!(page.find(">omega of") < page.find(">alpha of"), "{page}");
+    }
+    let listed = consign.run(&["webhook", "list", "--order", "-name", "--json"]).await.expect(0).stdout;
+    assert!(listed.find("omega of") < listed.find("alpha of"), "{listed}");
     consign.finish().await;
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{LIST, PLACE, test_saved};
 use crate::console::errors::Failure;
-use crate::console::form::{Form, asked, page, pages};
+use crate::console::form::{Form, Heads, asked, page, pages};
 use crate::console::visit::{Message, Signed};
 use crate::ops::credentials;
 
@@ -43,6 +43,8 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
     };
     let sort = CredentialSort::find(form.text("sort")).unwrap_or_default();
     let listed = credentials::list(visit.app(), &visit.actor, (&filter, sort), &page(form)).await?;
+    let by_need = CredentialSort::default().kind();
+    let heads = Heads { form, address: LIST, default: by_need };
     let statuses =
         CredentialStatus::ALL.iter().map(|status| json!({ "value": status.kind(), "label": status.label() }));
     let statuses =
@@ -61,9 +63,9 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
         "labels": labels(&visit),
         "sort": form.text("sort"),
         "by": {
-            "name": sorted_by(form, sort, (CredentialSort::Name, CredentialSort::NameDown)),
-            "status": sorted_by(form, sort, (CredentialSort::NeedsAttention, CredentialSort::NeedsAttention)),
-            "used": sorted_by(form, sort, (CredentialSort::LastUsedDown, CredentialSort::LastUsed)),
+            "name": heads.sorted_by(CredentialSort::Name.kind(), CredentialSort::NameDown.kind()),
+            "status": heads.sorted_by(by_need, by_need),
+            "used": heads.sorted_by(CredentialSort::LastUsedDown.kind(), CredentialSort::LastUsed.kind()),
         },
         "statuses": statuses.collect::<Vec<_>>(),
         "types": types.collect::<Vec<_>>(),
@@ -73,19 +75,6 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
         "items": listed.items,
     });
     Ok(visit.page(StatusCode::OK, "credentials.html", (PLACE, "Connector credentials"), context).await)
-}
-
-/// The head of a column: where its link leads, and in which direction the list is sorted by it now. A second click
-/// turns the order round.
-fn sorted_by(form: &Form, now: CredentialSort, (first, turned): (CredentialSort, CredentialSort)) -> Value {
-    let next = if now == first { turned } else { first };
-    let direction = match (now == first || now == turned, now) {
-        (false, _) => "",
-        (true, CredentialSort::NameDown | CredentialSort::LastUsedDown) => "descending",
-        (true, _) => "ascending",
-    };
-    let word = if next == CredentialSort::default() { "" } else { next.kind() };
-    json!({ "url": form.query(LIST, &[("sort", word)]), "direction": direction })
 }
 
 /// The labels that credentials have, to filter by: few, and in memory.

@@ -7,7 +7,8 @@ use super::*;
 fn pages_of_webhooks_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name",
+            "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/webhooks?after=1" },
         })
@@ -66,7 +67,8 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
 fn pages_of_gateways_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name",
+            "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/gateways?after=1" },
         })
@@ -156,7 +158,8 @@ fn pages_of_gateways_render_empty_full_and_failing() {
 fn pages_of_exporters_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [],
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name",
+            "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/exporters?after=1" },
         })
