@@ -383,6 +383,7 @@ impl Config {
             Source::File => Some("the configuration file".to_owned()),
             Source::Environment(name) => Some(name.clone()),
             Source::Twin(path) => Some(path.display().to_string()),
+            Source::Demo => Some("the demo".to_owned()),
         }
     }
 

@@ -44,6 +44,7 @@ mod gateways;
 mod host_keys;
 mod manual;
 mod notifications;
+mod options;
 mod overview;
 mod people;
 mod policy;

@@ -127,8 +127,7 @@ impl Tables {
         }
         println!("pages: {credentials} credentials after {} s", start.elapsed().as_secs());
         let (exporter, run) = export(ground, client).await?;
-        let gateway =
-            json!({ "name": "Desk", "credential": "Tool of bench.1", "slug": "desk", "methods": ["GET"] });
+        let gateway = json!({ "name": "Desk", "credential": "Tool of bench.1", "slug": "desk", "path_prefixes": ["/"] });
         let gateway = id(&client.call(Method::POST, "/gateways", Some(&gateway)).await?)?;
         client.call_gateway("/gateway/desk/hook", ground.of(CALLS, 20)).await?;
         Ok(Self { webhooks, exporter, run, gateway, _tool: tool })

@@ -26,7 +26,7 @@ use super::client::{Call, Client, Server};
 use super::failure::{Code, Failure};
 use super::output::Output;
 use crate::App;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::ops::{self, Actor, Sent};
 
 use assertions::Verifier;
@@ -338,6 +338,16 @@ async fn start(
     let ca = folder.0.join("tool-ca.pem");
     std::fs::write(&ca, ca_pem)?;
     config.egress.ca_file = Some(ca);
+    for option in [
+        "server.listen",
+        "server.metrics_listen",
+        "data.dir",
+        "egress.allow",
+        "egress.allow_loopback",
+        "egress.ca_file",
+    ] {
+        config.sources.insert(option, Source::Demo);
+    }
     let url = DatabaseUrl::parse(&config.database_url())?;
     let store = Store::open(&url, config.database.max_connections).await?;
     Ok(App::start(config, KeyRing::generate(), store).await?)

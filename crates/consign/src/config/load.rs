@@ -33,6 +33,8 @@ pub enum Source {
     Environment(String),
     /// The content of the file that the option's `_file` twin names.
     Twin(PathBuf),
+    /// From the demo.
+    Demo,
 }
 
 impl fmt::Display for Source {
@@ -42,6 +44,7 @@ impl fmt::Display for Source {
             Self::File => f.write_str("file"),
             Self::Environment(name) => f.write_str(name),
             Self::Twin(path) => write!(f, "content of {}", path.display()),
+            Self::Demo => f.write_str("demo"),
         }
     }
 }
@@ -163,7 +166,7 @@ impl Reading {
     fn set(&mut self, entry: &Entry, given: Given, source: Source) {
         let place = match &source {
             Source::Environment(name) => name.clone(),
-            Source::Default | Source::File | Source::Twin(_) => entry.key.to_owned(),
+            Source::Default | Source::File | Source::Twin(_) | Source::Demo => entry.key.to_owned(),
         };
         match (entry.set)(&mut self.config, given) {
             Ok(()) => {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at, seen_etag};
-use super::settings::rows;
+use super::options::{rows, said};
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::settings::delivery;
 use crate::ops::{OpError, sending, settings};
@@ -85,6 +85,12 @@ fn field(
         None => current[key].clone(),
     };
     let value = if visit.form.has(key) { json!(visit.form.text(key)) } else { shown.clone() };
+    // Long spans and bytes alone are hard to read.
+    let large = key == SCHEDULE || key.ends_with("_bytes");
+    let hint = match said(key, &current[key]).filter(|_| large) {
+        Some(words) => format!("{hint} Now: {words}."),
+        None => hint.to_owned(),
+    };
     json!({
         "key": key, "label": label, "hint": hint, "value": value, "shown": shown, "mono": key == SCHEDULE,
         "set_by": current[format!("{key}_set_by")], "error": message_at(invalid, key),

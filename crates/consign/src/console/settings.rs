@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at, password_again, seen_etag};
+use super::options::rows;
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, public_url, settings};
 
@@ -101,27 +102,6 @@ fn url_field(visit: &Signed, current: &Value, invalid: &[Invalid]) -> Value {
         "set_by": current["public_url_set_by"],
         "error": message_at(invalid, "public_url"),
     })
-}
-
-/// The options of some groups: value as it would stand in the file, and who set it.
-pub(super) fn rows(current: &Value, groups: &[&str]) -> Value {
-    let options = current["options"].as_array().into_iter().flatten();
-    let of_groups = options.filter(|option| {
-        let key = option["key"].as_str().unwrap_or_default();
-        groups.iter().any(|group| key.starts_with(group))
-    });
-    let row = |option: &Value| {
-        let source = match option["source"].as_str() {
-            Some("environment") => format!("set by {}", option["source_name"].as_str().unwrap_or_default()),
-            Some("file") => "set in the configuration file".to_owned(),
-            Some("file_content") => {
-                format!("content of {}", option["source_name"].as_str().unwrap_or_default())
-            }
-            _ => "default".to_owned(),
-        };
-        json!({ "key": option["key"], "value": option["value"], "source": source })
-    };
-    of_groups.map(row).collect()
 }
 
 async fn save(visit: Signed) -> Result<Response, Failure> {

@@ -72,6 +72,7 @@ fn options(app: &App) -> Vec<Value> {
             Source::File => ("file", Value::Null),
             Source::Environment(name) => ("environment", json!(name)),
             Source::Twin(path) => ("file_content", json!(path.display().to_string())),
+            Source::Demo => ("demo", Value::Null),
         };
         json!({ "key": key, "value": value, "source": kind, "source_name": name })
     };
