@@ -191,10 +191,11 @@ pub async fn count(db: &mut Db, key_id: Option<&str>) -> Result<(u64, u64), Stor
         statement.bind(pattern.as_str());
         lasting += statement.one(db).await?.count::<u64>("number")?;
     }
-    // In sessions a time stands before the value.
+    // In sessions a time stands before the value. Kept answers are many and long: of each no more than its beginning is read.
     let passing = "select (select count(*) from consent where sealed_verifier like $1)
         + (select count(*) from idempotency where body like $1)
-        + (select count(*) from session where pending like $1) as number";
-    let passing = query(passing).bind(format!("%{pattern}")).one(db).await?.count("number")?;
+        + (select count(*) from session where pending like $2) as number";
+    let passing = query(passing).bind(pattern.as_str()).bind(format!("%{pattern}"));
+    let passing = passing.one(db).await?.count("number")?;
     Ok((lasting, passing))
 }

@@ -21,6 +21,7 @@ use crate::ops::backup::{self, Backups};
 use crate::ops::credential_tests::TestBrake;
 use crate::ops::encryption;
 use crate::ops::events::Opened;
+use crate::ops::figures::Figures;
 use crate::ops::notices;
 use crate::ops::overview::Hours;
 use crate::ops::replicas;
@@ -67,6 +68,8 @@ pub struct App {
     pub opened: Opened,
     /// What came to its end in the last hours.
     pub hours: Hours,
+    /// Figures that take long to count.
+    pub figures: Figures,
     /// One change of the key ring at a time.
     pub rotation: Mutex<()>,
     /// Whether the audit log was looked at.
@@ -164,6 +167,7 @@ impl App {
             verifications: Semaphore::new(1),
             opened: Opened::default(),
             hours: Hours::default(),
+            figures: Figures::default(),
             rotation: Mutex::new(()),
             audit_watch: AuditWatch::default(),
             disk: DiskWatch::default(),

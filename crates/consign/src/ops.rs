@@ -29,6 +29,7 @@ pub mod deliveries;
 pub mod encryption;
 pub mod events;
 pub mod exporters;
+pub mod figures;
 pub mod gateways;
 pub mod host_keys;
 pub mod idempotency;

@@ -32,6 +32,8 @@ const SETTLED_MS: i64 = 300_000;
 /// Of an hour that is not over so many are counted anew at each look; more are taken as they were for a while.
 const COUNTED_ANEW_MAX: u64 = 20_000;
 const AS_THEY_WERE_MS: i64 = 10_000;
+/// For so many more they stand as long again: the count takes a small part of the time, however many there are.
+const AS_LONG_AGAIN: u64 = 500_000;
 /// More lines of one sort are a list of their own.
 const LINES_MAX: usize = 20;
 /// Of one sort are told elsewhere.
@@ -64,7 +66,10 @@ struct Recent {
 impl Recent {
     fn serves(&self, first: i64, last: i64, now: Timestamp) -> bool {
         let age = now.millis() - self.counted_at.millis();
-        (self.first, self.last) == (first, last) && (0..AS_THEY_WERE_MS).contains(&age)
+        let all: u64 = self.counts.iter().map(|one| one.delivered + one.failed).sum();
+        let longer = i64::try_from(all / AS_LONG_AGAIN).unwrap_or(i64::MAX);
+        let stands = AS_THEY_WERE_MS.saturating_mul(longer.saturating_add(1));
+        (self.first, self.last) == (first, last) && (0..stands).contains(&age)
     }
 }
 

@@ -87,7 +87,7 @@ pub async fn storage(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let days = u64::from(rules.delivery_days);
     let mut db = app.store.read().await?;
     let since = app.now().minus(std::time::Duration::from_secs(DAY_SECONDS));
-    let kept = overview::kept(&mut db, since).await?;
+    let kept = app.figures.kept.get(|| app.now(), overview::kept(&mut db, since)).await?;
     drop(db);
     let disk = if app.store.is_postgres() { None } else { disk_free(app) };
     let forecast = kept.last_day.saturating_mul(days);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use consign_core::delivery::HoldReason;
 use consign_core::rights::Right;
-use consign_store::{credentials, deliveries};
+use consign_store::deliveries;
 use serde_json::{Map, Value, json};
 
 use super::{Actor, Object, OpError, audit_entry, backup, commit, encryption, replicas, sending};
@@ -21,14 +21,14 @@ pub const FILE_NAME: &str = "consign-support.json";
 /// Without the right, or when the database cannot be read.
 pub async fn preview(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let contents = app.store.contents().await?;
+    let contents = app.figures.contents.get(|| app.now(), app.store.contents()).await?;
     let storage = sending::storage(app, actor).await?;
     let backups = backup::list(app, actor).await?;
     let mut db = app.store.read().await?;
     let open = deliveries::open_counts(&mut db).await?;
-    let known = credentials::all(&mut db).await?;
     drop(db);
-    let now = app.now();
+    let (snapshot, now) = (app.engine.snapshot(), app.now());
+    let known: Vec<_> = snapshot.credentials().collect();
     let of_status = known.iter().map(|one| one.status(now).code.kind());
     let of_type = known.iter().map(|one| one.authorization_type.kind);
     let open = open.iter().map(|(state, reason, count)| {
