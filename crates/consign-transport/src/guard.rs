@@ -144,6 +144,12 @@ pub(crate) async fn explain(guard: &Guard, host: &Host, port: u16, within: Durat
     Explained { name, addresses: judged.collect() }
 }
 
+/// Is told what a dial came through while it goes on: the address that was found, and then the one that answered.
+pub(crate) type OnTheWay<'a> = &'a (dyn Fn(IpAddr, &Timing) + Sync);
+
+/// Nobody looks on.
+pub(crate) fn unwatched(_: IpAddr, _: &Timing) {}
+
 /// Connects to the host. Looking up takes at most 5 s, connecting at most `limit`, and both end at
 /// `deadline`.
 pub(crate) async fn dial(
@@ -153,6 +159,17 @@ pub(crate) async fn dial(
     limit: Duration,
     deadline: Instant,
     timing: &mut Timing,
+) -> Result<TcpStream, DialFault> {
+    dial_watched(guard, (host, port), (limit, deadline), timing, &unwatched).await
+}
+
+/// The same, with somebody who looks on.
+pub(crate) async fn dial_watched(
+    guard: &Guard,
+    (host, port): (&Host, u16),
+    (limit, deadline): (Duration, Instant),
+    timing: &mut Timing,
+    on_the_way: OnTheWay<'_>,
 ) -> Result<TcpStream, DialFault> {
     guard.egress.judge_name(host, port).map_err(DialFault::Blocked)?;
     if deadline <= now() {
@@ -168,12 +185,20 @@ pub(crate) async fn dial(
         }
     };
     let addresses = judge(guard, host, port, &answers)?;
+    if let Some(first) = addresses.first() {
+        on_the_way(first.ip(), timing);
+    }
     let start = now();
     let (end, limit) = phase(limit, deadline);
     let connected = timeout_at(end, connect_any(&addresses)).await;
     timing.connect = Some(now().saturating_duration_since(start));
     match connected {
-        Ok(Ok(stream)) => Ok(stream),
+        Ok(Ok(stream)) => {
+            if let Ok(peer) = stream.peer_addr() {
+                on_the_way(peer.ip(), timing);
+            }
+            Ok(stream)
+        }
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Err(DialFault::Refused { host: host.clone(), port })
         }

@@ -217,9 +217,10 @@ impl Network {
         forward::forward(self, access, message, body, searched, waits).await
     }
 
-    /// Connects and says what it saw, without a request. For a connection test.
-    pub async fn probe(&self, origin: &Origin) -> Probe {
-        probe::run(self, origin).await
+    /// Connects and says what it saw, without a request. For a connection test. `seen` is told what it saw so far with each
+    /// part of the way.
+    pub async fn probe(&self, origin: &Origin, seen: &(dyn Fn(&Probe) + Sync)) -> Probe {
+        probe::run(self, origin, seen).await
     }
 
     /// How many kept connections wait for a request.

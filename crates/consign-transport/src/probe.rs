@@ -36,20 +36,28 @@ pub struct TlsFacts {
 }
 
 /// See [`Network::probe`].
-pub(crate) async fn run(network: &Network, origin: &Origin) -> Probe {
+pub(crate) async fn run(network: &Network, origin: &Origin, seen: &(dyn Fn(&Probe) + Sync)) -> Probe {
     let mut probe = Probe { address: None, tls: None, timing: Timing::default(), failure: None };
     let start = now();
-    if let Err(NothingSent { outcome, detail }) = look(network, origin, &mut probe).await {
+    if let Err(NothingSent { outcome, detail }) = look(network, origin, &mut probe, seen).await {
         probe.failure = Some((outcome, detail));
     }
     probe.timing.total = now().saturating_duration_since(start);
     probe
 }
 
-async fn look(network: &Network, origin: &Origin, probe: &mut Probe) -> Result<(), NothingSent> {
+async fn look(
+    network: &Network,
+    origin: &Origin,
+    probe: &mut Probe,
+    seen: &(dyn Fn(&Probe) + Sync),
+) -> Result<(), NothingSent> {
     let (limit, deadline) = (network.connect_timeout, now() + PROBE_TIMEOUT);
-    let (host, port) = (origin.host(), origin.port());
-    let stream = guard::dial(&network.guard, host, port, limit, deadline, &mut probe.timing).await?;
+    let (to, waits) = ((origin.host(), origin.port()), (limit, deadline));
+    let on_the_way = |address, timing: &Timing| {
+        seen(&Probe { address: Some(address), tls: None, timing: *timing, failure: None });
+    };
+    let stream = guard::dial_watched(&network.guard, to, waits, &mut probe.timing, &on_the_way).await?;
     probe.address = stream.peer_addr().ok().map(|peer| peer.ip());
     let stream = network.tls.handshake(stream, origin, limit, deadline, &mut probe.timing).await?;
     let version = match protocol_of(&stream) {
@@ -57,5 +65,6 @@ async fn look(network: &Network, origin: &Origin, probe: &mut Probe) -> Result<(
         _ => "TLS 1.2",
     };
     probe.tls = Some(TlsFacts { version, certificate_ends: certificate_ends(&stream) });
+    seen(probe);
     Ok(())
 }

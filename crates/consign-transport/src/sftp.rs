@@ -216,9 +216,15 @@ impl Network {
         pool::take(self, access).await
     }
 
-    /// Connects, signs in, looks into a folder, and says what it saw. For a connection test; keeps nothing.
-    pub async fn probe_sftp(&self, access: &SftpAccess, folder: ProbeFolder<'_>) -> SftpProbe {
-        trial::run(self, access, folder).await
+    /// Connects, signs in, looks into a folder, and says what it saw. For a connection test; keeps nothing. `seen` is told
+    /// what it saw so far with each step.
+    pub async fn probe_sftp(
+        &self,
+        access: &SftpAccess,
+        folder: ProbeFolder<'_>,
+        seen: &(dyn Fn(&SftpProbe) + Sync),
+    ) -> SftpProbe {
+        trial::run(self, access, folder, seen).await
     }
 
     /// Reads the host keys of a server, one of each family, without signing in. Anyone between may have answered.

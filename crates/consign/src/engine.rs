@@ -32,7 +32,7 @@ pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault,
 pub use key_pairs::NotInUse;
 pub use oidc::{OidcFault, Redeem, shown as shown_of_provider};
 pub use payload::{PayloadKeys, place as payload_key_place};
-pub use probe::TestHow;
+pub use probe::{StepWatch, TestHow};
 pub use records::{Accept, PutBack, RESTORED, Records, RecordsError};
 pub use retention::{Kept, UPLOADS_KEPT};
 pub use snapshot::{PUBLIC_URL, SENDING_PAUSE, SendingPause, Snapshot};

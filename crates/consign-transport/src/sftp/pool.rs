@@ -15,6 +15,7 @@ use super::prove::prove;
 use super::session::Way;
 use super::sign_in::sign_in;
 use super::{OPEN_TIMEOUT, SftpFault};
+use crate::guard::unwatched;
 use crate::{Network, Timing, now};
 
 /// A session that nobody used for so long is closed.
@@ -119,7 +120,7 @@ pub(super) async fn take(network: &Network, access: &SftpAccess) -> Result<SftpS
 
 async fn open(network: &Network, access: &SftpAccess) -> Result<Files, SftpFault> {
     let deadline = now() + OPEN_TIMEOUT;
-    let way = Way { network, address: &access.host.address, deadline };
+    let way = Way { network, address: &access.host.address, deadline, on_the_way: &unwatched };
     let proven = prove(&way, &access.host.pins, &mut Timing::default()).await;
     let (mut session, _) = proven.map_err(|(fault, _)| fault)?;
     sign_in(&mut session, &access.login, deadline).await?;

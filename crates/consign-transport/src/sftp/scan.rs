@@ -5,11 +5,12 @@ use consign_core::target::SftpAddress;
 
 use super::session::{Expect, Session, Shaken, Way};
 use super::{OPEN_TIMEOUT, ScannedKey, SftpFault, SftpWhy};
+use crate::guard::unwatched;
 use crate::{Network, Timing, now};
 
 /// See [`Network::scan_host_keys`].
 pub(super) async fn run(network: &Network, address: &SftpAddress) -> Result<Vec<ScannedKey>, SftpFault> {
-    let way = Way { network, address, deadline: now() + OPEN_TIMEOUT };
+    let way = Way { network, address, deadline: now() + OPEN_TIMEOUT, on_the_way: &unwatched };
     let mut found = Vec::new();
     for family in KeyType::ALL {
         match look(&way, *family).await {

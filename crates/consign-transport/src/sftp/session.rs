@@ -15,6 +15,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::leash::{Leash, leash};
 use super::{OPEN_TIMEOUT, SftpFault, SftpWhy, SshFacts, algorithms};
+use crate::guard::OnTheWay;
 use crate::{Network, NothingSent, Timing, guard, phase, words};
 
 /// A session that says nothing for so long is asked whether it is still there, three times.
@@ -42,6 +43,7 @@ pub(super) struct Way<'a> {
     pub(super) network: &'a Network,
     pub(super) address: &'a SftpAddress,
     pub(super) deadline: Instant,
+    pub(super) on_the_way: OnTheWay<'a>,
 }
 
 /// A session whose server proved itself. Dropping it ends the connection.
@@ -78,7 +80,8 @@ impl Session {
     ) -> Result<(Self, IpAddr), Shaken> {
         let (host, port) = (way.address.host(), way.address.port());
         let limit = way.network.connect_timeout;
-        let stream = guard::dial(&way.network.sftp_guard, host, port, limit, way.deadline, timing).await;
+        let (guard, waits) = (&way.network.sftp_guard, (limit, way.deadline));
+        let stream = guard::dial_watched(guard, (host, port), waits, timing, way.on_the_way).await;
         let stream = stream.map_err(|fault| SftpFault::from(NothingSent::from(fault)))?;
         let peer = stream.peer_addr().map_err(|_| SftpFault::unreachable(ended(way.address)))?.ip();
         let (leash, stream) = leash(stream);

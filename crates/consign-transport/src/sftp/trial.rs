@@ -9,16 +9,21 @@ use super::file::Files;
 use super::prove::prove;
 use super::session::Way;
 use super::sign_in::sign_in;
-use super::{OPEN_TIMEOUT, ProbeFolder, SftpFault, SftpProbe};
-use crate::{Network, now};
+use super::{OPEN_TIMEOUT, ProbeFolder, ProbeTiming, SftpFault, SftpProbe};
+use crate::{Network, Timing, now};
 
 /// The names of the file that a test writes; the middle is chance.
 const TEST_FILE: &str = "consign-connection-test";
 
 /// See [`Network::probe_sftp`].
-pub(super) async fn run(network: &Network, access: &SftpAccess, folder: ProbeFolder<'_>) -> SftpProbe {
+pub(super) async fn run(
+    network: &Network,
+    access: &SftpAccess,
+    folder: ProbeFolder<'_>,
+    seen: &(dyn Fn(&SftpProbe) + Sync),
+) -> SftpProbe {
     let mut probe = SftpProbe::default();
-    probe.failure = steps(network, access, folder, &mut probe).await.err();
+    probe.failure = steps(network, access, folder, &mut probe, seen).await.err();
     probe
 }
 
@@ -27,9 +32,14 @@ async fn steps(
     access: &SftpAccess,
     folder: ProbeFolder<'_>,
     probe: &mut SftpProbe,
+    seen: &(dyn Fn(&SftpProbe) + Sync),
 ) -> Result<(), SftpFault> {
     let deadline = now() + OPEN_TIMEOUT;
-    let way = Way { network, address: &access.host.address, deadline };
+    let on_the_way = |address, network: &Timing| {
+        let timing = ProbeTiming { network: *network, ..ProbeTiming::default() };
+        seen(&SftpProbe { address: Some(address), timing, ..SftpProbe::default() });
+    };
+    let way = Way { network, address: &access.host.address, deadline, on_the_way: &on_the_way };
     let start = now();
     let proven = prove(&way, &access.host.pins, &mut probe.timing.network).await;
     let network_took = [probe.timing.network.dns, probe.timing.network.connect].into_iter().flatten().sum();
@@ -40,16 +50,19 @@ async fn steps(
     })?;
     probe.address = Some(address);
     probe.facts = session.facts();
+    seen(probe);
     let start = now();
     let signed_in = sign_in(&mut session, &access.login, deadline).await;
     probe.timing.sign_in = Some(now().saturating_duration_since(start));
     probe.signed_in = Some(signed_in?);
+    seen(probe);
     let files = Files::new(Channel::open(Arc::new(session)).await?);
     if let Some(folder) = folder.folder {
         let start = now();
         let listed = list(&files, folder.as_sent()).await;
         probe.timing.folder = Some(now().saturating_duration_since(start));
         probe.listed = Some(listed?);
+        seen(probe);
     }
     if folder.write {
         let start = now();

@@ -9,7 +9,7 @@ use consign_core::catalog::unknown_field;
 use consign_core::id::RequestId;
 use consign_core::time::Timestamp;
 use consign_store::Page;
-use http::header::IF_MATCH;
+use http::header::{ACCEPT, IF_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
@@ -171,6 +171,13 @@ impl Call {
             None => {}
         }
         Ok(page)
+    }
+
+    /// Whether this media type is asked for by name (RFC 9110 section 12.5.1).
+    pub(super) fn accepts(&self, media_type: &str) -> bool {
+        let sent = self.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut types = sent.flat_map(|value| value.split(',')).filter_map(|one| one.split(';').next());
+        types.any(|one| one.trim().eq_ignore_ascii_case(media_type))
     }
 
     /// What must be unchanged: RFC 9110 section 13.1.1. A tag that we never gave out fits nothing.

@@ -1,5 +1,9 @@
 //! `/credentials`, `/authorization-types` and `/presets`.
 
+use std::io;
+
+use axum::body::Body;
+use bytes::Bytes;
 use consign_core::catalog::{Fault, Protocol, Reader};
 use consign_core::credential::StatusCode;
 use consign_core::secret::Secret;
@@ -10,7 +14,12 @@ use serde_json::{Value, json};
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
+use crate::engine::StepWatch;
+use crate::ops::credential_tests::live::{self, Begun};
 use crate::ops::{OpError, consent, credential_tests, credentials, presets};
+
+/// JSON, line by line.
+const LINES: &str = "application/x-ndjson";
 
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     let status = call.parsed("status", "a status such as sign_in_refused", |text| {
@@ -119,14 +128,38 @@ pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
     let values = call.object_if_sent()?;
     let values = (!values.is_empty()).then_some(values);
     let write = write_too(&call)?;
-    let result = credential_tests::start(&call.app, &call.actor, call.place("id"), values, write).await?;
-    Ok(Answer::json(Status::CREATED, &result))
+    let (app, actor, id) = (call.app.clone(), call.actor.clone(), call.place("id").to_owned());
+    tested(&call, async move |watch| credential_tests::start(&app, &actor, &id, values, write, watch).await)
+        .await
 }
 
 pub(super) async fn test_values(call: Call) -> Result<Answer, Problem> {
-    let write = write_too(&call)?;
-    let result = credential_tests::of_values(&call.app, &call.actor, call.object()?, write).await?;
-    Ok(Answer::json(Status::CREATED, &result))
+    let (write, sent) = (write_too(&call)?, call.object()?);
+    let (app, actor) = (call.app.clone(), call.actor.clone());
+    tested(&call, async move |watch| credential_tests::of_values(&app, &actor, sent, write, watch).await)
+        .await
+}
+
+/// The result of a test, or, for whoever accepts lines, a line for each step as soon as it ends, and the result behind them.
+async fn tested<F>(call: &Call, work: impl FnOnce(Option<StepWatch>) -> F) -> Result<Answer, Problem>
+where
+    F: Future<Output = Result<Value, OpError>> + Send + 'static,
+{
+    if !call.accepts(LINES) {
+        return Ok(Answer::json(Status::CREATED, &work(None).await?));
+    }
+    let line = |kind: &str, value: Value| json!({ kind: value }).to_string() + "\n";
+    match live::begin(|watch| work(Some(watch))).await {
+        Begun::Ended(result) => Ok(Answer::streamed(LINES, Body::from(line("result", result?)))),
+        Begun::GoesOn(test) => {
+            let last = async move |result: Result<Value, OpError>| match result {
+                Ok(result) => Ok(Bytes::from(line("result", result))),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            };
+            let body = test.body(move |step| line("step", json!(step)), last);
+            Ok(Answer::streamed(LINES, Body::new(body)))
+        }
+    }
 }
 
 /// Whether a small file is written to a file server, renamed and deleted.

@@ -291,8 +291,10 @@ impl Client<'_> {
             .method(call.method.clone())
             .uri(call.path)
             .header(HOST, self.server.authority.as_str())
-            .header(USER_AGENT, AGENT)
-            .header(ACCEPT, "application/json");
+            .header(USER_AGENT, AGENT);
+        if !call.headers.iter().any(|(name, _)| name == ACCEPT) {
+            request = request.header(ACCEPT, "application/json");
+        }
         let bearer = self.token.as_ref().map(|token| Secret::new(format!("Bearer {}", token.expose())));
         // RFC 7617 section 2, in UTF-8.
         let basic =

@@ -1,5 +1,6 @@
 //! The result of a connection test as the page shows it: steps, what they mean, and what would work instead.
 
+use consign_core::connection_test::{StepCode, StepState, TestStep};
 use consign_core::credential::NextAction;
 use consign_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -53,6 +54,12 @@ pub(super) fn outdated(test: &Value, status: &Value) -> bool {
 
 fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A step that has ended, while the test goes on; nothing of one whose meaning the end of the test says.
+pub(super) fn live(step: &TestStep) -> Option<Value> {
+    let says_little = step.code == StepCode::Request && step.state == StepState::Done;
+    (!says_little).then(|| self::step(&json!(step), ""))
 }
 
 fn step(step: &Value, outcome: &str) -> Value {

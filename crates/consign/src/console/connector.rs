@@ -2,31 +2,37 @@
 //! when one goes on.
 
 use consign_core::connector::ConnectorState;
+use consign_core::id::CredentialId;
+use consign_core::time::Timestamp;
 use consign_store::connectors::{ConnectorFilter, ConnectorSort};
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{Listed, Page};
 use serde_json::{Value, json};
 
-use super::form::{Choice, Form, Heads, asked, pages};
+use super::form::{Choice, Choices, Form, Heads, asked, pages};
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, credentials};
 
-/// A drop-down with more is not a choice.
+/// So many are suggested; others are found by their whole name.
 const CHOICES_MAX: u32 = 500;
 
 /// Which connectors are asked for.
-pub(super) fn filter(form: &Form) -> ConnectorFilter {
+pub(super) fn filter(form: &Form, choices: &Choices) -> ConnectorFilter {
+    let credential = form.text("credential");
+    let id = choices.find(credential).map_or(credential, |chosen| chosen.id.as_str());
+    // What is no credential has no connectors.
+    let nobody = (!id.is_empty()).then(|| CredentialId::new(Timestamp::from_millis(0)));
     ConnectorFilter {
         q: asked(form, "q"),
         kind: None,
         state: asked(form, "state"),
-        credential: form.text("credential").parse().ok(),
+        credential: id.parse().ok().or(nobody),
         sort: ConnectorSort::find(form.text("sort")).unwrap_or_default(),
     }
 }
 
 /// A list at this address, with its filters.
-pub(super) fn listed(form: &Form, address: &str, choices: &[Choice], listed: Listed<Value>) -> Value {
+pub(super) fn listed(form: &Form, address: &str, choices: &Choices, listed: Listed<Value>) -> Value {
     let mut states: Vec<Value> = Vec::new();
     for state in ConnectorState::ALL {
         let option = json!({ "value": state.kind(), "label": state.label() });
@@ -35,7 +41,6 @@ pub(super) fn listed(form: &Form, address: &str, choices: &[Choice], listed: Lis
         }
     }
     let filtered = ["q", "state", "credential"].iter().any(|key| !form.text(key).is_empty());
-    let credentials = choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label }));
     let heads = Heads { form, address, default: ConnectorSort::default().kind() };
     json!({
         "q": form.text("q"),
@@ -47,7 +52,8 @@ pub(super) fn listed(form: &Form, address: &str, choices: &[Choice], listed: Lis
         "state": form.text("state"),
         "credential": form.text("credential"),
         "states": states,
-        "credentials": credentials.collect::<Vec<_>>(),
+        "credentials": choices.options(),
+        "many_credentials": choices.are_many(),
         "filtered": filtered,
         "pages": pages(form, address, &listed),
         "whole": listed.next.is_none() && listed.previous.is_none(),
@@ -64,25 +70,37 @@ pub(super) fn resumed(connector: &Value, page: &str, goes_on: &str) -> Message {
         .with_action(format!("{page}/set-up"), "Choose a credential")
 }
 
-/// The credentials that a connector can use, with status and address.
-pub(super) async fn choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
+/// The credentials that a connector can use, with status and address; among many the first, and the one that is `asked` for.
+pub(super) async fn choices(visit: &Signed, asked: &str) -> Result<Choices, OpError> {
     let all = Page::first(CHOICES_MAX);
     let every = (&CredentialFilter::default(), CredentialSort::NeedsAttention);
     let listed = credentials::list(visit.app(), &visit.actor, every, &all).await?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let choices = listed.items.iter().map(|credential| {
-        let hidden = if credential["url_path"]["set"] == json!(true) { "•••" } else { "" };
-        Choice {
-            id: text(&credential["id"]),
-            label: format!("{} · {}", text(&credential["name"]), text(&credential["status"]["label"])),
-            address: format!("{}{hidden}", text(&credential["url_address"])),
-            is_sftp: credential["protocol"] == "sftp",
+    let mut choices = Choices(listed.items.iter().map(choice).collect());
+    if listed.next.is_some() && !asked.is_empty() && choices.find(asked).is_none() {
+        match credentials::find(visit.app(), &visit.actor, asked).await {
+            Ok(found) => choices.0.push(choice(&found)),
+            Err(OpError::NotFound(_)) => {}
+            Err(other) => return Err(other),
         }
-    });
-    Ok(choices.collect())
+    }
+    Ok(choices)
 }
 
 /// Those that lead to a tool on the web.
-pub(super) async fn web_choices(visit: &Signed) -> Result<Vec<Choice>, OpError> {
-    Ok(choices(visit).await?.into_iter().filter(|choice| !choice.is_sftp).collect())
+pub(super) async fn web_choices(visit: &Signed, asked: &str) -> Result<Choices, OpError> {
+    let mut choices = choices(visit, asked).await?;
+    choices.0.retain(|choice| !choice.is_sftp);
+    Ok(choices)
+}
+
+fn choice(credential: &Value) -> Choice {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let hidden = if credential["url_path"]["set"] == json!(true) { "•••" } else { "" };
+    Choice {
+        id: text(&credential["id"]),
+        name: text(&credential["name"]),
+        status: text(&credential["status"]["label"]),
+        address: format!("{}{hidden}", text(&credential["url_address"])),
+        is_sftp: credential["protocol"] == "sftp",
+    }
 }

@@ -40,8 +40,9 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let found = exporters::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
-    let context = listed(form, LIST, &choices(&visit).await?, found);
+    let choices = choices(&visit, form.text("credential")).await?;
+    let found = exporters::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
+    let context = listed(form, LIST, &choices, found);
     Ok(visit.page(StatusCode::OK, "exporters.html", (PLACE, "Data exporters"), context).await)
 }
 
@@ -67,7 +68,7 @@ async fn form_page(
 ) -> Result<Response, Failure> {
     let (preview, found) = preview(visit, form).await?;
     let invalid = at_fields(&[invalid, &found].concat());
-    let choices = choices(visit).await?;
+    let choices = choices(visit, form.credential()).await?;
     let address = current.map_or_else(
         || format!("{LIST}/new"),
         |current| format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default()),
@@ -82,7 +83,7 @@ async fn form_page(
         "errors": errors(&invalid),
         "fields": form.fields(&choices, &invalid, &format!("{address}/fields"), visit.app().now()),
         "address": address,
-        "without_credentials": choices.is_empty(),
+        "without_credentials": choices.0.is_empty(),
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },

@@ -12,6 +12,7 @@ use super::errors::Failure;
 use super::visit::Signed;
 use crate::ops::IfMatch;
 
+pub(super) use choices::{Choice, Choices};
 pub(super) use credential::CredentialForm;
 pub(super) use exporter::ExporterForm;
 pub(super) use gateway::{Around, GatewayForm};
@@ -19,8 +20,9 @@ pub(super) use kept::Kept;
 pub(super) use next_pair::NextPairForm;
 pub(super) use rows::without_row_secrets;
 pub(super) use sftp::{panel as scan_panel, panel_again as scan_panel_again};
-pub(super) use webhook::{Choice, WebhookForm, at_whole_fields, sends_to};
+pub(super) use webhook::{WebhookForm, at_whole_fields, sends_to};
 
+mod choices;
 mod credential;
 mod exporter;
 mod gateway;

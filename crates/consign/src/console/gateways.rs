@@ -35,8 +35,9 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let found = gateways::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
-    let context = listed(form, LIST, &web_choices(&visit).await?, found);
+    let choices = web_choices(&visit, form.text("credential")).await?;
+    let found = gateways::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
+    let context = listed(form, LIST, &choices, found);
     Ok(visit.page(StatusCode::OK, "gateways.html", (PLACE, "Gateways"), context).await)
 }
 
@@ -49,7 +50,7 @@ async fn form_page(
     current: Option<&Value>,
 ) -> Result<Response, Failure> {
     let invalid = at_whole_fields(invalid);
-    let choices = web_choices(visit).await?;
+    let choices = web_choices(visit, form.credential()).await?;
     let callers = gateways::callers(visit.app(), &visit.actor)?;
     let around = Around { choices: &choices, callers: &callers, public_url: &visit.app().public_url() };
     let address = current.map_or_else(
@@ -62,7 +63,7 @@ async fn form_page(
         "errors": errors(&invalid),
         "fields": form.fields(&around, &invalid),
         "address": address,
-        "without_credentials": choices.is_empty(),
+        "without_credentials": choices.0.is_empty(),
         "curl": current.map(curl),
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },

@@ -127,6 +127,7 @@ pub(super) static TEMPLATES: &[File] = files!["templates":
     "sign_in.html",
     "sign_in_code.html",
     "tags.html",
+    "test_step.html",
     "two_step_on.html",
     "user.html",
     "user_deed.html",

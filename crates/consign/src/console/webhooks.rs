@@ -39,9 +39,10 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
-    let mut found = webhooks::list(visit.app(), &visit.actor, &filter(form), &page(form)).await?;
+    let choices = web_choices(&visit, form.text("credential")).await?;
+    let mut found = webhooks::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
     found.items = found.items.into_iter().map(with_chart).collect();
-    let context = listed(form, LIST, &web_choices(&visit).await?, found);
+    let context = listed(form, LIST, &choices, found);
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
 
@@ -74,7 +75,7 @@ async fn form_page(
 ) -> Result<Response, Failure> {
     let (preview, found) = preview(visit, form).await?;
     let invalid = at_whole_fields(&[invalid, &found].concat());
-    let choices = web_choices(visit).await?;
+    let choices = web_choices(visit, form.credential()).await?;
     let address = current.map_or_else(
         || format!("{LIST}/new"),
         |current| format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default()),
@@ -85,7 +86,7 @@ async fn form_page(
         "errors": errors(&invalid),
         "fields": form.fields(&choices, &invalid, &format!("{address}/fields")),
         "address": address,
-        "without_credentials": choices.is_empty(),
+        "without_credentials": choices.0.is_empty(),
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },

@@ -2,6 +2,7 @@
 //! tool and goes through the same dialler as everything else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use consign_core::auth::Step;
@@ -10,7 +11,8 @@ use consign_core::connection_test::{Offer, StepCode, StepState, TestOutcome, Tes
 use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{CredentialLesson, Outcome, Refusal};
 use consign_core::target::{Origin, Target};
-use consign_transport::Probe;
+use consign_transport::{Probe, TlsFacts};
+use tokio::sync::mpsc;
 
 use super::Engine;
 use super::authorize::Opened;
@@ -20,13 +22,42 @@ mod request;
 mod token;
 
 impl Engine {
-    /// Tests a credential.
-    pub async fn test(self: &Arc<Self>, credential: &Arc<Credential>, how: TestHow) -> TestResult {
-        let mut test = Test { engine: self, credential, how, steps: Vec::new(), warnings: Vec::new() };
+    /// Tests a credential. Each step is told to `watch` when it ends.
+    pub async fn test(
+        self: &Arc<Self>,
+        credential: &Arc<Credential>,
+        how: TestHow,
+        watch: Option<StepWatch>,
+    ) -> TestResult {
+        let teller = Teller { watch, told: AtomicUsize::new(0) };
+        let mut test =
+            Test { engine: self, credential, how, teller, steps: Vec::new(), warnings: Vec::new() };
         let ended = test.run().await;
         let End { outcome, message, details, offer, action, lesson } = ended.unwrap_or_else(|failed| failed);
         let (steps, warnings) = (test.steps, test.warnings);
         TestResult { outcome, message, steps, details, offer, action, warnings, lesson }
+    }
+}
+
+/// Who reads the steps of a test while it goes on.
+pub type StepWatch = mpsc::UnboundedSender<TestStep>;
+
+/// Tells each step once, in their order.
+struct Teller {
+    watch: Option<StepWatch>,
+    told: AtomicUsize,
+}
+
+impl Teller {
+    /// Tells those of these steps that are new; the first of them is in this place.
+    fn tell(&self, place: usize, steps: &[TestStep]) {
+        let Some(watch) = &self.watch else { return };
+        for (place, step) in (place..).zip(steps) {
+            if self.told.fetch_max(place + 1, Ordering::Relaxed) <= place {
+                // Who does not read any more needs nothing.
+                let _ = watch.send(step.clone());
+            }
+        }
     }
 }
 
@@ -79,6 +110,7 @@ struct Test<'a> {
     engine: &'a Arc<Engine>,
     credential: &'a Arc<Credential>,
     how: TestHow,
+    teller: Teller,
     steps: Vec<TestStep>,
     warnings: Vec<String>,
 }
@@ -118,36 +150,15 @@ impl Test<'_> {
 
     /// Name, network and TLS of one host.
     async fn look(&mut self, origin: &Origin, host: Option<String>) -> Result<(), End> {
-        let probe = self.engine.network.probe(origin).await;
-        let Probe { address, tls, timing, failure } = probe;
-        let at = match (&failure, address, &tls) {
-            (None, _, _) => 3,
-            (Some((Outcome::Refused { .. }, _)), _, _) => 0,
-            (Some(_), None, _) if timing.connect.is_none() => 0,
-            (Some(_), None, _) => 1,
-            (Some(_), Some(_), _) => 2,
+        let (teller, place) = (&self.teller, self.steps.len());
+        let seen = |probe: &Probe| {
+            let (steps, passed) = way(probe, origin, host.as_deref());
+            teller.tell(place, &steps[..passed]);
         };
-        let facts = [
-            address.map(|address| address.to_string()).unwrap_or_default(),
-            format!("port {}", origin.port()),
-            tls.as_ref()
-                .map(|tls| {
-                    let end = tls.certificate_ends.as_ref().map(|day| format!(", certificate until {day}"));
-                    format!("{}{}", tls.version, end.unwrap_or_default())
-                })
-                .unwrap_or_default(),
-        ];
-        let codes = [StepCode::Name, StepCode::Connect, StepCode::Tls];
-        let times = [timing.dns, timing.connect, timing.tls];
-        for (place, (code, fact)) in codes.into_iter().zip(facts).enumerate() {
-            let state = match place.cmp(&at) {
-                std::cmp::Ordering::Less => StepState::Done,
-                std::cmp::Ordering::Equal => StepState::Failed,
-                std::cmp::Ordering::Greater => StepState::Skipped,
-            };
-            let fact = if state == StepState::Done { fact } else { String::new() };
-            self.push(code, state, times[place], fact, host.clone());
-        }
+        let probe = self.engine.network.probe(origin, &seen).await;
+        let (steps, _) = way(&probe, origin, host.as_deref());
+        self.add(steps.into());
+        let failure = probe.failure;
         let Some((outcome, detail)) = failure else { return Ok(()) };
         if self.credential.authorization_type.tokens != Tokens::None {
             self.skip(StepCode::Token);
@@ -164,12 +175,64 @@ impl Test<'_> {
         fact: String,
         host: Option<String>,
     ) {
-        let duration_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        self.steps.push(TestStep { code, label: code.label().to_owned(), state, host, duration_ms, fact });
+        self.add(vec![step(code, state, took, fact, host)]);
+    }
+
+    fn add(&mut self, steps: Vec<TestStep>) {
+        self.teller.tell(self.steps.len(), &steps);
+        self.steps.extend(steps);
     }
 
     fn skip(&mut self, code: StepCode) {
         self.push(code, StepState::Skipped, None, String::new(), None);
+    }
+}
+
+fn step(
+    code: StepCode,
+    state: StepState,
+    took: Option<Duration>,
+    fact: String,
+    host: Option<String>,
+) -> TestStep {
+    let duration_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    TestStep { code, label: code.label().to_owned(), state, host, duration_ms, fact }
+}
+
+/// The steps on the way to an origin, and how many of them were passed.
+fn way(probe: &Probe, origin: &Origin, host: Option<&str>) -> ([TestStep; 3], usize) {
+    let Probe { address, tls, timing, failure } = probe;
+    let passed = match (failure, address, tls) {
+        (None, _, Some(_)) => 3,
+        (None, _, None) => 1 + usize::from(timing.connect.is_some()),
+        (Some((Outcome::Refused { .. }, _)), _, _) => 0,
+        (Some(_), None, _) if timing.connect.is_none() => 0,
+        (Some(_), None, _) => 1,
+        (Some(_), Some(_), _) => 2,
+    };
+    let secure = |tls: &TlsFacts| {
+        let end = tls.certificate_ends.as_ref().map(|day| format!(", certificate until {day}"));
+        format!("{}{}", tls.version, end.unwrap_or_default())
+    };
+    let steps = [
+        (StepCode::Name, timing.dns, address.map(|address| address.to_string()).unwrap_or_default()),
+        (StepCode::Connect, timing.connect, format!("port {}", origin.port())),
+        (StepCode::Tls, timing.tls, tls.as_ref().map(secure).unwrap_or_default()),
+    ];
+    let mut place = 0..;
+    let steps = steps.map(|(code, took, fact)| {
+        let (state, fact) = ended(place.next().unwrap_or(passed), passed, fact);
+        step(code, state, took, fact, host.map(str::to_owned))
+    });
+    (steps, passed)
+}
+
+/// How the step in this place ended, where so many were passed. Only those have facts.
+fn ended(place: usize, passed: usize, fact: String) -> (StepState, String) {
+    match place.cmp(&passed) {
+        std::cmp::Ordering::Less => (StepState::Done, fact),
+        std::cmp::Ordering::Equal => (StepState::Failed, String::new()),
+        std::cmp::Ordering::Greater => (StepState::Skipped, String::new()),
     }
 }
 

@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 use super::credentials::{by_reference, judge_destinations, object, read, refused_by, row};
 use super::{Actor, Object, OpError, Rest, Sent, audit_entry, commit, invalid, require_as_saved};
 use crate::App;
-use crate::engine::TestHow;
+use crate::engine::{StepWatch, TestHow};
+
+pub mod live;
 
 /// So many tests of one credential, or of new values by one caller, in this time.
 const TESTS_MAX: usize = 10;
@@ -48,7 +50,8 @@ impl TestBrake {
     }
 }
 
-/// Tests a stored credential. With values it is tested as if they were saved; they are not.
+/// Tests a stored credential. With values it is tested as if they were saved; they are not. Its steps go to `watch` as they
+/// end.
 ///
 /// # Errors
 /// Without the right, too often, or when a value is not accepted; a changed destination asks for every secret.
@@ -58,6 +61,7 @@ pub async fn start(
     reference: &str,
     values: Option<Sent>,
     write: bool,
+    watch: Option<StepWatch>,
 ) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
@@ -76,14 +80,20 @@ pub async fn start(
         }
     };
     app.tests.take(credential.id.to_string(), now)?;
-    run(app, actor, &Arc::new(credential), TestHow { saved, write }).await
+    run(app, actor, &Arc::new(credential), TestHow { saved, write }, watch).await
 }
 
-/// Tests a complete set of new values. Nothing is stored but the audit entry.
+/// Tests a complete set of new values. Nothing is stored but the audit entry. Its steps go to `watch` as they end.
 ///
 /// # Errors
 /// Without the right, too often, or when a value is not accepted.
-pub async fn of_values(app: &App, actor: &Actor, sent: Sent, write: bool) -> Result<Value, OpError> {
+pub async fn of_values(
+    app: &App,
+    actor: &Actor,
+    sent: Sent,
+    write: bool,
+    watch: Option<StepWatch>,
+) -> Result<Value, OpError> {
     actor.require(Right::CredentialsTest)?;
     let now = app.now();
     let draft = read(sent, None, now).await?;
@@ -92,7 +102,7 @@ pub async fn of_values(app: &App, actor: &Actor, sent: Sent, write: bool) -> Res
     app.tests.take(actor.caller(), now)?;
     let save = Save { now, by: actor.name() };
     let credential = draft.seal(&app.vault, &save, CredentialId::new(now), None);
-    let result = app.engine.test(&Arc::new(credential.clone()), TestHow { saved: false, write }).await;
+    let result = app.engine.test(&Arc::new(credential.clone()), TestHow { saved: false, write }, watch).await;
     let mut tx = app.store.begin().await?;
     let of = Object { kind: "credential", id: String::new(), name: credential.name.as_str() };
     let changes = json!({ "outcome": result.outcome.kind() });
@@ -135,17 +145,23 @@ pub fn start_in_background(app: &Arc<App>, actor: &Actor, id: CredentialId) {
         if !actor.rights.allow(Right::CredentialsTest) {
             return;
         }
-        match start(&app, &actor, &id.to_string(), None, false).await {
+        match start(&app, &actor, &id.to_string(), None, false, None).await {
             Ok(_) | Err(OpError::TooMany { .. } | OpError::NotFound(_)) => {}
             Err(error) => tracing::warn!(credential.id = %id, %error, "the test after a save was not done"),
         }
     });
 }
 
-async fn run(app: &App, actor: &Actor, credential: &Arc<Credential>, how: TestHow) -> Result<Value, OpError> {
+async fn run(
+    app: &App,
+    actor: &Actor,
+    credential: &Arc<Credential>,
+    how: TestHow,
+    watch: Option<StepWatch>,
+) -> Result<Value, OpError> {
     let saved = how.saved;
     let at = app.now();
-    let result = app.engine.test(credential, how).await;
+    let result = app.engine.test(credential, how, watch).await;
     let value = json!(result);
     let mut tx = app.store.begin().await?;
     let now = tx.now();

@@ -4,9 +4,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
+use crate::harness::http::connect;
 use crate::harness::page::unescape;
-use crate::harness::{TestConsign, basic, bearer, merge};
+use crate::harness::{TestConsign, basic, bearer, eventually, merge};
+use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool, free_port};
 
@@ -152,7 +156,7 @@ async fn the_step_that_fails_is_named_and_the_rest_is_not_tried() {
     check(&result, "failed", message, &steps);
 
     // Not TLS at all.
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -385,5 +389,95 @@ async fn a_placement_that_is_offered_is_no_refusal_of_what_a_person_approves() {
     assert_eq!(result["outcome"], "failed", "{result}");
     let shown = consign.get(&format!("/credentials/{credential}")).await.expect(200).json();
     assert_eq!(shown["status"]["code"], "not_authorized", "{shown}");
+    consign.finish().await;
+}
+
+/// A peer that takes connections and says nothing, until it is let go.
+async fn silent() -> (u16, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let silent = tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            taken.push(stream);
+        }
+    });
+    (port, silent)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_are_sent_as_they_end() {
+    let consign = TestConsign::start().await;
+    let (port, silent) = silent().await;
+    let address = format!("https://127.0.0.1:{port}/");
+    let credential = consign.credential(&bearer("Desk", &address, &consign.canary("token"))).await;
+    let mut stream = connect(consign.address()).await.unwrap();
+    let head = format!(
+        "POST /api/v1/credentials/{credential}/tests HTTP/1.1\r\nhost: consign\r\nauthorization: Bearer {}\r\n\
+         accept: application/x-ndjson\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        consign.key
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    let first = async {
+        while !String::from_utf8_lossy(&seen).contains("\"code\":\"connect\"") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), first).await.unwrap();
+    let text = String::from_utf8_lossy(&seen).into_owned();
+    assert!(
+        text.starts_with("HTTP/1.1 200 ") && text.contains("content-type: application/x-ndjson"),
+        "{text}"
+    );
+    assert!(!text.contains("\"code\":\"tls\"") && !text.contains("result"), "{text}");
+    silent.abort();
+    stream.read_to_end(&mut seen).await.unwrap();
+    let text = String::from_utf8_lossy(&seen).into_owned();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<_> = lines.filter(Value::is_object).collect();
+    let (result, told) = lines.split_last().unwrap();
+    let told: Vec<_> = told.iter().map(|line| line["step"].clone()).collect();
+    assert_eq!(json!(told), result["result"]["steps"], "{text}");
+    let failed = [("name", "done"), ("connect", "done"), ("tls", "failed"), ("request", "skipped")];
+    let found = steps(&result["result"]);
+    assert_eq!(found.iter().map(|(code, state)| (&**code, &**state)).collect::<Vec<_>>(), failed);
+    // What is wrong with the request itself is said as ever.
+    let refused = consign.call_as(
+        &consign.key,
+        "POST",
+        "/credentials/nobody/tests",
+        &[("accept", "application/x-ndjson")],
+        "",
+    );
+    refused.await.expect(404);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_steps_as_they_end() {
+    let consign = TestConsign::start().await;
+    let (port, silent) = silent().await;
+    let address = format!("https://127.0.0.1:{port}/");
+    let credential = consign.credential(&bearer("Desk", &address, &consign.canary("token"))).await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://127.0.0.1:{}", consign.address().port());
+    browser.sign_in(&consign, &base, &format!("/credentials/{credential}")).await;
+    browser.press_words("Test connection").await;
+    let shown = "return [...document.querySelectorAll('#tested .steps li')]
+        .map((step) => [step.className, step.querySelector('.name').firstChild.textContent])";
+    let expected = json!([
+        ["success", "Name found"],
+        ["success", "Network connection"],
+        ["neutral to-come", "Secure connection"],
+        ["neutral to-come", "Request"],
+    ]);
+    eventually("two steps", async || (browser.run(shown, vec![]).await == expected).then_some(())).await;
+    silent.abort();
+    browser.until_shows("Failed at Secure connection").await;
+    browser.until_shows("Last test").await;
+    let steps = browser.run(shown, vec![]).await;
+    assert_eq!(steps[2], json!(["danger", "Secure connection"]), "{steps}");
+    browser.close().await;
     consign.finish().await;
 }

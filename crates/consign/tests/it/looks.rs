@@ -158,6 +158,41 @@ async fn connectors_are_sorted_by_name_and_by_what_was_last() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn among_many_a_credential_is_chosen_by_its_name() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    // More than are suggested; the wanted one is behind all of them.
+    let wanted = consign.credential(&bearer("zz last", &tool.origin(), &consign.canary("last"))).await;
+    let rows = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 600)
+        insert into credential (id, name, name_key, origin, authorization_type, plain, custom_headers, labels, seen_code,
+          seen_reason, seen_since, created_at, updated_at, revision)
+        select 'crd_0000000000000000000000' || printf('%04d', n.i), 'Tool ' || n.i, 'tool ' || n.i, origin, 'none', '{}',
+          custom_headers, labels, seen_code, seen_reason, seen_since, created_at, updated_at, revision
+        from n cross join credential where name_key = 'zz last'";
+    consign.database.execute(rows).await;
+    let form = consign.form("/webhooks/new", "once").await;
+    let page = unescape(&consign.page("/webhooks/new").await.expect(200).text());
+    assert!(
+        page.contains("<option value=\"Tool 10\">") && !page.contains("<select id=\"f-credential\""),
+        "{page}"
+    );
+    let form = form.set("name", "Desk").set("event_types", "*").set("path", "/x");
+    let refused = consign.send_form(&form.clone().set("credential", "nobody")).await.expect(422).text();
+    assert!(unescape(&refused).contains("There is no credential “nobody”"), "{refused}");
+    consign.send_form(&form.set("credential", "ZZ Last")).await.expect(303);
+    let made = consign.get("/webhooks/Desk").await.expect(200).json();
+    assert_eq!(made["credential"]["id"], json!(wanted));
+    // Its page and the list know it by its name, too.
+    let page = consign.page(&format!("/webhooks/{}/set-up", id_of(&made))).await.expect(200).text();
+    assert!(page.contains("name=\"credential\" type=\"text\" value=\"zz last\""), "{page}");
+    let found = consign.page("/webhooks?credential=zz%20last").await.expect(200).text();
+    assert!(found.contains(">Desk</a>"), "{found}");
+    let none = consign.page("/webhooks?credential=nobody").await.expect(200).text();
+    assert!(none.contains("No webhook matches") && !none.contains(">Desk</a>"), "{none}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_payload_is_taken_away_whole() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;

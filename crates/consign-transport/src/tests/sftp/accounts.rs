@@ -9,7 +9,7 @@ use crate::sftp::{Body, IfExists, SftpProbe, Upload};
 const PASSWORD_ONLY: &str = "PasswordAuthentication yes\nPubkeyAuthentication no\n";
 
 async fn probe(sshd: &Sshd, login: SshLogin) -> SftpProbe {
-    network().probe_sftp(&access(sshd.port, ED25519_PUB, login), Default::default()).await
+    network().probe_sftp(&access(sshd.port, ED25519_PUB, login), Default::default(), &|_| {}).await
 }
 
 fn both(password: Option<&str>) -> SshLogin {

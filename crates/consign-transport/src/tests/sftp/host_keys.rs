@@ -41,7 +41,8 @@ async fn every_form_of_a_pin_finds_its_key_on_a_server_with_five() {
     for (family, _, line, _) in SERVERS {
         for pin in forms(line, sshd.port) {
             let network = network();
-            let probe = network.probe_sftp(&access(sshd.port, &pin, login()), Default::default()).await;
+            let probe =
+                network.probe_sftp(&access(sshd.port, &pin, login()), Default::default(), &|_| {}).await;
             assert!(probe.failure.is_none(), "{pin}: {:?}", probe.failure);
             let facts = probe.facts.unwrap();
             assert_eq!(facts.host_key.key_type, family, "{pin}");
@@ -57,7 +58,8 @@ async fn every_form_of_a_pin_finds_its_key_on_a_server_with_that_one() {
     for (family, key, line, _) in SERVERS {
         let sshd = Sshd::start(&Setup { host_keys: &[key], ..Setup::default() });
         for pin in forms(line, sshd.port) {
-            let probe = network().probe_sftp(&access(sshd.port, &pin, login()), Default::default()).await;
+            let probe =
+                network().probe_sftp(&access(sshd.port, &pin, login()), Default::default(), &|_| {}).await;
             assert!(probe.failure.is_none(), "{pin}: {:?}", probe.failure);
             assert_eq!(probe.facts.unwrap().host_key.key_type, family, "{pin}");
         }
@@ -70,7 +72,8 @@ async fn a_wrong_key_of_the_right_type_gets_no_sign_in() {
         let sshd = Sshd::start(&Setup { host_keys: &[key], ..Setup::default() });
         let (_, other) = generate(kind);
         for pin in forms(&other, sshd.port) {
-            let probe = network().probe_sftp(&access(sshd.port, &pin, login()), Default::default()).await;
+            let probe =
+                network().probe_sftp(&access(sshd.port, &pin, login()), Default::default(), &|_| {}).await;
             let fault = probe.failure.unwrap();
             let SftpWhy::HostKey { shown: Some(shown) } = &fault.why else { panic!("{pin}: {fault:?}") };
             assert_eq!(shown.key_type, family);
@@ -124,7 +127,7 @@ async fn a_family_is_searched_for_once() {
     assert!(connections > 1, "RSA is offered first, and it is another key");
     drop(first);
     // Another session of the same server knows the family.
-    let second = network.probe_sftp(&access(&user()), Default::default()).await;
+    let second = network.probe_sftp(&access(&user()), Default::default(), &|_| {}).await;
     assert!(second.failure.is_none());
     assert_eq!(sshd.logged("Connection from"), connections + 1);
 }
@@ -205,7 +208,8 @@ async fn every_accepted_algorithm_works_with_openssh() {
     let keys = ["rsa-sha2-512", "rsa-sha2-256"].map(|name| format!("HostKeyAlgorithms {name}\n"));
     for lines in kex.iter().chain(&ciphers).chain(&macs).chain(&keys) {
         let sshd = Sshd::start(&Setup { lines, ..Setup::default() });
-        let probe = network().probe_sftp(&access(sshd.port, RSA_PUB, login()), Default::default()).await;
+        let probe =
+            network().probe_sftp(&access(sshd.port, RSA_PUB, login()), Default::default(), &|_| {}).await;
         assert!(probe.failure.is_none(), "{lines}: {:?}", probe.failure);
     }
 }

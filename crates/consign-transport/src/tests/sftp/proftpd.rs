@@ -93,7 +93,8 @@ async fn proftpd_lets_in_by_password_and_by_key_and_takes_files() {
                 key: login.key.as_ref().map(|_| SshKey { text: secret(P256), passphrase: None }),
                 password: login.password.as_ref().map(|password| secret(password.expose())),
             };
-            let probe = network().probe_sftp(&access(server.port, pin, login), Default::default()).await;
+            let probe =
+                network().probe_sftp(&access(server.port, pin, login), Default::default(), &|_| {}).await;
             assert!(probe.failure.is_none(), "{methods}: {:?}\n{}", probe.failure, server.log());
             assert_eq!(probe.signed_in.as_deref(), Some(how));
         }

@@ -28,7 +28,7 @@ async fn every_kind_of_key_signs_in() {
     ];
     for (place, (key, passphrase)) in keys.into_iter().enumerate() {
         let access = access(sshd.port, ED25519_PUB, by_key(&user(), key, passphrase));
-        let probe = network().probe_sftp(&access, Default::default()).await;
+        let probe = network().probe_sftp(&access, Default::default(), &|_| {}).await;
         assert!(probe.failure.is_none(), "{place}: {:?}", probe.failure);
         assert_eq!(probe.signed_in.as_deref(), Some("publickey"));
     }

@@ -83,7 +83,7 @@ async fn sequence_numbers_begin_anew_behind_the_key_exchange() {
     let sshd = Sshd::start(&Setup { lines, ..Setup::default() });
     let port = relay(sshd.port, Added::Nowhere).await;
     let access = access(port, ED25519_PUB, by_key(&user(), P256, None));
-    let probe = network().probe_sftp(&access, Default::default()).await;
+    let probe = network().probe_sftp(&access, Default::default(), &|_| {}).await;
     assert!(probe.failure.is_none(), "{:?}", probe.failure);
     assert_eq!(probe.facts.unwrap().cipher, "chacha20-poly1305@openssh.com");
 }

@@ -311,8 +311,9 @@ async fn a_test_looks_into_the_folder_and_leaves_nothing() {
     std::fs::write(inbox.join("a"), "").unwrap();
     let to = folder(&inbox);
     let wanted = crate::sftp::ProbeFolder { folder: Some(&to), write: true };
-    let probe =
-        network().probe_sftp(&access(sshd.port, ED25519_PUB, by_key(&user(), P256, None)), wanted).await;
+    let probe = network()
+        .probe_sftp(&access(sshd.port, ED25519_PUB, by_key(&user(), P256, None)), wanted, &|_| {})
+        .await;
     assert!(probe.failure.is_none(), "{:?}", probe.failure);
     assert_eq!(probe.listed.map(|listed| (listed.names, listed.more)), Some((1, false)));
     assert!(probe.written);

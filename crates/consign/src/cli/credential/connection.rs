@@ -4,15 +4,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use consign_core::time::in_words;
+use http::header::ACCEPT;
 use serde_json::Value;
 
-use super::super::client::{Answer, Call, Client};
+use super::super::client::{Call, Client};
 use super::super::failure::{Code, Failure};
 use super::super::listing::text;
 use super::super::output::{Form, Output, Table, clean};
 use super::CREDENTIALS;
 
-/// Tests a stored credential.
+/// As long as the names of most steps: the longest are of file servers.
+const LABEL_WIDTH: usize = 21;
+
+/// Tests a stored credential. People see each step as soon as it ends.
 pub(super) async fn test(
     client: &Client<'_>,
     output: &Output,
@@ -20,33 +24,58 @@ pub(super) async fn test(
     write: bool,
 ) -> Result<ExitCode, Failure> {
     let call = Call::post(&[CREDENTIALS, name, "tests"]).query("write", write.then_some("true"));
-    let answer = client.send(call).await?;
+    let result = match output.form {
+        Form::People => watched(client, output, call).await?,
+        Form::Json | Form::Plain => {
+            let answer = client.send(call).await?;
+            let result = answer.json()?;
+            match output.form {
+                Form::Json => output.text(&answer.text()),
+                _ => output.table(&table(result["steps"].as_array().map(Vec::as_slice).unwrap_or_default())),
+            }
+            result
+        }
+    };
     // Whoever may test may still not be allowed to look.
     let credential = match client.send(Call::get(&[CREDENTIALS, name])).await {
         Ok(found) => found.json()?,
         Err(_) => Value::Null,
     };
-    show(output, &answer, name, &credential)
+    conclude(output, &result, name, &credential)
 }
 
-/// Prints a result. A test that failed is a failure of the command, with its own code.
-fn show(output: &Output, answer: &Answer, name: &str, credential: &Value) -> Result<ExitCode, Failure> {
-    let result = answer.json()?;
-    let steps = result["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-    match output.form {
-        Form::Json => output.text(&answer.text()),
-        Form::Plain => output.table(&table(steps)),
-        Form::People => lines(steps).iter().for_each(|line| output.line(line)),
-    }
-    let message = text(&result, "message");
+/// Prints the steps of a test while it goes on, and tells its result.
+async fn watched(client: &Client<'_>, output: &Output, call: Call) -> Result<Value, Failure> {
+    let (mut waiting, mut result) = (Vec::new(), None);
+    let take = |bytes: &[u8]| {
+        waiting.extend_from_slice(bytes);
+        while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+            let said: Value = serde_json::from_slice(&waiting[..end])?;
+            waiting.drain(..=end);
+            match said.get("step") {
+                Some(step) => output.line(&line(step)),
+                None => result = said.get("result").cloned(),
+            }
+        }
+        Ok(())
+    };
+    client.download(call.header(ACCEPT, "application/x-ndjson"), take).await?;
+    result.ok_or_else(|| {
+        Failure::new(Code::Failed, "The result of the test did not come").and("Test the connection again")
+    })
+}
+
+/// Prints what came of it. A test that failed is a failure of the command, with its own code.
+fn conclude(output: &Output, result: &Value, name: &str, credential: &Value) -> Result<ExitCode, Failure> {
+    let message = text(result, "message");
     for warning in result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         output.warn(warning);
     }
     if let Some(details) = result["details"].as_str() {
         output.detail(&details.lines().map(clean).collect::<Vec<_>>().join("\n"));
     }
-    let next = next(&result, name, credential);
-    if text(&result, "outcome") == "failed" {
+    let next = next(result, name, credential);
+    if text(result, "outcome") == "failed" {
         let failure = Failure::new(Code::SaidNo, &message);
         return Err(match next {
             Some(next) => failure.and(&format!("Next: {next}")),
@@ -54,7 +83,7 @@ fn show(output: &Output, answer: &Answer, name: &str, credential: &Value) -> Res
         });
     }
     // What was only reached proves nothing, and does not look as if it did.
-    if text(&result, "outcome") == "working" {
+    if text(result, "outcome") == "working" {
         output.done(&message);
     } else {
         output.warn(&message);
@@ -101,30 +130,18 @@ fn table(steps: &[Value]) -> Table {
     table
 }
 
-/// A line for each step that was taken: mark, name, fact, time.
-fn lines(steps: &[Value]) -> Vec<String> {
-    let shown: Vec<[String; 4]> = steps
-        .iter()
-        .map(|step| {
-            let mark = match text(step, "state").as_str() {
-                "done" => "✓",
-                "failed" => "✕",
-                _ => "–",
-            };
-            let (fact, host) = (text(step, "fact"), text(step, "host"));
-            let fact = if host.is_empty() { fact } else { format!("{host}: {fact}") };
-            let time =
-                step["duration_ms"].as_u64().map(Duration::from_millis).map(in_words).unwrap_or_default();
-            [mark.to_owned(), text(step, "label"), clean(fact.trim_end_matches(": ")), time]
-        })
-        .collect();
-    let width = |part: usize| shown.iter().map(|step| step[part].chars().count()).max().unwrap_or(0);
-    let (labels, facts) = (width(1), width(2));
-    let line = |[mark, label, fact, time]: &[String; 4]| {
-        let line = format!("  {mark} {label:labels$}  {fact:facts$}  {time:>8}");
-        line.trim_end().to_owned()
+/// The line of a step: mark, name, fact, time.
+fn line(step: &Value) -> String {
+    let mark = match text(step, "state").as_str() {
+        "done" => "✓",
+        "failed" => "✕",
+        _ => "–",
     };
-    shown.iter().map(line).collect()
+    let took = step["duration_ms"].as_u64().map(Duration::from_millis).map(in_words).unwrap_or_default();
+    let facts = [text(step, "host"), clean(&text(step, "fact")), took];
+    let facts: Vec<_> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
+    let line = format!("  {mark} {:LABEL_WIDTH$}  {}", text(step, "label"), facts.join(" · "));
+    line.trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -25,11 +25,26 @@
     setTimeout(() => { live.textContent = text; }, 50);
   };
 
-  const page = async (url, options = {}) => {
+  const ask = async (url, options) => {
     const answer = await fetch(url, { credentials: 'same-origin', ...options });
     const type = answer.headers.get('content-type') || '';
     if (!type.startsWith('text/html') || answer.redirected) throw new Error('not the page asked for');
-    return new DOMParser().parseFromString(await answer.text(), 'text/html');
+    return answer;
+  };
+  const parse = (text) => new DOMParser().parseFromString(text, 'text/html');
+  const page = async (url, options = {}) => parse(await (await ask(url, options)).text());
+  // The same, where lines of a list come before it, each as soon as there is one.
+  const pageWithSteps = async (url, options, step) => {
+    const reader = (await ask(url, options)).body.getReader();
+    const decoder = new TextDecoder();
+    let text = '';
+    for (let part; !(part = await reader.read()).done;) {
+      text += decoder.decode(part.value, { stream: true });
+      for (let end; text.startsWith('<li') && (end = text.indexOf('\n')) > 0; text = text.slice(end + 1)) {
+        step(one('li', parse(text.slice(0, end))));
+      }
+    }
+    return parse(text);
   };
 
   // Nobody pressed anything: it keeps no session alive.
@@ -92,7 +107,7 @@
         target.replaceWith(document.adoptNode(part));
       }
       if (!select.isConnected) byId(select.id)?.focus();
-      say(`Fields for ${select.selectedOptions[0].text} are shown.`);
+      say(`Fields for ${select.selectedOptions?.[0].text || select.value} are shown.`);
     } catch {
       const button = one('[name=show_fields]', select.parentElement);
       typed = false;
@@ -202,7 +217,12 @@
     try {
       const values = new URLSearchParams(new FormData(form));
       values.set('test', 'script');
-      const fresh = await page(form.action, { method: 'POST', body: values });
+      const fresh = await pageWithSteps(form.action, { method: 'POST', body: values }, (step) => {
+        const name = (item) => one('.name', item).textContent;
+        const next = one('.to-come', box);
+        const isNext = next && name(step).startsWith(name(next));
+        if (isNext) next.replaceWith(step); else if (next) next.before(step); else one('.steps', box)?.append(step);
+      });
       if (one('.problem', fresh) || !fresh.getElementById('tested')) throw new Error('not a result');
       showTest(fresh).scrollIntoView({ block: 'nearest' });
     } catch {
@@ -425,7 +445,7 @@
   document.addEventListener('change', (event) => {
     previewSoon(event.target);
     if (event.target.matches('[data-file]')) fromFile(event.target);
-    if (event.target.matches('select[data-refresh]')) refresh(event.target);
+    if (event.target.matches('[data-refresh]')) refresh(event.target);
     if (event.target.matches('#f-url_address')) follow(event.target);
     if (event.target.matches('[data-row-secret]')) mark(event.target);
     if (event.target.form && 'picked' in event.target.form.dataset) countPicked(event.target.form);

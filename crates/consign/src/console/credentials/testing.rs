@@ -1,25 +1,84 @@
 //! Connection tests from the form of a credential: of what is stored, and of what is typed.
 
+use std::io;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
 use axum::extract::Path;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use consign_core::catalog::Invalid;
+use consign_core::connection_test::TestStep;
 use serde_json::{Value, json};
 
 use super::{Page, Stored, edit_page, left_open, new_page};
-use crate::console::connection_test::{outdated, panel};
+use crate::console::Console;
+use crate::console::connection_test::{self, outdated, panel};
 use crate::console::errors::Failure;
 use crate::console::form::{CredentialForm, Kept};
 use crate::console::visit::Signed;
+use crate::engine::StepWatch;
+use crate::ops::credential_tests::live::{self, Begun};
 use crate::ops::{OpError, Sent, credential_tests};
 
+/// Asks a proxy to pass on each step at once.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
 pub(super) async fn new_test(visit: Signed) -> Result<Response, Failure> {
+    let console = visit.console.clone();
+    if is_by_script(&visit) {
+        live(console, |watch| test_new(visit, Some(watch))).await
+    } else {
+        test_new(visit, None).await
+    }
+}
+
+/// Tests what stands in the form: as it is stored when nothing was typed, else as if it were saved.
+pub(super) async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let console = visit.console.clone();
+    if is_by_script(&visit) {
+        live(console, |watch| test_stored(visit, id, Some(watch))).await
+    } else {
+        test_stored(visit, id, None).await
+    }
+}
+
+/// Whether the script asks, which shows steps as they end.
+fn is_by_script(visit: &Signed) -> bool {
+    visit.form.text("test") == "script"
+}
+
+/// The steps of a test, a line each as soon as it ends, and the page behind them.
+async fn live<F>(console: Arc<Console>, work: impl FnOnce(StepWatch) -> F) -> Result<Response, Failure>
+where
+    F: Future<Output = Result<Response, Failure>> + Send + 'static,
+{
+    let test = match live::begin(work).await {
+        Begun::Ended(page) => return page,
+        Begun::GoesOn(test) => test,
+    };
+    let line = move |step: &TestStep| {
+        let shown = connection_test::live(step).map(|step| json!({ "s": step }));
+        let line = shown.and_then(|shown| console.views.render("test_step.html", shown).ok());
+        line.map(|line| line.trim().replace('\n', " ") + "\n").unwrap_or_default()
+    };
+    let page = async |page: Result<Response, Failure>| match page {
+        Ok(page) => to_bytes(page.into_body(), usize::MAX).await.map_err(io::Error::other),
+        // The script sends the form once more, and the answer to that says why.
+        Err(_) => Err(io::Error::other("there is no page")),
+    };
+    let head = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (UNBUFFERED, "no")];
+    Ok((head, Body::new(test.body(line, page))).into_response())
+}
+
+async fn test_new(visit: Signed, watch: Option<StepWatch>) -> Result<Response, Failure> {
     let (form, kept) = to_test(&visit).await?;
     let open = left_open(&visit, &form, &kept);
     if !open.is_empty() {
         return Ok(new_page(&visit, Page::refused(&form, &kept, &open)).await);
     }
-    let work = credential_tests::of_values(visit.app(), &visit.actor, form.sent(&kept, None), false);
+    let sent = form.sent(&kept, None);
+    let work = credential_tests::of_values(visit.app(), &visit.actor, sent, false, watch);
     Ok(match tested(work, form.type_label()).await? {
         Ok(Tested { wait, status, test }) => {
             let page = new_page(&visit, Page { status, test, ..Page::new(&form, &kept) }).await;
@@ -29,12 +88,11 @@ pub(super) async fn new_test(visit: Signed) -> Result<Response, Failure> {
     })
 }
 
-/// Tests what stands in the form: as it is stored when nothing was typed, else as if it were saved.
-pub(super) async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+async fn test_stored(visit: Signed, id: String, watch: Option<StepWatch>) -> Result<Response, Failure> {
     let mut stored = Stored::read(&visit, &id).await?;
     let (form, kept) = to_test(&visit).await?;
     let values = values_of(&form, &kept, &stored.current);
-    let work = credential_tests::start(visit.app(), &visit.actor, &id, values, false);
+    let work = credential_tests::start(visit.app(), &visit.actor, &id, values, false, watch);
     match tested(work, form.type_label()).await? {
         Ok(Tested { status, test, wait }) => {
             if test["saved"] == json!(true) {
@@ -105,7 +163,7 @@ fn retry_after(mut page: Response, wait: Option<u64>) -> Response {
 /// What stands in a form that is to be tested. The script leaves it in its fields, where it can still be taken back;
 /// a page that comes anew has its secrets kept.
 async fn to_test(visit: &Signed) -> Result<(CredentialForm, Kept), OpError> {
-    let stays = visit.form.text("test") == "script";
+    let stays = is_by_script(visit);
     let mut kept = Kept::take(visit).await?;
     if stays {
         kept.keep(visit).await?;

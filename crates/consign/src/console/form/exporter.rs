@@ -9,7 +9,7 @@ use consign_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::webhook::{join, options, word};
-use super::{Choice, Form, field, message_at, sends_to, with};
+use super::{Choices, Form, field, message_at, sends_to, with};
 
 mod clock;
 
@@ -237,10 +237,15 @@ impl ExporterForm {
         }
     }
 
+    /// The credential that is chosen.
+    pub(in crate::console) fn credential(&self) -> &str {
+        self.text("credential")
+    }
+
     /// The fields for the template. `refresh` is where the page asks for other fields.
     pub(in crate::console) fn fields(
         &self,
-        choices: &[Choice],
+        choices: &Choices,
         invalid: &[Invalid],
         refresh: &str,
         now: Timestamp,
@@ -248,11 +253,9 @@ impl ExporterForm {
         let refresh = json!({ "url": refresh, "target": "exporter-fields" });
         let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
         let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
-        let credentials: Vec<_> =
-            choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label })).collect();
         let mut schedules: Vec<_> = PRESETS.iter().map(|(word, label, _)| (*word, *label)).collect();
         schedules.push((CRON, "Other times (cron)"));
-        let chosen = choices.iter().find(|choice| choice.id == self.text("credential"));
+        let chosen = choices.find(self.text("credential"));
         let sends_to = chosen
             .map(|chosen| sends_to(self.text("method"), &chosen.address, self.text("path").trim()))
             .unwrap_or_default();
@@ -294,9 +297,7 @@ impl ExporterForm {
             "day": with(text("day", "Day", ""), json!({ "options": options(clock::DAYS) })),
             "cron": with(cron, json!({ "mono": true, "placeholder": "0 2 * * 1-5" })),
             "time_zone": text("time_zone", "Time zone", ZONE_HINT),
-            "credential": with(text("credential", "Credential", "Shown with its status."), json!({
-                "options": credentials, "choose": "Choose a credential", "refresh": refresh,
-            })),
+            "credential": choices.field(self.text("credential"), invalid, Some(&refresh)),
             "method": with(text("method", "Method", ""), json!({ "options": options(&[("POST", "POST"), ("PUT", "PUT")]) })),
             "path": with(text("path", "Path", "Added to the URL address of the credential."), json!({
                 "mono": true, "placeholder": "/bulk/devices", "preview": sends_to,

@@ -7,7 +7,7 @@ use consign_core::connector::gateway::METHODS;
 use serde_json::{Map, Value, json};
 
 use super::webhook::{join, word};
-use super::{Choice, Form, field, message_at, with};
+use super::{Choices, Form, field, message_at, with};
 
 /// A gateway as it stands in the form.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ const RECORDS_HINT: &str = "A line for each call: time, API key, method, path wi
 
 /// What the page knows beside the form.
 pub(in crate::console) struct Around<'a> {
-    pub(in crate::console) choices: &'a [Choice],
+    pub(in crate::console) choices: &'a Choices,
     /// The API keys that may call gateways.
     pub(in crate::console) callers: &'a [Value],
     pub(in crate::console) public_url: &'a str,
@@ -141,16 +141,16 @@ impl GatewayForm {
         sent
     }
 
+    /// The credential that is chosen.
+    pub(in crate::console) fn credential(&self) -> &str {
+        self.text("credential")
+    }
+
     /// The fields for the template.
     pub(in crate::console) fn fields(&self, around: &Around<'_>, invalid: &[Invalid]) -> Value {
         let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
         let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
         let flag = |key: &str, label, hint| field(key, label, hint, self.flag(key), invalid);
-        let credentials: Vec<_> = around
-            .choices
-            .iter()
-            .map(|choice| json!({ "value": choice.id, "label": choice.label }))
-            .collect();
         let slug = self.text("slug").trim();
         let slug = if slug.is_empty() { "…" } else { slug };
         let methods = METHODS.iter().map(|method| {
@@ -159,9 +159,7 @@ impl GatewayForm {
         json!({
             "name": text("name", "Name", ""),
             "description": optional("description", "Description", ""),
-            "credential": with(text("credential", "Credential", "Shown with its status."), json!({
-                "options": credentials, "choose": "Choose a credential",
-            })),
+            "credential": around.choices.field(self.text("credential"), invalid, None),
             "slug": with(text("slug", "Address part", SLUG_HINT), json!({
                 "mono": true,
                 "placeholder": "servicenow",

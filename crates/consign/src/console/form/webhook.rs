@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use consign_core::catalog::Invalid;
 use serde_json::{Map, Value, json};
 
-use super::{Form, field, message_at, with};
+use super::{Choices, Form, field, message_at, with};
 
 /// A webhook as it stands in the form.
 #[derive(Debug, Default)]
@@ -54,15 +54,6 @@ const NO_ANSWER_HINT: &str = "A request may have been processed although no answ
 
 /// Typed instead of waits: one attempt, no retries.
 const NO_RETRIES: &str = "none";
-
-/// A credential to choose, with its address for the preview.
-pub(in crate::console) struct Choice {
-    pub(in crate::console) id: String,
-    pub(in crate::console) label: String,
-    pub(in crate::console) address: String,
-    /// It leads to a file server.
-    pub(in crate::console) is_sftp: bool,
-}
 
 impl WebhookForm {
     /// A new webhook for a credential, if one is chosen already.
@@ -163,20 +154,21 @@ impl WebhookForm {
     }
 
     /// The whole address as far as it is known, such as `POST https://host/path`.
-    fn preview(&self, choices: &[Choice]) -> String {
-        let Some(chosen) = choices.iter().find(|choice| choice.id == self.text("credential")) else {
-            return String::new();
-        };
+    fn preview(&self, choices: &Choices) -> String {
+        let Some(chosen) = choices.find(self.text("credential")) else { return String::new() };
         sends_to(self.text("method"), &chosen.address, self.text("path").trim())
     }
 
+    /// The credential that is chosen.
+    pub(in crate::console) fn credential(&self) -> &str {
+        self.text("credential")
+    }
+
     /// The fields for the template. `refresh` is where the page asks for other fields.
-    pub(in crate::console) fn fields(&self, choices: &[Choice], invalid: &[Invalid], refresh: &str) -> Value {
+    pub(in crate::console) fn fields(&self, choices: &Choices, invalid: &[Invalid], refresh: &str) -> Value {
         let refresh = json!({ "url": refresh, "target": "webhook-fields" });
         let text = |key: &str, label: &str, hint: &str| field(key, label, hint, self.text(key), invalid);
         let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
-        let credentials: Vec<_> =
-            choices.iter().map(|choice| json!({ "value": choice.id, "label": choice.label })).collect();
         let delivery = [
             "headers",
             "signature",
@@ -199,9 +191,7 @@ impl WebhookForm {
             "only_when": with(
                 optional("only_when", "Only when", CONDITION_HINT),
                 json!({ "mono": true })),
-            "credential": with(text("credential", "Credential", "Shown with its status."), json!({
-                "options": credentials, "choose": "Choose a credential", "refresh": refresh,
-            })),
+            "credential": choices.field(self.text("credential"), invalid, Some(&refresh)),
             "method": with(text("method", "Method", ""), json!({ "options": options(METHODS) })),
             "path": with(text("path", "Path", "Added to the URL address of the credential."), json!({
                 "mono": true, "placeholder": "/api/now/table/incident", "preview": self.preview(choices),

@@ -1,16 +1,13 @@
 //! The test of a file server: name, network, host key, sign-in, and the folder where one is named.
 
-use std::cmp::Ordering;
-use std::time::Duration;
-
 use consign_core::catalog::Tokens;
-use consign_core::connection_test::{StepCode, StepState, TestOutcome, of_session};
+use consign_core::connection_test::{StepCode, StepState, TestOutcome, TestStep, of_session};
 use consign_core::credential::{NextAction, Refuser, StatusCode};
 use consign_core::delivery::CredentialLesson;
 use consign_core::target::{Folder, SftpHost};
 use consign_transport::sftp::{ProbeFolder, SftpFault, SftpProbe, SftpWhy, SignInWhy};
 
-use super::{End, Opened, Test, refused};
+use super::{End, Opened, Test, ended, refused, step};
 
 impl Test<'_> {
     /// All of it, over a connection of its own.
@@ -21,8 +18,14 @@ impl Test<'_> {
         let access = opened.enter_session(engine.now()).map_err(|refusal| refused(&refusal))?;
         let folder = credential.test_path.as_deref().and_then(|path| Folder::parse("Test path", path).ok());
         let wanted = ProbeFolder { folder: folder.as_ref(), write: self.how.write };
-        let probe = engine.network.probe_sftp(&access, wanted).await;
-        self.steps_of(host, &probe, wanted);
+        let teller = &self.teller;
+        let seen = |probe: &SftpProbe| {
+            let (steps, passed) = way(host, probe, wanted);
+            teller.tell(0, &steps[..passed]);
+        };
+        let probe = engine.network.probe_sftp(&access, wanted, &seen).await;
+        let (steps, _) = way(host, &probe, wanted);
+        self.add(steps);
         let Some(fault) = &probe.failure else {
             let message = "Working. The server accepted the sign-in.".to_owned();
             return Ok(End::of(TestOutcome::Working, message, Some(CredentialLesson::Works)));
@@ -34,43 +37,6 @@ impl Test<'_> {
         Err(End { details, ..End::of(TestOutcome::Failed, message, lesson) }.with_action(action))
     }
 
-    fn steps_of(&mut self, host: &SftpHost, probe: &SftpProbe, wanted: ProbeFolder<'_>) {
-        let facts = probe.facts.as_ref();
-        let port = format!("port {}", host.address.port());
-        let key = facts.map(|facts| format!("{} {}", facts.signature, facts.host_key.fingerprint()));
-        let signed_in = probe.signed_in.as_ref().zip(facts);
-        let signed_in =
-            signed_in.map(|(how, facts)| format!("{how} · {} · {}", facts.cipher, facts.key_exchange));
-        let listed = probe.listed.map(|listed| match (listed.names, listed.more) {
-            (_, true) => "more than 1,000 names".to_owned(),
-            (1, _) => "1 name".to_owned(),
-            (names, _) => format!("{} names", consign_core::catalog::with_commas(names)),
-        });
-        let timing = &probe.timing;
-        let mut steps: Vec<(StepCode, Option<Duration>, String)> = vec![
-            (StepCode::Name, timing.network.dns, probe.address.map(|ip| ip.to_string()).unwrap_or_default()),
-            (StepCode::Connect, timing.network.connect, port),
-            (StepCode::HostKey, timing.host_key, key.unwrap_or_default()),
-            (StepCode::SignIn, timing.sign_in, signed_in.unwrap_or_default()),
-        ];
-        if wanted.folder.is_some() {
-            steps.push((StepCode::Folder, timing.folder, listed.unwrap_or_default()));
-        }
-        if wanted.write {
-            steps.push((StepCode::Write, timing.write, String::new()));
-        }
-        let failed_at = probe.failure.as_ref().map_or(steps.len(), |fault| failed_at(probe, fault));
-        for (place, (code, took, fact)) in steps.into_iter().enumerate() {
-            let (state, fact) = match place.cmp(&failed_at) {
-                Ordering::Less => (StepState::Done, fact),
-                Ordering::Equal => (StepState::Failed, String::new()),
-                Ordering::Greater => (StepState::Skipped, String::new()),
-            };
-            let took = took.filter(|_| state != StepState::Skipped);
-            self.push(code, state, took, fact, None);
-        }
-    }
-
     fn sentence(&self, fault: &SftpFault) -> String {
         let entry = self.credential.authorization_type;
         match &fault.why {
@@ -80,6 +46,44 @@ impl Test<'_> {
             _ => fault.detail.clone(),
         }
     }
+}
+
+/// The steps of a test, and how many of them were passed.
+fn way(host: &SftpHost, probe: &SftpProbe, wanted: ProbeFolder<'_>) -> (Vec<TestStep>, usize) {
+    let facts = probe.facts.as_ref();
+    let port = format!("port {}", host.address.port());
+    let key = facts.map(|facts| format!("{} {}", facts.signature, facts.host_key.fingerprint()));
+    let signed_in = probe.signed_in.as_ref().zip(facts);
+    let signed_in =
+        signed_in.map(|(how, facts)| format!("{how} · {} · {}", facts.cipher, facts.key_exchange));
+    let listed = probe.listed.map(|listed| match (listed.names, listed.more) {
+        (_, true) => "more than 1,000 names".to_owned(),
+        (1, _) => "1 name".to_owned(),
+        (names, _) => format!("{} names", consign_core::catalog::with_commas(names)),
+    });
+    let timing = &probe.timing;
+    let (found, connected) = (probe.address.is_some(), timing.network.connect.is_some());
+    let mut steps = vec![
+        (StepCode::Name, timing.network.dns, probe.address.map(|ip| ip.to_string()), found),
+        (StepCode::Connect, timing.network.connect, Some(port), connected),
+        (StepCode::HostKey, timing.host_key, key, facts.is_some()),
+        (StepCode::SignIn, timing.sign_in, signed_in, probe.signed_in.is_some()),
+    ];
+    if wanted.folder.is_some() {
+        steps.push((StepCode::Folder, timing.folder, listed, probe.listed.is_some()));
+    }
+    if wanted.write {
+        steps.push((StepCode::Write, timing.write, None, probe.written));
+    }
+    let passed = match &probe.failure {
+        Some(fault) => failed_at(probe, fault),
+        None => steps.iter().take_while(|(.., passed)| *passed).count(),
+    };
+    let steps = steps.into_iter().enumerate().map(|(place, (code, took, fact, _))| {
+        let (state, fact) = ended(place, passed, fact.unwrap_or_default());
+        step(code, state, took.filter(|_| state != StepState::Skipped), fact, None)
+    });
+    (steps.collect(), passed)
 }
 
 /// Which step a fault belongs to: the first that has nothing to show.

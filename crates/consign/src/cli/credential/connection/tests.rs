@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 #[test]
-fn a_line_for_each_step_in_columns() {
+fn a_line_for_each_step() {
     let steps = [
         json!({ "code": "name", "label": "Name found", "state": "done", "duration_ms": 12, "fact": "192.0.2.1" }),
         json!({ "code": "token", "label": "Access token received", "state": "failed", "host": "auth.example",
@@ -11,11 +11,11 @@ fn a_line_for_each_step_in_columns() {
         json!({ "code": "request", "label": "Signed-in request", "state": "skipped", "fact": "" }),
     ];
     let expected = [
-        "  ✓ Name found             192.0.2.1                        12 ms",
-        "  ✕ Access token received  auth.example: invalid_client    240 ms",
+        "  ✓ Name found             192.0.2.1 · 12 ms",
+        "  ✕ Access token received  auth.example · invalid_client · 240 ms",
         "  – Signed-in request",
     ];
-    assert_eq!(lines(&steps), expected);
+    assert_eq!(steps.each_ref().map(line), expected);
 }
 
 #[test]

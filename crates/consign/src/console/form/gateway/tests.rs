@@ -11,7 +11,8 @@ fn gateway() -> Value {
 }
 
 fn around<'a>(callers: &'a [Value]) -> Around<'a> {
-    Around { choices: &[], callers, public_url: "https://consign.example" }
+    static NONE: Choices = Choices(Vec::new());
+    Around { choices: &NONE, callers, public_url: "https://consign.example" }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::console::form::Choice;
 use consign_core::connector::WebhookDraft;
 
 #[test]
@@ -55,17 +56,19 @@ fn waits_are_numbers_or_refused_by_their_rule() {
 
 #[test]
 fn the_whole_address_is_shown_before_it_is_used() {
-    let choices = [Choice {
+    let choices = Choices(vec![Choice {
         is_sftp: false,
         id: "crd_1".to_owned(),
-        label: String::new(),
+        name: "Desk".to_owned(),
+        status: String::new(),
         address: "https://acme.service-now.com/".to_owned(),
-    }];
+    }]);
     let preview = |credential: &str, path: &str| {
         let typed = [("credential", credential), ("path", path), ("method", "POST")];
         WebhookForm::typed(&Form::from(&typed[..])).preview(&choices)
     };
     assert_eq!(preview("crd_1", "/api/now"), "POST https://acme.service-now.com/api/now");
+    assert_eq!(preview("desk", "/api/now"), "POST https://acme.service-now.com/api/now");
     assert_eq!(preview("crd_1", ""), "POST https://acme.service-now.com/");
     assert_eq!(preview("", "/api/now"), "");
 }
@@ -75,7 +78,7 @@ fn faults_of_rows_stand_at_their_field() {
     let fault =
         consign_core::catalog::Fault::new("reserved", "Host is set automatically").at("headers/0/name");
     let whole = at_whole_fields(&[fault]);
-    let fields = WebhookForm::empty("").fields(&[], &whole, "/x");
+    let fields = WebhookForm::empty("").fields(&Choices(Vec::new()), &whole, "/x");
     assert_eq!(fields["delivery"]["headers"]["error"], "Host is set automatically");
     assert_eq!(fields["delivery_open"], true);
 }

@@ -2,12 +2,15 @@
 
 use super::samples::*;
 use super::*;
+use crate::console::form::Choices;
+
+static NONE: Choices = Choices(Vec::new());
 
 #[test]
 fn pages_of_webhooks_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name",
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name", "many_credentials": false,
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/webhooks?after=1" },
@@ -21,7 +24,7 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
     assert!(check("webhooks.html", list(json!([webhook(), lost]), choice)).contains("was Old tool"));
     let form = |form: &WebhookForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
         json!({
-            "errors": [], "fields": form.fields(&[], &[], "/x"), "address": "/webhooks/new",
+            "errors": [], "fields": form.fields(&NONE, &[], "/x"), "address": "/webhooks/new",
             "without_credentials": true, "current": current,
             "etag": "", "seen_at": "", "recent": [{ "id": "evt_1", "type": "t", "received_at": NOW }],
             "preview": preview, "preview_event": "evt_1", "preview_faults": ["Enter a name"],
@@ -67,7 +70,7 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
 fn pages_of_gateways_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name",
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name", "many_credentials": false,
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/gateways?after=1" },
@@ -85,7 +88,7 @@ fn pages_of_gateways_render_empty_full_and_failing() {
 
     let callers = [json!({ "id": "key_1", "key": "csg_01", "name": "nxt-in", "ended": true })];
     let form = |form: &GatewayForm, callers: &[serde_json::Value], current: Option<serde_json::Value>| {
-        let around = Around { choices: &[], callers, public_url: "https://c.example" };
+        let around = Around { choices: &NONE, callers, public_url: "https://c.example" };
         let invalid = [Fault::new("missing", "Choose at least one method").at("methods")];
         json!({
             "errors": errors(&invalid), "fields": form.fields(&around, &invalid), "address": "/gateways/new",
@@ -158,7 +161,7 @@ fn pages_of_gateways_render_empty_full_and_failing() {
 fn pages_of_exporters_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name",
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name", "many_credentials": false,
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/exporters?after=1" },
@@ -175,7 +178,7 @@ fn pages_of_exporters_render_empty_full_and_failing() {
 
     let form = |form: &ExporterForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
         json!({
-            "errors": [], "fields": form.fields(&[], &[], "/x", Timestamp::parse_rfc3339(NOW).unwrap()),
+            "errors": [], "fields": form.fields(&NONE, &[], "/x", Timestamp::parse_rfc3339(NOW).unwrap()),
             "address": "/exporters/new", "without_credentials": true, "current": current, "etag": "", "seen_at": "",
             "preview": preview, "preview_faults": ["Enter a name"], "open": null,
         })
@@ -406,7 +409,7 @@ fn who_may_not_change_a_connector_sees_it_and_no_buttons() {
         check(
             "webhook_form.html",
             json!({
-                "errors": [], "fields": WebhookForm::stored(&webhook()).fields(&[], &[], "/x"), "address": "/x",
+                "errors": [], "fields": WebhookForm::stored(&webhook()).fields(&NONE, &[], "/x"), "address": "/x",
                 "without_credentials": false, "current": webhook(), "etag": "", "seen_at": "", "recent": [],
                 "preview": null, "preview_event": "", "preview_faults": [], "may": may(changes),
             }),

@@ -1,0 +1,101 @@
+//! The choice of a credential: a drop-down, or, where there are many, its name with suggestions.
+
+use consign_core::catalog::Invalid;
+use serde_json::{Value, json};
+
+use super::{field, with};
+
+/// A drop-down with more is not a choice.
+const DROP_DOWN_MAX: usize = 100;
+
+/// A credential to choose, with its address for the preview.
+#[derive(Clone)]
+pub(in crate::console) struct Choice {
+    pub(in crate::console) id: String,
+    pub(in crate::console) name: String,
+    /// The status that it has.
+    pub(in crate::console) status: String,
+    pub(in crate::console) address: String,
+    /// It leads to a file server.
+    pub(in crate::console) is_sftp: bool,
+}
+
+/// The credentials to choose from: all, or the first of many.
+pub(in crate::console) struct Choices(pub(in crate::console) Vec<Choice>);
+
+impl Choices {
+    /// The one that is meant, by id or by name.
+    pub(in crate::console) fn find(&self, reference: &str) -> Option<&Choice> {
+        let name = reference.trim().to_lowercase();
+        self.0.iter().find(|choice| choice.id == reference || choice.name.to_lowercase() == name)
+    }
+
+    /// Whether there are too many for a drop-down.
+    pub(in crate::console) fn are_many(&self) -> bool {
+        self.0.len() > DROP_DOWN_MAX
+    }
+
+    /// What a drop-down offers, or what is suggested: then a name is what is sent.
+    pub(in crate::console) fn options(&self) -> Value {
+        let many = self.are_many();
+        let option = |choice: &Choice| match many {
+            true => json!({ "value": choice.name, "label": choice.status }),
+            false => {
+                json!({ "value": choice.id, "label": format!("{} · {}", choice.name, choice.status) })
+            }
+        };
+        self.0.iter().map(option).collect()
+    }
+
+    /// The field of a form. `asked` is what was chosen; with `refresh` another choice changes the fields of the form.
+    pub(super) fn field(&self, asked: &str, invalid: &[Invalid], refresh: Option<&Value>) -> Value {
+        if !self.are_many() {
+            let drop_down = field("credential", "Credential", "Shown with its status.", asked, invalid);
+            let choose =
+                json!({ "options": self.options(), "choose": "Choose a credential", "refresh": refresh });
+            return with(drop_down, choose);
+        }
+        let chosen = self.find(asked);
+        let hint = match chosen {
+            Some(chosen) => format!("Its name. {}.", chosen.status),
+            None => "Its name. What you type is looked for among the suggestions.".to_owned(),
+        };
+        let named = chosen.map_or(asked, |chosen| chosen.name.as_str());
+        let text = field("credential", "Credential", &hint, named, invalid);
+        with(text, json!({ "suggestions": self.options(), "refresh": refresh }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choices(count: usize) -> Choices {
+        let choice = |number| Choice {
+            id: format!("crd_{number}"),
+            name: format!("Tool {number}"),
+            status: "Working".to_owned(),
+            address: "https://tool.example/".to_owned(),
+            is_sftp: false,
+        };
+        Choices((0..count).map(choice).collect())
+    }
+
+    #[test]
+    fn few_are_a_drop_down_and_many_are_typed() {
+        let few = choices(DROP_DOWN_MAX).field("crd_7", &[], None);
+        assert_eq!(
+            (&few["value"], &few["options"][7]["label"]),
+            (&json!("crd_7"), &json!("Tool 7 · Working"))
+        );
+        let many = choices(DROP_DOWN_MAX + 1);
+        let shown = many.field("crd_7", &[], None);
+        assert_eq!(
+            (&shown["value"], &shown["suggestions"][7]["value"]),
+            (&json!("Tool 7"), &json!("Tool 7"))
+        );
+        assert_eq!((&shown["hint"], shown.get("options")), (&json!("Its name. Working."), None));
+        assert_eq!(many.field("nobody", &[], None)["value"], "nobody", "it stays as it was typed");
+        assert_eq!(many.find(" tool 9 ").map(|found| found.id.as_str()), Some("crd_9"));
+    }
+}
