@@ -26,6 +26,7 @@ pub mod address;
 pub mod header;
 pub mod host;
 pub mod pin;
+pub mod proxy;
 pub mod target;
 
 pub mod ssh_key;

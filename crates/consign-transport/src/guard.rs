@@ -1,18 +1,22 @@
 //! The one dialler: resolve once, judge every answer, connect to what was judged, check the peer.
 //!
-//! No name and no address reaches a socket without [`Egress`] having judged it. Proxy variables are not read.
+//! No name and no address reaches a socket without [`Egress`] having judged it. Proxy variables are not read. Behind a proxy
+//! names and literal addresses are judged, and what a name leads to is the proxy's to find.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consign_core::address::{Blocked, Egress, RuleUsed};
 use consign_core::delivery::{Outcome, Refusal, Unreached};
 use consign_core::host::Host;
+use consign_core::proxy::Proxy;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
+use crate::proxy::{ProxyFault, tunnel};
 use crate::{NothingSent, Timing, now, phase, words};
 
 /// The longest wait for the addresses of a name.
@@ -26,6 +30,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub(crate) struct Guard {
     egress: Egress,
     own_ports: Vec<u16>,
+    proxy: Option<Arc<Proxy>>,
     resolver: Resolver,
 }
 
@@ -59,6 +64,8 @@ pub(crate) enum DialFault {
     Refused { host: Host, port: u16 },
     #[error("{host}:{port} cannot be reached from this server: {}.", .source.kind())]
     Failed { host: Host, port: u16, source: io::Error },
+    #[error("{0}")]
+    Proxy(ProxyFault),
 }
 
 impl From<DialFault> for NothingSent {
@@ -70,22 +77,28 @@ impl From<DialFault> for NothingSent {
                 Outcome::Refused { refusal: Refusal::DestinationBlocked(words) }
             }
             DialFault::NoAddress(_) => Outcome::Unreachable { reason: Unreached::Name },
-            DialFault::TimedOut { .. } | DialFault::Refused { .. } | DialFault::Failed { .. } => {
-                Outcome::Unreachable { reason: Unreached::Connect }
-            }
+            DialFault::TimedOut { .. }
+            | DialFault::Refused { .. }
+            | DialFault::Failed { .. }
+            | DialFault::Proxy(_) => Outcome::Unreachable { reason: Unreached::Connect },
         };
         Self { outcome, detail }
     }
 }
 
 impl Guard {
-    pub(crate) fn new(egress: Egress, own_ports: Vec<u16>) -> Self {
-        Self { egress, own_ports, resolver: Resolver::System }
+    pub(crate) fn new(egress: Egress, own_ports: Vec<u16>, proxy: Option<Arc<Proxy>>) -> Self {
+        Self { egress, own_ports, proxy, resolver: Resolver::System }
+    }
+
+    /// The proxy through which a destination is reached.
+    pub(crate) fn proxy_to(&self, host: &Host) -> Option<&Proxy> {
+        self.proxy.as_deref().filter(|proxy| proxy.leads_to(host))
     }
 
     /// The same for a server of mail, which is at home on this port.
     pub(crate) fn for_mail(&self, port: u16) -> Self {
-        Self::new(self.egress.for_mail(port), self.own_ports.clone())
+        Self::new(self.egress.for_mail(port), self.own_ports.clone(), None)
     }
 
     /// Answers names from a script instead of the system.
@@ -100,6 +113,7 @@ pub(crate) async fn preview(guard: &Guard, host: &Host, port: u16, within: Durat
     guard.egress.judge_name(host, port)?;
     let answers = match host.literal() {
         Some(address) => vec![address],
+        None if guard.proxy_to(host).is_some() => Vec::new(),
         None => resolve(guard, host, now() + within).await.unwrap_or_default(),
     };
     answers.into_iter().try_for_each(|address| guard.egress.judge(host, address, port).map(drop))
@@ -130,7 +144,7 @@ pub(crate) async fn explain(guard: &Guard, host: &Host, port: u16, within: Durat
     let name = guard.egress.judge_name(host, port);
     let answers = match host.literal() {
         Some(address) => vec![address],
-        None if name.is_err() => Vec::new(),
+        None if name.is_err() || guard.proxy_to(host).is_some() => Vec::new(),
         None => resolve(guard, host, now() + within).await.unwrap_or_default(),
     };
     let judged = answers.into_iter().map(|address| {
@@ -175,6 +189,11 @@ pub(crate) async fn dial_watched(
     if deadline <= now() {
         return Err(DialFault::TimedOut { host: host.clone(), port, limit });
     }
+    if let Some(proxy) = guard.proxy_to(host) {
+        let literal: Vec<_> = host.literal().into_iter().collect();
+        judge(guard, host, port, &literal)?;
+        return through(guard, proxy, (host, port), (limit, deadline), timing, on_the_way).await;
+    }
     let answers = match host.literal() {
         Some(address) => vec![address],
         None => {
@@ -207,6 +226,46 @@ pub(crate) async fn dial_watched(
         }
         Ok(Err(_)) | Err(_) => Err(DialFault::TimedOut { host: host.clone(), port, limit }),
     }
+}
+
+/// Connects to the proxy, and through it to the host. The address of the proxy was given by the operator: no rule judges it.
+async fn through(
+    guard: &Guard,
+    proxy: &Proxy,
+    to: (&Host, u16),
+    (limit, deadline): (Duration, Instant),
+    timing: &mut Timing,
+    on_the_way: OnTheWay<'_>,
+) -> Result<TcpStream, DialFault> {
+    let away = |detail: String| DialFault::Proxy(ProxyFault::Away { proxy: proxy.name(), detail });
+    let answers = match proxy.host.literal() {
+        Some(address) => vec![address],
+        None => {
+            let start = now();
+            let found = resolve(guard, &proxy.host, deadline).await;
+            timing.dns = Some(now().saturating_duration_since(start));
+            found.map_err(|_| away("its name was not found".to_owned()))?
+        }
+    };
+    let addresses: Vec<_> =
+        answers.iter().take(ADDRESSES_MAX).map(|address| SocketAddr::new(*address, proxy.port)).collect();
+    if let Some(first) = addresses.first() {
+        on_the_way(first.ip(), timing);
+    }
+    let start = now();
+    let (end, limit) = phase(limit, deadline);
+    let connected = timeout_at(end, async {
+        let stream = connect_any(&addresses).await.map_err(|error| away(error.kind().to_string()))?;
+        tunnel(stream, proxy, to).await.map_err(DialFault::Proxy)
+    });
+    let connected = connected.await;
+    timing.connect = Some(now().saturating_duration_since(start));
+    let stream =
+        connected.unwrap_or_else(|_| Err(away(format!("it did not answer within {}", words(limit)))))?;
+    if let Ok(peer) = stream.peer_addr() {
+        on_the_way(peer.ip(), timing);
+    }
+    Ok(stream)
 }
 
 async fn resolve(guard: &Guard, host: &Host, deadline: Instant) -> Result<Vec<IpAddr>, DialFault> {

@@ -16,6 +16,7 @@ use consign_core::connector::Message;
 use consign_core::credential::Access;
 use consign_core::delivery::Outcome;
 use consign_core::host::Host;
+use consign_core::proxy::Proxy;
 use consign_core::target::{Origin, Target};
 use consign_core::time::Timestamp;
 
@@ -36,6 +37,7 @@ mod guard;
 mod http;
 mod pool;
 mod probe;
+mod proxy;
 pub mod sftp;
 pub mod smtp;
 mod tls;
@@ -55,6 +57,8 @@ pub struct Settings {
     pub tls_min: TlsMin,
     /// The longest wait for a connection, and again for its TLS handshake.
     pub connect_timeout: Duration,
+    /// The way out, where there is only one. Mail does not take it: its server is the company's own.
+    pub proxy: Option<Arc<Proxy>>,
 }
 
 /// The limits of one request.
@@ -139,8 +143,12 @@ impl Network {
     /// Takes over the settings. The authorities of the system are read at first use, not here.
     pub fn new(settings: Settings) -> Self {
         Self {
-            sftp_guard: Guard::new(settings.egress.for_sftp(), settings.own_ports.clone()),
-            guard: Guard::new(settings.egress, settings.own_ports),
+            sftp_guard: Guard::new(
+                settings.egress.for_sftp(),
+                settings.own_ports.clone(),
+                settings.proxy.clone(),
+            ),
+            guard: Guard::new(settings.egress, settings.own_ports, settings.proxy),
             tls: Tls::new(settings.extra_roots, settings.system_roots, settings.tls_min),
             pool: Arc::default(),
             sessions: sftp::Sessions::default(),
@@ -168,6 +176,11 @@ impl Network {
             Target::Sftp(_) => &self.sftp_guard,
         };
         guard::preview(guard, target.host(), target.port(), within).await
+    }
+
+    /// The proxy through which a destination is reached, as `host:port`.
+    pub fn proxy_to(&self, host: &Host) -> Option<String> {
+        self.guard.proxy_to(host).map(Proxy::name)
     }
 
     /// What the egress rules say of a destination, address by address. Nothing is sent.

@@ -4,6 +4,7 @@ use super::*;
 
 mod destinations;
 mod peer;
+mod proxy;
 mod reuse;
 mod sftp;
 mod sinks;

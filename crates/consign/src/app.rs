@@ -136,6 +136,7 @@ impl App {
         let extra_roots = config.extra_roots().map_err(StartError::Config)?;
         let network = Network::new(Settings {
             egress: config.egress().map_err(StartError::Config)?,
+            proxy: config.proxy().map_err(StartError::Config)?,
             extra_roots,
             tls_min: config.tls_min(),
             system_roots: true,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use consign_core::address::Egress;
 use consign_core::delivery::DEFAULT_SCHEDULE_SECONDS;
+use consign_core::proxy::Proxy;
 use consign_core::schedule::{Schedule, TimeZone};
 use consign_core::secret::Secret;
 use consign_core::subnet::Subnet;
@@ -172,6 +174,12 @@ pub struct EgressOptions {
     pub allow: Vec<String>,
     /// Whether a rule may open loopback and link-local addresses.
     pub allow_loopback: bool,
+    /// The company's proxy, through which destinations are reached.
+    pub proxy: Option<String>,
+    /// How it lets us in: `user:password`.
+    pub proxy_login: Option<Secret>,
+    /// Hosts, domains and networks that are reached without it.
+    pub no_proxy: Vec<String>,
     /// Certificate authorities besides the system's, PEM.
     pub ca_file: Option<PathBuf>,
     /// The oldest TLS that is spoken to tools: `1.2` or `1.3`.
@@ -281,7 +289,15 @@ impl Default for Config {
             },
             smtp: SmtpOptions::default(),
             admin: AdminOptions { email: None, password: None },
-            egress: EgressOptions { allow: Vec::new(), allow_loopback: false, ca_file: None, tls_min: "1.2" },
+            egress: EgressOptions {
+                allow: Vec::new(),
+                allow_loopback: false,
+                proxy: None,
+                proxy_login: None,
+                no_proxy: Vec::new(),
+                ca_file: None,
+                tls_min: "1.2",
+            },
             delivery: DeliveryOptions {
                 workers: 1_024,
                 timeout_seconds: 20,
@@ -349,6 +365,17 @@ impl Config {
     /// A sentence that names the rule.
     pub fn egress(&self) -> Result<Egress, String> {
         Egress::parse(&self.egress.allow, self.egress.allow_loopback)
+    }
+
+    /// The proxy of `egress.proxy`.
+    ///
+    /// # Errors
+    /// A sentence that names the option.
+    pub fn proxy(&self) -> Result<Option<Arc<Proxy>>, String> {
+        let EgressOptions { proxy, proxy_login, no_proxy, .. } = &self.egress;
+        let Some(address) = proxy else { return Ok(None) };
+        let read = Proxy::parse(address, proxy_login.as_ref(), no_proxy);
+        read.map(|proxy| Some(Arc::new(proxy))).map_err(|(option, fault)| format!("{option} {fault}"))
     }
 
     /// The certificate authorities of `egress.ca_file`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use consign_core::address::Blocked;
 use consign_core::connector::{ConnectorState, HeldBy};
 use consign_core::delivery::CredentialLesson;
+use consign_core::host::Host;
 use consign_core::id::{ConnectorId, CredentialId, DeliveryId, KeyId, RequestId};
 use consign_core::mail::{Mail, MailServer};
 use consign_core::target::{Origin, SftpAddress, Target};
@@ -224,6 +225,11 @@ impl Engine {
     /// What the egress rules say of a destination, address by address. Nothing is sent.
     pub async fn explain_destination(&self, origin: &Origin, within: Duration) -> Explained {
         self.network.explain(origin.host(), origin.port(), within).await
+    }
+
+    /// The proxy through which a destination is reached, as `host:port`.
+    pub fn proxy_to(&self, host: &Host) -> Option<String> {
+        self.network.proxy_to(host)
     }
 
     /// The address under which people and tools reach this server, without a slash at the end.

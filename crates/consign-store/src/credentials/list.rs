@@ -3,6 +3,7 @@
 use consign_core::auth::AUTHORIZATION_TYPES;
 use consign_core::catalog::Protocol;
 use consign_core::credential::{Credential, StatusCode};
+use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
 
 use super::{midnight, second, soon, with_secrets};
@@ -139,6 +140,31 @@ pub async fn attention_count(db: &mut Db, now: Timestamp) -> Result<u64, StoreEr
     rank_column(&mut statement, now);
     statement.push(" = '0'");
     statement.one(db).await?.count("pressing")
+}
+
+/// How many credentials there are of each status that is shown and each authorization type.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn counts(db: &mut Db, now: Timestamp) -> Result<Vec<(String, String, u64)>, StoreError> {
+    let mut statement = Statement::new(db, "select status, kind, count(*) as number from (select ");
+    status_column(&mut statement, now);
+    statement.push(" as status, authorization_type as kind from credential) as shown group by status, kind");
+    let rows = statement.all(db).await?;
+    rows.iter().map(|row| Ok((row.text("status")?, row.text("kind")?, row.count("number")?))).collect()
+}
+
+/// The credentials of some authorization types, by name.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn named<'a>(
+    db: &mut Db,
+    kinds: impl Iterator<Item = &'a str>,
+) -> Result<Vec<(CredentialId, String)>, StoreError> {
+    let mut statement = Statement::new(db, "select id, name from credential where authorization_type in (");
+    statement.list(kinds).push(") order by name_key, id");
+    statement.all(db).await?.iter().map(|row| Ok((row.id("id")?, row.text("name")?))).collect()
 }
 
 /// `'0'` for what needs a person: [`StatusCode::needs_attention`] of the status that is shown.

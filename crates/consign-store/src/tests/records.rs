@@ -167,6 +167,16 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
         let back = credentials::list(&mut tx, &all, sort, &back, now).await.unwrap();
         assert_eq!(names(&back), expected[..2], "{sort:?}, and back");
     }
+    let counts = credentials::counts(&mut tx, now).await.unwrap();
+    let of = |status: &str| {
+        counts.iter().filter(|(code, ..)| code == status).map(|(.., count)| count).sum::<u64>()
+    };
+    assert_eq!((of("working"), of("locked"), of("ends_soon"), counts.len()), (2, 1, 2, 3), "{counts:?}");
+    let kind = make[0].authorization_type.kind;
+    let named = credentials::named(&mut tx, [kind, "none"].into_iter()).await.unwrap();
+    let named: Vec<_> = named.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(named, ["alpha", "beta", "delta", "gamma", "omega"]);
+    assert!(credentials::named(&mut tx, ["none"].into_iter()).await.unwrap().is_empty());
     let later = now.plus(hours(24 * 11));
     let check = async |db: &mut Db, filter: CredentialFilter, expected: &[&str]| {
         let listed =

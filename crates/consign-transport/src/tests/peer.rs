@@ -210,6 +210,7 @@ pub(super) fn settings(rules: &[&str]) -> Settings {
         system_roots: false,
         tls_min: TlsMin::V12,
         connect_timeout: Duration::from_secs(5),
+        proxy: None,
     }
 }
 

@@ -46,6 +46,7 @@ fn network() -> Network {
         system_roots: false,
         tls_min: TlsMin::V12,
         connect_timeout: Duration::from_secs(10),
+        proxy: None,
     })
 }
 

@@ -225,6 +225,10 @@ fn between(config: &Config) -> Vec<String> {
     if let Err(fault) = config.egress() {
         faults.push(format!("egress.allow: {fault}"));
     }
+    faults.extend(config.proxy().err());
+    if config.egress.proxy.is_none() && config.egress.proxy_login.is_some() {
+        faults.push("egress.proxy_login is given, and no egress.proxy: give both or none".to_owned());
+    }
     faults
 }
 

@@ -340,6 +340,30 @@ fn sending() -> Vec<Entry> {
             |config| Some(config.egress.allow_loopback.to_string()),
         ),
         open(
+            "egress.proxy",
+            |config, given| {
+                config.egress.proxy = given.optional()?;
+                Ok(())
+            },
+            |config| config.egress.proxy.as_ref().map(quoted),
+        ),
+        secret(
+            "egress.proxy_login",
+            |config, given| {
+                config.egress.proxy_login = given.secret()?;
+                Ok(())
+            },
+            |config| config.egress.proxy_login.as_ref().map(|_| "set".to_owned()),
+        ),
+        open(
+            "egress.no_proxy",
+            |config, given| {
+                config.egress.no_proxy = given.list()?;
+                Ok(())
+            },
+            |config| Some(list(config.egress.no_proxy.iter().map(quoted))),
+        ),
+        open(
             "egress.ca_file",
             |config, given| {
                 config.egress.ca_file = given.path()?;

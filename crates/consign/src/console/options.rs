@@ -26,7 +26,7 @@ enum Said {
 }
 
 /// What each option is called: those that pages show.
-const NAMES: [(&str, &str, Said); 20] = [
+const NAMES: [(&str, &str, Said); 23] = [
     ("server.listen", "Listens at", Said::Text),
     ("server.public_url", "Public URL", Said::Text),
     ("server.tls.cert_file", "TLS certificate", Said::Text),
@@ -37,6 +37,9 @@ const NAMES: [(&str, &str, Said); 20] = [
     ("server.shutdown_grace_seconds", "Time to end what runs", Said::Seconds),
     ("egress.allow", "Allowed private networks", Said::Text),
     ("egress.allow_loopback", "Loopback", Said::Flag),
+    ("egress.proxy", "Proxy", Said::Text),
+    ("egress.proxy_login", "Sign-in at the proxy", Said::Text),
+    ("egress.no_proxy", "Reached without the proxy", Said::Text),
     ("egress.ca_file", "Extra CA certificates", Said::Text),
     ("egress.tls_min", "Lowest TLS version", Said::Text),
     ("delivery.workers", "Requests at a time", Said::Number),

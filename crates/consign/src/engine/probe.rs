@@ -151,12 +151,13 @@ impl Test<'_> {
     /// Name, network and TLS of one host.
     async fn look(&mut self, origin: &Origin, host: Option<String>) -> Result<(), End> {
         let (teller, place) = (&self.teller, self.steps.len());
+        let proxy = self.engine.network.proxy_to(origin.host());
         let seen = |probe: &Probe| {
-            let (steps, passed) = way(probe, origin, host.as_deref());
+            let (steps, passed) = way(probe, origin, host.as_deref(), proxy.as_deref());
             teller.tell(place, &steps[..passed]);
         };
         let probe = self.engine.network.probe(origin, &seen).await;
-        let (steps, _) = way(&probe, origin, host.as_deref());
+        let (steps, _) = way(&probe, origin, host.as_deref(), proxy.as_deref());
         self.add(steps.into());
         let failure = probe.failure;
         let Some((outcome, detail)) = failure else { return Ok(()) };
@@ -199,8 +200,8 @@ fn step(
     TestStep { code, label: code.label().to_owned(), state, host, duration_ms, fact }
 }
 
-/// The steps on the way to an origin, and how many of them were passed.
-fn way(probe: &Probe, origin: &Origin, host: Option<&str>) -> ([TestStep; 3], usize) {
+/// The steps on the way to an origin, and how many of them were passed. Behind a proxy it finds the name.
+fn way(probe: &Probe, origin: &Origin, host: Option<&str>, proxy: Option<&str>) -> ([TestStep; 3], usize) {
     let Probe { address, tls, timing, failure } = probe;
     let passed = match (failure, address, tls) {
         (None, _, Some(_)) => 3,
@@ -214,8 +215,12 @@ fn way(probe: &Probe, origin: &Origin, host: Option<&str>) -> ([TestStep; 3], us
         let end = tls.certificate_ends.as_ref().map(|day| format!(", certificate until {day}"));
         format!("{}{}", tls.version, end.unwrap_or_default())
     };
+    let found = match proxy {
+        Some(proxy) => format!("through the proxy {proxy}"),
+        None => address.map(|address| address.to_string()).unwrap_or_default(),
+    };
     let steps = [
-        (StepCode::Name, timing.dns, address.map(|address| address.to_string()).unwrap_or_default()),
+        (StepCode::Name, timing.dns, found),
         (StepCode::Connect, timing.connect, format!("port {}", origin.port())),
         (StepCode::Tls, timing.tls, tls.as_ref().map(secure).unwrap_or_default()),
     ];

@@ -111,6 +111,8 @@ async fn call(app: &App, origin: &Origin, is_set: bool, token: &str) -> Result<(
         // What is called is this server itself.
         own_ports: Vec::new(),
         connect_timeout: CONNECT_MAX,
+        // The way to this server itself does not lead out.
+        proxy: None,
     });
     let path = RemotePath::parse(&format!("/url-check/{token}"))
         .map_err(|_| NotCalled::Here("the check cannot be addressed".to_owned()))?;

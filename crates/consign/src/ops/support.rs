@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use consign_core::delivery::HoldReason;
 use consign_core::rights::Right;
-use consign_store::deliveries;
+use consign_store::{credentials, deliveries};
 use serde_json::{Map, Value, json};
 
 use super::{Actor, Object, OpError, audit_entry, backup, commit, encryption, replicas, sending};
@@ -26,11 +26,14 @@ pub async fn preview(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let backups = backup::list(app, actor).await?;
     let mut db = app.store.read().await?;
     let open = deliveries::open_counts(&mut db).await?;
+    let now = app.now();
+    let known = credentials::counts(&mut db, now).await?;
     drop(db);
-    let (snapshot, now) = (app.engine.snapshot(), app.now());
-    let known: Vec<_> = snapshot.credentials().collect();
-    let of_status = known.iter().map(|one| one.status(now).code.kind());
-    let of_type = known.iter().map(|one| one.authorization_type.kind);
+    let (mut by_status, mut by_type) = (BTreeMap::new(), BTreeMap::new());
+    for (status, kind, count) in known {
+        *by_status.entry(status).or_insert(0) += count;
+        *by_type.entry(kind).or_insert(0) += count;
+    }
     let open = open.iter().map(|(state, reason, count)| {
         let reason = reason.map_or("", HoldReason::kind);
         (format!("{} {reason}", state.kind()).trim_end().to_owned(), json!(count))
@@ -50,7 +53,7 @@ pub async fn preview(app: &App, actor: &Actor) -> Result<Value, OpError> {
         "storage": storage,
         "options": options(&app.config),
         "encryption_keys": encryption_keys(app, actor).await?,
-        "credentials": { "by_status": counted(of_status), "by_authorization_type": counted(of_type) },
+        "credentials": { "by_status": by_status, "by_authorization_type": by_type },
         "connectors": connectors(app),
         "deliveries_open": open.collect::<Map<_, _>>(),
         "sending_paused": app.engine.snapshot().sending_pause().is_some(),

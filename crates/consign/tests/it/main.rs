@@ -101,6 +101,7 @@ mod outcomes;
 mod payloads;
 mod people;
 mod presets;
+mod proxy;
 mod public_url;
 mod reminders;
 mod repairs;

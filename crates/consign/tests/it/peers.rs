@@ -19,6 +19,7 @@ pub(crate) use tool::{Answer, Asked, Tool};
 pub(crate) mod assertion_verifiers;
 pub(crate) mod authorization_server;
 pub(crate) mod browser;
+pub(crate) mod company_proxy;
 pub(crate) mod mail_server;
 pub(crate) mod nginx;
 pub(crate) mod refusing;

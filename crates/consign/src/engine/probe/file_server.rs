@@ -18,13 +18,13 @@ impl Test<'_> {
         let access = opened.enter_session(engine.now()).map_err(|refusal| refused(&refusal))?;
         let folder = credential.test_path.as_deref().and_then(|path| Folder::parse("Test path", path).ok());
         let wanted = ProbeFolder { folder: folder.as_ref(), write: self.how.write };
-        let teller = &self.teller;
+        let (teller, proxy) = (&self.teller, engine.network.proxy_to(host.address.host()));
         let seen = |probe: &SftpProbe| {
-            let (steps, passed) = way(host, probe, wanted);
+            let (steps, passed) = way(host, probe, wanted, proxy.as_deref());
             teller.tell(0, &steps[..passed]);
         };
         let probe = engine.network.probe_sftp(&access, wanted, &seen).await;
-        let (steps, _) = way(host, &probe, wanted);
+        let (steps, _) = way(host, &probe, wanted, proxy.as_deref());
         self.add(steps);
         let Some(fault) = &probe.failure else {
             let message = "Working. The server accepted the sign-in.".to_owned();
@@ -49,7 +49,12 @@ impl Test<'_> {
 }
 
 /// The steps of a test, and how many of them were passed.
-fn way(host: &SftpHost, probe: &SftpProbe, wanted: ProbeFolder<'_>) -> (Vec<TestStep>, usize) {
+fn way(
+    host: &SftpHost,
+    probe: &SftpProbe,
+    wanted: ProbeFolder<'_>,
+    proxy: Option<&str>,
+) -> (Vec<TestStep>, usize) {
     let facts = probe.facts.as_ref();
     let port = format!("port {}", host.address.port());
     let key = facts.map(|facts| format!("{} {}", facts.signature, facts.host_key.fingerprint()));
@@ -63,8 +68,10 @@ fn way(host: &SftpHost, probe: &SftpProbe, wanted: ProbeFolder<'_>) -> (Vec<Test
     });
     let timing = &probe.timing;
     let (found, connected) = (probe.address.is_some(), timing.network.connect.is_some());
+    let at = proxy.map(|proxy| format!("through the proxy {proxy}"));
+    let at = at.or_else(|| probe.address.map(|ip| ip.to_string()));
     let mut steps = vec![
-        (StepCode::Name, timing.network.dns, probe.address.map(|ip| ip.to_string()), found),
+        (StepCode::Name, timing.network.dns, at, found),
         (StepCode::Connect, timing.network.connect, Some(port), connected),
         (StepCode::HostKey, timing.host_key, key, facts.is_some()),
         (StepCode::SignIn, timing.sign_in, signed_in, probe.signed_in.is_some()),
