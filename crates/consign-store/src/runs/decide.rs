@@ -8,7 +8,7 @@ use super::{Run, read};
 use crate::db::query;
 use crate::{Db, StoreError};
 
-/// Lets a run wait for a person from now on. `false`: the lease was lost, or a person stopped the run.
+/// Lets a run wait for a person from now on. Whoever has its lease has lost it: an attempt that is under way does nothing more. `false`: the lease was lost, or a person stopped the run.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -20,7 +20,8 @@ pub async fn hold(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let query = query(
-        "update run set hold_reason = $1, outcome = $2, message = $3, due_at = $4, lease_until = null, lease_by = null
+        "update run set hold_reason = $1, outcome = $2, message = $3, due_at = $4, fence = fence + 1, lease_until = null,
+           lease_by = null
          where id = $5 and fence = $6 and state = 'open'",
     );
     let query = query.bind(reason.kind()).bind(outcome).bind(message).bind(now.millis());

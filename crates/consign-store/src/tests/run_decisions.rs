@@ -44,6 +44,12 @@ async fn a_run_waits_for_a_person(Fresh { store, .. }: Fresh) {
     assert!(!runs::mark_done(&mut tx, id, "Marked.", at).await.unwrap());
     tx.commit().await.unwrap();
     assert!(held(&store, &claimed).await);
+    // An attempt that was under way has lost it: it does nothing more.
+    let mut tx = store.begin().await.unwrap();
+    assert!(!runs::is_ours(&mut tx, &claimed.run).await.unwrap());
+    assert!(!runs::made(&mut tx, &claimed.run, 10, None).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(!held(&store, &claimed).await, "it does not hold it once more");
     let run = found(&store, id).await;
     assert_eq!((run.hold, run.lease_until, run.made_bytes), (Some(HoldReason::NoAnswer), None, Some(9)));
     assert_eq!((run.outcome.as_deref(), run.state(at)), (Some("sftp"), RunState::Waiting));
