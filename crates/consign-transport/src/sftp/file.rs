@@ -1,13 +1,16 @@
 //! What can be done with files and folders, and the server's refusals in words.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 
 use super::channel::{Answer, Channel};
+use super::session::Session;
 use super::wire::{self, Attributes, Reply, Request};
 use super::{Listed, SftpFault, SftpWhy};
 use crate::now;
@@ -57,6 +60,17 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// Opens SFTP in a session that lets us in. Some servers do and fall silent then.
+    ///
+    /// # Errors
+    /// When it is refused, or not there in time.
+    pub(super) async fn open(session: Session, deadline: Instant) -> Result<Self, SftpFault> {
+        match timeout_at(deadline.into(), Channel::open(Arc::new(session))).await {
+            Ok(opened) => Ok(Self::new(opened?)),
+            Err(_) => Err(SftpFault::lost("The server let us in and did not open SFTP in time.")),
+        }
+    }
+
     pub(super) fn new(channel: Channel) -> Self {
         Self {
             channel,

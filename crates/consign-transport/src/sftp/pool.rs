@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use consign_core::credential::SftpAccess;
-use tokio::time::timeout_at;
 
-use super::channel::Channel;
 use super::file::Files;
 use super::prove::prove;
 use super::session::Way;
@@ -124,11 +122,7 @@ async fn open(network: &Network, access: &SftpAccess) -> Result<Files, SftpFault
     let proven = prove(&way, &access.host.pins, &mut Timing::default()).await;
     let (mut session, _) = proven.map_err(|(fault, _)| fault)?;
     sign_in(&mut session, &access.login, deadline).await?;
-    let opening = Channel::open(Arc::new(session));
-    match timeout_at(deadline.into(), opening).await {
-        Ok(opened) => Ok(Files::new(opened?)),
-        Err(_) => Err(SftpFault::lost("The server let us in and did not open SFTP in time.")),
-    }
+    Files::open(session, deadline).await
 }
 
 async fn close_when_idle(kept: std::sync::Weak<Kept>, place: std::sync::Weak<Place>) {

@@ -1,10 +1,7 @@
 //! The steps of a connection test, one after the other, over a connection of its own.
 
-use std::sync::Arc;
-
 use consign_core::credential::SftpAccess;
 
-use super::channel::Channel;
 use super::file::Files;
 use super::prove::prove;
 use super::session::Way;
@@ -56,7 +53,7 @@ async fn steps(
     probe.timing.sign_in = Some(now().saturating_duration_since(start));
     probe.signed_in = Some(signed_in?);
     seen(probe);
-    let files = Files::new(Channel::open(Arc::new(session)).await?);
+    let files = Files::open(session, deadline).await?;
     if let Some(folder) = folder.folder {
         let start = now();
         let listed = list(&files, folder.as_sent()).await;

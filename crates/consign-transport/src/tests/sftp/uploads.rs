@@ -271,6 +271,17 @@ async fn old_parts_of_ours_are_removed_and_no_others() {
     assert!(found.modified_seconds.is_some());
 }
 
+/// It keeps its connection, so that only a limit of our own ends the wait.
+#[tokio::test]
+async fn a_server_that_falls_silent_behind_the_sign_in_is_named() {
+    let sshd = Sshd::start(&Setup { lines: "Subsystem sftp /bin/sleep 100\n", ..Setup::default() });
+    let access = access(sshd.port, ED25519_PUB, by_key(&user(), P256, None));
+    let probe = network().probe_sftp(&access, Default::default(), &|_| {}).await;
+    assert!(probe.signed_in.is_some(), "{probe:?}");
+    let fault = probe.failure.unwrap();
+    assert_eq!(fault.detail, "The server let us in and did not open SFTP in time.");
+}
+
 /// Before the rename, which some servers let replace.
 #[tokio::test]
 async fn what_came_while_a_file_was_written_stays() {
