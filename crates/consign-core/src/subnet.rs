@@ -30,7 +30,8 @@ impl Subnet {
 impl Subnet {
     /// Whether every address of another network is in it.
     pub fn covers(&self, other: &Self) -> bool {
-        self.bits <= other.bits && self.contains(other.address)
+        let same_family = self.address.is_ipv4() == other.address.is_ipv4();
+        same_family && self.bits <= other.bits && self.contains(other.address)
     }
 
     fn is_one_address(&self) -> bool {
@@ -46,6 +47,9 @@ impl FromStr for Subnet {
         let (address, bits) =
             text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        if address.to_canonical() != address {
+            return Err(format!("“{text}” is IPv4 in the form of IPv6: write it as IPv4"));
+        }
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => most,
@@ -80,6 +84,9 @@ mod tests {
         assert!(contains("0.0.0.0/0", "203.0.113.9") && !contains("0.0.0.0/0", "2001:db8::1"));
         assert!(contains("2001:db8::/32", "2001:db8:1::1") && !contains("2001:db8::/32", "2001:db9::1"));
         assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(
+            "::ffff:10.0.0.0/8".parse::<Subnet>().is_err() && "::ffff:192.0.2.7".parse::<Subnet>().is_err()
+        );
         assert!("10.0.0.0/33".parse::<Subnet>().is_err() && "proxy".parse::<Subnet>().is_err());
     }
 

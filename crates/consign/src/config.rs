@@ -66,6 +66,9 @@ pub struct Config {
     pub sources: BTreeMap<&'static str, Source>,
 }
 
+/// The headers that a proxy may name the client in; the first is read where nothing else was set.
+pub const CLIENT_HEADERS: [&str; 2] = ["x-forwarded-for", "forwarded"];
+
 /// `server.*`
 #[derive(Debug)]
 pub struct ServerOptions {
@@ -79,6 +82,8 @@ pub struct ServerOptions {
     pub tls_key_file: Option<PathBuf>,
     /// Proxies whose word on the client's address counts.
     pub trusted_proxies: Vec<Subnet>,
+    /// The header in which they name the client: `x-forwarded-for` or `forwarded`.
+    pub client_header: &'static str,
     /// Address and port of metrics and health; `None`: off.
     pub metrics_listen: Option<SocketAddr>,
     /// Whether the metrics tell of each credential when it ends.
@@ -272,6 +277,7 @@ impl Default for Config {
                 tls_cert_file: None,
                 tls_key_file: None,
                 trusted_proxies: Vec::new(),
+                client_header: CLIENT_HEADERS[0],
                 metrics_listen: Some(local(9420)),
                 metrics_credential_ends: true,
                 shutdown_grace_seconds: 30,

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use consign_core::id::RequestId;
-use consign_core::subnet::Subnet;
 use consign_store::Store;
 use http::header::{CONTENT_TYPE, HeaderName, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -29,10 +28,11 @@ use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 use crate::App;
-use crate::config::Config;
+use crate::config::{CLIENT_HEADERS, Config};
 use crate::engine::Hangup;
 use crate::telemetry::HTTP_SERVER_DURATION;
 use body::Patient;
+use client::Proxies;
 use tls::Tls;
 
 pub use health::{health, metrics};
@@ -130,7 +130,7 @@ impl TlsOnly {
 pub struct Front {
     router: Router,
     store: Store,
-    trusted_proxies: Vec<Subnet>,
+    proxies: Proxies,
     tls: Option<Tls>,
     tls_only: TlsOnly,
 }
@@ -143,8 +143,9 @@ impl Front {
     pub fn new(config: &Config, store: Store, router: Router) -> io::Result<Self> {
         let tls = Tls::new(&config.server, clock())?;
         let tls_only = TlsOnly::Fixed(config.public_url().starts_with("https://"));
-        let trusted_proxies = config.server.trusted_proxies.clone();
-        Ok(Self { router, store, trusted_proxies, tls, tls_only })
+        let proxies =
+            Proxies { trusted: config.server.trusted_proxies.clone(), header: config.server.client_header };
+        Ok(Self { router, store, proxies, tls, tls_only })
     }
 
     /// The same for an installation whose people choose its address: by TLS only, while that is what they chose.
@@ -155,7 +156,8 @@ impl Front {
 
     /// A front without TLS, for metrics and health.
     pub fn plain(store: Store, router: Router) -> Self {
-        Self { router, store, trusted_proxies: Vec::new(), tls: None, tls_only: TlsOnly::Fixed(false) }
+        let proxies = Proxies { trusted: Vec::new(), header: CLIENT_HEADERS[0] };
+        Self { router, store, proxies, tls: None, tls_only: TlsOnly::Fixed(false) }
     }
 
     /// Serves until `stop`; then accepts nothing more and lets requests under way end.
@@ -261,7 +263,7 @@ impl Front {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, hangup: Hangup) -> Response<Body> {
         let started = clock();
         let id = RequestId::new(self.store.local_now());
-        let peer = client::address(peer, request.headers(), &self.trusted_proxies);
+        let peer = client::address(peer, request.headers(), &self.proxies);
         let method = method_label(request.method());
         let part = part_of(request.uri().path());
         let gateway = part == GATEWAYS;

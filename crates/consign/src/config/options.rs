@@ -2,8 +2,8 @@
 
 use consign_core::subnet::Subnet;
 
-use super::Config;
 use super::given::{Fault, Given};
+use super::{CLIENT_HEADERS, Config};
 use kept::{copies, keeping};
 
 mod kept;
@@ -114,6 +114,14 @@ fn server() -> Vec<Entry> {
                 Ok(())
             },
             |config| Some(list(config.server.trusted_proxies.iter().map(quoted))),
+        ),
+        open(
+            "server.client_header",
+            |config, given| {
+                config.server.client_header = given.word(&CLIENT_HEADERS)?;
+                Ok(())
+            },
+            |config| Some(quoted(config.server.client_header)),
         ),
         open(
             "server.metrics_listen",

@@ -26,12 +26,13 @@ enum Said {
 }
 
 /// What each option is called: those that pages show.
-const NAMES: [(&str, &str, Said); 23] = [
+const NAMES: [(&str, &str, Said); 24] = [
     ("server.listen", "Listens at", Said::Text),
     ("server.public_url", "Public URL", Said::Text),
     ("server.tls.cert_file", "TLS certificate", Said::Text),
     ("server.tls.key_file", "Key of the TLS certificate", Said::Text),
     ("server.trusted_proxies", "Trusted proxies", Said::Text),
+    ("server.client_header", "Header that names the client", Said::Text),
     ("server.metrics_listen", "Metrics and health at", Said::Text),
     ("server.metrics_credential_ends", "Ends of credentials in the metrics", Said::Flag),
     ("server.shutdown_grace_seconds", "Time to end what runs", Said::Seconds),

@@ -218,7 +218,7 @@ fn scheme(arrived: &Value) -> Option<Seen> {
 fn client(app: &App, arrived: &Value) -> Option<Seen> {
     let client = arrived["client"].as_str().unwrap_or_default();
     let forwarded = &arrived["forwarded"];
-    let named = forwarded["x-forwarded-for"].as_str().or_else(|| forwarded["forwarded"].as_str());
+    let named = forwarded[app.config.server.client_header].as_str();
     let (good, text) = match named {
         Some(named) if named.contains(client) => {
             (true, format!("The proxy names the client, and server.trusted_proxies trusts it: {client}."))
@@ -237,7 +237,7 @@ fn client(app: &App, arrived: &Value) -> Option<Seen> {
             false,
             format!(
                 "A proxy at {client} ends TLS and does not name the client: the audit log and the brake on guesses know \
-                 only the proxy. Let it send X-Forwarded-For, and list it in server.trusted_proxies."
+                 only the proxy. Let it send X-Forwarded-For, and list it in server.trusted_proxies; server.client_header names another header."
             ),
         ),
     };

@@ -1,24 +1,32 @@
-//! Whose request it is, behind proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`, from trusted ones only.
+//! Whose request it is, behind proxies: from `X-Forwarded-For` or `Forwarded` (RFC 7239), of trusted ones only. One of the
+//! two is read, the one that the proxy writes: the other would come from the client as it likes.
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
 use consign_core::subnet::Subnet;
 
-const FORWARDED: HeaderName = http::header::FORWARDED;
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Which proxies are believed, and in which header.
+#[derive(Clone, Debug)]
+pub(super) struct Proxies {
+    pub(super) trusted: Vec<Subnet>,
+    /// One of [`crate::config::CLIENT_HEADERS`].
+    pub(super) header: &'static str,
+}
 
-/// The nearest address that is not a trusted proxy. Each proxy adds the one it saw at the end of the list.
-pub(super) fn address(peer: SocketAddr, headers: &HeaderMap, trusted: &[Subnet]) -> SocketAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|subnet| subnet.contains(address));
-    if trusted.is_empty() || !is_trusted(peer.ip()) {
+/// The nearest address that is not a trusted proxy. Each proxy adds the one it saw at the end of the list. An IPv4 address
+/// in IPv6 form is told as IPv4.
+pub(super) fn address(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> SocketAddr {
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let is_trusted = |address: IpAddr| proxies.trusted.iter().any(|subnet| subnet.contains(address));
+    if proxies.trusted.is_empty() || !is_trusted(peer.ip()) {
         return peer;
     }
     let mut nearest = peer.ip();
-    for named in chain(headers).iter().rev() {
+    for named in chain(headers, proxies.header).iter().rev() {
         let Some(address) = named else { break };
-        nearest = *address;
+        nearest = address.to_canonical();
         if !is_trusted(nearest) {
             break;
         }
@@ -27,18 +35,11 @@ pub(super) fn address(peer: SocketAddr, headers: &HeaderMap, trusted: &[Subnet])
 }
 
 /// The addresses in the order of the list; `None` for what is no address.
-fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let texts = |name: &HeaderName| {
-        let lines = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default().to_owned());
-        lines.collect::<Vec<_>>().join(",")
-    };
-    if headers.contains_key(&FORWARDED) {
-        return texts(&FORWARDED).split(',').map(forwarded_for).collect();
-    }
-    if headers.contains_key(&X_FORWARDED_FOR) {
-        return texts(&X_FORWARDED_FOR).split(',').map(read).collect();
-    }
-    Vec::new()
+fn chain(headers: &HeaderMap, header: &str) -> Vec<Option<IpAddr>> {
+    let lines = headers.get_all(header).iter().map(|value| value.to_str().unwrap_or_default());
+    let lines: Vec<_> = lines.collect();
+    let of_one = if header == "forwarded" { forwarded_for } else { read };
+    if lines.is_empty() { Vec::new() } else { lines.join(",").split(',').map(of_one).collect() }
 }
 
 /// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`.

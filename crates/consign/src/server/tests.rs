@@ -106,26 +106,42 @@ async fn stopping_ends_kept_connections_and_accepts_no_more() {
     assert!(TcpStream::connect(running.address).await.is_err());
 }
 
-fn check(peer: &str, header: Option<(&'static str, &str)>, trusted: &[&str], expected: &str) {
-    let mut headers = HeaderMap::new();
-    headers.extend(header.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())));
-    let trusted: Vec<Subnet> = trusted.iter().map(|text| text.parse().unwrap()).collect();
-    let address = client::address(SocketAddr::new(peer.parse().unwrap(), 4711), &headers, &trusted);
-    assert_eq!(address.ip().to_string(), expected, "{header:?}");
+fn check(peer: &str, read: &'static str, sent: &[(&'static str, &str)], trusted: &[&str], expected: &str) {
+    let sent = sent.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+    let headers: HeaderMap = sent.collect();
+    let trusted = trusted.iter().map(|text| text.parse().unwrap()).collect();
+    let proxies = Proxies { trusted, header: read };
+    let address = client::address(SocketAddr::new(peer.parse().unwrap(), 4711), &headers, &proxies);
+    assert_eq!(address.ip().to_string(), expected, "{headers:?}");
 }
 
 #[test]
 fn only_trusted_proxies_name_the_client() {
-    let forwarded_for = |value| Some(("x-forwarded-for", value));
-    check("203.0.113.9", forwarded_for("198.51.100.1"), &[], "203.0.113.9");
-    check("203.0.113.9", forwarded_for("198.51.100.1"), &["10.0.0.0/8"], "203.0.113.9");
-    check("10.0.0.1", forwarded_for("198.51.100.1"), &["10.0.0.0/8"], "198.51.100.1");
+    let check_for = |peer, value: &str, trusted: &[&str], expected| {
+        check(peer, "x-forwarded-for", &[("x-forwarded-for", value)], trusted, expected);
+    };
+    check_for("203.0.113.9", "198.51.100.1", &[], "203.0.113.9");
+    check_for("203.0.113.9", "198.51.100.1", &["10.0.0.0/8"], "203.0.113.9");
+    check_for("10.0.0.1", "198.51.100.1", &["10.0.0.0/8"], "198.51.100.1");
     // What the client itself put into the list stands before what the proxy saw.
-    check("10.0.0.1", forwarded_for("1.1.1.1, 198.51.100.1, 10.0.0.2"), &["10.0.0.0/8"], "198.51.100.1");
-    check("10.0.0.1", forwarded_for("198.51.100.1, nonsense"), &["10.0.0.0/8"], "10.0.0.1");
-    check("10.0.0.1", None, &["10.0.0.0/8"], "10.0.0.1");
-    let forwarded = Some(("forwarded", "for=1.1.1.1, for=\"[2001:db8::7]:4711\";proto=https"));
-    check("10.0.0.1", forwarded, &["10.0.0.0/8"], "2001:db8::7");
+    check_for("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2", &["10.0.0.0/8"], "198.51.100.1");
+    check_for("10.0.0.1", "198.51.100.1, nonsense", &["10.0.0.0/8"], "10.0.0.1");
+    check("10.0.0.1", "x-forwarded-for", &[], &["10.0.0.0/8"], "10.0.0.1");
+    // A listener for both families shows IPv4 in the form of IPv6.
+    check_for("::ffff:203.0.113.9", "198.51.100.1", &[], "203.0.113.9");
+    check_for("::ffff:10.0.0.1", "::ffff:198.51.100.1", &["10.0.0.0/8"], "198.51.100.1");
+    let forwarded = ("forwarded", "for=1.1.1.1, for=\"[2001:db8::7]:4711\";proto=https");
+    check("10.0.0.1", "forwarded", &[forwarded], &["10.0.0.0/8"], "2001:db8::7");
+}
+
+/// A proxy passes on what it does not write: the header that it does not write is the client's own.
+#[test]
+fn one_header_names_the_client_and_no_other() {
+    let (of_proxy, of_client) = (("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=10.20.0.5"));
+    check("10.0.0.1", "x-forwarded-for", &[of_client, of_proxy], &["10.0.0.1"], "203.0.113.9");
+    check("10.0.0.1", "x-forwarded-for", &[of_client], &["10.0.0.1"], "10.0.0.1");
+    let (of_proxy, of_client) = (("forwarded", "for=203.0.113.9"), ("x-forwarded-for", "10.20.0.5"));
+    check("10.0.0.1", "forwarded", &[of_client, of_proxy], &["10.0.0.1"], "203.0.113.9");
 }
 
 #[test]
