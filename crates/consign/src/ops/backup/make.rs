@@ -28,7 +28,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 const STEPS: [(&str, &str); 3] =
     [("copy", "Copying the database"), ("check", "Checking the copy"), ("pack", "Compressing it")];
 const CUT_OFF: &str =
-    "The server stopped while this backup was made. Nothing is left of it: make another one.";
+    "The server stopped while this backup was made. No backup came of it: make another one.";
 
 /// What a backup that is being made says of itself: the word of its step.
 pub(in crate::ops) fn step(operation: &Operation) -> Option<&'static str> {
