@@ -27,8 +27,11 @@ pub(crate) enum Verb {
         #[arg(long)]
         name: String,
         /// What it may do, such as events:write; repeatable
-        #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+        #[arg(long, value_name = "SCOPE", required_unless_present = "role", value_delimiter = ',')]
         scope: Vec<String>,
+        /// A role that stands for its scopes: administrator, credential_manager, operator, auditor or viewer
+        #[arg(long, conflicts_with = "scope")]
+        role: Option<String>,
         /// A gateway that it may call, by name or id, and no other; repeatable
         #[arg(long, value_name = "NAME")]
         gateway: Vec<String>,
@@ -75,8 +78,12 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
                 ]
             })?;
         }
-        Verb::Create { name, scope, gateway, allow_from, ends_on } => {
+        Verb::Create { name, scope, role, gateway, allow_from, ends_on } => {
             let mut body = body(name, scope, ends_on);
+            if let Some(role) = role {
+                body.remove("scopes");
+                body.insert("role".to_owned(), json!(role));
+            }
             if !gateway.is_empty() {
                 body.insert("gateways".to_owned(), json!(gateway));
             }

@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 use consign_core::catalog::Invalid;
 use consign_core::rights::Right;
+use consign_core::role::Role;
 use consign_store::connectors::ConnectorFilter;
 use consign_store::{PAGE_ITEMS_MAX, Page};
 use serde_json::{Map, Value, json};
@@ -37,7 +38,10 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 async fn list(visit: Signed) -> Result<Response, Failure> {
     let now = visit.app().now();
     let unused_since = now.minus(DAY * DEFAULT_DAYS).to_string();
-    let items = api_keys::list(visit.app(), &visit.actor).await?;
+    let mut items = api_keys::list(visit.app(), &visit.actor).await?;
+    for item in &mut items {
+        item["role_label"] = json!(item["role"].as_str().and_then(Role::find).map(Role::label));
+    }
     let context = json!({ "items": items, "unused_since": unused_since });
     Ok(visit.page(StatusCode::OK, "api_keys.html", (PLACE, "API keys"), context).await)
 }
@@ -76,6 +80,7 @@ async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> R
     let context = json!({
         "errors": errors(invalid),
         "name": { "value": form.text("name"), "error": message_at(invalid, "name") },
+        "role": role_field(form.text("role"), invalid),
         "scopes": scopes.collect::<Vec<_>>(),
         "scopes_error": message_at(invalid, "scopes"),
         "gateways": gateway_field(visit, invalid).await?,
@@ -88,6 +93,15 @@ async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> R
         "password": password_again(visit, invalid),
     });
     Ok(visit.page(status, "api_key.html", (PLACE, "New API key"), context).await)
+}
+
+/// A role, or scopes of its own.
+fn role_field(chosen: &str, invalid: &[Invalid]) -> Value {
+    let own = json!({ "value": "", "label": "Scopes of its own", "hint": "Those that are ticked below" });
+    let roles = Role::ALL.iter();
+    let roles = roles.map(|role| json!({ "value": role.kind(), "label": role.label(), "hint": role.hint() }));
+    let options: Vec<_> = std::iter::once(own).chain(roles).collect();
+    with(field("role", "Role", "", chosen, invalid), json!({ "options": options }))
 }
 
 /// What a scope allows, in words.
@@ -113,7 +127,11 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let mut sent = Map::new();
     sent.insert("name".to_owned(), json!(form.text("name")));
-    sent.insert("scopes".to_owned(), json!(form.all("scopes")));
+    // Scopes that are ticked below a chosen role are not meant.
+    match Role::find(form.text("role")) {
+        Some(role) => sent.insert("role".to_owned(), json!(role)),
+        None => sent.insert("scopes".to_owned(), json!(form.all("scopes"))),
+    };
     sent.insert("gateways".to_owned(), json!(form.all("gateways")));
     let allowed: Vec<_> =
         form.text("allowed_addresses").lines().map(str::trim).filter(|line| !line.is_empty()).collect();

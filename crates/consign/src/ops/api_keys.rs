@@ -11,6 +11,7 @@ use consign_core::audit::Table;
 use consign_core::catalog::{Fault, Reader};
 use consign_core::id::{ConnectorId, KeyId, RequestId};
 use consign_core::rights::{Right, Rights};
+use consign_core::role::Role;
 use consign_core::secret::Secret;
 use consign_core::subnet::Subnet;
 use consign_core::time::Timestamp;
@@ -184,21 +185,7 @@ fn read(sent: Sent, now: Timestamp) -> Result<Draft, OpError> {
     } else if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
         reader.refuse("name", Fault::new("too_long", "Name must be 80 characters or fewer, on one line"));
     }
-    let mut rights = Vec::new();
-    for scope in reader.list("scopes", "Scopes") {
-        match scope.as_str().and_then(Right::find) {
-            Some(right) => rights.push(right),
-            None => {
-                let known: Vec<_> = Right::ALL.iter().map(|right| right.kind()).collect();
-                let sentence = format!("{scope} is not a scope. Choose from {}", known.join(", "));
-                reader.refuse("scopes", Fault::new("unknown", sentence));
-            }
-        }
-    }
-    let rights: Rights = rights.into_iter().collect();
-    if rights.is_empty() && reader.is_clean("scopes") {
-        reader.refuse("scopes", Fault::new("missing", "Choose at least one scope"));
-    }
+    let rights = read_rights(&mut reader);
     let gateways = read_gateways(&mut reader, rights);
     let allowed_from = read_allowed(&mut reader);
     let ends_at = match reader.take_if_sent("ends_on") {
@@ -215,13 +202,46 @@ fn read(sent: Sent, now: Timestamp) -> Result<Draft, OpError> {
             end
         }
     };
-    reader.refuse_unknown(&["name", "scopes", "gateways", ALLOWED, "ends_on"], &[]);
+    reader.refuse_unknown(&["name", "role", "scopes", "gateways", ALLOWED, "ends_on"], &[]);
     let faults = reader.into_invalid();
     if faults.is_empty() {
         Ok(Draft { name, rights, gateways, allowed_from, ends_at })
     } else {
         Err(OpError::Invalid(faults))
     }
+}
+
+/// Those of a role, or the scopes one by one.
+fn read_rights(reader: &mut Reader) -> Rights {
+    let role = reader.take_if_sent("role").filter(|role| !role.is_null());
+    let mut rights = Vec::new();
+    for scope in reader.list("scopes", "Scopes") {
+        match scope.as_str().and_then(Right::find) {
+            Some(right) => rights.push(right),
+            None => {
+                let known: Vec<_> = Right::ALL.iter().map(|right| right.kind()).collect();
+                let sentence = format!("{scope} is not a scope. Choose from {}", known.join(", "));
+                reader.refuse("scopes", Fault::new("unknown", sentence));
+            }
+        }
+    }
+    let rights: Rights = rights.into_iter().collect();
+    let Some(role) = role else {
+        if rights.is_empty() && reader.is_clean("scopes") {
+            reader.refuse("scopes", Fault::new("missing", "Choose a role, or at least one scope"));
+        }
+        return rights;
+    };
+    if !rights.is_empty() {
+        reader.refuse("role", Fault::new("not_both", "Choose a role or scopes, not both"));
+    }
+    let Some(role) = role.as_str().and_then(Role::find) else {
+        let known: Vec<_> = Role::ALL.iter().map(|role| role.kind()).collect();
+        let sentence = format!("{role} is not a role. Choose from {}", known.join(", "));
+        reader.refuse("role", Fault::new("unknown", sentence));
+        return rights;
+    };
+    role.rights()
 }
 
 /// A limit is of use only to a key that calls gateways and can do no more than it was given: one for everything could make
@@ -316,6 +336,7 @@ fn show(app: &App, key: &ApiKey, now: Timestamp) -> Value {
         "id": key.id,
         "name": key.name,
         "key": api_key::shown(key.id),
+        "role": Role::ALL.iter().find(|role| role.rights() == key.rights),
         "scopes": key.rights,
         "gateways": gateways.collect::<Vec<_>>(),
         "allowed_addresses": key.allowed_from.iter().map(ToString::to_string).collect::<Vec<_>>(),

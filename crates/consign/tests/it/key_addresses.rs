@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::database::Kind;
 use crate::harness::page::unescape;
-use crate::harness::{TestConsign, eventually, id_of};
+use crate::harness::{TestConsign, eventually, id_of, merge};
 
 /// A server behind a proxy that is trusted, so that a test says where it comes from.
 async fn start() -> TestConsign {
@@ -116,5 +116,53 @@ async fn addresses_are_entered_line_by_line() {
     consign.canaries.shown_once("an API key", made.trim().rsplit('_').next().unwrap());
     let listed = consign.run(&["api-key", "list"]).await.expect(0).stdout;
     assert!(listed.contains("192.0.2.0/24"), "{listed}");
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_can_have_the_rights_of_a_role() {
+    let consign = TestConsign::start().await;
+    let made =
+        consign.post("/api-keys", &json!({ "name": "Watch", "role": "operator" })).await.expect(201).json();
+    assert_eq!(made["role"], "operator", "{made}");
+    let key = made["text"].as_str().unwrap();
+    consign.call_as(key, "GET", "/deliveries", &[], "").await.expect(200);
+    consign.call_as(key, "GET", "/audit-entries", &[], "").await.expect(403);
+    // The same scopes one by one are the same role.
+    let scopes = json!({ "name": "Same", "scopes": made["scopes"] });
+    assert_eq!(consign.post("/api-keys", &scopes).await.expect(201).json()["role"], "operator");
+    let fewer = json!({ "name": "Fewer", "scopes": ["events:write"] });
+    assert_eq!(consign.post("/api-keys", &fewer).await.expect(201).json()["role"], Value::Null);
+    for (wrong, pointer, code) in [
+        (json!({ "role": "king" }), "/role", "unknown"),
+        (json!({ "role": 7 }), "/role", "unknown"),
+        (json!({ "role": "viewer", "scopes": ["events:write"] }), "/role", "not_both"),
+        (json!({}), "/scopes", "missing"),
+        (json!({ "role": null }), "/scopes", "missing"),
+    ] {
+        let mut body = json!({ "name": "Wrong" });
+        merge(&mut body, &wrong);
+        let refused = consign.post("/api-keys", &body).await.expect(422).json();
+        assert_eq!(
+            (&refused["errors"][0]["pointer"], &refused["errors"][0]["code"]),
+            (&json!(pointer), &json!(code)),
+            "{wrong}"
+        );
+    }
+    let form = consign.form("/api-keys/new", "once").await.set("name", "By hand").set("role", "auditor");
+    consign.send_form(&form.set("password", &consign.password.clone())).await.expect(200);
+    let page = consign.page("/api-keys").await.expect(200).text();
+    assert!(page.contains("<span>Auditor</span>") && page.contains("<span>Operator</span>"), "{page}");
+    let key = consign
+        .run(&["api-key", "create", "--name", "CLI", "--role", "viewer", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(key["role"], "viewer", "{key}");
+    consign
+        .run(&["api-key", "create", "--name", "CLI", "--role", "viewer", "--scope", "admin"])
+        .await
+        .expect(2);
+    consign.run(&["api-key", "create", "--name", "CLI"]).await.expect(2);
     consign.finish().await;
 }

@@ -242,7 +242,7 @@ fn the_deletion_and_the_conflict_of_a_credential_render() {
 fn the_other_pages_render() {
     let key = |last: serde_json::Value| {
         json!({
-            "id": "key_1", "name": "nxt-in", "key": "csg_01", "scopes": ["events:write"], "ends_at": NOW,
+            "id": "key_1", "name": "nxt-in", "key": "csg_01", "role_label": "Operator", "scopes": ["events:write"], "ends_at": NOW,
             "gateways": [{ "id": "con_1", "name": "Desk" }, { "id": "con_2", "name": null }],
             "ended": true, "last_used_at": last, "last_used_from": last.as_str().map(|_| "10.20.0.7"),
             "allowed_addresses": ["10.20.0.0/16"], "created_at": NOW,
@@ -256,6 +256,8 @@ fn the_other_pages_render() {
     let field = json!({ "value": "x", "error": "Enter a name" });
     let form = json!({
         "errors": [{ "field": "name", "message": "Enter a name" }], "name": field,
+        "role": { "key": "role", "label": "Role", "value": "operator",
+            "options": [{ "value": "", "label": "Scopes of its own" }, { "value": "operator", "label": "Operator", "hint": "h" }] },
         "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose",
         "allowed": { "key": "allowed_addresses", "label": "Allowed addresses", "value": "x", "error": "Enter it" },
         "ends_on": field, "never": true,
