@@ -127,11 +127,11 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let mut sent = Map::new();
     sent.insert("name".to_owned(), json!(form.text("name")));
-    // Scopes that are ticked below a chosen role are not meant.
-    match Role::find(form.text("role")) {
-        Some(role) => sent.insert("role".to_owned(), json!(role)),
-        None => sent.insert("scopes".to_owned(), json!(form.all("scopes"))),
-    };
+    // A role with scopes beside it is refused: nobody gets other rights than those that were ticked.
+    if !form.text("role").is_empty() {
+        sent.insert("role".to_owned(), json!(form.text("role")));
+    }
+    sent.insert("scopes".to_owned(), json!(form.all("scopes")));
     sent.insert("gateways".to_owned(), json!(form.all("gateways")));
     let allowed: Vec<_> =
         form.text("allowed_addresses").lines().map(str::trim).filter(|line| !line.is_empty()).collect();

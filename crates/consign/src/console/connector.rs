@@ -1,6 +1,7 @@
 //! What the pages of every kind of connector share: the filters of a list, the credentials to choose from, and what is said
 //! when one goes on.
 
+use consign_core::catalog::Protocol;
 use consign_core::connector::ConnectorState;
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
@@ -72,8 +73,20 @@ pub(super) fn resumed(connector: &Value, page: &str, goes_on: &str) -> Message {
 
 /// The credentials that a connector can use, with status and address; among many the first, and the one that is `asked` for.
 pub(super) async fn choices(visit: &Signed, asked: &str) -> Result<Choices, OpError> {
+    choices_of(visit, asked, &CredentialFilter::default()).await
+}
+
+/// Those that lead to a tool on the web.
+pub(super) async fn web_choices(visit: &Signed, asked: &str) -> Result<Choices, OpError> {
+    let web = CredentialFilter { protocol: Some(Protocol::Https), ..CredentialFilter::default() };
+    let mut choices = choices_of(visit, asked, &web).await?;
+    choices.0.retain(|choice| !choice.is_sftp);
+    Ok(choices)
+}
+
+async fn choices_of(visit: &Signed, asked: &str, filter: &CredentialFilter) -> Result<Choices, OpError> {
     let all = Page::first(CHOICES_MAX);
-    let every = (&CredentialFilter::default(), CredentialSort::NeedsAttention);
+    let every = (filter, CredentialSort::NeedsAttention);
     let listed = credentials::list(visit.app(), &visit.actor, every, &all).await?;
     let mut choices = Choices(listed.items.iter().map(choice).collect());
     if listed.next.is_some() && !asked.is_empty() && choices.find(asked).is_none() {
@@ -83,13 +96,6 @@ pub(super) async fn choices(visit: &Signed, asked: &str) -> Result<Choices, OpEr
             Err(other) => return Err(other),
         }
     }
-    Ok(choices)
-}
-
-/// Those that lead to a tool on the web.
-pub(super) async fn web_choices(visit: &Signed, asked: &str) -> Result<Choices, OpError> {
-    let mut choices = choices(visit, asked).await?;
-    choices.0.retain(|choice| !choice.is_sftp);
     Ok(choices)
 }
 

@@ -150,6 +150,9 @@ async fn a_key_can_have_the_rights_of_a_role() {
         );
     }
     let form = consign.form("/api-keys/new", "once").await.set("name", "By hand").set("role", "auditor");
+    let both = form.clone().set("password", &consign.password.clone()).with("scopes", "events:write");
+    let refused = unescape(&consign.send_form(&both).await.expect(422).text());
+    assert!(refused.contains("Choose a role or scopes, not both"), "{refused}");
     consign.send_form(&form.set("password", &consign.password.clone())).await.expect(200);
     let page = consign.page("/api-keys").await.expect(200).text();
     assert!(page.contains("<span>Auditor</span>") && page.contains("<span>Operator</span>"), "{page}");

@@ -38,11 +38,10 @@ impl Choices {
     /// What a drop-down offers, or what is suggested: then a name is what is sent.
     pub(in crate::console) fn options(&self) -> Value {
         let many = self.are_many();
-        let option = |choice: &Choice| match many {
-            true => json!({ "value": choice.name, "label": choice.status }),
-            false => {
-                json!({ "value": choice.id, "label": format!("{} · {}", choice.name, choice.status) })
-            }
+        let option = |choice: &Choice| {
+            let value = if many { &choice.name } else { &choice.id };
+            // Some browsers show the value of a suggestion, some its label: both name it.
+            json!({ "value": value, "label": format!("{} · {}", choice.name, choice.status) })
         };
         self.0.iter().map(option).collect()
     }
@@ -58,7 +57,7 @@ impl Choices {
         let chosen = self.find(asked);
         let hint = match chosen {
             Some(chosen) => format!("Its name. {}.", chosen.status),
-            None => "Its name. What you type is looked for among the suggestions.".to_owned(),
+            None => "Its whole name. The first 500 are suggested.".to_owned(),
         };
         let named = chosen.map_or(asked, |chosen| chosen.name.as_str());
         let text = field("credential", "Credential", &hint, named, invalid);
@@ -94,6 +93,7 @@ mod tests {
             (&shown["value"], &shown["suggestions"][7]["value"]),
             (&json!("Tool 7"), &json!("Tool 7"))
         );
+        assert_eq!(shown["suggestions"][7]["label"], "Tool 7 · Working");
         assert_eq!((&shown["hint"], shown.get("options")), (&json!("Its name. Working."), None));
         assert_eq!(many.field("nobody", &[], None)["value"], "nobody", "it stays as it was typed");
         assert_eq!(many.find(" tool 9 ").map(|found| found.id.as_str()), Some("crd_9"));
