@@ -130,6 +130,26 @@ impl Turn {
         statement.bind(self.rows());
     }
 
+    /// The order of a list of what has names: by `list_rank`, then by name, or all of it turned round; and where it begins.
+    ///
+    /// # Errors
+    /// `BadCursor`.
+    pub(crate) fn by_rank(&self, statement: &mut Statement, is_down: bool) -> Result<(), StoreError> {
+        let down = is_down != self.backward;
+        if let Some(from) = &self.from {
+            let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
+            statement.push(" and (list_rank, name_key, id)").push(if down { " < (" } else { " > (" });
+            statement.bind(rank.as_str()).push(", ").bind(name_key.as_str()).push(", ").bind(id.as_str());
+            statement.push(")");
+        }
+        statement.push(match down {
+            true => " order by list_rank desc, name_key desc, id desc limit ",
+            false => " order by list_rank, name_key, id limit ",
+        });
+        statement.bind(self.rows());
+        Ok(())
+    }
+
     /// Puts the rows that were read into the order of the list, with the cursors of their neighbours.
     pub(crate) fn listed<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> Vec<String>) -> Listed<T> {
         let more = items.len() > self.limit;

@@ -64,7 +64,7 @@ impl ConnectorSort {
     const fn rank(self) -> &'static str {
         match self {
             Self::Name | Self::NameDown => "'1'",
-            // Each is the last entry of an index.
+            // Each is at the end of an index; of a webhook that only fails, behind all that failed.
             Self::Last | Self::LastDown => {
                 "cast(1000000000000000 + coalesce(case c.kind
                    when 'webhook' then (select d.ended_at from delivery d where d.connector_id = c.id
@@ -88,22 +88,11 @@ pub async fn list(
     page: &Page,
 ) -> Result<Listed<Connector>, StoreError> {
     let turn = page.turn()?;
-    let down = filter.sort.is_down() != turn.backward;
     let mut statement = Statement::new(db, "select * from (select c.*, ");
     statement.push(filter.sort.rank()).push(" as list_rank from connector c) as ranked where 1 = 1");
     restrict(&mut statement, filter);
     let count = turn.count(&statement, db).await?;
-    if let Some(from) = &turn.from {
-        let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
-        statement.push(" and (list_rank, name_key, id)").push(if down { " < (" } else { " > (" });
-        statement.bind(rank.as_str()).push(", ").bind(name_key.as_str()).push(", ").bind(id.as_str());
-        statement.push(")");
-    }
-    statement.push(match down {
-        true => " order by list_rank desc, name_key desc, id desc limit ",
-        false => " order by list_rank, name_key, id limit ",
-    });
-    statement.bind(turn.rows());
+    turn.by_rank(&mut statement, filter.sort.is_down())?;
     let rows = statement.all(db).await?;
     let ranked = rows.iter().map(|row| Ok((row.text("list_rank")?, read(row)?)));
     let ranked = ranked.collect::<Result<Vec<_>, StoreError>>()?;

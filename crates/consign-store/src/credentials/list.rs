@@ -94,7 +94,6 @@ pub async fn list(
             (LAST_USED_BASE + credential.last_used_at.map_or(0, Timestamp::millis)).to_string()
         }
     };
-    let down = sort.is_down() != turn.backward;
     let mut statement = Statement::new(db, "select * from (select c.*, ");
     match sort {
         CredentialSort::NeedsAttention => rank_column(&mut statement, now),
@@ -108,22 +107,7 @@ pub async fn list(
     statement.push(" as list_rank from credential c) as ranked where 1 = 1");
     restrict(&mut statement, filter, now);
     let count = turn.count(&statement, db).await?;
-    if let Some(from) = &turn.from {
-        let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
-        statement.push(" and (list_rank, name_key, id)").push(if down { " < (" } else { " > (" });
-        statement
-            .bind(rank.as_str())
-            .push(", ")
-            .bind(name_key.as_str())
-            .push(", ")
-            .bind(id.as_str())
-            .push(")");
-    }
-    statement.push(match down {
-        true => " order by list_rank desc, name_key desc, id desc limit ",
-        false => " order by list_rank, name_key, id limit ",
-    });
-    statement.bind(turn.rows());
+    turn.by_rank(&mut statement, sort.is_down())?;
     let rows = statement.all(db).await?;
     let credentials = with_secrets(db, rows).await?;
     let key =
