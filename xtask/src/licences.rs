@@ -32,10 +32,11 @@ pub(crate) fn fault(root: &Path) -> Result<Option<String>, String> {
     Ok((written != current).then(stale))
 }
 
-/// Every crate behind the program, one a line: package, licence, source. Nothing is asked of a network.
+/// Every crate behind the program, one a line: package, licence, source. What Cargo.lock names and this machine does not
+/// have yet is downloaded first: crates of other systems are among it, which no build here needs.
 fn tree() -> Result<String, String> {
     let mut tree = cargo();
-    tree.args(["tree", "--locked", "--offline", "--package", "consign", "--edges", "normal,no-proc-macro"]);
+    tree.args(["tree", "--locked", "--package", "consign", "--edges", "normal,no-proc-macro"]);
     for target in TARGETS {
         tree.args(["--target", target]);
     }
