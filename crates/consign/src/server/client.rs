@@ -34,12 +34,13 @@ pub(super) fn address(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) 
     if nearest == peer.ip() { peer } else { SocketAddr::new(nearest, 0) }
 }
 
-/// The addresses in the order of the list; `None` for what is no address.
+/// The addresses in the order of the list; `None` for what is no address. Each element is read alone: what a client wrote
+/// into the list, whatever bytes it is, changes nothing of what a proxy added behind it.
 fn chain(headers: &HeaderMap, header: &str) -> Vec<Option<IpAddr>> {
-    let lines = headers.get_all(header).iter().map(|value| value.to_str().unwrap_or_default());
-    let lines: Vec<_> = lines.collect();
     let of_one = if header == "forwarded" { forwarded_for } else { read };
-    if lines.is_empty() { Vec::new() } else { lines.join(",").split(',').map(of_one).collect() }
+    let elements =
+        headers.get_all(header).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    elements.map(|element| of_one(std::str::from_utf8(element).ok()?)).collect()
 }
 
 /// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`.

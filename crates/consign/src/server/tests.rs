@@ -107,7 +107,10 @@ async fn stopping_ends_kept_connections_and_accepts_no_more() {
 }
 
 fn check(peer: &str, read: &'static str, sent: &[(&'static str, &str)], trusted: &[&str], expected: &str) {
-    let sent = sent.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+    // Each character is a byte.
+    let bytes = |text: &str| text.chars().map(|one| u8::try_from(one).unwrap()).collect::<Vec<_>>();
+    let value = |text: &str| HeaderValue::from_bytes(&bytes(text)).unwrap();
+    let sent = sent.iter().map(|(name, text)| (HeaderName::from_static(name), value(text)));
     let headers: HeaderMap = sent.collect();
     let trusted = trusted.iter().map(|text| text.parse().unwrap()).collect();
     let proxies = Proxies { trusted, header: read };
@@ -126,12 +129,17 @@ fn only_trusted_proxies_name_the_client() {
     // What the client itself put into the list stands before what the proxy saw.
     check_for("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2", &["10.0.0.0/8"], "198.51.100.1");
     check_for("10.0.0.1", "198.51.100.1, nonsense", &["10.0.0.0/8"], "10.0.0.1");
+    // Nor does a byte of it hide what the proxy saw.
+    check_for("10.0.0.1", "\u{e9}, 203.0.113.9", &["10.0.0.0/8"], "203.0.113.9");
+    check_for("10.0.0.1", "\u{e9}, 203.0.113.9, 10.0.0.2", &["10.0.0.0/8"], "203.0.113.9");
     check("10.0.0.1", "x-forwarded-for", &[], &["10.0.0.0/8"], "10.0.0.1");
     // A listener for both families shows IPv4 in the form of IPv6.
     check_for("::ffff:203.0.113.9", "198.51.100.1", &[], "203.0.113.9");
     check_for("::ffff:10.0.0.1", "::ffff:198.51.100.1", &["10.0.0.0/8"], "198.51.100.1");
     let forwarded = ("forwarded", "for=1.1.1.1, for=\"[2001:db8::7]:4711\";proto=https");
     check("10.0.0.1", "forwarded", &[forwarded], &["10.0.0.0/8"], "2001:db8::7");
+    let forwarded = ("forwarded", "for=\u{e9}, for=203.0.113.9");
+    check("10.0.0.1", "forwarded", &[forwarded], &["10.0.0.0/8"], "203.0.113.9");
 }
 
 /// A proxy passes on what it does not write: the header that it does not write is the client's own.
