@@ -24,7 +24,7 @@ pub(super) fn address(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) 
         return peer;
     }
     let mut nearest = peer.ip();
-    for named in chain(headers, proxies.header).iter().rev() {
+    for named in chain(headers, proxies.header) {
         let Some(address) = named else { break };
         nearest = address.to_canonical();
         if !is_trusted(nearest) {
@@ -34,26 +34,50 @@ pub(super) fn address(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) 
     if nearest == peer.ip() { peer } else { SocketAddr::new(nearest, 0) }
 }
 
-/// The addresses in the order of the list; `None` for what is no address. Each element is read alone: what a client wrote
-/// into the list, whatever bytes it is, changes nothing of what a proxy added behind it.
-fn chain(headers: &HeaderMap, header: &str) -> Vec<Option<IpAddr>> {
-    let of_one = if header == "forwarded" { forwarded_for } else { read };
-    let elements =
-        headers.get_all(header).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    elements.map(|element| of_one(std::str::from_utf8(element).ok()?)).collect()
+/// The addresses of the list, the nearest first; `None` for what is no address. Each element is read alone: what a client
+/// wrote into the list, whatever bytes it is, changes nothing of what a proxy added behind it.
+fn chain<'a>(headers: &'a HeaderMap, header: &str) -> impl Iterator<Item = Option<IpAddr>> + use<'a> {
+    let is_quoting = header == "forwarded";
+    let of_one = if is_quoting { forwarded_for } else { read };
+    let lines = headers.get_all(header).iter().rev();
+    lines.flat_map(move |line| from_the_end(line.as_bytes(), b',', is_quoting)).map(of_one)
 }
 
 /// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`.
-fn forwarded_for(element: &str) -> Option<IpAddr> {
-    element.split(';').find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        name.eq_ignore_ascii_case("for").then(|| read(value.trim_matches('"')))?
+fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    from_the_end(element, b';', true).into_iter().find_map(|pair| {
+        let (name, value) = std::str::from_utf8(pair).ok()?.trim().split_once('=')?;
+        let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+        name.eq_ignore_ascii_case("for").then(|| read(inner.as_bytes()))?
     })
 }
 
+/// The parts of a list, the last one first. A separator in a quoted string (RFC 7239 section 4) is none. It is read from its
+/// end, which a proxy wrote: a quote that a client left open can then swallow only what the client wrote itself.
+fn from_the_end(list: &[u8], separator: u8, is_quoting: bool) -> Vec<&[u8]> {
+    let (mut parts, mut end, mut is_quoted) = (Vec::new(), list.len(), false);
+    for (at, byte) in list.iter().enumerate().rev() {
+        match *byte {
+            b'"' if is_quoting => is_quoted = !is_quoted || is_escaped(list, at),
+            byte if byte == separator && !is_quoted => {
+                parts.push(&list[at + 1..end]);
+                end = at;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&list[..end]);
+    parts
+}
+
+/// Whether a backslash takes the meaning of this byte of a quoted string.
+fn is_escaped(list: &[u8], at: usize) -> bool {
+    list[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
 /// An address, with or without port and brackets.
-fn read(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+fn read(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(address.ip());
     }

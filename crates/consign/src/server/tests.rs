@@ -138,8 +138,25 @@ fn only_trusted_proxies_name_the_client() {
     check_for("::ffff:10.0.0.1", "::ffff:198.51.100.1", &["10.0.0.0/8"], "198.51.100.1");
     let forwarded = ("forwarded", "for=1.1.1.1, for=\"[2001:db8::7]:4711\";proto=https");
     check("10.0.0.1", "forwarded", &[forwarded], &["10.0.0.0/8"], "2001:db8::7");
-    let forwarded = ("forwarded", "for=\u{e9}, for=203.0.113.9");
-    check("10.0.0.1", "forwarded", &[forwarded], &["10.0.0.0/8"], "203.0.113.9");
+}
+
+#[test]
+fn quotes_of_forwarded_are_respected_and_hide_nothing_that_a_proxy_added() {
+    let check_forwarded = |lines: &[&str], expected| {
+        let sent: Vec<_> = lines.iter().map(|line| ("forwarded", *line)).collect();
+        check("10.0.0.1", "forwarded", &sent, &["10.0.0.0/8"], expected);
+    };
+    check_forwarded(&["for=\u{e9}, for=203.0.113.9"], "203.0.113.9");
+    check_forwarded(&["for=10.0.0.2;host=\"a, for=198.51.100.1\""], "10.0.0.2");
+    check_forwarded(&["host=\"a;for=198.51.100.1\";for=203.0.113.9"], "203.0.113.9");
+    check_forwarded(&[r#"for=203.0.113.9;host="a\", for=198.51.100.1, \\""#], "203.0.113.9");
+    check_forwarded(&["for=203.0.113.9", "for=\"10.0.0.2:80\";by=\"_a,b\""], "203.0.113.9");
+    // A client chooses the bytes of its Host, may leave a quote open, or end in a backslash.
+    check_forwarded(&["for=203.0.113.9;host=\"\u{e9}\""], "203.0.113.9");
+    check_forwarded(&["for=\", for=203.0.113.9"], "203.0.113.9");
+    check_forwarded(&["for=\", for=\"203.0.113.9:4711\";proto=https"], "203.0.113.9");
+    check_forwarded(&[r#"for="\, for="203.0.113.9:4711""#], "203.0.113.9");
+    check_forwarded(&["for=\"198.51.100.1, for=10.0.0.2"], "10.0.0.2");
 }
 
 /// A proxy passes on what it does not write: the header that it does not write is the client's own.
