@@ -1,13 +1,13 @@
 //! Figures that take long to count: each is told as it was for a while, so that whoever looks at a page often does not slow
 //! down what the server is there for.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
 use consign_store::backup::Contents;
 use consign_store::overview::Kept;
+use tokio::sync::Mutex;
 
 /// What takes no longer is counted at each look.
 const QUICK: Duration = Duration::from_millis(20);
@@ -39,14 +39,15 @@ impl<T> Default for Figure<T> {
 }
 
 impl<T: Clone> Figure<T> {
-    /// The figure: as it was, or counted anew.
+    /// The figure: as it was, or counted anew. Whoever comes while it is counted waits for that count.
     pub(super) async fn get(
         &self,
         clock: impl Fn() -> Timestamp,
         count: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let mut counted = self.0.lock().await;
         let at = clock();
-        if let Some(counted) = &*self.counted()
+        if let Some(counted) = &*counted
             && (counted.at..counted.until).contains(&at)
         {
             return Ok(counted.value.clone());
@@ -54,13 +55,8 @@ impl<T: Clone> Figure<T> {
         let value = count.await?;
         let took = clock().since(at);
         let until = clock().plus(took * SHARE);
-        let counted = Counted { value: value.clone(), at, until };
-        *self.counted() = (took > QUICK).then_some(counted);
+        *counted = (took > QUICK).then(|| Counted { value: value.clone(), at, until });
         Ok(value)
-    }
-
-    fn counted(&self) -> std::sync::MutexGuard<'_, Option<Counted<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,5 +87,19 @@ mod tests {
         // A clock that was put back does not hold it.
         time.store(1, Ordering::Relaxed);
         assert_eq!(look(5, 0).await, 5);
+    }
+    #[tokio::test]
+    async fn whoever_comes_while_it_is_counted_counts_nothing() {
+        let (time, counts, figure) = (AtomicI64::new(1_000_000), AtomicI64::new(0), Figure::default());
+        let clock = || Timestamp::from_millis(time.load(Ordering::Relaxed));
+        let look = async || {
+            let count = async {
+                tokio::task::yield_now().await;
+                time.fetch_add(300, Ordering::Relaxed);
+                Ok(counts.fetch_add(1, Ordering::Relaxed))
+            };
+            figure.get(clock, count).await.unwrap()
+        };
+        assert_eq!(tokio::join!(look(), look(), look()), (0, 0, 0));
     }
 }

@@ -85,10 +85,9 @@ pub async fn storage(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
     let rules = app.engine.delivery_rules();
     let days = u64::from(rules.delivery_days);
-    let mut db = app.store.read().await?;
     let since = app.now().minus(std::time::Duration::from_secs(DAY_SECONDS));
-    let kept = app.figures.kept.get(|| app.now(), overview::kept(&mut db, since)).await?;
-    drop(db);
+    let count = async { overview::kept(&mut *app.store.read().await?, since).await };
+    let kept = app.figures.kept.get(|| app.now(), count).await?;
     let disk = if app.store.is_postgres() { None } else { disk_free(app) };
     let forecast = kept.last_day.saturating_mul(days);
     let bytes_each = kept.bytes.checked_div(kept.deliveries.max(1)).unwrap_or(0);
