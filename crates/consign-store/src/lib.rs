@@ -9,7 +9,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use consign_core::time::Timestamp;
 use sqlx::PgPool;
@@ -196,7 +196,17 @@ impl Store {
         self.shifted(local_now())
     }
 
-    /// Moves the clock of this store forward. For tests: nothing in the database changes, so other replicas
+    /// This host's clock for spans, which nobody sets.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one clock of operations for spans: tests move it as they move the other"
+    )]
+    pub fn instant(&self) -> Instant {
+        let moved = u64::try_from(self.0.offset.load(Ordering::Relaxed)).unwrap_or(0);
+        Instant::now() + Duration::from_millis(moved)
+    }
+
+    /// Moves the clocks of this store forward. For tests: nothing in the database changes, so other replicas
     /// do not notice.
     pub fn advance(&self, by: Duration) {
         self.0.offset.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);

@@ -4,6 +4,7 @@ use consign_core::rights::Right;
 use consign_store::{Db, Tx, installation, overview};
 use serde_json::{Value, json};
 
+use super::figures::Told;
 use super::{Actor, Object, OpError, audit_entry, commit};
 use crate::App;
 use crate::engine::{SENDING_PAUSE, SendingPause};
@@ -87,11 +88,12 @@ pub async fn storage(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let days = u64::from(rules.delivery_days);
     let since = app.now().minus(std::time::Duration::from_secs(DAY_SECONDS));
     let count = async { overview::kept(&mut *app.store.read().await?, since).await };
-    let kept = app.figures.kept.get(|| app.now(), count).await?;
+    let Told { value: kept, age } = app.figures.kept.get(|| app.store.instant(), count).await?;
     let disk = if app.store.is_postgres() { None } else { disk_free(app) };
     let forecast = kept.last_day.saturating_mul(days);
     let bytes_each = kept.bytes.checked_div(kept.deliveries.max(1)).unwrap_or(0);
     Ok(json!({
+        "counted_at": app.now().minus(age),
         "database_bytes": kept.bytes,
         "disk_free_bytes": disk,
         "deliveries": kept.deliveries,

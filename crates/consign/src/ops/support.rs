@@ -8,6 +8,7 @@ use consign_core::rights::Right;
 use consign_store::{credentials, deliveries};
 use serde_json::{Map, Value, json};
 
+use super::figures::Told;
 use super::{Actor, Object, OpError, audit_entry, backup, commit, encryption, replicas, sending};
 use crate::config::{Config, Source};
 use crate::{App, BUILD, COMMIT, telemetry};
@@ -21,7 +22,8 @@ pub const FILE_NAME: &str = "consign-support.json";
 /// Without the right, or when the database cannot be read.
 pub async fn preview(app: &App, actor: &Actor) -> Result<Value, OpError> {
     actor.require(Right::Admin)?;
-    let contents = app.figures.contents.get(|| app.now(), app.store.contents()).await?;
+    let counted = app.figures.contents.get(|| app.store.instant(), app.store.contents()).await?;
+    let Told { value: contents, age } = counted;
     let storage = sending::storage(app, actor).await?;
     let backups = backup::list(app, actor).await?;
     let mut db = app.store.read().await?;
@@ -49,6 +51,7 @@ pub async fn preview(app: &App, actor: &Actor) -> Result<Value, OpError> {
             "kind": if app.store.is_postgres() { "postgresql" } else { "sqlite" },
             "schema": contents.schema,
             "rows": contents.counts,
+            "rows_counted_at": now.minus(age),
         },
         "storage": storage,
         "options": options(&app.config),

@@ -81,6 +81,7 @@ async fn what_is_kept_is_counted(consign: TestConsign) {
     assert_eq!((&kept["deliveries"], &kept["events"]), (&json!(3), &json!(3)), "{kept}");
     assert_eq!((&kept["deliveries_last_24_hours"], &kept["forecast_deliveries"]), (&json!(3), &json!(270)));
     assert!(kept["database_bytes"].as_u64().unwrap() > 100_000 && kept["forecast_bytes"].is_null(), "{kept}");
+    assert!(kept["counted_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{kept}");
     let page = consign.page("/settings/delivery").await.expect(200).text();
     assert!(
         page.contains("270 deliveries after 90 days") && page.contains("name=\"delivery_days\""),
