@@ -224,7 +224,18 @@ impl Network {
         folder: ProbeFolder<'_>,
         seen: &(dyn Fn(&SftpProbe) + Sync),
     ) -> SftpProbe {
-        trial::run(self, access, folder, seen).await
+        trial::run(self, access, folder, trial::WORK_TIMEOUT, seen).await
+    }
+
+    /// The same with another limit for the work in the folder.
+    #[cfg(test)]
+    pub(crate) async fn probe_sftp_within(
+        &self,
+        access: &SftpAccess,
+        folder: ProbeFolder<'_>,
+        limit: Duration,
+    ) -> SftpProbe {
+        trial::run(self, access, folder, limit, &|_| {}).await
     }
 
     /// Reads the host keys of a server, one of each family, without signing in. Anyone between may have answered.

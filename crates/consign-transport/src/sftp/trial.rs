@@ -1,33 +1,41 @@
 //! The steps of a connection test, one after the other, over a connection of its own.
 
+use std::time::{Duration, Instant};
+
 use consign_core::credential::SftpAccess;
+use tokio::time::{timeout, timeout_at};
 
 use super::file::Files;
 use super::prove::prove;
 use super::session::Way;
 use super::sign_in::sign_in;
 use super::{OPEN_TIMEOUT, ProbeFolder, ProbeTiming, SftpFault, SftpProbe};
-use crate::{Network, Timing, now};
+use crate::{Network, Timing, now, words};
 
 /// The names of the file that a test writes; the middle is chance.
 const TEST_FILE: &str = "consign-connection-test";
+/// What is done in the session that lets us in. As long as one answer may take: a person waits for all of them.
+pub(super) const WORK_TIMEOUT: Duration = Duration::from_secs(60);
+/// The file of a test that did not come to its end is removed in this time, or left.
+const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See [`Network::probe_sftp`].
+/// See [`Network::probe_sftp`]. The work in the folder takes `limit` at the most.
 pub(super) async fn run(
     network: &Network,
     access: &SftpAccess,
     folder: ProbeFolder<'_>,
+    limit: Duration,
     seen: &(dyn Fn(&SftpProbe) + Sync),
 ) -> SftpProbe {
     let mut probe = SftpProbe::default();
-    probe.failure = steps(network, access, folder, &mut probe, seen).await.err();
+    probe.failure = steps(network, access, (folder, limit), &mut probe, seen).await.err();
     probe
 }
 
 async fn steps(
     network: &Network,
     access: &SftpAccess,
-    folder: ProbeFolder<'_>,
+    (folder, limit): (ProbeFolder<'_>, Duration),
     probe: &mut SftpProbe,
     seen: &(dyn Fn(&SftpProbe) + Sync),
 ) -> Result<(), SftpFault> {
@@ -54,22 +62,41 @@ async fn steps(
     probe.signed_in = Some(signed_in?);
     seen(probe);
     let files = Files::open(session, deadline).await?;
+    let end = End { at: now() + limit, limit };
     if let Some(folder) = folder.folder {
         let start = now();
-        let listed = list(&files, folder.as_sent()).await;
+        let listed = end.before(list(&files, folder.as_sent())).await;
         probe.timing.folder = Some(now().saturating_duration_since(start));
         probe.listed = Some(listed?);
         seen(probe);
     }
     if folder.write {
         let start = now();
-        let written = write(&files, folder.folder.map_or(".", |folder| folder.as_sent())).await;
+        let written = write(&files, folder.folder.map_or(".", |folder| folder.as_sent()), &end).await;
         probe.timing.write = Some(now().saturating_duration_since(start));
         written?;
         probe.written = true;
     }
-    files.channel.session.close().await;
+    let _ = timeout_at(end.at.into(), files.channel.session.close()).await;
     Ok(())
+}
+
+/// When all work in the session is over: a server that answers each time can make it last for ever.
+struct End {
+    at: Instant,
+    limit: Duration,
+}
+
+impl End {
+    async fn before<T>(&self, work: impl Future<Output = Result<T, SftpFault>>) -> Result<T, SftpFault> {
+        let late = || {
+            let limit = words(self.limit);
+            SftpFault::lost(format!(
+                "The server let us in and did not finish what was asked of it within {limit}."
+            ))
+        };
+        timeout_at(self.at.into(), work).await.unwrap_or_else(|_| Err(late()))
+    }
 }
 
 async fn list(files: &Files, folder: &str) -> Result<super::Listed, SftpFault> {
@@ -78,24 +105,33 @@ async fn list(files: &Files, folder: &str) -> Result<super::Listed, SftpFault> {
 }
 
 /// Writes a small file under a temporary name, gives it another, and deletes it; leaves nothing behind.
-async fn write(files: &Files, folder: &str) -> Result<(), SftpFault> {
-    let folder = files.folder(folder).await?;
+async fn write(files: &Files, folder: &str, end: &End) -> Result<(), SftpFault> {
+    let folder = end.before(files.folder(folder)).await?;
     let chance = consign_core::hex::hex(&chance());
     let at = |name: &str| format!("{}/{name}", folder.trim_end_matches('/'));
     let (part, whole) = (at(&format!(".{TEST_FILE}.{chance}.part")), at(&format!("{TEST_FILE}.{chance}")));
-    let handle = files.create(&part).await?;
     let content: &'static [u8] = b"Consign tested the connection. This file can be deleted.\n";
-    let written = async {
+    let written = end.before(async {
+        let handle = files.create(&part).await?;
         let reply = files.write(&handle, 0, bytes::Bytes::from_static(content)).await?.reply().await?;
         if !super::file::is_ok(&reply) {
             return Err(files.refused_write(&reply, &folder).await);
         }
         files.close(&handle).await?;
         files.rename(&part, &whole, false).await.map(drop).map_err(|unnamed| unnamed.fault)
-    };
-    let written = written.await;
-    let removed = files.remove(if written.is_ok() { &whole } else { &part }).await;
-    written.and(removed)
+    });
+    match written.await {
+        Ok(()) => end.before(files.remove(&whole)).await,
+        Err(fault) => {
+            // Where an answer did not come, it may have either name.
+            let clean_up = async {
+                let _ = files.remove(&part).await;
+                let _ = files.remove(&whole).await;
+            };
+            let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
+            Err(fault)
+        }
+    }
 }
 
 /// Eight random bytes: two tests at once do not meet.

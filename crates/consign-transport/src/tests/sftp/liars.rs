@@ -12,7 +12,7 @@ use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::sftp::{Body, IfExists, Unnamed, Upload};
+use crate::sftp::{Body, IfExists, ProbeFolder, Unnamed, Upload};
 
 /// What it does with a file, which it takes with good words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,14 @@ enum Lie {
     Hides,
     /// Refuses the new name.
     Refuses,
+    /// Renames, and says nothing of it.
+    KeepsQuiet,
+    /// Takes its time, and has one name on every page of a folder, without an end.
+    GoesOn,
 }
+
+/// The time that it takes: more than the limit of a test, long before the last page that is read.
+const PAGE_TAKES: Duration = Duration::from_millis(5);
 
 /// What it was told to do, in order.
 type Told = Arc<Mutex<Vec<String>>>;
@@ -77,7 +84,13 @@ impl server::Handler for Liar {
                 break;
             }
             let mut packet = self.unread.split_to(4 + length).split_off(4);
+            if self.lie == Lie::GoesOn {
+                tokio::time::sleep(PAGE_TAKES).await;
+            }
             let answer = self.answer(&mut packet).ok_or(russh::Error::Disconnect)?;
+            if answer.is_empty() {
+                continue;
+            }
             session
                 .data(channel, [&u32::try_from(answer.len()).unwrap().to_be_bytes(), &answer[..]].concat())?;
         }
@@ -86,7 +99,7 @@ impl server::Handler for Liar {
 }
 
 impl Liar {
-    /// Of version 3 of SFTP, as much as an upload needs. `None`: there is none.
+    /// Of version 3 of SFTP, as much as uploads and tests need. `None`: the end.
     fn answer(&mut self, packet: &mut BytesMut) -> Option<Vec<u8>> {
         let kind = packet.get_u8();
         if kind == 1 {
@@ -104,8 +117,8 @@ impl Liar {
         // Size and permissions.
         attributes.put_u32(5);
         Some(match kind {
-            // Open, for which any handle does; close.
-            3 => {
+            // Open, a file or a folder, for which any handle does; close.
+            3 | 11 => {
                 self.bytes = 0;
                 [&[102][..], &id.to_be_bytes(), &[0, 0, 0, 1, b'h']].concat()
             }
@@ -130,6 +143,8 @@ impl Liar {
                     not_there
                 }
             }
+            // A page of the folder.
+            12 => [&[104][..], &id.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 0, 1, b'.'], &[0; 8]].concat(),
             // Remove.
             13 => {
                 self.told.lock().unwrap().push(format!("remove {}", text()));
@@ -153,7 +168,8 @@ impl Liar {
                 match self.lie {
                     Lie::HangsUp => return None,
                     Lie::Refuses => denied,
-                    Lie::Loses | Lie::Hides => {
+                    Lie::KeepsQuiet => Vec::new(),
+                    Lie::Loses | Lie::Hides | Lie::GoesOn => {
                         self.renamed = true;
                         done
                     }
@@ -230,4 +246,32 @@ async fn a_name_is_in_doubt_until_the_server_says_no() {
         assert_eq!(unnamed.in_doubt, in_doubt, "{lie:?}: {unnamed:?}");
         assert_eq!(told[0], "rename to /in/a.csv", "{lie:?}");
     }
+}
+
+/// What a test finds that may work in the folder for so long.
+async fn tested(lie: Lie, write: bool, limit: Duration) -> (SftpFault, Vec<String>) {
+    let (port, told) = start(lie).await;
+    let to = Folder::parse("Folder", "/in").unwrap();
+    let (access, network) = (access(port, ED25519_PUB, by_password("ana", "open sesame")), network());
+    let folder = ProbeFolder { folder: (!write).then_some(&to), write };
+    let probe = network.probe_sftp_within(&access, folder, limit);
+    let probe = tokio::time::timeout(Duration::from_secs(20), probe).await.expect("it ends by itself");
+    let told = told.lock().unwrap().clone();
+    (probe.failure.expect("it did not come to its end"), told)
+}
+
+#[tokio::test]
+async fn a_folder_without_an_end_does_not_keep_a_test() {
+    let (fault, _) = tested(Lie::GoesOn, false, Duration::from_millis(300)).await;
+    assert_eq!(fault.detail, "The server let us in and did not finish what was asked of it within 300 ms.");
+}
+
+#[tokio::test]
+async fn a_test_without_an_answer_leaves_a_file_under_neither_name() {
+    let (fault, told) = tested(Lie::KeepsQuiet, true, Duration::from_millis(300)).await;
+    assert_eq!(fault.detail, "The server let us in and did not finish what was asked of it within 300 ms.");
+    let [renamed, part, whole] = told.as_slice() else { panic!("{told:?}") };
+    assert!(renamed.starts_with("rename to ./consign-connection-test."), "{told:?}");
+    assert!(part.starts_with("remove ./.consign-connection-test.") && part.ends_with(".part"), "{told:?}");
+    assert_eq!(whole.strip_prefix("remove "), renamed.strip_prefix("rename to "), "{told:?}");
 }
