@@ -245,7 +245,7 @@ fn read_rights(reader: &mut Reader) -> Rights {
 }
 
 /// A limit is of use only to a key that calls gateways and can do no more than it was given: one for everything could make
-/// another key without the limit.
+/// another key without the limit, and one that changes gateways or credentials could lead its gateway to another tool.
 fn read_gateways(reader: &mut Reader, rights: Rights) -> Vec<String> {
     let mut gateways = Vec::new();
     for gateway in reader.list("gateways", "Gateways") {
@@ -264,6 +264,10 @@ fn read_gateways(reader: &mut Reader, rights: Rights) -> Vec<String> {
     if !gateways.is_empty() && has(Right::Admin) {
         let sentence =
             "A key with the scope admin may call every gateway. Choose gateways or admin, not both";
+        reader.refuse("gateways", Fault::new("not_together", sentence));
+    } else if !gateways.is_empty() && (has(Right::ConnectorsWrite) || has(Right::CredentialsWrite)) {
+        let sentence = "A key with the role Credential manager, or with credentials:write or connectors:write, may change where \
+                        a gateway leads. Choose gateways or these, not both";
         reader.refuse("gateways", Fault::new("not_together", sentence));
     } else if !gateways.is_empty() && !has(Right::GatewayCall) {
         let sentence = "Choose the scope gateway:call too, or no gateways";

@@ -140,6 +140,9 @@ async fn a_gateway_without_its_credential_says_so(consign: TestConsign) {
     consign.finish().await;
 }
 
+const LEADS_ELSEWHERE: &str = "A key with the role Credential manager, or with credentials:write or connectors:write, \
+                               may change where a gateway leads. Choose gateways or these, not both";
+
 async fn keys_and_gateways_choose_each_other(consign: TestConsign) {
     let desk = id_of(&gateway(&consign).await);
     let new_key = |name: &str, scopes: &[&str], gateways: Value| json!({ "name": name, "scopes": scopes, "gateways": gateways });
@@ -156,12 +159,17 @@ async fn keys_and_gateways_choose_each_other(consign: TestConsign) {
             "not_together",
             "A key with the scope admin may call every gateway. Choose gateways or admin, not both",
         ),
+        (&["gateway:call", "connectors:write"], json!(["Desk"]), "not_together", LEADS_ELSEWHERE),
+        (&["gateway:call", "credentials:write"], json!(["Desk"]), "not_together", LEADS_ELSEWHERE),
         (&["gateway:call"], json!(["Tool"]), "unknown", "There is no gateway “Tool”"),
         (&["gateway:call"], json!([7]), "bad_form", "Gateways must be ids or names of gateways"),
     ] {
         let refused = consign.post("/api-keys", &new_key("x", scopes, gateways)).await;
         is_refused(refused, &[("/gateways", code, sentence)]);
     }
+    let body = json!({ "name": "x", "role": "credential_manager", "gateways": ["Desk"] });
+    let refused = consign.post("/api-keys", &body).await;
+    is_refused(refused, &[("/gateways", "not_together", LEADS_ELSEWHERE)]);
     let make = async |body: Value| {
         let made = consign.post("/api-keys", &body).await.expect(201).json();
         let secret = made["text"].as_str().unwrap().rsplit('_').next().unwrap().to_owned();
