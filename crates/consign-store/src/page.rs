@@ -130,14 +130,22 @@ impl Turn {
         statement.bind(self.rows());
     }
 
-    /// The order of a list of what has names: by `list_rank`, then by name, or all of it turned round; and where it begins.
+    /// The order of a list of what has names: by `list_rank`, then by name, or all of it turned round; and where it begins. The
+    /// key begins with the word of the order: a place in one is none in another.
     ///
     /// # Errors
     /// `BadCursor`.
-    pub(crate) fn by_rank(&self, statement: &mut Statement, is_down: bool) -> Result<(), StoreError> {
+    pub(crate) fn by_rank(
+        &self,
+        statement: &mut Statement,
+        (order, is_down): (&str, bool),
+    ) -> Result<(), StoreError> {
         let down = is_down != self.backward;
         if let Some(from) = &self.from {
-            let [rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
+            let [of, rank, name_key, id] = from.as_slice() else { return Err(StoreError::BadCursor) };
+            if of != order {
+                return Err(StoreError::BadCursor);
+            }
             statement.push(" and (list_rank, name_key, id)").push(if down { " < (" } else { " > (" });
             statement.bind(rank.as_str()).push(", ").bind(name_key.as_str()).push(", ").bind(id.as_str());
             statement.push(")");

@@ -92,12 +92,13 @@ pub async fn list(
     statement.push(filter.sort.rank()).push(" as list_rank from connector c) as ranked where 1 = 1");
     restrict(&mut statement, filter);
     let count = turn.count(&statement, db).await?;
-    turn.by_rank(&mut statement, filter.sort.is_down())?;
+    turn.by_rank(&mut statement, (filter.sort.kind(), filter.sort.is_down()))?;
     let rows = statement.all(db).await?;
     let ranked = rows.iter().map(|row| Ok((row.text("list_rank")?, read(row)?)));
     let ranked = ranked.collect::<Result<Vec<_>, StoreError>>()?;
     let key = |(rank, connector): &(String, Connector)| {
-        vec![rank.clone(), connector.name.key(), connector.id.to_string()]
+        let order = filter.sort.kind().to_owned();
+        vec![order, rank.clone(), connector.name.key(), connector.id.to_string()]
     };
     Ok(turn.listed(ranked, key).of(count).map(|(_, connector)| connector))
 }

@@ -107,11 +107,12 @@ pub async fn list(
     statement.push(" as list_rank from credential c) as ranked where 1 = 1");
     restrict(&mut statement, filter, now);
     let count = turn.count(&statement, db).await?;
-    turn.by_rank(&mut statement, sort.is_down())?;
+    turn.by_rank(&mut statement, (sort.kind(), sort.is_down()))?;
     let rows = statement.all(db).await?;
     let credentials = with_secrets(db, rows).await?;
-    let key =
-        |credential: &Credential| vec![rank(credential), credential.name.key(), credential.id.to_string()];
+    let key = |credential: &Credential| {
+        vec![sort.kind().to_owned(), rank(credential), credential.name.key(), credential.id.to_string()]
+    };
     Ok(turn.listed(credentials, key).of(count))
 }
 

@@ -166,6 +166,11 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
         let back = Page { before: second.previous, ..Page::first(2) };
         let back = credentials::list(&mut tx, &all, sort, &back, now).await.unwrap();
         assert_eq!(names(&back), expected[..2], "{sort:?}, and back");
+        for other in CredentialSort::ALL.into_iter().filter(|other| *other != sort) {
+            let page = Page { after: first.next.clone(), ..Page::first(2) };
+            let refused = credentials::list(&mut tx, &all, other, &page, now).await;
+            assert!(matches!(refused, Err(StoreError::BadCursor)), "{sort:?} in {other:?}");
+        }
     }
     let counts = credentials::counts(&mut tx, now).await.unwrap();
     let of = |status: &str| {
@@ -275,6 +280,14 @@ async fn connectors_come_back_and_are_listed(Fresh { store, .. }: Fresh) {
         let back = Page { before: next.previous, ..Page::first(2) };
         let back = connectors::list(&mut tx, &filter, &back).await.unwrap();
         assert_eq!(named(&back.items), expected[..2], "{sort:?}, and back");
+        for other in ConnectorSort::ALL.into_iter().filter(|other| *other != sort) {
+            let (page, filter) = (
+                Page { after: first.next.clone(), ..Page::first(2) },
+                ConnectorFilter { sort: other, ..ConnectorFilter::default() },
+            );
+            let refused = connectors::list(&mut tx, &filter, &page).await;
+            assert!(matches!(refused, Err(StoreError::BadCursor)), "{sort:?} in {other:?}");
+        }
     }
 }
 
