@@ -254,14 +254,18 @@ async fn through(
     }
     let start = now();
     let (end, limit) = phase(limit, deadline);
-    let connected = timeout_at(end, async {
-        let stream = connect_any(&addresses).await.map_err(|error| away(error.kind().to_string()))?;
-        tunnel(stream, proxy, to).await.map_err(DialFault::Proxy)
-    });
+    let connected = async {
+        let late = |_| away(format!("it did not answer within {}", words(limit)));
+        let reached = timeout_at(end, connect_any(&addresses)).await.map_err(late)?;
+        let reached = reached.map_err(|error| away(error.kind().to_string()))?;
+        let (host, port) = (to.0.clone(), to.1);
+        let silent = |_| ProxyFault::Silent { proxy: proxy.name(), host, port, limit };
+        let opened = timeout_at(end, tunnel(reached, proxy, to)).await.map_err(silent);
+        opened.flatten().map_err(DialFault::Proxy)
+    };
     let connected = connected.await;
     timing.connect = Some(now().saturating_duration_since(start));
-    let stream =
-        connected.unwrap_or_else(|_| Err(away(format!("it did not answer within {}", words(limit)))))?;
+    let stream = connected?;
     if let Ok(peer) = stream.peer_addr() {
         on_the_way(peer.ip(), timing);
     }

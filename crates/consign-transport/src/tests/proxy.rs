@@ -21,6 +21,7 @@ enum Then {
     Lead(u16),
     Say(&'static [u8]),
     Wait,
+    HangUp,
 }
 
 impl Scripted {
@@ -81,6 +82,7 @@ async fn serve(
             stream.write_all(answer).await?;
             std::future::pending().await
         }
+        Then::HangUp => stream.write_all(answer).await,
     }
 }
 
@@ -90,6 +92,9 @@ async fn onward(port: u16) -> std::io::Result<TcpStream> {
 }
 
 const WAY: &[u8] = b"HTTP/1.1 200 Connection established\r\nvia: 1.1 proxy\r\n\r\n";
+/// The same behind answers that are none yet.
+const WAY_AT_LAST: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nx: y\r\n\r\n\
+    HTTP/1.1 200 Connection established\r\n\r\n";
 
 #[tokio::test]
 async fn requests_go_through_it_and_the_tool_is_verified() {
@@ -120,6 +125,7 @@ async fn requests_go_through_it_and_the_tool_is_verified() {
 async fn what_it_answers_is_said_in_words() {
     let long: &'static [u8] =
         Box::leak([b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'a'; 20_000]].concat().into_boxed_slice());
+    let endless: &'static [u8] = Box::leak(b"HTTP/1.1 102 Processing\r\n\r\n".repeat(100).into_boxed_slice());
     for (answer, words) in [
         (
             b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n".as_slice(),
@@ -134,7 +140,19 @@ async fn what_it_answers_is_said_in_words() {
         (b"HTTP/1.1 2000 OK\r\n\r\n", "answered something that is not HTTP."),
         (b"HTTP/1.1 \r\n\r\n", "answered something that is not HTTP."),
         (long, "answered something that is not HTTP."),
-        (b"HTTP/1.1 200 OK\r\n", "cannot be reached: it did not answer within 1 s."),
+        (
+            b"HTTP/1.1 200 OK\r\n",
+            "was reached and did not open the way to tool.example.org:443 within 1 s. The destination may be slow",
+        ),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n",
+            "does not let this server reach tool.example.org:443 (403).",
+        ),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "does not let this server reach tool.example.org:443 (101).",
+        ),
+        (endless, "answered something that is not HTTP."),
     ] {
         let proxy = Scripted::start(answer, Then::Wait).await;
         let mut network = proxy.network(None, &[], &[]);
@@ -148,6 +166,13 @@ async fn what_it_answers_is_said_in_words() {
         assert!(matches!(sent.outcome, Outcome::Unreachable { reason: Unreached::Connect }), "{sent:?}");
         assert_eq!(sent.request_bytes, 0);
     }
+    let proxy = Scripted::start(b"", Then::HangUp).await;
+    let sent = send(&proxy.network(None, &[], &[]), &access(origin(NAME, 443)), &PATIENT).await;
+    assert!(
+        sent.detail.contains("was reached and ended the connection before it answered"),
+        "{}",
+        sent.detail
+    );
     let proxy = Scripted::start(WAY, Then::Wait).await;
     let mut gone = proxy.network(None, &[], &[]);
     gone.guard.script(|_| Vec::new());
@@ -186,7 +211,13 @@ async fn exceptions_are_reached_without_it_and_judged_as_ever() {
 /// A server of SSH speaks first: what comes at once behind the answer of the proxy is its greeting.
 #[tokio::test]
 async fn what_comes_behind_the_answer_is_the_destinations() {
-    let proxy = Scripted::start(WAY, Then::Say(b"SSH-2.0-Peer\r\n")).await;
+    for way in [WAY, WAY_AT_LAST] {
+        greeted(way).await;
+    }
+}
+
+async fn greeted(way: &'static [u8]) {
+    let proxy = Scripted::start(way, Then::Say(b"SSH-2.0-Peer\r\n")).await;
     let network = proxy.network(None, &[], &["files.example:22"]);
     let (host, mut timing) = (Host::parse("files.example").unwrap(), Timing::default());
     let limit = Duration::from_secs(5);
