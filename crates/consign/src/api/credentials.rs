@@ -152,9 +152,13 @@ where
     match live::begin(|watch| work(Some(watch))).await {
         Begun::Ended(result) => Ok(Answer::streamed(LINES, Body::from(line("result", result?)))),
         Begun::GoesOn(test) => {
+            let request_id = call.actor.request_id;
             let last = async move |result: Result<Value, OpError>| match result {
                 Ok(result) => Ok(Bytes::from(line("result", result))),
-                Err(error) => Err(io::Error::other(error.to_string())),
+                Err(error) => {
+                    live::has_no_result(&error, request_id);
+                    Err(io::Error::other(error.to_string()))
+                }
             };
             let body = test.body(move |step| line("step", json!(step)), last);
             Ok(Answer::streamed(LINES, Body::new(body)))

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::http::connect;
 use crate::harness::page::unescape;
-use crate::harness::{TestConsign, basic, bearer, eventually, merge};
+use crate::harness::{TestConsign, basic, bearer, eventually, logs, merge};
 use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool, free_port};
@@ -405,12 +405,8 @@ async fn silent() -> (u16, tokio::task::JoinHandle<()>) {
     (port, silent)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn steps_are_sent_as_they_end() {
-    let consign = TestConsign::start().await;
-    let (port, silent) = silent().await;
-    let address = format!("https://127.0.0.1:{port}/");
-    let credential = consign.credential(&bearer("Desk", &address, &consign.canary("token"))).await;
+/// A test that is read line by line, and what came of it up to the network connection.
+async fn followed(consign: &TestConsign, credential: &str) -> (TcpStream, Vec<u8>) {
     let mut stream = connect(consign.address()).await.unwrap();
     let head = format!(
         "POST /api/v1/credentials/{credential}/tests HTTP/1.1\r\nhost: consign\r\nauthorization: Bearer {}\r\n\
@@ -425,6 +421,43 @@ async fn steps_are_sent_as_they_end() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), first).await.unwrap();
+    (stream, seen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_test_that_is_read_has_no_result_is_in_the_log() {
+    let consign = TestConsign::start().await;
+    let (port, silent) = silent().await;
+    let address = format!("https://127.0.0.1:{port}/");
+    let credential = consign.credential(&bearer("Desk", &address, &consign.canary("token"))).await;
+    let (mut stream, mut seen) = followed(&consign, &credential).await;
+    // Somebody else does not read it to its end.
+    drop(followed(&consign, &credential).await);
+    consign
+        .call("DELETE", &format!("/credentials/{credential}"), &[("if-match", "*")], None)
+        .await
+        .expect(200);
+    silent.abort();
+    let _ = stream.read_to_end(&mut seen).await;
+    let text = String::from_utf8_lossy(&seen).into_owned();
+    assert!(text.contains("\"code\":\"tls\"") && !text.contains("\"result\""), "{text}");
+    eventually("both ends in the log", async || {
+        let logged = String::from_utf8_lossy(&logs::logged()).into_owned();
+        let why =
+            |line: &&str| line.contains("has no result") && line.contains("there is no such credential");
+        (logged.lines().filter(why).filter(|line| line.contains("ERROR")).count() == 2).then_some(())
+    })
+    .await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_are_sent_as_they_end() {
+    let consign = TestConsign::start().await;
+    let (port, silent) = silent().await;
+    let address = format!("https://127.0.0.1:{port}/");
+    let credential = consign.credential(&bearer("Desk", &address, &consign.canary("token"))).await;
+    let (mut stream, mut seen) = followed(&consign, &credential).await;
     let text = String::from_utf8_lossy(&seen).into_owned();
     assert!(
         text.starts_with("HTTP/1.1 200 ") && text.contains("content-type: application/x-ndjson"),

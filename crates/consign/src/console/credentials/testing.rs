@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use consign_core::catalog::Invalid;
 use consign_core::connection_test::TestStep;
+use consign_core::id::RequestId;
 use serde_json::{Value, json};
 
 use super::{Page, Stored, edit_page, left_open, new_page};
@@ -25,9 +26,9 @@ use crate::ops::{OpError, Sent, credential_tests};
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn new_test(visit: Signed) -> Result<Response, Failure> {
-    let console = visit.console.clone();
+    let by = (visit.console.clone(), visit.request_id);
     if is_by_script(&visit) {
-        live(console, |watch| test_new(visit, Some(watch))).await
+        live(by, |watch| test_new(visit, Some(watch))).await
     } else {
         test_new(visit, None).await
     }
@@ -35,9 +36,9 @@ pub(super) async fn new_test(visit: Signed) -> Result<Response, Failure> {
 
 /// Tests what stands in the form: as it is stored when nothing was typed, else as if it were saved.
 pub(super) async fn edit_test(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    let console = visit.console.clone();
+    let by = (visit.console.clone(), visit.request_id);
     if is_by_script(&visit) {
-        live(console, |watch| test_stored(visit, id, Some(watch))).await
+        live(by, |watch| test_stored(visit, id, Some(watch))).await
     } else {
         test_stored(visit, id, None).await
     }
@@ -49,7 +50,10 @@ fn is_by_script(visit: &Signed) -> bool {
 }
 
 /// The steps of a test, a line each as soon as it ends, and the page behind them.
-async fn live<F>(console: Arc<Console>, work: impl FnOnce(StepWatch) -> F) -> Result<Response, Failure>
+async fn live<F>(
+    (console, request_id): (Arc<Console>, RequestId),
+    work: impl FnOnce(StepWatch) -> F,
+) -> Result<Response, Failure>
 where
     F: Future<Output = Result<Response, Failure>> + Send + 'static,
 {
@@ -62,10 +66,14 @@ where
         let line = shown.and_then(|shown| console.views.render("test_step.html", shown).ok());
         line.map(|line| line.trim().replace('\n', " ") + "\n").unwrap_or_default()
     };
-    let page = async |page: Result<Response, Failure>| match page {
+    let page = async move |page: Result<Response, Failure>| match page {
         Ok(page) => to_bytes(page.into_body(), usize::MAX).await.map_err(io::Error::other),
-        // The script sends the form once more, and the answer to that says why.
-        Err(_) => Err(io::Error::other("there is no page")),
+        Err(failure) => {
+            if let Failure::Op(error) = &failure {
+                live::has_no_result(error, request_id);
+            }
+            Err(io::Error::other("there is no page"))
+        }
     };
     let head = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (UNBUFFERED, "no")];
     Ok((head, Body::new(test.body(line, page))).into_response())

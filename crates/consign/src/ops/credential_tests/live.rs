@@ -1,9 +1,11 @@
 //! A test that is read while it goes on: its steps as they end, and what came of it behind them.
 
+use std::error::Error;
 use std::io;
 
 use bytes::Bytes;
 use consign_core::connection_test::TestStep;
+use consign_core::id::RequestId;
 use http_body_util::channel::Channel;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -44,13 +46,18 @@ where
     }
 }
 
+/// Whoever reads a test sees that it breaks off; why is said in the log alone.
+pub fn has_no_result(why: &OpError, request_id: RequestId) {
+    tracing::error!(error = why as &dyn Error, %request_id, "a connection test that was followed has no result");
+}
+
 async fn ended<T, E: From<OpError>>(end: JoinHandle<Result<T, E>>) -> Result<T, E> {
     end.await.unwrap_or_else(|error| Err(OpError::Internal(error.into()).into()))
 }
 
 impl<T: Send + 'static, E: From<OpError> + Send + 'static> Live<T, E> {
-    /// Each step as it ends, written by `step`, and what `last` makes of the end. Where that is nothing the body breaks
-    /// off, and whoever reads it notices.
+    /// Each step as it ends, written by `step`, and what `last` makes of the end, also when nobody reads any more. Where that
+    /// is nothing the body breaks off, and whoever reads it notices.
     pub fn body<F>(
         self,
         step: impl Fn(&TestStep) -> String + Send + 'static,
@@ -65,7 +72,7 @@ impl<T: Send + 'static, E: From<OpError> + Send + 'static> Live<T, E> {
             let mut next = Some(first);
             while let Some(passed) = next {
                 if sender.send_data(Bytes::from(step(&passed))).await.is_err() {
-                    return;
+                    break;
                 }
                 next = rest.recv().await;
             }
