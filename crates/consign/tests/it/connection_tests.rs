@@ -514,3 +514,29 @@ async fn the_page_shows_steps_as_they_end() {
     browser.close().await;
     consign.finish().await;
 }
+
+/// Sent once more, the form would sign in a second time while the first test goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_whose_test_breaks_off_says_so_and_sends_nothing_again() {
+    let consign = TestConsign::start().await;
+    let (port, silent) = silent().await;
+    let address = format!("https://127.0.0.1:{port}/");
+    let credential = consign.credential(&bearer("Desk", &address, &consign.canary("token"))).await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://127.0.0.1:{}", consign.address().port());
+    browser.sign_in(&consign, &base, &format!("/credentials/{credential}")).await;
+    browser.press_words("Test connection").await;
+    browser.until_there("#tested .steps .success + .success").await;
+    consign
+        .call("DELETE", &format!("/credentials/{credential}"), &[("if-match", "*")], None)
+        .await
+        .expect(200);
+    silent.abort();
+    browser.until_shows("No result came: the connection to Consign was lost").await;
+    assert_eq!(browser.path().await, format!("/credentials/{credential}"));
+    let again = "return [document.querySelector('#tested h2').textContent.trim(),
+        [...document.querySelectorAll('button')].some((button) => button.textContent.trim() === 'Test connection')]";
+    assert_eq!(browser.run(again, vec![]).await, json!(["Connection test", true]));
+    browser.close().await;
+    consign.finish().await;
+}

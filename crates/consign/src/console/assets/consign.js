@@ -199,6 +199,15 @@
     say(one('.note', box)?.textContent.trim() || '');
     return box;
   };
+  // Sent again it would sign in a second time.
+  const showLost = (box) => {
+    const note = document.createElement('p');
+    note.className = 'warn';
+    note.textContent = 'No result came: the connection to Consign was lost, or the test broke off. Test again.';
+    one('h2 .muted', box)?.remove();
+    one('.steps', box).before(note);
+    say(note.textContent);
+  };
   const test = async (button) => {
     const form = button.form;
     if (button.ariaBusy === 'true') return;
@@ -210,6 +219,7 @@
     const waiting = one('template', box)?.content.cloneNode(true);
     if (waiting) box.replaceChildren(waiting);
     const began = Date.now();
+    let isShown = false;
     const clock = setInterval(() => {
       const seconds = one('[data-seconds]', box);
       if (seconds) seconds.textContent = Math.round((Date.now() - began) / 1000);
@@ -222,11 +232,12 @@
         const next = one('.to-come', box);
         const isNext = next && name(step).startsWith(name(next));
         if (isNext) next.replaceWith(step); else if (next) next.before(step); else one('.steps', box)?.append(step);
+        isShown = !!one('.steps', box);
       });
       if (one('.problem', fresh) || !fresh.getElementById('tested')) throw new Error('not a result');
       showTest(fresh).scrollIntoView({ block: 'nearest' });
     } catch {
-      form.requestSubmit(button);
+      if (isShown) showLost(box); else form.requestSubmit(button);
     }
     clearInterval(clock);
     button.ariaBusy = 'false';
