@@ -161,7 +161,7 @@ where
                 }
             };
             let body = test.body(move |step| line("step", json!(step)), last);
-            Ok(Answer::streamed(LINES, Body::new(body)))
+            Ok(Answer::streamed(LINES, Body::new(body)).header(live::UNBUFFERED, "no"))
         }
     }
 }

@@ -463,6 +463,7 @@ async fn steps_are_sent_as_they_end() {
         text.starts_with("HTTP/1.1 200 ") && text.contains("content-type: application/x-ndjson"),
         "{text}"
     );
+    assert!(text.contains("x-accel-buffering: no\r\n"), "{text}");
     assert!(!text.contains("\"code\":\"tls\"") && !text.contains("result"), "{text}");
     silent.abort();
     stream.read_to_end(&mut seen).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Path;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use consign_core::catalog::Invalid;
 use consign_core::connection_test::TestStep;
@@ -21,9 +21,6 @@ use crate::console::visit::Signed;
 use crate::engine::StepWatch;
 use crate::ops::credential_tests::live::{self, Begun};
 use crate::ops::{OpError, Sent, credential_tests};
-
-/// Asks a proxy to pass on each step at once.
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn new_test(visit: Signed) -> Result<Response, Failure> {
     let by = (visit.console.clone(), visit.request_id);
@@ -75,7 +72,7 @@ where
             Err(io::Error::other("there is no page"))
         }
     };
-    let head = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (UNBUFFERED, "no")];
+    let head = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (live::UNBUFFERED, "no")];
     Ok((head, Body::new(test.body(line, page))).into_response())
 }
 

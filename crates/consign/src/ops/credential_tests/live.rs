@@ -6,6 +6,7 @@ use std::io;
 use bytes::Bytes;
 use consign_core::connection_test::TestStep;
 use consign_core::id::RequestId;
+use http::HeaderName;
 use http_body_util::channel::Channel;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -15,6 +16,9 @@ use crate::ops::OpError;
 
 /// More than the steps of any test: nobody waits for a reader.
 const PORTIONS_AHEAD: usize = 64;
+
+/// With the value `no` it asks a proxy to pass on each step at once.
+pub const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A test that took its first step, or one that ended without any.
 pub enum Begun<T, E> {
