@@ -323,7 +323,8 @@ pub async fn check_egress(app: &App, actor: &Actor, sent: Sent) -> Result<Value,
     let addresses: Vec<_> = explained.addresses.iter().map(|(address, _)| *address).collect();
     if let (Some(proxy), None) = (app.engine.proxy_to(origin.host()), origin.host().literal()) {
         let sentence = format!(
-            "Yes. {host} is reached through the proxy {proxy}, which finds its addresses. No rule closes its name."
+            "Yes. {host} is reached through the proxy {proxy}. No rule closes its name. Rules about networks were not asked: \
+             the proxy finds its addresses."
         );
         return Ok(verdict(true, &sentence, &[], &Value::Null));
     }
