@@ -118,20 +118,19 @@ async fn write(files: &Files, folder: &str, end: &End) -> Result<(), SftpFault> 
             return Err(files.refused_write(&reply, &folder).await);
         }
         files.close(&handle).await?;
-        files.rename(&part, &whole, false).await.map(drop).map_err(|unnamed| unnamed.fault)
+        files.rename(&part, &whole, false).await.map(drop).map_err(|unnamed| unnamed.fault)?;
+        files.remove(&whole).await
     });
-    match written.await {
-        Ok(()) => end.before(files.remove(&whole)).await,
-        Err(fault) => {
-            // Where an answer did not come, it may have either name.
-            let clean_up = async {
-                let _ = files.remove(&part).await;
-                let _ = files.remove(&whole).await;
-            };
-            let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
-            Err(fault)
-        }
+    let written = written.await;
+    if written.is_err() {
+        // Where an answer did not come, it may have either name.
+        let clean_up = async {
+            let _ = files.remove(&part).await;
+            let _ = files.remove(&whole).await;
+        };
+        let _ = timeout(CLEAN_UP_TIMEOUT, clean_up).await;
     }
+    written
 }
 
 /// Eight random bytes: two tests at once do not meet.
