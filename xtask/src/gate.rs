@@ -30,6 +30,8 @@ pub(crate) struct Wish {
     only: Vec<String>,
     /// Fetch the advisory database and check against it.
     advisories: bool,
+    /// Which tests, as a filter of nextest; all of them without one.
+    tests: Option<String>,
 }
 
 impl Wish {
@@ -40,8 +42,14 @@ impl Wish {
             match argument.as_str() {
                 "--advisories" => wish.advisories = true,
                 "--only" => wish.only.push(known_step(arguments.next())?),
+                "--tests" => {
+                    let filter = arguments.next().ok_or("--tests needs a filter, such as `test(oauth)`")?;
+                    wish.tests = Some(filter.clone());
+                    wish.only.push("tests".to_owned());
+                }
                 other => {
-                    return Err(format!("unknown option `{other}`; there are --only STEP and --advisories"));
+                    let known = "--only STEP, --tests FILTER and --advisories";
+                    return Err(format!("unknown option `{other}`; there are {known}"));
                 }
             }
         }
@@ -171,13 +179,16 @@ fn has_advisories() -> bool {
 }
 
 /// All tests, against SQLite, a PostgreSQL of their own and the real peers.
-fn tests(_: &Wish) -> Result<String, String> {
+fn tests(wish: &Wish) -> Result<String, String> {
     install_tool("cargo-nextest", "nextest")?;
     let peers = Peers::find()?;
     let postgres = peers.start_postgres()?;
     let mut command = gate_cargo();
     command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast", "--status-level", "slow"]);
     command.args(["--final-status-level", "slow"]);
+    if let Some(filter) = &wish.tests {
+        command.args(["-E", filter]);
+    }
     command.env("CONSIGN_TEST_POSTGRES", postgres.url());
     peers.tell(&mut command);
     check(&mut command, "see above")?;

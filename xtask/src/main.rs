@@ -24,6 +24,7 @@ Usage: cargo xtask COMMAND
 Commands:
   test [--only STEP] [--advisories]   the whole gate: peers, fmt, tidy, clippy, doc, deny, tests
                                       (--only may be given several times)
+  test --tests FILTER                 the tests that a filter of nextest names, with all peers
   tidy                                what the compiler cannot check
   licences                            the list of what the program is built of, with the licence of each
   run [OPTIONS]                       `consign serve` with a throw-away data folder; OPTIONS go to `serve`

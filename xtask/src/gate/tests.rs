@@ -32,3 +32,13 @@ fn times_read_well() {
         assert_eq!(clock(Duration::from_millis(millis)), text);
     }
 }
+
+#[test]
+fn some_tests_are_a_part_of_the_step() {
+    let wish = parse("--tests test(oauth)").unwrap();
+    assert_eq!(
+        (wish.tests.as_deref(), wish.only.as_slice()),
+        (Some("test(oauth)"), &["tests".to_owned()][..])
+    );
+    assert!(parse("--tests").unwrap_err().contains("needs a filter"));
+}
