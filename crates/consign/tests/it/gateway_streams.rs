@@ -14,8 +14,7 @@ use crate::harness::http::connect;
 use crate::harness::{TestConsign, basic};
 use crate::peers::{Answer, Tool};
 
-const CHUNKED: &str =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 /// The end of a chunked body.
 const LAST_CHUNK: &str = "0\r\n\r\n";
 
@@ -31,7 +30,8 @@ fn chunks(bytes: &[u8], size: usize) -> Vec<u8> {
 }
 
 fn answer(headers: &str, body: &[u8]) -> Answer {
-    let head = format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n", body.len());
     Answer::Bytes([head.as_bytes(), body].concat())
 }
 
