@@ -13,6 +13,8 @@ pub const BASE: &str = "/gateway/";
 
 /// Headers by which some tools take another method than that of the request.
 const OTHER_METHOD: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+/// Parameters of a query by which some tools do the same; they take the names of the headers there as well.
+const METHOD_IN_QUERY: &str = "_method";
 /// Headers by which some tools take another path than that of the request.
 const OTHER_PATH: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
@@ -25,6 +27,9 @@ pub enum NotAllowed {
     /// A header asks for a method that is not among those of the gateway.
     #[error("A header asks for a method that this gateway does not pass on.")]
     MethodInHeader,
+    /// The query asks for one.
+    #[error("The query asks for a method that this gateway does not pass on.")]
+    MethodInQuery,
     /// Something else than HTTP is to follow, such as WebSocket.
     #[error("Gateways do not pass on upgrades, such as WebSocket.")]
     Upgrade,
@@ -51,7 +56,7 @@ impl NotAllowed {
     /// Whether it is the method that does not fit.
     pub const fn is_of_method(self) -> bool {
         match self {
-            Self::Method | Self::MethodInHeader | Self::Upgrade => true,
+            Self::Method | Self::MethodInHeader | Self::MethodInQuery | Self::Upgrade => true,
             Self::Form(_) | Self::Hidden | Self::Outside | Self::PathInHeader | Self::Parameter => false,
         }
     }
@@ -66,7 +71,18 @@ impl Gateway {
         if !self.takes_method(method) {
             return Err(NotAllowed::Method);
         }
-        self.judge_path(target)
+        let path = self.judge_path(target)?;
+        let query = path.as_str().split_once('?').map_or("", |(_, query)| query);
+        let names_a_method =
+            |name: &str| name == METHOD_IN_QUERY || OTHER_METHOD.contains(&name.replace('_', "-").as_str());
+        let refused = parameters(query)
+            .any(|(name, method)| names_a_method(&name) && !self.takes_named(method.as_bytes()));
+        if refused { Err(NotAllowed::MethodInQuery) } else { Ok(path) }
+    }
+
+    fn takes_named(&self, method: &[u8]) -> bool {
+        let method = Method::from_bytes(method.trim_ascii().to_ascii_uppercase().as_slice());
+        method.is_ok_and(|method| self.takes_method(&method))
     }
 
     /// Judges what the headers of a call ask for.
@@ -76,11 +92,7 @@ impl Gateway {
     pub fn admit_headers(&self, headers: &HeaderMap) -> Result<(), NotAllowed> {
         let listed = |name| headers.get_all(name).iter();
         let mut methods = OTHER_METHOD.into_iter().flat_map(listed);
-        let taken = |value: &http::HeaderValue| {
-            let method = Method::from_bytes(value.as_bytes().trim_ascii().to_ascii_uppercase().as_slice());
-            method.is_ok_and(|method| self.takes_method(&method))
-        };
-        if !methods.all(taken) {
+        if !methods.all(|value| self.takes_named(value.as_bytes())) {
             return Err(NotAllowed::MethodInHeader);
         }
         if OTHER_PATH.into_iter().any(|name| headers.contains_key(name)) {
@@ -109,16 +121,16 @@ impl Gateway {
 pub fn judge_query(path: &RemotePath, added: Option<&str>) -> Result<(), NotAllowed> {
     let Some((_, set)) = added.and_then(|added| added.split_once('?')) else { return Ok(()) };
     let Some((_, asked)) = path.as_str().split_once('?') else { return Ok(()) };
-    let asked: Vec<_> = names(asked).collect();
-    if names(set).any(|name| asked.contains(&name)) { Err(NotAllowed::Parameter) } else { Ok(()) }
+    let asked: Vec<_> = parameters(asked).map(|(name, _)| name).collect();
+    if parameters(set).any(|(name, _)| asked.contains(&name)) { Err(NotAllowed::Parameter) } else { Ok(()) }
 }
 
-/// The names of the parameters, decoded, in small letters: some tools tell neither case nor separators apart.
-fn names(query: &str) -> impl Iterator<Item = String> {
+/// The parameters, decoded, their names in small letters: some tools tell neither case nor separators apart.
+fn parameters(query: &str) -> impl Iterator<Item = (String, String)> {
     let pairs = query.split(['&', ';']).filter(|pair| !pair.is_empty());
     pairs.map(|pair| {
-        let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.to_lowercase());
-        name.unwrap_or_default()
+        let first = form_urlencoded::parse(pair.as_bytes()).next();
+        first.map(|(name, value)| (name.to_lowercase(), value.into_owned())).unwrap_or_default()
     })
 }
 

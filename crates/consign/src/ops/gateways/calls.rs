@@ -62,15 +62,17 @@ fn show(call: &GatewayCall) -> Value {
 
 /// What the application got, in words.
 fn answer(call: &GatewayCall) -> String {
+    let caller = if call.key.is_some() { "the application" } else { "whoever tried it" };
     match (call.status, call.code.as_deref()) {
         (Some(status), None) => status.to_string(),
-        (Some(status), Some("client_gone")) => format!("{status}, then the application hung up"),
+        (Some(status), Some("client_gone")) => format!("{status}, then {caller} hung up"),
         (Some(status), Some(_)) => format!("{status}, then broke off"),
-        (None, Some("client_gone")) => "The application hung up".to_owned(),
-        (None, code) => {
-            let words = code.unwrap_or("none").replace('_', " ");
-            let (first, rest) = words.split_at(words.chars().next().map_or(0, char::len_utf8));
-            format!("{}{rest}", first.to_uppercase())
-        }
+        (None, Some("client_gone")) => capitalized(&format!("{caller} hung up")),
+        (None, code) => capitalized(&code.unwrap_or("none").replace('_', " ")),
     }
+}
+
+fn capitalized(words: &str) -> String {
+    let (first, rest) = words.split_at(words.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}", first.to_uppercase())
 }

@@ -151,6 +151,23 @@ fn headers_are_no_way_around_methods_and_paths() {
 }
 
 #[test]
+fn a_query_is_no_way_around_methods() {
+    let gateway = gateway(json!({ "methods": ["POST", "PATCH"], "path_prefixes": ["/"] }));
+    for (target, expected) in [
+        ("/a?_method=patch", None),
+        ("/a?methods=DELETE&_methods=DELETE", None),
+        ("/a?_method=DELETE", Some(NotAllowed::MethodInQuery)),
+        ("/a?x=1;_METHOD=delete", Some(NotAllowed::MethodInQuery)),
+        ("/a?_method=PATCH&%5Fmethod=DELETE", Some(NotAllowed::MethodInQuery)),
+        ("/a?_method", Some(NotAllowed::MethodInQuery)),
+        ("/a?X-HTTP-Method-Override=DELETE", Some(NotAllowed::MethodInQuery)),
+        ("/a?x_http_method_override=DELETE", Some(NotAllowed::MethodInQuery)),
+    ] {
+        assert_eq!(gateway.admit(&Method::POST, target).err(), expected, "{target}");
+    }
+}
+
+#[test]
 fn a_query_does_not_set_what_the_credential_sets() {
     let added = Some("/hook?api_key=s3cret&site=a");
     for (target, expected) in [
