@@ -178,11 +178,11 @@ pub async fn replace(tx: &mut Tx, found: &Found, by: &Sealed) -> Result<bool, St
     Ok(query.execute(tx).await? == 1)
 }
 
-/// How many values a key of the ring seals, or all keys: those that last, and those that end by themselves within a day.
+/// How many of the values that last a key of the ring seals, or all keys.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn count(db: &mut Db, key_id: Option<&str>) -> Result<(u64, u64), StoreError> {
+pub async fn count(db: &mut Db, key_id: Option<&str>) -> Result<u64, StoreError> {
     let pattern = key_id.map_or_else(|| "v1.%".to_owned(), |id| format!("v1.{id}.%"));
     let mut lasting = 0;
     for kind in Kind::ALL {
@@ -191,11 +191,22 @@ pub async fn count(db: &mut Db, key_id: Option<&str>) -> Result<(u64, u64), Stor
         statement.bind(pattern.as_str());
         lasting += statement.one(db).await?.count::<u64>("number")?;
     }
-    // In sessions a time stands before the value. Kept answers are many and long: of each no more than its beginning is read.
-    let passing = "select (select count(*) from consent where sealed_verifier like $1)
-        + (select count(*) from idempotency where body like $1)
-        + (select count(*) from session where pending like $2) as number";
-    let passing = query(passing).bind(pattern.as_str()).bind(format!("%{pattern}"));
-    let passing = passing.one(db).await?.count("number")?;
-    Ok((lasting, passing))
+    Ok(lasting)
+}
+
+/// Whether a key of the ring seals anything that ends by itself within a day. Kept answers are many and long, and read
+/// up to the first of it.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn seals_passing(db: &mut Db, key_id: &str) -> Result<bool, StoreError> {
+    let pattern = format!("v1.{key_id}.%");
+    // In sessions a time stands before the value.
+    let found = query(
+        "select case when exists (select 1 from consent where sealed_verifier like $1)
+           or exists (select 1 from session where pending like $2)
+           or exists (select 1 from idempotency where body like $1) then 1 else 0 end as found",
+    );
+    let found = found.bind(pattern.as_str()).bind(format!("%{pattern}"));
+    Ok(found.one(db).await?.number("found")? == 1)
 }

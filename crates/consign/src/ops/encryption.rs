@@ -76,7 +76,9 @@ async fn shown(
     let moving = moving_to(db).await?.is_some();
     let elsewhere = replicas::sealing_otherwise(app, db, now).await?;
     for (place, id) in ids.iter().enumerate() {
-        let (lasting, passing) = sealed_values::count(db, Some(id)).await?;
+        let lasting = sealed_values::count(db, Some(id)).await?;
+        // The key that seals always seals such values, and stays: they are looked for where one could go.
+        let passing = place == 0 || sealed_values::seals_passing(db, id).await?;
         let seen = first_seen(db, id).await?;
         known += lasting;
         let needed = kept.keys.iter().filter(|needed| *needed == id).count();
@@ -84,22 +86,22 @@ async fn shown(
             _ if place == 0 => Some("It seals".to_owned()),
             (1.., ..) if moving => Some("Its values are being re-sealed".to_owned()),
             (1.., ..) => Some("Re-seal its values first".to_owned()),
-            (_, 1.., _) => Some("What it seals ends by itself within a day".to_owned()),
+            (_, true, _) => Some("What it seals ends by itself within a day".to_owned()),
             (.., 1..) => Some(format!("Kept backups need it: {needed}")),
-            (0, 0, 0) => kept.unknown.clone().or_else(|| elsewhere.clone()),
+            (0, false, 0) => kept.unknown.clone().or_else(|| elsewhere.clone()),
         };
         items.push(json!({
             "id": id,
             "role": if place == 0 { "seals" } else { "opens" },
             "values": lasting,
-            "passing_values": passing,
+            "seals_passing": passing,
             "first_seen_at": seen,
             "needed_by_backups": needed,
             "removable": why_not.is_none(),
             "not_removable_because": why_not,
         }));
     }
-    let (all, _) = sealed_values::count(db, None).await?;
+    let all = sealed_values::count(db, None).await?;
     Ok(json!({
         "items": items,
         "source": keys::place(&app.config).to_string(),
