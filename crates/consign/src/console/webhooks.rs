@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::conflict::Conflict;
 use super::connector::{filter, listed, resumed, web_choices};
+use super::deliveries::readable;
 use super::errors::Failure;
 use super::form::{WebhookForm, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
@@ -23,6 +24,7 @@ use crate::ops::{IfMatch, OpError, deliveries, webhooks};
 
 const PLACE: &str = "webhooks";
 const LIST: &str = "/webhooks";
+const BY_LAST: [&str; 2] = ["Last delivery, newest first", "Last delivery, oldest first"];
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -42,7 +44,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let choices = web_choices(&visit, form.text("credential")).await?;
     let mut found = webhooks::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
     found.items = found.items.into_iter().map(with_chart).collect();
-    let context = listed(form, LIST, &choices, found);
+    let context = listed(form, (LIST, BY_LAST), &choices, found);
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
 
@@ -59,7 +61,13 @@ async fn preview(visit: &Signed, form: &WebhookForm) -> Result<(Value, Vec<Inval
     }
     let event = visit.form.text("preview_event").parse::<EventId>().ok();
     match webhooks::preview(visit.app(), &visit.actor, form.sent(), event).await {
-        Ok(preview) => Ok((preview, Vec::new())),
+        Ok(mut preview) => {
+            // A template is shown as it will be sent: its lines are its author's.
+            if visit.form.text("payload") != "template" {
+                preview["body"] = readable(preview["body"].as_str().unwrap_or_default()).into();
+            }
+            Ok((preview, Vec::new()))
+        }
         Err(OpError::Invalid(invalid)) => Ok((Value::Null, invalid)),
         Err(other) => Err(other),
     }
