@@ -32,8 +32,14 @@ pub(super) fn filter(form: &Form, choices: &Choices) -> ConnectorFilter {
     }
 }
 
-/// A list at this address, with its filters.
-pub(super) fn listed(form: &Form, address: &str, choices: &Choices, listed: Listed<Value>) -> Value {
+/// A list at this address, with its filters. `by_last`: what its orders by what was last are called, the newest first and
+/// the oldest first.
+pub(super) fn listed(
+    form: &Form,
+    (address, by_last): (&str, [&str; 2]),
+    choices: &Choices,
+    listed: Listed<Value>,
+) -> Value {
     let mut states: Vec<Value> = Vec::new();
     for state in ConnectorState::ALL {
         let option = json!({ "value": state.kind(), "label": state.label() });
@@ -45,7 +51,12 @@ pub(super) fn listed(form: &Form, address: &str, choices: &Choices, listed: List
     let heads = Heads { form, address, default: ConnectorSort::default().kind() };
     json!({
         "q": form.text("q"),
-        "sort": form.text("sort"),
+        "orders": heads.orders(&[
+            (ConnectorSort::Name.kind(), "Name, A to Z"),
+            (ConnectorSort::NameDown.kind(), "Name, Z to A"),
+            (ConnectorSort::LastDown.kind(), by_last[0]),
+            (ConnectorSort::Last.kind(), by_last[1]),
+        ]),
         "by": {
             "name": heads.sorted_by(ConnectorSort::Name.kind(), ConnectorSort::NameDown.kind()),
             "last": heads.sorted_by(ConnectorSort::LastDown.kind(), ConnectorSort::Last.kind()),

@@ -22,6 +22,7 @@ use crate::ops::{IfMatch, OpError, exporters, runs, settings};
 
 const PLACE: &str = "exporters";
 const LIST: &str = "/exporters";
+const BY_LAST: [&str; 2] = ["Last run, newest first", "Last run, oldest first"];
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -42,7 +43,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let choices = choices(&visit, form.text("credential")).await?;
     let found = exporters::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
-    let context = listed(form, LIST, &choices, found);
+    let context = listed(form, (LIST, BY_LAST), &choices, found);
     Ok(visit.page(StatusCode::OK, "exporters.html", (PLACE, "Data exporters"), context).await)
 }
 

@@ -152,8 +152,7 @@ impl Heads<'_> {
     /// Where the link of a head leads, and in which direction the list is sorted by it now. A second click turns the order
     /// round. An order from the end begins with a minus.
     pub(super) fn sorted_by(&self, first: &str, turned: &str) -> Value {
-        let asked = self.form.text("sort");
-        let now = if asked.is_empty() { self.default } else { asked };
+        let now = self.now();
         let next = if now == first { turned } else { first };
         let direction = match (now == first || now == turned, now.starts_with('-')) {
             (false, _) => "",
@@ -162,6 +161,22 @@ impl Heads<'_> {
         };
         let word = if next == self.default { "" } else { next };
         json!({ "url": self.form.query(self.address, &[("sort", word)]), "direction": direction })
+    }
+
+    /// The orders to choose from where no heads are seen, with what each is called. The one of a list that asks for none
+    /// has no word.
+    pub(super) fn orders(&self, orders: &[(&str, &str)]) -> Value {
+        let option = |(kind, label): &(&str, &str)| {
+            let word = if *kind == self.default { "" } else { *kind };
+            json!({ "value": word, "label": label, "chosen": *kind == self.now() })
+        };
+        orders.iter().map(option).collect()
+    }
+
+    /// The order that is asked for.
+    fn now(&self) -> &str {
+        let asked = self.form.text("sort");
+        if asked.is_empty() { self.default } else { asked }
     }
 }
 

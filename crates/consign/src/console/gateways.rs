@@ -20,6 +20,7 @@ use crate::ops::{IfMatch, OpError, gateways};
 
 pub(super) const PLACE: &str = "gateways";
 pub(super) const LIST: &str = "/gateways";
+const BY_LAST: [&str; 2] = ["Last call, newest first", "Last call, oldest first"];
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -37,7 +38,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let choices = web_choices(&visit, form.text("credential")).await?;
     let found = gateways::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
-    let context = listed(form, LIST, &choices, found);
+    let context = listed(form, (LIST, BY_LAST), &choices, found);
     Ok(visit.page(StatusCode::OK, "gateways.html", (PLACE, "Gateways"), context).await)
 }
 

@@ -148,7 +148,7 @@ async fn connectors_are_sorted_by_name_and_by_what_was_last() {
         assert_eq!(found, ["alpha", "omega", "omega", "alpha"], "{path}");
         consign.get(&format!("{path}?order=nothing")).await.expect(400);
         let page = unescape(&consign.page(&format!("{path}?sort=-name&q=of")).await.expect(200).text());
-        let kept = page.contains("<input type=\"hidden\" name=\"sort\" value=\"-name\">");
+        let kept = page.contains("<option value=\"-name\" selected>Name, Z to A</option>");
         assert!(page.contains("aria-sort=\"descending\"") && kept, "{page}");
         assert!(page.find(">omega of") < page.find(">alpha of"), "{page}");
     }

@@ -91,6 +91,7 @@ mod looks;
 mod mail;
 mod main_job;
 mod manual;
+mod narrow_lists;
 mod next_steps;
 mod notices;
 mod oauth;

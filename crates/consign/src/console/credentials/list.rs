@@ -23,6 +23,13 @@ pub(in crate::console) const NEEDS_ATTENTION: &str = "needs_attention";
 const PROTOCOLS: [Protocol; 2] = [Protocol::Https, Protocol::Sftp];
 /// A drop-down with more is not a choice.
 const LABELS_MAX: usize = 200;
+const ORDERS: [(&str, &str); 5] = [
+    (CredentialSort::NeedsAttention.kind(), "Needs attention first"),
+    (CredentialSort::Name.kind(), "Name, A to Z"),
+    (CredentialSort::NameDown.kind(), "Name, Z to A"),
+    (CredentialSort::LastUsedDown.kind(), "Last used, newest first"),
+    (CredentialSort::LastUsed.kind(), "Last used, oldest first"),
+];
 
 /// The day before which a credential ends that ends soon, where those are asked for.
 pub(in crate::console) fn ends_before(form: &Form, now: Timestamp) -> Option<String> {
@@ -61,7 +68,7 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
         "protocols": PROTOCOLS.map(|protocol| json!({ "value": protocol.kind(), "label": protocol.kind().to_uppercase() })),
         "label": form.text("label"),
         "labels": labels(&visit),
-        "sort": form.text("sort"),
+        "orders": heads.orders(&ORDERS),
         "by": {
             "name": heads.sorted_by(CredentialSort::Name.kind(), CredentialSort::NameDown.kind()),
             "status": heads.sorted_by(by_need, by_need),

@@ -10,7 +10,7 @@ static NONE: Choices = Choices(Vec::new());
 fn pages_of_webhooks_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name", "many_credentials": false,
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false,
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/webhooks?after=1" },
@@ -70,7 +70,7 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
 fn pages_of_gateways_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name", "many_credentials": false,
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false,
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/gateways?after=1" },
@@ -161,7 +161,7 @@ fn pages_of_gateways_render_empty_full_and_failing() {
 fn pages_of_exporters_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "sort": "-name", "many_credentials": false,
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false,
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/exporters?after=1" },

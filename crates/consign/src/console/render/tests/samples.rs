@@ -22,6 +22,14 @@ pub(super) fn credential() -> serde_json::Value {
     })
 }
 
+/// The orders of a list that is sorted from the end.
+pub(super) fn orders() -> serde_json::Value {
+    json!([
+        { "value": "", "label": "Name, A to Z", "chosen": false },
+        { "value": "-name", "label": "Name, <Z> to A", "chosen": true },
+    ])
+}
+
 pub(super) fn webhook() -> serde_json::Value {
     json!({
         "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "state": "held",
