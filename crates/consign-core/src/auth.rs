@@ -7,8 +7,9 @@ use http::{HeaderName, HeaderValue};
 
 use crate::assertion::Assertion;
 use crate::catalog::{
-    Absent, Choice, Entry, Fault, Field, Fields, Input, Invalid, Names, Protocol, Rows, Tokens, Warning,
+    Absent, Choice, Entry, Fault, Field, Fields, Input, Invalid, Names, Protocol, Rows, Tokens, Warning, When,
 };
+use crate::client_certificate;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::token::{Exchange, Token};

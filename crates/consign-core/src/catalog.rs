@@ -110,6 +110,10 @@ pub enum Input {
     Certificate(&'static str),
     /// The private key of a certificate: a secret of several lines, read together with it.
     CertificateKey,
+    /// A client certificate, those that lead from it to an authority behind it.
+    ClientCertificate,
+    /// The private key of the client certificate: a secret of several lines, read together with it.
+    ClientKey,
 }
 
 /// One answer to a question with a closed set of them.
@@ -144,13 +148,13 @@ pub struct Warning {
 /// What a prefill says where the address of this server belongs.
 pub const PUBLIC_URL: &str = "{public_url}";
 
-/// A field is only there while a choice before it is another one than this.
+/// A field is only there while a choice is another one than these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct When {
     /// The key of the choice.
     pub field: &'static str,
-    /// The choice without the field.
-    pub is_not: &'static str,
+    /// The choices without the field.
+    pub is_not: &'static [&'static str],
 }
 
 /// One thing to fill in.
@@ -197,12 +201,12 @@ impl Field {
 
     /// Whether it is sealed.
     pub fn is_secret(&self) -> bool {
-        matches!(self.input, Input::Secret | Input::CertificateKey | Input::PrivateKey(_))
+        matches!(self.input, Input::Secret | Input::CertificateKey | Input::ClientKey | Input::PrivateKey(_))
     }
 
-    /// Whether it is there, given the fields before it.
-    pub fn is_asked(&self, fields: &Fields) -> bool {
-        self.when.is_none_or(|when| fields.text(when.field) != when.is_not)
+    /// Whether it is there, given the choices.
+    pub fn is_asked(&self, choices: &Fields) -> bool {
+        self.when.is_none_or(|when| !when.is_not.contains(&choices.text(when.field)))
     }
 
     /// What stands in it when nobody says anything else: texts that only a form can know are not among them.

@@ -262,7 +262,8 @@ pub fn of_clocks(seconds_ahead: i64) -> Option<String> {
 /// "the username and password": what to check when a sign-in was refused.
 fn fields_of(entry: &AuthorizationType) -> String {
     let checked = |field: &&Field| {
-        field.when.is_none() && (field.is_secret() || (field.input == Input::Text && field.missing.is_some()))
+        let proves = field.is_secret() || (field.input == Input::Text && field.missing.is_some());
+        proves && field.under.is_none()
     };
     in_words(entry.fields.iter().filter(checked))
 }

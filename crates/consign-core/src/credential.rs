@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::auth::{self, AuthorizationType, Proof, SshLogin};
 use crate::catalog::{Fields, Tokens};
+use crate::client_certificate;
 use crate::id::CredentialId;
 use crate::name::Name;
 use crate::pin::Confirmed;
 use crate::secret::Secret;
+use crate::sign::{Certificate, Chain};
 use crate::target::{Binding, Origin, SftpHost, Target};
 use crate::time::Timestamp;
 use crate::token::Exchange;
@@ -155,29 +158,41 @@ impl Credential {
 
     /// The status to show now: what was last seen, unless the end date is nearer the truth.
     pub fn status(&self, now: Timestamp) -> Status {
-        let status = self.seen.with_end(self.ends_at(), now);
+        let first = self.first_end();
+        let status = self.seen.with_end(first.map(|(at, _)| at), now);
         let shows_end = matches!(status.code, StatusCode::Ended | StatusCode::EndsSoon);
-        if self.ends_by_certificate() && shows_end && self.seen.code != status.code {
-            return Status { reason: format!("the certificate {}", status.reason), ..status };
+        match first {
+            Some((_, Ending::Certificate(what))) if shows_end && self.seen.code != status.code => {
+                Status { reason: format!("the {what} {}", status.reason), ..status }
+            }
+            _ => status,
         }
-        status
     }
 
-    /// The last second in which nothing of it has ended: of the day (UTC) that was typed, or of the certificate that
-    /// signs.
+    /// The last second in which nothing of it has ended: of the day (UTC) that was typed, of the certificate that
+    /// signs, or of the client certificate.
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let certificate = self.present_certificate().map(|certificate| certificate.ends);
-        [self.typed_end(), certificate].into_iter().flatten().min()
+        self.first_end().map(|(at, _)| at)
     }
 
-    fn typed_end(&self) -> Option<Timestamp> {
-        status::last_second(self.ends_on.as_deref()?)
+    /// What of it ends first, and when.
+    fn first_end(&self) -> Option<(Timestamp, Ending)> {
+        let typed = self.ends_on.as_deref().and_then(status::last_second);
+        let of = |certificate: Option<Certificate>, what| {
+            certificate.map(|certificate| (certificate.ends, Ending::Certificate(what)))
+        };
+        let ends = [
+            typed.map(|typed| (typed, Ending::Secret)),
+            of(self.present_certificate(), "certificate"),
+            of(self.client_certificate(), "client certificate"),
+        ];
+        ends.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Whether it is the certificate that ends first.
-    fn ends_by_certificate(&self) -> bool {
-        let first = self.ends_at();
-        first.is_some() && first != self.typed_end()
+    /// The certificate that connections show.
+    pub fn client_certificate(&self) -> Option<Certificate> {
+        let chain = Chain::parse(self.plain.get(client_certificate::CERTIFICATE_KEY)?);
+        Some(chain.ok()?.own)
     }
 
     /// Whether requests made with either of two versions are signed in alike: what a tool said to one then holds for
@@ -209,6 +224,17 @@ impl Credential {
             self.seen = current.seen.clone();
         }
         self.last_used_at = current.last_used_at;
+    }
+
+    /// What is said to go with this marking does not go with these requests. Without a token request everything goes with
+    /// the API request.
+    pub fn left_out_of(&self, requests: SentWith) -> Option<SentWith> {
+        let with_token = self.authorization_type.tokens != Tokens::None;
+        match requests {
+            SentWith::TokenRequest => Some(SentWith::ApiRequest),
+            SentWith::ApiRequest => with_token.then_some(SentWith::TokenRequest),
+            SentWith::Both => None,
+        }
     }
 
     /// The address to show: the part of it that is secret is three dots.
@@ -261,6 +287,39 @@ impl SftpAccess {
     }
 }
 
+/// What of a credential ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// A secret, on the day that was typed.
+    Secret,
+    /// A certificate; the word for it in a sentence.
+    Certificate(&'static str),
+}
+
+/// A client certificate with its private key: what connections show of themselves (RFC 8446 section 4.4.2).
+#[derive(Debug)]
+pub struct Identity {
+    /// The certificates in DER, ours first.
+    pub chain: Vec<Vec<u8>>,
+    /// The private key, PKCS#8 in PEM.
+    pub key: Secret,
+    /// Which connections are of the same one: the SHA-256 of the chain.
+    pub id: IdentityId,
+}
+
+/// The SHA-256 of the certificates of an [`Identity`].
+pub type IdentityId = [u8; 32];
+
+impl Identity {
+    /// An identity of its certificates and key.
+    pub fn new(chain: Vec<Vec<u8>>, key: Secret) -> Self {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        chain.iter().for_each(|certificate| hash.update(certificate));
+        let id = hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        Self { chain, key, id }
+    }
+}
+
 /// What a transport needs to send a request for a credential, and all it needs.
 #[derive(Debug)]
 pub struct Access {
@@ -270,6 +329,8 @@ pub struct Access {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// A secret path and query that the request's own path is added to.
     pub path: Option<Secret>,
+    /// The client certificate that the connection shows.
+    pub identity: Option<Identity>,
 }
 
 impl Access {
@@ -278,12 +339,11 @@ impl Access {
     /// `None` when a custom header cannot be sent as stored, or the credential is no tool on the web; the rules at save
     /// time exclude both.
     pub fn join(credential: &Credential, proof: Proof, fields: &Fields) -> Option<Self> {
-        // Without a token request every header goes with the API request.
-        let with_token = credential.authorization_type.tokens != Tokens::None;
-        let except = with_token.then_some(SentWith::TokenRequest);
+        let except = credential.left_out_of(SentWith::ApiRequest);
         let mut headers = proof.headers;
         headers.extend(custom_headers(credential, fields, except)?);
-        Some(Self { origin: credential.target.origin()?.clone(), headers, path: proof.path })
+        let identity = client_certificate::identity(fields, except).ok()?;
+        Some(Self { origin: credential.target.origin()?.clone(), headers, path: proof.path, identity })
     }
 
     /// What a token request goes out with: its own proof and the custom headers that belong to it.
@@ -291,9 +351,11 @@ impl Access {
     /// `None` as with [`Access::join`].
     pub fn join_exchange(credential: &Credential, exchange: &Exchange, fields: &Fields) -> Option<Self> {
         let mut headers = exchange.headers.clone();
-        headers.extend(custom_headers(credential, fields, Some(SentWith::ApiRequest))?);
+        let except = credential.left_out_of(SentWith::TokenRequest);
+        headers.extend(custom_headers(credential, fields, except)?);
         let path = Some(exchange.to.tail_with(exchange.query.expose()));
-        Some(Self { origin: exchange.to.origin().clone(), headers, path })
+        let identity = client_certificate::identity(fields, except).ok()?;
+        Some(Self { origin: exchange.to.origin().clone(), headers, path, identity })
     }
 }
 

@@ -20,6 +20,7 @@ pub mod vault;
 
 pub mod allowance;
 pub mod catalog;
+pub mod client_certificate;
 pub mod name;
 
 pub mod address;

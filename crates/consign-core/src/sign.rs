@@ -14,10 +14,12 @@ use aws_lc_rs::signature::{
 use crate::secret::Secret;
 
 pub use certificate::{CHARACTERS_MAX as CERTIFICATE_CHARACTERS_MAX, Certificate, owner_and_end};
+pub use chain::{CHARACTERS_MAX as CHAIN_CHARACTERS_MAX, Chain};
 pub use create::{CERTIFICATE_YEARS_MAX, KeySize, create};
 pub use import::{NotTaken, private_key};
 
 mod certificate;
+mod chain;
 mod create;
 mod import;
 mod passphrase;

@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 use crate::body::{self, Body, Stream};
 use crate::http::{Answered, Draft, Waits, idle_max, nothing_sent, unanswered};
 use crate::pool::Lease;
-use crate::{Network, NothingSent, Sent, Timing, now as clock};
+use crate::{Network, NothingSent, Sent, Timing, To, now as clock};
 
 use decode::{Decoder, Encoding};
 
@@ -98,7 +98,7 @@ pub(crate) async fn forward(
     let draft = Draft::passing_on(access, message, body);
     let mut draft = draft.map_err(|fault| Box::new(nothing_sent(NothingSent::from(fault))))?;
     let times = Waits { timeout: waits.first_byte, head_timeout: None, deadline: clock() + waits.first_byte };
-    let answered = draft.exchange(network, &access.origin, &times, &mut Timing::default()).await?;
+    let answered = draft.exchange(network, To::of(access), &times, &mut Timing::default()).await?;
     begun(answered, &message.method, searched, waits).map_err(|what| {
         let words = format!("{} {what}", access.origin.host());
         Box::new(unanswered(NoAnswer::ConnectionLost, words, draft.bytes()))

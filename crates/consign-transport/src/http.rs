@@ -22,7 +22,7 @@ use tokio::time::timeout_at;
 
 use crate::body::{self, Body, Sending};
 use crate::pool::Lease;
-use crate::{Answer, Limits, Network, NothingSent, Sent, Timing, now as clock, words};
+use crate::{Answer, Limits, Network, NothingSent, Sent, Timing, To, now as clock, tls, words};
 
 pub(crate) use draft::Draft;
 
@@ -44,7 +44,7 @@ pub(crate) async fn send(
     let mut timing = Timing::default();
     let mut sent = match Draft::new(access, message, body) {
         Ok(draft) => {
-            draft.send(network, &access.origin, limits, start + limits.timeout, now, &mut timing).await
+            draft.send(network, To::of(access), limits, start + limits.timeout, now, &mut timing).await
         }
         Err(fault) => nothing_sent(NothingSent::from(fault)),
     };
@@ -78,18 +78,18 @@ impl Draft {
     async fn send(
         mut self,
         network: &Network,
-        origin: &Origin,
+        to: To<'_>,
         limits: &Limits,
         deadline: Instant,
         now: Timestamp,
         timing: &mut Timing,
     ) -> Sent {
         let waits = Waits { timeout: limits.timeout, head_timeout: limits.head_timeout, deadline };
-        match self.exchange(network, origin, &waits, timing).await {
+        match self.exchange(network, to, &waits, timing).await {
             Ok(answered) => {
                 // A body that is made while it is sent takes its time; the answer behind it has its own.
                 let deadline = self.sending.as_ref().map_or(deadline, |_| clock() + limits.timeout);
-                let reading = Reading { origin, limits, deadline, now };
+                let reading = Reading { origin: to.origin, limits, deadline, now };
                 let Answered { lease, response, under_way } = answered;
                 let sent = reading.answer(lease, response, self.bytes, timing).await;
                 drop(under_way);
@@ -109,14 +109,14 @@ impl Draft {
     pub(crate) async fn exchange(
         &mut self,
         network: &Network,
-        origin: &Origin,
+        to: To<'_>,
         waits: &Waits,
         timing: &mut Timing,
     ) -> Result<Answered, Box<Sent>> {
-        let start = clock();
+        let (start, host) = (clock(), to.origin.host());
         let mut fresh = false;
         loop {
-            let connecting = network.connect(origin, fresh, waits.deadline, timing);
+            let connecting = network.connect(to, fresh, waits.deadline, timing);
             let mut lease = connecting.await.map_err(|fault| Box::new(nothing_sent(fault)))?;
             let handed_over = clock();
             let mut under_way =
@@ -143,13 +143,22 @@ impl Draft {
                         self.request = request;
                         fresh = true;
                     }
-                    Some(_) => return Err(Box::new(nothing_sent(closed_at_once(origin.host())))),
-                    None => return Err(Box::new(self.lost(lease, origin.host(), &lost.into_error()))),
+                    message => {
+                        let error = lost.into_error();
+                        // A server looks at the certificate before it looks at anything that was sent (RFC 8446 section
+                        // 4.4.2.4). Under TLS 1.3 we are told only now.
+                        let refused = tls::refusal_of_certificate(to, &lease.alert);
+                        return Err(Box::new(match (refused, message) {
+                            (Some(fault), _) => nothing_sent(fault.into()),
+                            (None, Some(_)) => nothing_sent(closed_at_once(host)),
+                            (None, None) => self.lost(lease, host, &error),
+                        }));
+                    }
                 },
                 None => {
                     lease.retire();
                     let limit = waits.head_timeout.unwrap_or(waits.timeout).min(waits.timeout);
-                    let words = format!("{} did not answer within {}.", origin.host(), words(limit));
+                    let words = format!("{host} did not answer within {}.", words(limit));
                     return Err(Box::new(unanswered(NoAnswer::TimedOut, words, self.bytes)));
                 }
             }

@@ -13,7 +13,7 @@ use ::http::HeaderMap;
 use bytes::Bytes;
 use consign_core::address::{Blocked, Egress};
 use consign_core::connector::Message;
-use consign_core::credential::Access;
+use consign_core::credential::{Access, Identity};
 use consign_core::delivery::Outcome;
 use consign_core::host::Host;
 use consign_core::proxy::Proxy;
@@ -22,7 +22,7 @@ use consign_core::time::Timestamp;
 
 use guard::Guard;
 use pool::{Lease, Pool};
-use tls::Tls;
+use tls::{Tls, Watched};
 
 pub use body::{Closed, Pieces, Sending, Stream};
 pub use forward::{Broke, Flow, Forwarded, Onward, Patience, Searched};
@@ -232,8 +232,13 @@ impl Network {
 
     /// Connects and says what it saw, without a request. For a connection test. `seen` is told what it saw so far with each
     /// part of the way.
-    pub async fn probe(&self, origin: &Origin, seen: &(dyn Fn(&Probe) + Sync)) -> Probe {
-        probe::run(self, origin, seen).await
+    pub async fn probe(
+        &self,
+        origin: &Origin,
+        identity: Option<&Identity>,
+        seen: &(dyn Fn(&Probe) + Sync),
+    ) -> Probe {
+        probe::run(self, origin, identity, seen).await
     }
 
     /// How many kept connections wait for a request.
@@ -250,12 +255,12 @@ impl Network {
     /// A connection to the origin: a kept one, unless a fresh one is asked for, or a new one.
     async fn connect(
         &self,
-        origin: &Origin,
+        to: To<'_>,
         fresh: bool,
         deadline: Instant,
         timing: &mut Timing,
     ) -> Result<Lease, NothingSent> {
-        let lane = self.pool.lane(origin);
+        let lane = self.pool.lane(to.origin, to.identity.map(|identity| identity.id));
         if !fresh {
             if let Some(lease) = lane.take(now()) {
                 timing.reused = true;
@@ -269,27 +274,48 @@ impl Network {
             }
         }
         // Boxed: it is rare, and its future is large.
-        Box::pin(self.dial(&lane, origin, deadline, timing)).await
+        Box::pin(self.dial(&lane, to, deadline, timing)).await
     }
 
     async fn dial(
         &self,
         lane: &Arc<pool::Lane>,
-        origin: &Origin,
+        to: To<'_>,
         deadline: Instant,
         timing: &mut Timing,
     ) -> Result<Lease, NothingSent> {
         let _dialling = lane.start_dialling();
         timing.reused = false;
-        let limit = self.connect_timeout;
+        let (origin, limit) = (to.origin, self.connect_timeout);
         let stream = guard::dial(&self.guard, origin.host(), origin.port(), limit, deadline, timing).await?;
-        let stream = self.tls.handshake(stream, origin, limit, deadline, timing).await?;
+        let connector = match to.identity {
+            None => self.tls.connector().await?,
+            Some(identity) => lane.connector.get_or_try_init(|| self.tls.connector_showing(identity)).await?,
+        };
+        let stream = self.tls.handshake(connector, stream, to, limit, deadline, timing).await?;
+        let stream = Watched::new(stream);
+        let alert = stream.alert();
         pool::open(&self.pool, lane, stream, now()).await.map_err(|_| {
-            NothingSent::unreachable_tls(format!(
-                "{} ended the connection before the request.",
-                origin.host()
-            ))
+            let host = origin.host();
+            let words = match tls::refusal_of_certificate(to, &alert) {
+                Some(fault) => fault.to_string(),
+                None => format!("{host} ended the connection before the request."),
+            };
+            NothingSent::unreachable_tls(words)
         })
+    }
+}
+
+/// Where a connection goes, and what it shows of itself there.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    origin: &'a Origin,
+    identity: Option<&'a Identity>,
+}
+
+impl<'a> To<'a> {
+    fn of(access: &'a Access) -> Self {
+        Self { origin: &access.origin, identity: access.identity.as_ref() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Kept connections per origin: idle ones for HTTP/1.1, shared ones for HTTP/2 (RFC 9112 section 9, RFC 9113
+//! Kept connections per origin and client certificate: idle ones for HTTP/1.1, shared ones for HTTP/2 (RFC 9112 section 9, RFC 9113
 //! section 5).
 //!
 //! Locks are held for a few steps of memory and never across a wait. Connections that are driven live in
@@ -11,19 +11,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use consign_core::credential::IdentityId;
 use consign_core::target::Origin;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::TlsConnector;
 
 use crate::body::Body;
 use crate::now;
+use crate::tls::{Alert, Watched};
 
 /// Together with the pause between sweeps no connection is idle for more than 90 s.
 const IDLE_MAX: Duration = Duration::from_secs(75);
@@ -57,13 +58,18 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Lanes {
-    by_origin: HashMap<Origin, Arc<Lane>>,
+    /// Several where connections to one origin show different certificates.
+    by_origin: HashMap<Origin, Vec<Arc<Lane>>>,
     swept: bool,
 }
 
-/// The kept connections of one origin.
+/// The kept connections to one origin that show the same client certificate, or none.
 #[derive(Default)]
 pub(crate) struct Lane {
+    /// What they show.
+    identity: Option<IdentityId>,
+    /// What makes those that show one: it holds the private key for as long as the lane is used.
+    pub(crate) connector: OnceCell<TlsConnector>,
     state: Mutex<LaneState>,
     dialled: Notify,
 }
@@ -92,6 +98,7 @@ struct Shared {
     born: Instant,
     last_used: Instant,
     streams: Arc<Streams>,
+    alert: Alert,
     _place: Place,
 }
 
@@ -104,6 +111,8 @@ struct Streams {
 pub(crate) struct Lease {
     lane: Arc<Lane>,
     wire: Wire,
+    /// Whether the connection was refused before anything was said over it.
+    pub(crate) alert: Alert,
 }
 
 enum Wire {
@@ -140,14 +149,15 @@ impl Drop for Dialling {
 }
 
 impl Pool {
-    /// The lane of an origin, made when there is none.
-    pub(crate) fn lane(self: &Arc<Self>, origin: &Origin) -> Arc<Lane> {
+    /// The lane of an origin and what its connections show, made when there is none.
+    pub(crate) fn lane(self: &Arc<Self>, origin: &Origin, identity: Option<IdentityId>) -> Arc<Lane> {
         let mut lanes = self.lock();
-        if let Some(lane) = lanes.by_origin.get(origin) {
+        let found = lanes.by_origin.get(origin);
+        if let Some(lane) = found.and_then(|lanes| lanes.iter().find(|lane| lane.identity == identity)) {
             return Arc::clone(lane);
         }
-        let lane: Arc<Lane> = Arc::default();
-        lanes.by_origin.insert(origin.clone(), Arc::clone(&lane));
+        let lane = Arc::new(Lane { identity, ..Lane::default() });
+        lanes.by_origin.entry(origin.clone()).or_default().push(Arc::clone(&lane));
         if !lanes.swept {
             lanes.swept = true;
             tokio::spawn(keep_swept(Arc::downgrade(self)));
@@ -158,18 +168,22 @@ impl Pool {
     /// Drops what was idle or lived for too long. False when nothing is left to sweep.
     pub(crate) fn sweep(&self, now: Instant) -> bool {
         let mut lanes = self.lock();
-        lanes.by_origin.retain(|_, lane| !lane.lock().drop_old(now) || Arc::strong_count(lane) > 1);
+        let is_used = |lane: &Arc<Lane>| !lane.lock().drop_old(now) || Arc::strong_count(lane) > 1;
+        lanes.by_origin.retain(|_, lanes| {
+            lanes.retain(is_used);
+            !lanes.is_empty()
+        });
         lanes.swept = !lanes.by_origin.is_empty();
         lanes.swept
     }
 
     pub(crate) fn idle_connections(&self) -> usize {
-        self.lock().by_origin.values().map(|lane| lane.lock().idle_connections()).sum()
+        self.lock().by_origin.values().flatten().map(|lane| lane.lock().idle_connections()).sum()
     }
 
     pub(crate) fn close(&self) {
         let lanes = std::mem::take(&mut self.lock().by_origin);
-        for lane in lanes.values() {
+        for lane in lanes.values().flatten() {
             let mut state = lane.lock();
             state.idle.clear();
             state.shared.clear();
@@ -201,8 +215,8 @@ async fn keep_swept(pool: Weak<Pool>) {
 impl Lane {
     /// A kept connection that is ready.
     pub(crate) fn take(self: &Arc<Self>, now: Instant) -> Option<Lease> {
-        let wire = self.lock().take(now)?;
-        Some(Lease { lane: Arc::clone(self), wire })
+        let (wire, alert) = self.lock().take(now)?;
+        Some(Lease { lane: Arc::clone(self), wire, alert })
     }
 
     /// Announces a new connection.
@@ -232,17 +246,20 @@ impl Lane {
 
 impl LaneState {
     /// Last in, first out: what is not needed grows old and is closed.
-    fn take(&mut self, now: Instant) -> Option<Wire> {
+    fn take(&mut self, now: Instant) -> Option<(Wire, Alert)> {
         while let Some(idle) = self.idle.pop() {
             if idle.is_usable(now) {
                 let Idle { sender, task, born, place, .. } = idle;
-                return Some(Wire::Http1 { sender, task, born, place: Some(place) });
+                // It has carried an answer: no alert is about its handshake.
+                let wire = Wire::Http1 { sender, task, born, place: Some(place) };
+                return Some((wire, Alert::default()));
             }
         }
         self.shared.retain(|shared| shared.is_usable(now));
         let shared = self.shared.iter_mut().find(|shared| shared.streams.has_room())?;
         shared.last_used = now;
-        Some(Wire::Http2 { sender: shared.sender.clone(), stream: shared.streams.open() })
+        let wire = Wire::Http2 { sender: shared.sender.clone(), stream: shared.streams.open() };
+        Some((wire, shared.alert.clone()))
     }
 
     /// True when nothing is left.
@@ -293,20 +310,20 @@ impl Streams {
 pub(crate) async fn open(
     pool: &Pool,
     lane: &Arc<Lane>,
-    stream: TlsStream<TcpStream>,
+    stream: Watched,
     now: Instant,
 ) -> hyper::Result<Lease> {
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let (is_http2, alert) = (stream.is_http2(), stream.alert());
     let wire = if is_http2 {
         open_http2(pool, lane, stream, now).await?
     } else {
         open_http1(pool, stream, now).await?
     };
     lane.lock().unshared = !is_http2;
-    Ok(Lease { lane: Arc::clone(lane), wire })
+    Ok(Lease { lane: Arc::clone(lane), wire, alert })
 }
 
-async fn open_http1(pool: &Pool, stream: TlsStream<TcpStream>, now: Instant) -> hyper::Result<Wire> {
+async fn open_http1(pool: &Pool, stream: Watched, now: Instant) -> hyper::Result<Wire> {
     // Left at their defaults on purpose: at most 100 headers, and head and body in one vectored write.
     let mut builder = http1::Builder::new();
     builder.max_buf_size(ANSWER_HEAD_BYTES_MAX).max_header_size(ANSWER_HEAD_BYTES_MAX);
@@ -316,12 +333,8 @@ async fn open_http1(pool: &Pool, stream: TlsStream<TcpStream>, now: Instant) -> 
     Ok(Wire::Http1 { sender, task, born: now, place: pool.place() })
 }
 
-async fn open_http2(
-    pool: &Pool,
-    lane: &Lane,
-    stream: TlsStream<TcpStream>,
-    now: Instant,
-) -> hyper::Result<Wire> {
+async fn open_http2(pool: &Pool, lane: &Lane, stream: Watched, now: Instant) -> hyper::Result<Wire> {
+    let alert = stream.alert();
     let head_bytes_max = u32::try_from(ANSWER_HEAD_BYTES_MAX).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -347,7 +360,7 @@ async fn open_http2(
     let stream = streams.open();
     if let Some(place) = pool.place() {
         let sender = sender.clone();
-        lane.lock().shared.push(Shared { sender, born: now, last_used: now, streams, _place: place });
+        lane.lock().shared.push(Shared { sender, born: now, last_used: now, streams, alert, _place: place });
     }
     Ok(Wire::Http2 { sender, stream })
 }

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use consign_core::credential::Identity;
 use consign_core::delivery::Outcome;
 use consign_core::target::Origin;
 use rustls::ProtocolVersion;
 
 use crate::tls::{certificate_ends, protocol_of};
-use crate::{Network, NothingSent, Timing, guard, now};
+use crate::{Network, NothingSent, Timing, To, guard, now};
 
 /// All of it; each part has its own limit, too.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(25);
@@ -36,10 +37,17 @@ pub struct TlsFacts {
 }
 
 /// See [`Network::probe`].
-pub(crate) async fn run(network: &Network, origin: &Origin, seen: &(dyn Fn(&Probe) + Sync)) -> Probe {
+pub(crate) async fn run(
+    network: &Network,
+    origin: &Origin,
+    identity: Option<&Identity>,
+    seen: &(dyn Fn(&Probe) + Sync),
+) -> Probe {
     let mut probe = Probe { address: None, tls: None, timing: Timing::default(), failure: None };
     let start = now();
-    if let Err(NothingSent { outcome, detail }) = look(network, origin, &mut probe, seen).await {
+    if let Err(NothingSent { outcome, detail }) =
+        look(network, To { origin, identity }, &mut probe, seen).await
+    {
         probe.failure = Some((outcome, detail));
     }
     probe.timing.total = now().saturating_duration_since(start);
@@ -48,18 +56,26 @@ pub(crate) async fn run(network: &Network, origin: &Origin, seen: &(dyn Fn(&Prob
 
 async fn look(
     network: &Network,
-    origin: &Origin,
+    way: To<'_>,
     probe: &mut Probe,
     seen: &(dyn Fn(&Probe) + Sync),
 ) -> Result<(), NothingSent> {
     let (limit, deadline) = (network.connect_timeout, now() + PROBE_TIMEOUT);
-    let (to, waits) = ((origin.host(), origin.port()), (limit, deadline));
+    let (to, waits) = ((way.origin.host(), way.origin.port()), (limit, deadline));
     let on_the_way = |address, timing: &Timing| {
         seen(&Probe { address: Some(address), tls: None, timing: *timing, failure: None });
     };
     let stream = guard::dial_watched(&network.guard, to, waits, &mut probe.timing, &on_the_way).await?;
     probe.address = stream.peer_addr().ok().map(|peer| peer.ip());
-    let stream = network.tls.handshake(stream, origin, limit, deadline, &mut probe.timing).await?;
+    let showing;
+    let connector = match way.identity {
+        None => network.tls.connector().await?,
+        Some(identity) => {
+            showing = network.tls.connector_showing(identity).await?;
+            &showing
+        }
+    };
+    let stream = network.tls.handshake(connector, stream, way, limit, deadline, &mut probe.timing).await?;
     let version = match protocol_of(&stream) {
         Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
         _ => "TLS 1.2",

@@ -3,6 +3,7 @@
 use super::*;
 
 mod destinations;
+mod identity;
 mod peer;
 mod proxy;
 mod reuse;

@@ -7,13 +7,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use consign_core::credential::Identity;
 use consign_core::host::Host;
 use consign_core::target::Origin;
 use consign_core::time::Timestamp;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, CertificateError, ClientConfig, PeerIncompatible, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -21,14 +23,18 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::{NothingSent, Timing, now, phase, words};
+use crate::{NothingSent, Timing, To, now, phase, words};
+pub(crate) use alerts::{Alert, Watched};
 use verifier::{UnknownIssuer, Verifier};
 
+mod alerts;
 mod certificate;
 mod verifier;
 
 /// Enough for every origin in use; a lost session costs one full handshake.
 const SESSIONS_KEPT: usize = 1_024;
+/// Tickets of one destination.
+const SESSIONS_OF_ONE_IDENTITY: usize = 8;
 /// Names of a wrong certificate that are told.
 const NAMES_SHOWN: usize = 5;
 
@@ -114,6 +120,19 @@ pub(crate) enum TlsFault {
     OldVersion(Host, TlsMin),
     #[error("{0} does not speak HTTPS at port {1}.")]
     NotTls(Host, u16),
+    #[error("{0} asks for a client certificate. A credential takes one under Client certificate.")]
+    WantsCertificate(Host),
+    #[error(
+        "{0} asks for a client certificate, and none was shown: it takes no key of the kind that this one has."
+    )]
+    WantsAnother(Host),
+    #[error(
+        "{0} did not accept the client certificate: {1}. Check that the tool knows this certificate, and that its \
+         authorities stand behind it."
+    )]
+    CertificateRefused(Host, &'static str),
+    #[error("The client certificate and its key cannot be used. Enter both again.")]
+    CertificateUnusable,
     #[error("{0} ended the connection during the TLS handshake.")]
     Lost(Host),
     #[error("The secure connection to {0} failed: {1}.")]
@@ -131,18 +150,19 @@ impl Tls {
         Self { extra_roots, system_roots, min, connector: OnceCell::new() }
     }
 
-    /// Secures a connection. The certificate must be for the host of the origin, whatever address was
-    /// dialled.
-    pub(crate) async fn handshake(
-        &self,
-        stream: TcpStream,
-        origin: &Origin,
-        limit: Duration,
-        deadline: Instant,
-        timing: &mut Timing,
-    ) -> Result<TlsStream<TcpStream>, TlsFault> {
-        let connector = self.connector.get_or_try_init(|| self.connector()).await?;
-        self.secure(connector, stream, origin, limit, deadline, timing).await
+    /// What makes connections that show nothing of themselves.
+    pub(crate) async fn connector(&self) -> Result<&TlsConnector, TlsFault> {
+        self.connector.get_or_try_init(|| self.trusting()).await
+    }
+
+    /// What makes connections that show a client certificate. Their sessions are their own: one that is resumed is not
+    /// asked for a certificate again.
+    pub(crate) async fn connector_showing(&self, identity: &Identity) -> Result<TlsConnector, TlsFault> {
+        let mut config = ClientConfig::clone(self.connector().await?.config());
+        let shown = certified(identity).ok_or(TlsFault::CertificateUnusable)?;
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(shown));
+        config.resumption = Resumption::in_memory_sessions(SESSIONS_OF_ONE_IDENTITY);
+        Ok(TlsConnector::from(Arc::new(config)))
     }
 
     /// As [`Tls::handshake`], for a protocol that is not HTTP: none is offered.
@@ -153,23 +173,25 @@ impl Tls {
         limit: Duration,
         deadline: Instant,
     ) -> Result<TlsStream<TcpStream>, TlsFault> {
-        let connector = self.connector.get_or_try_init(|| self.connector()).await?;
-        let mut config = ClientConfig::clone(connector.config());
+        let mut config = ClientConfig::clone(self.connector().await?.config());
         config.alpn_protocols.clear();
         let connector = TlsConnector::from(Arc::new(config));
-        self.secure(&connector, stream, origin, limit, deadline, &mut Timing::default()).await
+        let to = To { origin, identity: None };
+        self.handshake(&connector, stream, to, limit, deadline, &mut Timing::default()).await
     }
 
-    async fn secure(
+    /// Secures a connection. The certificate must be for the host of the origin, whatever address was
+    /// dialled.
+    pub(crate) async fn handshake(
         &self,
         connector: &TlsConnector,
         stream: TcpStream,
-        origin: &Origin,
+        to: To<'_>,
         limit: Duration,
         deadline: Instant,
         timing: &mut Timing,
     ) -> Result<TlsStream<TcpStream>, TlsFault> {
-        let host = origin.host();
+        let host = to.origin.host();
         let name = server_name(host).ok_or_else(|| TlsFault::NoServerName(host.clone()))?;
         let start = now();
         let (end, limit) = phase(limit, deadline);
@@ -177,13 +199,13 @@ impl Tls {
         timing.tls = Some(now().saturating_duration_since(start));
         match secured {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(self.explain(origin, &error)),
+            Ok(Err(error)) => Err(self.explain(to, &error)),
             Err(_) => Err(TlsFault::TimedOut(host.clone(), limit)),
         }
     }
 
     /// Reads the trusted authorities and makes the configuration of all connections.
-    async fn connector(&self) -> Result<TlsConnector, TlsFault> {
+    async fn trusting(&self) -> Result<TlsConnector, TlsFault> {
         let mut roots = RootCertStore::empty();
         if self.system_roots {
             roots.add_parsable_certificates(system_roots().await);
@@ -195,8 +217,8 @@ impl Tls {
     }
 
     /// The failure of a handshake in words.
-    fn explain(&self, origin: &Origin, error: &io::Error) -> TlsFault {
-        let host = origin.host().clone();
+    fn explain(&self, to: To<'_>, error: &io::Error) -> TlsFault {
+        let host = to.origin.host().clone();
         let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
             return TlsFault::Lost(host);
         };
@@ -207,10 +229,54 @@ impl Tls {
                 PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
             ) => TlsFault::OldVersion(host, self.min),
-            rustls::Error::InvalidMessage(_) => TlsFault::NotTls(host, origin.port()),
+            rustls::Error::InvalidMessage(_) => TlsFault::NotTls(host, to.origin.port()),
+            rustls::Error::AlertReceived(alert) => {
+                of_certificate(to, *alert).unwrap_or_else(|| TlsFault::Other(host, error.clone()))
+            }
             other => TlsFault::Other(host, other.clone()),
         }
     }
+}
+
+/// What an alert says of the certificate that was shown, or was not (RFC 8446 section 6.2); `None` for other alerts.
+fn of_certificate(to: To<'_>, alert: AlertDescription) -> Option<TlsFault> {
+    let host = to.origin.host().clone();
+    let why = match (alert, to.identity) {
+        (AlertDescription::CertificateRequired, None) => return Some(TlsFault::WantsCertificate(host)),
+        (AlertDescription::CertificateRequired, Some(_)) => return Some(TlsFault::WantsAnother(host)),
+        (_, None) => return None,
+        (alert, Some(_)) => why_refused(alert)?,
+    };
+    Some(TlsFault::CertificateRefused(host, why))
+}
+
+/// What a server says against a certificate that was shown.
+const fn why_refused(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::BadCertificate => "it does not take it for a good one",
+        AlertDescription::UnsupportedCertificate => "it is of a kind that it does not support",
+        AlertDescription::CertificateRevoked => "it was revoked",
+        AlertDescription::CertificateExpired => "it has ended",
+        AlertDescription::CertificateUnknown => "it does not say why",
+        AlertDescription::UnknownCA => "it does not know its authority",
+        AlertDescription::AccessDenied => "it does not let its owner in",
+        _ => return None,
+    })
+}
+
+/// What a connection that was secured and refused before anything was said over it tells of the certificate that it showed,
+/// or did not. A server that looked at it and at more says so with another alert.
+pub(crate) fn refusal_of_certificate(to: To<'_>, alert: &Alert) -> Option<TlsFault> {
+    let alert = alert.get().filter(|alert| *alert != AlertDescription::AccessDenied)?;
+    of_certificate(to, alert)
+}
+
+/// A certificate with its key, as rustls shows and signs with it.
+fn certified(identity: &Identity) -> Option<CertifiedKey> {
+    let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes()).ok()?;
+    let key = aws_lc_rs::sign::any_supported_type(&key).ok()?;
+    let chain = identity.chain.iter().map(|certificate| CertificateDer::from(certificate.clone()));
+    Some(CertifiedKey::new(chain.collect(), key))
 }
 
 /// The version of TLS that a connection speaks.

@@ -71,6 +71,9 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             missing: Some("Select On or Off"),
             ..Field::PLAIN
         },
+        client_certificate::CERTIFICATE,
+        client_certificate::KEY,
+        client_certificate::SENT_WITH,
     ],
     check: oauth::check,
     warn: |fields| {

@@ -39,6 +39,8 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             rule: password,
             ..Field::PLAIN
         },
+        client_certificate::CERTIFICATE,
+        client_certificate::KEY,
     ],
     check: |_| Vec::new(),
     warn: beyond_ascii,

@@ -37,6 +37,8 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             rule: token,
             ..Field::PLAIN
         },
+        client_certificate::CERTIFICATE,
+        client_certificate::KEY,
     ],
     check: prefix_in_token,
     warn: |_| Vec::new(),

@@ -10,7 +10,7 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
     address_is_secret: true,
     tokens: Tokens::None,
     refusals_lock: false,
-    fields: &[],
+    fields: &[client_certificate::CERTIFICATE, client_certificate::KEY],
     check: |_| Vec::new(),
     warn: |_| Vec::new(),
     parse: |fields| {

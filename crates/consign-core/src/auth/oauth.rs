@@ -14,11 +14,15 @@ use crate::catalog::{Parameter, SentIn};
 use crate::target::Address;
 use crate::token::{Grant, Life};
 
+/// Mutual TLS proves the client, RFC 8705 section 2.1.
+pub(super) const BY_CERTIFICATE: &str = "tls_client_auth";
+
 /// Where the client credentials travel; RFC 6749 section 2.3.1 and what tools made of it.
 const PLACEMENTS: &[Choice] = &[
     Choice { kind: "header", label: "Header" },
     Choice { kind: "body", label: "Body" },
     Choice { kind: "header_raw", label: "Header, not encoded" },
+    Choice { kind: BY_CERTIFICATE, label: "Client certificate (tls_client_auth)" },
 ];
 
 /// Twenty rows of the longest values take less.
@@ -54,6 +58,7 @@ pub(super) const CLIENT_SECRET: Field = Field {
     label: "Client secret",
     input: Input::Secret,
     missing: Some("Enter the client secret"),
+    when: Some(When { field: "authentication_information", is_not: &[BY_CERTIFICATE] }),
     rule: |text| {
         let copied = "Client secret must use plain characters. Check for a line break copied with it";
         visible(text, copied)
@@ -192,7 +197,11 @@ pub(super) fn check(fields: &Fields) -> Vec<Invalid> {
     let colon =
         fields.text("authentication_information") == "header_raw" && fields.text("client_id").contains(':');
     let fault = || Fault::new("bad_characters", "Client ID must not include a colon (:)").at("client_id");
-    colon.then(fault).into_iter().collect()
+    let mut invalid: Vec<_> = colon.then(fault).into_iter().collect();
+    if fields.text("authentication_information") == BY_CERTIFICATE {
+        invalid.extend(client_certificate::must_prove_the_client(fields));
+    }
+    invalid
 }
 
 /// What often goes wrong with a client, and is no error.
@@ -257,6 +266,7 @@ enum Placement {
     Header,
     HeaderRaw,
     Body,
+    Certificate,
     None,
 }
 
@@ -272,10 +282,11 @@ impl Client {
             "header_raw" => Placement::HeaderRaw,
             "body" => Placement::Body,
             "none" => Placement::None,
+            BY_CERTIFICATE => Placement::Certificate,
             _ => return Err(Absent("authentication_information")),
         };
         let secret = match placement {
-            Placement::None => None,
+            Placement::None | Placement::Certificate => None,
             Placement::Header | Placement::HeaderRaw | Placement::Body => {
                 let secret = fields.secret("client_secret").ok_or(Absent("client_secret"))?;
                 Some(Secret::new(secret.expose().to_owned()))
@@ -316,6 +327,8 @@ impl Client {
                 body.push("client_id", &self.id);
                 body.push("client_secret", secret);
             }
+            // RFC 8705 section 2: the rest is in the handshake.
+            Placement::Certificate => body.push("client_id", &self.id),
             Placement::None => {}
         }
         let mut query = Pairs::default();

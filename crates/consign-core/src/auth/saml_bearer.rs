@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::oauth::{self, Client};
 use super::*;
 use crate::assertion::{self, Assertion};
-use crate::catalog::{When, stored_rows};
+use crate::catalog::stored_rows;
 use crate::sign;
 use crate::target::Address;
 use crate::token::{Grant, ToSign};
@@ -55,10 +55,14 @@ const PLACEMENTS: &[Choice] = &[
     Choice { kind: "header", label: "Header" },
     Choice { kind: "body", label: "Body" },
     Choice { kind: "header_raw", label: "Header, not encoded" },
+    Choice { kind: oauth::BY_CERTIFICATE, label: "Client certificate (tls_client_auth)" },
 ];
 
-/// Client ID and Client secret are there unless nothing proves the client.
-const WITH_CLIENT: Option<When> = Some(When { field: "authentication_information", is_not: "none" });
+/// There unless nothing proves the client.
+const WITH_CLIENT: Option<When> = Some(When { field: "authentication_information", is_not: &["none"] });
+/// The same, unless a certificate proves it.
+const WITH_SECRET: Option<When> =
+    Some(When { field: "authentication_information", is_not: &["none", oauth::BY_CERTIFICATE] });
 
 /// The authorization type *OAuth 2.0 – SAML*.
 pub(super) static TYPE: AuthorizationType = AuthorizationType {
@@ -225,7 +229,10 @@ pub(super) static TYPE: AuthorizationType = AuthorizationType {
             ..oauth::AUTHENTICATION_INFORMATION
         },
         Field { when: WITH_CLIENT, under: MORE, ..oauth::CLIENT_ID },
-        Field { when: WITH_CLIENT, under: MORE, ..oauth::CLIENT_SECRET },
+        Field { when: WITH_SECRET, under: MORE, ..oauth::CLIENT_SECRET },
+        client_certificate::CERTIFICATE,
+        client_certificate::KEY,
+        client_certificate::SENT_WITH,
     ],
     check,
     warn,

@@ -21,6 +21,11 @@ impl Reader {
         self.sent.contains_key(key)
     }
 
+    /// A value that was not read yet.
+    pub fn peek(&self, key: &str) -> Option<&Value> {
+        self.sent.get(key)
+    }
+
     /// Takes a value as it is; `null` when absent.
     pub fn take(&mut self, key: &str) -> Value {
         self.sent.remove(key).unwrap_or(Value::Null)

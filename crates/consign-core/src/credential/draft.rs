@@ -7,12 +7,14 @@ use serde_json::{Map, Value};
 use super::{Credential, CustomHeader, Rate, URL_PATH};
 use crate::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use crate::catalog::{Fault, Fields, Input, Invalid, Protocol, Reader, Tokens, is_mask, mask, unknown_field};
+use crate::client_certificate::{CERTIFICATE_KEY, SENT_WITH_KEY};
 use crate::json::merge;
 use crate::name::Name;
 use crate::secret::Secret;
 use crate::target::{Origin, Target};
 use crate::time::Timestamp;
 
+mod client_certificate;
 mod common;
 mod destination;
 mod headers;
@@ -178,6 +180,11 @@ fn complete(mut sent: Map<String, Value>, mode: Mode<'_>) -> Map<String, Value> 
             Some((field.key.to_owned(), value))
         });
         whole.extend(fields);
+    } else if let Some(new) = sent.get("authorization_type").and_then(Value::as_str).and_then(auth::find) {
+        // The client certificate belongs to the way there, whoever lets us in.
+        let stays = |key: &str| new.fields.iter().any(|field| field.key == key);
+        let kept = [CERTIFICATE_KEY, SENT_WITH_KEY].into_iter().filter(|key| stays(key));
+        whole.extend(kept.filter_map(|key| Some((key.to_owned(), text(current.plain.get(key)?)))));
     }
     // RFC 7396: labels are an object and merge by key; everything else replaces, and `null` says that a secret goes.
     if let (Some(Value::Object(new)), Some(Value::Object(old))) = (sent.get("labels"), whole.get("labels")) {
@@ -355,6 +362,7 @@ impl Reading<'_> {
         typed: &mut Fields,
         secrets: &mut BTreeMap<String, Change>,
     ) {
+        let choices = self.choices(entry);
         for field in entry.fields {
             if let Input::Rows(rows) = field.input {
                 self.rows(entry, field, rows, typed, secrets);
@@ -364,12 +372,16 @@ impl Reading<'_> {
                 self.key_pair(entry, (field, key), typed, secrets);
                 continue;
             }
-            // It was read with its certificate.
-            if field.input == Input::CertificateKey {
+            if field.input == Input::ClientCertificate {
+                self.client_certificate(entry, field, typed, secrets);
                 continue;
             }
-            // What the choice before it does not ask for is not there, whatever was sent.
-            if !field.is_asked(typed) {
+            // They were read with their certificate.
+            if matches!(field.input, Input::CertificateKey | Input::ClientKey) || field.key == SENT_WITH_KEY {
+                continue;
+            }
+            // What the choices do not ask for is not there, whatever was sent.
+            if !field.is_asked(&choices) {
                 self.reader.take(field.key);
                 continue;
             }
@@ -399,6 +411,17 @@ impl Reading<'_> {
             }
         }
         self.private_keys(entry, typed, secrets);
+    }
+
+    /// The choices as they were sent, each not judged yet: they decide which fields there are.
+    fn choices(&self, entry: &'static AuthorizationType) -> Fields {
+        let mut choices = Fields::default();
+        for field in entry.fields.iter().filter(|field| matches!(field.input, Input::Choice(_))) {
+            let sent = self.reader.peek(field.key).map(|value| value.as_str().unwrap_or_default());
+            let text = sent.unwrap_or_else(|| field.default_text());
+            choices.plain.insert(field.key.to_owned(), text.to_owned());
+        }
+        choices
     }
 
     /// A plain field: a text, or a number or switch as a program writes it.
@@ -433,6 +456,7 @@ impl Reading<'_> {
     /// What is left over was never asked for.
     fn unknown(&mut self, protocol: Option<Protocol>, entry: Option<&'static AuthorizationType>) {
         let of_protocol = keys_of(protocol.unwrap_or(Protocol::Https));
+        let of_web = protocol != Some(Protocol::Sftp);
         let known: Vec<&str> = COMMON
             .iter()
             .chain(of_protocol)
@@ -444,6 +468,7 @@ impl Reading<'_> {
                     .iter()
                     .flat_map(|_| key_pair::KEYS.iter().copied()),
             )
+            .chain(client_certificate::KEYS.iter().copied().filter(|_| of_web))
             .collect();
         let with_token = entry.is_some_and(|entry| entry.tokens != Tokens::None);
         let with_key = entry.is_some_and(key_pair::has_one);
@@ -451,6 +476,7 @@ impl Reading<'_> {
             READ_ONLY.contains(&key)
                 || with_token && READ_ONLY_OF_TOKENS.contains(&key)
                 || with_key && key_pair::READ_ONLY.contains(&key)
+                || of_web && client_certificate::READ_ONLY.contains(&key)
                 || protocol == Some(Protocol::Sftp) && sftp::READ_ONLY.contains(&key)
         };
         let foreign = |key: &str| Protocol::ALL.iter().any(|other| keys_of(*other).contains(&key));

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Credential;
 use super::status::{days_until, last_day};
+use super::{Credential, Ending};
 use crate::time::Timestamp;
 
 /// The days before an end on which somebody is reminded.
@@ -18,19 +18,23 @@ pub struct Reminder {
     pub days_left: i64,
     /// Which of the reminders: the days before the end on which it was due.
     pub step: i64,
-    /// The certificate ends, not a secret that has an end date.
-    pub of_certificate: bool,
+    /// What ends: a secret, or a certificate and which.
+    pub of: &'static str,
 }
 
 impl Credential {
     /// The reminder that is due, or was due last: one that nobody could give in time is given late. None is due once
     /// the end has passed.
     pub fn reminder(&self, now: Timestamp) -> Option<Reminder> {
-        let ends_at = self.ends_at().filter(|ends_at| *ends_at > now)?;
+        let (ends_at, ending) = self.first_end().filter(|(ends_at, _)| *ends_at > now)?;
         let ends_on = last_day(ends_at);
         let days_left = days_until(&ends_on, now);
         let step = STEPS.into_iter().find(|step| days_left <= *step)?;
-        Some(Reminder { of_certificate: self.ends_by_certificate(), ends_on, days_left, step })
+        let of = match ending {
+            Ending::Secret => "secret",
+            Ending::Certificate(what) => what,
+        };
+        Some(Reminder { of, ends_on, days_left, step })
     }
 }
 
@@ -42,15 +46,14 @@ impl Reminder {
 
     /// One sentence for people.
     pub fn sentence(&self, credential: &Credential) -> String {
-        let what = if self.of_certificate { "The certificate of" } else { "The secret of" };
         let when = match self.days_left {
             0 => "today".to_owned(),
             1 => "tomorrow".to_owned(),
             days => format!("in {days} days"),
         };
         format!(
-            "{what} “{}” ends {when}, on {}. Renew it before the tool refuses it.",
-            credential.name, self.ends_on
+            "The {} of “{}” ends {when}, on {}. Renew it before the tool refuses it.",
+            self.of, credential.name, self.ends_on
         )
     }
 
@@ -58,7 +61,7 @@ impl Reminder {
     pub fn data(&self, credential: &Credential, page: &str) -> Value {
         json!({
             "credential": { "id": credential.id, "name": credential.name, "url": page },
-            "ends": if self.of_certificate { "certificate" } else { "secret" },
+            "ends": self.of.replace(' ', "_"),
             "ends_on": self.ends_on,
             "days_left": self.days_left,
             "reminder_days": self.step,

@@ -6,6 +6,7 @@ use super::*;
 use crate::catalog::{Input, Invalid, Tokens, row_secret_key, stored_rows};
 use crate::vault::{KeyRing, OpenError};
 
+mod certificates;
 mod clients;
 mod moves;
 
@@ -122,7 +123,9 @@ pub(super) fn shown(credential: &Credential) -> Value {
     for field in credential.authorization_type.fields {
         let text = credential.plain.get(field.key);
         value[field.key] = match field.input {
-            Input::Secret | Input::CertificateKey | Input::PrivateKey(_) => saved(field.key),
+            Input::Secret | Input::CertificateKey | Input::ClientKey | Input::PrivateKey(_) => {
+                saved(field.key)
+            }
             Input::Rows(_) => {
                 let rows = stored_rows(text.map_or("", String::as_str)).unwrap();
                 let shown = rows.iter().enumerate().map(|(index, row)| {
@@ -134,7 +137,12 @@ pub(super) fn shown(credential: &Credential) -> Value {
                 });
                 shown.collect()
             }
-            Input::Text | Input::Address | Input::Choice(_) | Input::Suggested(_) | Input::Certificate(_) => {
+            Input::Text
+            | Input::Address
+            | Input::Choice(_)
+            | Input::Suggested(_)
+            | Input::Certificate(_)
+            | Input::ClientCertificate => {
                 json!(text)
             }
         };

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::catalog::Fault;
 use crate::secret::Secret;
 
+const BEGIN: &str = "-----BEGIN ";
 /// Characters of a line between BEGIN and END.
 const LINE: usize = 64;
 /// Some tools leave the padding away.
@@ -22,6 +23,8 @@ pub(super) struct Block<'a> {
     pub(super) label: &'a str,
     /// Between BEGIN and END stand lines such as `Proc-Type: 4,ENCRYPTED` (RFC 1421 section 4.6).
     pub(super) headers: bool,
+    /// All of it, BEGIN and END included.
+    pub(super) text: &'a str,
     /// What is encoded.
     pub(super) content: Zeroizing<Vec<u8>>,
 }
@@ -30,16 +33,18 @@ pub(super) struct Block<'a> {
 pub(super) fn blocks(text: &str) -> Option<Vec<Block<'_>>> {
     let mut blocks = Vec::new();
     let mut rest = text;
-    while let Some((_, begun)) = rest.split_once("-----BEGIN ") {
-        let (label, body) = begun.split_once("-----")?;
+    while let Some(begin) = rest.find(BEGIN) {
+        rest = &rest[begin..];
+        let (label, body) = rest[BEGIN.len()..].split_once("-----")?;
         let end = format!("-----END {label}-----");
         let (body, after) = body.split_once(&end)?;
+        let text = &rest[..rest.len() - after.len()];
         // Lines of a header hold a colon, which Base64 has not; an empty line ends them.
         let (headers, body) = match body.rfind(':') {
             Some(colon) => (true, body.get(colon..)?.split_once('\n').map_or("", |(_, rest)| rest)),
             None => (false, body),
         };
-        blocks.push(Block { label, headers, content: decoded(body)? });
+        blocks.push(Block { label, headers, text, content: decoded(body)? });
         rest = after;
     }
     Some(blocks)
@@ -48,7 +53,7 @@ pub(super) fn blocks(text: &str) -> Option<Vec<Block<'_>>> {
 /// The only block of a text, or the text as bare Base64.
 pub(super) fn one(text: &str) -> Option<Block<'_>> {
     if !text.contains("-----") {
-        return Some(Block { label: "", headers: false, content: decoded(text)? });
+        return Some(Block { label: "", headers: false, text, content: decoded(text)? });
     }
     let mut blocks = blocks(text)?;
     if blocks.len() == 1 { blocks.pop() } else { None }

@@ -61,7 +61,7 @@ fn origin() -> Origin {
 
 fn draft(base: Option<&str>, path: RemotePath) -> Result<Draft, DraftFault> {
     let path_secret = base.map(|base| Secret::new(base.to_owned()));
-    let access = Access { origin: origin(), headers: Vec::new(), path: path_secret };
+    let access = Access { origin: origin(), headers: Vec::new(), path: path_secret, identity: None };
     let message = Message { method: Method::POST, path, headers: Vec::new() };
     Draft::new(&access, &message, Body::default())
 }
@@ -114,7 +114,7 @@ fn a_secret_path_that_names_another_host_is_refused() {
 #[test]
 fn a_proof_is_marked_sensitive() {
     let headers = vec![(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer x"))];
-    let access = Access { origin: origin(), headers, path: None };
+    let access = Access { origin: origin(), headers, path: None, identity: None };
     let message = Message { method: Method::GET, path: RemotePath::root(), headers: Vec::new() };
     let draft = Draft::new(&access, &message, Body::default()).unwrap();
     assert!(draft.request.headers()[http::header::AUTHORIZATION].is_sensitive());

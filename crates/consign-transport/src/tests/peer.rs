@@ -48,6 +48,11 @@ impl Authority {
         self.0.pem()
     }
 
+    /// A certificate of this authority.
+    pub(super) fn signed(&self, params: &CertificateParams, key: &KeyPair) -> CertificateDer<'static> {
+        params.clone().signed_by(key, &self.0).unwrap().der().clone()
+    }
+
     /// A server's configuration with a certificate for these names, changed by `edit`.
     pub(super) fn config(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
@@ -228,7 +233,7 @@ pub(super) fn origin(host: &str, port: u16) -> Origin {
 pub(super) fn access(origin: Origin) -> Access {
     let mut proof = HeaderValue::from_static(CANARY);
     proof.set_sensitive(true);
-    Access { origin, headers: vec![(AUTHORIZATION, proof)], path: None }
+    Access { origin, headers: vec![(AUTHORIZATION, proof)], path: None, identity: None }
 }
 
 pub(super) fn message(path: &str) -> Message {

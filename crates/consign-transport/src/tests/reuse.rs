@@ -118,7 +118,7 @@ async fn connections_grow_old() {
         assert!(
             network
                 .pool
-                .lane(&access.origin)
+                .lane(&access.origin, None)
                 .take(now())
                 .is_some_and(|lease| lease.is_http2() == (access.origin == peer.origin()))
         );
@@ -128,10 +128,13 @@ async fn connections_grow_old() {
     assert!(network.pool.sweep(now() + Duration::from_secs(60)), "still kept");
     assert_eq!(network.idle_connections(), 2);
     assert!(
-        network.pool.lane(&plain.origin()).take(now() + Duration::from_secs(76)).is_none(),
+        network.pool.lane(&plain.origin(), None).take(now() + Duration::from_secs(76)).is_none(),
         "idle for too long"
     );
-    assert!(network.pool.lane(&peer.origin()).take(now() + Duration::from_secs(601)).is_none(), "too old");
+    assert!(
+        network.pool.lane(&peer.origin(), None).take(now() + Duration::from_secs(601)).is_none(),
+        "too old"
+    );
     assert!(!network.pool.sweep(now() + Duration::from_secs(76)), "nothing left to sweep");
 }
 
@@ -145,7 +148,7 @@ async fn the_time_that_a_server_keeps_a_connection_is_kept() {
     let network = peer.network();
     for (seconds, kept) in [(3, true), (5, false)] {
         assert_eq!(send(&network, &peer.access(), &PATIENT).await.outcome, ACCEPTED);
-        let lease = network.pool.lane(&peer.origin()).take(now() + Duration::from_secs(seconds));
+        let lease = network.pool.lane(&peer.origin(), None).take(now() + Duration::from_secs(seconds));
         assert_eq!(lease.is_some(), kept, "{seconds}");
     }
 }
@@ -284,7 +287,7 @@ async fn http2_without_an_answer_in_time_gives_up_its_connection() {
     let sent = send(&network, &peer.access(), &BRIEF).await;
     assert_eq!(sent.outcome, Outcome::Unanswered { reason: NoAnswer::TimedOut });
     assert_eq!(network.idle_connections(), 0);
-    assert!(network.pool.lane(&peer.origin()).take(now()).is_none());
+    assert!(network.pool.lane(&peer.origin(), None).take(now()).is_none());
 }
 
 /// A frame of HTTP/2 (RFC 9113 section 4.1) without flags.

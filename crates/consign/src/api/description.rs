@@ -8,6 +8,7 @@ use bytes::Bytes;
 use consign_core::api_key;
 use consign_core::auth::{AUTHORIZATION_TYPES, AuthorizationType, SSH_PUBLIC_KEY};
 use consign_core::catalog::{Field, Input, Names, Protocol, Rows, SentIn};
+use consign_core::client_certificate;
 use consign_core::credential::key_pairs;
 use consign_core::pin;
 use consign_core::sign::{CERTIFICATE_YEARS_MAX, KeySize};
@@ -121,6 +122,21 @@ fn schema(entry: &AuthorizationType, usage: Use) -> Value {
             required.push(field.key);
         }
     }
+    if entry.protocol == Protocol::Https {
+        match usage {
+            Use::Read | Use::Replace => {
+                let details = reference("ClientCertificateDetails");
+                drop(properties.insert("client_certificate_details".to_owned(), details));
+            }
+            Use::New => {}
+        }
+        if usage != Use::Read {
+            properties.insert(
+                client_certificate::PASSPHRASE.to_owned(),
+                passphrase(client_certificate::PRIVATE_KEY),
+            );
+        }
+    }
     if key_pairs::fields(entry).is_some() {
         match usage {
             Use::Read => {
@@ -164,12 +180,15 @@ fn key_pair() -> Map<String, Value> {
             "type": "integer", "minimum": 1, "maximum": CERTIFICATE_YEARS_MAX, "default": 3,
             "title": "Years until the certificate ends",
         },
-        "private_key_passphrase": {
-            "type": "string", "writeOnly": true, "title": "Passphrase",
-            "description": "Opens `private_key`, and is not kept.",
-        },
+        "private_key_passphrase": passphrase("private_key"),
     });
     properties.as_object().cloned().unwrap_or_default()
+}
+
+/// What opens a private key while it is read.
+fn passphrase(of: &str) -> Value {
+    let what = format!("Opens `{of}`, and is not kept.");
+    json!({ "type": "string", "writeOnly": true, "title": "Passphrase", "description": what })
 }
 
 /// What every credential of a protocol has: key, schema, and whether it is required.
@@ -207,6 +226,8 @@ fn property(field: &Field, usage: Use) -> Value {
         | Input::Suggested(_)
         | Input::Certificate(_)
         | Input::CertificateKey
+        | Input::ClientCertificate
+        | Input::ClientKey
         | Input::PrivateKey(_) => {
             json!({ "type": "string", "maxLength": field.max_chars })
         }

@@ -171,6 +171,8 @@ fn each_authorization_type_has_its_schemas() {
                 | Input::Suggested(_)
                 | Input::Certificate(_)
                 | Input::CertificateKey
+                | Input::ClientCertificate
+                | Input::ClientKey
                 | Input::PrivateKey(_) => {
                     assert_eq!(new["maxLength"], field.max_chars, "{}", field.key);
                 }

@@ -116,7 +116,7 @@ pub(crate) fn from_input() -> Result<Secret, Failure> {
 fn is_private_key(field: &str) -> bool {
     let field = field.replace('-', "_");
     let mut fields = AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields);
-    fields.any(|known| known.key == field && known.input == Input::CertificateKey)
+    fields.any(|known| known.key == field && matches!(known.input, Input::CertificateKey | Input::ClientKey))
 }
 
 fn without_line_break(mut text: String) -> String {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use consign_core::auth::{Authorizer, Proof, Step};
 use consign_core::catalog::{Fields, Tokens};
+use consign_core::client_certificate;
 use consign_core::connector::signature::{self, WebhookKey};
-use consign_core::credential::{Access, Credential, SftpAccess};
+use consign_core::credential::{Access, Credential, Identity, SentWith, SftpAccess};
 use consign_core::delivery::Refusal;
 use consign_core::redact::Scrubber;
 use consign_core::secret::Secret;
@@ -152,6 +153,15 @@ impl<'a> Opened<'a> {
     /// As [`Opened::enter`].
     pub(super) fn enter_exchange(&self, exchange: &Exchange) -> Result<Access, Refusal> {
         Access::join_exchange(self.credential, exchange, &self.fields).ok_or(Refusal::CredentialLocked)
+    }
+
+    /// What connections for these requests show.
+    ///
+    /// # Errors
+    /// When the client certificate is not as it was saved.
+    pub(super) fn identity(&self, requests: SentWith) -> Result<Option<Identity>, Refusal> {
+        let except = self.credential.left_out_of(requests);
+        client_certificate::identity(&self.fields, except).map_err(|_| Refusal::CredentialLocked)
     }
 
     /// Finds the secrets of this credential, and of a token, in texts.

@@ -191,8 +191,12 @@ impl Engine {
             }
             None => Vec::new(),
         };
-        let access =
-            Access { origin: call.to.origin().clone(), headers: proof, path: Some(call.to.tail_with("")) };
+        let access = Access {
+            origin: call.to.origin().clone(),
+            headers: proof,
+            path: Some(call.to.tail_with("")),
+            identity: None,
+        };
         let message = Message { method: call.method, path: RemotePath::root(), headers };
         let sent = self.network.send(&access, &message, call.form.into(), &LIMITS, self.now()).await;
         match sent.answer {

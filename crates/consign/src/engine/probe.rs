@@ -8,7 +8,7 @@ use std::time::Duration;
 use consign_core::auth::Step;
 use consign_core::catalog::Tokens;
 use consign_core::connection_test::{Offer, StepCode, StepState, TestOutcome, TestResult, TestStep};
-use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
+use consign_core::credential::{Credential, Identity, NextAction, Refuser, SentWith, StatusCode};
 use consign_core::delivery::{CredentialLesson, Outcome, Refusal};
 use consign_core::target::{Origin, Target};
 use consign_transport::{Probe, TlsFacts};
@@ -123,8 +123,9 @@ impl Test<'_> {
             Target::Https(origin) => origin,
             Target::Sftp(host) => return self.file_server(host).await,
         };
-        self.look(origin, None).await?;
         let opened = Opened::open(&engine.vault, &credential).map_err(|refusal| refused(&refusal))?;
+        let identity = opened.identity(SentWith::ApiRequest).map_err(|refusal| refused(&refusal))?;
+        self.look(origin, identity.as_ref(), None).await?;
         let authorized = match credential.authorization_type.tokens {
             Tokens::None => match opened.step(None, engine.now()) {
                 Step::Apply(proof) => {
@@ -149,14 +150,19 @@ impl Test<'_> {
     }
 
     /// Name, network and TLS of one host.
-    async fn look(&mut self, origin: &Origin, host: Option<String>) -> Result<(), End> {
+    async fn look(
+        &mut self,
+        origin: &Origin,
+        identity: Option<&Identity>,
+        host: Option<String>,
+    ) -> Result<(), End> {
         let (teller, place) = (&self.teller, self.steps.len());
         let proxy = self.engine.network.proxy_to(origin.host());
         let seen = |probe: &Probe| {
             let (steps, passed) = way(probe, origin, host.as_deref(), proxy.as_deref());
             teller.tell(place, &steps[..passed]);
         };
-        let probe = self.engine.network.probe(origin, &seen).await;
+        let probe = self.engine.network.probe(origin, identity, &seen).await;
         let (steps, _) = way(&probe, origin, host.as_deref(), proxy.as_deref());
         self.add(steps.into());
         let failure = probe.failure;

@@ -116,7 +116,7 @@ async fn call(app: &App, origin: &Origin, is_set: bool, token: &str) -> Result<(
     });
     let path = RemotePath::parse(&format!("/url-check/{token}"))
         .map_err(|_| NotCalled::Here("the check cannot be addressed".to_owned()))?;
-    let access = Access { origin: origin.clone(), headers: Vec::new(), path: None };
+    let access = Access { origin: origin.clone(), headers: Vec::new(), path: None, identity: None };
     let message = Message { method: Method::GET, path, headers: Vec::new() };
     let limits = Limits { timeout: TIME_MAX, head_timeout: None, answer_bytes_max: ANSWER_BYTES_MAX };
     let sent = network.send(&access, &message, Bytes::new(), &limits, app.now()).await;

@@ -44,6 +44,7 @@ mod backups;
 mod browser;
 mod cli;
 mod cli_oauth;
+mod client_certificates;
 mod connection_tests;
 mod console;
 mod copied;

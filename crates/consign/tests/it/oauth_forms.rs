@@ -204,7 +204,7 @@ async fn rows_and_offers_are_worked_with_scripts() {
     browser.press_words("Test connection").await;
     browser.until_shows("Failed at Access token received").await;
     browser.press_words("Use Body").await;
-    let chosen = "return document.querySelector('[name=authentication_information]:checked').value";
+    let chosen = "return document.querySelector('[name=authentication_information]').value";
     assert_eq!(browser.run(chosen, vec![]).await, json!("body"));
     browser.press_words("Test connection").await;
     browser.until_shows("Reached, sign-in not proven").await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -61,6 +61,19 @@ impl Authority {
         Identity { certificate: params_for(loopback()).signed_by(&key, &self.0).unwrap(), key }
     }
 
+    /// The same, which ends on this day.
+    pub(crate) fn identity_until(&self, year: i32, month: u8, day: u8) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params_for(loopback());
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        Identity { certificate: params.signed_by(&key, &self.0).unwrap(), key }
+    }
+
+    pub(crate) fn root(&self) -> CertificateDer<'static> {
+        let certificate: &rcgen::Certificate = self.0.as_ref();
+        certificate.der().clone()
+    }
+
     /// A certificate for somebody else.
     pub(crate) fn identity_of_another(&self) -> Identity {
         let key = KeyPair::generate().unwrap();
@@ -89,8 +102,7 @@ fn params_for(name: SanType) -> CertificateParams {
 pub(crate) async fn secured(stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     static CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
         let mut roots = RootCertStore::empty();
-        let certificate: &rcgen::Certificate = authority().0.as_ref();
-        roots.add(certificate.der().clone()).unwrap();
+        roots.add(authority().root()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         Arc::new(builder.with_root_certificates(roots).with_no_client_auth())

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{Change, Given, Reading};
 use crate::auth::AuthorizationType;
 use crate::catalog::{Fault, Field, Fields, Invalid, Reader};
+use crate::client_certificate;
 use crate::credential::key_pairs;
 use crate::id::CredentialId;
 use crate::secret::Secret;
@@ -114,7 +115,9 @@ pub(super) fn has_one(entry: &AuthorizationType) -> bool {
 pub(super) fn is_asked(sent: &Map<String, Value>) -> bool {
     let has_text = |key: &str| sent.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let keys = crate::auth::AUTHORIZATION_TYPES.iter().filter_map(|entry| key_pairs::fields(entry));
-    has_text(KEY_PAIR) || keys.into_iter().any(|(_, key)| has_text(key))
+    has_text(KEY_PAIR)
+        || has_text(client_certificate::PRIVATE_KEY)
+        || keys.into_iter().any(|(_, key)| has_text(key))
 }
 
 impl Reading<'_> {
@@ -242,7 +245,7 @@ impl Reading<'_> {
 }
 
 /// Somebody's own key, as it is stored.
-fn own_key(
+pub(super) fn own_key(
     text: &Secret,
     passphrase: Option<&Secret>,
     certificate: Option<&Certificate>,

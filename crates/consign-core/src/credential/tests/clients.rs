@@ -104,7 +104,7 @@ fn fields_of_a_client_have_rules_and_sentences() {
         json!({ "authentication_information": "cookie" }),
         "authentication_information",
         "unknown",
-        "Authentication information must be one of header, body, header_raw",
+        "Authentication information must be one of header, body, header_raw, tls_client_auth",
     );
     check(
         json!({ "authentication_information": "header_raw", "client_id": "a:b" }),

@@ -31,7 +31,7 @@ impl TypeFields {
         for (field, values) in self.given.iter().filter(|(field, _)| rules(field).is_none()) {
             let Some(value) = values.last() else { continue };
             let value = match field.input {
-                Input::Certificate(_) => certificate(value, &flag_of(field))?,
+                Input::Certificate(_) | Input::ClientCertificate => certificate(value, &flag_of(field))?,
                 _ => value.clone(),
             };
             body.insert(field.key.to_owned(), Value::String(value));
@@ -138,6 +138,8 @@ const fn rules(field: &Field) -> Option<&'static Rows> {
         | Input::Suggested(_)
         | Input::Certificate(_)
         | Input::CertificateKey
+        | Input::ClientCertificate
+        | Input::ClientKey
         | Input::PrivateKey(_) => None,
     }
 }
@@ -151,10 +153,13 @@ fn flag_of(field: &Field) -> String {
 fn flag(field: &'static Field) -> Arg {
     let flag = Arg::new(field.key).long(flag_of(field)).help(help(field)).help_heading("Authorization type");
     match field.input {
-        Input::Text | Input::Secret | Input::CertificateKey | Input::PrivateKey(_) | Input::Suggested(_) => {
-            flag.value_name(field.key.to_uppercase())
-        }
-        Input::Certificate(_) => flag.value_name("@FILE"),
+        Input::Text
+        | Input::Secret
+        | Input::CertificateKey
+        | Input::ClientKey
+        | Input::PrivateKey(_)
+        | Input::Suggested(_) => flag.value_name(field.key.to_uppercase()),
+        Input::Certificate(_) | Input::ClientCertificate => flag.value_name("@FILE"),
         Input::Address => flag.value_name("URL"),
         Input::Choice(_) => flag.value_name(kinds(field.key).join("|")),
         Input::Rows(rules) => {

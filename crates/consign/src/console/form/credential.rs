@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use consign_core::auth::{self, AUTHORIZATION_TYPES, AuthorizationType};
 use consign_core::catalog::{Field, Fields, Input, Invalid, Protocol, Tokens, in_sentence};
+use consign_core::client_certificate;
 use consign_core::credential::{PASSPHRASE, key_pairs};
 use consign_core::pin;
 use consign_core::secret::Secret;
+use consign_core::sign::Chain;
 use serde_json::{Map, Value, json};
 
 use super::key_pair;
@@ -31,6 +33,9 @@ pub(in crate::console) struct CredentialForm {
     notes: Vec<(&'static str, String)>,
     pub(super) start: Start,
 }
+
+/// What opens a private key while it is read.
+const PASSPHRASES: [&str; 2] = [PASSPHRASE, client_certificate::PASSPHRASE];
 
 /// The fields of every credential but the address.
 const TEXTS: &[&str] = &[
@@ -97,17 +102,23 @@ impl CredentialForm {
             texts.insert("authorization_type", String::new());
         }
         let plain = all_fields().filter(|field| !field.is_secret() && form.has(field.key));
-        let mut plain: BTreeMap<_, _> =
-            plain.map(|field| (field.key, form.text(field.key).to_owned())).collect();
+        let mut plain: BTreeMap<_, _> = plain.map(|field| (field.key, form.lines(field.key))).collect();
+        let (certificate, key) = client_certificate_of(&mut plain);
+        let mut notes = Vec::new();
+        notes.extend(certificate);
         plain.extend(offered(form));
         plain.extend(key_pair::typed(form));
         for field in all_fields().filter(|field| field.is_secret()) {
             kept.put(field.key, &form.lines(field.key));
         }
-        kept.put(PASSPHRASE, form.text(PASSPHRASE));
+        if form.text(client_certificate::PRIVATE_KEY).is_empty() {
+            kept.put(client_certificate::PRIVATE_KEY, key.expose());
+        }
+        for passphrase in PASSPHRASES {
+            kept.put(passphrase, form.text(passphrase));
+        }
         let kinds = RowKind::all();
         let rows: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.key, kind.typed(form, kept))).collect();
-        let mut notes = Vec::new();
         texts.insert("url_address", address::typed(form, entry, kept, &mut notes));
         let asked = kinds.iter().filter(|kind| {
             kind.key == CUSTOM_HEADERS
@@ -120,6 +131,7 @@ impl CredentialForm {
             let of_type = entry.is_some_and(|entry| {
                 entry.fields.iter().any(|field| field.key == key)
                     || key == PASSPHRASE && key_pairs::fields(entry).is_some()
+                    || key == client_certificate::PASSPHRASE && entry.protocol == Protocol::Https
             });
             let address = key == "url_address" && entry.is_some_and(|entry| entry.address_is_secret);
             of_type || address || row_keys.iter().any(|row| row == key)
@@ -139,15 +151,10 @@ impl CredentialForm {
 
     /// The fields of the chosen type that its choices ask for.
     pub(super) fn asked(&self) -> Vec<&'static Field> {
-        let mut before = Fields::default();
-        let mut asked = Vec::new();
-        for field in self.entry().iter().flat_map(|entry| entry.fields) {
-            if field.is_asked(&before) {
-                asked.push(field);
-            }
-            before.plain.insert(field.key.to_owned(), self.plain_or_prefill(field));
-        }
-        asked
+        let Some(entry) = self.entry() else { return Vec::new() };
+        let choices = entry.fields.iter().map(|field| (field.key.to_owned(), self.plain_or_prefill(field)));
+        let choices = Fields { plain: choices.collect(), ..Fields::default() };
+        entry.fields.iter().filter(|field| field.is_asked(&choices)).collect()
     }
 
     fn rows_of(&self, key: &str) -> &[Row] {
@@ -184,6 +191,12 @@ impl CredentialForm {
             }
             if field.input == Input::CertificateKey {
                 continue;
+            }
+            if field.input == Input::ClientKey {
+                let passphrase = kept.text(client_certificate::PASSPHRASE);
+                let passphrase =
+                    passphrase.map(|text| (client_certificate::PASSPHRASE.to_owned(), json!(text)));
+                sent.extend(passphrase);
             }
             if let Some(kind) = RowKind::of(field) {
                 let rows = kind.sent(self.rows_of(field.key), kept, of_type, true);
@@ -361,6 +374,30 @@ impl CredentialForm {
                 }
                 Input::Certificate(key) => key_pair::fields(&self.plain, kept, stored, invalid, key),
                 Input::CertificateKey => Value::Null,
+                Input::ClientCertificate => json!({
+                    "mono": true,
+                    "details": stored.map_or(Value::Null, |stored| stored["client_certificate_details"].clone()),
+                }),
+                Input::ClientKey => json!({
+                    "set": stored.map_or(Value::Null, |stored| saved(&stored[of.key])),
+                    "entered": kept.has(of.key),
+                    "passphrase": with(
+                        field(
+                            client_certificate::PASSPHRASE,
+                            "Client certificate key passphrase",
+                            "Only if the key has one. It is not kept.",
+                            "",
+                            invalid,
+                        ),
+                        json!({
+                            // One that was refused would be refused again.
+                            "entered": kept.has(client_certificate::PASSPHRASE)
+                                && message_at(invalid, client_certificate::PASSPHRASE).is_empty(),
+                            "optional": true,
+                            "autocomplete": "off",
+                        }),
+                    ),
+                }),
                 Input::Address => {
                     json!({ "mono": true, "follows": typed.and_then(|typed| self.start.follows(typed)) })
                 }
@@ -420,11 +457,27 @@ impl CredentialForm {
     }
 }
 
+/// Takes a private key out of the client certificate, where a file held both: it is a secret and never comes back in a page.
+fn client_certificate_of(
+    plain: &mut BTreeMap<&'static str, String>,
+) -> (Option<(&'static str, String)>, Secret) {
+    let Some(text) = plain.get_mut(client_certificate::CERTIFICATE_KEY) else {
+        return (None, Secret::new(String::new()));
+    };
+    let (rest, key) = Chain::without_private_keys(text);
+    *text = rest;
+    let sentence = "The private key in this text was put into its own field.";
+    let note = (client_certificate::CERTIFICATE_KEY, sentence.to_owned());
+    ((!key.expose().is_empty()).then_some(note), key)
+}
+
 /// How a field is asked for.
 fn input(field: &Field) -> &'static str {
     match field.input {
         Input::Text | Input::Address | Input::Suggested(_) => "text",
         Input::Certificate(_) | Input::CertificateKey => "key_pair",
+        Input::ClientCertificate => "certificate",
+        Input::ClientKey => "client_key",
         Input::Secret => "secret",
         Input::PrivateKey(_) => "private_key",
         Input::Choice(choices) if choices.len() <= RADIOS_MAX => "radio",

@@ -22,6 +22,8 @@ use super::{End, Test, reason_of, refused};
 const SCOPE_CHARS_MAX: usize = 300;
 /// The field whose other choices a test tries when the client was not accepted.
 const PLACEMENT: &str = "authentication_information";
+/// The choice in it that proves the client by the connection.
+const BY_CERTIFICATE: &str = "tls_client_auth";
 /// The choice in it that sends no client.
 const NO_CLIENT: &str = "none";
 /// A code that no tool ever gave: what it says of the client is the answer.
@@ -37,7 +39,7 @@ impl Test<'_> {
         let signed = exchange.assertion.as_ref();
         let apart = signed.and_then(|_| recipient_apart(plain("access_token_url"), plain("recipient")));
         self.warnings.extend(apart);
-        self.look_at_token_host(&exchange).await?;
+        self.look_at_token_host(opened, &exchange).await?;
         let asked = self.engine.ask(opened, &exchange, None, None, self.engine.now()).await;
         let token = self.token(&exchange, asked).await?;
         self.enter(opened, &token)
@@ -50,7 +52,7 @@ impl Test<'_> {
         };
         let ask = Ask::new(String::from("https://consign.invalid/oauth/callback"));
         let made_up = consent.redeem(&Secret::new(MADE_UP_CODE.to_owned()), &ask);
-        self.look_at_token_host(&made_up).await?;
+        self.look_at_token_host(opened, &made_up).await?;
         let row =
             if self.how.saved { self.engine.token_row(self.credential).await.ok().flatten() } else { None };
         if row.as_ref().is_some_and(|row| row.token.is_some()) {
@@ -82,7 +84,7 @@ impl Test<'_> {
         }
     }
 
-    async fn look_at_token_host(&mut self, exchange: &Exchange) -> Result<(), End> {
+    async fn look_at_token_host(&mut self, opened: &Opened<'_>, exchange: &Exchange) -> Result<(), End> {
         let origin = exchange.to.origin().clone();
         if Some(&origin) == self.credential.target.origin() {
             return Ok(());
@@ -94,7 +96,8 @@ impl Test<'_> {
         if !names.is_empty() {
             self.warnings.push(format!("{} also goes to {host}, with the token request.", names.join(", ")));
         }
-        self.look(&origin, Some(host)).await
+        let identity = opened.identity(SentWith::TokenRequest).map_err(|refusal| refused(&refusal))?;
+        self.look(&origin, identity.as_ref(), Some(host)).await
     }
 
     /// Notes the step of a token request; when the client was not accepted, finds out where the tool wants it.
@@ -192,7 +195,9 @@ impl Test<'_> {
         };
         let chosen = self.credential.plain.get(PLACEMENT)?;
         let mut tried = vec![(refused.headers.clone(), Secret::new(refused.body.expose().to_owned()))];
-        for choice in choices.iter().filter(|choice| choice.kind != chosen && choice.kind != NO_CLIENT) {
+        let tried_too =
+            |choice: &&Choice| choice.kind != chosen && ![NO_CLIENT, BY_CERTIFICATE].contains(&choice.kind);
+        for choice in choices.iter().filter(tried_too) {
             let opened = Opened::open(&self.engine.vault, self.credential).ok()?;
             let opened = opened.with_choice(PLACEMENT, choice.kind).ok()?;
             let exchange = same_grant(&opened, refused.grant, self.engine.now())?;

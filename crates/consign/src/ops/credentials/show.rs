@@ -5,6 +5,7 @@ use consign_core::catalog::{Entry, Field, Input, Protocol, SentIn, Tokens, row_s
 use consign_core::credential::{Credential, NextAction, Rate, Refuser, StoredSecret, Which, key_pairs};
 use consign_core::id::CredentialId;
 use consign_core::pin::{self, HostKeyPin, KeyType};
+use consign_core::sign::Certificate;
 use consign_core::ssh_key::{self, PublicHalf};
 use consign_core::target::Target;
 use consign_core::time::Timestamp;
@@ -60,6 +61,7 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
             json!({ "name": header.name, "sent_with": header.sent_with.kind(), "value": value })
         });
         put("custom_headers", headers.collect());
+        put("client_certificate_details", json!(credential.client_certificate().map(|own| details(&own))));
     }
     if key_pairs::fields(entry).is_some() {
         put("certificates", certificates(credential, beside.now));
@@ -111,23 +113,24 @@ pub(in crate::ops) fn refused_by(row: Option<&TokenRow>) -> Refuser {
 
 /// What may be shown of the certificates: all but the private keys.
 fn certificates(credential: &Credential, now: Timestamp) -> Value {
-    let shown = |which| {
-        credential.certificate(which, now).map(|certificate| {
-            json!({
-                "subject": certificate.subject,
-                "fingerprint": certificate.fingerprint(),
-                "key": certificate.key,
-                "begins_at": certificate.begins.to_string(),
-                "ends_at": certificate.ends.to_string(),
-            })
-        })
-    };
+    let shown = |which| credential.certificate(which, now).map(|certificate| details(&certificate));
     let until = credential.step_back_until().filter(|until| *until > now);
     json!({
         "present": shown(Which::Present),
         "next": shown(Which::Next),
         "previous": shown(Which::Previous),
         "step_back_until": until.map(|until| until.to_string()),
+    })
+}
+
+/// What a certificate says.
+fn details(certificate: &Certificate) -> Value {
+    json!({
+        "subject": certificate.subject,
+        "fingerprint": certificate.fingerprint(),
+        "key": certificate.key,
+        "begins_at": certificate.begins.to_string(),
+        "ends_at": certificate.ends.to_string(),
     })
 }
 
@@ -152,12 +155,17 @@ fn public_half(half: &PublicHalf) -> Value {
 fn value_of(credential: &Credential, field: &Field) -> Value {
     let plain = || credential.plain.get(field.key).map_or("", String::as_str);
     match field.input {
-        Input::Secret | Input::CertificateKey | Input::PrivateKey(_) => {
+        Input::Secret | Input::CertificateKey | Input::ClientKey | Input::PrivateKey(_) => {
             set(credential.secrets.get(field.key))
         }
-        Input::Text | Input::Address | Input::Choice(_) | Input::Suggested(_) | Input::Certificate(_) => {
-            json!(plain())
+        Input::Choice(_) => {
+            json!(credential.plain.get(field.key).map_or_else(|| field.default_text(), String::as_str))
         }
+        Input::Text
+        | Input::Address
+        | Input::Suggested(_)
+        | Input::Certificate(_)
+        | Input::ClientCertificate => json!(plain()),
         Input::Rows(_) => {
             let rows = stored_rows(plain()).unwrap_or_default();
             let shown = rows.iter().enumerate().map(|(index, row)| {
@@ -241,12 +249,12 @@ const fn input(field: &Field) -> &'static str {
     match field.input {
         Input::Text => "text",
         Input::Secret => "secret",
-        Input::CertificateKey | Input::PrivateKey(_) => "private_key",
+        Input::CertificateKey | Input::ClientKey | Input::PrivateKey(_) => "private_key",
         Input::Address => "address",
         Input::Choice(_) => "choice",
         Input::Rows(_) => "rows",
         Input::Suggested(_) => "suggested",
-        Input::Certificate(_) => "certificate",
+        Input::Certificate(_) | Input::ClientCertificate => "certificate",
     }
 }
 
@@ -265,6 +273,8 @@ fn choices(field: &Field) -> Value {
         | Input::Rows(_)
         | Input::Certificate(_)
         | Input::CertificateKey
+        | Input::ClientCertificate
+        | Input::ClientKey
         | Input::PrivateKey(_) => json!([]),
     }
 }

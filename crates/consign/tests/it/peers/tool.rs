@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Identity, authority};
+use super::{Authority, Identity, authority};
 
 /// What the tool does with a request.
 #[derive(Clone, Debug)]
@@ -82,6 +83,8 @@ pub(crate) struct Asked {
     /// In their order; names as sent.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// What the connection showed, DER.
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 impl Asked {
@@ -129,6 +132,27 @@ pub(crate) struct Tool {
 impl Tool {
     /// Starts one that answers 200 to everything.
     pub(crate) async fn start() -> Self {
+        Self::start_with(tls(&authority().identity())).await
+    }
+
+    /// The same, for those alone who show a certificate of this authority.
+    pub(crate) async fn start_asking(clients: &Authority) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(clients.root()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let identity = authority().identity();
+        let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![identity.certificate.der().clone()], key)
+            .unwrap();
+        Self::start_with(config).await
+    }
+
+    async fn start_with(config: ServerConfig) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let tool = Self {
             address: listener.local_addr().unwrap(),
@@ -136,14 +160,14 @@ impl Tool {
             connections: Arc::default(),
             listening: Arc::default(),
         };
-        tool.listen(listener, &authority().identity());
+        tool.listen(listener, config);
         tool
     }
 
     /// Hangs up on everybody and goes on at the same address, with this certificate.
     pub(crate) async fn open_as(&self, identity: &Identity) {
         self.close().await;
-        self.listen(TcpListener::bind(self.address).await.unwrap(), identity);
+        self.listen(TcpListener::bind(self.address).await.unwrap(), tls(identity));
     }
 
     /// Hangs up on everybody and listens no more.
@@ -156,8 +180,8 @@ impl Tool {
         }
     }
 
-    fn listen(&self, listener: TcpListener, identity: &Identity) {
-        let acceptor = TlsAcceptor::from(Arc::new(tls(identity)));
+    fn listen(&self, listener: TcpListener, config: ServerConfig) {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let serving = self.clone();
         let task = tokio::spawn(async move {
             let mut served = JoinSet::new();
@@ -302,7 +326,9 @@ async fn read(stream: &mut TlsStream<TcpStream>) -> io::Result<Option<Asked>> {
         body = unchunked(&body);
     }
     let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-    Ok(Some(Asked { method, target, headers, body }))
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = shown.map(|certificate| certificate.to_vec());
+    Ok(Some(Asked { method, target, headers, body, certificate }))
 }
 
 /// What stands in the chunks of a body (RFC 9112 section 7.1).
