@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestConsign, bearer, eventually, merge};
+use crate::harness::{Sent, TestConsign, bearer, eventually, merge};
 use crate::peers::Tool;
 use crate::peers::browser::Browser;
 
@@ -32,12 +32,17 @@ const STOPS: &str =
     }
     return { stops, unseen };";
 
+/// The event type of a webhook: a long word.
+fn type_of(name: &str) -> String {
+    format!("device.score.in_the_{name}_building")
+}
+
 /// Two of everything that is sorted, and a delivery.
 async fn two_of_each(consign: &TestConsign, tool: &Tool) {
     for name in ["alpha", "omega"] {
         consign.credential(&bearer(name, &tool.origin(), &consign.canary(name))).await;
         for (path, more) in [
-            ("/webhooks", json!({ "path": "/x", "event_types": [name] })),
+            ("/webhooks", json!({ "path": "/x", "event_types": [type_of(name)] })),
             ("/exporters", json!({ "path": "/x", "source": "pushed", "columns": [{ "name": "n" }] })),
             ("/gateways", json!({ "slug": name, "path_prefixes": ["/"] })),
         ] {
@@ -46,7 +51,9 @@ async fn two_of_each(consign: &TestConsign, tool: &Tool) {
             consign.post(path, &body).await.expect(201);
         }
     }
-    let sent = consign.event("alpha", &json!({ "n": 1 })).await;
+    let long = "rooms/".repeat(20);
+    let sent = json!({ "type": type_of("alpha"), "source": format!("/{long}"), "subject": long, "data": { "n": 1 } });
+    let sent = Sent::read(&consign.post("/events", &sent).await.expect(202).json());
     consign.until(sent.delivery(), "delivered").await;
 }
 
@@ -126,6 +133,31 @@ async fn a_narrow_list_is_sorted_without_a_script() {
     browser.until_there("[aria-sort=descending]").await;
     browser.fill("q", "a").await;
     apply(&browser, "q=a", ["omega", "alpha"]).await;
+    browser.close().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_show_what_columns_have_no_room_for() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let browser = Browser::start(true).await;
+    let base = format!("http://{}", consign.address());
+    two_of_each(&consign, &tool).await;
+    browser.be(&base, Some(&consign.session)).await;
+    let script = "const cells = [...document.querySelectorAll('.table tbody .wide-only')];
+        const [room, list] = ['.page-head', '.table'].map((part) => document.querySelector(part).offsetWidth);
+        return { shown: cells.map((cell) => cell.checkVisibility()), fits: list <= room };";
+    // Blocks, columns with little room, and columns with enough of it. None of them is wider than its page.
+    for (width, shown) in [(320, true), (868, true), (1_024, true), (1_210, false), (1_280, true)] {
+        browser.resize(width).await;
+        for path in SORTED.into_iter().chain(OTHERS) {
+            browser.goto(&format!("{base}{path}")).await;
+            let found = browser.run(script, vec![]).await;
+            let expected = if SORTED.contains(&path) { vec![shown, shown] } else { Vec::new() };
+            assert_eq!(found, json!({ "shown": expected, "fits": true }), "{path} at {width} px");
+        }
+    }
     browser.close().await;
     consign.finish().await;
 }
