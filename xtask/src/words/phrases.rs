@@ -2,18 +2,23 @@
 
 use crate::tidy::source::Source;
 
+/// What says of a literal that people read it, although it begins no sentence: the function that takes it.
+const MARK: &str = "small_word(";
+
 /// Phrases in the literals of a Rust file, tests left out.
 pub(super) fn of_rust(file: &Source) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = 0;
     while let Some(open) = file.product[rest..].find('"').map(|at| rest + at) {
         let Some(close) = file.product[open + 1..].find('"').map(|at| open + 1 + at) else { break };
-        let raw = file.product[..open].ends_with(['#', 'r']);
+        let before = &file.product[..open];
         let text = &file.text[open + 1..close];
-        found.push(if raw { text.to_owned() } else { unescape(text) });
+        let text = if before.ends_with(['#', 'r']) { text.to_owned() } else { unescape(text) };
+        if before.ends_with(MARK) || reads_as_words(&text) {
+            found.push(text);
+        }
         rest = close + 1;
     }
-    found.retain(|text| reads_as_words(text));
     found
 }
 

@@ -43,6 +43,13 @@ fn sentences_of_the_code_count_and_its_names_queries_and_tests_do_not() {
 }
 
 #[test]
+fn small_words_count_where_they_are_marked() {
+    let code = "fn a() { f(small_word(\"yes\"), \"no\"); g(small_word(\"set by {name}\").replace(\"{name}\", name)); }\n\
+        #[cfg(test)]\nmod tests { fn b() { f(small_word(\"off\")); } }\n";
+    assert_eq!(said(CODE, code), ["set by {name}", "yes"]);
+}
+
+#[test]
 fn a_phrase_said_twice_is_one_entry_and_quotes_are_escaped() {
     let both = tree(&[
         (PAGE, "<p>Say \"hello\" to {{ name }}</p>"),

@@ -79,24 +79,33 @@ pub(super) fn said(key: &str, value: &Value) -> Option<String> {
 fn source(option: &Value) -> String {
     let name = option["source_name"].as_str().unwrap_or_default();
     match option["source"].as_str() {
-        Some("environment") => format!("set by {name}"),
-        Some("file") => "set in the configuration file".to_owned(),
-        Some("file_content") => format!("content of {name}"),
-        Some("demo") => "set by the demo".to_owned(),
-        _ => "default".to_owned(),
+        Some("environment") => small_word("set by {name}").replace("{name}", name),
+        Some("file") => small_word("set in the configuration file"),
+        Some("file_content") => small_word("content of {name}").replace("{name}", name),
+        Some("demo") => small_word("set by the demo"),
+        _ => small_word("default"),
     }
+}
+
+/// Words of a page that begin no sentence, such as `yes`. The name tells `cargo xtask words` that people read them.
+pub(super) fn small_word(words: &str) -> String {
+    words.to_owned()
 }
 
 /// A value that stands as in the file, in words.
 fn say(said: Said, written: &str) -> String {
     let Ok(mut table) = toml::from_str::<toml::Table>(&format!("value = {written}")) else {
-        // `none`, or `set` in the place of a secret.
-        return written.to_owned();
+        return match written {
+            "none" => small_word("none"),
+            // In the place of a secret.
+            "set" => small_word("set"),
+            other => other.to_owned(),
+        };
     };
     match table.remove("value") {
         Some(toml::Value::Array(values)) if values.is_empty() => match said {
-            Said::Spans => "one attempt".to_owned(),
-            _ => "none".to_owned(),
+            Said::Spans => small_word("one attempt"),
+            _ => small_word("none"),
         },
         Some(toml::Value::Array(values)) => {
             values.iter().map(|value| say_one(said, value)).collect::<Vec<_>>().join(", ")
@@ -108,16 +117,16 @@ fn say(said: Said, written: &str) -> String {
 
 fn say_one(said: Said, value: &toml::Value) -> String {
     match (said, value) {
-        (_, toml::Value::String(text)) if text.is_empty() => "off".to_owned(),
+        (_, toml::Value::String(text)) if text.is_empty() => small_word("off"),
         (_, toml::Value::String(text)) => text.clone(),
-        (_, toml::Value::Boolean(true)) => "yes".to_owned(),
-        (_, toml::Value::Boolean(false)) => "no".to_owned(),
+        (_, toml::Value::Boolean(true)) => small_word("yes"),
+        (_, toml::Value::Boolean(false)) => small_word("no"),
         (Said::Seconds | Said::Spans, toml::Value::Integer(seconds)) => match u64::try_from(*seconds) {
             Ok(seconds @ 60..) => in_words(Duration::from_secs(seconds)),
             _ => format!("{seconds} s"),
         },
         (Said::Bytes, toml::Value::Integer(bytes)) => size(u64::try_from(*bytes).unwrap_or_default()),
-        (Said::Rate, toml::Value::Integer(0)) => "no limit".to_owned(),
+        (Said::Rate, toml::Value::Integer(0)) => small_word("no limit"),
         (_, toml::Value::Integer(number)) => with_commas(usize::try_from(*number).unwrap_or_default()),
         (_, other) => other.to_string(),
     }
@@ -164,6 +173,12 @@ mod tests {
             ("off".to_owned(), "one attempt".to_owned())
         );
         assert_eq!(said("export_bytes", &json!(5_000_000)).as_deref(), Some("5.0 MB"));
+        assert_eq!(say(Said::Text, "set"), "set");
         assert_eq!(source(&json!({ "source": "demo" })), "set by the demo");
+        let from = |kind: &str| source(&json!({ "source": kind, "source_name": "CONSIGN_X" }));
+        assert_eq!(
+            [from("environment"), from("file_content"), from("file")],
+            ["set by CONSIGN_X", "content of CONSIGN_X", "set in the configuration file"]
+        );
     }
 }

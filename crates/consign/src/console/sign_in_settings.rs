@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::Console;
 use super::errors::Failure;
 use super::form::{errors, message_at, password_again, seen_etag};
+use super::options::small_word;
 use super::visit::{Message, Signed};
 use crate::ops::OpError;
 use crate::ops::settings::sign_in;
@@ -34,7 +35,7 @@ async fn page(visit: &Signed, status: StatusCode, current: &Value, invalid: &[In
         let value = if typed { visit.form.has(key) } else { current[key] == true };
         json!({
             "key": key, "label": label, "hint": hint, "value": value, "error": message_at(invalid, key),
-            "set_by": current[format!("{key}_set_by")], "shown": if current[key] == true { "yes" } else { "no" },
+            "set_by": current[format!("{key}_set_by")], "shown": if current[key] == true { small_word("yes") } else { small_word("no") },
         })
     };
     let number = |key: &str, label: &str, hint: &str| {
