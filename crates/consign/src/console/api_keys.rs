@@ -26,6 +26,8 @@ const LIST: &str = "/api-keys";
 const DAY: Duration = Duration::from_secs(86_400);
 const DEFAULT_DAYS: u32 = 90;
 const GATEWAYS_HINT: &str = "With the scope gateway:call. None ticked: every gateway that takes any key.";
+const ADMIN_WARNING: &str = "This key can do nearly everything here: change settings, invite people and make more keys. \
+    Choose less where that is enough.";
 const ALLOWED_HINT: &str = "Addresses or networks that it may be used from, such as 10.20.0.0/16, one a line. Empty: from everywhere.";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -73,7 +75,10 @@ async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> R
     let form = &visit.form;
     let chosen = form.all("scopes");
     let scopes = Right::ALL.iter().map(|right| {
-        json!({ "value": right.kind(), "checked": chosen.contains(&right.kind()), "hint": meaning(*right) })
+        let warning = if *right == Right::Admin { ADMIN_WARNING } else { "" };
+        json!({
+            "value": right.kind(), "checked": chosen.contains(&right.kind()), "hint": meaning(*right), "warning": warning,
+        })
     });
     let default_end = visit.app().now().plus(DAY * DEFAULT_DAYS).day();
     let ends_on = if form.has("name") { form.text("ends_on").to_owned() } else { default_end };
@@ -99,7 +104,10 @@ async fn form_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> R
 fn role_field(chosen: &str, invalid: &[Invalid]) -> Value {
     let own = json!({ "value": "", "label": "Scopes of its own", "hint": "Those that are ticked below" });
     let roles = Role::ALL.iter();
-    let roles = roles.map(|role| json!({ "value": role.kind(), "label": role.label(), "hint": role.hint() }));
+    let roles = roles.map(|role| {
+        let warning = if role.rights().allow(Right::Admin) { ADMIN_WARNING } else { "" };
+        json!({ "value": role.kind(), "label": role.label(), "hint": role.hint(), "warning": warning })
+    });
     let options: Vec<_> = std::iter::once(own).chain(roles).collect();
     with(field("role", "Role", "", chosen, invalid), json!({ "options": options }))
 }

@@ -259,14 +259,28 @@ fn the_other_pages_render() {
     let form = json!({
         "errors": [{ "field": "name", "message": "Enter a name" }], "name": field,
         "role": { "key": "role", "label": "Role", "value": "operator",
-            "options": [{ "value": "", "label": "Scopes of its own" }, { "value": "operator", "label": "Operator", "hint": "h" }] },
-        "scopes": [{ "value": "admin", "checked": true, "hint": "h" }], "scopes_error": "Choose",
+            "options": [{ "value": "", "label": "Scopes of its own" }, { "value": "operator", "label": "Operator", "hint": "h", "warning": "<much>" }] },
+        "scopes": [
+            { "value": "events:read", "checked": false, "hint": "h", "warning": "" },
+            { "value": "admin", "checked": true, "hint": "h", "warning": "<everything>" },
+        ],
+        "scopes_error": "Choose",
         "allowed": { "key": "allowed_addresses", "label": "Allowed addresses", "value": "x", "error": "Enter it" },
         "ends_on": field, "never": true,
         "gateways": { "key": "gateways", "label": "Gateways", "options": [{ "value": "con_1", "label": "Desk", "checked": true }] },
         "password": { "key": "password", "label": "Your password, again", "error": "Enter your password again" },
     });
-    check("api_key.html", form.clone());
+    let page = check("api_key.html", form.clone());
+    for words in [
+        "checked aria-describedby=\"f-role-2-warning\"",
+        "id=\"f-role-2-warning\"",
+        "<span>&lt;much&gt;</span></p>",
+        "value=\"events:read\"><span>",
+        "checked aria-describedby=\"f-scopes-2-warning\"",
+        "<span>&lt;everything&gt;</span></p>",
+    ] {
+        assert!(page.contains(words), "{words}\n{page}");
+    }
     let mut without = form;
     without["password"] = json!(null);
     without["gateways"] = json!(null);
