@@ -8,7 +8,7 @@ use consign_core::schedule::{PRESETS, Schedule, TimeZone};
 use consign_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::webhook::{join, options, word};
+use super::webhook::{join, options, rows_of, word};
 use super::{Choices, Form, field, message_at, sends_to, with};
 
 mod clock;
@@ -287,7 +287,7 @@ impl ExporterForm {
                 ]),
             })),
             "is_events": self.text("source") == "events",
-            "event_types": with(text("event_types", "Event types", TYPES_HINT), json!({ "mono": true, "rows": 3 })),
+            "event_types": with(text("event_types", "Event types", TYPES_HINT), json!({ "mono": true, "rows": rows_of(self.text("event_types")) })),
             "only_when": with(optional("only_when", "Only when", CONDITION_HINT), json!({ "mono": true })),
             "schedule": with(schedule, json!({ "refresh": refresh, "options": options(&schedules) })),
             "is_cron": is_cron,

@@ -187,7 +187,7 @@ impl WebhookForm {
             "description": optional("description", "Description", ""),
             "event_types": with(
                 text("event_types", "Event types", TYPES_HINT),
-                json!({ "mono": true, "rows": 3 })),
+                json!({ "mono": true, "rows": rows_of(self.text("event_types")) })),
             "only_when": with(
                 optional("only_when", "Only when", CONDITION_HINT),
                 json!({ "mono": true })),
@@ -262,6 +262,11 @@ pub(in crate::console) fn at_whole_fields(invalid: &[Invalid]) -> Vec<Invalid> {
 
 pub(super) fn options(choices: &[(&str, &str)]) -> Value {
     choices.iter().map(|(value, label)| json!({ "value": value, "label": label })).collect()
+}
+
+/// How high a field for lines is: most have one or two.
+pub(super) fn rows_of(lines: &str) -> usize {
+    lines.lines().count().clamp(2, 8)
 }
 
 pub(super) fn word(value: &Value) -> String {

@@ -41,6 +41,13 @@ fn a_stored_webhook_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_field_is_as_high_as_it_has_lines() {
+    for (lines, rows) in [("", 2), ("a", 2), ("a\nb\nc", 3), (&*"a\n".repeat(20), 8)] {
+        assert_eq!(rows_of(lines), rows, "{lines}");
+    }
+}
+
+#[test]
 fn waits_are_numbers_or_refused_by_their_rule() {
     for (text, expected) in [
         ("", Value::Null),
