@@ -42,6 +42,7 @@ mod form;
 mod gateway_pages;
 mod gateways;
 mod host_keys;
+mod indented;
 mod manual;
 mod notifications;
 mod options;

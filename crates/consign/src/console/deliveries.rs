@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::errors::Failure;
 use super::form::{Form, asked, page, pages};
+use super::indented::indented;
 use super::visit::{Message, Signed};
 use super::{Console, replays};
 use crate::ops::deliveries::{self, Resolution};
@@ -127,17 +128,10 @@ async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
     }
 }
 
-/// JSON with line breaks; anything else as it is.
-pub(super) fn readable(body: &str) -> String {
-    let parsed: Option<Value> = serde_json::from_str(body).ok();
-    let pretty = parsed.and_then(|parsed| serde_json::to_string_pretty(&parsed).ok());
-    pretty.unwrap_or_else(|| body.to_owned())
-}
-
 /// A payload as a person reads it: JSON with line breaks, cut where it is very long.
 pub(super) fn shown_payload(payload: &Value) -> Value {
     let body = payload["body"].as_str().unwrap_or_default();
-    let text = readable(body);
+    let text = indented(body, PAYLOAD_CHARS_MAX * char::MAX.len_utf8());
     let shown: String = text.chars().take(PAYLOAD_CHARS_MAX).collect();
     json!({
         "content_type": payload["content_type"], "cut": shown.len() < text.len(), "body": shown,

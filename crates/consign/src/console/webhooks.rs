@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::conflict::Conflict;
 use super::connector::{filter, listed, resumed, web_choices};
-use super::deliveries::readable;
+use super::deliveries::shown_payload;
 use super::errors::Failure;
 use super::form::{WebhookForm, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
@@ -64,7 +64,10 @@ async fn preview(visit: &Signed, form: &WebhookForm) -> Result<(Value, Vec<Inval
         Ok(mut preview) => {
             // A template is shown as it will be sent: its lines are its author's.
             if visit.form.text("payload") != "template" {
-                preview["body"] = readable(preview["body"].as_str().unwrap_or_default()).into();
+                let shown = shown_payload(&preview);
+                for key in ["body", "cut"] {
+                    preview[key] = shown[key].clone();
+                }
             }
             Ok((preview, Vec::new()))
         }

@@ -258,6 +258,9 @@ async fn the_preview_follows_what_is_typed() {
     browser.until_shows(&format!("POST {}api/incident", tool.origin())).await;
     browser.fill("template", "{").await;
     browser.until_shows("No preview yet. The template is not JSON").await;
+    browser.choose("payload", "cloudevents").await;
+    browser.until_shows("{\n  \"specversion\": \"1.0\",\n").await;
+    browser.until_shows("\"data\": {\n    \"device\": \"LT-0231\"\n  }\n}").await;
     let same = browser.run("return document.body.dataset.same", vec![]).await;
     assert_eq!(same, Value::from("page"), "no page was loaded for it");
     let audited = consign.get(&format!("/audit-entries?object={}", sent.id)).await.json();

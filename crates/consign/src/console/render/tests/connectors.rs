@@ -48,9 +48,10 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
     }
     check("webhook_form.html", form(&WebhookForm::empty(""), None, json!(null)));
     let preview = json!({
-        "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{}",
+        "method": "POST", "url": "https://x/", "headers": [{ "name": "a", "value": "b" }], "body": "{ <b> }", "cut": true,
     });
-    check("webhook_form.html", form(&WebhookForm::stored(&webhook()), Some(webhook()), preview));
+    let page = check("webhook_form.html", form(&WebhookForm::stored(&webhook()), Some(webhook()), preview));
+    assert!(page.contains("{ &lt;b&gt; }</pre>") && page.contains("It is cut after 64 KiB."), "{page}");
     let pages = json!({ "previous": null, "next": null });
     check("webhook.html", json!({ "current": webhook(), "items": [], "pages": pages }));
     check(
