@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use postgres::Postgres;
+use postgres::{Durability, Postgres};
 
 use crate::{output, root, succeeds};
 
@@ -128,7 +128,7 @@ impl Peers {
 
     /// Starts a database server for tests; it lives as long as the value.
     pub(crate) fn start_postgres(&self) -> Result<Postgres, String> {
-        Postgres::start(&self.postgres)
+        Postgres::start(&self.postgres, Durability::OfProcess)
     }
 
     /// Tells tests where the peers are. (The database has an address of its own.)
@@ -170,7 +170,7 @@ impl fmt::Display for Peers {
 /// Starts a database server where no other peer is needed; it lives as long as the value.
 pub(crate) fn start_postgres() -> Result<Postgres, String> {
     let programs = (POSTGRES.find)().ok_or_else(|| absent(&[&POSTGRES]))?;
-    Postgres::start(&programs)
+    Postgres::start(&programs, Durability::OnDisk)
 }
 
 /// Installs what is missing.

@@ -29,6 +29,24 @@ const TRIES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Whether the server waits for its disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Durability {
+    /// As in production: what is acknowledged outlives a power cut. That is part of what a benchmark measures.
+    OnDisk,
+    /// It outlives the end of the server's process, and no test cuts the power.
+    OfProcess,
+}
+
+impl Durability {
+    const fn setting(self) -> &'static str {
+        match self {
+            Self::OnDisk => "fsync=on",
+            Self::OfProcess => "fsync=off",
+        }
+    }
+}
+
 /// A running server; dropping it stops it.
 pub(crate) struct Postgres {
     watch: Child,
@@ -37,10 +55,10 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn start(programs: &Path) -> Result<Self, String> {
+    pub(super) fn start(programs: &Path, durability: Durability) -> Result<Self, String> {
         let mut failure = String::new();
         for _ in 0..TRIES {
-            match Self::try_start(programs) {
+            match Self::try_start(programs, durability) {
                 Ok(server) => return Ok(server),
                 Err(message) => failure = message,
             }
@@ -53,7 +71,7 @@ impl Postgres {
         format!("postgres://consign:{}@127.0.0.1:{}/postgres", self.password, self.port)
     }
 
-    fn try_start(programs: &Path) -> Result<Self, String> {
+    fn try_start(programs: &Path, durability: Durability) -> Result<Self, String> {
         let port = free_port()?;
         let folder = PathBuf::from(output(Command::new("mktemp").arg("-d"))?.trim());
         let password = random_word()?;
@@ -73,7 +91,14 @@ impl Postgres {
             .arg("-D")
             .arg(&data);
         watch.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-        watch.args(["-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "fsync=on"]);
+        watch.args([
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "max_connections=200",
+            "-c",
+            durability.setting(),
+        ]);
         let watch = watch.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let watch = watch.map_err(|e| format!("cannot start sh: {e}"))?;
         let server = Self { watch, port, password };

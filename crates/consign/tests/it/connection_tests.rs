@@ -440,7 +440,8 @@ async fn why_a_test_that_is_read_has_no_result_is_in_the_log() {
     silent.abort();
     let _ = stream.read_to_end(&mut seen).await;
     let text = String::from_utf8_lossy(&seen).into_owned();
-    assert!(text.contains("\"code\":\"tls\"") && !text.contains("\"result\""), "{text}");
+    // The last step may go down with the connection.
+    assert!(text.contains("\"code\":\"connect\"") && !text.contains("\"result\""), "{text}");
     eventually("both ends in the log", async || {
         let logged = String::from_utf8_lossy(&logs::logged()).into_owned();
         let why =

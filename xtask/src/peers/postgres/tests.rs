@@ -16,7 +16,7 @@ fn ask(programs: &Path, url: &str, sql: &str) -> Result<String, String> {
 #[test]
 fn the_server_starts_answers_only_its_user_and_leaves_nothing() {
     let programs = programs().expect("no PostgreSQL server; install it with: cargo xtask test --only peers");
-    let server = Postgres::start(&programs).unwrap();
+    let server = Postgres::start(&programs, Durability::OnDisk).unwrap();
     let setting =
         |name: &str| ask(&programs, &server.url(), &format!("show {name}")).unwrap().trim().to_owned();
     assert_eq!(setting("max_connections"), "200");
@@ -31,4 +31,12 @@ fn the_server_starts_answers_only_its_user_and_leaves_nothing() {
     drop(server);
     assert!(ask(&programs, &url, "select 1").is_err());
     assert!(!data.parent().unwrap().exists(), "{} was left behind", data.display());
+}
+
+#[test]
+fn a_server_for_tests_does_not_wait_for_its_disk() {
+    let programs = programs().expect("no PostgreSQL server; install it with: cargo xtask test --only peers");
+    let server = Postgres::start(&programs, Durability::OfProcess).unwrap();
+    assert_eq!(ask(&programs, &server.url(), "show fsync").unwrap().trim(), "off");
+    assert_eq!(ask(&programs, &server.url(), "show synchronous_commit").unwrap().trim(), "on");
 }
