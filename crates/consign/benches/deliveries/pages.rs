@@ -206,6 +206,7 @@ async fn pages(client: &Client, tables: &Tables) -> anyhow::Result<Vec<Page>> {
         of("A credential", &format!("/credentials/{credential}")),
         of("Delete a credential", &format!("/credentials/{credential}/delete")),
         of("Webhooks", "/webhooks"),
+        of("Webhooks, last delivery first", "/webhooks?sort=-last_at"),
         of("New webhook", "/webhooks/new"),
         of("A webhook", &format!("/webhooks/{webhook}")),
         of("Set-up of a webhook", &format!("/webhooks/{webhook}/set-up")),

@@ -28,6 +28,7 @@ mod exporter;
 mod gateway;
 mod kept;
 mod key_pair;
+mod mixed_pem;
 mod next_pair;
 mod rows;
 mod sftp;

@@ -141,6 +141,14 @@ async fn the_pages_do_it_without_a_script() {
     let (certificate, key) = (ours.certificate.pem(), hide(&consign, &ours));
     let form = consign.new_credential("Desk", "bearer").await;
     let form = form.set("url_address", "").set("token", &consign.canary("token"));
+    // A key that nobody can read is a key all the same.
+    let cut = key.lines().take(4).collect::<Vec<_>>().join("\n");
+    let page = form.clone().set("client_certificate", &format!("{certificate}{cut}"));
+    let page = consign.send_form(&page).await.expect(422).text();
+    assert!(
+        page.contains("This text held a private key that cannot be read. Nothing of it was kept."),
+        "{page}"
+    );
     // A file that holds both is taken apart: the key never comes back.
     let form = form.set("client_certificate", &format!("{certificate}{key}"));
     let page = consign.send_form(&form).await.expect(422).text();

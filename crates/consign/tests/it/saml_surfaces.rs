@@ -93,7 +93,11 @@ async fn the_pages_do_it_without_a_script() {
     let page = consign.send_form(&form).await.expect(422).text();
     assert!(page.contains("Add the private key that belongs to this certificate"));
     hide_key(&consign);
-    consign.send_form(&form.set("private_key", &PRIVATE_KEY.replace('\n', "\r\n"))).await.expect(303);
+    // A file that holds both is taken apart, whatever else is wrong.
+    let both = form.set("certificate", &format!("{CERTIFICATE}{PRIVATE_KEY}"));
+    let page = consign.send_form(&both.clone().set("name", "")).await.expect(422).text();
+    assert!(page.contains("The private key in this text was put into its own field."), "{page}");
+    consign.send_form(&both).await.expect(303);
     let shown = consign.get(&format!("/credentials/{id}")).await.expect(200).json();
     assert_eq!(shown["certificate"], CERTIFICATE);
     consign.finish().await;
@@ -116,6 +120,9 @@ async fn next_pairs_are_created_or_brought(consign: &TestConsign, at: &str, id: 
         .set("certificate", "no certificate")
         .set("private_key", &PRIVATE_KEY.replace('\n', "\r\n"));
     let page = consign.send_form(&wrong).await.expect(422).text();
+    let among = own.clone().set("certificate", &format!("no certificate\n{PRIVATE_KEY}"));
+    let taken = consign.send_form(&among).await.expect(422).text();
+    assert!(taken.contains("The private key in this text"), "{taken}");
     let again = form_with(&page, &next, "key_pair");
     consign.send_form(&again.set("certificate", CERTIFICATE)).await.expect(303);
     let brought = of().await;

@@ -8,13 +8,12 @@ use consign_core::client_certificate;
 use consign_core::credential::{PASSPHRASE, key_pairs};
 use consign_core::pin;
 use consign_core::secret::Secret;
-use consign_core::sign::Chain;
 use serde_json::{Map, Value, json};
 
 use super::key_pair;
 use super::rows::{CUSTOM_HEADERS, Row, RowKind};
 use super::start::{self, Start};
-use super::{Form, Kept, field, message_at, saved, sftp, with};
+use super::{Form, Kept, field, message_at, mixed_pem, saved, sftp, with};
 
 mod address;
 
@@ -103,16 +102,15 @@ impl CredentialForm {
         }
         let plain = all_fields().filter(|field| !field.is_secret() && form.has(field.key));
         let mut plain: BTreeMap<_, _> = plain.map(|field| (field.key, form.lines(field.key))).collect();
-        let (certificate, key) = client_certificate_of(&mut plain);
         let mut notes = Vec::new();
-        notes.extend(certificate);
+        let keys = keys_among_certificates(&mut plain, &mut notes);
         plain.extend(offered(form));
         plain.extend(key_pair::typed(form));
         for field in all_fields().filter(|field| field.is_secret()) {
             kept.put(field.key, &form.lines(field.key));
         }
-        if form.text(client_certificate::PRIVATE_KEY).is_empty() {
-            kept.put(client_certificate::PRIVATE_KEY, key.expose());
+        for (field, key) in keys.iter().filter(|(field, _)| form.text(field).is_empty()) {
+            kept.put(field, key.expose());
         }
         for passphrase in PASSPHRASES {
             kept.put(passphrase, form.text(passphrase));
@@ -457,18 +455,24 @@ impl CredentialForm {
     }
 }
 
-/// Takes a private key out of the client certificate, where a file held both: it is a secret and never comes back in a page.
-fn client_certificate_of(
+/// The private keys that were typed among certificates, for their own fields.
+fn keys_among_certificates(
     plain: &mut BTreeMap<&'static str, String>,
-) -> (Option<(&'static str, String)>, Secret) {
-    let Some(text) = plain.get_mut(client_certificate::CERTIFICATE_KEY) else {
-        return (None, Secret::new(String::new()));
-    };
-    let (rest, key) = Chain::without_private_keys(text);
-    *text = rest;
-    let sentence = "The private key in this text was put into its own field.";
-    let note = (client_certificate::CERTIFICATE_KEY, sentence.to_owned());
-    ((!key.expose().is_empty()).then_some(note), key)
+    notes: &mut Vec<(&'static str, String)>,
+) -> Vec<(&'static str, Secret)> {
+    let mut keys = Vec::new();
+    for field in all_fields() {
+        let own = match field.input {
+            Input::Certificate(key) => key,
+            Input::ClientCertificate => client_certificate::PRIVATE_KEY,
+            _ => continue,
+        };
+        if let Some((key, sentence)) = plain.get_mut(field.key).and_then(mixed_pem::take_keys) {
+            keys.push((own, key));
+            notes.push((field.key, sentence.to_owned()));
+        }
+    }
+    keys
 }
 
 /// How a field is asked for.
