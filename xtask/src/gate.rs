@@ -185,7 +185,7 @@ fn tests(wish: &Wish) -> Result<String, String> {
     let postgres = peers.start_postgres()?;
     let mut command = gate_cargo();
     command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast", "--status-level", "slow"]);
-    command.args(["--final-status-level", "slow"]);
+    command.args(["--final-status-level", "slow", "--test-threads", &test_threads().to_string()]);
     if let Some(filter) = &wish.tests {
         command.args(["-E", filter]);
     }
@@ -193,6 +193,12 @@ fn tests(wish: &Wish) -> Result<String, String> {
     peers.tell(&mut command);
     check(&mut command, "see above")?;
     Ok(format!("passed on SQLite and PostgreSQL {}, with real peers", peers.postgres_version()))
+}
+
+/// Half as many again as there are processors: tests wait for clocks and peers.
+fn test_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors + processors.div_ceil(2)
 }
 
 /// Cargo as the gate uses it. Automatic builds start from nothing, where incremental files only cost time.

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_store::StoreError;
 use consign_store::backup::Contents;
 use consign_store::overview::Kept;
@@ -10,8 +11,8 @@ use tokio::sync::Mutex;
 
 /// What takes no longer is counted at each look.
 const QUICK: Duration = Duration::from_millis(20);
-/// A count takes this share of the time at the most.
-const SHARE: u32 = 100;
+/// A count takes one part in so many of the time at the most.
+const SHARE: u32 = 500;
 /// Whoever looks after this long wants to see what became of it, however long a count takes.
 const AGE_MAX: Duration = Duration::from_secs(600);
 
@@ -22,6 +23,8 @@ pub struct Figures {
     pub(super) kept: Figure<Kept>,
     /// The rows of all tables.
     pub(super) contents: Figure<Contents>,
+    /// The deliveries that have not ended.
+    pub(super) open: Figure<Vec<(DeliveryState, Option<HoldReason>, u64)>>,
 }
 
 /// One figure.
@@ -113,9 +116,9 @@ mod tests {
         // Quickly counted, and anew at each look.
         assert_eq!(look(&figure, &hand, 1, 20).await, (1, 20));
         assert_eq!(look(&figure, &hand, 2, 300).await, (2, 300));
-        // It took 300 ms: for half a minute it stands.
-        hand.go(29_999);
-        assert_eq!(look(&figure, &hand, 3, 300).await, (2, 30_299));
+        // It took 300 ms: for two and a half minutes it stands.
+        hand.go(149_999);
+        assert_eq!(look(&figure, &hand, 3, 300).await, (2, 150_299));
         hand.go(1);
         assert_eq!(look(&figure, &hand, 4, 300).await, (4, 300));
     }

@@ -26,17 +26,16 @@ pub async fn preview(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let Told { value: contents, age } = counted;
     let storage = sending::storage(app, actor).await?;
     let backups = backup::list(app, actor).await?;
-    let mut db = app.store.read().await?;
-    let open = deliveries::open_counts(&mut db).await?;
+    let count_open = async { deliveries::open_counts(&mut *app.store.read().await?).await };
+    let open = app.figures.open.get(|| app.store.instant(), count_open).await?;
     let now = app.now();
-    let known = credentials::counts(&mut db, now).await?;
-    drop(db);
+    let known = credentials::counts(&mut *app.store.read().await?, now).await?;
     let (mut by_status, mut by_type) = (BTreeMap::new(), BTreeMap::new());
     for (status, kind, count) in known {
         *by_status.entry(status).or_insert(0) += count;
         *by_type.entry(kind).or_insert(0) += count;
     }
-    let open = open.iter().map(|(state, reason, count)| {
+    let by_state = open.value.iter().map(|(state, reason, count)| {
         let reason = reason.map_or("", HoldReason::kind);
         (format!("{} {reason}", state.kind()).trim_end().to_owned(), json!(count))
     });
@@ -58,7 +57,8 @@ pub async fn preview(app: &App, actor: &Actor) -> Result<Value, OpError> {
         "encryption_keys": encryption_keys(app, actor).await?,
         "credentials": { "by_status": by_status, "by_authorization_type": by_type },
         "connectors": connectors(app),
-        "deliveries_open": open.collect::<Map<_, _>>(),
+        "deliveries_open": by_state.collect::<Map<_, _>>(),
+        "deliveries_open_counted_at": now.minus(open.age),
         "sending_paused": app.engine.snapshot().sending_pause().is_some(),
         "backups": {
             "kept": backups["items"].as_array().map_or(0, Vec::len),
