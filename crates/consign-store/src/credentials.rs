@@ -18,7 +18,9 @@ use crate::row::{Row, damaged, json_text, millis};
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError, installation, keep_locked};
 
-pub use list::{CredentialFilter, CredentialSort, attention_count, counts, list, named};
+pub use list::{
+    Choosable, CredentialFilter, CredentialSort, attention_count, choosable, counts, list, named,
+};
 
 mod list;
 

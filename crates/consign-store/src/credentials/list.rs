@@ -1,13 +1,13 @@
 //! Lists of credentials.
 
-use consign_core::auth::AUTHORIZATION_TYPES;
+use consign_core::auth::{self, AUTHORIZATION_TYPES};
 use consign_core::catalog::Protocol;
 use consign_core::credential::{Credential, StatusCode};
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
 
 use super::{midnight, second, soon, with_secrets};
-use crate::row::{anywhere, json_text};
+use crate::row::{Row, anywhere, json_text};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
 
@@ -114,6 +114,60 @@ pub async fn list(
         vec![sort.kind().to_owned(), rank(credential), credential.name.key(), credential.id.to_string()]
     };
     Ok(turn.listed(credentials, key).of(count))
+}
+
+/// A credential as it is offered where one is chosen: little of each, for there may be many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choosable {
+    /// Which one.
+    pub id: CredentialId,
+    /// Its name.
+    pub name: String,
+    /// The status that is shown.
+    pub status: StatusCode,
+    /// How the tool is spoken to.
+    pub protocol: Protocol,
+    /// Where the tool is.
+    pub address: String,
+    /// Its address goes on, and how is a secret.
+    pub has_secret_path: bool,
+}
+
+/// Credentials to choose from, at most so many: what needs a person first, then by name.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn choosable(
+    db: &mut Db,
+    protocol: Option<Protocol>,
+    most: u32,
+    now: Timestamp,
+) -> Result<Vec<Choosable>, StoreError> {
+    let mut statement = Statement::new(
+        db,
+        "select f.*, case when exists (select 1 from credential_secret s
+           where s.credential_id = f.id and s.field = 'url_path') then 1 else 0 end as has_secret_path
+         from (select id, name, name_key, authorization_type, origin, ",
+    );
+    status_column(&mut statement, now);
+    statement.push(" as shown, ");
+    rank_column(&mut statement, now);
+    statement.push(" as list_rank from credential where 1 = 1");
+    let filter = CredentialFilter { protocol, ..CredentialFilter::default() };
+    restrict(&mut statement, &filter, now);
+    statement.push(" order by list_rank, name_key, id limit ").bind(i64::from(most));
+    statement.push(") as f order by f.list_rank, f.name_key, f.id");
+    let read = |row: &Row| {
+        Ok(Choosable {
+            id: row.id("id")?,
+            name: row.text("name")?,
+            status: row.word("shown", StatusCode::find)?,
+            protocol: row.word("authorization_type", auth::find)?.protocol,
+            address: row.text("origin")?,
+            has_secret_path: row.number("has_secret_path")? == 1,
+        })
+    };
+    statement.all(db).await?.iter().map(read).collect()
 }
 
 /// How many credentials a person should look at.

@@ -136,7 +136,8 @@ impl Rare {
     pub(crate) async fn look(db: &mut Db, filter: &DeliveryFilter) -> Result<Self, StoreError> {
         let waiting = filter.state == Some(DeliveryState::Pending) && is_rare(db, waiting!("1")).await?;
         let held = filter.state == Some(DeliveryState::Held) && is_rare(db, held!("1", "1")).await?;
-        let attention = filter.needs_attention && attention_count(db).await? < ATTENTION_COUNT_MAX;
+        let attention =
+            filter.needs_attention && attention_count(db, ATTENTION_COUNT_MAX).await? < ATTENTION_COUNT_MAX;
         let event_type = match &filter.event_type {
             None => false,
             Some(event_type) => {
@@ -294,12 +295,11 @@ impl Since {
 }
 
 /// How many deliveries a person should look at: failed and not replayed, held on their own account, or
-/// waiting behind a connector that something other than a person stopped. Counts to
-/// [`ATTENTION_COUNT_MAX`].
+/// waiting behind a connector that something other than a person stopped. Counts to `most`.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
+pub async fn attention_count(db: &mut Db, most: u64) -> Result<u64, StoreError> {
     // `cross join` keeps SQLite from reading the queues of connectors that send.
     let mut statement = Statement::new(
         db,
@@ -311,7 +311,7 @@ pub async fn attention_count(db: &mut Db) -> Result<u64, StoreError> {
              and d.state = 'pending' and d.due_at >= 0 and c.state <> 'active' and c.state <> 'paused' limit "
         ),
     );
-    statement.bind(stored(ATTENTION_COUNT_MAX)).push(") as counted");
+    statement.bind(stored(most)).push(") as counted");
     statement.one(db).await?.count("pressing")
 }
 

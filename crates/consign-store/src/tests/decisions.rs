@@ -71,7 +71,8 @@ async fn held_deliveries_are_released_resolved_or_cancelled(Fresh { store, .. }:
     let done = settle(&store, "4", connector, DeliveryState::Delivered, None).await;
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
-    assert_eq!(deliveries::attention_count(&mut tx).await.unwrap(), 3);
+    assert_eq!(deliveries::attention_count(&mut tx, 9).await.unwrap(), 3);
+    assert_eq!(deliveries::attention_count(&mut tx, 2).await.unwrap(), 2);
     assert_eq!(shown(&mut tx, &of_state(held)).await.len(), 3);
     let no_answer = DeliveryFilter { hold_reason: Some(HoldReason::NoAnswer), ..DeliveryFilter::default() };
     assert_eq!(shown(&mut tx, &no_answer).await.len(), 2);
@@ -89,7 +90,7 @@ async fn held_deliveries_are_released_resolved_or_cancelled(Fresh { store, .. }:
     assert_eq!(shown(&mut tx, &of_state(DeliveryState::Pending)).await, [three]);
     assert_eq!(shown(&mut tx, &of_state(DeliveryState::Cancelled)).await, [two]);
     assert_eq!(shown(&mut tx, &of_state(DeliveryState::Delivered)).await.len(), 2);
-    assert_eq!(deliveries::attention_count(&mut tx).await.unwrap(), 0);
+    assert_eq!(deliveries::attention_count(&mut tx, 9).await.unwrap(), 0);
     let three = deliveries::find(&mut tx, three).await.unwrap().unwrap();
     assert_eq!(deliveries::oldest_open(&mut tx).await.unwrap(), Some(three.created_at));
     let q = |q: String| DeliveryFilter { q: Some(q), ..DeliveryFilter::default() };
@@ -125,7 +126,7 @@ async fn a_replay_keeps_the_idempotency_key(Fresh { store, .. }: Fresh) {
     let failed = settle(&store, "1", connector, DeliveryState::Failed, None).await;
     let mut tx = store.begin().await.unwrap();
     let now = tx.now();
-    assert_eq!(deliveries::attention_count(&mut tx).await.unwrap(), 1);
+    assert_eq!(deliveries::attention_count(&mut tx, 9).await.unwrap(), 1);
     let attention = DeliveryFilter { needs_attention: true, ..DeliveryFilter::default() };
     assert_eq!(shown(&mut tx, &attention).await, [failed]);
     let first = deliveries::find(&mut tx, failed).await.unwrap().unwrap();
@@ -138,7 +139,7 @@ async fn a_replay_keeps_the_idempotency_key(Fresh { store, .. }: Fresh) {
     let stored = deliveries::find(&mut tx, replay.id).await.unwrap().unwrap();
     assert_eq!((stored.replay_of, stored.idempotency_key, stored.event), (Some(failed), failed, first.event));
     // What was sent again on purpose needs no person any more.
-    assert_eq!(deliveries::attention_count(&mut tx).await.unwrap(), 0);
+    assert_eq!(deliveries::attention_count(&mut tx, 9).await.unwrap(), 0);
     assert_eq!(shown(&mut tx, &attention).await, []);
     assert_eq!(shown(&mut tx, &of_state(DeliveryState::Failed)).await, [failed]);
 }
@@ -169,7 +170,7 @@ async fn a_held_connector_holds_what_waits(Fresh { store, .. }: Fresh) {
     let by_reason = |reason| DeliveryFilter { hold_reason: Some(reason), ..DeliveryFilter::default() };
     assert_eq!(shown(&mut tx, &by_reason(HoldReason::SignInRefused)).await.len(), 1);
     assert_eq!(shown(&mut tx, &by_reason(HoldReason::ConnectorPaused)).await.len(), 1);
-    assert_eq!(deliveries::attention_count(&mut tx).await.unwrap(), 1, "a pause is a person's own doing");
+    assert_eq!(deliveries::attention_count(&mut tx, 9).await.unwrap(), 1, "a pause is a person's own doing");
     let attention = DeliveryFilter { needs_attention: true, ..DeliveryFilter::default() };
     assert_eq!(shown(&mut tx, &attention).await.len(), 1);
     let counts = deliveries::open_counts(&mut tx).await.unwrap();

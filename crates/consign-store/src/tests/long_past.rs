@@ -43,7 +43,7 @@ async fn what_is_open_is_found_without_what_has_ended() {
             let list = async |db: &mut Db| deliveries::list(db, &filter, &Page::first(20)).await.unwrap();
             few(&store, what, async |db| list(db).await.items.len(), 1).await;
         }
-        few(&store, "pressing", async |db| deliveries::attention_count(db).await.unwrap(), 1).await;
+        few(&store, "pressing", async |db| deliveries::attention_count(db, 9).await.unwrap(), 1).await;
         few(&store, "open", async |db| deliveries::open_counts(db).await.unwrap().len(), 2).await;
         few(&store, "all that waits", async |db| overview::waiting(db).await.unwrap().count, 1).await;
         few(&store, "one's", async |db| overview::waiting_for(db, active).await.unwrap(), 1).await;

@@ -153,6 +153,20 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     let back = credentials::list(&mut tx, &all, by_need, &back, now).await.unwrap();
     assert_eq!((names(&back), back.previous.is_some()), (vec!["beta".into(), "gamma".into()], false));
     assert_eq!(credentials::attention_count(&mut tx, now).await.unwrap(), 3);
+    let five = credentials::list(&mut tx, &all, by_need, &Page::first(5), now).await.unwrap();
+    let offered = credentials::choosable(&mut tx, None, 5, now).await.unwrap();
+    let expected = five.items.iter().map(|credential| credentials::Choosable {
+        id: credential.id,
+        name: credential.name.to_string(),
+        status: credential.status(now).code,
+        protocol: Protocol::Https,
+        address: credential.target.to_string(),
+        has_secret_path: credential.secrets.contains_key("url_path"),
+    });
+    assert_eq!(offered, expected.collect::<Vec<_>>());
+    let few = credentials::choosable(&mut tx, Some(Protocol::Https), 2, now).await.unwrap();
+    assert_eq!(few, offered[..2]);
+    assert_eq!(credentials::choosable(&mut tx, Some(Protocol::Sftp), 2, now).await.unwrap(), []);
     for (sort, expected) in [
         (CredentialSort::Name, ["alpha", "beta", "delta", "gamma", "omega"]),
         (CredentialSort::NameDown, ["omega", "gamma", "delta", "beta", "alpha"]),

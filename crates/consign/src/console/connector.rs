@@ -5,9 +5,9 @@ use consign_core::catalog::Protocol;
 use consign_core::connector::ConnectorState;
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
+use consign_store::Listed;
 use consign_store::connectors::{ConnectorFilter, ConnectorSort};
-use consign_store::credentials::{CredentialFilter, CredentialSort};
-use consign_store::{Listed, Page};
+use consign_store::credentials::Choosable;
 use serde_json::{Value, json};
 
 use super::form::{Choice, Choices, Form, Heads, asked, pages};
@@ -84,40 +84,36 @@ pub(super) fn resumed(connector: &Value, page: &str, goes_on: &str) -> Message {
 
 /// The credentials that a connector can use, with status and address; among many the first, and the one that is `asked` for.
 pub(super) async fn choices(visit: &Signed, asked: &str) -> Result<Choices, OpError> {
-    choices_of(visit, asked, &CredentialFilter::default()).await
+    choices_of(visit, asked, None).await
 }
 
 /// Those that lead to a tool on the web.
 pub(super) async fn web_choices(visit: &Signed, asked: &str) -> Result<Choices, OpError> {
-    let web = CredentialFilter { protocol: Some(Protocol::Https), ..CredentialFilter::default() };
-    let mut choices = choices_of(visit, asked, &web).await?;
-    choices.0.retain(|choice| !choice.is_sftp);
-    Ok(choices)
+    choices_of(visit, asked, Some(Protocol::Https)).await
 }
 
-async fn choices_of(visit: &Signed, asked: &str, filter: &CredentialFilter) -> Result<Choices, OpError> {
-    let all = Page::first(CHOICES_MAX);
-    let every = (filter, CredentialSort::NeedsAttention);
-    let listed = credentials::list(visit.app(), &visit.actor, every, &all).await?;
-    let mut choices = Choices(listed.items.iter().map(choice).collect());
-    if listed.next.is_some() && !asked.is_empty() && choices.find(asked).is_none() {
-        match credentials::find(visit.app(), &visit.actor, asked).await {
-            Ok(found) => choices.0.push(choice(&found)),
-            Err(OpError::NotFound(_)) => {}
+async fn choices_of(visit: &Signed, asked: &str, protocol: Option<Protocol>) -> Result<Choices, OpError> {
+    let first = credentials::choosable(visit.app(), &visit.actor, protocol, CHOICES_MAX).await?;
+    let may_be_more = first.len() == CHOICES_MAX as usize;
+    let mut choices = Choices(first.into_iter().map(choice).collect());
+    if may_be_more && !asked.is_empty() && choices.find(asked).is_none() {
+        match credentials::chosen(visit.app(), &visit.actor, asked).await {
+            Ok(found) if protocol.is_none_or(|only| found.protocol == only) => choices.0.push(choice(found)),
+            Ok(_) | Err(OpError::NotFound(_)) => {}
             Err(other) => return Err(other),
         }
     }
     Ok(choices)
 }
 
-fn choice(credential: &Value) -> Choice {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let hidden = if credential["url_path"]["set"] == json!(true) { "•••" } else { "" };
+fn choice(credential: Choosable) -> Choice {
+    let is_sftp = credential.protocol == Protocol::Sftp;
+    let hidden = if credential.has_secret_path { "•••" } else { "" };
     Choice {
-        id: text(&credential["id"]),
-        name: text(&credential["name"]),
-        status: text(&credential["status"]["label"]),
-        address: format!("{}{hidden}", text(&credential["url_address"])),
-        is_sftp: credential["protocol"] == "sftp",
+        id: credential.id.to_string(),
+        name: credential.name,
+        status: credential.status.label().to_owned(),
+        address: if is_sftp { String::new() } else { format!("{}{hidden}", credential.address) },
+        is_sftp,
     }
 }

@@ -204,7 +204,7 @@ impl Visit {
         json!({
             "title": title,
             "page": place,
-            "nav": { "deliveries": attention.deliveries, "credentials": attention.credentials },
+            "nav": { "deliveries": badge(attention.deliveries), "credentials": attention.credentials },
             "user": {
                 "name": person.map_or("", |person| person.name.as_str()),
                 "role": person.map_or("", |person| person.role.label()),
@@ -325,6 +325,11 @@ impl Visit {
         }
         response
     }
+}
+
+/// A number beside an entry of the navigation.
+fn badge(count: u64) -> Value {
+    if count < deliveries::IN_NAVIGATION_MAX { json!(count) } else { json!("999+") }
 }
 
 /// A request of a person who is signed in.

@@ -1,7 +1,7 @@
 //! Credentials: create, edit, delete, and what may be shown of them.
 
 use consign_core::audit::Table;
-use consign_core::catalog::{Input, Tokens};
+use consign_core::catalog::{Input, Protocol, Tokens};
 use consign_core::credential::{Change, Credential, Draft, Save};
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
@@ -9,7 +9,7 @@ use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::target::{Address, Target};
 use consign_core::time::Timestamp;
-use consign_store::credentials::{CredentialFilter, CredentialSort};
+use consign_store::credentials::{Choosable, CredentialFilter, CredentialSort};
 use consign_store::{
     Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, runs, tokens,
 };
@@ -60,6 +60,37 @@ pub async fn list(
         let beside = Beside { used_by, token: tokens.get(&credential.id), public_url: &public_url, now };
         show(&credential, &beside)
     }))
+}
+
+/// Credentials to choose from, at most so many: what needs a person first, then by name.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn choosable(
+    app: &App,
+    actor: &Actor,
+    protocol: Option<Protocol>,
+    most: u32,
+) -> Result<Vec<Choosable>, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    Ok(credentials::choosable(&mut *app.store.read().await?, protocol, most, app.now()).await?)
+}
+
+/// One credential that is chosen, by id or name.
+///
+/// # Errors
+/// Without the right, or when there is none.
+pub async fn chosen(app: &App, actor: &Actor, reference: &str) -> Result<Choosable, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    let credential = by_reference(&mut *app.store.read().await?, reference).await?;
+    Ok(Choosable {
+        id: credential.id,
+        name: credential.name.to_string(),
+        status: credential.status(app.now()).code,
+        protocol: credential.authorization_type.protocol,
+        address: credential.target.to_string(),
+        has_secret_path: credential.secrets.contains_key("url_path"),
+    })
 }
 
 /// One credential, by id or name.

@@ -273,10 +273,13 @@ pub async fn payload(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, 
     Ok(json!({ "content_type": content_type, "body": String::from_utf8_lossy(&body) }))
 }
 
+/// Every page counts, and nobody needs to know how many more there are.
+pub const IN_NAVIGATION_MAX: u64 = 1_000;
+
 /// What needs a person: the numbers in the navigation.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Attention {
-    /// Failed deliveries, and held ones that a person must end.
+    /// Failed deliveries, and held ones that a person must end, up to [`IN_NAVIGATION_MAX`].
     pub deliveries: u64,
     /// Credentials that need attention.
     pub credentials: u64,
@@ -290,7 +293,7 @@ pub async fn attention(app: &App) -> Result<Attention, OpError> {
     let mut db = app.store.read().await?;
     let now = app.now();
     Ok(Attention {
-        deliveries: deliveries::attention_count(&mut db).await?,
+        deliveries: deliveries::attention_count(&mut db, IN_NAVIGATION_MAX).await?,
         credentials: credentials::attention_count(&mut db, now).await?,
     })
 }

@@ -174,7 +174,7 @@ pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let hours = app.hours.last(&mut db, now).await?;
     let (delivered, failed) = hours.sum(None);
     let waiting = overview::waiting(&mut db).await?;
-    let pressing = deliveries::attention_count(&mut db).await?;
+    let pressing = deliveries::attention_count(&mut db, ATTENTION_COUNT_MAX).await?;
     let unmatched = overview::unmatched(&mut db, now.minus(DAY)).await?;
     let (lines, is_cut) = lines(app, &mut db, now).await?;
     let snapshot = app.engine.snapshot();
