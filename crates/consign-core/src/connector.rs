@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::field_manager::FieldManager;
 use crate::id::{ConnectorId, CredentialId};
 use crate::name::Name;
 use crate::target::RemotePath;
@@ -34,6 +35,8 @@ pub struct Connector {
     pub lost_credential: Option<String>,
     /// What it sends.
     pub kind: Kind,
+    /// Who manages it from a file.
+    pub managed_by: Option<FieldManager>,
     /// Whether it sends.
     pub state: ConnectorState,
     /// Why it does not, in one line; may be empty.
@@ -87,6 +90,16 @@ impl Kind {
 }
 
 impl Connector {
+    /// Whether both are the same to whoever saves one over the other: only whether they send, and when they were saved,
+    /// may differ.
+    pub fn is_saved_like(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.description == other.description
+            && self.credential == other.credential
+            && self.kind.to_json() == other.kind.to_json()
+            && self.managed_by == other.managed_by
+    }
+
     /// The webhook, if it is one.
     pub const fn webhook(&self) -> Option<&Webhook> {
         match &self.kind {

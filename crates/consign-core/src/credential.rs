@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::auth::{self, AuthorizationType, Proof, SshLogin};
 use crate::catalog::{Fields, Tokens};
 use crate::client_certificate;
+use crate::field_manager::FieldManager;
 use crate::id::CredentialId;
 use crate::name::Name;
 use crate::pin::Confirmed;
@@ -63,6 +64,8 @@ pub struct Credential {
     pub max_concurrency: Option<u32>,
     /// The most requests a second, over all connectors.
     pub max_per_second: Option<Rate>,
+    /// Who manages it from a file.
+    pub managed_by: Option<FieldManager>,
     /// What was last seen of it.
     pub seen: Status,
     /// The last request that the tool let in.
@@ -202,6 +205,26 @@ impl Credential {
             && self.custom_headers == other.custom_headers
             && self.in_use(&self.plain).eq(other.in_use(&other.plain))
             && self.generations().eq(other.generations())
+    }
+
+    /// Whether both are the same to whoever saves one over the other: only what is seen of them, and when they were
+    /// saved, may differ.
+    pub fn is_saved_like(&self, other: &Self) -> bool {
+        let generations = |one: &Self| -> Vec<(String, i64)> {
+            one.secrets.iter().map(|(key, secret)| (key.clone(), secret.generation)).collect()
+        };
+        self.name == other.name
+            && self.target == other.target
+            && self.authorization_type.kind == other.authorization_type.kind
+            && self.plain == other.plain
+            && self.custom_headers == other.custom_headers
+            && generations(self) == generations(other)
+            && self.test_path == other.test_path
+            && self.ends_on == other.ends_on
+            && self.labels == other.labels
+            && self.max_concurrency == other.max_concurrency
+            && self.max_per_second == other.max_per_second
+            && self.managed_by == other.managed_by
     }
 
     fn generations(&self) -> impl Iterator<Item = (&str, i64)> {
@@ -375,6 +398,46 @@ fn custom_headers(
 }
 
 impl Draft {
+    /// The secrets that were sent where the credential has one already, for the same destination: one of them may be the
+    /// same again.
+    pub fn sent_again(&self, current: &Credential) -> Vec<(&str, &Secret)> {
+        if self.binding() != current.binding() {
+            return Vec::new();
+        }
+        let sent = self.secrets.iter().filter_map(|(key, change)| match change {
+            Change::Replace(secret) if current.secrets.contains_key(key) => Some((key.as_str(), secret)),
+            Change::Replace(_) | Change::Keep => None,
+        });
+        sent.collect()
+    }
+
+    /// Keeps the secrets that were found to be the same.
+    pub fn keep(&mut self, same: &[String]) {
+        for key in same {
+            self.secrets.insert(key.clone(), Change::Keep);
+        }
+    }
+
+    /// Keeps the key pair that was made the last time that one was asked for. A file asks each time that it is applied.
+    pub fn keep_made_pair(&mut self, current: &Credential) {
+        let Some(wish) = self.new_key_pair else { return };
+        let Some(certificate) = current.plain.get(wish.certificate) else { return };
+        let before = self.plain.insert(wish.certificate.to_owned(), certificate.clone());
+        if self.binding() == current.binding() && current.secrets.contains_key(wish.key) {
+            self.secrets.insert(wish.key.to_owned(), Change::Keep);
+            self.new_key_pair = None;
+            return;
+        }
+        match before {
+            Some(before) => self.plain.insert(wish.certificate.to_owned(), before),
+            None => self.plain.remove(wish.certificate),
+        };
+    }
+
+    fn binding(&self) -> Binding {
+        binding(&self.target, self.authorization_type, &self.plain)
+    }
+
     /// Seals what was typed and keeps what was kept: the record to store. `id` is that of a new one. A key pair that is
     /// to be created takes up to seconds.
     pub fn seal(
@@ -397,7 +460,7 @@ impl Draft {
             self.plain.insert(wish.certificate.to_owned(), certificate.pem());
             self.secrets.insert(wish.key.to_owned(), Change::Replace(key));
         }
-        let binding = binding(&self.target, self.authorization_type, &self.plain);
+        let binding = self.binding();
         let id_text = id.to_string();
         let mut secrets = BTreeMap::new();
         for (key, change) in self.secrets {
@@ -432,6 +495,7 @@ impl Draft {
             labels: self.labels,
             max_concurrency: self.max_concurrency,
             max_per_second: self.max_per_second,
+            managed_by: current.and_then(|current| current.managed_by.clone()),
             seen: Status::not_tested(save.now),
             last_used_at: None,
             created_at: current.map_or(save.now, |current| current.created_at),

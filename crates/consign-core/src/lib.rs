@@ -21,6 +21,7 @@ pub mod vault;
 pub mod allowance;
 pub mod catalog;
 pub mod client_certificate;
+pub mod field_manager;
 pub mod name;
 
 pub mod address;

@@ -6,6 +6,7 @@ use consign_core::connector::gateway::Slug;
 use consign_core::connector::{
     Connector, ConnectorState, ExporterDraft, GatewayDraft, HeldBy, Kind, WebhookDraft,
 };
+use consign_core::field_manager::FieldManager;
 use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::name::Name;
 use consign_core::time::Timestamp;
@@ -47,8 +48,8 @@ pub async fn insert(db: &mut Db, connector: &Connector) -> Result<(), StoreError
     let query = query(
         "insert into connector (name, name_key, description, kind, credential_id, lost_credential, settings,
            in_flight_max, slug, state, state_reason, state_since, closed_until, failing_since, updated_at,
-           revision, id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+           revision, managed_by, id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     );
     let query = bind_saved(query, connector);
     query.bind(connector.id.to_string()).bind(connector.created_at.millis()).execute(db).await?;
@@ -64,8 +65,8 @@ pub async fn update(db: &mut Db, connector: &Connector, expected_revision: i64) 
         "update connector set name = $1, name_key = $2, description = $3, kind = $4, credential_id = $5,
            lost_credential = $6, settings = $7, in_flight_max = $8, slug = $9, state = $10,
            state_reason = $11, state_since = $12, closed_until = $13, failing_since = $14, updated_at = $15,
-           revision = $16
-         where id = $17 and revision = $18",
+           revision = $16, managed_by = $17
+         where id = $18 and revision = $19",
     );
     let query = bind_saved(query, connector).bind(connector.id.to_string()).bind(expected_revision);
     let updated = query.execute(db).await? == 1;
@@ -94,6 +95,7 @@ fn bind_saved(query: Query<&'static str>, connector: &Connector) -> Query<&'stat
         .bind(millis(connector.failing_since))
         .bind(connector.updated_at.millis())
         .bind(connector.revision)
+        .bind(connector.managed_by.as_ref().map(FieldManager::as_str))
 }
 
 fn in_flight_max(kind: &Kind) -> u32 {
@@ -380,6 +382,7 @@ fn read(row: &Row) -> Result<Connector, StoreError> {
         credential: row.optional_id("credential_id")?,
         lost_credential: row.optional_text("lost_credential")?,
         kind: read_kind(row)?,
+        managed_by: row.optional_text("managed_by")?.map(FieldManager::from_stored),
         state: row.word("state", ConnectorState::find)?,
         state_reason: row.text("state_reason")?,
         state_since: row.time("state_since")?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use consign_core::credential::{
     Credential, CustomHeader, ENDS_SOON, Rate, SentWith, Status, StatusCode, StoredSecret, stored_type,
 };
+use consign_core::field_manager::FieldManager;
 use consign_core::id::CredentialId;
 use consign_core::name::Name;
 use consign_core::pin::{self, Pins};
@@ -34,8 +35,9 @@ pub async fn insert(db: &mut Db, credential: &Credential) -> Result<(), StoreErr
     let query = query(
         "insert into credential (name, name_key, origin, authorization_type, plain, custom_headers, ends_on,
            labels, max_concurrency, max_per_second, seen_code, seen_reason, seen_since, last_used_at,
-           updated_at, revision, test_path, ends_first, id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+           updated_at, revision, test_path, ends_first, managed_by, id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+           $21)",
     );
     let query = bind_saved(query, credential);
     query.bind(credential.id.to_string()).bind(credential.created_at.millis()).execute(db).await?;
@@ -56,8 +58,8 @@ pub async fn update(
         "update credential set name = $1, name_key = $2, origin = $3, authorization_type = $4, plain = $5,
            custom_headers = $6, ends_on = $7, labels = $8, max_concurrency = $9, max_per_second = $10,
            seen_code = $11, seen_reason = $12, seen_since = $13, last_used_at = $14, updated_at = $15,
-           revision = $16, test_path = $17, ends_first = $18
-         where id = $19 and revision = $20",
+           revision = $16, test_path = $17, ends_first = $18, managed_by = $19
+         where id = $20 and revision = $21",
     );
     let query = bind_saved(query, credential).bind(credential.id.to_string()).bind(expected_revision);
     if query.execute(db).await? == 0 {
@@ -90,6 +92,7 @@ fn bind_saved(query: Query<&'static str>, credential: &Credential) -> Query<&'st
         .bind(credential.revision)
         .bind(credential.test_path.as_deref())
         .bind(credential.ends_at().map(second).as_deref())
+        .bind(credential.managed_by.as_ref().map(FieldManager::as_str))
 }
 
 /// Removes a credential and its secrets, and tells whether it was there.
@@ -323,6 +326,7 @@ fn read(row: &Row) -> Result<Credential, StoreError> {
         max_per_second: rate
             .map(|rate| Rate::from_thousandths(rate).ok_or_else(|| damaged("max_per_second")))
             .transpose()?,
+        managed_by: row.optional_text("managed_by")?.map(FieldManager::from_stored),
         seen: Status {
             code: row.word("seen_code", StatusCode::find)?,
             reason: row.text("seen_reason")?,

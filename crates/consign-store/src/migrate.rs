@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0013_first_requests.sql"),
     include_str!("../migrations/0014_key_addresses.sql"),
     include_str!("../migrations/0015_pushes.sql"),
+    include_str!("../migrations/0016_field_managers.sql"),
 ];
 
 const VERSIONS: &str =

@@ -121,7 +121,8 @@ pub(crate) fn later_columns(table: Table) -> (LaterTexts, LaterNumbers) {
             &[("suspended_at", None), ("invite_until", None), ("totp_at", None), ("revision", Some(1))],
         ),
         Table::ApiKey => (&[("allowed_from", None)], &[]),
-        Table::Credential | Table::Connector | Table::Setting => (&[], &[]),
+        Table::Credential | Table::Connector => (&[("managed_by", None)], &[]),
+        Table::Setting => (&[], &[]),
     }
 }
 

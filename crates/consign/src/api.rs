@@ -98,14 +98,14 @@ macro_rules! routes {
 
 routes! {
     GET "/credentials" CredentialsRead
-        ["q" "status" "needs_attention" "protocol" "authorization_type" "label" "ends_before" "order" "count" "limit"
+        ["q" "status" "needs_attention" "protocol" "authorization_type" "label" "ends_before" "managed_by" "order" "count" "limit"
          "cursor"] => credentials::list;
-    POST "/credentials" CredentialsWrite [] => credentials::create;
+    POST "/credentials" CredentialsWrite ["field_manager" "force" "dry_run"] => credentials::create;
     GET "/credentials/{id}" CredentialsRead [] => credentials::find;
-    PUT "/credentials/{id}" CredentialsWrite [] => credentials::replace;
-    PATCH "/credentials/{id}" CredentialsWrite [] => credentials::patch;
-    DELETE "/credentials/{id}" CredentialsWrite ["linked"] => credentials::delete;
-    PUT "/credentials/{id}/secrets/{field}" CredentialsWrite [] => credentials::replace_secret;
+    PUT "/credentials/{id}" CredentialsWrite ["field_manager" "force" "dry_run"] => credentials::replace;
+    PATCH "/credentials/{id}" CredentialsWrite ["field_manager" "force" "dry_run"] => credentials::patch;
+    DELETE "/credentials/{id}" CredentialsWrite ["linked" "field_manager" "force"] => credentials::delete;
+    PUT "/credentials/{id}/secrets/{field}" CredentialsWrite ["field_manager" "force" "dry_run"] => credentials::replace_secret;
     GET "/credentials/{id}/usage" CredentialsRead [] => credentials::usage;
     GET "/credentials/{id}/history" CredentialsRead [] => credentials::history;
     GET "/credentials/{id}/tests" CredentialsRead [] => credentials::tests;
@@ -125,14 +125,14 @@ routes! {
     GET "/presets" CredentialsRead [] => credentials::presets;
 
     GET "/connectors" ConnectorsRead
-        ["kind" "q" "state" "credential" "order" "count" "limit" "cursor"] => connector::list;
-    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "order" "count" "limit" "cursor"] => webhooks::list;
-    POST "/webhooks" ConnectorsWrite [] => webhooks::create;
+        ["kind" "q" "state" "credential" "managed_by" "order" "count" "limit" "cursor"] => connector::list;
+    GET "/webhooks" ConnectorsRead ["q" "state" "credential" "managed_by" "order" "count" "limit" "cursor"] => webhooks::list;
+    POST "/webhooks" ConnectorsWrite ["field_manager" "force" "dry_run"] => webhooks::create;
     POST "/webhooks/preview" ConnectorsRead [] => webhooks::preview;
     GET "/webhooks/{id}" ConnectorsRead [] => webhooks::find;
-    PUT "/webhooks/{id}" ConnectorsWrite [] => webhooks::replace;
-    PATCH "/webhooks/{id}" ConnectorsWrite [] => webhooks::patch;
-    DELETE "/webhooks/{id}" ConnectorsWrite [] => webhooks::delete;
+    PUT "/webhooks/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => webhooks::replace;
+    PATCH "/webhooks/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => webhooks::patch;
+    DELETE "/webhooks/{id}" ConnectorsWrite ["field_manager" "force"] => webhooks::delete;
     GET "/webhooks/{id}/history" ConnectorsRead [] => webhooks::history;
     GET "/webhooks/{id}/signing-keys" ConnectorsRead [] => webhooks::signing_keys;
     POST "/webhooks/{id}/signing-keys" ConnectorsWrite [] => webhooks::change_signing_key;
@@ -141,13 +141,13 @@ routes! {
     POST "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::pause;
     DELETE "/webhooks/{id}/pauses" DeliveriesOperate [] => webhooks::resume;
 
-    GET "/exporters" ConnectorsRead ["q" "state" "credential" "order" "count" "limit" "cursor"] => exporters::list;
-    POST "/exporters" ConnectorsWrite [] => exporters::create;
+    GET "/exporters" ConnectorsRead ["q" "state" "credential" "managed_by" "order" "count" "limit" "cursor"] => exporters::list;
+    POST "/exporters" ConnectorsWrite ["field_manager" "force" "dry_run"] => exporters::create;
     POST "/exporters/preview" ConnectorsRead [] => exporters::preview;
     GET "/exporters/{id}" ConnectorsRead [] => exporters::find;
-    PUT "/exporters/{id}" ConnectorsWrite [] => exporters::replace;
-    PATCH "/exporters/{id}" ConnectorsWrite [] => exporters::patch;
-    DELETE "/exporters/{id}" ConnectorsWrite [] => exporters::delete;
+    PUT "/exporters/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => exporters::replace;
+    PATCH "/exporters/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => exporters::patch;
+    DELETE "/exporters/{id}" ConnectorsWrite ["field_manager" "force"] => exporters::delete;
     POST "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::pause;
     DELETE "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::resume;
     GET "/exporters/{id}/unsent" ConnectorsRead [] => exporters::unsent;
@@ -165,12 +165,12 @@ routes! {
     POST "/runs/{id}/repetitions" DeliveriesOperate [] => exporters::repeat;
     POST "/runs/{id}/resolution" DeliveriesOperate [] => exporters::resolve;
 
-    GET "/gateways" ConnectorsRead ["q" "state" "credential" "order" "count" "limit" "cursor"] => gateways::list;
-    POST "/gateways" ConnectorsWrite [] => gateways::create;
+    GET "/gateways" ConnectorsRead ["q" "state" "credential" "managed_by" "order" "count" "limit" "cursor"] => gateways::list;
+    POST "/gateways" ConnectorsWrite ["field_manager" "force" "dry_run"] => gateways::create;
     GET "/gateways/{id}" ConnectorsRead [] => gateways::find;
-    PUT "/gateways/{id}" ConnectorsWrite [] => gateways::replace;
-    PATCH "/gateways/{id}" ConnectorsWrite [] => gateways::patch;
-    DELETE "/gateways/{id}" ConnectorsWrite [] => gateways::delete;
+    PUT "/gateways/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => gateways::replace;
+    PATCH "/gateways/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => gateways::patch;
+    DELETE "/gateways/{id}" ConnectorsWrite ["field_manager" "force"] => gateways::delete;
     GET "/gateways/{id}/history" ConnectorsRead [] => gateways::history;
     POST "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::pause;
     DELETE "/gateways/{id}/pauses" DeliveriesOperate [] => gateways::resume;

@@ -43,6 +43,7 @@ mod gateway_pages;
 mod gateways;
 mod host_keys;
 mod indented;
+mod managed;
 mod manual;
 mod notifications;
 mod options;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use consign_core::audit::{AuditEntry, Table};
 use consign_core::catalog::{Fault, Invalid};
+use consign_core::field_manager::{Applying, FieldManager, owner_after};
 use consign_core::id::{AuditId, KeyId, RequestId, UserId};
 use consign_core::rights::{Right, Rights};
 use consign_core::time::Timestamp;
@@ -69,6 +70,8 @@ pub struct Actor {
     pub request_id: RequestId,
     /// When a person signed in.
     pub signed_in_at: Option<Timestamp>,
+    /// The file that is applied, when it is not a change by hand.
+    pub applying: Option<Applying>,
     /// What is kept with a change, when the request is one that is done once.
     pub asked: OnceLock<idempotency::Asked>,
 }
@@ -102,7 +105,8 @@ impl Actor {
 
     /// Somebody who acts in one request.
     pub fn new(kind: ActorKind, rights: Rights, from: Option<IpAddr>, request_id: RequestId) -> Self {
-        Self { kind, rights, from, request_id, signed_in_at: None, asked: OnceLock::new() }
+        let (signed_in_at, applying) = (None, None);
+        Self { kind, rights, from, request_id, signed_in_at, applying, asked: OnceLock::new() }
     }
 
     /// The one policy question: deny unless the right is there.
@@ -111,6 +115,19 @@ impl Actor {
     /// [`OpError::NotAllowed`] with the right that is missing.
     pub fn require(&self, right: Right) -> Result<(), OpError> {
         if self.rights.allow(right) { Ok(()) } else { Err(OpError::NotAllowed(right)) }
+    }
+
+    /// Whose an object is once this actor changed it.
+    ///
+    /// # Errors
+    /// [`OpError::ManagedElsewhere`] when another file manages it.
+    fn owner_after(&self, owner: Option<&FieldManager>) -> Result<Option<FieldManager>, OpError> {
+        owner_after(self.applying.as_ref(), owner).map_err(OpError::ManagedElsewhere)
+    }
+
+    /// Whether nothing is to be changed: what it asks is only tried.
+    pub fn only_tries(&self) -> bool {
+        self.applying.as_ref().is_some_and(|applying| applying.dry_run)
     }
 
     /// The name to show.
@@ -264,6 +281,9 @@ pub enum OpError {
     /// Connectors use it.
     #[error("connectors use it")]
     StillUsed(Vec<Usage>),
+    /// A file that is applied under this name manages it.
+    #[error("it is managed from a file by {0}")]
+    ManagedElsewhere(FieldManager),
     /// Not in this state; the sentence says what is.
     #[error("{0}")]
     WrongState(String),
@@ -364,6 +384,14 @@ pub struct Usage {
 /// One value that was not accepted.
 fn invalid(field: &str, code: &'static str, sentence: impl Into<String>) -> OpError {
     OpError::Invalid(vec![Fault::new(code, sentence).at(field)])
+}
+
+/// What is written of a change by hand to something that a file manages: the next apply undoes it.
+fn with_manager(mut changes: Value, actor: &Actor, owner: Option<&FieldManager>) -> Value {
+    if let (None, Some(owner)) = (&actor.applying, owner) {
+        changes["managed_from_a_file_by"] = json!(owner);
+    }
+    changes
 }
 
 /// The name is taken.

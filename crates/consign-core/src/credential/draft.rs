@@ -58,6 +58,7 @@ const READ_ONLY: &[&str] = &[
     "created_at",
     "updated_at",
     "authorization_type_label",
+    "managed_by",
 ];
 
 /// The same, for types whose proof is a token.

@@ -6,6 +6,7 @@ use super::*;
 use crate::catalog::{Input, Invalid, Tokens, row_secret_key, stored_rows};
 use crate::vault::{KeyRing, OpenError};
 
+mod again;
 mod certificates;
 mod clients;
 mod moves;

@@ -1,6 +1,7 @@
 //! Lists of connectors.
 
 use consign_core::connector::{Connector, ConnectorState};
+use consign_core::field_manager::FieldManager;
 use consign_core::id::CredentialId;
 
 use super::read;
@@ -19,6 +20,8 @@ pub struct ConnectorFilter {
     pub state: Option<String>,
     /// The credential it uses.
     pub credential: Option<CredentialId>,
+    /// Who manages it from a file.
+    pub managed_by: Option<FieldManager>,
     /// The order.
     pub sort: ConnectorSort,
 }
@@ -118,5 +121,8 @@ fn restrict(statement: &mut Statement, filter: &ConnectorFilter) {
     }
     if let Some(credential) = filter.credential {
         statement.push(" and credential_id = ").bind(credential.to_string());
+    }
+    if let Some(manager) = &filter.managed_by {
+        statement.push(" and managed_by = ").bind(manager.as_str());
     }
 }

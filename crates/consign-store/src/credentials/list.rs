@@ -3,6 +3,7 @@
 use consign_core::auth::{self, AUTHORIZATION_TYPES};
 use consign_core::catalog::Protocol;
 use consign_core::credential::{Credential, StatusCode};
+use consign_core::field_manager::FieldManager;
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
 
@@ -28,6 +29,8 @@ pub struct CredentialFilter {
     pub label: Option<(String, String)>,
     /// Ends before this day, `2027-02-12`.
     pub ends_before: Option<String>,
+    /// Who manages it from a file.
+    pub managed_by: Option<FieldManager>,
 }
 
 /// The order of a list of credentials.
@@ -258,5 +261,8 @@ fn restrict(statement: &mut Statement, filter: &CredentialFilter, now: Timestamp
     }
     if let Some(day) = &filter.ends_before {
         statement.push(" and ends_first <= ").bind(midnight(day));
+    }
+    if let Some(manager) = &filter.managed_by {
+        statement.push(" and managed_by = ").bind(manager.as_str());
     }
 }

@@ -4,6 +4,7 @@ use consign_core::api_key::ApiKey;
 use consign_core::catalog::Protocol;
 use consign_core::connector::ConnectorState;
 use consign_core::credential::{Credential, Status, StatusCode};
+use consign_core::field_manager::FieldManager;
 use consign_core::id::{ConnectorId, KeyId, UserId};
 use consign_core::name::Name;
 use consign_core::rights::{Right, Rights};
@@ -29,6 +30,10 @@ on_both!(
     keys_of_the_api,
     keys_of_requests,
 );
+
+fn manager(name: &str) -> FieldManager {
+    FieldManager::parse(name).unwrap()
+}
 
 async fn a_credential_comes_back_as_it_was(Fresh { store, .. }: Fresh) {
     let mut tx = store.begin().await.unwrap();
@@ -130,6 +135,7 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     ] {
         let mut credential = credential(name, now);
         credential.seen.code = code;
+        credential.managed_by = (name == "beta").then(|| manager("platform"));
         if name == "alpha" {
             credential.plain.insert("client_id".to_owned(), "DESK-77".to_owned());
         }
@@ -232,6 +238,9 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     assert_eq!((counted.items.len(), counted.count), (1, Some(5)));
     let day = now.plus(hours(24)).day();
     check(&mut tx, CredentialFilter { ends_before: Some(day), ..Default::default() }, &["omega"]).await;
+    let managed = |name: &str| CredentialFilter { managed_by: Some(manager(name)), ..Default::default() };
+    check(&mut tx, managed("platform"), &["beta"]).await;
+    check(&mut tx, managed("other"), &[]).await;
     assert_eq!(credentials::all(&mut tx).await.unwrap().len(), 5);
     let bad = Page { after: Some("5b5d".to_owned()), ..Page::first(2) };
     let refused = credentials::list(&mut tx, &all, by_need, &bad, now).await;
@@ -247,6 +256,7 @@ async fn connectors_come_back_and_are_listed(Fresh { store, .. }: Fresh) {
     for name in ["b", "a", "c"] {
         let mut connector = connector(name, (name != "c").then_some(tool.id), now);
         connector.closed_until = Some(now);
+        connector.managed_by = (name == "b").then(|| manager("platform"));
         connectors::insert(&mut tx, &connector).await.unwrap();
         made.push(connector);
     }
@@ -275,6 +285,9 @@ async fn connectors_come_back_and_are_listed(Fresh { store, .. }: Fresh) {
     check(&mut tx, state("paused"), "b").await;
     check(&mut tx, state("held"), "").await;
     check(&mut tx, ConnectorFilter { credential: Some(tool.id), ..Default::default() }, "ab").await;
+    check(&mut tx, ConnectorFilter { managed_by: Some(manager("platform")), ..Default::default() }, "b")
+        .await;
+    check(&mut tx, ConnectorFilter { managed_by: Some(manager("other")), ..Default::default() }, "").await;
     check(&mut tx, ConnectorFilter { q: Some("TICKETS".to_owned()), ..Default::default() }, "abc").await;
     let first = connectors::list(&mut tx, &ConnectorFilter::default(), &Page::first(2)).await.unwrap();
     let next = Page { after: first.next, ..Page::first(2) };

@@ -201,14 +201,21 @@ impl Call {
         }
     }
 
+    /// What was created, or would be: what is only tried has no address.
+    pub(super) fn created(&self, value: &Value) -> Answer {
+        let status = if self.actor.only_tries() { StatusCode::OK } else { StatusCode::CREATED };
+        Answer::json(status, value)
+    }
+
     /// Acts once for each `Idempotency-Key`: a repeat gets the answer that was kept. `status` is that of the answer when
-    /// it works.
+    /// it works. What is only tried can be tried again.
     pub(super) async fn once(
         &self,
         status: StatusCode,
         act: impl Future<Output = Result<Answer, Problem>>,
     ) -> Result<Answer, Problem> {
-        let Some(key) = self.idempotency()? else { return act.await };
+        let key = self.idempotency()?.filter(|_| !self.actor.only_tries());
+        let Some(key) = key else { return act.await };
         let begun =
             idempotency::begin(&self.app, &self.actor, key, status.as_u16(), Value::to_string).await?;
         if let Begun::Replay { status, body } = begun {

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Query, RawPathParams};
 use bytes::Bytes;
 use consign_core::catalog::unknown_field;
+use consign_core::field_manager::{Applying, FieldManager};
 use consign_core::id::RequestId;
 use consign_core::time::Timestamp;
 use consign_store::Page;
@@ -91,7 +92,26 @@ impl Call {
         };
         let path = parts.uri.path().to_owned();
         let (headers, method, stream) = (parts.headers, parts.method, Mutex::new(stream));
-        Ok(Self { app, actor, session, headers, path, method, body, stream, query, places })
+        let mut call = Self { app, actor, session, headers, path, method, body, stream, query, places };
+        call.actor.applying = call.applying()?;
+        Ok(call)
+    }
+
+    /// The file that is applied, where the request says so.
+    fn applying(&self) -> Result<Option<Applying>, Problem> {
+        let manager = self.manager("field_manager")?;
+        let (force, dry_run) = (self.flag("force")?, self.flag("dry_run")?);
+        match manager {
+            Some(manager) => Ok(Some(Applying { manager, force, dry_run })),
+            None if force => Err(alone("force")),
+            None if dry_run => Err(alone("dry_run")),
+            None => Ok(None),
+        }
+    }
+
+    /// The name of a field manager.
+    pub(super) fn manager(&self, name: &str) -> Result<Option<FieldManager>, Problem> {
+        self.parsed(name, "a name such as platform-itsm", |text| FieldManager::parse(text).ok())
     }
 
     /// The body where it is read piece by piece; empty the second time.
@@ -197,6 +217,11 @@ impl Call {
         let number = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         Ok(IfMatch::Revision(number.and_then(|number| number.parse().ok()).unwrap_or(0)))
     }
+}
+
+/// A parameter that says nothing without a field manager.
+fn alone(name: &str) -> Problem {
+    Problem::parameter(name, format!("{name} goes with field_manager."))
 }
 
 async fn places(parts: &mut Parts) -> Result<Vec<(String, String)>, Problem> {

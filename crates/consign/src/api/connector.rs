@@ -26,5 +26,12 @@ pub(super) fn filter(call: &Call, kind: Option<&'static str>) -> Result<Connecto
     let credential =
         call.parsed("credential", "the id of a credential", |text| text.parse::<CredentialId>().ok())?;
     let order = call.parsed("order", "a word such as name or -last_at", ConnectorSort::find)?;
-    Ok(ConnectorFilter { q: call.text("q"), kind, state, credential, sort: order.unwrap_or_default() })
+    Ok(ConnectorFilter {
+        q: call.text("q"),
+        kind,
+        state,
+        credential,
+        managed_by: call.manager("managed_by")?,
+        sort: order.unwrap_or_default(),
+    })
 }

@@ -40,6 +40,7 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
         authorization_type: call.text("authorization_type"),
         label,
         ends_before,
+        managed_by: call.manager("managed_by")?,
     };
     let order = call.parsed("order", "a word such as name or -last_used_at", CredentialSort::find)?;
     let wanted = (&filter, order.unwrap_or_default());
@@ -53,7 +54,7 @@ fn protocol(text: &str) -> Option<Protocol> {
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
     let create = async {
         let value = credentials::create(&call.app, &call.actor, call.object()?).await?;
-        Ok(Answer::json(Status::CREATED, &value))
+        Ok(call.created(&value))
     };
     call.once(Status::CREATED, create).await
 }

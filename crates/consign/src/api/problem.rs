@@ -168,6 +168,10 @@ impl From<OpError> for Problem {
                 let detail = format!("{count}. Delete it with linked=hold to hold their deliveries.");
                 Self::new(&kinds::STILL_USED, detail).with("connectors", json!(connectors))
             }
+            OpError::ManagedElsewhere(manager) => {
+                let detail = format!("A file that is applied as {manager} manages it.");
+                Self::new(&kinds::MANAGED_ELSEWHERE, detail).with("managed_by", json!(manager))
+            }
             OpError::WrongState(sentence) => Self::new(&kinds::WRONG_STATE, sentence),
             OpError::TooMany { seconds } => {
                 Self::new(&kinds::TOO_MANY_REQUESTS, "Too many requests of this kind.")

@@ -9,6 +9,7 @@ use consign_core::connector::ConnectorState;
 use consign_core::credential::{Draft, Mode, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::event::read_batch;
+use consign_core::field_manager::FieldManager;
 use consign_core::operation::{OperationKind, OperationState};
 use consign_core::time::Timestamp;
 use consign_store::StoreError;
@@ -259,6 +260,7 @@ async fn errors_of_operations_become_problems() {
     check(OpError::Invalid(vec![fault("unknown_field"), fault("unknown_field")]), 422, "unknown_field").await;
     check(OpError::Changed { current: 7 }, 412, "changed_by_someone_else").await;
     check(OpError::StillUsed(Vec::new()), 409, "still_used").await;
+    check(OpError::ManagedElsewhere(FieldManager::parse("a").unwrap()), 409, "managed_elsewhere").await;
     check(OpError::WrongState("It has ended".to_owned()), 409, "wrong_state").await;
     check(OpError::TooMany { seconds: 7 }, 429, "too_many_requests").await;
     check(OpError::QueueFull, 503, "queue_full").await;

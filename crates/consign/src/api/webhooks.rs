@@ -21,7 +21,7 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
     let create = async {
         let value = webhooks::create(&call.app, &call.actor, call.object()?).await?;
-        Ok(Answer::json(StatusCode::CREATED, &value))
+        Ok(call.created(&value))
     };
     call.once(StatusCode::CREATED, create).await
 }

@@ -20,6 +20,9 @@ pub(crate) struct ListFlags {
     /// Only those of this credential
     #[arg(long, value_name = "ID")]
     credential: Option<String>,
+    /// Only those that are managed from a file under this name
+    #[arg(long, value_name = "NAME")]
+    managed_by: Option<String>,
     /// By name, -name, last_at or -last_at
     #[arg(long, value_name = "ORDER", allow_hyphen_values = true)]
     order: Option<String>,
@@ -34,6 +37,7 @@ impl ListFlags {
             .query("q", self.q.as_deref())
             .query("state", self.state.as_deref())
             .query("credential", self.credential.as_deref())
+            .query("managed_by", self.managed_by.as_deref())
             .query("order", self.order.as_deref());
         client.send(self.page.of(call)).await
     }

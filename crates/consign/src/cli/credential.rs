@@ -108,6 +108,9 @@ pub(crate) struct ListFlags {
     /// Only those that end before this day
     #[arg(long, value_name = "DATE")]
     ends_before: Option<String>,
+    /// Only those that are managed from a file under this name
+    #[arg(long, value_name = "NAME")]
+    managed_by: Option<String>,
     #[command(flatten)]
     page: PageFlags,
 }
@@ -279,7 +282,8 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
         .query("order", flags.order.as_deref())
         .query("authorization_type", flags.authorization_type.as_deref())
         .query("label", flags.label.as_deref())
-        .query("ends_before", flags.ends_before.as_deref());
+        .query("ends_before", flags.ends_before.as_deref())
+        .query("managed_by", flags.managed_by.as_deref());
     let answer = client.send(flags.page.of(call)).await?;
     let headings = ["name", "authorization", "status", "last used", "used by"];
     show(output, &answer, &headings, "There are no credentials.", |row| {

@@ -97,7 +97,7 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
     let same = |keys: &[&'static str]| keys.iter().map(|key| (*key, asked(key))).collect::<Vec<_>>();
     Some(match pattern {
         "/credentials" => {
-            let mut filters = same(&["q", "protocol", "label"]);
+            let mut filters = same(&["q", "protocol", "label", "managed_by"]);
             let pressing = asked("status") == credential_list::NEEDS_ATTENTION;
             let status =
                 if pressing { ("needs_attention", "true".to_owned()) } else { ("status", asked("status")) };
@@ -106,8 +106,8 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
             filters.push(("order", asked("sort")));
             list("credential", "/credentials", &filters)
         }
-        "/webhooks" => list("webhook", "/webhooks", &same(&["q", "state", "credential"])),
-        "/exporters" => list("exporter", "/exporters", &same(&["q", "state", "credential"])),
+        "/webhooks" => list("webhook", "/webhooks", &same(&["q", "state", "credential", "managed_by"])),
+        "/exporters" => list("exporter", "/exporters", &same(&["q", "state", "credential", "managed_by"])),
         "/deliveries" => list("delivery", "/deliveries", &of_deliveries(form, now)),
         "/events" => {
             let mut filters = same(&["q"]);

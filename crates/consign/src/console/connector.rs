@@ -11,6 +11,7 @@ use consign_store::credentials::Choosable;
 use serde_json::{Value, json};
 
 use super::form::{Choice, Choices, Form, Heads, asked, pages};
+use super::managed;
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, credentials};
 
@@ -28,18 +29,20 @@ pub(super) fn filter(form: &Form, choices: &Choices) -> ConnectorFilter {
         kind: None,
         state: asked(form, "state"),
         credential: id.parse().ok().or(nobody),
+        managed_by: managed::asked(form),
         sort: ConnectorSort::find(form.text("sort")).unwrap_or_default(),
     }
 }
 
-/// A list at this address, with its filters. `by_last`: what its orders by what was last are called, the newest first and
-/// the oldest first.
+/// A list of one kind at this address, with its filters. `by_last`: what its orders by what was last are called, the newest
+/// first and the oldest first.
 pub(super) fn listed(
-    form: &Form,
-    (address, by_last): (&str, [&str; 2]),
+    visit: &Signed,
+    (kind, address, by_last): (&str, &str, [&str; 2]),
     choices: &Choices,
     listed: Listed<Value>,
 ) -> Value {
+    let form = &visit.form;
     let mut states: Vec<Value> = Vec::new();
     for state in ConnectorState::ALL {
         let option = json!({ "value": state.kind(), "label": state.label() });
@@ -47,7 +50,7 @@ pub(super) fn listed(
             states.push(option);
         }
     }
-    let filtered = ["q", "state", "credential"].iter().any(|key| !form.text(key).is_empty());
+    let filtered = ["q", "state", "credential", "managed_by"].iter().any(|key| !form.text(key).is_empty());
     let heads = Heads { form, address, default: ConnectorSort::default().kind() };
     json!({
         "q": form.text("q"),
@@ -66,6 +69,8 @@ pub(super) fn listed(
         "states": states,
         "credentials": choices.options(),
         "many_credentials": choices.are_many(),
+        "managed_by": form.text("managed_by"),
+        "managers": managed::of_connectors(visit, kind),
         "filtered": filtered,
         "pages": pages(form, address, &listed),
         "whole": listed.next.is_none() && listed.previous.is_none(),

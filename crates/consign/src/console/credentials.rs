@@ -20,6 +20,7 @@ use super::connection_test::running;
 use super::errors::Failure;
 use super::form::{CredentialForm, Kept, encoded, errors};
 use super::host_keys::{self, Looked};
+use super::managed;
 use super::visit::{Message, Signed, is_own_path};
 use crate::ops::{OpError, credential_tests, credentials};
 
@@ -320,6 +321,7 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
+        "anyway": managed::is_open(&visit.form, page.invalid),
         "users": users,
         "first_webhook": first_webhook(current, None),
         "history": history,
@@ -363,6 +365,14 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     let current = &stored.current;
     let mut kept = Kept::take(&visit).await?;
     let form = CredentialForm::typed(&visit.form, &mut kept);
+    if let Some(refusal) = managed::refusal(&visit.form, current) {
+        kept.keep(&visit).await?;
+        let page = Page {
+            status: StatusCode::CONFLICT,
+            ..Page::refused(&form, &kept, std::slice::from_ref(&refusal))
+        };
+        return edit_page(&visit, page, &stored).await;
+    }
     let sent = form.sent(&kept, Some(current));
     match credentials::replace(visit.app(), &visit.actor, &id, sent.clone(), visit.form.if_match()).await {
         Ok(new) => {

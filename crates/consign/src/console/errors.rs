@@ -273,6 +273,11 @@ fn operation(visit: &Visit, error: &OpError) -> Words {
             "Nothing was changed. Open the page again.",
         ),
         OpError::StillUsed(_) => words(StatusCode::CONFLICT, "Connectors use it", "Nothing was changed."),
+        OpError::ManagedElsewhere(manager) => words(
+            StatusCode::CONFLICT,
+            "Managed from a file",
+            format!("A file that is applied as {manager} manages it. Nothing was changed."),
+        ),
         OpError::WrongState(sentence) => {
             words(StatusCode::CONFLICT, "Not possible now", format!("{sentence}."))
         }

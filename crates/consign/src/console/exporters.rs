@@ -11,13 +11,13 @@ use consign_core::catalog::{Invalid, with_commas};
 use consign_store::runs::UNSENT_COUNT_MAX;
 use serde_json::{Value, json};
 
-use super::Console;
 use super::conflict::Conflict;
 use super::connector::{choices, filter, listed, resumed};
 use super::errors::Failure;
 use super::form::{ExporterForm, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::activity_lines;
+use super::{Console, managed};
 use crate::ops::{IfMatch, OpError, exporters, runs, settings};
 
 const PLACE: &str = "exporters";
@@ -43,7 +43,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let choices = choices(&visit, form.text("credential")).await?;
     let found = exporters::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
-    let context = listed(form, (LIST, BY_LAST), &choices, found);
+    let context = listed(&visit, ("exporter", LIST, BY_LAST), &choices, found);
     Ok(visit.page(StatusCode::OK, "exporters.html", (PLACE, "Data exporters"), context).await)
 }
 
@@ -88,6 +88,7 @@ async fn form_page(
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
+        "anyway": managed::is_open(&visit.form, &invalid),
         "preview": preview,
         "preview_faults": found.iter().map(|one| one.message.as_str()).collect::<Vec<_>>(),
         "open": open,
@@ -179,8 +180,11 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if asks_for_fields(&visit) {
         return edit_fields(visit, Path(id)).await;
     }
-    exporters::find(visit.app(), &visit.actor, &id).await?;
+    let current = exporters::find(visit.app(), &visit.actor, &id).await?;
     let form = ExporterForm::typed(&visit.form);
+    if let Some(refusal) = managed::refusal(&visit.form, &current) {
+        return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
+    }
     match exporters::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {

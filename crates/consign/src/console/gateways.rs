@@ -10,12 +10,12 @@ use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
 use serde_json::{Value, json};
 
-use super::Console;
 use super::conflict::Conflict;
 use super::connector::{filter, listed, resumed, web_choices};
 use super::errors::Failure;
 use super::form::{Around, GatewayForm, at_whole_fields, errors, page};
 use super::visit::{Message, Signed};
+use super::{Console, managed};
 use crate::ops::{IfMatch, OpError, gateways};
 
 pub(super) const PLACE: &str = "gateways";
@@ -38,7 +38,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let choices = web_choices(&visit, form.text("credential")).await?;
     let found = gateways::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
-    let context = listed(form, (LIST, BY_LAST), &choices, found);
+    let context = listed(&visit, ("gateway", LIST, BY_LAST), &choices, found);
     Ok(visit.page(StatusCode::OK, "gateways.html", (PLACE, "Gateways"), context).await)
 }
 
@@ -69,6 +69,7 @@ async fn form_page(
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
+        "anyway": managed::is_open(&visit.form, &invalid),
     });
     let title = if current.is_some() { stored("name") } else { "New gateway" };
     Ok(visit.page(status, "gateway_form.html", (PLACE, title), context).await)
@@ -124,8 +125,11 @@ async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, 
 }
 
 async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    gateways::find(visit.app(), &visit.actor, &id).await?;
+    let current = gateways::find(visit.app(), &visit.actor, &id).await?;
     let form = GatewayForm::typed(&visit.form);
+    if let Some(refusal) = managed::refusal(&visit.form, &current) {
+        return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
+    }
     let address = format!("{LIST}/{id}/set-up");
     match gateways::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(&address, Message::done("Saved."))),

@@ -19,7 +19,7 @@ use super::errors::Failure;
 use super::form::{WebhookForm, at_whole_fields, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::recent;
-use super::{Console, chart, signatures};
+use super::{Console, chart, managed, signatures};
 use crate::ops::{IfMatch, OpError, deliveries, webhooks};
 
 const PLACE: &str = "webhooks";
@@ -44,7 +44,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let choices = web_choices(&visit, form.text("credential")).await?;
     let mut found = webhooks::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
     found.items = found.items.into_iter().map(with_chart).collect();
-    let context = listed(form, (LIST, BY_LAST), &choices, found);
+    let context = listed(&visit, ("webhook", LIST, BY_LAST), &choices, found);
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
 
@@ -101,6 +101,7 @@ async fn form_page(
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
+        "anyway": managed::is_open(&visit.form, &invalid),
         "recent": recent(visit).await?,
         "preview_faults": found.iter().map(|one| one.message.as_str()).collect::<Vec<_>>(),
         "preview": preview,
@@ -177,8 +178,11 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if asks_for_fields(&visit) {
         return edit_fields(visit, Path(id)).await;
     }
-    webhooks::find(visit.app(), &visit.actor, &id).await?;
+    let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
     let form = WebhookForm::typed(&visit.form);
+    if let Some(refusal) = managed::refusal(&visit.form, &current) {
+        return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
+    }
     match webhooks::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
         Ok(saved) if saved["signing_secret"].is_string() => Ok(signatures::secret_page(&visit, &saved).await),
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
 use consign_core::auth::{Authorizer, Proof, Step};
 use consign_core::catalog::{Fields, Tokens};
 use consign_core::client_certificate;
@@ -15,6 +17,8 @@ use consign_core::time::Timestamp;
 use consign_core::token::{self, Exchange, SealedToken, StoredToken, Token, Which};
 use consign_core::vault::{Place, Sealed, Vault};
 use consign_store::signing_keys::SigningKey;
+
+use super::Engine;
 
 /// What a request may carry, and what its answer must not show.
 pub(super) struct Authorized {
@@ -180,6 +184,22 @@ impl<'a> Opened<'a> {
     /// The proof of a credential that needs no token, or whose token still serves.
     pub(super) fn step(&self, token: Option<&Token>, now: Timestamp) -> Step {
         self.authorizer.step(token, now)
+    }
+}
+
+impl Engine {
+    /// Which of some secrets are the ones that a credential has, each with its key. How long it takes does not tell how
+    /// far two of them agree. One that does not open is another one.
+    pub fn same_secrets(&self, credential: &Credential, sent: &[(&str, &Secret)]) -> Vec<String> {
+        let (id, binding) = (credential.id.to_string(), credential.binding());
+        let is_same = |(key, sent): &&(&str, &Secret)| {
+            let Some(stored) = credential.secrets.get(*key) else { return false };
+            let place = Credential::place(&id, key, stored.generation, &binding);
+            let Ok(stored) = open(&self.vault, &place, &stored.sealed) else { return false };
+            let hash = |secret: &Secret| digest(&SHA256, secret.expose().as_bytes());
+            verify_slices_are_equal(hash(&stored).as_ref(), hash(sent).as_ref()).is_ok()
+        };
+        sent.iter().filter(is_same).map(|(key, _)| (*key).to_owned()).collect()
     }
 }
 

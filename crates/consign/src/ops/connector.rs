@@ -3,6 +3,7 @@
 use consign_core::audit::Table;
 use consign_core::connector::{Connector, ConnectorState, HeldBy, Kind};
 use consign_core::credential::{Credential, StatusCode};
+use consign_core::field_manager::FieldManager;
 use consign_core::id::ConnectorId;
 use consign_core::json::merge;
 use consign_core::name::Name;
@@ -101,6 +102,7 @@ pub(super) struct Drafted {
     pub(super) name: Name,
     pub(super) description: String,
     pub(super) kind: Kind,
+    pub(super) managed_by: Option<FieldManager>,
 }
 
 /// A new connector.
@@ -112,6 +114,7 @@ pub(super) fn made(drafted: Drafted, credential: Option<&Credential>, now: Times
         credential: credential.map(|credential| credential.id),
         lost_credential: None,
         kind: drafted.kind,
+        managed_by: drafted.managed_by,
         state: state_for(credential),
         state_reason: String::new(),
         state_since: now,
@@ -147,6 +150,19 @@ pub(super) fn changed(
         state_since,
         ..made(drafted, credential, now)
     }
+}
+
+/// Whether a file that is applied says of a connector what is stored: then nothing is written.
+pub(super) async fn is_applied(
+    app: &App,
+    tx: &mut Tx,
+    actor: &Actor,
+    (seen, connector): (&Connector, &Connector),
+) -> Result<bool, OpError> {
+    if actor.applying.is_none() || !connector.is_saved_like(seen) {
+        return Ok(false);
+    }
+    Ok(app.records.fits(tx, Table::Connector, &seen.id.to_string()).await?)
 }
 
 /// Adds a connector.

@@ -23,11 +23,11 @@ use crate::engine::{StepWatch, TestHow};
 
 pub mod live;
 
-/// So many tests of one credential, or of new values by one caller, in this time.
+/// So many tests of one credential, comparisons of its secrets, or tests of new values by one caller, in this time.
 const TESTS_MAX: usize = 10;
 const PER: Duration = Duration::from_secs(60);
 
-/// Keeps tests from being used to try passwords or to scan networks. Each replica counts for itself.
+/// Keeps tests and comparisons from being used to try passwords, and tests to scan networks. Each replica counts for itself.
 #[derive(Default)]
 pub struct TestBrake(Mutex<HashMap<String, Vec<Timestamp>>>);
 

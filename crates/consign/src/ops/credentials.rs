@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::overview::ByHour;
 use super::{
     Actor, IfMatch, Object, OpError, Rest, Sent, Usage, audit_rows, commit, commit_answered, differences,
-    invalid, not_unique, require_as_saved,
+    invalid, not_unique, require_as_saved, with_manager,
 };
 use crate::App;
 use show::{Beside, show};
@@ -31,6 +31,7 @@ pub mod certificates;
 
 pub(in crate::ops) use read::read;
 
+mod again;
 mod read;
 mod show;
 
@@ -127,7 +128,8 @@ pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -
     let name = draft.name.clone();
     let save = Save { now, by: actor.name() };
     let makes_key = draft.new_key_pair.is_some();
-    let credential = at_length(makes_key, || draft.seal(&app.vault, &save, id, None));
+    let mut credential = at_length(makes_key, || draft.seal(&app.vault, &save, id, None));
+    credential.managed_by = actor.owner_after(None)?;
     let beside = Beside { used_by: 0, token: None, public_url: &app.public_url(), now };
     let value = show(&credential, &beside);
     let mut tx = app.store.begin().await?;
@@ -140,6 +142,9 @@ pub async fn create_as(app: &App, actor: &Actor, sent: Sent, id: CredentialId) -
         return Err(not_unique("credential", name.as_str()));
     }
     insert_unique(credentials::insert(&mut tx, &credential).await, &name)?;
+    if actor.only_tries() {
+        return Ok(value);
+    }
     let object = object(&credential);
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created credential", object, changes, &[row(&credential)]).await?;
@@ -221,8 +226,12 @@ async fn save(
     let now = app.now();
     let read = by_reference(&mut *app.store.read().await?, reference).await?;
     if_match.judge(read.revision)?;
-    let draft = read::read(sent, Some((&read, rest)), now).await?;
+    let managed_by = actor.owner_after(read.managed_by.as_ref())?;
+    let mut draft = read::read(sent, Some((&read, rest)), now).await?;
     judge_destinations(app, &draft, Some(&read)).await?;
+    if actor.applying.is_some() {
+        again::keep_what_is_the_same(app, actor, &read, &mut draft).await?;
+    }
     let makes_key = draft.new_key_pair.is_some();
     let secrets_replaced =
         makes_key || draft.secrets.values().any(|change| matches!(change, Change::Replace(_)));
@@ -232,6 +241,7 @@ async fn save(
         && draft.secrets.values().all(|change| matches!(change, Change::Replace(_)));
     let name = draft.name.clone();
     let mut credential = at_length(makes_key, || draft.seal(&app.vault, &save, read.id, Some(&read)));
+    credential.managed_by = managed_by;
 
     let mut tx = app.store.begin().await?;
     let seen = lay_over(&mut tx, &read, &mut credential).await?;
@@ -245,22 +255,34 @@ async fn save(
     if taken.is_some_and(|other| other.id != credential.id) {
         return Err(not_unique("credential", name.as_str()));
     }
+    let public_url = app.public_url();
+    let old = shown(&mut tx, &seen, &public_url, now).await?;
+    if actor.applying.is_some() && credential.is_saved_like(&seen) && is_as_saved(app, &mut tx, &seen).await?
+    {
+        return Ok(old);
+    }
     if !credentials::update(&mut tx, &credential, seen.revision).await? {
         return Err(OpError::NotFound("credential"));
     }
-    let public_url = app.public_url();
-    let old = shown(&mut tx, &seen, &public_url, now).await?;
     update_tokens(&mut tx, &seen, &credential, secrets_replaced).await?;
     if !credential.signs_in_like(&seen) {
         connectors::release_by_credential(&mut tx, credential.id, now).await?;
     }
     let new = shown(&mut tx, &credential, &public_url, now).await?;
+    if actor.only_tries() {
+        return Ok(new);
+    }
     let action = action(&seen, &credential);
-    let changes = differences(&old, &new);
+    let changes = with_manager(differences(&old, &new), actor, seen.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, &action, object(&credential), changes, &[row(&credential)]).await?;
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(new)
+}
+
+/// Whether the row is as its last record says.
+async fn is_as_saved(app: &App, db: &mut Db, credential: &Credential) -> Result<bool, StoreError> {
+    app.records.fits(db, Table::Credential, &credential.id.to_string()).await
 }
 
 /// Lays a change of what was `read` over what is stored now, which it gives back and which stays until the end of the
@@ -363,6 +385,7 @@ pub async fn delete(
     let found = by_reference(&mut tx, reference).await?;
     let credential = credentials::lock(&mut tx, found.id).await?.ok_or(OpError::NotFound("credential"))?;
     if_match.judge(credential.revision)?;
+    actor.owner_after(credential.managed_by.as_ref())?;
     let users = users_of(&mut tx, credential.id, &hours).await?;
     if !users.is_empty() && !hold_linked {
         return Err(OpError::StillUsed(users));
@@ -377,7 +400,7 @@ pub async fn delete(
     connectors::lose_credential(&mut tx, credential.id, &credential.name, now).await?;
     credentials::delete(&mut tx, credential.id).await?;
     let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
-    let changes = json!({ "connectors": names });
+    let changes = with_manager(json!({ "connectors": names }), actor, credential.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, "Deleted credential", object(&credential), changes, &rows).await?;
     commit(app, tx).await?;
     app.engine.changed().await;

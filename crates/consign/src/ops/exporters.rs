@@ -12,15 +12,15 @@ use consign_store::{Db, Listed, Page, Tx, connectors, runs};
 use serde_json::{Value, json};
 
 use super::connector::{
-    self, Access, Drafted, Wish, access_of, changed, described, edited, insert, locked_credential, made,
-    named_credential, object, patched, row, update,
+    self, Access, Drafted, Wish, access_of, changed, described, edited, insert, is_applied,
+    locked_credential, made, named_credential, object, patched, row, update,
 };
 use super::settings::delivery::with_usual_timeout;
 use super::settings::time_zone;
 use super::webhooks::sample;
 use super::{
     Actor, IfMatch, OpError, Rest, Sent, audit_rows, commit, commit_answered, differences, invalid,
-    require_as_saved,
+    require_as_saved, with_manager,
 };
 use crate::App;
 
@@ -65,12 +65,19 @@ pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, O
     with_usual(app, &mut sent, credential.as_ref());
     let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let next = draft.exporter.schedule.next_after(now);
-    let drafted =
-        Drafted { name: draft.name, description: draft.description, kind: Kind::Exporter(draft.exporter) };
+    let drafted = Drafted {
+        name: draft.name,
+        description: draft.description,
+        kind: Kind::Exporter(draft.exporter),
+        managed_by: actor.owner_after(None)?,
+    };
     let connector = made(drafted, credential.as_ref(), now);
     insert(&mut tx, &connector).await?;
     runs::set_next_run(&mut tx, connector.id, next).await?;
     let value = shown(&mut tx, &connector, now).await?;
+    if actor.only_tries() {
+        return Ok(value);
+    }
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created exporter", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -141,15 +148,26 @@ async fn save(
     let (was, is) = (&before.schedule, &draft.exporter.schedule);
     let same_times = was.as_str() == is.as_str() && was.zone().name() == is.zone().name();
     let next = is.next_after(now);
-    let drafted =
-        Drafted { name: draft.name, description: draft.description, kind: Kind::Exporter(draft.exporter) };
+    let drafted = Drafted {
+        name: draft.name,
+        description: draft.description,
+        kind: Kind::Exporter(draft.exporter),
+        managed_by: actor.owner_after(seen.managed_by.as_ref())?,
+    };
     let connector = changed(&seen, drafted, credential.as_ref(), now);
+    if is_applied(app, &mut tx, actor, (&seen, &connector)).await? {
+        return shown(&mut tx, &seen, now).await;
+    }
     update(&mut tx, &seen, &connector).await?;
     require_same_protocol(&mut tx, &before, &connector).await?;
     if !same_times {
         runs::set_next_run(&mut tx, connector.id, next).await?;
     }
+    if actor.only_tries() {
+        return shown(&mut tx, &connector, now).await;
+    }
     let changes = edited(&mut tx, (&seen, &connector), now).await?;
+    let changes = with_manager(changes, actor, seen.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, "Edited exporter", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
@@ -221,11 +239,13 @@ pub async fn delete(
     let now = tx.now();
     let (connector, _) = by_reference(&mut tx, reference).await?;
     if_match.judge(connector.revision)?;
+    actor.owner_after(connector.managed_by.as_ref())?;
     let loss = runs::cancel_of_connector(&mut tx, connector.id, now).await?;
     connectors::delete(&mut tx, connector.id).await?;
     let changes = json!({
         "cancelled_runs": loss.runs, "records_left_out": loss.records, "files_left_out": loss.files,
     });
+    let changes = with_manager(changes, actor, connector.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, "Deleted exporter", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;

@@ -10,12 +10,12 @@ use consign_store::{Db, Listed, Page, StoreError, Tx, api_keys, connectors};
 use serde_json::{Value, json};
 
 use super::connector::{
-    self, Drafted, Wish, access_of, changed, described, edited, insert, locked_credential, made, object,
-    patched, row, update,
+    self, Drafted, Wish, access_of, changed, described, edited, insert, is_applied, locked_credential, made,
+    object, patched, row, update,
 };
 use super::{
     Actor, IfMatch, OpError, Rest, Sent, audit_rows, commit, commit_answered, differences, invalid,
-    require_as_saved,
+    require_as_saved, with_manager,
 };
 use crate::App;
 
@@ -79,12 +79,19 @@ pub async fn create(app: &App, actor: &Actor, sent: Sent) -> Result<Value, OpErr
     let now = tx.now();
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = GatewayDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
-    let drafted =
-        Drafted { name: draft.name, description: draft.description, kind: Kind::Gateway(draft.gateway) };
+    let drafted = Drafted {
+        name: draft.name,
+        description: draft.description,
+        kind: Kind::Gateway(draft.gateway),
+        managed_by: actor.owner_after(None)?,
+    };
     let connector = made(drafted, credential.as_ref(), now);
     require_free(&mut tx, &connector, None).await?;
     insert(&mut tx, &connector).await?;
     let value = shown(app, &mut tx, &connector, now).await?;
+    if actor.only_tries() {
+        return Ok(value);
+    }
     let changes = differences(&Value::Null, &value);
     audit_rows(app, &mut tx, actor, "Created gateway", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -140,12 +147,23 @@ async fn save(
     let sent = complete(&seen);
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = GatewayDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
-    let drafted =
-        Drafted { name: draft.name, description: draft.description, kind: Kind::Gateway(draft.gateway) };
+    let drafted = Drafted {
+        name: draft.name,
+        description: draft.description,
+        kind: Kind::Gateway(draft.gateway),
+        managed_by: actor.owner_after(seen.managed_by.as_ref())?,
+    };
     let connector = changed(&seen, drafted, credential.as_ref(), now);
+    if is_applied(app, &mut tx, actor, (&seen, &connector)).await? {
+        return Ok(shown(app, &mut tx, &seen, now).await?);
+    }
     require_free(&mut tx, &connector, Some(&seen)).await?;
     update(&mut tx, &seen, &connector).await?;
+    if actor.only_tries() {
+        return Ok(shown(app, &mut tx, &connector, now).await?);
+    }
     let changes = edited(&mut tx, (&seen, &connector), now).await?;
+    let changes = with_manager(changes, actor, seen.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, "Edited gateway", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
@@ -195,8 +213,9 @@ pub async fn delete(app: &App, actor: &Actor, reference: &str, if_match: IfMatch
     let mut tx = app.store.begin().await?;
     let connector = by_reference(&mut tx, reference).await?;
     if_match.judge(connector.revision)?;
+    actor.owner_after(connector.managed_by.as_ref())?;
     connectors::delete(&mut tx, connector.id).await?;
-    let changes = Value::Null;
+    let changes = with_manager(Value::Null, actor, connector.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, "Deleted gateway", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;

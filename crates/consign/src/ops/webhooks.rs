@@ -16,15 +16,15 @@ use consign_store::{Db, Listed, Page, connectors, deliveries, signing_keys};
 use serde_json::{Value, json};
 
 use super::connector::{
-    self, Drafted, Wish, changed, edited, insert, locked_credential, made, named_credential, object, patched,
-    row, update,
+    self, Drafted, Wish, changed, edited, insert, is_applied, locked_credential, made, named_credential,
+    object, patched, row, update,
 };
 use super::overview::ByHour;
 use super::settings::delivery::with_usual_timeout;
 use super::signing::{self, Followed};
 use super::{
     Actor, IfMatch, OpError, Rest, Sent, audit_rows, commit, commit_answered, differences, invalid,
-    require_as_saved,
+    require_as_saved, with_manager,
 };
 use crate::App;
 
@@ -80,12 +80,19 @@ pub async fn create(app: &App, actor: &Actor, mut sent: Sent) -> Result<Value, O
     let now = tx.now();
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
-    let drafted =
-        Drafted { name: draft.name, description: draft.description, kind: Kind::Webhook(draft.webhook) };
+    let drafted = Drafted {
+        name: draft.name,
+        description: draft.description,
+        kind: Kind::Webhook(draft.webhook),
+        managed_by: actor.owner_after(None)?,
+    };
     let connector = made(drafted, credential.as_ref(), now);
     insert(&mut tx, &connector).await?;
     let followed = signing::follow(app, &mut tx, &connector).await?;
     let mut value = shown(&mut tx, &connector, &hours, now).await?;
+    if actor.only_tries() {
+        return Ok(value);
+    }
     let changes = with_keys(differences(&Value::Null, &value), &followed);
     audit_rows(app, &mut tx, actor, "Created webhook", object(&connector), changes, &[row(&connector)])
         .await?;
@@ -166,9 +173,17 @@ async fn save(
     with_usual_timeout(app, &mut sent);
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
-    let drafted =
-        Drafted { name: draft.name, description: draft.description, kind: Kind::Webhook(draft.webhook) };
+    let drafted = Drafted {
+        name: draft.name,
+        description: draft.description,
+        kind: Kind::Webhook(draft.webhook),
+        managed_by: actor.owner_after(seen.managed_by.as_ref())?,
+    };
     let connector = changed(&seen, drafted, credential.as_ref(), now);
+    if is_applied(app, &mut tx, actor, (&seen, &connector)).await? {
+        let hours = last_hours(app).await?;
+        return shown(&mut tx, &seen, &hours, now).await;
+    }
     update(&mut tx, &seen, &connector).await?;
     deliveries::release_not_rendered(&mut tx, connector.id, now).await?;
     if !is_as_saved {
@@ -176,7 +191,12 @@ async fn save(
         signing_keys::delete_of(&mut tx, connector.id).await?;
     }
     let followed = signing::follow(app, &mut tx, &connector).await?;
+    if actor.only_tries() {
+        let hours = last_hours(app).await?;
+        return shown(&mut tx, &connector, &hours, now).await;
+    }
     let changes = with_keys(edited(&mut tx, (&seen, &connector), now).await?, &followed);
+    let changes = with_manager(changes, actor, seen.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, "Edited webhook", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;
@@ -212,9 +232,11 @@ pub async fn delete(
     let now = tx.now();
     let connector = by_reference(&mut tx, reference).await?;
     if_match.judge(connector.revision)?;
+    actor.owner_after(connector.managed_by.as_ref())?;
     let cancelled = deliveries::cancel_of_connector(&mut tx, connector.id, now).await?;
     connectors::delete(&mut tx, connector.id).await?;
-    let changes = json!({ "cancelled_deliveries": cancelled });
+    let changes =
+        with_manager(json!({ "cancelled_deliveries": cancelled }), actor, connector.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, "Deleted webhook", object(&connector), changes, &[row(&connector)])
         .await?;
     commit(app, tx).await?;

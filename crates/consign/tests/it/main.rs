@@ -91,6 +91,7 @@ mod killed_renewals;
 mod looks;
 mod mail;
 mod main_job;
+mod managed;
 mod manual;
 mod narrow_lists;
 mod next_steps;

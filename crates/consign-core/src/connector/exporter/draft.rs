@@ -72,6 +72,7 @@ const READ_ONLY: &[&str] = &[
     "last_run",
     "created_at",
     "updated_at",
+    "managed_by",
 ];
 
 /// An exporter as sent: judged, with its credential.

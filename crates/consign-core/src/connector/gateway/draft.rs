@@ -48,6 +48,7 @@ const READ_ONLY: &[&str] = &[
     "last_24_hours",
     "created_at",
     "updated_at",
+    "managed_by",
 ];
 
 /// A gateway as sent: judged, with its credential.

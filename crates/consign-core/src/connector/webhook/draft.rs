@@ -61,6 +61,7 @@ const READ_ONLY: &[&str] = &[
     "last_delivery_at",
     "created_at",
     "updated_at",
+    "managed_by",
 ];
 
 /// A webhook as sent: judged, with its credential.

@@ -99,6 +99,10 @@ kinds! {
         "It is still used",
         "Connectors use this credential. They are listed.",
         "Choose another credential for them, or delete with linked=hold: their deliveries wait for one.";
+    MANAGED_ELSEWHERE = 409 "managed_elsewhere",
+        "Another file manages it",
+        "The object is managed from a file, under another name than that of this request. Nothing was changed. The member “managed_by” names it.",
+        "Take it out of one of the files. With force=true, or consign apply --force, this one takes it over.";
     WRONG_STATE = 409 "wrong_state",
         "Its state does not allow this",
         "The action does not fit what the object is now; it may have changed since you looked.",
@@ -145,7 +149,7 @@ kinds! {
         "Read the object, then send its ETag in If-Match. If-Match: * changes it whatever it is.";
     TOO_MANY_REQUESTS = 429 "too_many_requests",
         "Too many requests",
-        "This API key has made more requests in a second, or more connection tests in a minute, than is allowed. Nothing of this one was done.",
+        "This API key has made more requests in a second, or more connection tests or comparisons of secrets in a minute, than is allowed. Nothing of this one was done.",
         "Wait for the time in Retry-After. The operator can raise limits.requests_per_second.";
     TOO_MANY_CALLS = 429 "too_many_calls",
         "Too many calls",

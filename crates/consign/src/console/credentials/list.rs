@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{LIST, PLACE, test_saved};
 use crate::console::errors::Failure;
 use crate::console::form::{Form, Heads, asked, page, pages};
+use crate::console::managed;
 use crate::console::visit::{Message, Signed};
 use crate::ops::credentials;
 
@@ -47,6 +48,7 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
         status: CredentialStatus::find(form.text("status")),
         authorization_type: auth::find(form.text("type")).map(|entry| entry.kind.to_owned()),
         ends_before,
+        managed_by: managed::asked(form),
     };
     let sort = CredentialSort::find(form.text("sort")).unwrap_or_default();
     let listed = credentials::list(visit.app(), &visit.actor, (&filter, sort), &page(form)).await?;
@@ -57,7 +59,7 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
     let statuses =
         [json!({ "value": NEEDS_ATTENTION, "label": "Needs attention" })].into_iter().chain(statuses);
     let types = AUTHORIZATION_TYPES.iter().map(|entry| json!({ "value": entry.kind, "label": entry.label }));
-    let filters = ["q", "status", "protocol", "type", "ends", "label"];
+    let filters = ["q", "status", "protocol", "type", "ends", "label", "managed_by"];
     let filtered = filters.iter().any(|key| !form.text(key).is_empty());
     let context = json!({
         "q": form.text("q"),
@@ -68,6 +70,8 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
         "protocols": PROTOCOLS.map(|protocol| json!({ "value": protocol.kind(), "label": protocol.kind().to_uppercase() })),
         "label": form.text("label"),
         "labels": labels(&visit),
+        "managed_by": form.text("managed_by"),
+        "managers": managed::of_credentials(&visit),
         "orders": heads.orders(&ORDERS),
         "by": {
             "name": heads.sorted_by(CredentialSort::Name.kind(), CredentialSort::NameDown.kind()),

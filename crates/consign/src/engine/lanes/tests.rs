@@ -43,6 +43,7 @@ fn connector(settings: &Value) -> Connector {
         credential: None,
         lost_credential: None,
         kind: Kind::Webhook(draft.webhook),
+        managed_by: None,
         state: ConnectorState::Active,
         state_reason: String::new(),
         state_since: NOW,

@@ -61,6 +61,7 @@ fn head(connector: &Connector, access: &Access, now: Timestamp) -> Map<String, V
     shown.insert("etag".to_owned(), json!(format!("\"{}\"", connector.revision)));
     shown.insert("name".to_owned(), json!(connector.name));
     shown.insert("description".to_owned(), json!(connector.description));
+    shown.insert("managed_by".to_owned(), json!(connector.managed_by));
     let credential = access.credential.as_ref().map(|credential| {
         let status = credential.status(now);
         let refused_by = refused_by(access.token.as_ref());

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::{at_length, by_reference, lay_over, object, row, shown};
 use crate::App;
 use crate::engine::NotInUse;
-use crate::ops::{Actor, IfMatch, OpError, Sent, audit_rows, commit_answered, differences, require_as_saved};
+use crate::ops::{
+    Actor, IfMatch, OpError, Sent, audit_rows, commit_answered, differences, require_as_saved, with_manager,
+};
 
 /// A certificate in PEM, and the name of its credential.
 ///
@@ -144,7 +146,7 @@ async fn store(
         in_use(&mut tx, &next).await?;
     }
     let new = shown(&mut tx, &next, &public_url, app.now()).await?;
-    let changes = differences(&old, &new);
+    let changes = with_manager(differences(&old, &new), actor, seen.managed_by.as_ref());
     audit_rows(app, &mut tx, actor, action, object(&next), changes, &[row(&next)]).await?;
     commit_answered(app, actor, tx, &new).await?;
     app.engine.changed().await;

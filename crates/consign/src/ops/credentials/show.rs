@@ -97,6 +97,7 @@ pub(super) fn show(credential: &Credential, beside: &Beside<'_>) -> Value {
     );
     put("last_used_at", json!(credential.last_used_at.map(text)));
     put("used_by_count", json!(beside.used_by));
+    put("managed_by", json!(credential.managed_by));
     put("created_at", json!(text(credential.created_at)));
     put("updated_at", json!(text(credential.updated_at)));
     Value::Object(shown)

@@ -10,7 +10,7 @@ static NONE: Choices = Choices(Vec::new());
 fn pages_of_webhooks_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false,
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false, "managed_by": "", "managers": [],
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/webhooks?after=1" },
@@ -71,7 +71,7 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
 fn pages_of_gateways_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false,
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false, "managed_by": "", "managers": [],
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/gateways?after=1" },
@@ -162,7 +162,7 @@ fn pages_of_gateways_render_empty_full_and_failing() {
 fn pages_of_exporters_render_empty_full_and_failing() {
     let list = |items: serde_json::Value, credentials: serde_json::Value| {
         json!({
-            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false,
+            "items": items, "filtered": false, "q": "", "state": "", "credential": "", "states": [], "orders": orders(), "many_credentials": false, "managed_by": "", "managers": [],
             "by": { "name": { "url": "/x?sort=", "direction": "descending" }, "last": { "url": "/x", "direction": "" } },
             "credentials": credentials, "whole": true,
             "pages": { "previous": null, "next": "/exporters?after=1" },
@@ -425,6 +425,39 @@ fn who_may_not_change_a_connector_sees_it_and_no_buttons() {
             assert_eq!(page.contains(&format!(">{button}</")), changes, "{button}\n{page}");
         }
     }
+}
+
+#[test]
+fn what_a_file_manages_is_shown_until_somebody_edits_it_anyway() {
+    let form = |managed_by: serde_json::Value, anyway: bool| {
+        let mut current = webhook();
+        current["managed_by"] = managed_by;
+        let fields = WebhookForm::stored(&current).fields(&NONE, &[], "/x");
+        check(
+            "webhook_form.html",
+            json!({
+                "errors": [], "fields": fields, "address": "/webhooks/con_1/set-up", "anyway": anyway,
+                "without_credentials": false, "current": current, "etag": "", "seen_at": "", "recent": [],
+                "preview": null, "preview_event": "", "preview_faults": [],
+            }),
+        )
+    };
+    let band = "Managed from a file (<code>platform</code>). A change here is overwritten at the next apply.";
+    let edit = "href=\"&#x2f;webhooks&#x2f;con_1&#x2f;set-up?edit=anyway\"";
+    let carried = "<input type=\"hidden\" name=\"edit\" value=\"anyway\">";
+    for (managed_by, anyway) in [(json!(null), false), (json!("platform"), false), (json!("platform"), true)]
+    {
+        let page = form(managed_by.clone(), anyway);
+        let managed = !managed_by.is_null();
+        assert_eq!(page.contains(band), managed, "{page}");
+        assert_eq!(page.contains(edit), managed && !anyway, "{page}");
+        assert_eq!(page.contains(carried), managed && anyway, "{page}");
+        assert_eq!(page.contains("<fieldset class=\"as-is\" disabled>"), managed && !anyway, "{page}");
+        assert_eq!(page.contains(">Cancel</a>"), !managed || anyway, "{page}");
+    }
+    let mut current = webhook();
+    current["managed_by"] = json!("platform");
+    assert!(check("webhook_delete.html", json!({ "current": current })).contains(band));
 }
 
 #[test]

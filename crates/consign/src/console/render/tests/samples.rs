@@ -18,7 +18,7 @@ pub(super) fn credential() -> serde_json::Value {
             "since": "2026-11-20T00:00:00Z", "action": "Replace secret", "action_code": "replace_secret", "needs_attention": true,
             "away": { "until": NOW, "reason": "the token address answered 429" },
         },
-        "last_used_at": NOW, "used_by_count": 2, "created_at": NOW, "updated_at": NOW,
+        "last_used_at": NOW, "used_by_count": 2, "managed_by": null, "created_at": NOW, "updated_at": NOW,
     })
 }
 
@@ -32,7 +32,7 @@ pub(super) fn orders() -> serde_json::Value {
 
 pub(super) fn webhook() -> serde_json::Value {
     json!({
-        "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "state": "held",
+        "id": "con_1", "etag": "\"1\"", "name": "Incidents", "description": "All of them", "managed_by": null, "state": "held",
         "state_label": "On hold",
         "state_reason": "The tool refused the sign-in.", "state_since": NOW, "lost_credential": null,
         "hold_reason": "sign_in_refused", "away": null,
@@ -92,7 +92,7 @@ pub(super) fn test() -> serde_json::Value {
 
 pub(super) fn exporter() -> serde_json::Value {
     json!({
-        "id": "con_2", "kind": "exporter", "etag": "\"1\"", "name": "Nightly <list>", "description": "",
+        "id": "con_2", "kind": "exporter", "etag": "\"1\"", "name": "Nightly <list>", "description": "", "managed_by": null,
         "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working", "action": "Replace secret", "action_code": "replace_secret" } },
         "source": "events", "event_types": ["*"], "schedule": "daily", "time_zone": "UTC", "format": "csv",
         "columns": [{ "name": "a", "path": "data.a", "default": null }], "method": "POST", "path": "/x",
@@ -104,7 +104,7 @@ pub(super) fn exporter() -> serde_json::Value {
 
 pub(super) fn gateway() -> serde_json::Value {
     json!({
-        "id": "con_3", "kind": "gateway", "etag": "\"1\"", "name": "Help <desk>", "description": "",
+        "id": "con_3", "kind": "gateway", "etag": "\"1\"", "name": "Help <desk>", "description": "", "managed_by": null,
         "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
         "slug": "desk", "address": "https://c.example/gateway/desk/", "methods": ["GET", "POST"],
         "path_prefixes": ["/api/now", "/<b>"], "warnings": [], "timeout_seconds": 60, "idle_seconds": 60,
