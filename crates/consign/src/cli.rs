@@ -14,6 +14,7 @@ mod about;
 mod account;
 mod admin;
 mod api_key;
+mod apply;
 mod audit;
 mod backup;
 mod client;
@@ -145,6 +146,8 @@ enum Command {
     /// Work that takes a while: how it stands
     #[command(subcommand)]
     Operation(operation::Verb),
+    /// Make credentials, webhooks, exporters and gateways what files say
+    Apply(apply::Apply),
     /// API keys of programs
     #[command(subcommand)]
     ApiKey(api_key::Verb),
@@ -252,6 +255,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Event(verb) => on_one_core(event::run(verb, &global, output)),
         Command::Delivery(verb) => on_one_core(delivery::run(verb, &global, output)),
         Command::Operation(verb) => on_one_core(operation::run(verb, &global, output)),
+        Command::Apply(flags) => on_one_core(apply::run(flags, &global, output)),
         Command::ApiKey(verb) => on_one_core(api_key::run(verb, &global, output)),
         Command::Audit(verb) => on_one_core(audit::run(verb, &global, output)),
         Command::Backup(verb) => on_all_cores(backup::run(verb, &global, output)),

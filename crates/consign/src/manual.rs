@@ -56,6 +56,7 @@ guides! {
     Guides "credentials" "credentials.md";
     Guides "connectors" "connectors.md";
     Guides "gateways" "gateways.md";
+    Guides "files" "files.md";
     Guides "operations" "operations.md";
     Guides "sign-in" "sign-in.md";
     Tools "servicenow" "presets/servicenow.md";

@@ -24,6 +24,10 @@ pub(crate) enum Code {
     NotAccepted = 7,
     /// The other side said no.
     SaidNo = 8,
+    /// Some of it was done.
+    Partly = 9,
+    /// A dry run found something to do.
+    Pending = 10,
     /// The server cannot be reached.
     Unreachable = 11,
     /// Waited too long.
@@ -97,6 +101,7 @@ impl Failure {
 /// What can be done about it.
 fn advice(status: u16, code: Option<&str>) -> Option<&'static str> {
     match (status, code) {
+        (409, Some("managed_elsewhere")) => Some("Take it over with --force"),
         (401, _) => Some("Sign in with: consign login"),
         (412, _) => Some("Look at it again, then repeat the command"),
         (503, Some("locked")) => Some("The log of the server names the key that is missing"),

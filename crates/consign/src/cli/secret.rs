@@ -1,6 +1,7 @@
 //! Secrets on the command line: never as an argument, which other users of the machine could read.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use consign_core::auth::AUTHORIZATION_TYPES;
@@ -75,20 +76,7 @@ impl<'a> Secrets<'a> {
 
     fn read(&mut self, field: &str, origin: &Origin) -> Result<Secret, Failure> {
         match origin {
-            Origin::File(path) => {
-                let unreadable = |error: &dyn std::error::Error| {
-                    Failure::caused(Code::Usage, &format!("{path} cannot be read"), error)
-                };
-                let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
-                match String::from_utf8(bytes) {
-                    Ok(text) => Ok(Secret::new(without_line_break(text))),
-                    // The only secret that has a binary form is a private key in DER.
-                    Err(binary) if is_private_key(field) => {
-                        Ok(Secret::new(BASE64_STANDARD.encode(binary.as_bytes())))
-                    }
-                    Err(error) => Err(unreadable(&error)),
-                }
-            }
+            Origin::File(path) => from_file(Path::new(path), field),
             Origin::Variable(name) => {
                 let value = variable(name).map(Secret::new);
                 value.ok_or_else(|| Failure::usage(&format!("The variable {name} is not set")))
@@ -102,6 +90,20 @@ impl<'a> Secrets<'a> {
             }
             Origin::Prompt => self.output.ask_secret(field),
         }
+    }
+}
+
+/// All of a file, without one line break at its end.
+pub(crate) fn from_file(path: &Path, field: &str) -> Result<Secret, Failure> {
+    let unreadable = |error: &dyn std::error::Error| {
+        Failure::caused(Code::Usage, &format!("{} cannot be read", path.display()), error)
+    };
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Secret::new(without_line_break(text))),
+        // The only secret that has a binary form is a private key in DER.
+        Err(binary) if is_private_key(field) => Ok(Secret::new(BASE64_STANDARD.encode(binary.as_bytes()))),
+        Err(error) => Err(unreadable(&error)),
     }
 }
 

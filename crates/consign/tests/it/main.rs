@@ -35,6 +35,7 @@ macro_rules! on_both_databases {
 mod account;
 mod addresses;
 mod api;
+mod apply;
 mod approvals;
 mod assertions;
 mod audit_log;

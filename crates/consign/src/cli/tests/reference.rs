@@ -25,6 +25,8 @@ they run.
 | 6 | changed by someone else, or in the wrong state |
 | 7 | values were not accepted |
 | 8 | the other side said no: a test, a check or a comparison that did not pass |
+| 9 | partly done: what failed is in the output |
+| 10 | `apply --dry-run` found something to do |
 | 11 | the server cannot be reached |
 | 12 | waited too long |
 | 130 | stopped by you |

@@ -1,0 +1,33 @@
+use super::*;
+
+#[test]
+fn the_exit_code_says_how_much_was_done() {
+    let failed = |code| Outcome::Failed(Failure::new(code, "no"));
+    let check = |outcomes: &[Outcome], dry_run: bool, code: Option<Code>, words: &str| {
+        let sum = Sum::of(outcomes.iter());
+        assert_eq!((sum.code(dry_run), sum.words(dry_run).as_str()), (code, words));
+    };
+    let done = [Outcome::Created, Outcome::Changed(Vec::new()), Outcome::Unchanged];
+    check(&done, false, None, "1 created, 1 changed, 1 unchanged.");
+    check(&done, true, Some(Code::Pending), "1 to create, 1 to change, 1 unchanged.");
+    check(&[Outcome::Unchanged], true, None, "0 to create, 0 to change, 1 unchanged.");
+    let half = [Outcome::Unchanged, failed(Code::Changed)];
+    check(&half, false, Some(Code::Partly), "0 created, 0 changed, 1 unchanged, 1 failed.");
+    let none = [failed(Code::Changed), failed(Code::Changed)];
+    check(&none, false, Some(Code::Changed), "0 created, 0 changed, 0 unchanged, 2 failed.");
+    let mixed = [failed(Code::Changed), failed(Code::NotAccepted)];
+    check(&mixed, false, Some(Code::Failed), "0 created, 0 changed, 0 unchanged, 2 failed.");
+}
+
+#[test]
+fn another_status_of_the_same_credential_is_no_change() {
+    let object = |etag: &str, status: &str, path: &str| {
+        json!({
+            "etag": etag, "path": path, "state": status,
+            "credential": { "id": "crd_1", "name": "Tool", "status": { "code": status } },
+        })
+    };
+    let before = object("1", "working", "/a");
+    assert_eq!(changed(&before, &object("2", "locked", "/b")), ["path"]);
+    assert_eq!(changed(&before, &object("2", "locked", "/a")), Vec::<String>::new());
+}
