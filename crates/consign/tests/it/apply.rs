@@ -21,7 +21,12 @@ spec:
 apiVersion: consign/v1
 kind: Exporter
 metadata: {{ name: Nightly list }}
-spec: {{ credential: Service desk, path: /bulk, event_types: [ \"list.*\" ], schedule: daily }}
+spec:
+  credential: Service desk
+  path: /bulk
+  event_types: [ \"list.*\" ]
+  schedule: daily
+  format: ndjson
 ---
 apiVersion: consign/v1
 kind: Gateway

@@ -23,7 +23,10 @@ async fn managed(consign: &TestConsign, tool: &Tool) -> Vec<(&'static str, Strin
     let bodies = [
         ("credentials", credential),
         ("webhooks", connector("Incidents", &json!({ "path": "/x", "event_types": ["a.*"] }))),
-        ("exporters", connector("Nightly", &json!({ "path": "/x", "event_types": ["b.*"] }))),
+        (
+            "exporters",
+            connector("Nightly", &json!({ "path": "/x", "event_types": ["b.*"], "format": "ndjson" })),
+        ),
         ("gateways", connector("Desk", &json!({ "slug": "desk", "path_prefixes": ["/api"] }))),
     ];
     let mut forms = Vec::new();

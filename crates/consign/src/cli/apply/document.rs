@@ -122,7 +122,7 @@ fn sources(paths: &[String]) -> Result<Vec<Source>, Failure> {
         for file in files(Path::new(path))? {
             let shown = file.display().to_string();
             let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&shown, &error))?;
-            let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+            let folder = file.parent().map(Path::to_owned).unwrap_or_default();
             sources.push(Source { shown, folder, text: Secret::new(text) });
         }
     }
