@@ -190,7 +190,12 @@ impl Call {
             let detail = "Idempotency-Key must be 1 to 128 visible characters, once.";
             return Err(Problem::new(&kinds::NOT_READABLE, detail));
         }
-        Ok(Some(Idempotency::new(&self.app, text.to_owned(), self.method.as_str(), &self.path, &self.body)))
+        // Under another name it is another request.
+        let applied = self.actor.applying.as_ref();
+        let applied =
+            applied.map(|applying| format!("{} {} {}", self.path, applying.manager, applying.force));
+        let asked = applied.as_deref().unwrap_or(&self.path);
+        Ok(Some(Idempotency::new(&self.app, text.to_owned(), self.method.as_str(), asked, &self.body)))
     }
 
     /// What makes a second copy when it is sent twice needs a key; `why` says so.

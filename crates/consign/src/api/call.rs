@@ -99,6 +99,12 @@ impl Call {
 
     /// The file that is applied, where the request says so.
     fn applying(&self) -> Result<Option<Applying>, Problem> {
+        // A word without a value would be passed over, and the change made.
+        for name in ["field_manager", "force", "dry_run"] {
+            if self.query.iter().any(|(known, value)| *known == name && value.is_empty()) {
+                return Err(Problem::parameter(name, format!("{name} needs a value.")));
+            }
+        }
         let manager = self.manager("field_manager")?;
         let (force, dry_run) = (self.flag("force")?, self.flag("dry_run")?);
         match manager {

@@ -139,6 +139,9 @@ async fn apply(
         Err(failure) if failure.code == Code::NotFound => None,
         Err(failure) => return Err(failure),
     };
+    if let Some(found) = &found {
+        judge_name(document, &found.json()?)?;
+    }
     // Nobody can judge what names a credential that is not there yet.
     if flags.dry_run && before.iter().any(|(other, outcome)| document.waits_for(other, outcome)) {
         return Ok(match found {
@@ -176,6 +179,16 @@ fn say_what_is_left(output: &Output, name: &str, now: &Value) {
     if now["status"]["code"] == "not_authorized" {
         output.next(&format!("consign credential authorize \"{name}\""));
     }
+}
+
+/// What was found has the name of the document, and not an id that looks like it.
+fn judge_name(document: &Document, found: &Value) -> Result<(), Failure> {
+    let found = found["name"].as_str().unwrap_or_default();
+    if found.to_lowercase() == document.name.to_lowercase() {
+        return Ok(());
+    }
+    let sentence = format!("metadata.name is the id of “{found}”. Choose a name that is no id");
+    Err(Failure { code: Code::NotAccepted, lines: vec![sentence], problem: None })
 }
 
 impl Document {

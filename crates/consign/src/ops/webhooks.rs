@@ -181,7 +181,7 @@ async fn save(
     };
     let connector = changed(&seen, drafted, credential.as_ref(), now);
     if is_applied(app, &mut tx, actor, (&seen, &connector)).await? {
-        let hours = last_hours(app).await?;
+        let hours = app.hours.last(&mut tx, now).await?;
         return shown(&mut tx, &seen, &hours, now).await;
     }
     update(&mut tx, &seen, &connector).await?;
@@ -192,7 +192,7 @@ async fn save(
     }
     let followed = signing::follow(app, &mut tx, &connector).await?;
     if actor.only_tries() {
-        let hours = last_hours(app).await?;
+        let hours = app.hours.last(&mut tx, now).await?;
         return shown(&mut tx, &connector, &hours, now).await;
     }
     let changes = with_keys(edited(&mut tx, (&seen, &connector), now).await?, &followed);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Ran, TestConsign};
+use crate::harness::{Ran, TestConsign, id_of};
 use crate::peers::Tool;
 
 /// One document of each kind, the credential last: the order in the file does not matter.
@@ -182,6 +182,25 @@ async fn what_changed_in_between_is_overwritten_by_the_next_apply() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_the_id_of_another_one_is_refused() {
+    let tool = Tool::start().await;
+    let files = Files::write(&tool).await;
+    files.apply(&[]).await.expect(0);
+    let before = files.shown().await;
+    let id = id_of(&files.consign.get(PATHS[0]).await.json());
+    let other = documents(&tool.origin()).replace("Service desk", &id);
+    files.consign.folder.write("desk.yaml", other);
+    let refused = files.apply(&[]).await;
+    assert!(
+        refused.stdout.contains("metadata.name is the id of “Service desk”. Choose a name that is no id"),
+        "{}",
+        refused.stdout
+    );
+    assert_eq!(files.shown().await[0], before[0]);
+    files.consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_file_manages_is_taken_over_by_force_alone() {
     let tool = Tool::start().await;
     let files = Files::write(&tool).await;
@@ -200,7 +219,13 @@ async fn what_another_file_manages_is_taken_over_by_force_alone() {
     );
     let listed = files.consign.get("/connectors?managed_by=platform").await.expect(200).json();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(3));
-    for wrong in ["?force=true", "?dry_run=true", "?field_manager=Not%20a%20name"] {
+    for wrong in [
+        "?force=true",
+        "?dry_run=true",
+        "?field_manager=Not%20a%20name",
+        "?field_manager=",
+        "?field_manager=platform&dry_run",
+    ] {
         let path = format!("{}{wrong}", PATHS[1]);
         let reply =
             files.consign.call("PUT", &path, &[("if-match", "*")], Some(&json!({}))).await.expect(400);

@@ -12,7 +12,7 @@ use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
 use serde_json::{Map, Value};
 
-use super::values::{Values, literals};
+use super::values::{Values, literals, unquoted};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::secret::from_input;
 
@@ -156,7 +156,13 @@ impl Source {
         if let Ok(value) = serde_json::from_str(self.text.expose()) {
             return Ok(vec![value]);
         }
-        serde_saphyr::from_multiple(self.text.expose()).map_err(|error| {
+        // What looks like a number or a word for yes to one reader of YAML and not to another stays a text.
+        let options = serde_saphyr::options! {
+            strict_booleans: true,
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
+        };
+        serde_saphyr::from_multiple_with_options(self.text.expose(), options).map_err(|error| {
             // What the reader met is not repeated: it may be a secret.
             let place = error.location().map(|at| format!(": line {}, column {}", at.line(), at.column()));
             Failure::usage(&format!("{} is not YAML or JSON{}", self.shown, place.unwrap_or_default()))
@@ -193,6 +199,9 @@ impl Reading<'_> {
         let name = match metadata.get("name").and_then(Value::as_str).map(Name::parse) {
             Some(Ok(name)) => Some(name.to_string()),
             Some(Err(fault)) => self.fault(format!("metadata.name: {}", fault.message)),
+            None if metadata.contains_key("name") => {
+                self.fault("metadata.name must be a text. Put it in quotes")
+            }
             None => self.fault("metadata.name is missing"),
         };
         let mut body = self.object(&mut document, "spec");
@@ -233,6 +242,13 @@ impl Reading<'_> {
         bare.values_mut().for_each(blank);
         let unknown = kind.judge(bare, self.now).into_iter().filter(|one| one.code == "unknown_field");
         self.faults.extend(unknown.map(|one| format!("spec: {}", one.message)));
+        if kind == Kind::Credential {
+            for key in unquoted(body) {
+                self.refuse(format!(
+                    "spec.{key} is a text, and is read as a number or as yes or no. Put it in quotes"
+                ));
+            }
+        }
         if kind == Kind::Credential && !self.inline_secrets {
             for place in literals(body) {
                 self.refuse(format!(

@@ -61,6 +61,16 @@ impl Values<'_> {
     }
 }
 
+/// The fields of a credential that hold texts and are given as something else: whoever wrote `0x1F` did not mean `31`.
+pub(super) fn unquoted(spec: &Map<String, Value>) -> Vec<String> {
+    let is_text = |key: &str| {
+        let mut fields = AUTHORIZATION_TYPES.iter().flat_map(|entry| entry.fields);
+        fields.any(|field| field.key == key && !matches!(field.input, Input::Rows(_)))
+    };
+    let wrong = spec.iter().filter(|(_, value)| matches!(value, Value::Number(_) | Value::Bool(_)));
+    wrong.filter(|(key, _)| is_text(key)).map(|(key, _)| key.clone()).collect()
+}
+
 /// The secrets of a credential that stand in its document.
 pub(super) fn literals(spec: &Map<String, Value>) -> Vec<String> {
     let is_literal = |value: Option<&Value>| {

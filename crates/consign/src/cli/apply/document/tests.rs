@@ -65,6 +65,28 @@ fn check(text: &str, expected: &[&str]) {
 }
 
 #[test]
+fn texts_stay_as_they_are_written_or_need_quotes() {
+    let of = |username: &str| {
+        format!(
+            "apiVersion: consign/v1\nkind: Credential\nmetadata: {{ name: Tool }}\n\
+             spec: {{ protocol: https, url_address: https://a.example/, authorization_type: basic, username: {username} }}\n"
+        )
+    };
+    for text in ["0042", "no", "y", "on", "1_000", "\"12e4\"", "'0x1F'", "\"true\""] {
+        let (documents, faults) = read_text(&of(text), false);
+        assert_eq!(faults, Vec::<String>::new(), "{text}");
+        assert_eq!(documents[0].body["username"], text.trim_matches(['"', '\'']), "{text}");
+    }
+    for text in ["12e4", "0x1F", "42", "1.0", "true"] {
+        check(
+            &of(text),
+            &["spec.username is a text, and is read as a number or as yes or no. Put it in quotes"],
+        );
+    }
+    check(&of("a").replace("name: Tool", "name: 2024"), &["metadata.name must be a text. Put it in quotes"]);
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_is_sent() {
     check("just text", &["A document is an object with apiVersion, kind, metadata and spec"]);
     check(
