@@ -177,8 +177,8 @@ fn refuse_changes(number: usize, pair: &Pair, step: usize) {
         // Its parser forgives a wrong end tag; what it then verified must be what was signed.
         let content = verifiers.xml_crypto(&changed, &certificate);
         assert!(content.is_err() || content.as_ref() == Ok(&unchanged), "xml-crypto takes {changed}");
-        // A process for each: every ninth place.
-        if at % 9 == 0 {
+        // A process for each: every third place.
+        if at % 3 == 0 {
             assert!(verifiers.xmlsec1(&changed, &certificate).is_err(), "xmlsec1 takes {changed}");
         }
         refused += 1;
