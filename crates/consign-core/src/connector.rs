@@ -93,11 +93,29 @@ impl Connector {
     /// Whether both are the same to whoever saves one over the other: only whether they send, and when they were saved,
     /// may differ.
     pub fn is_saved_like(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.description == other.description
-            && self.credential == other.credential
-            && self.kind.to_json() == other.kind.to_json()
-            && self.managed_by == other.managed_by
+        // Taken apart whole: a field that comes is asked about.
+        let Self {
+            name,
+            description,
+            credential,
+            kind,
+            managed_by,
+            id: _,
+            lost_credential: _,
+            state: _,
+            state_reason: _,
+            state_since: _,
+            closed_until: _,
+            failing_since: _,
+            created_at: _,
+            updated_at: _,
+            revision: _,
+        } = self;
+        *name == other.name
+            && *description == other.description
+            && *credential == other.credential
+            && kind.to_json() == other.kind.to_json()
+            && *managed_by == other.managed_by
     }
 
     /// The webhook, if it is one.

@@ -210,21 +210,42 @@ impl Credential {
     /// Whether both are the same to whoever saves one over the other: only what is seen of them, and when they were
     /// saved, may differ.
     pub fn is_saved_like(&self, other: &Self) -> bool {
-        let generations = |one: &Self| -> Vec<(String, i64)> {
-            one.secrets.iter().map(|(key, secret)| (key.clone(), secret.generation)).collect()
+        // Taken apart whole: a field that comes is asked about.
+        let Self {
+            name,
+            target,
+            authorization_type,
+            plain,
+            custom_headers,
+            secrets,
+            test_path,
+            ends_on,
+            labels,
+            max_concurrency,
+            max_per_second,
+            managed_by,
+            id: _,
+            seen: _,
+            last_used_at: _,
+            created_at: _,
+            updated_at: _,
+            revision: _,
+        } = self;
+        let generations = |secrets: &BTreeMap<String, StoredSecret>| -> Vec<(String, i64)> {
+            secrets.iter().map(|(key, secret)| (key.clone(), secret.generation)).collect()
         };
-        self.name == other.name
-            && self.target == other.target
-            && self.authorization_type.kind == other.authorization_type.kind
-            && self.plain == other.plain
-            && self.custom_headers == other.custom_headers
-            && generations(self) == generations(other)
-            && self.test_path == other.test_path
-            && self.ends_on == other.ends_on
-            && self.labels == other.labels
-            && self.max_concurrency == other.max_concurrency
-            && self.max_per_second == other.max_per_second
-            && self.managed_by == other.managed_by
+        *name == other.name
+            && *target == other.target
+            && authorization_type.kind == other.authorization_type.kind
+            && *plain == other.plain
+            && *custom_headers == other.custom_headers
+            && generations(secrets) == generations(&other.secrets)
+            && *test_path == other.test_path
+            && *ends_on == other.ends_on
+            && *labels == other.labels
+            && *max_concurrency == other.max_concurrency
+            && *max_per_second == other.max_per_second
+            && *managed_by == other.managed_by
     }
 
     fn generations(&self) -> impl Iterator<Item = (&str, i64)> {
@@ -418,10 +439,14 @@ impl Draft {
         }
     }
 
-    /// Keeps the key pair that was made the last time that one was asked for. A file asks each time that it is applied.
+    /// Keeps the key pair that was made the last time that such a one was asked for. A file asks each time that it is
+    /// applied.
     pub fn keep_made_pair(&mut self, current: &Credential) {
         let Some(wish) = self.new_key_pair else { return };
         let Some(certificate) = current.plain.get(wish.certificate) else { return };
+        if !wish.made(current.id, certificate) {
+            return;
+        }
         let before = self.plain.insert(wish.certificate.to_owned(), certificate.clone());
         if self.binding() == current.binding() && current.secrets.contains_key(wish.key) {
             self.secrets.insert(wish.key.to_owned(), Change::Keep);

@@ -6,7 +6,7 @@ use consign_core::id::{self, AuditId};
 use consign_core::time::Timestamp;
 use consign_core::vault::DerivedKey;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::db::query;
 use crate::row::{Row, anywhere, damaged};
@@ -60,6 +60,10 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// Part of what was done, without regard to case.
     pub action: Option<String>,
+    /// What was done, in exactly these words, is left out.
+    pub without: Option<&'static str>,
+    /// Only what changed the object itself: not what was seen of it, or done with it.
+    pub saves: bool,
     /// From this address.
     pub from: Option<String>,
     /// `done` or `refused`.
@@ -151,6 +155,12 @@ fn restrict(statement: &mut Statement, db: &Db, filter: &AuditFilter) {
         statement.push(" and lower(").push(part(Part::Action)).push(") like ");
         statement.bind(anywhere(&action.to_lowercase())).push(" escape '!'");
     }
+    if let Some(without) = filter.without {
+        statement.push(" and ").push(part(Part::Action)).push(" <> ").bind(without);
+    }
+    if filter.saves {
+        statement.push(" and ").push(part(Part::Rows)).push(" <> ").bind(json!(Rows::default()).to_string());
+    }
     if let Some(from) = &filter.from {
         statement.push(" and ").push(part(Part::From)).push(" = ").bind(from.as_str());
     }
@@ -181,6 +191,7 @@ enum Part {
     Object,
     From,
     Result,
+    Rows,
 }
 
 /// The two databases have no common words for a member of a JSON list in a text.
@@ -196,6 +207,8 @@ fn part(db: &Db, part: Part) -> &'static str {
         (Part::From, true) => "(stored::json ->> 10)",
         (Part::Result, false) => "stored ->> 12",
         (Part::Result, true) => "(stored::json ->> 12)",
+        (Part::Rows, false) => "stored ->> 13",
+        (Part::Rows, true) => "(stored::json ->> 13)",
     }
 }
 

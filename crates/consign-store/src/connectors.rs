@@ -17,7 +17,7 @@ use crate::row::{Row, damaged, millis, stored};
 use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError, installation, keep_locked};
 
-pub use list::{ConnectorFilter, ConnectorSort, list};
+pub use list::{ConnectorFilter, ConnectorSort, list, managers};
 
 mod list;
 

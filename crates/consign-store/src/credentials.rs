@@ -20,7 +20,8 @@ use crate::statement::{Statement, chunks};
 use crate::{Db, StoreError, installation, keep_locked};
 
 pub use list::{
-    Choosable, CredentialFilter, CredentialSort, attention_count, choosable, counts, list, named,
+    Choosable, CredentialFilter, CredentialSort, attention_count, choosable, counts, labels, list, managers,
+    named,
 };
 
 mod list;

@@ -57,6 +57,9 @@ pub mod webhooks;
 /// A JSON object: the body of a request, or a form turned into one.
 pub type Sent = Map<String, Value>;
 
+/// Says whose file an object is.
+const MANAGED_BY: &str = "managed_by";
+
 /// Whoever acts.
 #[derive(Clone, Debug)]
 pub struct Actor {
@@ -123,6 +126,19 @@ impl Actor {
     /// [`OpError::ManagedElsewhere`] when another file manages it.
     fn owner_after(&self, owner: Option<&FieldManager>) -> Result<Option<FieldManager>, OpError> {
         owner_after(self.applying.as_ref(), owner).map_err(OpError::ManagedElsewhere)
+    }
+
+    /// The same for a change to what was `sent`: by hand, `"managed_by": null` takes an object out of the hands of a file.
+    ///
+    /// # Errors
+    /// [`OpError::ManagedElsewhere`] when another file manages it.
+    fn owner_after_save(
+        &self,
+        owner: Option<&FieldManager>,
+        sent: &Sent,
+    ) -> Result<Option<FieldManager>, OpError> {
+        let is_released = self.applying.is_none() && sent.get(MANAGED_BY).is_some_and(Value::is_null);
+        Ok(self.owner_after(owner)?.filter(|_| !is_released))
     }
 
     /// Whether nothing is to be changed: what it asks is only tried.
@@ -386,9 +402,11 @@ fn invalid(field: &str, code: &'static str, sentence: impl Into<String>) -> OpEr
     OpError::Invalid(vec![Fault::new(code, sentence).at(field)])
 }
 
-/// What is written of a change by hand to something that a file manages: the next apply undoes it.
+/// What is written of a change to something that a file manages, when it is another one that changes it, or somebody by
+/// hand: the next apply undoes that.
 fn with_manager(mut changes: Value, actor: &Actor, owner: Option<&FieldManager>) -> Value {
-    if let (None, Some(owner)) = (&actor.applying, owner) {
+    let acting = actor.applying.as_ref().map(|applying| &applying.manager);
+    if let Some(owner) = owner.filter(|owner| acting != Some(*owner)) {
         changes["managed_from_a_file_by"] = json!(owner);
     }
     changes

@@ -64,6 +64,10 @@ const READ_ONLY: &[&str] = &[
 /// The same, for types whose proof is a token.
 const READ_ONLY_OF_TOKENS: &[&str] = &["redirect_url", "token"];
 
+/// The same, for some types.
+const READ_ONLY_OF_SOME: [&[&str]; 4] =
+    [READ_ONLY_OF_TOKENS, key_pair::READ_ONLY, client_certificate::READ_ONLY, sftp::READ_ONLY];
+
 /// How what is sent relates to what is stored.
 #[derive(Clone, Copy)]
 pub enum Mode<'a> {
@@ -130,6 +134,11 @@ pub fn takes_long(sent: &Map<String, Value>) -> bool {
 }
 
 impl Draft {
+    /// Whether answers about a credential, of whatever type, have a key that nobody can set.
+    pub fn is_read_only(key: &str) -> bool {
+        READ_ONLY.contains(&key) || READ_ONLY_OF_SOME.iter().any(|keys| keys.contains(&key))
+    }
+
     /// Reads a credential. `sent` is the body of a request, or a form turned into one.
     ///
     /// # Errors

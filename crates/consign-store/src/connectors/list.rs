@@ -5,6 +5,7 @@ use consign_core::field_manager::FieldManager;
 use consign_core::id::CredentialId;
 
 use super::read;
+use crate::db::query;
 use crate::row::anywhere;
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
@@ -79,6 +80,19 @@ impl ConnectorSort {
             }
         }
     }
+}
+
+/// The names under which connectors of a kind are managed from files, at most so many.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn managers(db: &mut Db, kind: &str, most: u32) -> Result<Vec<FieldManager>, StoreError> {
+    let managers = query(
+        "select distinct managed_by from connector where kind = $1 and managed_by is not null
+         order by managed_by limit $2",
+    );
+    let rows = managers.bind(kind).bind(i64::from(most)).all(db).await?;
+    rows.iter().map(|row| row.text("managed_by").map(FieldManager::from_stored)).collect()
 }
 
 /// A page of connectors.

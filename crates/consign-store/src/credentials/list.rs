@@ -1,13 +1,16 @@
 //! Lists of credentials.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use consign_core::auth::{self, AUTHORIZATION_TYPES};
 use consign_core::catalog::Protocol;
-use consign_core::credential::{Credential, StatusCode};
+use consign_core::credential::{Credential, StatusCode, URL_PATH};
 use consign_core::field_manager::FieldManager;
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
 
 use super::{midnight, second, soon, with_secrets};
+use crate::db::query;
 use crate::row::{Row, anywhere, json_text};
 use crate::statement::Statement;
 use crate::{Db, Listed, Page, StoreError};
@@ -136,6 +139,20 @@ pub struct Choosable {
     pub has_secret_path: bool,
 }
 
+impl Choosable {
+    /// What is offered of a credential.
+    pub fn of(credential: &Credential, now: Timestamp) -> Self {
+        Self {
+            id: credential.id,
+            name: credential.name.to_string(),
+            status: credential.status(now).code,
+            protocol: credential.authorization_type.protocol,
+            address: credential.target.to_string(),
+            has_secret_path: credential.secrets.contains_key(URL_PATH),
+        }
+    }
+}
+
 /// Credentials to choose from, at most so many: what needs a person first, then by name.
 ///
 /// # Errors
@@ -171,6 +188,32 @@ pub async fn choosable(
         })
     };
     statement.all(db).await?.iter().map(read).collect()
+}
+
+/// The labels that credentials have, with their values, out of at most so many different sets of labels.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn labels(db: &mut Db, most: u32) -> Result<BTreeSet<(String, String)>, StoreError> {
+    // Only what the index of labels has: its condition stands here in the same words.
+    let sets = query("select distinct labels from credential where labels <> '{}' order by labels limit $1");
+    let mut labels = BTreeSet::new();
+    for row in sets.bind(i64::from(most)).all(db).await? {
+        labels.extend(row.json::<BTreeMap<String, String>>("labels")?);
+    }
+    Ok(labels)
+}
+
+/// The names under which credentials are managed from files, at most so many.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn managers(db: &mut Db, most: u32) -> Result<Vec<FieldManager>, StoreError> {
+    let managers = query(
+        "select distinct managed_by from credential where managed_by is not null order by managed_by limit $1",
+    );
+    let rows = managers.bind(i64::from(most)).all(db).await?;
+    rows.iter().map(|row| row.text("managed_by").map(FieldManager::from_stored)).collect()
 }
 
 /// How many credentials a person should look at.

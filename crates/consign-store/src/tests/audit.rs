@@ -1,6 +1,6 @@
 //! The audit log: appended with the change or not at all, and every tampering is found.
 
-use consign_core::audit::{AuditEntry, Rows};
+use consign_core::audit::{AuditEntry, Imprint, Rows, Table};
 use consign_core::id::AuditId;
 use consign_core::target::Binding;
 use consign_core::time::Timestamp;
@@ -109,6 +109,7 @@ async fn entries_are_found_by_each_of_their_parts(Fresh { store, .. }: Fresh) {
         object: "Tool's".to_owned(),
         from: "2001:db8::1".to_owned(),
         result: "refused",
+        rows: Rows::Changed(vec![Imprint::of(&key, Table::Connector, "con_1", None)]),
         ..entry(DELIVERY, now)
     };
     audit::append(&mut tx, &entry("crd_1", now), &key).await.unwrap();
@@ -136,6 +137,9 @@ async fn entries_are_found_by_each_of_their_parts(Fresh { store, .. }: Fresh) {
     check(AuditFilter { from: text("192.0.2.1"), ..all() }, &[1]).await;
     check(AuditFilter { result: text("refused"), action: text("opened"), ..all() }, &[2]).await;
     check(AuditFilter { result: text("done"), action: text("opened"), ..all() }, &[]).await;
+    check(AuditFilter { without: Some("Opened payload"), ..all() }, &[1]).await;
+    check(AuditFilter { without: Some("Opened"), ..all() }, &[2, 1]).await;
+    check(AuditFilter { saves: true, ..all() }, &[2]).await;
     assert_eq!(audit::find(&mut db, 2).await.unwrap().unwrap().object, "Tool's");
     assert!(audit::find(&mut db, 3).await.unwrap().is_none());
 }

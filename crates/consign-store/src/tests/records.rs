@@ -161,14 +161,7 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     assert_eq!(credentials::attention_count(&mut tx, now).await.unwrap(), 3);
     let five = credentials::list(&mut tx, &all, by_need, &Page::first(5), now).await.unwrap();
     let offered = credentials::choosable(&mut tx, None, 5, now).await.unwrap();
-    let expected = five.items.iter().map(|credential| credentials::Choosable {
-        id: credential.id,
-        name: credential.name.to_string(),
-        status: credential.status(now).code,
-        protocol: Protocol::Https,
-        address: credential.target.to_string(),
-        has_secret_path: credential.secrets.contains_key("url_path"),
-    });
+    let expected = five.items.iter().map(|credential| credentials::Choosable::of(credential, now));
     assert_eq!(offered, expected.collect::<Vec<_>>());
     let few = credentials::choosable(&mut tx, Some(Protocol::Https), 2, now).await.unwrap();
     assert_eq!(few, offered[..2]);
@@ -230,6 +223,8 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     let labelled = |value| CredentialFilter { label: label(value), ..CredentialFilter::default() };
     check(&mut tx, labelled("it \"ops\""), &["alpha", "beta", "delta", "gamma", "omega"]).await;
     check(&mut tx, labelled("it"), &[]).await;
+    let labels = credentials::labels(&mut tx, 9).await.unwrap();
+    assert_eq!(Vec::from_iter(labels), [("team".to_owned(), "it \"ops\"".to_owned())]);
     let kind =
         |kind: &str| CredentialFilter { authorization_type: Some(kind.to_owned()), ..Default::default() };
     check(&mut tx, kind("bearer"), &[]).await;
@@ -241,6 +236,7 @@ async fn credentials_are_listed_by_need_and_name(Fresh { store, .. }: Fresh) {
     let managed = |name: &str| CredentialFilter { managed_by: Some(manager(name)), ..Default::default() };
     check(&mut tx, managed("platform"), &["beta"]).await;
     check(&mut tx, managed("other"), &[]).await;
+    assert_eq!(credentials::managers(&mut tx, 9).await.unwrap(), [manager("platform")]);
     assert_eq!(credentials::all(&mut tx).await.unwrap().len(), 5);
     let bad = Page { after: Some("5b5d".to_owned()), ..Page::first(2) };
     let refused = credentials::list(&mut tx, &all, by_need, &bad, now).await;
@@ -288,6 +284,8 @@ async fn connectors_come_back_and_are_listed(Fresh { store, .. }: Fresh) {
     check(&mut tx, ConnectorFilter { managed_by: Some(manager("platform")), ..Default::default() }, "b")
         .await;
     check(&mut tx, ConnectorFilter { managed_by: Some(manager("other")), ..Default::default() }, "").await;
+    assert_eq!(connectors::managers(&mut tx, "webhook", 9).await.unwrap(), [manager("platform")]);
+    assert_eq!(connectors::managers(&mut tx, "gateway", 9).await.unwrap(), []);
     check(&mut tx, ConnectorFilter { q: Some("TICKETS".to_owned()), ..Default::default() }, "abc").await;
     let first = connectors::list(&mut tx, &ConnectorFilter::default(), &Page::first(2)).await.unwrap();
     let next = Page { after: first.next, ..Page::first(2) };

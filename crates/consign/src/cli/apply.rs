@@ -19,29 +19,8 @@ use document::{Document, Kind};
 mod document;
 mod values;
 
-/// What answers say of an object that no file declares.
-const NOT_DECLARED: &[&str] = &[
-    "etag",
-    "updated_at",
-    "status",
-    "token",
-    "last_used_at",
-    "used_by_count",
-    "state",
-    "state_label",
-    "state_reason",
-    "state_since",
-    "hold_reason",
-    "away",
-    "lost_credential",
-    "last_24_hours",
-    "by_hour",
-    "last_delivery_at",
-    "last_run",
-    "next_run_at",
-    "waiting_records",
-    "waiting_is_capped",
-];
+/// Says whose file an object is.
+const MANAGED_BY: &str = "managed_by";
 
 #[derive(Args)]
 pub(crate) struct Apply {
@@ -112,19 +91,30 @@ pub(crate) async fn run(flags: Apply, global: &Global, output: &Output) -> Resul
     documents.sort_by_key(|document| document.kind != Kind::Credential);
     let client = context::client(global, output)?;
     let mut outcomes: Vec<(Document, Outcome)> = Vec::new();
+    let all = documents.len();
+    let mut ended = None;
     for document in documents {
         let outcome = match apply(&client, &flags, &document, &outcomes).await {
             Ok(outcome) => outcome,
             // The next ones would not get any further.
-            Err(failure) if matches!(failure.code, Code::Unreachable | Code::SignIn) => return Err(failure),
+            Err(failure) if matches!(failure.code, Code::Unreachable | Code::SignIn) => {
+                ended = Some(failure);
+                break;
+            }
             Err(failure) => Outcome::Failed(failure),
         };
         tell(output, &document, &outcome);
         outcomes.push((document, outcome));
     }
-    let sum = Sum::of(outcomes.iter().map(|(_, outcome)| outcome));
-    output.note(&sum.words(flags.dry_run));
-    Ok(sum.code(flags.dry_run).map_or(ExitCode::SUCCESS, ExitCode::from))
+    let sum = Sum { not_tried: all - outcomes.len(), ..Sum::of(outcomes.iter().map(|(_, outcome)| outcome)) };
+    if sum.not_tried < all {
+        output.note(&sum.words(flags.dry_run));
+    }
+    match (ended, sum.code(flags.dry_run)) {
+        (Some(failure), Some(code)) => Err(Failure { code, ..failure }),
+        (Some(failure), None) => Err(failure),
+        (None, code) => Ok(code.map_or(ExitCode::SUCCESS, ExitCode::from)),
+    }
 }
 
 async fn apply(
@@ -157,7 +147,8 @@ async fn apply(
         .query("field_manager", Some(flags.field_manager.as_str()))
         .query("force", flags.force.then_some("true"))
         .query("dry_run", flags.dry_run.then_some("true"));
-    let answer = client.send(call.json(&Value::Object(document.body.clone()))).await?;
+    let answer = client.send(call.json(&Value::Object(document.body.clone()))).await;
+    let answer = answer.map_err(|failure| if found.is_none() { late(failure) } else { failure })?;
     let now = answer.json()?;
     if !flags.dry_run {
         say_what_is_left(client.output, &document.name, &now);
@@ -165,8 +156,19 @@ async fn apply(
     Ok(match found {
         None => Outcome::Created,
         Some(found) if found.etag == answer.etag => Outcome::Unchanged,
-        Some(found) => Outcome::Changed(changed(&found.json()?, &now)),
+        Some(found) => Outcome::Changed(changed(document.kind, &found.json()?, &now)),
     })
+}
+
+/// The name was free when it was looked for: somebody else creates the same object at this moment.
+fn late(failure: Failure) -> Failure {
+    let errors = failure.problem.as_ref().and_then(|problem| problem["errors"].as_array());
+    let is_taken = |error: &Value| error["code"] == "not_unique" && error["pointer"] == "/name";
+    if errors.is_some_and(|errors| matches!(errors.as_slice(), [one] if is_taken(one))) {
+        let code = Code::Changed;
+        return Failure { code, ..failure }.and("Somebody created it at this moment. Apply again");
+    }
+    failure
 }
 
 /// What only a person can do. A signing secret that was made is shown to nobody: what applies files keeps its output.
@@ -204,11 +206,11 @@ impl Document {
 }
 
 /// The keys whose values differ. Another status of the same credential is no difference.
-fn changed(before: &Value, after: &Value) -> Vec<String> {
+fn changed(kind: Kind, before: &Value, after: &Value) -> Vec<String> {
     let compared = |value: &Value| value.get("id").unwrap_or(value).clone();
     let keys = after.as_object().into_iter().flat_map(|after| after.keys());
-    let declared = keys.filter(|key| !NOT_DECLARED.contains(&key.as_str()));
-    declared
+    let told = keys.filter(|key| *key == MANAGED_BY || !kind.is_read_only(key));
+    told
         .filter(|key| compared(&before[key.as_str()]) != compared(&after[key.as_str()]))
         .cloned()
         .collect()
@@ -244,6 +246,8 @@ struct Sum {
     changed: usize,
     unchanged: usize,
     failed: Vec<Code>,
+    /// The server was lost, or the sign-in ended, before their turn.
+    not_tried: usize,
 }
 
 impl Sum {
@@ -261,17 +265,20 @@ impl Sum {
     }
 
     fn words(&self, dry_run: bool) -> String {
-        let Self { created, changed, unchanged, failed } = self;
+        let Self { created, changed, unchanged, failed, not_tried } = self;
         let (create, change) = if dry_run { ("to create", "to change") } else { ("created", "changed") };
         let refused = if failed.is_empty() { String::new() } else { format!(", {} failed", failed.len()) };
-        format!("{created} {create}, {changed} {change}, {unchanged} unchanged{refused}.")
+        let left = if *not_tried == 0 { String::new() } else { format!(", {not_tried} not tried") };
+        format!("{created} {create}, {changed} {change}, {unchanged} unchanged{refused}{left}.")
     }
 
-    /// The exit code; `None` when everything is as the files say.
+    /// The exit code; `None` when everything is as the files say, or what ended it says why.
     fn code(&self, dry_run: bool) -> Option<Code> {
+        let gone_through = self.created + self.changed + self.unchanged;
         match self.failed.as_slice() {
+            _ if self.not_tried > 0 => (gone_through > 0).then_some(Code::Partly),
             [] => (dry_run && self.created + self.changed > 0).then_some(Code::Pending),
-            _ if self.created + self.changed + self.unchanged > 0 => Some(Code::Partly),
+            _ if gone_through > 0 => Some(Code::Partly),
             [first, rest @ ..] if rest.iter().all(|code| code == first) => Some(*first),
             _ => Some(Code::Failed),
         }

@@ -10,7 +10,7 @@ use super::Global;
 use super::client::{Call, Client};
 use super::failure::Failure;
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
-use super::object::{delete as delete_object, etag, put, read_object, save};
+use super::object::{Edited, delete as delete_object, etag, put, read_object, save};
 use super::output::Output;
 use super::secret::{Secrets, from_input};
 use super::{context, output};
@@ -191,9 +191,8 @@ pub(crate) struct CreateFlags {
 pub(crate) struct EditFlags {
     /// Name or id
     name: String,
-    /// A new name
-    #[arg(long = "name", value_name = "NAME")]
-    new_name: Option<String>,
+    #[command(flatten)]
+    object: Edited,
     /// Remove a header; repeatable
     #[arg(long, value_name = "NAME")]
     remove_custom_header: Vec<String>,
@@ -202,9 +201,6 @@ pub(crate) struct EditFlags {
     /// Remove a label; repeatable
     #[arg(long, value_name = "KEY")]
     remove_label: Vec<String>,
-    /// Only while it is unchanged
-    #[arg(long, value_name = "ETAG")]
-    if_match: Option<String>,
     #[command(flatten)]
     fields: Fields,
 }
@@ -338,10 +334,9 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
 
 async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<(), Failure> {
     let found = client.send(Call::get(&[CREDENTIALS, &flags.name])).await?;
-    let etag = etag(flags.if_match, &found)?;
     let mut secrets = Secrets::new(output);
     let mut patch = flags.fields.body(&mut secrets)?;
-    put(&mut patch, "name", flags.new_name);
+    let etag = flags.object.put(&mut patch, &found)?;
     for key in &flags.remove_label {
         nested(&mut patch, "labels").insert(key.clone(), Value::Null);
     }

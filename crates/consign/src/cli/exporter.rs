@@ -14,7 +14,7 @@ use super::context;
 use super::delivery::Resolution;
 use super::failure::{Code, Failure};
 use super::listing::{cell, show, show_one, show_written, text};
-use super::object::{delete as delete_object, etag, put, read_object, save};
+use super::object::{Edited, delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
 mod push;
@@ -215,12 +215,8 @@ pub(crate) struct CreateFlags {
 pub(crate) struct EditFlags {
     /// Name or id
     name: String,
-    /// A new name
-    #[arg(long = "name", value_name = "NAME")]
-    new_name: Option<String>,
-    /// Only while it is unchanged
-    #[arg(long, value_name = "ETAG")]
-    if_match: Option<String>,
+    #[command(flatten)]
+    object: Edited,
     #[command(flatten)]
     fields: Fields,
 }
@@ -296,9 +292,8 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
 
 async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<(), Failure> {
     let found = client.send(Call::get(&[EXPORTERS, &flags.name])).await?;
-    let etag = etag(flags.if_match, &found)?;
     let mut patch = flags.fields.body()?;
-    put(&mut patch, "name", flags.new_name);
+    let etag = flags.object.put(&mut patch, &found)?;
     save(client, output, &[EXPORTERS, &flags.name], &etag, patch, "exporter").await.map(drop)
 }
 

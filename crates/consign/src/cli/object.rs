@@ -1,5 +1,6 @@
 //! What the verbs of every kind of object share: its tag, a body from a file, saving and deleting.
 
+use clap::Args;
 use http::Method;
 use serde_json::{Map, Value};
 
@@ -8,6 +9,31 @@ use super::failure::{Code, Failure};
 use super::listing::show_written;
 use super::output::{Form, Output};
 use super::secret::from_input;
+
+/// What can be changed of every kind of object, and on which condition.
+#[derive(Args)]
+pub(super) struct Edited {
+    /// A new name
+    #[arg(long = "name", value_name = "NAME")]
+    new_name: Option<String>,
+    /// No file manages it any longer
+    #[arg(long)]
+    no_longer_managed: bool,
+    /// Only while it is unchanged
+    #[arg(long, value_name = "ETAG")]
+    if_match: Option<String>,
+}
+
+impl Edited {
+    /// Puts it into a patch, and gives the tag to send with it.
+    pub(super) fn put(self, patch: &mut Map<String, Value>, found: &Answer) -> Result<String, Failure> {
+        put(patch, "name", self.new_name);
+        if self.no_longer_managed {
+            patch.insert("managed_by".to_owned(), Value::Null);
+        }
+        etag(self.if_match, found)
+    }
+}
 
 /// Changes what the patch names (RFC 7396) and says so.
 pub(super) async fn save(

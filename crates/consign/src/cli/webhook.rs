@@ -13,7 +13,7 @@ use super::delivery::show_attempts;
 use super::event::json_argument;
 use super::failure::{Code, Failure};
 use super::listing::{cell, show, show_one, show_written, text};
-use super::object::{delete as delete_object, etag, put, read_object, save};
+use super::object::{Edited, delete as delete_object, etag, put, read_object, save};
 use super::output::{Form, Output};
 
 use recover::{RecoverFlags, recover};
@@ -152,12 +152,8 @@ pub(crate) struct CreateFlags {
 pub(crate) struct EditFlags {
     /// Name or id
     name: String,
-    /// A new name
-    #[arg(long = "name", value_name = "NAME")]
-    new_name: Option<String>,
-    /// Only while it is unchanged
-    #[arg(long, value_name = "ETAG")]
-    if_match: Option<String>,
+    #[command(flatten)]
+    object: Edited,
     #[command(flatten)]
     fields: Fields,
 }
@@ -242,9 +238,8 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
 
 async fn edit(client: &Client<'_>, output: &Output, flags: EditFlags) -> Result<(), Failure> {
     let found = client.send(Call::get(&[WEBHOOKS, &flags.name])).await?;
-    let etag = etag(flags.if_match, &found)?;
     let mut patch = flags.fields.body()?;
-    put(&mut patch, "name", flags.new_name);
+    let etag = flags.object.put(&mut patch, &found)?;
     let saved = save(client, output, &[WEBHOOKS, &flags.name], &etag, patch, "webhook").await?;
     signing::tell(output, &saved);
     Ok(())

@@ -4,8 +4,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::errors::Failure;
 use super::form::without_row_secrets;
 use super::visit::Signed;
+use crate::ops::audit;
 
 /// A save that came too late.
 pub(super) struct Conflict<'a> {
@@ -23,13 +25,10 @@ pub(super) struct Conflict<'a> {
 const NOT_CARRIED: &[&str] = &["csrf", "etag", "seen_at", "once"];
 
 impl Conflict<'_> {
-    /// The page of the choice. `mine` is what was to be saved, `last` the newest entry of the history.
-    pub(super) async fn page(
-        &self,
-        visit: &Signed,
-        mine: &Map<String, Value>,
-        last: Option<&Value>,
-    ) -> Response {
+    /// The page of the choice. `mine` is what was to be saved.
+    pub(super) async fn page(&self, visit: &Signed, mine: &Map<String, Value>) -> Result<Response, Failure> {
+        let id = self.theirs["id"].as_str().unwrap_or_default();
+        let last = audit::last_save(visit.app(), &visit.actor, id).await?;
         let secret = |name: &str| {
             self.is_secret(name) || (name == "url_address" && self.theirs.get("url_path").is_some())
         };
@@ -43,17 +42,16 @@ impl Conflict<'_> {
             "name": self.theirs["name"],
             "etag": self.theirs["etag"],
             "seen_at": self.theirs["updated_at"],
-            "who": last.map_or("Someone", |last| last["actor"].as_str().unwrap_or("Someone")),
-            "at": last.map_or(&self.theirs["updated_at"], |last| &last["at"]),
+            "who": last.as_ref().and_then(|last| last["actor"].as_str()).unwrap_or("Someone"),
+            "at": last.as_ref().map_or(&self.theirs["updated_at"], |last| &last["at"]),
             "rows": self.rows(mine, visit.form.text("seen_at"), |id| {
                 let snapshot = visit.app().engine.snapshot();
                 Some(snapshot.credential(id.parse().ok()?)?.name.to_string())
             }),
             "hidden": hidden.collect::<Vec<_>>(),
         });
-        visit
-            .page(StatusCode::CONFLICT, "conflict.html", (self.place, "Changed by someone else"), context)
-            .await
+        let named = (self.place, "Changed by someone else");
+        Ok(visit.page(StatusCode::CONFLICT, "conflict.html", named, context).await)
     }
 
     /// Whether a field of the form is a secret, so that its value must not come back in the page.

@@ -36,12 +36,12 @@ pub(super) fn filter(form: &Form, choices: &Choices) -> ConnectorFilter {
 
 /// A list of one kind at this address, with its filters. `by_last`: what its orders by what was last are called, the newest
 /// first and the oldest first.
-pub(super) fn listed(
+pub(super) async fn listed(
     visit: &Signed,
     (kind, address, by_last): (&str, &str, [&str; 2]),
     choices: &Choices,
     listed: Listed<Value>,
-) -> Value {
+) -> Result<Value, OpError> {
     let form = &visit.form;
     let mut states: Vec<Value> = Vec::new();
     for state in ConnectorState::ALL {
@@ -52,7 +52,7 @@ pub(super) fn listed(
     }
     let filtered = ["q", "state", "credential", "managed_by"].iter().any(|key| !form.text(key).is_empty());
     let heads = Heads { form, address, default: ConnectorSort::default().kind() };
-    json!({
+    Ok(json!({
         "q": form.text("q"),
         "orders": heads.orders(&[
             (ConnectorSort::Name.kind(), "Name, A to Z"),
@@ -70,12 +70,12 @@ pub(super) fn listed(
         "credentials": choices.options(),
         "many_credentials": choices.are_many(),
         "managed_by": form.text("managed_by"),
-        "managers": managed::of_connectors(visit, kind),
+        "managers": managed::of_connectors(visit, kind).await?,
         "filtered": filtered,
         "pages": pages(form, address, &listed),
         "whole": listed.next.is_none() && listed.previous.is_none(),
         "items": listed.items,
-    })
+    }))
 }
 
 /// What is said of one that was resumed: that it goes on, in these words, or what it needs first. `page` is its address.

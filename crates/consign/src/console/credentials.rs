@@ -322,6 +322,7 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "anyway": managed::is_open(&visit.form, page.invalid),
+        "released": managed::is_released(&visit.form),
         "users": users,
         "first_webhook": first_webhook(current, None),
         "history": history,
@@ -374,7 +375,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         return edit_page(&visit, page, &stored).await;
     }
     let sent = form.sent(&kept, Some(current));
-    match credentials::replace(visit.app(), &visit.actor, &id, sent.clone(), visit.form.if_match()).await {
+    let saved = managed::with_release(&visit.form, sent.clone());
+    match credentials::replace(visit.app(), &visit.actor, &id, saved, visit.form.if_match()).await {
         Ok(new) => {
             let id = new["id"].as_str().unwrap_or_default();
             test_saved(&visit, id);
@@ -396,14 +398,13 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             kept.keep(&visit).await?;
-            let history = credentials::history(visit.app(), &visit.actor, &id).await?;
             let conflict = Conflict {
                 what: "credential",
                 place: PLACE,
                 address: format!("{LIST}/{id}"),
                 theirs: current,
             };
-            Ok(conflict.page(&visit, &sent, history.first()).await)
+            conflict.page(&visit, &sent).await
         }
         Err(other) => Err(other.into()),
     }

@@ -43,7 +43,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let choices = choices(&visit, form.text("credential")).await?;
     let found = exporters::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
-    let context = listed(&visit, ("exporter", LIST, BY_LAST), &choices, found);
+    let context = listed(&visit, ("exporter", LIST, BY_LAST), &choices, found).await?;
     Ok(visit.page(StatusCode::OK, "exporters.html", (PLACE, "Data exporters"), context).await)
 }
 
@@ -89,6 +89,7 @@ async fn form_page(
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "anyway": managed::is_open(&visit.form, &invalid),
+        "released": managed::is_released(&visit.form),
         "preview": preview,
         "preview_faults": found.iter().map(|one| one.message.as_str()).collect::<Vec<_>>(),
         "open": open,
@@ -185,7 +186,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if let Some(refusal) = managed::refusal(&visit.form, &current) {
         return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
     }
-    match exporters::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
+    let sent = managed::with_release(&visit.form, form.sent());
+    match exporters::replace(visit.app(), &visit.actor, &id, sent, visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {
             let current = exporters::find(visit.app(), &visit.actor, &id).await?;
@@ -193,10 +195,9 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             let current = exporters::find(visit.app(), &visit.actor, &id).await?;
-            let history = exporters::history(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
             let conflict = Conflict { what: "exporter", place: PLACE, address, theirs: &current };
-            Ok(conflict.page(&visit, &form.sent(), history.first()).await)
+            conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),
     }

@@ -38,7 +38,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let choices = web_choices(&visit, form.text("credential")).await?;
     let found = gateways::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
-    let context = listed(&visit, ("gateway", LIST, BY_LAST), &choices, found);
+    let context = listed(&visit, ("gateway", LIST, BY_LAST), &choices, found).await?;
     Ok(visit.page(StatusCode::OK, "gateways.html", (PLACE, "Gateways"), context).await)
 }
 
@@ -70,6 +70,7 @@ async fn form_page(
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "anyway": managed::is_open(&visit.form, &invalid),
+        "released": managed::is_released(&visit.form),
     });
     let title = if current.is_some() { stored("name") } else { "New gateway" };
     Ok(visit.page(status, "gateway_form.html", (PLACE, title), context).await)
@@ -131,7 +132,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
     }
     let address = format!("{LIST}/{id}/set-up");
-    match gateways::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
+    let sent = managed::with_release(&visit.form, form.sent());
+    match gateways::replace(visit.app(), &visit.actor, &id, sent, visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(&address, Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {
             let current = gateways::find(visit.app(), &visit.actor, &id).await?;
@@ -139,9 +141,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             let current = gateways::find(visit.app(), &visit.actor, &id).await?;
-            let history = gateways::history(visit.app(), &visit.actor, &id).await?;
             let conflict = Conflict { what: "gateway", place: PLACE, address, theirs: &current };
-            Ok(conflict.page(&visit, &form.sent(), history.first()).await)
+            conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),
     }

@@ -44,7 +44,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let choices = web_choices(&visit, form.text("credential")).await?;
     let mut found = webhooks::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
     found.items = found.items.into_iter().map(with_chart).collect();
-    let context = listed(&visit, ("webhook", LIST, BY_LAST), &choices, found);
+    let context = listed(&visit, ("webhook", LIST, BY_LAST), &choices, found).await?;
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
 
@@ -102,6 +102,7 @@ async fn form_page(
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
         "anyway": managed::is_open(&visit.form, &invalid),
+        "released": managed::is_released(&visit.form),
         "recent": recent(visit).await?,
         "preview_faults": found.iter().map(|one| one.message.as_str()).collect::<Vec<_>>(),
         "preview": preview,
@@ -183,7 +184,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     if let Some(refusal) = managed::refusal(&visit.form, &current) {
         return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
     }
-    match webhooks::replace(visit.app(), &visit.actor, &id, form.sent(), visit.form.if_match()).await {
+    let sent = managed::with_release(&visit.form, form.sent());
+    match webhooks::replace(visit.app(), &visit.actor, &id, sent, visit.form.if_match()).await {
         Ok(saved) if saved["signing_secret"].is_string() => Ok(signatures::secret_page(&visit, &saved).await),
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {
@@ -192,10 +194,9 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
-            let history = webhooks::history(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
             let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current };
-            Ok(conflict.page(&visit, &form.sent(), history.first()).await)
+            conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),
     }

@@ -51,6 +51,20 @@ pub async fn find(app: &App, actor: &Actor, sequence: &str) -> Result<Value, OpE
     found.map(|entry| json!(entry)).ok_or_else(missing)
 }
 
+/// Who changed an object last, and when: the entry of it, for whoever may change such an object too. What was seen of
+/// the object since then is no change.
+///
+/// # Errors
+/// Without a right to change credentials or connectors, or when the database cannot be read.
+pub async fn last_save(app: &App, actor: &Actor, object: &str) -> Result<Option<Value>, OpError> {
+    if !actor.rights.allow(Right::CredentialsWrite) {
+        actor.require(Right::ConnectorsWrite)?;
+    }
+    let filter = AuditFilter { object: Some(object.to_owned()), saves: true, ..AuditFilter::default() };
+    let found = audit::list(&mut *app.store.read().await?, &filter, &Page::first(1)).await?;
+    Ok(found.items.first().map(|entry| json!(entry)))
+}
+
 /// Who acts here: the ids and names of people and API keys there are, for a choice.
 ///
 /// # Errors

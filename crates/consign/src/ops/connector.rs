@@ -14,7 +14,7 @@ use consign_store::connectors::ConnectorFilter;
 use consign_store::{Db, Listed, Page, StoreError, Tx, connectors, credentials, runs, tokens};
 use serde_json::{Map, Value, json};
 
-use super::{Actor, Object, OpError, Sent, audit_entry, invalid, not_unique, require_as_saved};
+use super::{Actor, MANAGED_BY, Object, OpError, Sent, audit_entry, invalid, not_unique, require_as_saved};
 use crate::App;
 
 pub(super) use show::{Access, access_of, described, edited};
@@ -77,6 +77,15 @@ pub(super) async fn by_reference(
         Err(_) => connectors::find_by_name(db, &Name::from_stored(reference.trim().to_owned())).await?,
     };
     found.filter(|found| found.kind.word() == kind).ok_or(OpError::NotFound(kind))
+}
+
+/// The names under which connectors of a kind are managed from files, at most so many.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn managers(app: &App, actor: &Actor, kind: &str, most: u32) -> Result<Vec<FieldManager>, OpError> {
+    actor.require(Right::ConnectorsRead)?;
+    Ok(connectors::managers(&mut *app.store.read().await?, kind, most).await?)
 }
 
 /// What was done with a connector, the newest first.
@@ -257,7 +266,10 @@ fn settings(connector: &Connector) -> Sent {
 /// A change (RFC 7396) over what a connector is.
 pub(super) fn patched(current: &Connector, sent: Sent) -> Sent {
     let mut whole = settings(current);
+    // A patch that removes it says so of the object, not of its settings.
+    let released = sent.get(MANAGED_BY).filter(|said| said.is_null()).cloned();
     merge(&mut whole, sent);
+    whole.extend(released.map(|said| (MANAGED_BY.to_owned(), said)));
     whole
 }
 

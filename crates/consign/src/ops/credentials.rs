@@ -9,7 +9,7 @@ use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::target::{Address, Target};
 use consign_core::time::Timestamp;
-use consign_store::credentials::{Choosable, CredentialFilter, CredentialSort};
+use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{
     Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, runs, tokens,
 };
@@ -23,6 +23,7 @@ use super::{
 use crate::App;
 use show::{Beside, show};
 
+pub use choices::{choosable, chosen, labels, managers};
 pub use show::{catalogue, redirect_url};
 
 pub(in crate::ops) use show::{away as shown_away, refused_by, token as shown_token};
@@ -32,6 +33,7 @@ pub mod certificates;
 pub(in crate::ops) use read::read;
 
 mod again;
+mod choices;
 mod read;
 mod show;
 
@@ -61,37 +63,6 @@ pub async fn list(
         let beside = Beside { used_by, token: tokens.get(&credential.id), public_url: &public_url, now };
         show(&credential, &beside)
     }))
-}
-
-/// Credentials to choose from, at most so many: what needs a person first, then by name.
-///
-/// # Errors
-/// Without the right, or when the database cannot be read.
-pub async fn choosable(
-    app: &App,
-    actor: &Actor,
-    protocol: Option<Protocol>,
-    most: u32,
-) -> Result<Vec<Choosable>, OpError> {
-    actor.require(Right::CredentialsRead)?;
-    Ok(credentials::choosable(&mut *app.store.read().await?, protocol, most, app.now()).await?)
-}
-
-/// One credential that is chosen, by id or name.
-///
-/// # Errors
-/// Without the right, or when there is none.
-pub async fn chosen(app: &App, actor: &Actor, reference: &str) -> Result<Choosable, OpError> {
-    actor.require(Right::CredentialsRead)?;
-    let credential = by_reference(&mut *app.store.read().await?, reference).await?;
-    Ok(Choosable {
-        id: credential.id,
-        name: credential.name.to_string(),
-        status: credential.status(app.now()).code,
-        protocol: credential.authorization_type.protocol,
-        address: credential.target.to_string(),
-        has_secret_path: credential.secrets.contains_key("url_path"),
-    })
 }
 
 /// One credential, by id or name.
@@ -226,7 +197,7 @@ async fn save(
     let now = app.now();
     let read = by_reference(&mut *app.store.read().await?, reference).await?;
     if_match.judge(read.revision)?;
-    let managed_by = actor.owner_after(read.managed_by.as_ref())?;
+    let managed_by = actor.owner_after_save(read.managed_by.as_ref(), &sent)?;
     let mut draft = read::read(sent, Some((&read, rest)), now).await?;
     judge_destinations(app, &draft, Some(&read)).await?;
     if actor.applying.is_some() {
@@ -428,7 +399,9 @@ pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Va
     let mut db = app.store.read().await?;
     let credential = by_reference(&mut db, reference).await?;
     let id = credential.id.to_string();
-    let filter = audit_log::AuditFilter { object: Some(id), ..audit_log::AuditFilter::default() };
+    // A file that is applied every minute would leave room for nothing else.
+    let without = Some(again::COMPARED);
+    let filter = audit_log::AuditFilter { object: Some(id), without, ..audit_log::AuditFilter::default() };
     let entries = audit_log::list(&mut db, &filter, &Page::first(20)).await?;
     Ok(entries.items.iter().map(|entry| json!(entry)).collect())
 }

@@ -142,6 +142,7 @@ async fn save(
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
     let mut sent = complete(&seen);
+    let managed_by = actor.owner_after_save(seen.managed_by.as_ref(), &sent)?;
     let credential = locked_credential(&mut tx, &sent).await?;
     with_usual(app, &mut sent, credential.as_ref());
     let draft = ExporterDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
@@ -152,7 +153,7 @@ async fn save(
         name: draft.name,
         description: draft.description,
         kind: Kind::Exporter(draft.exporter),
-        managed_by: actor.owner_after(seen.managed_by.as_ref())?,
+        managed_by,
     };
     let connector = changed(&seen, drafted, credential.as_ref(), now);
     if is_applied(app, &mut tx, actor, (&seen, &connector)).await? {

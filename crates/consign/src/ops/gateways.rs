@@ -145,13 +145,14 @@ async fn save(
         require_as_saved(app, &mut tx, &row(&seen)).await?;
     }
     let sent = complete(&seen);
+    let managed_by = actor.owner_after_save(seen.managed_by.as_ref(), &sent)?;
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = GatewayDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
     let drafted = Drafted {
         name: draft.name,
         description: draft.description,
         kind: Kind::Gateway(draft.gateway),
-        managed_by: actor.owner_after(seen.managed_by.as_ref())?,
+        managed_by,
     };
     let connector = changed(&seen, drafted, credential.as_ref(), now);
     if is_applied(app, &mut tx, actor, (&seen, &connector)).await? {

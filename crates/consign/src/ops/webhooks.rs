@@ -161,6 +161,7 @@ async fn save(
     complete: impl FnOnce(&Connector) -> Sent,
 ) -> Result<Value, OpError> {
     actor.require(Right::ConnectorsWrite)?;
+    let hours = last_hours(app).await?;
     let mut tx = app.store.begin().await?;
     let now = tx.now();
     let seen = by_reference(&mut tx, reference).await?;
@@ -170,6 +171,7 @@ async fn save(
     }
     let is_as_saved = app.records.fits(&mut tx, Table::Connector, &seen.id.to_string()).await?;
     let mut sent = complete(&seen);
+    let managed_by = actor.owner_after_save(seen.managed_by.as_ref(), &sent)?;
     with_usual_timeout(app, &mut sent);
     let credential = locked_credential(&mut tx, &sent).await?;
     let draft = WebhookDraft::parse(sent, credential.as_ref()).map_err(OpError::Invalid)?;
@@ -177,11 +179,10 @@ async fn save(
         name: draft.name,
         description: draft.description,
         kind: Kind::Webhook(draft.webhook),
-        managed_by: actor.owner_after(seen.managed_by.as_ref())?,
+        managed_by,
     };
     let connector = changed(&seen, drafted, credential.as_ref(), now);
     if is_applied(app, &mut tx, actor, (&seen, &connector)).await? {
-        let hours = app.hours.last(&mut tx, now).await?;
         return shown(&mut tx, &seen, &hours, now).await;
     }
     update(&mut tx, &seen, &connector).await?;
@@ -192,7 +193,6 @@ async fn save(
     }
     let followed = signing::follow(app, &mut tx, &connector).await?;
     if actor.only_tries() {
-        let hours = app.hours.last(&mut tx, now).await?;
         return shown(&mut tx, &connector, &hours, now).await;
     }
     let changes = with_keys(edited(&mut tx, (&seen, &connector), now).await?, &followed);
@@ -201,9 +201,7 @@ async fn save(
         .await?;
     commit(app, tx).await?;
     app.engine.changed().await;
-    let mut db = app.store.read().await?;
-    let hours = app.hours.last(&mut db, now).await?;
-    let mut new = shown(&mut db, &connector, &hours, now).await?;
+    let mut new = shown(&mut *app.store.read().await?, &connector, &hours, now).await?;
     with_secret(&mut new, followed.secret());
     Ok(new)
 }

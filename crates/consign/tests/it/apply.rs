@@ -140,6 +140,8 @@ async fn a_file_is_applied_once_and_again_without_a_change() {
     // That secrets were compared is all that was written.
     assert_eq!(files.audited().await.len(), audited + 1);
     assert_eq!(files.audited().await[0], "Compared secrets");
+    let history = files.consign.get(&format!("{}/history", PATHS[0])).await.expect(200).json();
+    assert!(!history.to_string().contains("Compared secrets"), "{history}");
     let dry = files.apply(&["--field-manager", "platform", "--dry-run", "--json"]).await.expect(0);
     let results: Vec<Value> = dry.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(results.iter().all(|one| one["result"] == "unchanged"), "{}", dry.stdout);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::browser::press_in_confirmation;
 use crate::harness::page::form_with;
-use crate::harness::{TestConsign, bearer, eventually, id_of, merge};
+use crate::harness::{TestConsign, bearer, id_of, merge};
 use crate::peers::Tool;
 use crate::peers::browser::Browser;
 use crate::tours::Tour;
@@ -85,6 +85,43 @@ async fn fields_of_what_a_file_manages_are_only_shown_until_somebody_edits_it_an
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_leaves_the_hands_of_a_file_is_managed_by_people_again() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    for (kind, path) in managed(&consign, &tool).await {
+        let object = path.trim_end_matches("/set-up").to_owned();
+        let manager = async || consign.get(&object).await.json()["managed_by"].clone();
+        // A save that is not accepted keeps the tick.
+        let form = consign.form(&format!("{path}?edit=anyway"), "name").await.set("release", "on");
+        let refused = consign.send_form(&form.clone().set("name", "")).await.expect(422).text();
+        assert!(refused.contains("name=\"release\" value=\"on\"") && refused.contains(" checked>"), "{refused}");
+        assert_eq!(manager().await, "platform-itsm");
+        consign.send_form(&form).await.expect(303);
+        assert_eq!(manager().await, json!(null));
+        let edited = consign.all("/audit-entries").await[0].clone();
+        assert_eq!(edited["changes"]["managed_by"], json!(["platform-itsm", null]), "{edited}");
+        assert!(!consign.page(&path).await.expect(200).text().contains(BAND));
+
+        // Over the API, and by a command.
+        for by_command in [false, true] {
+            let whole = consign.get(&object).await.json();
+            consign.call("PUT", &format!("{object}?field_manager=again"), &[("if-match", "*")], Some(&whole)).await.expect(200);
+            assert_eq!(manager().await, "again");
+            consign.patch(&object, &json!({ "name": whole["name"] })).await.expect(200);
+            assert_eq!(manager().await, "again", "a change by hand gives nothing back");
+            if by_command {
+                let name = whole["name"].as_str().unwrap();
+                consign.run(&[kind.trim_end_matches('s'), "edit", name, "--no-longer-managed"]).await.expect(0);
+            } else {
+                consign.patch(&object, &json!({ "managed_by": null })).await.expect(200);
+            }
+            assert_eq!(manager().await, json!(null), "{kind}");
+        }
+    }
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_test_needs_no_edit() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;
@@ -106,11 +143,8 @@ async fn lists_are_filtered_by_manager_where_something_is_managed() {
     }
     managed(&consign, &tool).await;
     for list in ["/credentials", "/webhooks", "/exporters", "/gateways"] {
-        eventually("the managers to be known", async || {
-            let page = consign.page(list).await.expect(200).text();
-            page.contains("Managed by: all").then_some(())
-        })
-        .await;
+        let page = consign.page(list).await.expect(200).text();
+        assert!(page.contains("Managed by: all"), "{list}\n{page}");
     }
     for list in ["/credentials", "/webhooks"] {
         let page = consign.page(&format!("{list}?managed_by=platform-itsm")).await.expect(200).text();

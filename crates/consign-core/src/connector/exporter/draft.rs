@@ -115,6 +115,11 @@ struct Target<'a> {
 }
 
 impl ExporterDraft {
+    /// Whether answers about an exporter have a key that nobody can set.
+    pub fn is_read_only(key: &str) -> bool {
+        READ_ONLY.contains(&key)
+    }
+
     /// Reads a whole exporter; for a patch the caller merges it over [`Exporter::to_json`] first.
     ///
     /// `credential` is the one that the key `credential` names, found by the caller; `None` when there is no such.

@@ -63,6 +63,11 @@ pub struct GatewayDraft {
 }
 
 impl GatewayDraft {
+    /// Whether answers about a gateway have a key that nobody can set.
+    pub fn is_read_only(key: &str) -> bool {
+        READ_ONLY.contains(&key)
+    }
+
     /// Reads a whole gateway; for a patch the caller merges it over [`Gateway::to_json`] first.
     ///
     /// `credential` is the one that the key `credential` names, found by the caller; `None` when there is no such.

@@ -76,6 +76,11 @@ pub struct WebhookDraft {
 }
 
 impl WebhookDraft {
+    /// Whether answers about a webhook have a key that nobody can set.
+    pub fn is_read_only(key: &str) -> bool {
+        READ_ONLY.contains(&key)
+    }
+
     /// Reads a whole webhook; for a patch the caller merges it over [`Webhook::to_json`] first.
     ///
     /// `credential` is the one that the key `credential` names, found by the caller; `None` when there is no such.

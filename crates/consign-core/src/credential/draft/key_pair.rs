@@ -52,8 +52,16 @@ impl KeyPairWish {
 
     /// Creates it for a credential. It takes up to seconds.
     pub fn create(&self, id: CredentialId, now: Timestamp) -> (Certificate, Secret) {
-        let created = sign::create(&format!("Consign {id}"), self.size, self.years, now);
+        let created = sign::create(&common_name(id), self.size, self.years, now);
         created.expect("the system has randomness, and what is created can be read")
+    }
+
+    /// Whether a credential's certificate was made for such a wish: here, for a key of this length.
+    pub fn made(&self, id: CredentialId, certificate: &str) -> bool {
+        Certificate::parse(certificate).is_ok_and(|certificate| {
+            certificate.subject == format!("CN={}", common_name(id))
+                && certificate.key == format!("RSA {}", self.size.bits())
+        })
     }
 }
 
@@ -104,6 +112,11 @@ impl NextPair {
             Self::Own(certificate, key) => (certificate, key),
         }
     }
+}
+
+/// Whose a certificate says it is that is made here.
+fn common_name(id: CredentialId) -> String {
+    format!("Consign {id}")
 }
 
 /// Whether a type has a certificate with a private key.

@@ -59,4 +59,18 @@ fn a_key_pair_that_is_asked_for_again_stays() {
     // A key pair belongs to its destination.
     let moved = applied(with(&asked, &json!({ "recipient": "https://other.example/token" })), &made);
     assert_ne!(moved.plain["certificate"], made.plain["certificate"]);
+    // Another length is another pair.
+    let longer = applied(with(&asked, &json!({ "key_pair_bits": 3072 })), &made);
+    assert_ne!(longer.plain["certificate"], made.plain["certificate"]);
+}
+
+#[test]
+fn a_key_pair_that_somebody_brought_along_makes_room_for_one_that_is_asked_for() {
+    let mut asked = typed("oauth2_saml_bearer");
+    asked.as_object_mut().unwrap().retain(|key, _| !["certificate", "private_key"].contains(&key.as_str()));
+    let asked = with(&asked, &json!({ "key_pair": "generate", "key_pair_bits": 2048 }));
+    let brought = stored("oauth2_saml_bearer");
+    let made = applied(asked.clone(), &brought);
+    assert_ne!(made.plain["certificate"], brought.plain["certificate"]);
+    assert!(applied(asked, &made).is_saved_like(&made));
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use consign_core::catalog::{Invalid, unknown_field};
 use consign_core::connector::{ExporterDraft, GatewayDraft, WebhookDraft};
 use consign_core::credential::{Draft, Mode};
+use consign_core::json;
 use consign_core::name::Name;
 use consign_core::secret::Secret;
 use consign_core::time::Timestamp;
@@ -20,6 +21,8 @@ use crate::cli::secret::from_input;
 const API_VERSION: &str = "consign/v1";
 const KEYS: &[&str] = &["apiVersion", "kind", "metadata", "spec"];
 const METADATA: &[&str] = &["name", "labels"];
+/// Names that mean something else where the API looks for an object.
+const NOT_ADDRESSED: &[&str] = &[".", "..", "preview"];
 /// What files of a folder are called.
 const ENDINGS: &[&str] = &["yaml", "yml", "json"];
 
@@ -52,6 +55,16 @@ impl Kind {
             Self::Webhook => "webhooks",
             Self::Exporter => "exporters",
             Self::Gateway => "gateways",
+        }
+    }
+
+    /// Whether answers have a key that no document declares.
+    pub(super) fn is_read_only(self, key: &str) -> bool {
+        match self {
+            Self::Credential => Draft::is_read_only(key),
+            Self::Webhook => WebhookDraft::is_read_only(key),
+            Self::Exporter => ExporterDraft::is_read_only(key),
+            Self::Gateway => GatewayDraft::is_read_only(key),
         }
     }
 
@@ -153,8 +166,12 @@ fn unreadable(shown: &str, error: &std::io::Error) -> Failure {
 impl Source {
     /// Its documents; JSON is tried first, so that whatever JSON allows is read as JSON.
     fn values(&self) -> Result<Vec<Value>, Failure> {
-        if let Ok(value) = serde_json::from_str(self.text.expose()) {
-            return Ok(vec![value]);
+        let text = self.text.expose();
+        if let Ok(value) = serde_json::from_str(text) {
+            return match json::duplicate_member(text.as_bytes()) {
+                None => Ok(vec![value]),
+                Some(name) => Err(Failure::usage(&format!("{}: {}", self.shown, json::twice(&name)))),
+            };
         }
         // What looks like a number or a word for yes to one reader of YAML and not to another stays a text.
         let options = serde_saphyr::options! {
@@ -162,7 +179,7 @@ impl Source {
             leading_zero_numbers_as_strings: true,
             underscored_numbers_as_strings: true,
         };
-        serde_saphyr::from_multiple_with_options(self.text.expose(), options).map_err(|error| {
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
             // What the reader met is not repeated: it may be a secret.
             let place = error.location().map(|at| format!(": line {}, column {}", at.line(), at.column()));
             Failure::usage(&format!("{} is not YAML or JSON{}", self.shown, place.unwrap_or_default()))
@@ -197,6 +214,9 @@ impl Reading<'_> {
         let mut metadata = self.object(&mut document, "metadata");
         self.refuse_unknown("metadata.", &metadata, METADATA);
         let name = match metadata.get("name").and_then(Value::as_str).map(Name::parse) {
+            Some(Ok(name)) if NOT_ADDRESSED.contains(&name.as_str()) => {
+                self.fault(format!("metadata.name: “{name}” cannot be applied. Choose another name"))
+            }
             Some(Ok(name)) => Some(name.to_string()),
             Some(Err(fault)) => self.fault(format!("metadata.name: {}", fault.message)),
             None if metadata.contains_key("name") => {

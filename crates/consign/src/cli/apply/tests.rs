@@ -20,6 +20,33 @@ fn the_exit_code_says_how_much_was_done() {
 }
 
 #[test]
+fn what_ends_half_way_says_what_was_not_tried() {
+    let check = |outcomes: &[Outcome], code: Option<Code>, words: &str| {
+        let sum = Sum { not_tried: 2, ..Sum::of(outcomes.iter()) };
+        assert_eq!((sum.code(false), sum.words(false).as_str()), (code, words));
+    };
+    check(
+        &[Outcome::Created],
+        Some(Code::Partly),
+        "1 created, 0 changed, 0 unchanged, 2 not tried.",
+    );
+    check(&[], None, "0 created, 0 changed, 0 unchanged, 2 not tried.");
+}
+
+#[test]
+fn a_name_that_was_taken_meanwhile_is_a_conflict() {
+    let refused = |errors: Value| {
+        let problem = json!({ "title": "Values were not accepted", "errors": errors });
+        late(Failure::answered(422, problem.to_string().as_bytes()))
+    };
+    let taken = json!({ "pointer": "/name", "code": "not_unique", "message": "Taken" });
+    let other = json!({ "pointer": "/path", "code": "bad_form", "message": "No path" });
+    assert_eq!(refused(json!([taken])).code, Code::Changed);
+    assert_eq!(refused(json!([taken, other])).code, Code::NotAccepted);
+    assert_eq!(refused(json!([{ "pointer": "/slug", "code": "not_unique" }])).code, Code::NotAccepted);
+}
+
+#[test]
 fn another_status_of_the_same_credential_is_no_change() {
     let object = |etag: &str, status: &str, path: &str| {
         json!({
@@ -28,6 +55,8 @@ fn another_status_of_the_same_credential_is_no_change() {
         })
     };
     let before = object("1", "working", "/a");
-    assert_eq!(changed(&before, &object("2", "locked", "/b")), ["path"]);
-    assert_eq!(changed(&before, &object("2", "locked", "/a")), Vec::<String>::new());
+    assert_eq!(changed(Kind::Webhook, &before, &object("2", "locked", "/b")), ["path"]);
+    assert_eq!(changed(Kind::Webhook, &before, &object("2", "locked", "/a")), Vec::<String>::new());
+    let owned = |owner: &str| json!({ "etag": owner, "managed_by": owner });
+    assert_eq!(changed(Kind::Webhook, &owned("a"), &owned("b")), ["managed_by"]);
 }

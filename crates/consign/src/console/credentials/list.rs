@@ -1,7 +1,5 @@
 //! The list of credentials: filters, order, and a test from a row.
 
-use std::collections::BTreeSet;
-
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -24,6 +22,8 @@ pub(in crate::console) const NEEDS_ATTENTION: &str = "needs_attention";
 const PROTOCOLS: [Protocol; 2] = [Protocol::Https, Protocol::Sftp];
 /// A drop-down with more is not a choice.
 const LABELS_MAX: usize = 200;
+/// They are looked for among so many sets.
+const LABEL_SETS_MAX: u32 = 1_000;
 const ORDERS: [(&str, &str); 5] = [
     (CredentialSort::NeedsAttention.kind(), "Needs attention first"),
     (CredentialSort::Name.kind(), "Name, A to Z"),
@@ -69,9 +69,9 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
         "protocol": form.text("protocol"),
         "protocols": PROTOCOLS.map(|protocol| json!({ "value": protocol.kind(), "label": protocol.kind().to_uppercase() })),
         "label": form.text("label"),
-        "labels": labels(&visit),
+        "labels": labels(&visit).await?,
         "managed_by": form.text("managed_by"),
-        "managers": managed::of_credentials(&visit),
+        "managers": managed::of_credentials(&visit).await?,
         "orders": heads.orders(&ORDERS),
         "by": {
             "name": heads.sorted_by(CredentialSort::Name.kind(), CredentialSort::NameDown.kind()),
@@ -88,12 +88,11 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
     Ok(visit.page(StatusCode::OK, "credentials.html", (PLACE, "Connector credentials"), context).await)
 }
 
-/// The labels that credentials have, to filter by: few, and in memory.
-fn labels(visit: &Signed) -> Value {
-    let snapshot = visit.app().engine.snapshot();
-    let labels = snapshot.credentials().flat_map(|credential| &credential.labels);
-    let pairs: BTreeSet<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
-    pairs.into_iter().take(LABELS_MAX).map(|pair| json!({ "value": pair, "label": pair })).collect()
+/// The labels that credentials have, to filter by.
+async fn labels(visit: &Signed) -> Result<Value, OpError> {
+    let labels = credentials::labels(visit.app(), &visit.actor, LABEL_SETS_MAX).await?;
+    let pairs = labels.into_iter().map(|(key, value)| format!("{key}={value}"));
+    Ok(pairs.take(LABELS_MAX).map(|pair| json!({ "value": pair, "label": pair })).collect())
 }
 
 /// Tests a credential as it is saved, and shows its page while the test runs.

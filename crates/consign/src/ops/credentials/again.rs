@@ -8,6 +8,9 @@ use super::{is_as_saved, object};
 use crate::App;
 use crate::ops::{Actor, OpError, audit_entry, commit};
 
+/// What stands in the audit log of it.
+pub(super) const COMPARED: &str = "Compared secrets";
+
 /// Keeps what the credential has already: the key pair that was made for it, and every secret that is the same. That two
 /// secrets were compared stands in the audit log, whatever came of it.
 ///
@@ -35,7 +38,7 @@ pub(super) async fn keep_what_is_the_same(
         ((*key).to_owned(), json!(word))
     });
     let found = Value::Object(found.collect::<Map<_, _>>());
-    audit_entry(app, &mut tx, actor, "Compared secrets", object(current), found).await?;
+    audit_entry(app, &mut tx, actor, COMPARED, object(current), found).await?;
     commit(app, tx).await?;
     draft.keep(&same);
     Ok(())

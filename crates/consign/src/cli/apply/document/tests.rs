@@ -57,6 +57,20 @@ fn json_is_a_document_too() {
     assert_eq!((documents.len(), faults.len()), (1, 0), "{faults:?}");
 }
 
+#[test]
+fn a_key_stands_once() {
+    let text = "{ \"kind\": \"Webhook\", \"spec\": { \"path\": \"/a\", \"path\": \"/b\" } }";
+    let yaml = WEBHOOK.replace("  path:", "  path: /other\n  path:");
+    for (text, sentence) in [
+        (text, "it: “path” stands twice in one object. Send it once"),
+        (yaml.as_str(), "it is not YAML or JSON: line 8, column 3"),
+    ] {
+        let source =
+            Source { shown: "it".to_owned(), folder: PathBuf::new(), text: Secret::new(text.to_owned()) };
+        assert_eq!(source.values().unwrap_err().lines, [sentence]);
+    }
+}
+
 #[track_caller]
 fn check(text: &str, expected: &[&str]) {
     let (documents, faults) = read_text(text, false);
@@ -103,6 +117,12 @@ fn what_is_wrong_is_said_before_anything_is_sent() {
         &["metadata.labels: only credentials have labels"],
     );
     check(&WEBHOOK.replace("name: Hardware requests", ""), &["metadata.name is missing"]);
+    for name in ["preview", "..", "."] {
+        check(
+            &WEBHOOK.replace("Hardware requests", name),
+            &[&format!("metadata.name: “{name}” cannot be applied. Choose another name")],
+        );
+    }
     check(&format!("{WEBHOOK}  name: Other\n"), &["spec.name: the name stands in metadata"]);
     check(&format!("{WEBHOOK}status: fine\n"), &["status: “status” is not known"]);
 }

@@ -1,0 +1,4 @@
+-- What lists are filtered by is read from these alone, and where nothing has a label or a manager, from nothing.
+create index credential_labels on credential (labels) where labels <> '{}';
+create index credential_manager on credential (managed_by) where managed_by is not null;
+create index connector_manager on connector (kind, managed_by) where managed_by is not null;
