@@ -1,7 +1,8 @@
-//! What the pages of every kind of connector share: the filters of a list, the credentials to choose from, and what is said
-//! when one goes on.
+//! What the pages of every kind of connector share: the filters of a list, the credentials to choose from, the way to a new
+//! one, and what is said when a connector goes on.
 
-use consign_core::catalog::Protocol;
+use axum::response::Response;
+use consign_core::catalog::{Fault, Invalid, Protocol};
 use consign_core::connector::ConnectorState;
 use consign_core::id::CredentialId;
 use consign_core::time::Timestamp;
@@ -10,13 +11,15 @@ use consign_store::connectors::{ConnectorFilter, ConnectorSort};
 use consign_store::credentials::Choosable;
 use serde_json::{Value, json};
 
-use super::form::{Choice, Choices, Form, Heads, asked, pages};
+use super::form::{Choice, Choices, Form, Heads, asked, carried, pages};
 use super::managed;
 use super::visit::{Message, Signed};
 use crate::ops::{OpError, credentials};
 
 /// So many are suggested; others are found by their whole name.
 const CHOICES_MAX: u32 = 500;
+/// The code of a form that cannot be kept while a credential is created.
+const TOO_LONG: &str = "too_long_to_keep";
 
 /// Which connectors are asked for.
 pub(super) fn filter(form: &Form, choices: &Choices) -> ConnectorFilter {
@@ -85,6 +88,27 @@ pub(super) fn resumed(connector: &Value, page: &str, goes_on: &str) -> Message {
     }
     Message::refused("Its credential was deleted. Choose a credential, and it continues.")
         .with_action(format!("{page}/set-up"), "Choose a credential")
+}
+
+/// Whether the button was pressed that leads from a form to a new credential.
+pub(super) fn asks_for_credential(visit: &Signed) -> bool {
+    visit.form.has("new_credential")
+}
+
+/// On to a new credential, and from there back to the form at `address` with all that was typed into it.
+pub(super) fn new_credential(visit: &Signed, address: &str) -> Result<Response, Invalid> {
+    let sentence = "What you typed is too long to be kept while you create a credential. \
+                    Copy what you need before you go on";
+    match carried::with_typed(&visit.form, address) {
+        Some(new) => Ok(visit.go(&new)),
+        None => Err(Fault::new(TOO_LONG, sentence).at("credential")),
+    }
+}
+
+/// Where a link to a new credential leads that keeps nothing of a form; empty as long as a button keeps all of it.
+pub(super) fn without_typed(form: &Form, address: &str, invalid: &[Invalid]) -> String {
+    let is_too_long = invalid.iter().any(|one| one.code == TOO_LONG);
+    if is_too_long { carried::without_typed(form, address) } else { String::new() }
 }
 
 /// The credentials that a connector can use, with status and address; among many the first, and the one that is `asked` for.

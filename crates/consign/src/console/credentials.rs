@@ -18,7 +18,7 @@ use super::Console;
 use super::conflict::Conflict;
 use super::connection_test::running;
 use super::errors::Failure;
-use super::form::{CredentialForm, Kept, encoded, errors};
+use super::form::{CredentialForm, Kept, carried, encoded, errors};
 use super::host_keys::{self, Looked};
 use super::managed;
 use super::visit::{Message, Signed, is_own_path};
@@ -208,7 +208,7 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
             }
             if !back.is_empty() {
                 let message = said(&form.warnings(&kept), "Saved.");
-                return Ok(visit.go_and_say(&format!("{back}?credential={id}"), message));
+                return Ok(visit.go_and_say(&carried::with_credential(back, &id), message));
             }
             let current = credentials::find(visit.app(), &visit.actor, &id).await?;
             let message = saved(&visit, &form, &kept, &current);

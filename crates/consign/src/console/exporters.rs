@@ -12,9 +12,11 @@ use consign_store::runs::UNSENT_COUNT_MAX;
 use serde_json::{Value, json};
 
 use super::conflict::Conflict;
-use super::connector::{choices, filter, listed, resumed};
+use super::connector::{
+    asks_for_credential, choices, filter, listed, new_credential, resumed, without_typed,
+};
 use super::errors::Failure;
-use super::form::{ExporterForm, at_whole_fields, errors, page, pages};
+use super::form::{ExporterForm, at_whole_fields, carried, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::activity_lines;
 use super::{Console, managed};
@@ -85,6 +87,8 @@ async fn form_page(
         "fields": form.fields(&choices, &invalid, &format!("{address}/fields"), visit.app().now()),
         "address": address,
         "without_credentials": choices.0.is_empty(),
+        "without_typed": without_typed(&visit.form, &address, &invalid),
+        "filled": carried::fills_in(visit, current.is_some()),
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
@@ -109,9 +113,13 @@ fn at_fields(invalid: &[Invalid]) -> Vec<Invalid> {
 
 async fn new(visit: Signed) -> Result<Response, Failure> {
     let usual = visit.app().engine.delivery_rules().timeout_seconds;
-    let form = ExporterForm::empty(visit.form.text("credential"))
-        .with_text("timeout_seconds", usual.to_string())
-        .with_text("time_zone", settings::time_zone(visit.app()));
+    let form = if carried::comes_back(&visit.form) {
+        ExporterForm::typed(&visit.form)
+    } else {
+        ExporterForm::empty(visit.form.text("credential"))
+            .with_text("timeout_seconds", usual.to_string())
+            .with_text("time_zone", settings::time_zone(visit.app()))
+    };
     form_page(&visit, StatusCode::OK, &form, &[], None).await
 }
 
@@ -129,6 +137,12 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
         return new_fields(visit).await;
     }
     let form = ExporterForm::typed(&visit.form);
+    if asks_for_credential(&visit) {
+        return match new_credential(&visit, &format!("{LIST}/new")) {
+            Ok(away) => Ok(away),
+            Err(fault) => form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &[fault], None).await,
+        };
+    }
     let address = |made: &Value| format!("{LIST}/{}", made["id"].as_str().unwrap_or_default());
     let made = visit.once(address, exporters::create(visit.app(), &visit.actor, form.sent()));
     match made.await {
@@ -169,7 +183,12 @@ async fn activity(visit: Signed, Path(id): Path<String>) -> Result<Response, Fai
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = exporters::find(visit.app(), &visit.actor, &id).await?;
-    form_page(&visit, StatusCode::OK, &ExporterForm::stored(&current), &[], Some(&current)).await
+    let form = if carried::comes_back(&visit.form) {
+        ExporterForm::typed(&visit.form)
+    } else {
+        ExporterForm::stored(&current).choosing(visit.form.text("credential"))
+    };
+    form_page(&visit, StatusCode::OK, &form, &[], Some(&current)).await
 }
 
 async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -183,6 +202,16 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     }
     let current = exporters::find(visit.app(), &visit.actor, &id).await?;
     let form = ExporterForm::typed(&visit.form);
+    if asks_for_credential(&visit) {
+        let address = format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default());
+        return match new_credential(&visit, &address) {
+            Ok(away) => Ok(away),
+            Err(fault) => {
+                let invalid = [fault];
+                form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, Some(&current)).await
+            }
+        };
+    }
     if let Some(refusal) = managed::refusal(&visit.form, &current) {
         return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
     }

@@ -22,6 +22,7 @@ pub(super) use rows::without_row_secrets;
 pub(super) use sftp::{panel as scan_panel, panel_again as scan_panel_again};
 pub(super) use webhook::{WebhookForm, at_whole_fields, sends_to};
 
+pub(super) mod carried;
 mod choices;
 mod credential;
 mod exporter;
@@ -77,7 +78,7 @@ impl Form {
 
     /// What was typed, as one text: the same for the same, whichever of its buttons saves it.
     pub(super) fn content(&self) -> Secret {
-        let typed = self.pairs().filter(|(name, _)| !["csrf", "authorize"].contains(name));
+        let typed = self.pairs().filter(|(name, _)| !["csrf", "authorize", "send_test"].contains(name));
         let mut content = String::new();
         typed.for_each(|(name, value)| {
             [name, "=", value, "\u{0}"].iter().for_each(|part| content.push_str(part));

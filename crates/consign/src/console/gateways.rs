@@ -11,9 +11,11 @@ use consign_core::catalog::Invalid;
 use serde_json::{Value, json};
 
 use super::conflict::Conflict;
-use super::connector::{filter, listed, resumed, web_choices};
+use super::connector::{
+    asks_for_credential, filter, listed, new_credential, resumed, web_choices, without_typed,
+};
 use super::errors::Failure;
-use super::form::{Around, GatewayForm, at_whole_fields, errors, page};
+use super::form::{Around, GatewayForm, at_whole_fields, carried, errors, page};
 use super::visit::{Message, Signed};
 use super::{Console, managed};
 use crate::ops::{IfMatch, OpError, gateways};
@@ -65,6 +67,8 @@ async fn form_page(
         "fields": form.fields(&around, &invalid),
         "address": address,
         "without_credentials": choices.0.is_empty(),
+        "without_typed": without_typed(&visit.form, &address, &invalid),
+        "filled": carried::fills_in(visit, current.is_some()),
         "curl": current.map(curl),
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
@@ -91,7 +95,11 @@ fn curl(gateway: &Value) -> String {
 }
 
 async fn new(visit: Signed) -> Result<Response, Failure> {
-    let form = GatewayForm::empty(visit.form.text("credential"));
+    let form = if carried::comes_back(&visit.form) {
+        GatewayForm::typed(&visit.form)
+    } else {
+        GatewayForm::empty(visit.form.text("credential"))
+    };
     form_page(&visit, StatusCode::OK, &form, &[], None).await
 }
 
@@ -102,6 +110,12 @@ async fn new_fields(visit: Signed) -> Result<Response, Failure> {
 
 async fn create(visit: Signed) -> Result<Response, Failure> {
     let form = GatewayForm::typed(&visit.form);
+    if asks_for_credential(&visit) {
+        return match new_credential(&visit, &format!("{LIST}/new")) {
+            Ok(away) => Ok(away),
+            Err(fault) => form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &[fault], None).await,
+        };
+    }
     let address = |made: &Value| format!("{LIST}/{}/set-up", made["id"].as_str().unwrap_or_default());
     let made = visit.once(address, gateways::create(visit.app(), &visit.actor, form.sent()));
     match made.await {
@@ -117,7 +131,12 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = gateways::find(visit.app(), &visit.actor, &id).await?;
-    form_page(&visit, StatusCode::OK, &GatewayForm::stored(&current), &[], Some(&current)).await
+    let form = if carried::comes_back(&visit.form) {
+        GatewayForm::typed(&visit.form)
+    } else {
+        GatewayForm::stored(&current).choosing(visit.form.text("credential"))
+    };
+    form_page(&visit, StatusCode::OK, &form, &[], Some(&current)).await
 }
 
 async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -128,6 +147,16 @@ async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, 
 async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = gateways::find(visit.app(), &visit.actor, &id).await?;
     let form = GatewayForm::typed(&visit.form);
+    if asks_for_credential(&visit) {
+        let address = format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default());
+        return match new_credential(&visit, &address) {
+            Ok(away) => Ok(away),
+            Err(fault) => {
+                let invalid = [fault];
+                form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, Some(&current)).await
+            }
+        };
+    }
     if let Some(refusal) = managed::refusal(&visit.form, &current) {
         return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
     }

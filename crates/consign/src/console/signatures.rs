@@ -31,9 +31,9 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/webhooks/{id}/signature/change", get(ask).post(change))
 }
 
-/// The one page that shows a new signing secret.
-pub(super) async fn secret_page(visit: &Signed, made: &Value) -> Response {
-    let context = json!({ "current": made, "text": made["signing_secret"] });
+/// The one page that shows a new signing secret; `next` is where whoever stored it goes on.
+pub(super) async fn secret_page(visit: &Signed, made: &Value, next: &str) -> Response {
+    let context = json!({ "current": made, "text": made["signing_secret"], "next": next });
     visit.page(StatusCode::OK, "webhook_secret.html", (PLACE, "Signing secret created"), context).await
 }
 
@@ -114,7 +114,7 @@ async fn change(visit: Signed, Path(id): Path<String>) -> Result<Response, Failu
         Ok(_) if made["signing_secret"].is_string() => {
             let mut shown = current;
             shown["signing_secret"] = made["signing_secret"].clone();
-            Ok(secret_page(&visit, &shown).await)
+            Ok(secret_page(&visit, &shown, &back).await)
         }
         Ok(_) if made.is_null() => {
             Ok(visit.go_and_say(&back, Message::done("It was changed already. The secret was shown once.")))

@@ -9,14 +9,17 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::catalog::Invalid;
 use consign_core::id::EventId;
+use consign_core::rights::Right;
 use consign_store::deliveries::DeliveryFilter;
 use serde_json::{Value, json};
 
 use super::conflict::Conflict;
-use super::connector::{filter, listed, resumed, web_choices};
+use super::connector::{
+    asks_for_credential, filter, listed, new_credential, resumed, web_choices, without_typed,
+};
 use super::deliveries::shown_payload;
 use super::errors::Failure;
-use super::form::{WebhookForm, at_whole_fields, errors, page, pages};
+use super::form::{WebhookForm, at_whole_fields, carried, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::recent;
 use super::{Console, chart, managed, signatures};
@@ -98,6 +101,8 @@ async fn form_page(
         "fields": form.fields(&choices, &invalid, &format!("{address}/fields")),
         "address": address,
         "without_credentials": choices.0.is_empty(),
+        "without_typed": without_typed(&visit.form, &address, &invalid),
+        "filled": carried::fills_in(visit, current.is_some()),
         "current": current,
         "etag": if typed.is_empty() { stored("etag") } else { typed },
         "seen_at": if typed.is_empty() { stored("updated_at") } else { visit.form.text("seen_at") },
@@ -115,7 +120,11 @@ async fn form_page(
 
 async fn new(visit: Signed) -> Result<Response, Failure> {
     let usual = visit.app().engine.delivery_rules().timeout_seconds;
-    let form = WebhookForm::suggested(&visit.form).with_text("timeout_seconds", usual.to_string());
+    let form = if carried::comes_back(&visit.form) {
+        WebhookForm::typed(&visit.form)
+    } else {
+        WebhookForm::suggested(&visit.form).with_text("timeout_seconds", usual.to_string())
+    };
     form_page(&visit, StatusCode::OK, &form, &[], None).await
 }
 
@@ -128,11 +137,22 @@ fn asks_for_fields(visit: &Signed) -> bool {
     visit.form.has("show_fields") || visit.form.has("preview")
 }
 
+/// Whether whoever saves goes on to a test event.
+fn goes_on_to_test(visit: &Signed) -> bool {
+    visit.form.has("send_test") && visit.actor.rights.allow(Right::DeliveriesOperate)
+}
+
 async fn create(visit: Signed) -> Result<Response, Failure> {
     if asks_for_fields(&visit) {
         return new_fields(visit).await;
     }
     let form = WebhookForm::typed(&visit.form);
+    if asks_for_credential(&visit) {
+        return match new_credential(&visit, &format!("{LIST}/new")) {
+            Ok(away) => Ok(away),
+            Err(fault) => form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &[fault], None).await,
+        };
+    }
     let address = |made: &Value| format!("{LIST}/{}", made["id"].as_str().unwrap_or_default());
     let mut created = Value::Null;
     let made = visit.once(address, async {
@@ -140,7 +160,13 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
         Ok(created.clone())
     });
     match made.await {
-        Ok(_) if created["signing_secret"].is_string() => Ok(signatures::secret_page(&visit, &created).await),
+        Ok(address) if created["signing_secret"].is_string() => {
+            let next = format!("{address}/{}", if goes_on_to_test(&visit) { "test" } else { "signature" });
+            Ok(signatures::secret_page(&visit, &created, &next).await)
+        }
+        Ok(address) if goes_on_to_test(&visit) => {
+            Ok(visit.go_and_say(&format!("{address}/test"), Message::done("Saved.")))
+        }
         Ok(address) => {
             Ok(visit.go_and_say(&address, Message::done("Saved. Send a test event to see that it arrives.")))
         }
@@ -167,7 +193,12 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
-    form_page(&visit, StatusCode::OK, &WebhookForm::stored(&current), &[], Some(&current)).await
+    let form = if carried::comes_back(&visit.form) {
+        WebhookForm::typed(&visit.form)
+    } else {
+        WebhookForm::stored(&current).choosing(visit.form.text("credential"))
+    };
+    form_page(&visit, StatusCode::OK, &form, &[], Some(&current)).await
 }
 
 async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -181,12 +212,29 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
     }
     let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
     let form = WebhookForm::typed(&visit.form);
+    if asks_for_credential(&visit) {
+        let address = format!("{LIST}/{}/set-up", current["id"].as_str().unwrap_or_default());
+        return match new_credential(&visit, &address) {
+            Ok(away) => Ok(away),
+            Err(fault) => {
+                let invalid = [fault];
+                form_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &invalid, Some(&current)).await
+            }
+        };
+    }
     if let Some(refusal) = managed::refusal(&visit.form, &current) {
         return form_page(&visit, StatusCode::CONFLICT, &form, &[refusal], Some(&current)).await;
     }
     let sent = managed::with_release(&visit.form, form.sent());
     match webhooks::replace(visit.app(), &visit.actor, &id, sent, visit.form.if_match()).await {
-        Ok(saved) if saved["signing_secret"].is_string() => Ok(signatures::secret_page(&visit, &saved).await),
+        Ok(saved) if saved["signing_secret"].is_string() => {
+            let next = if goes_on_to_test(&visit) { "test" } else { "signature" };
+            let next = format!("{LIST}/{}/{next}", saved["id"].as_str().unwrap_or_default());
+            Ok(signatures::secret_page(&visit, &saved, &next).await)
+        }
+        Ok(_) if goes_on_to_test(&visit) => {
+            Ok(visit.go_and_say(&format!("{LIST}/{id}/test"), Message::done("Saved.")))
+        }
         Ok(_) => Ok(visit.go_and_say(&format!("{LIST}/{id}"), Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {
             let current = webhooks::find(visit.app(), &visit.actor, &id).await?;

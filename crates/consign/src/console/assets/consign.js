@@ -50,7 +50,7 @@
   // Nobody pressed anything: it keeps no session alive.
   const BY_ITSELF = { headers: { 'consign-by-itself': '1' } };
 
-  // Text typed since the page came; secrets that were shown.
+  // Text that is not saved; secrets that were shown.
   let typed = false;
   const settle = (within = document) => {
     all('[data-blank]', within).forEach((row) => row.remove());
@@ -110,7 +110,6 @@
       say(`Fields for ${select.selectedOptions?.[0].text || select.value} are shown.`);
     } catch {
       const button = one('[name=show_fields]', select.parentElement);
-      typed = false;
       form.requestSubmit(button || undefined);
     }
   };
@@ -477,7 +476,8 @@
       }
       form.sentAt = Date.now();
     }
-    typed = false;
+    // Buttons of other forms on the page do not save what was typed.
+    if ('guard' in form.dataset) typed = false;
     // A shown secret goes back to a password field, so that the browser does not remember it as text.
     all('[data-show][aria-pressed=true]', form).forEach((button) => show(button, false));
   });
@@ -519,5 +519,7 @@
     all('[data-poll]').forEach((part) => poll(part.id));
     all('[data-picked]').forEach(countPicked);
     one('.problem')?.focus();
+    // What was refused, or filled in otherwise, is not saved.
+    typed = !!one('[data-guard]') && !!one('.problem, [data-typed]');
   });
 })();

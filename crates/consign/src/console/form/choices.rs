@@ -7,6 +7,8 @@ use super::{field, with};
 
 /// A drop-down with more is not a choice.
 const DROP_DOWN_MAX: usize = 100;
+/// What is said where a choice brings other fields.
+pub(super) const CHANGES: &str = "The fields below change with your choice.";
 
 /// A credential to choose, with its address for the preview.
 #[derive(Clone)]
@@ -18,6 +20,25 @@ pub(in crate::console) struct Choice {
     pub(in crate::console) address: String,
     /// It leads to a file server.
     pub(in crate::console) is_sftp: bool,
+}
+
+/// What another choice of a credential changes on its page, and where the page asks for that.
+pub(super) enum Follows<'a> {
+    /// Nothing.
+    Nothing,
+    /// The address that is shown.
+    Preview(&'a Value),
+    /// Other fields come.
+    Fields(&'a Value),
+}
+
+impl Follows<'_> {
+    fn refresh(&self) -> Option<&Value> {
+        match self {
+            Self::Nothing => None,
+            Self::Preview(refresh) | Self::Fields(refresh) => Some(refresh),
+        }
+    }
 }
 
 /// The credentials to choose from: all, or the first of many.
@@ -46,19 +67,25 @@ impl Choices {
         self.0.iter().map(option).collect()
     }
 
-    /// The field of a form. `asked` is what was chosen; with `refresh` another choice changes the fields of the form.
-    pub(super) fn field(&self, asked: &str, invalid: &[Invalid], refresh: Option<&Value>) -> Value {
+    /// The field of a form. `asked` is what was chosen.
+    pub(super) fn field(&self, asked: &str, invalid: &[Invalid], follows: &Follows<'_>) -> Value {
+        let refresh = follows.refresh();
+        let changes = matches!(follows, Follows::Fields(_));
         if !self.are_many() {
-            let drop_down = field("credential", "Credential", "Shown with its status.", asked, invalid);
+            let hint = if changes { CHANGES } else { "Shown with its status." };
+            let drop_down = field("credential", "Credential", hint, asked, invalid);
             let choose =
                 json!({ "options": self.options(), "choose": "Choose a credential", "refresh": refresh });
             return with(drop_down, choose);
         }
         let chosen = self.find(asked);
-        let hint = match chosen {
+        let mut hint = match chosen {
             Some(chosen) => format!("Its name. {}.", chosen.status),
             None => "Its whole name. The first 500 are suggested.".to_owned(),
         };
+        if changes {
+            hint = format!("{hint} {CHANGES}");
+        }
         let named = chosen.map_or(asked, |chosen| chosen.name.as_str());
         let text = field("credential", "Credential", &hint, named, invalid);
         with(text, json!({ "suggestions": self.options(), "refresh": refresh }))
@@ -82,20 +109,42 @@ mod tests {
 
     #[test]
     fn few_are_a_drop_down_and_many_are_typed() {
-        let few = choices(DROP_DOWN_MAX).field("crd_7", &[], None);
+        let few = choices(DROP_DOWN_MAX).field("crd_7", &[], &Follows::Nothing);
         assert_eq!(
             (&few["value"], &few["options"][7]["label"]),
             (&json!("crd_7"), &json!("Tool 7 · Working"))
         );
         let many = choices(DROP_DOWN_MAX + 1);
-        let shown = many.field("crd_7", &[], None);
+        let shown = many.field("crd_7", &[], &Follows::Nothing);
         assert_eq!(
             (&shown["value"], &shown["suggestions"][7]["value"]),
             (&json!("Tool 7"), &json!("Tool 7"))
         );
         assert_eq!(shown["suggestions"][7]["label"], "Tool 7 · Working");
         assert_eq!((&shown["hint"], shown.get("options")), (&json!("Its name. Working."), None));
-        assert_eq!(many.field("nobody", &[], None)["value"], "nobody", "it stays as it was typed");
+        let unknown = many.field("nobody", &[], &Follows::Nothing);
+        assert_eq!(unknown["value"], "nobody", "it stays as it was typed");
         assert_eq!(many.find(" tool 9 ").map(|found| found.id.as_str()), Some("crd_9"));
+    }
+
+    #[test]
+    fn a_choice_that_brings_other_fields_says_so() {
+        let refresh = json!({ "url": "/x", "target": "fields" });
+        let (few, many) = (choices(2), choices(DROP_DOWN_MAX + 1));
+        for (choices, follows, hint, asks) in [
+            (&few, Follows::Nothing, "Shown with its status.", false),
+            (&few, Follows::Preview(&refresh), "Shown with its status.", true),
+            (&few, Follows::Fields(&refresh), "The fields below change with your choice.", true),
+            (&many, Follows::Preview(&refresh), "Its name. Working.", true),
+            (
+                &many,
+                Follows::Fields(&refresh),
+                "Its name. Working. The fields below change with your choice.",
+                true,
+            ),
+        ] {
+            let shown = choices.field("crd_1", &[], &follows);
+            assert_eq!((&shown["hint"], shown["refresh"].is_object()), (&json!(hint), asks));
+        }
     }
 }

@@ -271,7 +271,7 @@ impl CredentialForm {
             with(field(key, label, hint, self.text(key), invalid), json!({ "warning": warn(key) }))
         };
         let optional = |key, label, hint| with(text(key, label, hint), json!({ "optional": true }));
-        let changes = "The fields below change with your choice.";
+        let changes = super::choices::CHANGES;
         let protocols: Vec<_> = Protocol::ALL
             .iter()
             .map(|protocol| json!({ "value": protocol.kind(), "label": protocol.label() }))

@@ -8,6 +8,7 @@ use consign_core::schedule::{PRESETS, Schedule, TimeZone};
 use consign_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::choices::{CHANGES, Follows};
 use super::webhook::{join, options, rows_of, word};
 use super::{Choices, Form, field, message_at, sends_to, with};
 
@@ -113,6 +114,11 @@ impl ExporterForm {
     pub(in crate::console) fn with_text(mut self, key: &'static str, text: String) -> Self {
         self.texts.insert(key, text);
         self
+    }
+
+    /// The same with another credential, unless none is named.
+    pub(in crate::console) fn choosing(self, credential: &str) -> Self {
+        if credential.is_empty() { self } else { self.with_text("credential", credential.to_owned()) }
     }
 
     /// A stored exporter.
@@ -261,7 +267,7 @@ impl ExporterForm {
             .unwrap_or_default();
         let limits = ["max_records_per_request", "timeout_seconds", "max_per_second"];
         let is_cron = self.text("schedule") == CRON;
-        let mut schedule = text("schedule", "Schedule", "The fields below change with your choice.");
+        let mut schedule = text("schedule", "Schedule", CHANGES);
         let mut cron = text("cron", "Times", CRON_HINT);
         let mut at = with(text("at", "At", ""), json!({ "type": "time" }));
         if clock::has(self.text("schedule")) && clock::parsed(self.text("at")).is_none() {
@@ -279,7 +285,7 @@ impl ExporterForm {
         json!({
             "name": text("name", "Name", ""),
             "description": optional("description", "Description", ""),
-            "source": with(text("source", "Source", "The fields below change with your choice."), json!({
+            "source": with(text("source", "Source", CHANGES), json!({
                 "refresh": refresh,
                 "options": options(&[
                     ("events", "Collected events"),
@@ -297,7 +303,7 @@ impl ExporterForm {
             "day": with(text("day", "Day", ""), json!({ "options": options(clock::DAYS) })),
             "cron": with(cron, json!({ "mono": true, "placeholder": "0 2 * * 1-5" })),
             "time_zone": text("time_zone", "Time zone", ZONE_HINT),
-            "credential": choices.field(self.text("credential"), invalid, Some(&refresh)),
+            "credential": choices.field(self.text("credential"), invalid, &Follows::Fields(&refresh)),
             "method": with(text("method", "Method", ""), json!({ "options": options(&[("POST", "POST"), ("PUT", "PUT")]) })),
             "path": with(text("path", "Path", "Added to the URL address of the credential."), json!({
                 "mono": true, "placeholder": "/bulk/devices", "preview": sends_to,
@@ -341,7 +347,7 @@ impl ExporterForm {
             optional("columns", "Columns", &whole_hint)
         };
         json!({
-            "format": with(text("format", "Format", "The fields below change with your choice."), json!({
+            "format": with(text("format", "Format", CHANGES), json!({
                 "refresh": refresh,
                 "options": options(&[("csv", "CSV"), ("ndjson", "NDJSON, one object a line"), ("json", "JSON")]),
             })),

@@ -6,6 +6,7 @@ use consign_core::catalog::Invalid;
 use consign_core::connector::gateway::METHODS;
 use serde_json::{Map, Value, json};
 
+use super::choices::Follows;
 use super::webhook::{join, word};
 use super::{Choices, Form, field, message_at, with};
 
@@ -81,6 +82,14 @@ impl GatewayForm {
             methods: vec!["GET".to_owned()],
             keys: Vec::new(),
         }
+    }
+
+    /// The same with another credential, unless none is named.
+    pub(in crate::console) fn choosing(mut self, credential: &str) -> Self {
+        if !credential.is_empty() {
+            self.texts.insert("credential", credential.to_owned());
+        }
+        self
     }
 
     /// A stored gateway.
@@ -159,7 +168,7 @@ impl GatewayForm {
         json!({
             "name": text("name", "Name", ""),
             "description": optional("description", "Description", ""),
-            "credential": around.choices.field(self.text("credential"), invalid, None),
+            "credential": around.choices.field(self.text("credential"), invalid, &Follows::Nothing),
             "slug": with(text("slug", "Address part", SLUG_HINT), json!({
                 "mono": true,
                 "placeholder": "servicenow",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use consign_core::catalog::Invalid;
 use serde_json::{Map, Value, json};
 
+use super::choices::{CHANGES, Follows};
 use super::{Choices, Form, field, message_at, with};
 
 /// A webhook as it stands in the form.
@@ -79,6 +80,11 @@ impl WebhookForm {
     pub(in crate::console) fn with_text(mut self, key: &'static str, text: String) -> Self {
         self.texts.insert(key, text);
         self
+    }
+
+    /// The same with another credential, unless none is named.
+    pub(in crate::console) fn choosing(self, credential: &str) -> Self {
+        if credential.is_empty() { self } else { self.with_text("credential", credential.to_owned()) }
     }
 
     /// A new webhook as a link suggests it.
@@ -191,12 +197,12 @@ impl WebhookForm {
             "only_when": with(
                 optional("only_when", "Only when", CONDITION_HINT),
                 json!({ "mono": true })),
-            "credential": choices.field(self.text("credential"), invalid, Some(&refresh)),
+            "credential": choices.field(self.text("credential"), invalid, &Follows::Preview(&refresh)),
             "method": with(text("method", "Method", ""), json!({ "options": options(METHODS) })),
             "path": with(text("path", "Path", "Added to the URL address of the credential."), json!({
                 "mono": true, "placeholder": "/api/now/table/incident", "preview": self.preview(choices),
             })),
-            "payload": with(text("payload", "Payload", "The fields below change with your choice."), json!({
+            "payload": with(text("payload", "Payload", CHANGES), json!({
                 "refresh": refresh,
                 "options": options(&[
                     ("event", "The event as received"),

@@ -21,11 +21,31 @@ fn pages_of_webhooks_render_empty_full_and_failing() {
     lost["credential"] = json!(null);
     lost["lost_credential"] = json!("Old tool");
     let choice = json!([{ "value": "crd_1", "label": "Tool" }]);
-    assert!(check("webhooks.html", list(json!([webhook(), lost]), choice)).contains("was Old tool"));
+    assert!(
+        check("webhooks.html", list(json!([webhook(), lost.clone()]), choice.clone()))
+            .contains("was Old tool")
+    );
+    lost["state"] = json!("credential_missing");
+    let mut paused = webhook();
+    paused["state"] = json!("paused");
+    let mut active = webhook();
+    active["state"] = json!("active");
+    active["state_reason"] = json!("");
+    for (one, link, has_age) in [
+        (webhook(), "Repair the credential<span class=\"vh\">", true),
+        (lost, "set-up\">Choose a credential<span class=\"vh\">", true),
+        (paused, "form=\"go-con_1\">Resume<span class=\"vh\">", true),
+        (active, "form id=\"go-con_1\"", false),
+    ] {
+        let page = check("webhooks.html", list(json!([one]), choice.clone()));
+        let state = page.split("data-label=\"State\"").nth(1).unwrap().split("</td>").next().unwrap();
+        assert!(page.contains(link), "{link}: {page}");
+        assert_eq!(state.contains("<time datetime="), has_age, "{state}");
+    }
     let form = |form: &WebhookForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
         json!({
             "errors": [], "fields": form.fields(&NONE, &[], "/x"), "address": "/webhooks/new",
-            "without_credentials": true, "current": current,
+            "without_credentials": true, "without_typed": "", "filled": false, "current": current,
             "etag": "", "seen_at": "", "recent": [{ "id": "evt_1", "type": "t", "received_at": NOW }],
             "preview": preview, "preview_event": "evt_1", "preview_faults": ["Enter a name"],
         })
@@ -93,7 +113,8 @@ fn pages_of_gateways_render_empty_full_and_failing() {
         let invalid = [Fault::new("missing", "Choose at least one method").at("methods")];
         json!({
             "errors": errors(&invalid), "fields": form.fields(&around, &invalid), "address": "/gateways/new",
-            "without_credentials": current.is_none(), "curl": "curl x", "current": current, "etag": "", "seen_at": "",
+            "without_credentials": current.is_none(), "without_typed": "", "filled": current.is_some(),
+            "curl": "curl x", "current": current, "etag": "", "seen_at": "",
         })
     };
     let new = check("gateway_form.html", form(&GatewayForm::empty(""), &[], None));
@@ -180,7 +201,8 @@ fn pages_of_exporters_render_empty_full_and_failing() {
     let form = |form: &ExporterForm, current: Option<serde_json::Value>, preview: serde_json::Value| {
         json!({
             "errors": [], "fields": form.fields(&NONE, &[], "/x", Timestamp::parse_rfc3339(NOW).unwrap()),
-            "address": "/exporters/new", "without_credentials": true, "current": current, "etag": "", "seen_at": "",
+            "address": "/exporters/new", "without_credentials": true, "without_typed": "", "filled": false,
+            "current": current, "etag": "", "seen_at": "",
             "preview": preview, "preview_faults": ["Enter a name"], "open": null,
         })
     };
@@ -411,7 +433,8 @@ fn who_may_not_change_a_connector_sees_it_and_no_buttons() {
             "webhook_form.html",
             json!({
                 "errors": [], "fields": WebhookForm::stored(&webhook()).fields(&NONE, &[], "/x"), "address": "/x",
-                "without_credentials": false, "current": webhook(), "etag": "", "seen_at": "", "recent": [],
+                "without_credentials": false, "without_typed": "", "filled": false, "current": webhook(),
+                "etag": "", "seen_at": "", "recent": [],
                 "preview": null, "preview_event": "", "preview_faults": [], "may": may(changes),
             }),
         )
@@ -421,7 +444,9 @@ fn who_may_not_change_a_connector_sees_it_and_no_buttons() {
         assert!(page.contains(words), "{words}\n{page}");
         assert_eq!(page.contains("<fieldset class=\"as-is\" disabled>"), !changes);
         assert_eq!(page.contains("data-preview="), changes);
-        for button in ["Replace secret", "Send test event", "Save"] {
+        for button in
+            ["Replace secret", "Send test event", "Save", "Save and send test event", "New credential"]
+        {
             assert_eq!(page.contains(&format!(">{button}</")), changes, "{button}\n{page}");
         }
     }
@@ -437,7 +462,8 @@ fn what_a_file_manages_is_shown_until_somebody_edits_it_anyway() {
             "webhook_form.html",
             json!({
                 "errors": [], "fields": fields, "address": "/webhooks/con_1/set-up", "anyway": anyway,
-                "without_credentials": false, "current": current, "etag": "", "seen_at": "", "recent": [],
+                "without_credentials": false, "without_typed": "", "filled": false, "current": current,
+                "etag": "", "seen_at": "", "recent": [],
                 "preview": null, "preview_event": "", "preview_faults": [],
             }),
         )

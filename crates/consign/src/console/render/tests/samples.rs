@@ -38,7 +38,7 @@ pub(super) fn webhook() -> serde_json::Value {
         "hold_reason": "sign_in_refused", "away": null,
         "credential": {
             "id": "crd_1", "name": "Tool", "address": "https://tool.example/",
-            "status": { "label": "Working", "action": "Replace secret", "action_code": "replace_secret" },
+            "status": { "code": "working", "label": "Working", "action": "Replace secret", "action_code": "replace_secret" },
         },
         "event_types": ["device.*"], "method": "POST", "path": "/x", "payload": "template", "template": "{}",
         "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4, "waiting_is_capped": false, "retrying": 3, "retrying_is_capped": false, "retrying_status": 404 },
@@ -93,7 +93,7 @@ pub(super) fn test() -> serde_json::Value {
 pub(super) fn exporter() -> serde_json::Value {
     json!({
         "id": "con_2", "kind": "exporter", "etag": "\"1\"", "name": "Nightly <list>", "description": "", "managed_by": null,
-        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working", "action": "Replace secret", "action_code": "replace_secret" } },
+        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "code": "working", "label": "Working", "action": "Replace secret", "action_code": "replace_secret" } },
         "source": "events", "event_types": ["*"], "schedule": "daily", "time_zone": "UTC", "format": "csv",
         "columns": [{ "name": "a", "path": "data.a", "default": null }], "method": "POST", "path": "/x",
         "schedule_in_words": "Every day at 02:00, UTC", "next_run_at": NOW, "waiting_records": 3, "waiting_is_capped": false, "state": "active",
@@ -105,7 +105,7 @@ pub(super) fn exporter() -> serde_json::Value {
 pub(super) fn gateway() -> serde_json::Value {
     json!({
         "id": "con_3", "kind": "gateway", "etag": "\"1\"", "name": "Help <desk>", "description": "", "managed_by": null,
-        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "label": "Working" } },
+        "credential": { "id": "crd_1", "name": "Tool", "address": "https://x/", "status": { "code": "working", "label": "Working" } },
         "slug": "desk", "address": "https://c.example/gateway/desk/", "methods": ["GET", "POST"],
         "path_prefixes": ["/api/now", "/<b>"], "warnings": [], "timeout_seconds": 60, "idle_seconds": 60,
         "api_keys": [{ "id": "key_1", "key": "csg_01", "name": "nxt-in" }, { "id": "key_2", "name": null }],
