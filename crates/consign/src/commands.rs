@@ -58,7 +58,11 @@ pub(crate) struct SecretFile {
 
 /// A list with its filters: query parameters of the API, whose names are the flags of the command.
 pub(crate) fn list(noun: &'static str, path: &'static str, filters: &[(&str, String)]) -> Copied {
-    let mut copied = get("Show this list", &[noun, "list"], path);
+    filtered(get("Show this list", &[noun, "list"], path), filters)
+}
+
+/// The same with filters.
+pub(crate) fn filtered(mut copied: Copied, filters: &[(&str, String)]) -> Copied {
     for (name, value) in filters.iter().filter(|(_, value)| !value.is_empty()) {
         copied.query.push(((*name).to_owned(), value.clone()));
         match (*name, value.as_str()) {

@@ -73,6 +73,23 @@ pub(super) const OF_EXPORTER: &[&str] = &[
     "compression",
     "when_empty",
 ];
+/// What is written of a gateway.
+pub(super) const OF_GATEWAY: &[&str] = &[
+    "name",
+    "description",
+    "credential",
+    "slug",
+    "methods",
+    "path_prefixes",
+    "api_keys",
+    "timeout_seconds",
+    "idle_seconds",
+    "max_request_bytes",
+    "max_concurrency",
+    "max_per_second",
+    "scrub_answers",
+    "record_calls",
+];
 const READ: &str = "Read it";
 const SAVE: &str = "Save it as it is shown";
 const ANOTHER: &str = "Create one like it";
@@ -104,15 +121,22 @@ pub(crate) fn create_from_file(noun: &'static str, path: &'static str, file: &'s
     Copied { method: "POST", body: Body::File(file), ..get("Create one from a file", &words, path) }
 }
 
-/// A webhook or an exporter as it is shown; `writes`: whoever looks may save it.
+/// A webhook, an exporter or a gateway as it is shown; `writes`: whoever looks may save it.
 pub(crate) fn connector(shown: &Value, writes: bool) -> Vec<Copied> {
     let (noun, keys) = match shown["kind"].as_str() {
         Some("exporter") => ("exporter", OF_EXPORTER),
+        Some("gateway") => ("gateway", OF_GATEWAY),
         _ => ("webhook", OF_WEBHOOK),
     };
     let mut body = present(shown, keys);
     if let Some(name) = shown["credential"]["name"].as_str() {
         body.insert("credential".to_owned(), json!(name));
+    }
+    // Of an API key only its id is sent.
+    if let Some(keys) = body.get_mut("api_keys").and_then(Value::as_array_mut) {
+        for key in keys {
+            *key = key["id"].take();
+        }
     }
     let body = Value::Object(body);
     three(noun, &format!("/{noun}s"), shown, (body.clone(), Vec::new()), (body, Vec::new()), writes)

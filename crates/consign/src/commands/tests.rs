@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::objects::{OF_EXPORTER, OF_WEBHOOK};
+use super::objects::{OF_EXPORTER, OF_GATEWAY, OF_WEBHOOK};
 use super::*;
 
 #[test]
@@ -66,6 +66,28 @@ fn a_connector_is_read_saved_and_made_again() {
 }
 
 #[test]
+fn a_gateway_is_saved_with_the_ids_of_its_keys() {
+    let shown = json!({
+        "id": "con_3", "kind": "gateway", "etag": "\"2\"", "name": "Desk", "slug": "desk", "methods": ["GET"],
+        "credential": { "id": "crd_1", "name": "Tool" }, "address": "https://c.example/gateway/desk/", "warnings": [],
+        "api_keys": [{ "id": "key_1", "key": "csg_01", "name": "nxt-in" }, { "id": "key_2", "key": "csg_02", "name": null }],
+        "path_prefixes": ["/a"], "record_calls": false,
+    });
+    let all = connector(&shown, true);
+    assert_eq!(all[0].command(), "consign gateway get con_3");
+    assert_eq!((all[1].method, &*all[1].path), ("PATCH", "/gateways/con_3"));
+    let expected = json!({
+        "name": "Desk", "credential": "Tool", "slug": "desk", "methods": ["GET"], "path_prefixes": ["/a"],
+        "api_keys": ["key_1", "key_2"], "record_calls": false,
+    });
+    assert_eq!(all[2].body, Body::Json(expected, Vec::new()));
+    for copied in &all {
+        let known = crate::cli::knows(&copied.arguments);
+        assert!(known.is_ok(), "{:?}: {known:?}", copied.arguments);
+    }
+}
+
+#[test]
 fn secrets_are_files() {
     let set = json!({ "set": true });
     let shown = json!({
@@ -102,7 +124,9 @@ fn secrets_are_files() {
 #[test]
 fn every_setting_is_copied() {
     let whole = crate::api::description();
-    for (schema, keys) in [("WebhookSettings", OF_WEBHOOK), ("ExporterSettings", OF_EXPORTER)] {
+    for (schema, keys) in
+        [("WebhookSettings", OF_WEBHOOK), ("ExporterSettings", OF_EXPORTER), ("GatewaySettings", OF_GATEWAY)]
+    {
         let properties = whole["components"]["schemas"][schema]["properties"].as_object().unwrap();
         let mut described: Vec<_> = properties.keys().map(String::as_str).collect();
         let mut copied = keys.to_vec();

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::credentials::list as credential_list;
 use super::form::{Form, asked};
 use super::visit::Visit;
-use super::{audit, replays};
-use crate::commands::{self, Copied, get, list, send};
-use crate::ops::{Actor, OpError, credentials, deliveries, exporters, webhooks};
+use super::{audit, gateway_pages, replays};
+use crate::commands::{self, Copied, filtered, get, list, send};
+use crate::ops::{Actor, OpError, credentials, deliveries, exporters, gateways, webhooks};
 
 /// Pages that show one thing and have nothing to choose: what the command is called, and where the API has it.
 const PLAIN: &[(&str, &[&str], &str)] = &[
@@ -38,6 +38,7 @@ const NEW: &[(&str, &str, &str, &str)] = &[
     ("/credentials/new", "credential", "/credentials", "credential.json"),
     ("/webhooks/new", "webhook", "/webhooks", "webhook.json"),
     ("/exporters/new", "exporter", "/exporters", "exporter.json"),
+    ("/gateways/new", "gateway", "/gateways", "gateway.json"),
 ];
 
 /// What there is to copy on this page. Who may not read it sees another page.
@@ -78,8 +79,28 @@ async fn all(visit: &Visit, actor: &Actor) -> Result<Vec<Copied>, OpError> {
             let shown = exporters::find(app, actor, id).await?;
             commands::connector(&shown, writes(Right::ConnectorsWrite))
         }
+        "/gateways/{id}" | "/gateways/{id}/set-up" => {
+            let shown = gateways::find(app, actor, id).await?;
+            let mut all = commands::connector(&shown, writes(Right::ConnectorsWrite));
+            if pattern == "/gateways/{id}" {
+                all.insert(0, calls(&visit.form, shown["id"].as_str().unwrap_or_default()));
+            }
+            all
+        }
         _ => Vec::new(),
     })
+}
+
+/// The calls that the page of a gateway lists.
+fn calls(form: &Form, id: &str) -> Copied {
+    let asked = |key: &str| asked(form, key).unwrap_or_default();
+    let failed = asked("answer") == gateway_pages::ERRORS;
+    let filters = [
+        ("api_key", asked("api_key")),
+        ("method", asked("method")),
+        ("errors", if failed { "true" } else { "" }.to_owned()),
+    ];
+    filtered(get("Show this list", &["gateway", "calls", id], format!("/gateways/{id}/calls")), &filters)
 }
 
 /// What needs nothing but the address.
@@ -106,8 +127,16 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
             filters.push(("order", asked("sort")));
             list("credential", "/credentials", &filters)
         }
-        "/webhooks" => list("webhook", "/webhooks", &same(&["q", "state", "credential", "managed_by"])),
-        "/exporters" => list("exporter", "/exporters", &same(&["q", "state", "credential", "managed_by"])),
+        "/webhooks" | "/exporters" | "/gateways" => {
+            let (noun, path) = match pattern {
+                "/webhooks" => ("webhook", "/webhooks"),
+                "/exporters" => ("exporter", "/exporters"),
+                _ => ("gateway", "/gateways"),
+            };
+            let mut filters = same(&["q", "state", "credential", "managed_by"]);
+            filters.push(("order", asked("sort")));
+            list(noun, path, &filters)
+        }
         "/deliveries" => list("delivery", "/deliveries", &of_deliveries(form, now)),
         "/events" => {
             let mut filters = same(&["q"]);
@@ -145,4 +174,43 @@ fn of_deliveries(form: &Form, now: Timestamp) -> Vec<(&'static str, String)> {
 
 fn delivery(id: &str) -> Result<DeliveryId, OpError> {
     id.parse().map_err(|_| OpError::NotFound("delivery"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_356_120_000);
+
+    fn command(pattern: &str, pairs: &[(&str, &str)]) -> String {
+        of_pattern(pattern, &Form::from(pairs), "", NOW).expect("something to copy").command()
+    }
+
+    #[test]
+    fn lists_of_connectors_are_copied_with_their_order() {
+        for (pattern, noun) in
+            [("/webhooks", "webhook"), ("/exporters", "exporter"), ("/gateways", "gateway")]
+        {
+            assert_eq!(command(pattern, &[]), format!("consign {noun} list"));
+            let asked = [("q", "a"), ("state", "active"), ("sort", "-last_at")];
+            let expected = format!("consign {noun} list --q=a --state=active --order=-last_at");
+            assert_eq!(command(pattern, &asked), expected);
+        }
+        assert_eq!(command("/gateways/new", &[]), "consign gateway create --from-file gateway.json");
+    }
+
+    #[test]
+    fn the_calls_of_a_gateway_are_copied_with_their_filters() {
+        let check = |pairs: &[(&str, &str)], expected: &str| {
+            let copied = calls(&Form::from(pairs), "con_1");
+            assert_eq!(copied.command(), expected);
+            assert!(crate::cli::knows(&copied.arguments).is_ok(), "{:?}", copied.arguments);
+        };
+        check(&[], "consign gateway calls con_1");
+        check(
+            &[("method", "GET"), ("answer", "errors")],
+            "consign gateway calls con_1 --method=GET --errors",
+        );
+        check(&[("answer", "others")], "consign gateway calls con_1");
+    }
 }

@@ -20,7 +20,7 @@ use super::webhook_pages::activity_lines;
 use crate::ops::{OpError, gateways};
 
 /// The one choice of the filter by answer.
-const ERRORS: &str = "errors";
+pub(super) const ERRORS: &str = "errors";
 const PATH_HINT: &str = "Of the tool, with its query. It must be below a path prefix of this gateway.";
 
 pub(super) fn routes() -> Router<Arc<Console>> {

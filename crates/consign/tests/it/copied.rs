@@ -103,7 +103,9 @@ async fn every_page_offers_what_it_shows() {
     let filtered = [
         "/credentials?q=it%27s+%245&status=working&type=basic&ends=soon",
         "/webhooks?state=active&q=Inc",
-        "/exporters?state=active",
+        "/webhooks?sort=-name",
+        "/exporters?state=active&sort=-last_at",
+        "/gateways?state=active&q=Desk&sort=last_at",
         "/deliveries?state=needs_attention&time=week&type=device.low&q=%26",
         "/deliveries?state=failed",
         "/events?match=none&type=device.low",
@@ -182,6 +184,8 @@ fn settings(shown: &Value) -> Value {
         "state",
         "state_label",
         "state_reason",
+        "slug",
+        "address",
     ];
     for fact in facts {
         settings.as_object_mut().unwrap().remove(fact);
@@ -210,6 +214,9 @@ async fn what_is_copied_from_a_form_makes_the_same_object_again(consign: TestCon
     let exporter = json!({ "name": "Lake", "credential": "Tool", "path": "/x", "event_types": ["*"], "columns": [{ "name": "n" }],
         "schedule": "0 2 * * 1-5", "time_zone": "Europe/Lisbon", "format": "csv" });
     consign.post("/exporters", &exporter).await.expect(201);
+    let gateway = json!({ "name": "Desk", "credential": "Tool", "slug": "desk", "path_prefixes": ["/api/it's"],
+        "methods": ["GET", "POST"], "max_request_bytes": "5 MiB", "record_calls": false });
+    consign.post("/gateways", &gateway).await.expect(201);
     for file in [
         "client_secret.txt",
         "oauth_token_requests_api_key.txt",
@@ -220,10 +227,12 @@ async fn what_is_copied_from_a_form_makes_the_same_object_again(consign: TestCon
     }
     let webhook = id_of(&consign.get("/webhooks/Tool").await.json());
     let exporter = id_of(&consign.get("/exporters/Lake").await.json());
+    let gateway = id_of(&consign.get("/gateways/Desk").await.json());
     for (page, path, name) in [
         (format!("/credentials/{granted}"), "/credentials", "Service desk"),
         (format!("/webhooks/{webhook}/set-up"), "/webhooks", "Tool"),
         (format!("/exporters/{exporter}/set-up"), "/exporters", "Lake"),
+        (format!("/gateways/{gateway}/set-up"), "/gateways", "Desk"),
     ] {
         let before = consign.get(&format!("{path}/{name}").replace(' ', "%20")).await.expect(200).json();
         for language in ["command", "curl"] {
@@ -244,6 +253,8 @@ async fn what_is_copied_from_a_form_makes_the_same_object_again(consign: TestCon
             let another =
                 another.replace(&format!("  \"name\": \"{name}\""), &format!("  \"name\": \"{fresh}\""));
             let another = another.replace(&format!("edit '{name}'"), &format!("edit '{fresh}'"));
+            // The address of a gateway is its own.
+            let another = another.replace("\"slug\": \"desk\"", &format!("\"slug\": \"desk-{language}\""));
             let ran = shell(&consign, &folder, &another).await;
             let out = String::from_utf8_lossy(&ran.stdout);
             assert!(ran.status.success(), "{another}\n{out}\n{}", String::from_utf8_lossy(&ran.stderr));
