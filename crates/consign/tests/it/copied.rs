@@ -214,7 +214,7 @@ async fn what_is_copied_from_a_form_makes_the_same_object_again(consign: TestCon
     let exporter = json!({ "name": "Lake", "credential": "Tool", "path": "/x", "event_types": ["*"], "columns": [{ "name": "n" }],
         "schedule": "0 2 * * 1-5", "time_zone": "Europe/Lisbon", "format": "csv" });
     consign.post("/exporters", &exporter).await.expect(201);
-    let gateway = json!({ "name": "Desk", "credential": "Tool", "slug": "desk", "path_prefixes": ["/api/it's"],
+    let gateway = json!({ "name": "Desk", "credential": "Tool", "slug": "desk", "path_prefixes": ["/api"],
         "methods": ["GET", "POST"], "max_request_bytes": "5 MiB", "record_calls": false });
     consign.post("/gateways", &gateway).await.expect(201);
     for file in [

@@ -47,6 +47,7 @@ mod cli;
 mod cli_oauth;
 mod client_certificates;
 mod connection_tests;
+mod connector_forms;
 mod console;
 mod copied;
 mod credentials;

@@ -71,14 +71,15 @@ impl Choices {
     pub(super) fn field(&self, asked: &str, invalid: &[Invalid], follows: &Follows<'_>) -> Value {
         let refresh = follows.refresh();
         let changes = matches!(follows, Follows::Fields(_));
+        let chosen = self.find(asked);
         if !self.are_many() {
             let hint = if changes { CHANGES } else { "Shown with its status." };
-            let drop_down = field("credential", "Credential", hint, asked, invalid);
+            let id = chosen.map_or(asked, |chosen| chosen.id.as_str());
+            let drop_down = field("credential", "Credential", hint, id, invalid);
             let choose =
                 json!({ "options": self.options(), "choose": "Choose a credential", "refresh": refresh });
             return with(drop_down, choose);
         }
-        let chosen = self.find(asked);
         let mut hint = match chosen {
             Some(chosen) => format!("Its name. {}.", chosen.status),
             None => "Its whole name. The first 500 are suggested.".to_owned(),
@@ -114,6 +115,8 @@ mod tests {
             (&few["value"], &few["options"][7]["label"]),
             (&json!("crd_7"), &json!("Tool 7 · Working"))
         );
+        let by_name = choices(2).field("tool 1", &[], &Follows::Nothing);
+        assert_eq!(by_name["value"], "crd_1", "an address may name it");
         let many = choices(DROP_DOWN_MAX + 1);
         let shown = many.field("crd_7", &[], &Follows::Nothing);
         assert_eq!(
