@@ -34,7 +34,7 @@ pub(super) enum Follows<'a> {
 
 impl Follows<'_> {
     fn refresh(&self) -> Option<&Value> {
-        match self {
+        match *self {
             Self::Nothing => None,
             Self::Preview(refresh) | Self::Fields(refresh) => Some(refresh),
         }
