@@ -186,6 +186,16 @@ pub async fn first_request(db: &mut Db, delivery: DeliveryId) -> Result<Option<F
     query.bind(delivery.to_string()).optional(db).await?.map(read).transpose()
 }
 
+/// Whether the request of a delivery as it was first sent is kept.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn keeps_request(db: &mut Db, delivery: DeliveryId) -> Result<bool, StoreError> {
+    let query =
+        query("select id from attempt where delivery_id = $1 and request is not null order by id limit 1");
+    Ok(query.bind(delivery.to_string()).optional(db).await?.is_some())
+}
+
 fn read(row: &Row) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         id: row.id("id")?,

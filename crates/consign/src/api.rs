@@ -196,6 +196,7 @@ routes! {
     POST "/deliveries/{id}/cancellation" DeliveriesOperate [] => deliveries::cancel;
     POST "/deliveries/{id}/resolution" DeliveriesOperate [] => deliveries::resolve;
     GET "/deliveries/{id}/payload" PayloadsRead [] => deliveries::payload;
+    GET "/deliveries/{id}/request-body" PayloadsRead [] => deliveries::request_body;
 
     GET "/replays" DeliveriesRead ["sort" "count" "limit" "cursor"] => operations::replays;
     POST "/replays" DeliveriesOperate [] => operations::replay;

@@ -289,6 +289,8 @@ async fn only_what_was_kept_is_sent_as_it_first_was(Fresh { store, .. }: Fresh) 
     late.id = consign_core::id::AttemptId::new(now.plus(hours(1)));
     late.request = Some(b"later".to_vec());
     crate::attempts::insert(&mut tx, &[&late]).await.unwrap();
+    assert!(crate::attempts::keeps_request(&mut tx, replayed.id).await.unwrap());
+    assert!(!crate::attempts::keeps_request(&mut tx, without[0]).await.unwrap());
     let found = crate::attempts::first_request(&mut tx, replayed.id).await.unwrap().unwrap();
     assert_eq!((found.sealed.as_slice(), found.payload_key), (&b"of the replay"[..], late.payload_key));
     assert_eq!(found.line, late.request_line);

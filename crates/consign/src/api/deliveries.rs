@@ -93,6 +93,17 @@ pub(super) async fn payload(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::ok(&deliveries::payload(&call.app, &call.actor, id(&call)?).await?))
 }
 
+/// The request as it first left; its headers but the media type are those of the attempt.
+pub(super) async fn request_body(call: Call) -> Result<Answer, Problem> {
+    let sent = deliveries::request_body(&call.app, &call.actor, id(&call)?).await?;
+    Ok(Answer::ok(&json!({
+        "method": sent.method,
+        "path": sent.path,
+        "content_type": sent.content_type,
+        "body": String::from_utf8_lossy(&sent.body),
+    })))
+}
+
 fn id(call: &Call) -> Result<DeliveryId, Problem> {
     call.id("delivery")
 }

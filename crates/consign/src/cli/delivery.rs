@@ -38,6 +38,16 @@ pub(crate) enum Verb {
         /// The id
         id: String,
     },
+    /// Print the payload of its event; reading it is recorded
+    Payload {
+        /// The id
+        id: String,
+    },
+    /// Print the body of the request as it was first sent; reading it is recorded
+    RequestBody {
+        /// The id
+        id: String,
+    },
     /// Try a waiting one now
     Attempt {
         /// The id
@@ -148,6 +158,8 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::List(flags) => list(&client, output, &flags).await?,
         Verb::Get { id } => get(&client, output, &id).await?,
         Verb::Commands { id } => commands(&client, output, &id).await?,
+        Verb::Payload { id } => body(&client, output, &id, "payload").await?,
+        Verb::RequestBody { id } => body(&client, output, &id, "request-body").await?,
         Verb::Attempt { id } => changed(output, &client.send(act(&id, "attempts")).await?, "Trying now")?,
         Verb::Replay { id, as_first_sent } => {
             let mut call = act(&id, "replays");
@@ -227,6 +239,21 @@ async fn commands(client: &Client<'_>, output: &Output, id: &str) -> Result<(), 
         }
     }
     output.note("For curl put the text of an API key into $CONSIGN_TOKEN; other names with $ are secrets of the tool.");
+    Ok(())
+}
+
+/// A body alone, as it is; for people without what steers a terminal. The rest of the answer is for programs.
+async fn body(client: &Client<'_>, output: &Output, id: &str, what: &str) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&[DELIVERIES, id, what])).await?;
+    match output.form {
+        Form::Json => output.text(&answer.text()),
+        Form::Plain => output.text(&text(&answer.json()?, "body")),
+        Form::People => {
+            for line in text(&answer.json()?, "body").lines() {
+                output.line(&super::output::clean(line));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -42,6 +42,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route(NEWS, get(news))
         .route("/deliveries/{id}", get(show))
         .route("/deliveries/{id}/payload", post(payload))
+        .route("/deliveries/{id}/request-body", post(request_body))
         .route("/deliveries/{id}/replay", get(confirm_replay).post(replay))
         .route("/deliveries/{id}/cancel", post(cancel))
         .route("/deliveries/{id}/try-now", post(try_now))
@@ -115,14 +116,47 @@ fn parse(id: &str) -> Result<DeliveryId, OpError> {
 }
 
 async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
-    detail(&visit, parse(&id)?, Value::Null).await
+    detail(&visit, parse(&id)?, Opened::default()).await
+}
+
+/// What a person has opened on the page of a delivery: nothing is [`Value::Null`].
+#[derive(Default)]
+struct Opened {
+    /// The data of the event.
+    payload: Value,
+    /// The body of the request.
+    request_body: Value,
 }
 
 /// Opens the payload: a form, because opening it is written down.
 async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let id = parse(&id)?;
     match deliveries::payload(visit.app(), &visit.actor, id).await {
-        Ok(payload) => detail(&visit, id, shown_payload(&payload)).await,
+        Ok(payload) => {
+            let opened = Opened { payload: shown_payload(&payload), ..Opened::default() };
+            detail(&visit, id, opened).await
+        }
+        Err(OpError::WrongState(sentence)) => Ok(say(&visit, id, Message::refused(format!("{sentence}.")))),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Opens what was sent: a form, for the same reason.
+async fn request_body(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id = parse(&id)?;
+    let as_file = visit.form.text("as") == "file";
+    let opened = match as_file {
+        true => deliveries::download_request_body(visit.app(), &visit.actor, id).await,
+        false => deliveries::request_body(visit.app(), &visit.actor, id).await,
+    };
+    match opened {
+        Ok(sent) if as_file => Ok(super::events::file(&id.to_string(), &sent.content_type, sent.body)),
+        Ok(sent) => {
+            let body = String::from_utf8_lossy(&sent.body);
+            let mut shown = shown_payload(&json!({ "content_type": sent.content_type, "body": body }));
+            shown["line"] = json!(format!("{} {}", sent.method, sent.path));
+            detail(&visit, id, Opened { request_body: shown, ..Opened::default() }).await
+        }
         Err(OpError::WrongState(sentence)) => Ok(say(&visit, id, Message::refused(format!("{sentence}.")))),
         Err(other) => Err(other.into()),
     }
@@ -139,7 +173,7 @@ pub(super) fn shown_payload(payload: &Value) -> Value {
     })
 }
 
-async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Response, Failure> {
+async fn detail(visit: &Signed, id: DeliveryId, opened: Opened) -> Result<Response, Failure> {
     let (app, actor) = (visit.app(), &visit.actor);
     let current = deliveries::find(app, actor, id).await?;
     let mut attempts = deliveries::attempts(app, actor, id).await?;
@@ -166,7 +200,9 @@ async fn detail(visit: &Signed, id: DeliveryId, payload: Value) -> Result<Respon
         "event": event,
         "sender": sender,
         "others": others,
-        "payload": payload,
+        "payload": opened.payload,
+        "request_body": opened.request_body,
+        "request_kept": deliveries::keeps_request(app, actor, id).await?,
     });
     let title = current["event"]["type"].as_str().unwrap_or_default();
     Ok(visit.page(StatusCode::OK, "delivery.html", (PLACE, title), context).await)

@@ -67,7 +67,7 @@ async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
         false => events::payload(visit.app(), &visit.actor, id).await,
     };
     match opened {
-        Ok((content_type, data)) if as_file => Ok(file(id, &content_type, data)),
+        Ok((content_type, data)) if as_file => Ok(file(&id.to_string(), &content_type, data)),
         Ok((content_type, data)) => {
             let body = String::from_utf8_lossy(&data);
             detail(&visit, id, shown_payload(&json!({ "content_type": content_type, "body": body }))).await
@@ -79,8 +79,8 @@ async fn payload(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
     }
 }
 
-/// A whole payload as a file, never shown by the browser.
-fn file(id: EventId, content_type: &str, data: Bytes) -> Response {
+/// A whole payload as a file that is called as what it belongs to, never shown by the browser.
+pub(super) fn file(id: &str, content_type: &str, data: Bytes) -> Response {
     let ending = if content_type.contains("json") { "json" } else { "txt" };
     let mut response = Body::from(data).into_response();
     let headers = response.headers_mut();

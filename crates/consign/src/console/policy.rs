@@ -158,6 +158,7 @@ pages! {
     POST "/deliveries/selected" DeliveriesOperate;
     GET "/deliveries/{id}" DeliveriesRead;
     POST "/deliveries/{id}/payload" PayloadsRead;
+    POST "/deliveries/{id}/request-body" PayloadsRead;
     GET "/deliveries/{id}/replay" DeliveriesOperate;
     POST "/deliveries/{id}/replay" DeliveriesOperate;
     POST "/deliveries/{id}/cancel" DeliveriesOperate;

@@ -24,9 +24,11 @@ pub(super) use show::answered;
 
 pub use commands::commands;
 pub(crate) use commands::{copied, replays};
+pub use sent::{SentRequest, download_request_body, keeps_request, request_body};
 
 mod commands;
 mod curl;
+mod sent;
 mod show;
 
 /// A page of deliveries, newest first.

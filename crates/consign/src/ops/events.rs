@@ -274,7 +274,7 @@ pub(super) async fn open_for(
 }
 
 /// An event with its data.
-async fn load(app: &App, id: EventId) -> Result<Event, OpError> {
+pub(super) async fn load(app: &App, id: EventId) -> Result<Event, OpError> {
     let stored = events::find(&mut *app.store.read().await?, id).await?.ok_or(OpError::NotFound("event"))?;
     open(app, &stored).await
 }

@@ -12,6 +12,7 @@ on_both_databases! {
     what_was_first_sent_is_sent_again_after_a_change
     it_goes_nowhere_else_and_only_when_it_is_kept
     one_that_cannot_be_opened_ends
+    what_was_really_sent_can_be_seen
 }
 
 const AS_FIRST: &str = "as_first_sent";
@@ -134,6 +135,70 @@ async fn it_goes_nowhere_else_and_only_when_it_is_kept(consign: TestConsign) {
     let only = json!({ "filter": { "ids": [unsent.delivery()] }, "request": AS_FIRST, "dry_run": true });
     let preview = consign.post("/replays", &only).await.expect(200).json();
     assert_eq!((&preview["count"], &preview["without_request"]), (&json!(0), &json!(1)), "{preview}");
+    consign.finish().await;
+}
+
+/// The body that was made of the event, and the event beside it; each opening is written down.
+async fn what_was_really_sent_can_be_seen(consign: TestConsign) {
+    let tool = Tool::start().await;
+    let webhook = json!({ "path": "/then?view=full", "payload": "template", "retry_schedule_seconds": [3600],
+        "template": "{ \"text\": \"{{ data.text }}\", \"id\": \"{{ delivery.id }}\" }" });
+    consign.bearer_webhook("itsm", &tool.origin(), &webhook).await;
+    tool.answer_next(Answer::status(500));
+    let sent = consign.event("device.low", &json!({ "text": "slow" })).await;
+    let id = sent.delivery();
+    consign.until(id, "retrying").await;
+    // What a later attempt sends does not take the place of the first.
+    consign
+        .patch("/webhooks/itsm", &json!({ "template": "{ \"now\": \"{{ data.text }}\" }" }))
+        .await
+        .expect(200);
+    consign.run(&["delivery", "attempt", id]).await.expect(0);
+    consign.until(id, "delivered").await;
+    let asked = tool.asked();
+    assert_eq!(asked[1].json(), json!({ "now": "slow" }));
+    let body = asked[0].json();
+    assert_eq!(body, json!({ "text": "slow", "id": id }));
+
+    let opened = consign.get(&format!("/deliveries/{id}/request-body")).await.expect(200).json();
+    assert_eq!((&opened["method"], &opened["path"]), (&json!("POST"), &json!("/then?view=full")));
+    assert_eq!(opened["content_type"], "application/json");
+    assert_eq!(serde_json::from_str::<Value>(opened["body"].as_str().unwrap()).unwrap(), body);
+    let printed = consign.run(&["delivery", "request-body", id]).await.expect(0).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), body);
+    let event = consign.run(&["delivery", "payload", id]).await.expect(0).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&event).unwrap(), json!({ "text": "slow" }));
+
+    let page = consign.page(&format!("/deliveries/{id}")).await.expect(200).text();
+    assert!(page.contains("Show request body") && page.contains("<h3>Event payload</h3>"), "{page}");
+    assert!(!unescape(&page).contains("\"text\": \"slow\""), "not before it is opened: {page}");
+    let path = format!("/deliveries/{id}/request-body");
+    let shown = unescape(&consign.submit(&path, &[]).await.expect(200).text());
+    assert!(shown.contains("\"text\": \"slow\"") && shown.contains("POST /then?view=full"), "{shown}");
+    let file = consign.submit(&path, &[("as", "file")]).await.expect(200);
+    let name = file.header("content-disposition").unwrap();
+    assert!(name.contains(&format!("attachment; filename=\"{id}.json\"")), "{name}");
+    assert_eq!(file.json(), body);
+
+    let entries = consign.get(&format!("/audit-entries?object={id}")).await.expect(200).json();
+    let entries = entries["items"].as_array().unwrap();
+    let count = |action: &str| entries.iter().filter(|entry| entry["action"] == action).count();
+    assert_eq!((count("Opened payload"), count("Downloaded payload")), (3, 1), "{entries:?}");
+    let reader = consign.make_key(&["deliveries:read"]).await;
+    let path = format!("/deliveries/{id}/request-body");
+    consign.call_as(&reader, "GET", &path, &[], "").await.expect(403);
+
+    // Nothing left: there is nothing to see.
+    let nowhere = format!("https://{}/", free_address());
+    let nowhere = json!({ "url_address": nowhere, "token": consign.canary("nowhere") });
+    consign.patch("/credentials/itsm", &nowhere).await.expect(200);
+    consign.patch("/webhooks/itsm", &json!({ "retry_schedule_seconds": [] })).await.expect(200);
+    let unsent = consign.event("device.low", &json!({ "text": "b" })).await;
+    consign.until(unsent.delivery(), "failed").await;
+    let refused = consign.get(&format!("/deliveries/{}/request-body", unsent.delivery())).await.expect(409);
+    assert!(refused.json()["detail"].as_str().unwrap().starts_with("What was sent is not kept"));
+    let page = consign.page(&format!("/deliveries/{}", unsent.delivery())).await.expect(200).text();
+    assert!(page.contains("It is not kept") && !page.contains("Show request body"), "{page}");
     consign.finish().await;
 }
 

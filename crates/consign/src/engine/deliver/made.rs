@@ -102,6 +102,25 @@ impl Engine {
         Ok(Made { message, body, request, payload_key })
     }
 
+    /// The request of a delivery as it was first sent, for an event with this data; `None` when it is not kept, or no
+    /// longer.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the key of its day does not open.
+    pub async fn first_sent(
+        &self,
+        delivery: DeliveryId,
+        data: &Bytes,
+    ) -> Result<Option<KeptRequest>, StoreError> {
+        let mut db = self.store.read().await?;
+        let found = attempts::first_request(&mut db, delivery).await?;
+        drop(db);
+        let Some(found) = found else { return Ok(None) };
+        let Some(key) = self.settings.payloads.of_day(found.payload_key).await? else { return Ok(None) };
+        let opened = key.decrypt(&place(delivery), &found.sealed).ok();
+        Ok(opened.and_then(|bytes| KeptRequest::from_bytes(&bytes, data)))
+    }
+
     /// The request that was first sent for a delivery, for the same address only.
     async fn first_request(
         &self,
@@ -117,12 +136,7 @@ impl Engine {
             // Ours and passing: it goes back into the queue and costs no attempt.
             _ => (Refusal::Stopping, None),
         };
-        let mut db = self.store.read().await.map_err(unread)?;
-        let found = attempts::first_request(&mut db, first).await.map_err(unread)?.ok_or_else(gone)?;
-        drop(db);
-        let key = self.settings.payloads.of_day(found.payload_key).await.map_err(unread)?.ok_or_else(gone)?;
-        let bytes = key.decrypt(&place(first), &found.sealed).map_err(|_| gone())?;
-        let mut kept = KeptRequest::from_bytes(&bytes, &event.data).ok_or_else(gone)?;
+        let mut kept = self.first_sent(first, &event.data).await.map_err(unread)?.ok_or_else(gone)?;
         if kept.origin != origin {
             return Err(unmade(format!(
                 "It was first sent to {}, and the credential points at {origin} now. Nothing was sent.",

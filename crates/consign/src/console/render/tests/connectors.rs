@@ -295,13 +295,28 @@ fn pages_of_deliveries_and_events_render() {
             "current": delivery(state), "attempt_list": [attempt(2, "no_answer"), attempt(1, "ok")],
             "attempt": attempt(2, "no_answer"),
             "event": event, "sender": "API key “nxt-in”", "waited_ms": 5, "prepared_ms": 1_200, "others": 2, "payload": payload,
+            "request_body": null, "request_kept": true,
         });
-        assert!(check("delivery.html", full).contains("&lt;script&gt;alert(1)"));
+        assert!(check("delivery.html", full.clone()).contains("&lt;script&gt;alert(1)"));
+        let mut sent = full.clone();
+        sent["request_body"] = json!({
+            "line": "POST /t?<b>", "content_type": "", "bytes": 12, "cut": false, "body": "{\"text\": \"<i>\"}",
+        });
+        let sent = check("delivery.html", sent);
+        assert!(sent.contains("POST &#x2f;t?&lt;b&gt;</span> · 12 bytes</p>"), "{sent}");
+        assert!(
+            sent.contains("aria-label=\"Request body as sent\"") && sent.contains("Download request body")
+        );
+        let mut gone = full;
+        gone["request_kept"] = json!(false);
+        let gone = check("delivery.html", gone);
+        assert!(gone.contains("It is not kept") && !gone.contains("Show request body"), "{gone}");
         let bare = json!({
             "current": delivery(state), "attempt_list": [], "attempt": null, "event": null, "sender": "",
             "waited_ms": 5, "prepared_ms": 1_200, "others": 0, "payload": null,
+            "request_body": null, "request_kept": false,
         });
-        check("delivery.html", bare);
+        assert!(!check("delivery.html", bare).contains("Request body as sent"), "nothing was sent yet");
     }
     let kept = json!({ "current": delivery("failed"), "why_not_as_first_sent": null });
     assert!(check("delivery_replay.html", kept).contains("value=\"as_first_sent\""));
@@ -498,7 +513,7 @@ fn who_may_not_repair_a_delivery_is_told_who_can() {
             "delivery.html",
             json!({
                 "current": waits, "attempt_list": [], "attempt": null, "event": null, "sender": "", "waited_ms": 5, "prepared_ms": 1_200, "others": 0,
-                "payload": null, "may": may.collect::<serde_json::Map<_, _>>(),
+                "payload": null, "request_body": null, "request_kept": false, "may": may.collect::<serde_json::Map<_, _>>(),
             }),
         )
     };
