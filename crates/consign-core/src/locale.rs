@@ -38,6 +38,14 @@ impl Locale {
         }
     }
 
+    /// The form of the time at which an hour begins, for `strftime`.
+    pub fn hour(self) -> &'static str {
+        match self {
+            Self::British => "%H:%M",
+            Self::American => "%-I:%M %p",
+        }
+    }
+
     /// The form of an exact time with its zone, for `strftime`.
     pub fn exact(self) -> &'static str {
         match self {

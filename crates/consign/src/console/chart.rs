@@ -28,7 +28,6 @@ pub(super) fn strip(by_hour: &Value) -> Value {
         let (up, down) = (height(*delivered, most_delivered, UP), height(*failed, most_failed, DOWN));
         json!({
             "at": at.to_string(),
-            "hour": at.to_string().get(11..16),
             "delivered": delivered,
             "failed": failed,
             "x": u64::try_from(place).unwrap_or(0) * STEP + MARGIN,

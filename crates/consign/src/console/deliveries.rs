@@ -175,7 +175,7 @@ pub(super) fn shown_payload(payload: &Value) -> Value {
 
 async fn detail(visit: &Signed, id: DeliveryId, opened: Opened) -> Result<Response, Failure> {
     let (app, actor) = (visit.app(), &visit.actor);
-    let current = deliveries::find(app, actor, id).await?;
+    let current = deliveries::find_in(app, actor, id, &visit.zone()).await?;
     let mut attempts = deliveries::attempts(app, actor, id).await?;
     attempts.reverse();
     let event_id = current["event"]["id"].as_str().unwrap_or_default();

@@ -268,6 +268,7 @@ impl Views {
         });
         environment.add_filter("when", when);
         environment.add_filter("day", day);
+        environment.add_filter("hour", hour);
         environment.add_filter("took", took);
         environment.add_filter("pace", |rate: f64| rate.to_string());
         environment.add_filter("commas", |number: u64| commas(number));
@@ -331,6 +332,12 @@ fn day(state: &mut Rendering<'_, '_>, time: &str) -> Result<String, Error> {
     let at = Timestamp::parse_rfc3339(&whole).ok_or_else(|| wrong(format!("{time} is not a time")))?;
     let zone = if is_day { utc() } else { zone(state) };
     Ok(zone.format(at, locale(state).day()))
+}
+
+/// "15:00": when an hour begins, of the last day.
+fn hour(state: &mut Rendering<'_, '_>, time: &str) -> Result<String, Error> {
+    let at = Timestamp::parse_rfc3339(time).ok_or_else(|| wrong(format!("{time} is not a time")))?;
+    Ok(zone(state).format(at, locale(state).hour()))
 }
 
 /// The time alone of what was today, else the day with it: rows that stand below each other show their order and gaps.

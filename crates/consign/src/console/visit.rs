@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use consign_core::id::RequestId;
+use consign_core::schedule::TimeZone;
 use serde_json::{Value, json};
 
 use super::Console;
@@ -348,6 +349,12 @@ impl std::ops::Deref for Signed {
 }
 
 impl Signed {
+    /// Where the clock of their pages hangs. A database of another release may not know it any more: then it is UTC.
+    pub(super) fn zone(&self) -> TimeZone {
+        let known = TimeZone::parse(&self.zone_of(&self.person));
+        known.or_else(|_| TimeZone::parse("")).expect("no name is UTC")
+    }
+
     /// Does what a form asks for, once: a second click gets what the first one made. `address` is where that is.
     /// The same form with something else in it, as after going back in the browser, asks for something else.
     pub(super) async fn once(

@@ -6,6 +6,7 @@ use consign_core::delivery::DeliveryState;
 use consign_core::id::DeliveryId;
 use consign_core::replay::ReplayRequest;
 use consign_core::rights::Right;
+use consign_core::schedule::TimeZone;
 use consign_core::time::Timestamp;
 use consign_store::deliveries::{DeliveryFilter, Line};
 use consign_store::events::NewDelivery;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Actor, Object, OpError, audit_entry, commit_answered};
 use crate::App;
 
-use show::{refusals, show, show_attempt, shown, with_tried};
+use show::{refusals, show, show_attempt, shown, shown_in, utc, with_tried};
 
 pub(super) use show::answered;
 
@@ -47,7 +48,8 @@ pub async fn list(
     let refusals = refusals(app, &mut db, &found.items).await?;
     let ids: Vec<_> = found.items.iter().map(|line| line.delivery.id).collect();
     let tried = attempts::tried(&mut db, &ids).await?;
-    Ok(found.map(|line| with_tried(show(app, &line, &refusals), tried.get(&line.delivery.id))))
+    let zone = utc();
+    Ok(found.map(|line| with_tried(show(app, &line, &refusals, &zone), tried.get(&line.delivery.id))))
 }
 
 /// One delivery.
@@ -59,6 +61,17 @@ pub async fn find(app: &App, actor: &Actor, id: DeliveryId) -> Result<Value, OpE
     let mut db = app.store.read().await?;
     let line = find_line(&mut db, id).await?;
     shown(app, &mut db, &line).await
+}
+
+/// The same for a page, whose reader has a time zone.
+///
+/// # Errors
+/// As of [`find`].
+pub async fn find_in(app: &App, actor: &Actor, id: DeliveryId, zone: &TimeZone) -> Result<Value, OpError> {
+    actor.require(Right::DeliveriesRead)?;
+    let mut db = app.store.read().await?;
+    let line = find_line(&mut db, id).await?;
+    shown_in(app, &mut db, &line, zone).await
 }
 
 /// The attempts of a delivery, the oldest first.

@@ -272,6 +272,37 @@ async fn the_preview_follows_what_is_typed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_page_of_a_delivery_follows_it_to_its_end() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.bearer_webhook("itsm", &tool.origin(), &json!({ "retry_schedule_seconds": [3600] })).await;
+    tool.answer_next(Answer::status(500));
+    let sent = consign.event("device.low", &json!({ "n": 1 })).await;
+    consign.until(sent.delivery(), "retrying").await;
+    let browser = Browser::start(true).await;
+    sign_in(&consign, &browser).await;
+    browser.goto(&format!("http://{}/deliveries/{}", consign.address(), sent.delivery())).await;
+    browser.until_shows("Retrying").await;
+    let open = "document.body.dataset.same = 'page'; const box = document.querySelector('#delivery-now details.more'); \
+                box.open = true; box.querySelector('summary').focus();";
+    browser.run(open, vec![]).await;
+    consign.run(&["delivery", "attempt", sent.delivery()]).await.expect(0);
+    consign.until(sent.delivery(), "delivered").await;
+    browser.until_there("#delivery-now:not([data-poll])").await;
+    browser.until_shows("Delivered").await;
+    let kept = "const box = document.querySelector('#delivery-now details.more'); \
+                return [document.body.dataset.same, box.open, document.activeElement.textContent];";
+    let kept = browser.run(kept, vec![]).await;
+    assert_eq!(
+        kept,
+        json!(["page", true, "As a curl command"]),
+        "no page was loaded, and nothing was closed"
+    );
+    browser.close().await;
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_is_found_by_its_address_and_copied_as_a_command() {
     let consign = TestConsign::start().await;
     let tool = Tool::start().await;

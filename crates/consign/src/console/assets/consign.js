@@ -321,7 +321,7 @@
   };
 
   // A part of the page that changes by itself: fetched anew while the page is seen, until the server says it is at its
-  // end. What had the focus keeps it.
+  // end. What had the focus keeps it, and what was opened stays open.
   const poll = (id) => {
     const part = byId(id);
     const { poll: url, pollEvery = PART_POLL_MS } = part.dataset;
@@ -331,6 +331,10 @@
         if (!document.hidden && !paused.has(id)) fresh = (await page(url, BY_ITSELF)).getElementById(id);
       } catch { /* The next round asks again. */ }
       const old = byId(id);
+      if (fresh) {
+        const opened = all('details[open] > summary', old).map((head) => head.textContent);
+        for (const head of all('summary', fresh)) head.parentElement.open ||= opened.includes(head.textContent);
+      }
       if (fresh && old.outerHTML !== fresh.outerHTML) {
         const held = old.contains(document.activeElement) && document.activeElement;
         old.replaceWith(document.adoptNode(fresh));

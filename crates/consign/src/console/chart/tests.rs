@@ -10,8 +10,9 @@ fn the_largest_hour_is_as_high_as_the_drawing_and_one_can_still_be_seen() {
     let chart = strip(&json!({ "from": "2026-11-21T15:00:00Z", "delivered": delivered, "failed": failed }));
     let bar = |place: usize| &chart["bars"][place];
     assert_eq!((&bar(23)["up"], &bar(23)["y"]), (&json!(UP), &json!(0)));
-    assert_eq!((&bar(0)["up"], &bar(0)["hour"]), (&json!(2), &json!("15:00")));
-    assert_eq!((&bar(5)["down"], &bar(5)["up"], &bar(5)["hour"]), (&json!(DOWN), &json!(0), &json!("20:00")));
+    assert_eq!((&bar(0)["up"], &bar(0)["at"]), (&json!(2), &json!("2026-11-21T15:00:00Z")));
+    assert_eq!((&bar(5)["down"], &bar(5)["up"]), (&json!(DOWN), &json!(0)));
+    assert_eq!(bar(5)["at"], "2026-11-21T20:00:00Z");
     assert_eq!(
         (&chart["width"], &chart["delivered"], &chart["failed"]),
         (&json!(288), &json!(10_001), &json!(3))

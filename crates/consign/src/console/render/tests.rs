@@ -411,6 +411,15 @@ fn exact_times_are_read_in_the_zone_of_the_page() {
         Value::from(Serde(json!({ "zone": "Asia/Kolkata", "time": "2026-11-03T23:30:00Z", "now": NOW })));
     let imported = environment.render_str("{% import 'm' as m %}{{ m.exact(time) }}", context).unwrap();
     assert_eq!(imported, "4 November 2026, 05:00:00 IST");
+    // Bars of hours are read where the page is.
+    environment.add_filter("hour", hour);
+    let hours = |zone: &str, locale: &str| {
+        let context = json!({ "zone": zone, "locale": locale, "time": "2026-11-03T23:00:00Z" });
+        environment.render_str("{{ time|hour }}", Value::from(Serde(context))).unwrap()
+    };
+    assert_eq!(hours("", ""), "23:00");
+    assert_eq!(hours("Asia/Kolkata", "en-GB"), "04:30");
+    assert_eq!(hours("America/New_York", "en-US"), "6:00 PM");
     // A day is that day wherever it is read.
     let context = Value::from(Serde(json!({ "zone": "America/New_York" })));
     assert_eq!(environment.render_str("{{ '2026-11-03'|day }}", context).unwrap(), "3 November 2026");

@@ -10,6 +10,7 @@ use consign_core::credential::{Credential, NextAction, Refuser, StatusCode};
 use consign_core::delivery::{DeliveryState, HoldReason, Outcome};
 use consign_core::id::{ConnectorId, CredentialId};
 use consign_core::replay::ReplayRequest;
+use consign_core::schedule::TimeZone;
 use consign_core::time::{Timestamp, in_words};
 use consign_store::attempts::{Attempt, Tried};
 use consign_store::deliveries::{Delivery, Line};
@@ -44,9 +45,22 @@ pub(super) struct Refusals {
 /// # Errors
 /// When the database cannot be read.
 pub(super) async fn shown(app: &App, db: &mut Db, line: &Line) -> Result<Value, OpError> {
+    shown_in(app, db, line, &utc()).await
+}
+
+/// The same, with the times of its sentences as they are read in a zone.
+///
+/// # Errors
+/// As of [`shown`].
+pub(super) async fn shown_in(app: &App, db: &mut Db, line: &Line, zone: &TimeZone) -> Result<Value, OpError> {
     let refusals = refusals(app, db, std::slice::from_ref(line)).await?;
     let tried = attempts::tried(db, &[line.delivery.id]).await?;
-    Ok(with_tried(show(app, line, &refusals), tried.get(&line.delivery.id)))
+    Ok(with_tried(show(app, line, &refusals, zone), tried.get(&line.delivery.id)))
+}
+
+/// What programs read.
+pub(super) fn utc() -> TimeZone {
+    TimeZone::parse("").expect("no name is UTC")
 }
 
 /// Adds how often a delivery was tried: a hold costs none of its attempts, and the tool was asked all the same.
@@ -118,7 +132,7 @@ fn shown_state(app: &App, delivery: &Delivery) -> (&'static str, &'static str) {
     }
 }
 
-pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
+pub(super) fn show(app: &App, line: &Line, refusals: &Refusals, zone: &TimeZone) -> Value {
     let delivery = &line.delivery;
     let snapshot = app.engine.snapshot();
     let connector = snapshot.connector(delivery.connector).map(Arc::as_ref);
@@ -148,7 +162,7 @@ pub(super) fn show(app: &App, line: &Line, refusals: &Refusals) -> Value {
     let pause = snapshot.sending_pause().filter(|_| ["waiting", "retrying"].contains(&shown_state));
     let happened = match pause {
         Some(pause) => format!("{}.", sending::sentence(pause)),
-        None => what_happened(delivery, shown_state, (attempts_max, due), &hold, app.now()),
+        None => what_happened(delivery, shown_state, (attempts_max, due), &hold, (app.now(), zone)),
     };
     put("what_happened", json!(happened));
     put("attempts", json!(delivery.attempts));
@@ -287,7 +301,7 @@ fn what_happened(
     shown_state: &str,
     (attempts_max, due): (usize, Timestamp),
     hold: &Hold<'_>,
-    now: Timestamp,
+    (now, zone): (Timestamp, &TimeZone),
 ) -> String {
     let answer = answered(delivery);
     let next = match shown_state {
@@ -301,7 +315,7 @@ fn what_happened(
         "sending" => "It is being sent now.".to_owned(),
         "retrying" => {
             let number = delivery.attempts + 1;
-            let next = format!("Attempt {number} of {attempts_max} comes {}.", at_in_words(due, now));
+            let next = format!("Attempt {number} of {attempts_max} comes {}.", at_in_words(due, now, zone));
             format!("{next} {}", needed(delivery.last_status)).trim_end().to_owned()
         }
         "held" => {
@@ -320,8 +334,8 @@ fn what_happened(
     format!("{answer} {next}").trim().to_owned()
 }
 
-/// "in 30 min (21:57 UTC)", with the day where it is another one.
-fn at_in_words(due: Timestamp, now: Timestamp) -> String {
+/// "in 30 min (21:57 UTC)", with the day where it is another one there.
+fn at_in_words(due: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     if due <= now {
         return "at once".to_owned();
     }
@@ -331,10 +345,9 @@ fn at_in_words(due: Timestamp, now: Timestamp) -> String {
         seconds @ 0..60 => format!("{} s", seconds.max(1)),
         seconds => in_words(Duration::from_secs(seconds / 60 * 60)),
     };
-    let text = due.to_string();
-    let (day, time) = (due.day(), text.get(11..16).unwrap_or_default());
-    let day = if day == now.day() { String::new() } else { format!("{day}, ") };
-    format!("in {span} ({day}{time} UTC)")
+    let is_today = zone.format(due, "%F") == zone.format(now, "%F");
+    let exact = zone.format(due, if is_today { "%H:%M %Z" } else { "%F, %H:%M %Z" });
+    format!("in {span} ({exact})")
 }
 
 /// What a person can do before the next attempt. A tool that is away or busy comes back; a path that is not there does not.

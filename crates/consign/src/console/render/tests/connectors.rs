@@ -276,7 +276,11 @@ fn pages_of_deliveries_and_events_render() {
             "time": "", "times": [], "operation": null, "replay": "/deliveries/replay",
         })
     };
-    check("deliveries.html", list(Vec::new()));
+    let none = check("deliveries.html", list(Vec::new()));
+    assert!(
+        none.contains("data-live=") && none.contains("No deliveries yet"),
+        "the first is announced: {none}"
+    );
     check("deliveries.html", list(states.iter().map(|state| delivery(state)).collect()));
     let event = json!({
         "id": "evt_1", "type": "device.score.low", "source": "s", "source_id": "1", "subject": null,
@@ -297,7 +301,9 @@ fn pages_of_deliveries_and_events_render() {
             "event": event, "sender": "API key “nxt-in”", "waited_ms": 5, "prepared_ms": 1_200, "others": 2, "payload": payload,
             "request_body": null, "request_kept": true,
         });
-        assert!(check("delivery.html", full.clone()).contains("&lt;script&gt;alert(1)"));
+        let opened = check("delivery.html", full.clone());
+        assert!(opened.contains("&lt;script&gt;alert(1)"));
+        assert!(!opened.contains("data-poll"), "what was opened stays: {opened}");
         let mut sent = full.clone();
         sent["request_body"] = json!({
             "line": "POST /t?<b>", "content_type": "", "bytes": 12, "cut": false, "body": "{\"text\": \"<i>\"}",
@@ -316,7 +322,10 @@ fn pages_of_deliveries_and_events_render() {
             "waited_ms": 5, "prepared_ms": 1_200, "others": 0, "payload": null,
             "request_body": null, "request_kept": false,
         });
-        assert!(!check("delivery.html", bare).contains("Request body as sent"), "nothing was sent yet");
+        let bare = check("delivery.html", bare);
+        assert!(!bare.contains("Request body as sent"), "nothing was sent yet: {bare}");
+        let goes_on = ["waiting", "sending", "retrying"].contains(&state);
+        assert_eq!(bare.contains("data-poll=\"/deliveries/dlv_1\""), goes_on, "{state}: {bare}");
     }
     let kept = json!({ "current": delivery("failed"), "why_not_as_first_sent": null });
     assert!(check("delivery_replay.html", kept).contains("value=\"as_first_sent\""));
@@ -433,7 +442,7 @@ fn the_overview_renders_empty_full_and_failing() {
         assert!(full.contains(words) && !second.contains(words), "{words}: {full}");
     }
     assert!(full.contains("812 events matched no webhook") && full.contains("or more</span>"));
-    assert!(full.contains("15:00 UTC: 812 delivered, 90 failed"));
+    assert!(full.contains("15:00: 812 delivered, 90 failed"));
 }
 
 #[test]

@@ -4,11 +4,16 @@ use super::*;
 fn the_next_attempt_has_a_time() {
     let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
     let now = at("2026-11-22T21:27:03Z");
-    let said = |due: &str| at_in_words(at(due), now);
+    let said = |due: &str| at_in_words(at(due), now, &utc());
     assert_eq!(said("2026-11-22T21:57:40Z"), "in 30 min (21:57 UTC)");
     assert_eq!(said("2026-11-22T21:27:08Z"), "in 5 s (21:27 UTC)");
     assert_eq!(said("2026-11-23T03:27:03Z"), "in 6 h (2026-11-23, 03:27 UTC)");
     assert_eq!(said("2026-11-22T21:27:03Z"), "at once");
+    let kolkata = TimeZone::parse("Asia/Kolkata").unwrap();
+    let said = |due: &str| at_in_words(at(due), now, &kolkata);
+    assert_eq!(said("2026-11-22T21:57:40Z"), "in 30 min (03:27 IST)");
+    assert_eq!(said("2026-11-22T23:27:03Z"), "in 2 h (04:57 IST)", "after midnight there as well");
+    assert_eq!(said("2026-11-23T21:27:03Z"), "in 1 d (2026-11-24, 02:57 IST)");
 }
 
 #[test]
