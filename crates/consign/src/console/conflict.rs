@@ -19,6 +19,8 @@ pub(super) struct Conflict<'a> {
     pub(super) address: String,
     /// As it is stored now.
     pub(super) theirs: &'a Value,
+    /// The fields of its form, as the page of the form has them: what they and their choices are called.
+    pub(super) fields: Value,
 }
 
 /// What a form sends about itself, and what was typed as a secret: neither is put into the page.
@@ -70,15 +72,17 @@ impl Conflict<'_> {
         let mut rows = Vec::new();
         for (key, mine) in mine {
             let theirs = &self.theirs[key.as_str()];
-            if self.is_secret(key) || theirs.get("set").is_some() {
-                continue;
+            let parts = mine.as_object().into_iter().flatten();
+            let parts: Vec<_> = parts
+                .map(|(part, mine)| (format!("{key}.{part}"), &theirs[part.as_str()], mine))
+                .filter(|(key, ..)| self.field(key).is_some())
+                .collect();
+            if parts.is_empty() {
+                rows.extend(self.row(key, theirs, mine, &name_of));
             }
-            let (in_theirs, in_mine) = (compared(theirs), compared(mine));
-            if in_theirs == in_mine || (key == "url_address" && self.theirs.get("url_path").is_some()) {
-                continue;
+            for (key, theirs, mine) in parts {
+                rows.extend(self.row(&key, theirs, mine, &name_of));
             }
-            let named = |id: String| if key == "credential" { name_of(&id).unwrap_or(id) } else { id };
-            rows.push(json!({ "field": label(key), "theirs": words(theirs), "mine": named(in_mine) }));
         }
         let secrets =
             self.theirs.as_object().into_iter().flatten().filter(|(_, value)| value.get("set").is_some());
@@ -87,15 +91,73 @@ impl Conflict<'_> {
             let typed = mine.get(key).is_some_and(Value::is_string);
             if replaced || typed {
                 let word = |it: bool| if it { "replaced" } else { "–" };
-                rows.push(json!({ "field": label(key), "theirs": word(replaced), "mine": word(typed) }));
+                rows.push(json!({ "field": self.label(key), "theirs": word(replaced), "mine": word(typed) }));
             }
         }
         rows
+    }
+
+    /// A field, where both differ in it.
+    fn row(
+        &self,
+        key: &str,
+        theirs: &Value,
+        mine: &Value,
+        name_of: impl Fn(&str) -> Option<String>,
+    ) -> Option<Value> {
+        if self.is_secret(key) || theirs.get("set").is_some() {
+            return None;
+        }
+        let in_mine = compared(mine);
+        if compared(theirs) == in_mine || (key == "url_address" && self.theirs.get("url_path").is_some()) {
+            return None;
+        }
+        let mine =
+            if key == "credential" { name_of(&in_mine).unwrap_or(in_mine) } else { self.words(key, mine) };
+        Some(json!({ "field": self.label(key), "theirs": self.words(key, theirs), "mine": mine }))
+    }
+
+    /// The field of the form with this key.
+    fn field(&self, key: &str) -> Option<&Value> {
+        found(&self.fields, key)
+    }
+
+    /// What a field is called in the form; what is in no form now by its key.
+    fn label(&self, key: &str) -> String {
+        let shown = self.field(key).and_then(|field| field["label"].as_str());
+        shown.map_or_else(|| label(key), str::to_owned)
+    }
+
+    /// A value as the form says it: a choice by its words.
+    fn words(&self, key: &str, value: &Value) -> String {
+        match value {
+            Value::String(text) => {
+                let choices = self.field(key).and_then(|field| field["options"].as_array());
+                let choice = choices.into_iter().flatten().find(|choice| choice["value"] == *text);
+                let label = choice.and_then(|choice| choice["label"].as_str());
+                label.unwrap_or(text).to_owned()
+            }
+            Value::Array(all) => all.iter().map(|one| self.words(key, one)).collect::<Vec<_>>().join(", "),
+            _ => words(value),
+        }
+    }
+}
+
+/// A field among those of a form, however deep it lies.
+fn found<'a>(fields: &'a Value, key: &str) -> Option<&'a Value> {
+    match fields {
+        Value::Object(field) if fields["key"] == key && field.contains_key("label") => Some(fields),
+        Value::Object(parts) => parts.values().find_map(|part| found(part, key)),
+        Value::Array(parts) => parts.iter().find_map(|part| found(part, key)),
+        _ => None,
     }
 }
 
 /// What a value is compared by: a form sends the id alone of what is stored with its name.
 fn compared(value: &Value) -> String {
+    if let Some(all) = value.as_array() {
+        return all.iter().map(compared).collect::<Vec<_>>().join(", ");
+    }
     value.get("id").and_then(Value::as_str).map_or_else(|| words(value), str::to_owned)
 }
 

@@ -403,6 +403,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
                 place: PLACE,
                 address: format!("{LIST}/{id}"),
                 theirs: current,
+                fields: form.fields(&kept, Some(current), &[], ""),
             };
             conflict.page(&visit, &sent).await
         }

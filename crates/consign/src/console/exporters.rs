@@ -16,7 +16,7 @@ use super::connector::{
     asks_for_credential, choices, filter, listed, new_credential, resumed, without_typed,
 };
 use super::errors::Failure;
-use super::form::{ExporterForm, at_whole_fields, carried, errors, page, pages};
+use super::form::{Choices, ExporterForm, at_whole_fields, carried, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::activity_lines;
 use super::{Console, managed};
@@ -225,7 +225,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         Err(OpError::Changed { .. }) => {
             let current = exporters::find(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
-            let conflict = Conflict { what: "exporter", place: PLACE, address, theirs: &current };
+            let fields = form.fields(&Choices(Vec::new()), &[], "", visit.app().now());
+            let conflict = Conflict { what: "exporter", place: PLACE, address, theirs: &current, fields };
             conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),

@@ -15,7 +15,7 @@ use super::connector::{
     asks_for_credential, filter, listed, new_credential, resumed, web_choices, without_typed,
 };
 use super::errors::Failure;
-use super::form::{Around, GatewayForm, at_whole_fields, carried, errors, page};
+use super::form::{Around, Choices, GatewayForm, at_whole_fields, carried, errors, page};
 use super::visit::{Message, Signed};
 use super::{Console, managed};
 use crate::ops::{IfMatch, OpError, gateways};
@@ -170,7 +170,10 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             let current = gateways::find(visit.app(), &visit.actor, &id).await?;
-            let conflict = Conflict { what: "gateway", place: PLACE, address, theirs: &current };
+            let callers = gateways::callers(visit.app(), &visit.actor)?;
+            let around = Around { choices: &Choices(Vec::new()), callers: &callers, public_url: "" };
+            let fields = form.fields(&around, &[]);
+            let conflict = Conflict { what: "gateway", place: PLACE, address, theirs: &current, fields };
             conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),

@@ -19,7 +19,7 @@ use super::connector::{
 };
 use super::deliveries::shown_payload;
 use super::errors::Failure;
-use super::form::{WebhookForm, at_whole_fields, carried, errors, page, pages};
+use super::form::{Choices, WebhookForm, at_whole_fields, carried, errors, page, pages};
 use super::visit::{Message, Signed};
 use super::webhook_pages::recent;
 use super::{Console, chart, managed, signatures};
@@ -243,7 +243,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         Err(OpError::Changed { .. }) => {
             let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
-            let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current };
+            let fields = form.fields(&Choices(Vec::new()), &[], "");
+            let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current, fields };
             conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),
