@@ -132,6 +132,17 @@ pub async fn list(db: &mut Db, filter: &AuditFilter, page: &Page) -> Result<List
     Ok(turn.listed(records, |record| vec![record.sequence.to_string()]).of(count))
 }
 
+/// What was done in the newest entries, each action once, for a choice.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn newest_actions(db: &mut Db, entries: u32) -> Result<Vec<String>, StoreError> {
+    let mut statement = Statement::new(db, "select distinct action from (select ");
+    statement.push(part(db, Part::Action)).push(" as action from audit order by sequence desc limit ");
+    statement.bind(i64::from(entries)).push(") as newest order by action");
+    statement.all(db).await?.iter().map(|row| row.text("action")).collect()
+}
+
 /// One entry by its place in the chain.
 ///
 /// # Errors

@@ -85,6 +85,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "object": form.text("object"),
         "actor": actor,
         "action": form.text("action"),
+        "actions": audit::actions(visit.app(), &visit.actor).await?,
         "from": form.text("from"),
         "result": form.text("result"),
         "span": span(form),

@@ -1,5 +1,6 @@
 //! Deliveries: list, detail with attempts, and what a person decides.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use consign_core::connector::Connector;
 use consign_core::delivery::{DeliveryState, HoldReason};
+use consign_core::event::TypePattern;
 use consign_core::id::DeliveryId;
 use consign_core::replay::ReplayRequest;
 use consign_core::time::Timestamp;
@@ -82,6 +84,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "operation": filter.operation,
         "replay": form.query("/deliveries/replay", &[("preview", "1")]),
         "connectors": connector_choices(&visit),
+        "types": type_choices(&visit),
         "filtered": filtered,
         "pages": pages(form, LIST, &listed),
         "news": if first_page { form.query(NEWS, &[("since", newest)]) } else { String::new() },
@@ -98,6 +101,17 @@ pub(super) fn connector_choices(visit: &Signed) -> Value {
     connectors.sort_by_key(|connector| connector.name.key());
     let choice = |one: &Arc<Connector>| json!({ "value": one.id, "label": one.name });
     connectors.into_iter().take(CONNECTORS_MAX).map(choice).collect()
+}
+
+/// The event types to choose from: those that webhooks name, which are in memory.
+fn type_choices(visit: &Signed) -> Vec<String> {
+    let snapshot = visit.app().engine.snapshot();
+    let patterns = snapshot.webhooks().flat_map(|(_, webhook)| &webhook.event_types);
+    let named = patterns.filter_map(|pattern| match pattern {
+        TypePattern::Exact(name) => Some(name.clone()),
+        TypePattern::All | TypePattern::Under(_) => None,
+    });
+    named.collect::<BTreeSet<_>>().into_iter().take(CONNECTORS_MAX).collect()
 }
 
 /// How many deliveries came since the page was made. Ids sort by time.

@@ -83,6 +83,18 @@ pub async fn actors(app: &App, actor: &Actor) -> Result<Vec<(String, String)>, O
     Ok(found)
 }
 
+/// Actions to choose from: those of the newest entries.
+const ACTIONS_OF: u32 = 1_000;
+
+/// What was done lately, each action once, for a choice.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn actions(app: &App, actor: &Actor) -> Result<Vec<String>, OpError> {
+    actor.require(Right::AuditRead)?;
+    Ok(audit::newest_actions(&mut *app.store.read().await?, ACTIONS_OF).await?)
+}
+
 /// What is known of the whole log.
 enum Judged {
     /// Each entry fits to the one before it, and the newest one that this server has seen is there.

@@ -300,7 +300,7 @@ fn pages_of_deliveries_and_events_render() {
     let list = |items: Vec<serde_json::Value>| {
         json!({
             "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "",
-            "connectors": [], "pages": pages, "news": "/deliveries/news", "here": "/deliveries",
+            "connectors": [], "types": ["device.<low>"], "pages": pages, "news": "/deliveries/news", "here": "/deliveries",
             "time": "", "times": [], "operation": null, "replay": "/deliveries/replay",
         })
     };
@@ -309,7 +309,12 @@ fn pages_of_deliveries_and_events_render() {
         none.contains("data-live=") && none.contains("No deliveries yet"),
         "the first is announced: {none}"
     );
-    check("deliveries.html", list(states.iter().map(|state| delivery(state)).collect()));
+    let all = check("deliveries.html", list(states.iter().map(|state| delivery(state)).collect()));
+    assert!(all.contains("<option value=\"device.&lt;low&gt;\">") && !all.contains("evt_1"), "{all}");
+    let mut nameless = delivery("delivered");
+    nameless["event"]["subject"] = json!(null);
+    let nameless = check("deliveries.html", list(vec![nameless]));
+    assert!(nameless.contains("<span class=\"reason mono\">evt_1</span>"), "{nameless}");
     let event = json!({
         "id": "evt_1", "type": "device.score.low", "source": "s", "source_id": "1", "subject": null,
         "time": NOW, "content_type": "application/json",
