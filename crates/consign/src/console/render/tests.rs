@@ -5,6 +5,8 @@ use crate::console::form::{Around, CredentialForm, ExporterForm, GatewayForm, Ke
 use consign_core::catalog::Fault;
 
 mod connectors;
+mod deliveries;
+mod runs;
 mod samples;
 
 const NOW: &str = "2026-11-22T14:02:00Z";
