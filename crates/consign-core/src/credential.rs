@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 use crate::token::Exchange;
 use crate::vault::{Place, Sealed, Vault};
 
-pub use draft::{Change, Draft, KeyPairWish, Labels, Mode, NextPair, PASSPHRASE, takes_long};
+pub use draft::{Change, Draft, KeyPairWish, Labels, Mode, NEEDED_AGAIN, NextPair, PASSPHRASE, takes_long};
 pub use key_pairs::{NoSuchPair, Which};
 pub use limit::{Rate, parse_count};
 pub use reminder::Reminder;

@@ -17,6 +17,8 @@ use crate::{COUNT_MAX, Db, StoreError};
 pub const HOUR_MS: i64 = 3_600_000;
 /// The oldest of so many waiting deliveries is looked for; beyond, the one that is due first stands for it.
 const OLDEST_OF: i64 = 1_000;
+/// A credential that is of use so long after its connector was made is used by it; before, a test may be all there was.
+const IN_USE_MS: i64 = 86_400_000;
 
 /// What came to its end within one hour, of one connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,23 @@ pub async fn waiting(db: &mut Db) -> Result<Waiting, StoreError> {
         oldest = due.one(db).await?.optional_time("oldest")?;
     }
     Ok(Waiting { count, oldest })
+}
+
+/// Whether anything was ever sent, by whatever connector there is. Deliveries, runs and calls are removed after their time:
+/// later the use of a credential speaks for them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn anything_sent(db: &mut Db) -> Result<bool, StoreError> {
+    let sent = query(
+        "select count(*) as sent from (select 1) as once
+         where exists (select 1 from delivery)
+           or exists (select 1 from run)
+           or exists (select 1 from gateway_call)
+           or exists (select 1 from connector c join credential k on k.id = c.credential_id
+             where k.last_used_at > c.created_at + $1)",
+    );
+    Ok(sent.bind(IN_USE_MS).one(db).await?.number("sent")? > 0)
 }
 
 /// How many deliveries wait for a connector, up to [`WAITING_MAX`].

@@ -23,6 +23,7 @@ mod private_key;
 mod rows;
 mod sftp;
 
+pub use destination::NEEDED_AGAIN;
 pub use key_pair::{KeyPairWish, NextPair, PASSPHRASE};
 
 /// Free labels of a credential.

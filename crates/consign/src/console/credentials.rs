@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use consign_core::catalog::{Invalid, PUBLIC_URL};
-use consign_core::credential::{Draft, Mode};
+use consign_core::credential::{Draft, Mode, NEEDED_AGAIN};
 use consign_core::id::CredentialId;
 use consign_core::preset::{self, Filling};
 use consign_core::rights::Right;
@@ -22,16 +22,18 @@ use super::form::{CredentialForm, Kept, carried, encoded, errors};
 use super::host_keys::{self, Looked};
 use super::managed;
 use super::visit::{Message, Signed, is_own_path};
-use crate::ops::{OpError, credential_tests, credentials};
+use crate::ops::{OpError, credential_tests, credentials, settings};
 
 use deletion::{confirm, delete};
 use list::{list, test_as_saved};
+use lost::{give, offered};
 use testing::{edit_test, last_test, new_test};
 
 pub(super) use testing::test_saved;
 
 mod deletion;
 pub(super) mod list;
+mod lost;
 mod testing;
 
 const PLACE: &str = "credentials";
@@ -45,6 +47,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/credentials/{id}", get(edit).post(save))
         .route("/credentials/{id}/fields", post(edit_fields))
         .route("/credentials/{id}/test", post(test_as_saved))
+        .route("/credentials/{id}/connectors", post(give))
         .route("/credentials/{id}/delete", get(confirm).post(delete))
 }
 
@@ -123,6 +126,7 @@ async fn new_page(visit: &Signed, page: Page<'_>) -> Response {
         "reserved": id,
         "redirect_url": credentials::redirect_url(&public_url, id),
         "public_url": public_url,
+        "public_url_set_by": settings::public_url_set_by(visit.app()),
         "other_origin": visit.other_origin(),
         "back": back(visit),
         "scan": page.scan,
@@ -266,7 +270,7 @@ fn said(warnings: &[(&str, String)], first: &str) -> Message {
         return Message::done(first);
     }
     let sentences: Vec<_> = warnings.iter().map(|(_, sentence)| sentence.as_str()).collect();
-    Message { kind: "warning", text: format!("{first} {}", sentences.join(" ")), action: None }
+    Message { kind: "warning", ..Message::done(format!("{first} {}", sentences.join(" "))) }
 }
 
 /// A credential as it is stored, and its last test.
@@ -299,6 +303,7 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
     let stored = |key: &str| current[key].as_str().unwrap_or_default();
     let waits = visit.form.has("testing") && running(test.as_ref(), stored("updated_at"), visit.app().now());
     let address = format!("{LIST}/{id}?testing=1");
+    let moved = moved(&page, current);
     let fresh = !page.test.is_null();
     let test =
         if fresh { page.test } else { test.as_ref().map_or(Value::Null, |test| last_test(test, current)) };
@@ -314,6 +319,7 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
         "draft": page.kept.draft(),
         "redirect_url": credentials::redirect_url(&public_url, id),
         "public_url": public_url,
+        "public_url_set_by": settings::public_url_set_by(visit.app()),
         "other_origin": visit.other_origin(),
         "back": "",
         "scan": page.scan,
@@ -324,6 +330,8 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
         "anyway": managed::is_open(&visit.form, page.invalid),
         "released": managed::is_released(&visit.form),
         "users": users,
+        "lost": offered(visit, current)?,
+        "moved": moved,
         "first_webhook": first_webhook(current, None),
         "history": history,
         "test": test,
@@ -332,6 +340,15 @@ async fn edit_page(visit: &Signed, page: Page<'_>, stored: &Stored) -> Result<Re
     });
     let name = current["name"].as_str().unwrap_or_default();
     Ok(visit.page(page.status, "credential.html", (PLACE, name), context).await)
+}
+
+/// From where to where the address was changed, when saved secrets are asked for again.
+fn moved(page: &Page<'_>, current: &Value) -> Value {
+    if !page.invalid.iter().any(|one| one.code == NEEDED_AGAIN) {
+        return Value::Null;
+    }
+    let moved = page.form.moved(page.kept, current);
+    moved.map_or(Value::Null, |(from, to)| json!({ "from": from, "to": to }))
 }
 
 async fn edit_fields(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {

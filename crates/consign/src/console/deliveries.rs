@@ -82,6 +82,9 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
         "time": form.text("time"),
         "times": replays::times(),
         "operation": filter.operation,
+        "reason": filter.hold_reason.map(|reason| json!({
+            "kind": reason.kind(), "text": reason.text(), "without": form.query(LIST, &[("reason", "")]),
+        })),
         "replay": form.query("/deliveries/replay", &[("preview", "1")]),
         "connectors": connector_choices(&visit),
         "types": type_choices(&visit),

@@ -282,7 +282,7 @@ async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failu
     ];
     let lost: String = lost.into_iter().flatten().map(|what| format!(" {what}.")).collect();
     let text = format!("Deleted {}.{lost}", deleted.name);
-    Ok(visit.go_and_say(LIST, Message::done(text)))
+    Ok(visit.go_and_say(LIST, Message::done(text).focused()))
 }
 
 /// "1 run was cancelled", "1,000 records are not sent".

@@ -201,5 +201,5 @@ async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Fail
 async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let name = gateways::delete(visit.app(), &visit.actor, &id, IfMatch::Any).await?;
     let text = format!("Deleted {name}. Nothing answers at its address any more.");
-    Ok(visit.go_and_say(LIST, Message::done(text)))
+    Ok(visit.go_and_say(LIST, Message::done(text).focused()))
 }

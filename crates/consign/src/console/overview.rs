@@ -55,6 +55,8 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
             "authorize" | "authorize_again" => (format!("{page}/authorize"), Right::CredentialsWrite),
             "test_connection" => (format!("{page}#tested"), Right::CredentialsTest),
             "what_to_do" => (page.clone(), Right::CredentialsRead),
+            "compare_keys" => (format!("{page}#host-keys"), Right::CredentialsWrite),
+            "add_test_path" => (format!("{page}#f-test_path"), Right::CredentialsWrite),
             _ => (format!("{page}#tool"), Right::CredentialsWrite),
         },
         ("run", _) => (page.clone(), Right::DeliveriesOperate),

@@ -79,6 +79,7 @@ pages! {
     POST "/credentials/{id}" CredentialsTest;
     POST "/credentials/{id}/fields" CredentialsTest;
     POST "/credentials/{id}/test" CredentialsTest;
+    POST "/credentials/{id}/connectors" ConnectorsWrite;
     GET "/credentials/{id}/delete" CredentialsWrite;
     POST "/credentials/{id}/delete" CredentialsWrite;
     GET "/credentials/{id}/authorize" CredentialsWrite;

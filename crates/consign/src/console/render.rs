@@ -14,7 +14,7 @@ use consign_core::locale::Locale;
 use consign_core::schedule::TimeZone;
 use consign_core::time::{Timestamp, in_words};
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, State as Rendering, UndefinedBehavior, Value};
+use minijinja::{Environment, Error, ErrorKind, HtmlEscape, State as Rendering, UndefinedBehavior, Value};
 use serde_json::json;
 
 use super::form::sends_to;
@@ -269,6 +269,7 @@ impl Views {
         environment.add_filter("when", when);
         environment.add_filter("day", day);
         environment.add_filter("hour", hour);
+        environment.add_filter("breakable", |text: &str| Value::from_safe_string(breakable(text)));
         environment.add_filter("took", took);
         environment.add_filter("pace", |rate: f64| rate.to_string());
         environment.add_filter("commas", |number: u64| commas(number));
@@ -358,6 +359,12 @@ fn relative(at: Timestamp, now: Timestamp) -> String {
     };
     let plural = if number == 1 { "" } else { "s" };
     if seconds < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
+}
+
+/// A text that breaks behind its dots and underscores before it breaks within a word, as HTML.
+fn breakable(text: &str) -> String {
+    let parts = text.split_inclusive(['.', '_']).map(|part| HtmlEscape(part).to_string());
+    parts.collect::<Vec<_>>().join("<wbr>")
 }
 
 /// Milliseconds as people say them.

@@ -70,20 +70,27 @@ pub(super) struct Message {
     pub(super) kind: &'static str,
     pub(super) text: String,
     /// Where to go on, and what that is called.
-    pub(super) action: Option<(String, &'static str)>,
+    pub(super) actions: Vec<(String, &'static str)>,
+    /// It has the focus: what was pressed before is gone.
+    pub(super) focused: bool,
 }
 
 impl Message {
     pub(super) fn done(text: impl Into<String>) -> Self {
-        Self { kind: "success", text: text.into(), action: None }
+        Self { kind: "success", text: text.into(), actions: Vec::new(), focused: false }
     }
 
     pub(super) fn refused(text: impl Into<String>) -> Self {
-        Self { kind: "danger", text: text.into(), action: None }
+        Self { kind: "danger", text: text.into(), actions: Vec::new(), focused: false }
     }
 
-    pub(super) fn with_action(self, address: impl Into<String>, words: &'static str) -> Self {
-        Self { action: Some((address.into(), words)), ..self }
+    pub(super) fn with_action(mut self, address: impl Into<String>, words: &'static str) -> Self {
+        self.actions.push((address.into(), words));
+        self
+    }
+
+    pub(super) fn focused(self) -> Self {
+        Self { focused: true, ..self }
     }
 }
 
@@ -277,11 +284,11 @@ impl Visit {
 
     /// Answers with where to go next, and what is said there.
     pub(super) fn go_and_say(&self, address: &str, message: Message) -> Response {
-        let mut said = json!({ "kind": message.kind, "text": message.text });
-        if let Some((url, action)) = message.action {
-            said["url"] = json!(url);
-            said["action"] = json!(action);
-        }
+        let actions = message.actions.iter().map(|(url, action)| json!({ "url": url, "action": action }));
+        let actions: Vec<_> = actions.collect();
+        let said = json!({
+            "kind": message.kind, "text": message.text, "actions": actions, "focused": message.focused,
+        });
         let text = BASE64_URL_SAFE_NO_PAD.encode(said.to_string());
         self.with_cookie(self.go(address), message_cookie(self.local), &text, Some(MESSAGE_SECONDS))
     }
@@ -494,10 +501,14 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 /// A message as the layout shows it; anything else that claims to be one is dropped.
 fn read_message(text: &str) -> Option<Value> {
     let message: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-    let is_text = |key: &str| message.get(key).is_some_and(Value::is_string);
-    let local = message.get("url").is_none_or(|url| url.as_str().is_some_and(is_own_path));
-    (is_text("kind") && is_text("text") && local && message.get("url").is_some() == is_text("action"))
-        .then_some(message)
+    let is_text = |value: &Value, key: &str| value.get(key).is_some_and(Value::is_string);
+    let leads_on = |action: &Value| {
+        let url = action.get("url").and_then(Value::as_str);
+        url.is_some_and(is_own_path) && is_text(action, "action")
+    };
+    let actions = message.get("actions").and_then(Value::as_array);
+    let all_lead_on = actions.is_some_and(|actions| actions.iter().all(leads_on));
+    (is_text(&message, "kind") && is_text(&message, "text") && all_lead_on).then_some(message)
 }
 
 /// A path of this server, and not of another one: `//host` and `/\host` lead away.

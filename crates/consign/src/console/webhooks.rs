@@ -276,5 +276,5 @@ async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Response, Failu
         1 => format!("Deleted {}. 1 waiting delivery was cancelled.", deleted.name),
         many => format!("Deleted {}. {many} waiting deliveries were cancelled.", deleted.name),
     };
-    Ok(visit.go_and_say(LIST, Message::done(text)))
+    Ok(visit.go_and_say(LIST, Message::done(text).focused()))
 }

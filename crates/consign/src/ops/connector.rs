@@ -17,8 +17,10 @@ use serde_json::{Map, Value, json};
 use super::{Actor, MANAGED_BY, Object, OpError, Sent, audit_entry, invalid, not_unique, require_as_saved};
 use crate::App;
 
+pub use lost::{AT_ONCE_MAX, Given, give, that_lost};
 pub(super) use show::{Access, access_of, described, edited};
 
+mod lost;
 mod show;
 
 /// What a person looks back at; the audit log has the rest.

@@ -178,7 +178,6 @@ pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let unmatched = overview::unmatched(&mut db, now.minus(DAY)).await?;
     let (lines, is_cut) = lines(app, &mut db, now).await?;
     let snapshot = app.engine.snapshot();
-    let any = deliveries::list(&mut db, &DeliveryFilter::default(), &Page::first(1)).await?;
     Ok(json!({
         "delivered": delivered,
         "failed": failed,
@@ -196,7 +195,10 @@ pub async fn show(app: &App, actor: &Actor) -> Result<Value, OpError> {
         "set_up": {
             "credential": snapshot.credentials().next().is_some(),
             "webhook": snapshot.webhooks().next().map(|(connector, _)| connector.id),
-            "delivery": !any.items.is_empty(),
+            "connector": snapshot.connectors().first().map(|connector| {
+                json!({ "kind": connector.kind.word(), "id": connector.id })
+            }),
+            "delivery": overview::anything_sent(&mut db).await?,
         },
     }))
 }

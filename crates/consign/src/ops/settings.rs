@@ -85,7 +85,7 @@ async fn show(app: &App, db: &mut Db, stored: &GeneralChoice) -> Result<Value, O
         "etag": format!("\"{}\"", stored.revision),
         "instance_name": stored.instance_name,
         "public_url": app.public_url(),
-        "public_url_set_by": set_by(app),
+        "public_url_set_by": public_url_set_by(app),
         "changed_outside": changed_outside(app, db).await?,
         "redirect_urls": redirect_urls(app, db).await?,
         TIME_ZONE: zone_name(&stored.time_zone),
@@ -102,7 +102,7 @@ async fn show(app: &App, db: &mut Db, stored: &GeneralChoice) -> Result<Value, O
 /// When the database cannot be read.
 pub async fn changed_outside(app: &App, db: &mut Db) -> Result<Vec<&'static str>, OpError> {
     let mut changed = Vec::new();
-    if set_by(app).is_none() && !app.engine.snapshot().public_url_fits() {
+    if public_url_set_by(app).is_none() && !app.engine.snapshot().public_url_fits() {
         changed.push(PUBLIC_URL);
     }
     if !app.records.fits(db, Table::Setting, notices::SETTINGS).await? {
@@ -115,7 +115,7 @@ pub async fn changed_outside(app: &App, db: &mut Db) -> Result<Vec<&'static str>
 }
 
 /// Where its operator set the address of this server; `None` when a person may choose it.
-fn set_by(app: &App) -> Option<String> {
+pub fn public_url_set_by(app: &App) -> Option<String> {
     app.config.server.public_url.as_ref()?;
     Some(app.config.set_by("server.public_url").unwrap_or_else(|| "the configuration file".to_owned()))
 }
@@ -271,7 +271,7 @@ fn read_url(app: &App, reader: &mut Reader) -> Option<String> {
         return None;
     }
     let text = reader.text(PUBLIC_URL, "Public URL").trim().to_owned();
-    match (read_public_url(&text), set_by(app)) {
+    match (read_public_url(&text), public_url_set_by(app)) {
         (Ok(url), None) => Some(url),
         (Ok(url), Some(_)) if url == app.public_url() => None,
         (_, Some(by)) => {

@@ -71,13 +71,15 @@ async fn exporters_that_need_a_person_stand_on_the_overview(consign: TestConsign
     assert_eq!(line(&overview, "Quiet", "exporter")["records"], 0);
     assert_eq!(line(&overview, "Refused", "credential")["code"], "sign_in_refused");
     assert_eq!(overview["set_up"]["webhook"], Value::Null, "an exporter is no webhook");
+    assert_eq!(overview["set_up"]["connector"]["kind"], "exporter", "{overview}");
+    assert_eq!(overview["set_up"]["delivery"], true, "a run was begun: {overview}");
 
     let page = unescape(&consign.page("/").await.expect(200).text());
     assert!(
         page.contains("Data exporter</span>") && page.contains(&format!("href=\"{without}/set-up\"")),
         "{page}"
     );
-    assert!(page.contains("Create a webhook") && !page.contains("/webhooks/con_"), "{page}");
+    assert!(!page.contains("First steps") && !page.contains("/webhooks/con_"), "{page}");
     for path in ["/", "/credentials", "/deliveries", "/exporters", &without, &held, &quiet] {
         for to in links(&consign.page(path).await.expect(200).text()) {
             let status = consign.page(&to).await.status;

@@ -8,6 +8,9 @@ use crate::catalog::{Fault, Input, in_sentence};
 use crate::credential::{CustomHeader, binding};
 use crate::target::Target;
 
+/// The code of a fault: a secret that is kept for another destination is asked for again.
+pub const NEEDED_AGAIN: &str = "secret_needed_for_new_destination";
+
 impl Reading<'_> {
     /// A changed destination asks for every secret again, in the same request.
     pub(super) fn destination(
@@ -41,7 +44,7 @@ impl Reading<'_> {
         for key in kept {
             let (field, what) = name_of_secret(key, entry, plain, headers);
             let sentence = format!("Enter the {what} again. {reason}");
-            self.reader.refuse(&field, Fault::new("secret_needed_for_new_destination", sentence));
+            self.reader.refuse(&field, Fault::new(NEEDED_AGAIN, sentence));
         }
     }
 }

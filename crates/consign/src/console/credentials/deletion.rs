@@ -13,6 +13,13 @@ use crate::console::visit::{Message, Signed};
 use crate::ops::credentials::{self, Deleted};
 use crate::ops::{IfMatch, OpError, Usage};
 
+/// Where the connectors of each kind are, and what a link to those that wait is called.
+const LISTS: [(&str, &str, &str); 3] = [
+    ("webhook", "/webhooks", "Show webhooks"),
+    ("exporter", "/exporters", "Show data exporters"),
+    ("gateway", "/gateways", "Show gateways"),
+];
+
 pub(super) async fn confirm(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let users = credentials::usage(visit.app(), &visit.actor, &id).await?;
     confirm_page(&visit, StatusCode::OK, &id, &users, &[]).await
@@ -52,15 +59,12 @@ pub(super) async fn delete(visit: Signed, Path(id): Path<String>) -> Result<Resp
 fn farewell(deleted: &Deleted) -> Message {
     let text = format!("Deleted {}.", deleted.name);
     let waiting = match deleted.connectors.len() {
-        0 => return Message::done(text),
+        0 => return Message::done(text).focused(),
         1 => format!("{text} 1 connector waits for a credential."),
         many => format!("{text} {many} connectors wait for a credential."),
     };
-    let any = |kind: &str| deleted.connectors.iter().any(|user| user.kind == kind);
-    let list = match (any("webhook"), any("exporter")) {
-        (true, _) => "/webhooks",
-        (false, true) => "/exporters",
-        (false, false) => "/gateways",
-    };
-    Message::done(waiting).with_action(format!("{list}?state=credential_missing"), "Show them")
+    let lists = LISTS.iter().filter(|(kind, ..)| deleted.connectors.iter().any(|user| user.kind == *kind));
+    lists.fold(Message::done(waiting).focused(), |message, &(_, list, words)| {
+        message.with_action(format!("{list}?state=credential_missing"), words)
+    })
 }

@@ -30,6 +30,8 @@ pub(in crate::console) struct CredentialForm {
     pub(super) rows: BTreeMap<&'static str, Vec<Row>>,
     /// What was repaired while reading, by field.
     notes: Vec<(&'static str, String)>,
+    /// The path that was cut off an address, to be put into a webhook.
+    cut: Option<String>,
     pub(super) start: Start,
 }
 
@@ -117,7 +119,8 @@ impl CredentialForm {
         }
         let kinds = RowKind::all();
         let rows: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.key, kind.typed(form, kept))).collect();
-        texts.insert("url_address", address::typed(form, entry, kept, &mut notes));
+        let (address, cut) = address::typed(form, entry, kept, &mut notes);
+        texts.insert("url_address", address);
         let asked = kinds.iter().filter(|kind| {
             kind.key == CUSTOM_HEADERS
                 || entry.is_some_and(|entry| entry.fields.iter().any(|field| field.key == kind.key))
@@ -134,7 +137,7 @@ impl CredentialForm {
             let address = key == "url_address" && entry.is_some_and(|entry| entry.address_is_secret);
             of_type || address || row_keys.iter().any(|row| row == key)
         });
-        let mut typed = Self { texts, plain, rows, notes, start: Start::typed(form) };
+        let mut typed = Self { texts, plain, rows, notes, cut, start: Start::typed(form) };
         typed.follow();
         typed
     }

@@ -114,7 +114,8 @@ fn the_form_of_a_credential_renders_for_every_type() {
         json!({
             "errors": errors(invalid), "fields": form.fields(&kept, None, invalid, "/x"), "draft": "d",
             "back": "", "current": null, "reserved": "crd_1", "redirect_url": "https://c.example/oauth/callback/crd_1",
-            "public_url": "https://c.example", "other_origin": "http://localhost", "test": null, "fresh": false,
+            "public_url": "https://c.example", "public_url_set_by": null, "other_origin": "http://localhost", "test": null,
+            "fresh": false,
             "testing": "",
         })
     };
@@ -142,7 +143,8 @@ fn the_form_of_a_credential_renders_for_every_type() {
             "certificate_base64": "MIIC",
             "errors": errors(&invalid), "fields": form.fields(&kept, Some(&stored), &invalid, "/x"),
             "draft": "d", "back": "", "redirect_url": "https://c.example/oauth/callback/crd_1",
-            "public_url": "https://c.example", "other_origin": null, "test": test(), "fresh": true, "testing": "",
+            "public_url": "https://c.example", "public_url_set_by": null, "other_origin": "http://localhost",
+            "test": test(), "fresh": true, "testing": "", "lost": null, "moved": null,
             "current": stored, "etag": "\"7\"", "seen_at": NOW,
             "users": [
                 {
@@ -157,13 +159,97 @@ fn the_form_of_a_credential_renders_for_every_type() {
             "history": [{ "at": NOW, "actor": "Ana", "action": "Replaced token" }],
             "first_webhook": "/webhooks/new?credential=crd_1",
         });
-        let page = check("credential.html", current);
+        let page = check("credential.html", current.clone());
         assert!(page.contains("/credentials/crd_1/delete"));
         assert!(page.contains("Failed at Signed-in request") && page.contains("Copy for support"));
         let granted = kind == "oauth2_authorization_code";
         assert_eq!(page.contains("Add this address in the other tool before you authorize."), granted);
         assert_eq!(page.contains("/credentials/crd_1/forget-tokens"), granted);
+        for (set_by, admin, words) in [
+            (json!(null), true, "change it in <a href=\"/settings\">Settings &gt; General</a>."),
+            (json!(null), false, "change it in Settings &gt; General."),
+            (json!("the configuration file"), true, "can change it with server.public_url."),
+        ] {
+            let mut context = current.clone();
+            context["public_url_set_by"] = set_by;
+            context["may"] = may();
+            context["may"]["admin"] = json!(admin);
+            assert_eq!(check("credential.html", context).contains(words), granted, "{words}");
+        }
     }
+}
+
+#[test]
+fn the_page_of_a_credential_offers_it_to_those_that_lost_one_and_says_that_it_moved() {
+    let stored = credential();
+    let form = CredentialForm::stored(&stored);
+    let page = |lost: serde_json::Value, moved: serde_json::Value| {
+        check(
+            "credential.html",
+            json!({
+                "certificate_base64": "", "errors": [],
+                "fields": form.fields(&Kept::default(), Some(&stored), &[], "/x"), "draft": "d", "back": "",
+                "redirect_url": "", "public_url": "https://c.example", "public_url_set_by": null,
+                "other_origin": null, "test": null, "fresh": false, "testing": "", "current": stored,
+                "etag": "\"7\"", "seen_at": NOW, "users": [], "history": [], "first_webhook": "/webhooks/new",
+                "lost": lost, "moved": moved,
+            }),
+        )
+    };
+    let button = "action=\"/credentials/crd_1/connectors\"";
+    let named = |managed_by: serde_json::Value| json!({ "id": "con_1", "kind": "webhook", "name": "<b>", "managed_by": managed_by });
+    let plain = page(json!(null), json!(null));
+    assert!(!plain.contains(button) && !plain.contains("You changed the address"), "{plain}");
+    let lost = json!({ "all": 22, "named": [named(json!(null))], "more": 21, "takes": 22 });
+    let offered = page(lost, json!(null));
+    for words in [
+        "22 connectors that lost “&lt;Tool&gt; &amp; “more””",
+        button,
+        "Use it for 22 connectors</button>",
+        "and 21 more",
+        ">&lt;b&gt;</a>",
+    ] {
+        assert!(offered.contains(words), "{words}: {offered}");
+    }
+    let managed = json!({ "all": 1, "named": [named(json!("platform"))], "more": 0, "takes": 0 });
+    let managed = page(managed, json!(null));
+    assert!(managed.contains("1 connector that lost") && managed.contains("platform"), "{managed}");
+    assert!(!managed.contains(button), "its file says which one it uses: {managed}");
+    let moved = page(json!(null), json!({ "from": "https://old.example/", "to": "https://<new>/" }));
+    let words = "You changed the address from https:&#x2f;&#x2f;old.example&#x2f; to https:&#x2f;&#x2f;&lt;new&gt;&#x2f;. \
+                 Saved secrets belong to the old address";
+    assert!(moved.contains(words), "{moved}");
+}
+
+#[test]
+fn a_message_leads_on_and_has_the_focus_where_it_is_asked_for() {
+    let page = |focused: bool| {
+        let actions = json!([
+            { "url": "/webhooks?state=x", "action": "Show webhooks" },
+            { "url": "/exporters?state=x", "action": "Show data exporters" },
+        ]);
+        let flash =
+            json!({ "kind": "success", "text": "Deleted <b>.", "actions": actions, "focused": focused });
+        check(
+            "authorize.html",
+            json!({ "id": "crd_1", "name": "Tool", "url": "/x", "scopes": [], "flash": flash }),
+        )
+    };
+    let links = "Deleted &lt;b&gt;. <a href=\"&#x2f;webhooks?state=x\">Show webhooks</a> · \
+                 <a href=\"&#x2f;exporters?state=x\">Show data exporters</a></p>";
+    let focus = "role=\"status\" tabindex=\"-1\" autofocus>";
+    for focused in [true, false] {
+        let page = page(focused);
+        assert!(page.contains(links), "{page}");
+        assert_eq!(page.contains(focus), focused, "{page}");
+    }
+}
+
+#[test]
+fn a_long_word_breaks_behind_its_dots_first() {
+    assert_eq!(breakable("device.score_low"), "device.<wbr>score_<wbr>low");
+    assert_eq!(breakable("a, <b>.c"), "a, &lt;b&gt;.<wbr>c");
+    assert_eq!(breakable(""), "");
 }
 
 #[test]

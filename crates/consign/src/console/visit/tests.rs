@@ -67,15 +67,18 @@ fn a_cookie_is_found_by_its_whole_name() {
 fn a_message_that_leads_away_or_is_not_one_is_dropped() {
     let encode = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let kept = |value: Value| read_message(&encode(value)).is_some();
-    assert!(kept(json!({ "kind": "success", "text": "Saved." })));
-    assert!(kept(
-        json!({ "kind": "success", "text": "Deleted.", "url": "/webhooks?state=held", "action": "Show them" })
-    ));
-    assert!(!kept(
-        json!({ "kind": "success", "text": "Deleted.", "url": "//evil.example", "action": "Show them" })
-    ));
-    assert!(!kept(json!({ "kind": "success", "text": "Deleted.", "url": "/webhooks" })));
-    assert!(!kept(json!({ "kind": "success" })));
+    let with = |actions: Value| json!({ "kind": "success", "text": "Deleted.", "actions": actions });
+    assert!(kept(with(json!([]))));
+    let own = json!({ "url": "/webhooks?state=held", "action": "Show webhooks" });
+    assert!(kept(with(json!([own]))));
+    assert!(kept(with(json!([own, { "url": "/exporters", "action": "Show data exporters" }]))));
+    assert!(!kept(with(json!([{ "url": "//evil.example", "action": "Show them" }]))));
+    assert!(!kept(with(json!([own, { "url": "//evil.example", "action": "Show them" }]))));
+    assert!(!kept(with(json!([{ "url": "/webhooks" }]))));
+    assert!(!kept(with(json!([{ "action": "Show them" }]))));
+    assert!(!kept(with(json!("/webhooks"))));
+    assert!(!kept(json!({ "kind": "success", "text": "Saved." })));
+    assert!(!kept(json!({ "kind": "success", "actions": [] })));
     assert!(!kept(json!(["success"])));
     assert!(read_message("%%%").is_none());
 }

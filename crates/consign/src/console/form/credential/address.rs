@@ -2,7 +2,7 @@
 
 use consign_core::auth::AuthorizationType;
 use consign_core::catalog::Invalid;
-use consign_core::target::cut_to_origin;
+use consign_core::target::{Origin, SftpAddress, cut_to_origin};
 use serde_json::{Value, json};
 
 use super::CredentialForm;
@@ -17,6 +17,19 @@ impl CredentialForm {
         // Left empty, the stored one stays.
         let stored = current.and_then(|current| current["url_address"].as_str()).unwrap_or_default();
         kept.text("url_address").unwrap_or(stored)
+    }
+
+    /// From where to where an address is changed that secrets are saved for; of a whole address the start. `None` while it
+    /// is the same, and where it is none.
+    pub(in crate::console) fn moved(&self, kept: &Kept, current: &Value) -> Option<(String, String)> {
+        let (key, new) = if self.is_sftp() {
+            ("hostname", SftpAddress::parse(self.text("hostname")).ok()?.to_string())
+        } else {
+            let (origin, _) = Origin::parse_whole("", self.address(kept, Some(current))).ok()?;
+            ("url_address", origin.to_string())
+        };
+        let old = current[key].as_str()?;
+        (old != new).then(|| (old.to_owned(), new))
     }
 
     pub(super) fn address_field(
@@ -34,7 +47,9 @@ impl CredentialForm {
             let plain = field("url_address", "URL address", &hint, typed, invalid);
             return with(
                 plain,
-                json!({ "placeholder": "https://host:port/", "mono": true, "warning": warning }),
+                json!({
+                    "placeholder": "https://host:port/", "mono": true, "warning": warning, "cut": self.cut,
+                }),
             );
         }
         let hint = "The whole address the tool gave you. Anyone who has this address can post to it. \
@@ -55,28 +70,30 @@ impl CredentialForm {
     }
 }
 
-/// The address as typed. Spaces around it go, and a full address is cut to its start; both are said.
+/// The address as typed, and the path that was cut off. Spaces around it go, and a full address is cut to its start; both
+/// are said.
 pub(super) fn typed(
     form: &Form,
     entry: Option<&'static AuthorizationType>,
     kept: &mut Kept,
     notes: &mut Vec<(&'static str, String)>,
-) -> String {
+) -> (String, Option<String>) {
     const KEY: &str = "url_address";
     let typed = form.text(KEY);
     let trimmed = typed.trim();
     if trimmed != typed && !trimmed.is_empty() {
         notes.push((KEY, "We removed the spaces around the address.".to_owned()));
     }
-    let Some(entry) = entry else { return trimmed.to_owned() };
+    let Some(entry) = entry else { return (trimmed.to_owned(), None) };
     if entry.address_is_secret {
         kept.put(KEY, trimmed);
-        return String::new();
+        return (String::new(), None);
     }
     let typed = if trimmed.is_empty() { kept.text(KEY).unwrap_or_default() } else { trimmed };
-    let Some((origin, rest)) = cut_to_origin(typed) else { return typed.to_owned() };
-    if !trimmed.is_empty() {
-        notes.push((KEY, format!("We kept {origin}. You will need {rest} in the webhook.")));
+    let Some((origin, rest)) = cut_to_origin(typed) else { return (typed.to_owned(), None) };
+    if trimmed.is_empty() {
+        return (origin, None);
     }
-    origin
+    notes.push((KEY, format!("We kept {origin}. You will need {rest} in the webhook.")));
+    (origin, Some(rest))
 }

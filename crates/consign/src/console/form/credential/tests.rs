@@ -155,10 +155,36 @@ fn a_full_address_is_cut_and_said() {
             "We kept https://acme.service-now.com/. You will need /api/now/table/incident in the webhook.",
         ]
     );
+    let fields = form.fields(&kept, None, &[], "/x");
+    assert_eq!(fields["url_address"]["cut"], "/api/now/table/incident", "to be copied from there");
     // What is no address is left alone, so that its sentence can be shown.
     let (form, kept) =
         read(&[("url_address", "http://acme.service-now.com/x"), ("authorization_type", "basic")]);
     assert_eq!(form.sent(&kept, None)["url_address"], "http://acme.service-now.com/x");
+}
+
+#[test]
+fn where_an_address_led_and_leads_is_told_without_its_path() {
+    let check = |current: &serde_json::Value, typed: &[(&str, &str)], expected: Option<(&str, &str)>| {
+        let (form, kept) = read(typed);
+        let expected = expected.map(|(old, new)| (old.to_owned(), new.to_owned()));
+        assert_eq!(form.moved(&kept, current), expected, "{typed:?}");
+    };
+    let tool = json!({ "protocol": "https", "url_address": "https://tool.example/" });
+    let basic = |address| [("protocol", "https"), ("authorization_type", "basic"), ("url_address", address)];
+    check(&tool, &basic("https://tool.example"), None);
+    check(&tool, &basic("no address"), None);
+    let other = Some(("https://tool.example/", "https://other.example:8443/"));
+    check(&tool, &basic("https://other.example:8443/in"), other);
+    let whole = |address| [("protocol", "https"), ("authorization_type", "none"), ("url_address", address)];
+    check(&tool, &whole("https://other.example:8443/T0/B1"), other);
+    check(&tool, &whole(""), None);
+    let server = json!({ "protocol": "sftp", "hostname": "sftp://files.example:22/" });
+    let files = |address| [("protocol", "sftp"), ("hostname", address)];
+    check(&server, &files("sftp://files.example:22"), None);
+    let other = Some(("sftp://files.example:22/", "sftp://files.example:2222/"));
+    check(&server, &files("sftp://files.example:2222/"), other);
+    check(&tool, &files("sftp://files.example:22"), None);
 }
 
 #[test]

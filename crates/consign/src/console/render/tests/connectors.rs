@@ -333,11 +333,35 @@ fn the_overview_renders_empty_full_and_failing() {
             },
         })
     };
-    let steps = |credential: bool, webhook: Option<&str>, delivery: bool| json!({ "credential": credential, "webhook": webhook, "delivery": delivery });
+    let steps = |credential: bool, webhook: Option<&str>, delivery: bool| {
+        let connector = webhook.map(|id| json!({ "kind": "webhook", "id": id }));
+        json!({ "credential": credential, "webhook": webhook, "connector": connector, "delivery": delivery })
+    };
     let first = check("overview.html", page(steps(false, None, false), 0, json!([])));
     assert!(first.contains("New credential") && !first.contains("Nothing needs attention"));
     let second = check("overview.html", page(steps(true, Some("con_1"), false), 0, json!([])));
     assert!(second.contains("con_1&#x2f;test") && second.contains("Nothing needs attention"));
+    let between = check("overview.html", page(steps(true, None, false), 0, json!([])));
+    for link in ["New webhook", "href=\"/exporters/new\"", "href=\"/gateways/new\""] {
+        assert!(
+            between.contains(link) && !first.contains(link) && !second.contains(link),
+            "{link}: {between}"
+        );
+    }
+    for (kind, name, link) in [
+        ("exporter", "Run the data exporter", "exporters&#x2f;con_2\""),
+        ("gateway", "Call the gateway", "gateways&#x2f;con_2&#x2f;try\""),
+    ] {
+        let only = |delivery: bool| {
+            let connector = json!({ "kind": kind, "id": "con_2" });
+            json!({ "credential": true, "webhook": null, "connector": connector, "delivery": delivery })
+        };
+        let third = check("overview.html", page(only(false), 0, json!([])));
+        assert!(third.contains(name) && third.contains(link), "{third}");
+        assert!(!third.contains("New webhook") && !third.contains("Send test event"), "{third}");
+        let done = check("overview.html", page(only(true), 0, json!([])));
+        assert!(!done.contains("First steps"), "no webhook is needed: {done}");
+    }
     let line = |kind: &str, code: &str| {
         json!({
             "kind": kind, "id": "con_1", "name": "<b>", "code": code, "label": "On hold", "reason": "Why.", "since": NOW,

@@ -12,6 +12,7 @@ fn pages_of_deliveries_and_events_render() {
             "items": items, "filtered": false, "q": "", "state": "", "connector": "", "type": "",
             "connectors": [], "types": ["device.<low>"], "pages": pages, "news": "/deliveries/news", "here": "/deliveries",
             "time": "", "times": [], "operation": null, "replay": "/deliveries/replay",
+            "reason": { "kind": "no_answer", "text": "No answer came.", "without": "/deliveries?state=held" },
         })
     };
     let none = check("deliveries.html", list(Vec::new()));
@@ -21,6 +22,12 @@ fn pages_of_deliveries_and_events_render() {
     );
     let all = check("deliveries.html", list(states.iter().map(|state| delivery(state)).collect()));
     assert!(all.contains("<option value=\"device.&lt;low&gt;\">") && !all.contains("evt_1"), "{all}");
+    let kept = "<input type=\"hidden\" name=\"reason\" value=\"no_answer\">";
+    assert!(
+        all.contains(kept)
+            && all.contains("this reason: No answer came · <a href=\"&#x2f;deliveries?state=held\">"),
+        "{all}"
+    );
     let mut nameless = delivery("delivered");
     nameless["event"]["subject"] = json!(null);
     let nameless = check("deliveries.html", list(vec![nameless]));
