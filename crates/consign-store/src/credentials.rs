@@ -21,7 +21,7 @@ use crate::{Db, StoreError, installation, keep_locked};
 
 pub use list::{
     Choosable, CredentialFilter, CredentialSort, attention_count, choosable, counts, labels, list, managers,
-    named,
+    named, total,
 };
 
 mod list;

@@ -216,6 +216,14 @@ pub async fn managers(db: &mut Db, most: u32) -> Result<Vec<FieldManager>, Store
     rows.iter().map(|row| row.text("managed_by").map(FieldManager::from_stored)).collect()
 }
 
+/// How many credentials there are.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn total(db: &mut Db) -> Result<u64, StoreError> {
+    query("select count(*) as total from credential").one(db).await?.count("total")
+}
+
 /// How many credentials a person should look at.
 ///
 /// # Errors

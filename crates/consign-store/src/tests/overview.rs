@@ -5,11 +5,13 @@ use consign_core::delivery::{DeliveryState, HoldReason};
 use consign_core::event::{Event, OWN_SOURCE};
 use consign_core::id::ConnectorId;
 
-use super::{Fresh, accept, add_connector, delivery, event, hours, now, on_both, recording};
+use super::{
+    Fresh, accept, add_connector, connector, credential, delivery, event, hours, now, on_both, recording,
+};
 use crate::deliveries::{self, Recording};
 use crate::events::{self, EventFilter, NewRow};
 use crate::overview::{self, HOUR_MS, HourCount, Waiting};
-use crate::{Page, Store, attempts, connectors, retention};
+use crate::{Page, Store, attempts, connectors, credentials, retention};
 
 on_both!(
     hours_are_counted_by_connector,
@@ -19,6 +21,7 @@ on_both!(
     events_without_a_webhook_are_counted,
     what_is_tried_again_is_told_with_its_answer,
     what_is_kept_is_counted_with_its_payloads,
+    what_was_ever_sent_is_told,
 );
 
 /// Accepts one delivery and ends its first attempt in this state.
@@ -93,6 +96,26 @@ async fn what_waits_is_counted_where_it_is_sent(Fresh { store, .. }: Fresh) {
     // The two that settled were the oldest of the queue: two still wait, and one of them is held.
     assert_eq!((counts[&one].waiting, counts[&two].waiting), (3, 1));
     assert!(counts[&one].last_delivery_at.is_some() && counts[&two].last_delivery_at.is_none());
+}
+
+async fn what_was_ever_sent_is_told(Fresh { store, .. }: Fresh) {
+    let mut tx = store.begin().await.unwrap();
+    let made_at = tx.now();
+    let tool = credential("Tool", made_at);
+    credentials::insert(&mut tx, &tool).await.unwrap();
+    assert_eq!(credentials::total(&mut tx).await.unwrap(), 1);
+    connectors::insert(&mut tx, &connector("Later", Some(tool.id), made_at)).await.unwrap();
+    assert!(!overview::anything_sent(&mut tx).await.unwrap());
+    credentials::mark_used(&mut tx, tool.id, made_at.plus(hours(1))).await.unwrap();
+    assert!(!overview::anything_sent(&mut tx).await.unwrap(), "it may have been a test");
+    credentials::mark_used(&mut tx, tool.id, made_at.plus(hours(25))).await.unwrap();
+    assert!(overview::anything_sent(&mut tx).await.unwrap(), "also when all records are gone");
+    credentials::delete(&mut tx, tool.id).await.unwrap();
+    assert!(!overview::anything_sent(&mut tx).await.unwrap());
+    tx.commit().await.unwrap();
+    let one = add_connector(&store, "One").await.id;
+    accept(&store, "1", &[delivery(one, made_at)]).await;
+    assert!(overview::anything_sent(&mut store.read().await.unwrap()).await.unwrap());
 }
 
 async fn a_long_queue_is_counted_up_to_a_bound(Fresh { store, .. }: Fresh) {

@@ -65,6 +65,15 @@ pub async fn list(
     }))
 }
 
+/// How many credentials there are.
+///
+/// # Errors
+/// Without the right, or when the database cannot be read.
+pub async fn total(app: &App, actor: &Actor) -> Result<u64, OpError> {
+    actor.require(Right::CredentialsRead)?;
+    Ok(credentials::total(&mut *app.store.read().await?).await?)
+}
+
 /// One credential, by id or name.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::page::unescape;
 use crate::harness::{Ran, TestConsign, basic, bearer};
 use crate::peers::Tool;
 
@@ -109,6 +110,11 @@ async fn in_the_console_a_new_destination_needs_every_secret() {
             assert!(page.contains(&sentence), "{}: {sentence}\n{page}", case.name);
         }
         assert!(page.contains("There is a problem"));
+        let page = unescape(&page);
+        let note =
+            format!(" to {value}. Saved secrets belong to the old address and are never sent to a new one.");
+        assert_eq!(page.contains(&note), field == "url_address", "{}: {note}\n{page}", case.name);
+        assert_eq!(page.contains("You changed the address from "), field == "url_address", "{page}");
     })
     .await;
     consign.finish().await;

@@ -91,6 +91,7 @@ mod key_addresses;
 mod keyboard;
 mod killed_renewals;
 mod looks;
+mod lost_credentials;
 mod mail;
 mod main_job;
 mod managed;

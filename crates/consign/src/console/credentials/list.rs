@@ -61,6 +61,13 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
     let types = AUTHORIZATION_TYPES.iter().map(|entry| json!({ "value": entry.kind, "label": entry.label }));
     let filters = ["q", "status", "protocol", "type", "ends", "label", "managed_by"];
     let filtered = filters.iter().any(|key| !form.text(key).is_empty());
+    let whole = listed.next.is_none() && listed.previous.is_none();
+    let total = match (whole, filtered) {
+        (true, _) => json!(listed.items.len()),
+        (false, false) => json!(credentials::total(visit.app(), &visit.actor).await?),
+        // What else fits is not counted.
+        (false, true) => Value::Null,
+    };
     let context = json!({
         "q": form.text("q"),
         "status": form.text("status"),
@@ -82,7 +89,7 @@ pub(super) async fn list(visit: Signed) -> Result<Response, Failure> {
         "types": types.collect::<Vec<_>>(),
         "filtered": filtered,
         "pages": pages(form, LIST, &listed),
-        "whole": listed.next.is_none() && listed.previous.is_none(),
+        "total": total,
         "items": listed.items,
     });
     Ok(visit.page(StatusCode::OK, "credentials.html", (PLACE, "Connector credentials"), context).await)

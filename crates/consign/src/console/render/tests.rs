@@ -81,7 +81,7 @@ fn pages_of_credentials_render_empty_full_and_failing() {
     let empty = json!({
         "items": [], "filtered": false, "q": "", "status": "", "type": "", "ends": "", "statuses": [],
         "protocol": "", "protocols": [], "label": "", "labels": [{ "value": "team=a", "label": "team=a" }], "orders": orders(), "managed_by": "", "managers": [{ "value": "<p>", "label": "<p>" }],
-        "by": { "name": by, "status": by, "used": by }, "types": [], "whole": true, "pages": { "previous": null, "next": null },
+        "by": { "name": by, "status": by, "used": by }, "types": [], "total": 1_284, "pages": { "previous": null, "next": null },
     });
     assert!(check("credentials.html", empty.clone()).contains("No credentials yet"));
     let mut filtered = empty.clone();
@@ -98,6 +98,7 @@ fn pages_of_credentials_render_empty_full_and_failing() {
     assert!(page.contains("2 days ago") && page.contains("aria-sort=\"descending\""), "{page}");
     assert!(page.contains("Test &lt;Tool&gt;") && page.contains("name=\"label\""), "{page}");
     assert!(page.contains("<option value=\"&lt;p&gt;\">&lt;p&gt;</option>"), "{page}");
+    assert!(page.contains("1,284 credentials · 2 need attention"), "{page}");
     let order = "<option value=\"\">Name, A to Z</option><option value=\"-name\" selected>Name, &lt;Z&gt; to A</option>";
     assert!(page.contains("<label for=\"sort\">Sort by</label>") && page.contains(order), "{page}");
 }
