@@ -77,3 +77,6 @@ fn with_address(line: &Value, may: impl Fn(Right) -> bool) -> Value {
     line["repair"] = json!(may(needs).then_some(repair));
     line
 }
+
+#[cfg(test)]
+mod tests;
