@@ -41,6 +41,7 @@ mod exporters;
 mod form;
 mod gateway_pages;
 mod gateways;
+mod gzip;
 mod host_keys;
 mod indented;
 mod managed;

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::load::{Client, Connection};
@@ -44,9 +44,10 @@ impl Visitor {
         Ok(())
     }
 
-    /// A page, which must be there.
+    /// A page, which must be there, as it is sent.
     pub(crate) async fn page(&mut self, path: &str) -> anyhow::Result<Bytes> {
         let request = Request::builder().uri(path).header(HOST, self.host.clone());
+        let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let request = request.header(COOKIE, self.cookie.clone()).body(Full::new(Bytes::new()))?;
         let (answer, page) = self.exchange(request).await?;
         if answer.status() != StatusCode::OK {
@@ -55,7 +56,7 @@ impl Visitor {
         Ok(page)
     }
 
-    /// What a page loads besides itself.
+    /// What a page loads besides itself, as it is sent.
     pub(crate) async fn assets(&mut self, page: &[u8]) -> anyhow::Result<Vec<Bytes>> {
         let page = String::from_utf8_lossy(page);
         let mut paths: Vec<&str> = page.split('"').filter(|text| text.starts_with("/assets/")).collect();

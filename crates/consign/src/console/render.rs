@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use axum::extract::Path;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use consign_core::catalog::{size, with_commas};
 use consign_core::hex::hex;
@@ -18,6 +18,7 @@ use minijinja::{Environment, Error, ErrorKind, HtmlEscape, State as Rendering, U
 use serde_json::json;
 
 use super::form::sends_to;
+use super::gzip;
 use crate::manual::{self, GUIDES, Part};
 
 /// A file of the console.
@@ -208,14 +209,21 @@ fn wrong(what: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, what)
 }
 
-/// One asset, to be kept for ever: other content has another address.
-pub(super) async fn asset(Path((asked, name)): Path<(String, String)>) -> Response {
+/// One asset, to be kept for ever: other content has another address. As gzip for whoever accepts it.
+pub(super) async fn asset(Path((asked, name)): Path<(String, String)>, sent: HeaderMap) -> Response {
     let found = find(ASSETS, &name).and_then(|file| Some((file, file.text().ok()?)));
     let Some((file, text)) = found.filter(|(_, text)| hash(text) == asked) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let mut response = text.into_response();
+    let gzipped = if gzip::is_accepted(&sent) { gzip::of(file.name, &asked, &text).ok() } else { None };
+    let mut response = match gzipped {
+        Some(bytes) => {
+            ([(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], bytes).into_response()
+        }
+        None => text.into_response(),
+    };
     let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -141,4 +141,5 @@ mod token_waits;
 mod tours;
 mod troubles;
 mod two_step;
+mod weight;
 mod wire;
