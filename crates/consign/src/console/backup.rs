@@ -65,9 +65,10 @@ async fn check(visit: Signed) -> Result<Response, Failure> {
         return page(&visit, &checked).await;
     };
     let mut arriving = backup::begin_check(app, actor)?;
-    let mut left = app.engine.delivery_rules().export_bytes;
+    let bytes_max = app.engine.delivery_rules().export_bytes;
+    let mut left = bytes_max;
     while let Some(piece) = upload.piece().await? {
-        left = left.checked_sub(piece.len() as u64).ok_or(Failure::TooLarge)?;
+        left = left.checked_sub(piece.len() as u64).ok_or(Failure::FileTooLarge { bytes_max })?;
         arriving.take(&piece).await?;
     }
     let checked = backup::check(app, actor, arriving, &upload.name).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use consign_core::catalog::with_commas;
 use consign_core::rights::Right;
 use consign_core::role::Role;
 use consign_store::StoreError;
@@ -35,6 +36,11 @@ pub(super) enum Failure {
     FormTooOld,
     /// What was sent is larger than any form.
     TooLarge,
+    /// A file that was sent along is larger than this server takes.
+    FileTooLarge {
+        /// What it may have.
+        bytes_max: u64,
+    },
     /// What was sent is no form.
     NotAForm,
     /// Too many tries.
@@ -202,6 +208,12 @@ fn request(failure: &Failure) -> Words {
         Failure::TooLarge => {
             let limit = FORM_BYTES_MAX / 1_024;
             words(StatusCode::PAYLOAD_TOO_LARGE, "Too large", format!("The form is larger than {limit} KiB."))
+        }
+        Failure::FileTooLarge { bytes_max } => {
+            let limit = with_commas(usize::try_from(*bytes_max).unwrap_or(usize::MAX));
+            let text = format!("The file is larger than {limit} bytes.");
+            let more = "The limit is “Largest file in bytes” in Settings > Delivery.".to_owned();
+            Words { more, ..words(StatusCode::PAYLOAD_TOO_LARGE, "Too large", text) }
         }
         Failure::NotAForm => {
             words(StatusCode::BAD_REQUEST, "Not readable", "What was sent is not a form of this console.")

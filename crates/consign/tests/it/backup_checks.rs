@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::backups::{copy_keys, create, download, local, with_folder};
+use crate::backups::{copy_keys, create, download, in_folder, local, with_folder};
+use crate::harness::database::Kind;
 use crate::harness::http::connect;
+use crate::harness::page::unescape;
 use crate::harness::process::{Process, admin_key};
 use crate::harness::{Folder, eventually};
 use crate::peers::Tool;
@@ -58,6 +60,38 @@ async fn a_damaged_file_is_refused_everywhere() {
     consign.post("/backups/checks", &json!({ "name": "../keys" })).await.expect(404);
     consign.act("/backups/..%2Fkeys/downloads").await.expect(404);
     consign.call("DELETE", "/backups/keys", &[], None).await.expect(404);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_too_large_is_told_the_limit_of_files() {
+    let consign = TestConsign::on(Kind::Sqlite, |config| {
+        in_folder(config);
+        config.limits.export_bytes = 4_096;
+    })
+    .await;
+    let folder = consign.folder.join("data/backups");
+    std::fs::create_dir_all(&folder).unwrap();
+    let send = async |bytes: usize| {
+        let head = format!(
+            "--xyz\r\ncontent-disposition: form-data; name=\"csrf\"\r\n\r\n{}\r\n--xyz\r\n\
+             content-disposition: form-data; name=\"file\"; filename=\"a.tar.zst\"\r\n\r\n",
+            consign.session.csrf
+        );
+        let body = [head.as_bytes(), &vec![b'x'; bytes], b"\r\n--xyz--\r\n"].concat();
+        let headers = [
+            ("cookie", consign.session.cookie.as_str()),
+            ("content-type", "multipart/form-data; boundary=xyz"),
+        ];
+        consign.client.send("POST", "/settings/backup/check", &headers, body).await
+    };
+    let fits = unescape(&send(4_096).await.expect(200).text());
+    assert!(fits.contains("This file cannot be restored: it is not a backup of Consign."), "{fits}");
+    let told = unescape(&send(4_097).await.expect(413).text());
+    assert!(told.contains("The file is larger than 4,096 bytes."), "{told}");
+    assert!(told.contains("The limit is “Largest file in bytes” in Settings > Delivery."), "{told}");
+    assert!(!told.contains("The form is larger"), "{told}");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "nothing of it is left");
     consign.finish().await;
 }
 
