@@ -42,14 +42,19 @@ async fn page(
         "errors": errors(invalid),
         "keys": keys,
         "password": password_again(visit, invalid),
-        "passphrase": {
-            "key": "passphrase", "label": "Passphrase", "autocomplete": "new-password",
-            "hint": "At least 12 characters. Without it the file opens for nobody, not even for you.",
-            "error": message_at(invalid, "passphrase"),
-        },
+        "passphrase": passphrase_field(invalid),
         "checked": checked,
     });
     Ok(visit.page(status, "settings_encryption.html", (PLACE, "Settings"), context).await)
+}
+
+/// The field for what a recovery file is sealed with.
+pub(super) fn passphrase_field(invalid: &[Invalid]) -> Value {
+    json!({
+        "key": "passphrase", "label": "Passphrase", "autocomplete": "new-password",
+        "hint": "At least 12 characters. Without it the file opens for nobody, not even for you.",
+        "error": message_at(invalid, "passphrase"),
+    })
 }
 
 async fn rotate(State(console): State<Arc<Console>>, visit: Signed) -> Result<Response, Failure> {
@@ -83,24 +88,27 @@ async fn check(visit: Signed) -> Result<Response, Failure> {
     page(&visit, StatusCode::OK, &checked, &[]).await
 }
 
-/// The file itself is the answer: whoever reads it needs the passphrase.
 async fn recovery_file(visit: Signed) -> Result<Response, Failure> {
-    let mut sent = Map::new();
-    for key in ["passphrase", "password"] {
-        sent.insert(key.to_owned(), json!(visit.form.text(key)));
-    }
-    match encryption::recovery_file(visit.app(), &visit.actor, sent).await {
-        Ok(text) => {
-            let mut response = text.expose().to_owned().into_response();
-            let name = format!("attachment; filename=\"{}\"", encryption::RECOVERY_FILE_NAME);
-            let name = HeaderValue::from_str(&name).expect("the name of the file is plain");
-            response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
-            Ok(response)
-        }
+    match taken(&visit).await {
+        Ok(file) => Ok(file),
         Err(OpError::Invalid(invalid)) => {
             page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &Value::Null, &invalid).await
         }
         Err(OpError::WrongState(why)) => Ok(visit.go_and_say(PAGE, Message::refused(format!("{why}.")))),
         Err(other) => Err(other.into()),
     }
+}
+
+/// The recovery file that a form asks for. The file itself is the answer: whoever reads it needs the passphrase.
+pub(super) async fn taken(visit: &Signed) -> Result<Response, OpError> {
+    let mut sent = Map::new();
+    for key in ["passphrase", "password"] {
+        sent.insert(key.to_owned(), json!(visit.form.text(key)));
+    }
+    let text = encryption::recovery_file(visit.app(), &visit.actor, sent).await?;
+    let mut response = text.expose().to_owned().into_response();
+    let name = format!("attachment; filename=\"{}\"", encryption::RECOVERY_FILE_NAME);
+    let name = HeaderValue::from_str(&name).expect("the name of the file is plain");
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+    Ok(response)
 }

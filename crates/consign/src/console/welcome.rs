@@ -7,10 +7,11 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use consign_core::catalog::Invalid;
+use consign_core::catalog::{Fault, Invalid};
 use serde_json::{Map, Value, json};
 
 use super::Console;
+use super::encryption::{passphrase_field, taken};
 use super::errors::Failure;
 use super::form::{errors, message_at, password_again, seen_etag};
 use super::settings::password_for_url;
@@ -22,7 +23,7 @@ const ADDRESS: &str = "/welcome";
 const KEY: &str = "/welcome/key";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
-    Router::new().route(ADDRESS, get(show_address).post(save_address)).route(KEY, get(show_key).post(finish))
+    Router::new().route(ADDRESS, get(show_address).post(save_address)).route(KEY, get(show_key).post(act))
 }
 
 async fn show_address(visit: Signed) -> Result<Response, Failure> {
@@ -77,26 +78,38 @@ async fn save_address(visit: Signed) -> Result<Response, Failure> {
 }
 
 async fn show_key(visit: Signed) -> Result<Response, Failure> {
-    key_page(&visit).await
+    key_page(&visit, StatusCode::OK, &[]).await
 }
 
-async fn key_page(visit: &Signed) -> Result<Response, Failure> {
+async fn key_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result<Response, Failure> {
     let known = encryption::list(visit.app(), &visit.actor).await?;
     let context = json!({
-        "errors": [],
+        "errors": errors(invalid),
         "place": keys::place(&visit.app().config).to_string(),
         "taken_at": known["recovery_file_at"],
-        "passphrase": {
-            "key": "passphrase", "label": "Passphrase", "autocomplete": "new-password",
-            "hint": "At least 12 characters. Without it the file opens for nobody, not even for you.",
-        },
-        "password": password_again(visit, &[]),
+        "passphrase": passphrase_field(invalid),
+        "password": password_again(visit, invalid),
     });
-    Ok(visit.page(StatusCode::OK, "welcome_key.html", ("", "Set up Consign"), context).await)
+    Ok(visit.page(status, "welcome_key.html", ("", "Set up Consign"), context).await)
 }
 
-/// The file itself is taken by the form of Settings.
-async fn finish(visit: Signed) -> Response {
+/// The page has two forms: one takes the file, as often as somebody likes, and the other goes on.
+async fn act(visit: Signed) -> Result<Response, Failure> {
+    if visit.form.text("act") == "recovery_file" { recovery_file(&visit).await } else { Ok(finish(&visit)) }
+}
+
+async fn recovery_file(visit: &Signed) -> Result<Response, Failure> {
+    match taken(visit).await {
+        Ok(file) => Ok(file),
+        Err(OpError::Invalid(invalid)) => key_page(visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await,
+        Err(OpError::WrongState(why)) => {
+            key_page(visit, StatusCode::CONFLICT, &[Fault::new("wrong_state", why).at("")]).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn finish(visit: &Signed) -> Response {
     let stored = visit.form.text("stored") == "yes";
     let said = if stored {
         Message::done("Consign is set up.")

@@ -7,7 +7,7 @@ use consign::config::{Config, Source};
 use serde_json::{Value, json};
 
 use crate::harness::database::Kind;
-use crate::harness::page::unescape;
+use crate::harness::page::{form_with, unescape};
 use crate::harness::{TestConsign, id_of};
 use crate::peers::{Nginx, Tool, free_port};
 
@@ -181,6 +181,37 @@ async fn setting_up_goes_on_with_the_address_and_the_recovery_file() {
     assert!(file.text().contains("CONSIGN RECOVERY FILE"), "{}", file.text());
     let done = consign.submit("/welcome/key", &[("stored", "yes")]).await.expect(303);
     assert!(consign.follow(&done).await.text().contains("Consign is set up."));
+    consign.finish().await;
+}
+
+/// What is wrong with the form of the recovery file is said in the step of setting up that it belongs to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_file_that_is_refused_stays_a_step_of_setting_up() {
+    let consign = TestConsign::start().await;
+    let passphrase = consign.canary("passphrase");
+    let form = consign.form("/welcome/key", "passphrase").await;
+    let short = form.clone().set("passphrase", "short").set("password", &consign.password);
+    let wrong = form.set("passphrase", &passphrase).set("password", "not the password");
+    let mut page = String::new();
+    for (form, sentence) in [
+        (short, "Passphrase must be 12 characters or more. Longer is better"),
+        (wrong, "The password is not right"),
+    ] {
+        page = consign.send_form(&form).await.expect(422).text();
+        let told = unescape(&page);
+        assert_eq!(told.matches(sentence).count(), 2, "in the summary and at the field: {told}");
+        assert!(told.contains("Step 3 of 3") && told.contains("<title>Error: "), "{told}");
+        assert!(!told.contains("Rotate key") && !told.contains("aria-label=\"Main\""), "{told}");
+    }
+    let step = consign.page("/welcome/key").await.expect(200).text();
+    assert!(!step.contains("A recovery file was taken"), "{step}");
+    let again = form_with(&page, "/welcome/key", "passphrase");
+    let again = again.set("passphrase", &passphrase).set("password", &consign.password);
+    let file = consign.send_form(&again).await.expect(200);
+    assert!(file.header("content-disposition").is_some_and(|it| it.starts_with("attachment; filename=")));
+    assert!(file.text().contains("CONSIGN RECOVERY FILE"), "{}", file.text());
+    let step = consign.page("/welcome/key").await.expect(200).text();
+    assert!(step.contains("A recovery file was taken"), "{step}");
     consign.finish().await;
 }
 
