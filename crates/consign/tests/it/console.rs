@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::page::{form_with, unescape};
+use crate::harness::page::{attribute, form_with, unescape};
 use crate::harness::{EMAIL, TestConsign, basic, bearer, form, id_of, session_of};
 use crate::peers::{Answer, Tool};
 
@@ -139,13 +139,16 @@ async fn a_stale_save_shows_both_and_loses_no_secret() {
     let stale = consign.form(&page, "etag").await.set("max_concurrency", "7");
     consign.patch(&page, &json!({ "labels": { "team": "network" } })).await.expect(200);
     let conflict = consign.send_form(&stale).await.expect(409).text();
-    assert!(
-        conflict.contains("key for admin") && conflict.contains("team=network")
-            || conflict.contains("network"),
-        "{conflict}"
-    );
+    assert!(conflict.contains("key for admin changed this credential at "), "{conflict}");
+    assert!(conflict.contains("team=network"), "{conflict}");
     let shown = consign.get(&page).await.json();
     assert_eq!(shown["max_concurrency"], json!(null), "nothing was saved");
+    // "Keep theirs" leads to what is stored.
+    let keep = conflict.split("<a ").find(|tag| tag.contains(">Keep theirs</a>")).expect("a way back");
+    let keep = attribute(&format!("a {}", keep.split('>').next().unwrap()), "href").expect("an address");
+    let theirs = consign.form(&keep, "etag").await;
+    assert_eq!((theirs.value("labels"), theirs.value("max_concurrency")), (Some("team=network"), Some("")));
+    assert_eq!(consign.get(&page).await.json(), shown, "nothing was saved by it");
     let mine = form_with(&conflict, &page, "etag");
     consign.save_credential(&mine).await;
     assert_eq!(consign.get(&page).await.json()["max_concurrency"], 7);
@@ -153,6 +156,37 @@ async fn a_stale_save_shows_both_and_loses_no_secret() {
     consign.webhook(&webhook).await;
     let sent = consign.event("a", &json!(1)).await;
     consign.until(sent.delivery(), "delivered").await;
+    consign.finish().await;
+}
+
+/// Whoever tested it or held secrets against it since then has changed nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_save_names_whoever_changed_it_and_nobody_else() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    let same = bearer("itsm", &tool.origin(), &consign.canary("token"));
+    let id = consign.credential(&same).await;
+    let page = format!("/credentials/{id}");
+    let stale = consign.form(&page, "etag").await.set("max_concurrency", "7");
+    consign.patch(&page, &json!({ "labels": { "team": "network" } })).await.expect(200);
+    let tester = consign.make_key(&["credentials:test"]).await;
+    consign.call_as(&tester, "POST", &format!("{page}/tests"), &[], "").await.expect(201);
+    let applier = consign.make_key(&["credentials:write"]).await;
+    let tries = format!("{page}?field_manager=consign-apply&force=true&dry_run=true");
+    let headers = [("if-match", "*"), ("content-type", "application/json")];
+    consign.call_as(&applier, "PUT", &tries, &headers, same.to_string()).await.expect(200);
+    let entries = consign.all("/audit-entries").await;
+    let of_it = entries.iter().filter(|entry| entry["object_id"] == id.as_str());
+    let newest: Vec<_> = of_it.take(3).map(|entry| (&entry["action"], &entry["actor"])).collect();
+    let expected = [
+        (json!("Compared secrets"), json!("key for credentials:write")),
+        (json!("Tested credential"), json!("key for credentials:test")),
+        (json!("Edited credential"), json!("key for admin")),
+    ];
+    assert_eq!(newest, expected.iter().map(|(action, actor)| (action, actor)).collect::<Vec<_>>());
+    let conflict = consign.send_form(&stale).await.expect(409).text();
+    assert!(conflict.contains("key for admin changed this credential at "), "{conflict}");
+    assert!(!conflict.contains("key for credentials:"), "{conflict}");
     consign.finish().await;
 }
 

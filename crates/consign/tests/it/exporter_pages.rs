@@ -130,7 +130,14 @@ async fn a_stale_save_of_an_exporter_shows_both() {
     let stale = consign.form(&set_up, "name").await.set("path", "/mine");
     consign.patch(&page, &json!({ "path": "/theirs" })).await.expect(200);
     let conflict = consign.send_form(&stale).await.expect(409).text();
-    for words in ["while you were editing", "/theirs", "/mine", "Keep theirs", "Save mine over it"] {
+    for words in [
+        "key for admin changed this exporter at ",
+        "while you were editing",
+        "/theirs",
+        "/mine",
+        "Keep theirs",
+        "Save mine over it",
+    ] {
         assert!(unescape(&conflict).contains(words), "{words}: {conflict}");
     }
     assert_eq!(consign.get(&page).await.json()["path"], "/theirs");

@@ -58,7 +58,14 @@ async fn a_gateway_is_worked_from_pages_alone() {
     let stale = consign.form(&set_up, "slug").await.set("path_prefixes", "/mine");
     consign.patch(&page, &json!({ "path_prefixes": ["/theirs"] })).await.expect(200);
     let conflict = consign.send_form(&stale).await.expect(409).text();
-    for words in ["while you were editing", "/theirs", "/mine", "Keep theirs", "Save mine over it"] {
+    for words in [
+        "key for admin changed this gateway at ",
+        "while you were editing",
+        "/theirs",
+        "/mine",
+        "Keep theirs",
+        "Save mine over it",
+    ] {
         assert!(unescape(&conflict).contains(words), "{words}: {conflict}");
     }
     consign.send_form(&form_with(&conflict, &set_up, "etag")).await.expect(303);

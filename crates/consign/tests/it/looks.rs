@@ -16,6 +16,7 @@ async fn two_who_edit_a_webhook_see_only_what_differs() {
     consign.patch(&format!("/webhooks/{id}"), &json!({ "description": "theirs" })).await.expect(200);
     let sent = consign.send_form(&stale).await.expect(409).text();
     let conflict = unescape(&sent);
+    assert!(conflict.contains("key for admin changed this webhook at "), "{conflict}");
     let rows = conflict.matches("data-label=\"Field\"").count();
     assert!(rows == 1 && conflict.contains(">theirs</td>") && !conflict.contains(">crd_"), "{conflict}");
     consign.send_form(&form_with(&sent, &set_up, "etag")).await.expect(303);
