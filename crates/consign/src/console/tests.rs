@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use super::*;
@@ -43,20 +44,47 @@ fn script_and_style_stay_within_their_budgets() {
     assert!(gzipped(&String::from_utf8(noise).unwrap()) > 10_000);
 }
 
-/// The colours of the style sheet, in light and in dark.
-fn tokens() -> Vec<(String, [[u8; 3]; 2])> {
+/// A colour in light and in dark, or what another token is.
+#[derive(Clone, Debug)]
+enum Token {
+    Colours([[u8; 3]; 2]),
+    Same(String),
+}
+
+type Tokens = BTreeMap<String, Token>;
+
+/// The colours of the style sheet: the usual ones, and what of them is another for people who prefer more contrast.
+fn tokens() -> (Tokens, Tokens) {
     let sheet = asset("consign.css");
+    let (usual, rest) = sheet.split_once("@media (prefers-contrast: more) {").expect("more contrast");
+    let (more, _) = rest.split_once("/* Ground */").expect("the tokens end where the rules begin");
+    (usual.lines().filter_map(token).collect(), more.lines().filter_map(token).collect())
+}
+
+fn token(line: &str) -> Option<(String, Token)> {
     let colour = |text: &str| {
         let digits = text.trim().strip_prefix('#').unwrap();
         [0, 2, 4].map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
     };
-    let line = |line: &str| {
-        let (name, value) = line.trim().strip_prefix("--")?.split_once(": light-dark(")?;
-        let (light, dark) = value.strip_suffix(");")?.split_once(',')?;
-        light.starts_with('#').then(|| (name.to_owned(), [colour(light), colour(dark)]))
-    };
-    // The first of a name counts: those further down are for people who prefer more contrast.
-    sheet.lines().filter_map(line).collect()
+    let (name, value) = line.trim().strip_prefix("--")?.strip_suffix(';')?.split_once(": ")?;
+    if let Some(other) = value.strip_prefix("var(--") {
+        return Some((name.to_owned(), Token::Same(other.strip_suffix(')')?.to_owned())));
+    }
+    let (light, dark) = value.strip_prefix("light-dark(")?.strip_suffix(')')?.split_once(',')?;
+    light.starts_with('#').then(|| (name.to_owned(), Token::Colours([colour(light), colour(dark)])))
+}
+
+/// What a token is in light and in dark.
+fn colours(tokens: &Tokens, name: &str) -> [[u8; 3]; 2] {
+    let mut at = name;
+    // Each leads to another one at most once.
+    for _ in 0..=tokens.len() {
+        match tokens.get(at).unwrap_or_else(|| panic!("there is no --{at}")) {
+            Token::Colours(found) => return *found,
+            Token::Same(other) => at = other,
+        }
+    }
+    panic!("--{name} leads back to itself")
 }
 
 fn luminance(colour: [u8; 3]) -> f64 {
@@ -73,13 +101,22 @@ fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
     (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
 
+/// Texts and lines, the grounds that they stand on, and the least contrast where more of it is preferred.
+const MORE_CONTRAST: &[(&str, &[&str], f64)] = &[
+    ("text", &["bg", "surface", "sunken"], 7.0),
+    ("text-2", &["bg", "surface", "sunken"], 7.0),
+    ("text-3", &["bg", "surface", "sunken"], 7.0),
+    ("border", &["bg", "surface", "sunken"], 4.5),
+    ("border-strong", &["bg", "surface", "sunken"], 4.5),
+    ("rail-muted", &["rail", "rail-active"], 7.0),
+    ("rail-text", &["rail", "rail-active"], 7.0),
+];
+
 #[test]
 fn every_pair_of_colours_can_be_read() {
-    let tokens = tokens();
-    let of = |name: &str| {
-        let found = tokens.iter().find(|(known, _)| known == name);
-        found.unwrap_or_else(|| panic!("there is no --{name}")).1
-    };
+    let (usual, changed) = tokens();
+    let mut more = usual.clone();
+    more.extend(changed);
     let grounds = ["bg", "surface", "sunken"];
     let mut pairs: Vec<(&str, &str, f64)> = Vec::new();
     for ground in grounds {
@@ -113,16 +150,29 @@ fn every_pair_of_colours_can_be_read() {
     ] {
         pairs.push((text, ground, 4.5));
     }
-    for (text, ground, least) in pairs {
-        for (place, scheme) in ["light", "dark"].into_iter().enumerate() {
-            let ratio = contrast(of(text)[place], of(ground)[place]);
-            assert!(ratio >= least, "--{text} on --{ground} in {scheme}: {ratio:.2}, needed {least}");
+    let ratio = |tokens: &Tokens, text: &str, ground: &str, place: usize| {
+        contrast(colours(tokens, text)[place], colours(tokens, ground)[place])
+    };
+    for (place, scheme) in ["light", "dark"].into_iter().enumerate() {
+        for (text, ground, least) in &pairs {
+            let (found, with_more) = (ratio(&usual, text, ground, place), ratio(&more, text, ground, place));
+            assert!(found >= *least, "--{text} on --{ground} in {scheme}: {found:.2}, needed {least}");
+            assert!(with_more >= found, "--{text} on --{ground} in {scheme}: {with_more:.2} is less");
+        }
+        // What is meant for people who prefer more contrast: texts by the level AAA, and borders that can be seen.
+        for (text, grounds, least) in MORE_CONTRAST {
+            for ground in *grounds {
+                let found = ratio(&more, text, ground, place);
+                assert!(found >= *least, "more contrast, --{text} on --{ground} in {scheme}: {found:.2}");
+            }
         }
     }
     // The formula is the one of WCAG.
     assert!((contrast([0, 0, 0], [255, 255, 255]) - 21.0).abs() < 1e-9);
-    assert!((contrast(of("text")[0], of("bg")[0]) - 14.93).abs() < 0.01);
-    assert!((contrast(of("text-3")[1], of("sunken")[1]) - 5.85).abs() < 0.01);
+    assert!((ratio(&usual, "text", "bg", 0) - 14.93).abs() < 0.01);
+    assert!((ratio(&usual, "text-3", "sunken", 1) - 5.85).abs() < 0.01);
+    assert!((ratio(&more, "text-3", "sunken", 1) - 8.54).abs() < 0.01);
+    assert!((ratio(&more, "border", "bg", 0) - 14.93).abs() < 0.01, "it is what the text is");
 }
 
 #[test]
