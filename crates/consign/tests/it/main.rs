@@ -121,6 +121,7 @@ mod saml_surfaces;
 mod screenshots;
 mod seed;
 mod sending;
+mod session_cookies;
 mod settings;
 mod sftp;
 mod sftp_pages;
