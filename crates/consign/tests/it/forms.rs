@@ -1,15 +1,24 @@
 //! Pages against the web: forms of other sites, headers of every page, and text that is somebody's attempt.
 
-use consign::console;
+use consign::{console, ops};
 use serde_json::json;
 
 use crate::harness::database::Kind;
 use crate::harness::page::{form_with, unescape};
-use crate::harness::{Reply, TestConsign, bearer, eventually, form, id_of};
+use crate::harness::{
+    Client, Database, EMAIL, Folder, Replica, Reply, TestConsign, bearer, eventually, form, id_of,
+};
 use crate::peers::{Answer, Tool};
 
+/// Where a session begins: there is none before, and so no token.
+const BEGIN: [&str; 4] = ["/setup/", "/sign-in", "/demo/", "/invitation/"];
+
+fn begins(route: &str) -> bool {
+    BEGIN.iter().any(|begin| route.starts_with(begin))
+}
+
 /// Everything that a post could change.
-async fn state(consign: &TestConsign) -> String {
+pub(crate) async fn state(consign: &TestConsign) -> String {
     let mut state = String::new();
     for path in [
         "/credentials",
@@ -46,10 +55,9 @@ fn posted_routes() -> impl Iterator<Item = &'static str> {
     console::addresses().filter(|(method, _)| method.as_str() == "POST").map(|(_, address)| address)
 }
 
-/// The address of a route, with an object that there is. What begins a session has no token.
+/// The address of a route, with an object that there is. What begins a session is tried without one.
 fn filled(route: &str, ids: &[(&str, &str)]) -> Option<String> {
-    const BEGIN: [&str; 4] = ["/setup/", "/sign-in", "/demo/", "/invitation/"];
-    if BEGIN.iter().any(|begin| route.starts_with(begin)) {
+    if begins(route) {
         return None;
     }
     let deed = if route.starts_with("/settings/backup/") { "delete" } else { "suspend" };
@@ -169,6 +177,79 @@ async fn a_form_of_another_site_changes_nothing() {
     assert_eq!(state(&consign).await, before);
     consign.submit(&format!("/deliveries/{delivery}/cancel"), &[]).await.expect(303);
     consign.finish().await;
+}
+
+/// What a form holds that begins a session, whichever it is.
+fn beginning(password: &str) -> String {
+    form(&[("email", EMAIL), ("password", password), ("name", "Bo"), ("code", "123456"), ("next", "/")])
+}
+
+/// A form that is sent from elsewhere by a browser without a cookie. It begins nothing.
+async fn is_refused_from_elsewhere(client: &Client, path: &str, body: &str) {
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let tries: [&[(&str, &str)]; 5] = [
+        &[kind, ("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+        &[kind, ("sec-fetch-site", "cross-site")],
+        &[kind, ("sec-fetch-site", "same-site"), ("origin", "https://evil.acme.example")],
+        &[kind, ("origin", "https://evil.example")],
+        &[kind, ("origin", "null")],
+    ];
+    for headers in tries {
+        let reply = client.send("POST", path, headers, body.to_owned()).await;
+        assert_eq!(reply.status, 403, "{path} {headers:?}: {}", reply.text());
+        assert!(reply.text().contains("This form was sent from another site"), "{path} {headers:?}");
+        assert!(reply.header("set-cookie").is_none(), "{path} {headers:?}: a session began");
+    }
+}
+
+/// The same form from a page of this server: nothing else was in the way.
+async fn is_taken_from_here(client: &Client, path: &str, body: &str) {
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
+    let reply = client.send("POST", path, &headers, body.to_owned()).await.expect(303);
+    assert!(reply.header("set-cookie").is_some_and(|cookie| cookie.starts_with("consign-local=")), "{path}");
+}
+
+/// Whoever signs somebody else in, as themselves, reads what they do from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_begins_by_a_form_of_another_site() {
+    let consign = TestConsign::start().await;
+    let (_, invitation) = crate::people::invite(&consign, "bo@acme.example", "viewer").await;
+    let own = beginning(&consign.password);
+    let begun = async || consign.database.number("select count(*) from session").await;
+    let before = (state(&consign).await, begun().await);
+    let routes: Vec<_> = posted_routes().filter(|route| begins(route)).collect();
+    assert!(routes.len() >= 5, "{routes:?}");
+    for route in routes {
+        let path = if route.starts_with("/invitation/") {
+            invitation.clone()
+        } else {
+            route.replace("{token}", &"a2".repeat(32))
+        };
+        is_refused_from_elsewhere(&consign.client, &path, &own).await;
+    }
+    assert_eq!((state(&consign).await, begun().await), before);
+    is_taken_from_here(&consign.client, "/sign-in", &own).await;
+    is_taken_from_here(&consign.client, &invitation, &beginning(&consign.canary("of Bo"))).await;
+    consign.finish().await;
+
+    // Set-up and the link of the demo, each with a token that works.
+    for is_demo in [false, true] {
+        let folder = Folder::new("begin");
+        let database = Database::sqlite(&folder);
+        let replica = Replica::start(&folder, &database, &|_| {}).await.unwrap();
+        let client = Client::new(replica.address, Default::default());
+        let path = if is_demo {
+            format!("/demo/{}", ops::users::new_sign_in_link(&replica.app).expose())
+        } else {
+            format!("/setup/{}", ops::users::new_setup_link(&replica.app).await.unwrap().expose())
+        };
+        let typed = beginning("vellum-otter-93-quartz");
+        is_refused_from_elsewhere(&client, &path, &typed).await;
+        assert_eq!(database.number("select count(*) from users").await, 0, "{path}");
+        assert_eq!(database.number("select count(*) from session").await, 0, "{path}");
+        is_taken_from_here(&client, &path, &typed).await;
+        replica.stop().await;
+    }
 }
 
 fn is_dressed(reply: &Reply) {

@@ -1,8 +1,10 @@
 //! Who may do what: every operation of the description, to nobody, to the wrong key, and to the right one.
 
+use consign::api::ROUTES;
 use consign_core::rights::Right;
 use serde_json::{Value, json};
 
+use crate::forms::state;
 use crate::harness::TestConsign;
 
 /// Method, path with a made-up id, and the right it needs.
@@ -119,5 +121,43 @@ async fn a_session_of_the_console_needs_its_token_on_the_api() {
     let cross = me(vec![owned(cookie), owned(token), owned(("sec-fetch-site", "cross-site"))]).await;
     assert_eq!(cross.expect(403).code(), "csrf_token_needed");
     assert_eq!(me(vec![owned(("cookie", "consign-local=wrong")), owned(token)]).await.status, 401);
+    consign.finish().await;
+}
+
+/// A cookie comes along from everywhere: every operation that changes something is tried as another site would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_of_the_console_changes_nothing_for_another_site() {
+    let consign = TestConsign::start().await;
+    let cookie = ("cookie", consign.session.cookie.as_str());
+    let token = ("consign-csrf", consign.session.csrf.as_str());
+    let kind = ("content-type", "application/json");
+    let (origin, cross) = (("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"));
+    let tries: [&[(&str, &str)]; 6] = [
+        &[cookie, kind, origin, cross],
+        &[cookie, kind, origin],
+        &[cookie, ("content-type", "text/plain"), origin, cross],
+        &[cookie, kind, origin, ("consign-csrf", "0000")],
+        &[cookie, kind, origin, cross, token],
+        &[cookie, kind, ("origin", "https://evil.acme.example"), ("sec-fetch-site", "same-site"), token],
+    ];
+    let before = state(&consign).await;
+    let mutating: Vec<_> = ROUTES.iter().filter(|route| !route.method.is_safe()).collect();
+    assert!(mutating.len() >= 60, "{}", mutating.len());
+    for route in mutating {
+        let places = ["id", "field", "name", "sequence"];
+        let path = places.iter().fold(route.path.to_owned(), |path, place| {
+            path.replace(&format!("{{{place}}}"), if *place == "sequence" { "0" } else { "none" })
+        });
+        assert!(!path.contains('{'), "{path}: tell this test what stands there");
+        for headers in tries {
+            let mut headers = headers.to_vec();
+            headers.push(("if-match", "*"));
+            let address = format!("/api/v1{path}");
+            let reply = consign.client.send(route.method.as_str(), &address, &headers, "{}").await;
+            assert_eq!(reply.status, 403, "{} {path} {headers:?}: {}", route.method, reply.text());
+            assert_eq!(reply.code(), "csrf_token_needed", "{} {path} {headers:?}", route.method);
+        }
+    }
+    assert_eq!(state(&consign).await, before);
     consign.finish().await;
 }
