@@ -142,5 +142,6 @@ mod token_waits;
 mod tours;
 mod troubles;
 mod two_step;
+mod untouched_secrets;
 mod weight;
 mod wire;

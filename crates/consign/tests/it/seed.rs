@@ -148,6 +148,74 @@ async fn a_custom_header_is_added_and_thrown_into_the_trash() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn save_keeps_what_was_typed_and_shows_it_in_the_list() {
+    let desk = Desk::open("/credentials/new").await;
+    desk.browser.choose("authorization_type", "basic").await;
+    desk.browser.until_there("[name=password]").await;
+    desk.browser.fill("name", "Service desk").await;
+    desk.browser.fill("url_address", "https://tool.example.org/").await;
+    desk.browser.fill("username", "consign").await;
+    desk.browser.fill("password", &desk.consign.canary("password")).await;
+    desk.browser.press_words("Save").await;
+    let page = desk.browser.until_at("/credentials/crd_").await;
+    desk.browser.until_shows("It cannot be shown.").await;
+    let id = page.rsplit('/').next().unwrap();
+    let saved = desk.consign.get(&format!("/credentials/{id}")).await.expect(200).json();
+    assert_eq!(
+        (&saved["name"], &saved["username"], &saved["password"]["set"]),
+        (&json!("Service desk"), &json!("consign"), &json!(true)),
+        "{saved}"
+    );
+    assert_eq!(saved["url_address"], "https://tool.example.org/", "{saved}");
+    desk.goto("/credentials").await;
+    desk.browser.until_there("a[title='Edit Service desk']").await;
+    desk.close().await.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn error_messages_stand_above_the_form_and_at_their_fields() {
+    let desk = Desk::open("/credentials/new").await;
+    desk.browser.choose("authorization_type", "basic").await;
+    desk.browser.until_there("[name=password]").await;
+    desk.browser.fill("name", "Service desk").await;
+    desk.browser.fill("url_address", "http://tool.example.org/").await;
+    desk.browser.fill("password", &desk.consign.canary("password")).await;
+    desk.browser.press_words("Save").await;
+    desk.browser.until_shows("There is a problem").await;
+    // Each sentence leads to a field that says the same.
+    let told = "return [...document.querySelectorAll('.problem a')].map((link) => {
+        const field = document.querySelector(link.getAttribute('href'));
+        const described = (field.getAttribute('aria-describedby') || '').split(' ');
+        const said = described.map((id) => document.getElementById(id)).filter((said) => said);
+        return [field.name, link.textContent, field.getAttribute('aria-invalid'),
+            said.some((said) => said.textContent.includes(link.textContent))];
+    }).sort()";
+    let expected = json!([
+        ["url_address", "URL address must start with https://", "true", true],
+        ["username", "Enter a username", "true", true],
+    ]);
+    assert_eq!(desk.run(told).await, expected);
+    let focus = desk.run("return document.activeElement.className").await;
+    assert!(focus.as_str().is_some_and(|class| class.contains("problem")), "the summary is read: {focus}");
+    assert_eq!(desk.consign.all("/credentials").await.len(), 0, "nothing was saved");
+    // What was typed stays, a secret out of sight.
+    assert_eq!(desk.run("return document.querySelector('[name=name]').value").await, json!("Service desk"));
+    desk.browser.until_shows("Entered, not saved yet").await;
+    desk.browser.press(".problem a[href='#f-username']").await;
+    eventually("the field to have the focus", async || {
+        (desk.run("return document.activeElement.name").await == json!("username")).then_some(())
+    })
+    .await;
+    desk.browser.fill("username", "consign").await;
+    desk.browser.fill("url_address", "https://tool.example.org/").await;
+    desk.browser.press_words("Save").await;
+    desk.browser.until_at("/credentials/crd_").await;
+    let saved = desk.consign.all("/credentials").await;
+    assert_eq!((saved.len(), &saved[0]["password"]["set"]), (1, &json!(true)), "{saved:?}");
+    desk.close().await.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancel_clears_what_was_typed() {
     let desk = Desk::open("/credentials/new").await;
     desk.browser.choose("authorization_type", "basic").await;
