@@ -148,6 +148,7 @@ routes! {
     PUT "/exporters/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => exporters::replace;
     PATCH "/exporters/{id}" ConnectorsWrite ["field_manager" "force" "dry_run"] => exporters::patch;
     DELETE "/exporters/{id}" ConnectorsWrite ["field_manager" "force"] => exporters::delete;
+    GET "/exporters/{id}/history" ConnectorsRead [] => exporters::history;
     POST "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::pause;
     DELETE "/exporters/{id}/pauses" DeliveriesOperate [] => exporters::resume;
     GET "/exporters/{id}/unsent" ConnectorsRead [] => exporters::unsent;

@@ -128,6 +128,9 @@ enum Command {
     /// Credentials: where a tool is, and how we are let in
     #[command(subcommand)]
     Credential(credential::Verb),
+    /// Connectors of every kind
+    #[command(subcommand)]
+    Connector(connector::Verb),
     /// Webhooks: one request per event
     #[command(subcommand)]
     Webhook(webhook::Verb),
@@ -159,7 +162,7 @@ enum Command {
     Backup(backup::Verb),
     /// What runs at the server: version, commit, database, and what it is built of
     About(about::About),
-    /// Your own account: password and time zone
+    /// Your own account: password, time zone and theme
     #[command(subcommand)]
     Account(account::Verb),
     /// People and their roles
@@ -249,6 +252,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Command::Context(verb) => session::context(verb, output),
         Command::Overview => on_one_core(overview::run(&global, output)),
         Command::Credential(verb) => on_one_core(credential::run(verb, &global, output)),
+        Command::Connector(verb) => on_one_core(connector::run(verb, &global, output)),
         Command::Webhook(verb) => on_one_core(webhook::run(verb, &global, output)),
         Command::Exporter(verb) => on_one_core(exporter::run(verb, &global, output)),
         Command::Gateway(verb) => on_one_core(gateway::run(verb, &global, output)),

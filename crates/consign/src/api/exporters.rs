@@ -86,6 +86,10 @@ pub(super) async fn resume(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::ok(&exporters::resume(&call.app, &call.actor, call.place("id")).await?))
 }
 
+pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::items(json!(exporters::history(&call.app, &call.actor, call.place("id")).await?)))
+}
+
 /// As it is now, for whoever came second and may read it.
 async fn current(call: &Call) -> Result<Value, OpError> {
     exporters::find(&call.app, &call.actor, call.place("id")).await

@@ -30,7 +30,7 @@ pub(super) async fn me(call: Call) -> Result<Answer, Problem> {
 }
 
 pub(super) async fn change(call: Call) -> Result<Answer, Problem> {
-    users::set_time_zone(&call.app, &call.actor, call.object()?).await?;
+    users::change_account(&call.app, &call.actor, call.object()?).await?;
     me(call).await
 }
 

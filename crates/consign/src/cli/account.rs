@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use consign_core::secret::Secret;
 use http::{HeaderName, Method};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Global;
 use super::client::Call;
@@ -35,7 +35,7 @@ pub(crate) struct Person {
 /// What can be done with one's own account.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Show it: email, role, ways to sign in, time zone
+    /// Show it: email, role, ways to sign in, time zone, theme
     Show {
         #[command(flatten)]
         person: Person,
@@ -44,6 +44,13 @@ pub(crate) enum Verb {
     SetTimeZone {
         /// Its name
         zone: String,
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Set how your pages look
+    SetTheme {
+        /// light, dark or system
+        theme: String,
         #[command(flatten)]
         person: Person,
     },
@@ -64,15 +71,12 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             show_one(output, &client.send(typed.with_code(Call::get(&["me"]))?).await?)?;
         }
         Verb::SetTimeZone { zone, person } => {
-            let mut typed = Typed::read(&person, output)?;
-            let password = typed.take("password")?;
-            let call = Call::new(Method::PATCH, &["me"]).json(&json!({ "time_zone": zone }));
-            let client = context::of_person((&person.email, &password), global, output)?;
-            let answer = client.send(typed.with_code(call)?).await?;
-            if output.form == Form::Json {
-                show_one(output, &answer)?;
-            }
+            change(&json!({ "time_zone": zone }), &person, global, output).await?;
             output.done("Saved your time zone");
+        }
+        Verb::SetTheme { theme, person } => {
+            change(&json!({ "theme": theme }), &person, global, output).await?;
+            output.done("Saved your theme");
         }
         Verb::SetPassword { person } => {
             let mut typed = Typed::read(&person, output)?;
@@ -85,6 +89,19 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Changes what the patch names (RFC 7396).
+async fn change(patch: &Value, person: &Person, global: &Global, output: &Output) -> Result<(), Failure> {
+    let mut typed = Typed::read(person, output)?;
+    let password = typed.take("password")?;
+    let call = Call::new(Method::PATCH, &["me"]).json(patch);
+    let client = context::of_person((&person.email, &password), global, output)?;
+    let answer = client.send(typed.with_code(call)?).await?;
+    if output.form == Form::Json {
+        show_one(output, &answer)?;
+    }
+    Ok(())
 }
 
 /// The secrets that were named; the others are asked for.

@@ -1,13 +1,51 @@
-//! What the commands of every kind of connector share: which are listed, how one is paused, and what is deleted.
+//! `consign connector`: connectors of every kind. And what the commands of each kind share: which are listed, how one is
+//! paused, and what is deleted.
 
-use clap::Args;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
 use http::Method;
 
 use super::client::{Answer, Call, Client};
 use super::failure::Failure;
-use super::listing::{PageFlags, show_written};
+use super::listing::{PageFlags, cell, show, show_written};
 use super::object::etag;
 use super::output::Output;
+use super::{Global, context};
+
+const CONNECTORS: &str = "connectors";
+
+/// What can be done with connectors whatever their kind.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// List webhooks, exporters and gateways together
+    List(AllFlags),
+}
+
+#[derive(Args)]
+pub(crate) struct AllFlags {
+    /// Only this kind: webhook, exporter or gateway
+    #[arg(long)]
+    kind: Option<String>,
+    #[command(flatten)]
+    list: ListFlags,
+}
+
+/// Runs one verb.
+pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
+    let client = context::client(global, output)?;
+    match verb {
+        Verb::List(flags) => {
+            let call = flags.list.of(CONNECTORS).query("kind", flags.kind.as_deref());
+            let answer = client.send(call).await?;
+            let headings = ["name", "kind", "credential", "state"];
+            show(output, &answer, &headings, "There are no connectors.", |row| {
+                ["name", "kind", "credential.name", "state_label"].map(|key| cell(row, key)).to_vec()
+            })?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 #[derive(Args)]
 pub(crate) struct ListFlags {
@@ -33,13 +71,18 @@ pub(crate) struct ListFlags {
 impl ListFlags {
     /// A page of those at this path.
     pub(super) async fn send(&self, client: &Client<'_>, path: &str) -> Result<Answer, Failure> {
+        client.send(self.of(path)).await
+    }
+
+    /// The request for it.
+    fn of(&self, path: &str) -> Call {
         let call = Call::get(&[path])
             .query("q", self.q.as_deref())
             .query("state", self.state.as_deref())
             .query("credential", self.credential.as_deref())
             .query("managed_by", self.managed_by.as_deref())
             .query("order", self.order.as_deref());
-        client.send(self.page.of(call)).await
+        self.page.of(call)
     }
 }
 

@@ -10,12 +10,13 @@ use super::Global;
 use super::client::{Call, Client};
 use super::failure::Failure;
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
-use super::object::{Edited, delete as delete_object, etag, put, read_object, save};
+use super::object::{Edited, delete as delete_object, etag, history, put, read_object, save};
 use super::output::Output;
 use super::secret::{Secrets, from_input};
 use super::{context, output};
 
 use approval::{AuthorizeFlags, ForgetFlags};
+use connection::TestFlags;
 use headers::merged_headers;
 use host_keys::ScanFlags;
 use type_fields::{RemovedRows, TypeFields, merged_rows};
@@ -48,12 +49,11 @@ pub(crate) enum Verb {
     /// Replace secrets
     SetSecret(SetSecretFlags),
     /// Test the connection: sign in at the tool and change nothing there
-    Test {
+    Test(TestFlags),
+    /// The last tests of one
+    Tests {
         /// Name or id
         name: String,
-        /// File servers: write a small file to the folder of the test path, rename and delete it
-        #[arg(long)]
-        write: bool,
     },
     /// Read the host keys of a file server, to be compared before one is pinned
     ScanHostKey(ScanFlags),
@@ -71,6 +71,11 @@ pub(crate) enum Verb {
     },
     /// What uses it
     Usage {
+        /// Name or id
+        name: String,
+    },
+    /// What was done with one
+    History {
         /// Name or id
         name: String,
     },
@@ -244,7 +249,8 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Create(flags) => return create(&client, output, *flags).await,
         Verb::Edit(flags) => edit(&client, output, *flags).await?,
         Verb::SetSecret(flags) => set_secret(&client, output, &flags).await?,
-        Verb::Test { name, write } => return connection::test(&client, output, &name, write).await,
+        Verb::Test(flags) => return connection::run(&client, output, &flags).await,
+        Verb::Tests { name } => connection::list(&client, output, &name).await?,
         Verb::ScanHostKey(flags) => return host_keys::scan(&client, output, flags).await,
         Verb::Authorize(flags) => return approval::authorize(&client, output, &flags).await,
         Verb::ForgetTokens(flags) => approval::forget(&client, output, &flags).await?,
@@ -262,9 +268,10 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
                 },
             )?;
         }
+        Verb::History { name } => history(&client, output, CREDENTIALS, &name).await?,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
         Verb::AuthorizationTypes => types(&client, output).await?,
-        Verb::Presets => presets(&client, output).await?,
+        Verb::Presets => preset::list(&client, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -322,8 +329,7 @@ async fn create(client: &Client<'_>, output: &Output, flags: CreateFlags) -> Res
     if !redirect_url.is_empty() {
         output.note(&format!("Redirect URL, to be added in the tool: {redirect_url}"));
     }
-    let ended =
-        if flags.test { connection::test(client, output, &id, false).await } else { Ok(ExitCode::SUCCESS) };
+    let ended = if flags.test { connection::test(client, output, &id).await } else { Ok(ExitCode::SUCCESS) };
     if text(&written, "status.code") == "not_authorized" {
         output.next(&format!("consign credential authorize \"{name}\""));
     } else if ended.is_ok() && text(&written, "protocol") == "https" {
@@ -423,15 +429,6 @@ async fn types(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
             keys.collect::<Vec<_>>().join(", ")
         };
         vec![cell(row, "kind"), cell(row, "label"), keys(false), keys(true)]
-    })
-}
-
-async fn presets(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
-    let answer = client.send(Call::get(&["presets"])).await?;
-    show(output, &answer, &["preset", "label", "authorization types"], "There are none.", |row| {
-        let types = row["types"].as_array().into_iter().flatten();
-        let types: Vec<_> = types.map(|filling| text(filling, "authorization_type")).collect();
-        vec![cell(row, "kind"), cell(row, "label"), types.join(", ")]
     })
 }
 

@@ -14,6 +14,10 @@ use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, text};
 use super::output::{Form, Output, Table, details};
 
+use payload::PayloadFlags;
+
+mod payload;
+
 const DELIVERIES: &str = "deliveries";
 /// How often `tail` looks: the eye does not follow faster.
 const TAIL_PAUSE: Duration = Duration::from_secs(1);
@@ -77,6 +81,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         yes: bool,
     },
+    /// Print what one sends, as it is; that it was read is recorded
+    Payload(PayloadFlags),
     /// Watch deliveries as they change
     Tail(TailFlags),
 }
@@ -176,6 +182,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             output.confirm(&format!("Cancel delivery {id}? Its event is not sent."), yes)?;
             changed(output, &client.send(act(&id, "cancellation")).await?, "Cancelled")?;
         }
+        Verb::Payload(flags) => payload::print(&client, output, &flags).await?,
         Verb::Tail(flags) => tail(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -14,7 +14,7 @@ use super::context;
 use super::delivery::Resolution;
 use super::failure::{Code, Failure};
 use super::listing::{cell, show, show_one, show_written, text};
-use super::object::{Edited, delete as delete_object, etag, put, read_object, save};
+use super::object::{Edited, delete as delete_object, etag, history, put, read_object, save};
 use super::output::{Form, Output};
 
 mod push;
@@ -82,6 +82,11 @@ pub(crate) enum Verb {
     },
     /// Resume
     Resume {
+        /// Name or id
+        name: String,
+    },
+    /// What was done with one
+    History {
         /// Name or id
         name: String,
     },
@@ -249,6 +254,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             .await?;
         }
         Verb::Resume { name } => resume(&client, output, (EXPORTERS, "exporter"), &name).await?,
+        Verb::History { name } => history(&client, output, EXPORTERS, &name).await?,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use super::connector::{DeleteFlags, ListFlags, pause, resume};
 use super::context;
 use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
-use super::object::{Edited, delete as delete_object, etag, put, read_object, save};
+use super::object::{Edited, delete as delete_object, etag, history, put, read_object, save};
 use super::output::{Form, Output};
 
 const GATEWAYS: &str = "gateways";
@@ -52,6 +52,11 @@ pub(crate) enum Verb {
     },
     /// Resume
     Resume {
+        /// Name or id
+        name: String,
+    },
+    /// What was done with one
+    History {
         /// Name or id
         name: String,
     },
@@ -160,6 +165,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
                 .await?;
         }
         Verb::Resume { name } => resume(&client, output, (GATEWAYS, "gateway"), &name).await?,
+        Verb::History { name } => history(&client, output, GATEWAYS, &name).await?,
         Verb::Delete(flags) => delete(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)

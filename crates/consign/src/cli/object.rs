@@ -1,4 +1,4 @@
-//! What the verbs of every kind of object share: its tag, a body from a file, saving and deleting.
+//! What the verbs of every kind of object share: its tag, a body from a file, saving, deleting, and what was done with it.
 
 use clap::Args;
 use http::Method;
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::client::{Answer, Call, Client};
 use super::failure::{Code, Failure};
-use super::listing::show_written;
+use super::listing::{cell, show, show_written};
 use super::output::{Form, Output};
 use super::secret::from_input;
 
@@ -65,6 +65,19 @@ pub(super) async fn delete(
     }
     output.done(&format!("Deleted {what}"));
     Ok(())
+}
+
+/// What was done with an object of this path, the newest first.
+pub(super) async fn history(
+    client: &Client<'_>,
+    output: &Output,
+    path: &str,
+    name: &str,
+) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&[path, name, "history"])).await?;
+    show(output, &answer, &["when", "who", "action"], "Nothing was done yet.", |row| {
+        vec![output.when(&row["at"]), cell(row, "actor"), cell(row, "action")]
+    })
 }
 
 /// The tag to send back: the one asked for, else the one just read.

@@ -13,12 +13,14 @@ use super::delivery::show_attempts;
 use super::event::json_argument;
 use super::failure::{Code, Failure};
 use super::listing::{cell, show, show_one, show_written, text};
-use super::object::{Edited, delete as delete_object, etag, put, read_object, save};
+use super::object::{Edited, delete as delete_object, etag, history, put, read_object, save};
 use super::output::{Form, Output};
 
+use preview::{PreviewFlags, preview};
 use recover::{RecoverFlags, recover};
 use signing::{ChangeFlags, CheckFlags};
 
+mod preview;
 mod recover;
 mod signing;
 
@@ -39,6 +41,8 @@ pub(crate) enum Verb {
     /// Change one; what is not mentioned stays
     #[command(visible_alias = "update")]
     Edit(Box<EditFlags>),
+    /// Show the request that one with these values would send; nothing is stored or sent
+    Preview(Box<PreviewFlags>),
     /// Send a test event now and show what came back
     Test(TestFlags),
     /// Pause: events keep arriving and wait
@@ -181,6 +185,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::Get { name } => show_one(output, &client.send(Call::get(&[WEBHOOKS, &name])).await?)?,
         Verb::Create(flags) => create(&client, output, *flags).await?,
         Verb::Edit(flags) => edit(&client, output, *flags).await?,
+        Verb::Preview(flags) => preview(&client, output, *flags).await?,
         Verb::Test(flags) => return test(&client, output, &flags).await,
         Verb::Pause { name } => {
             pause(
@@ -193,7 +198,7 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             .await?;
         }
         Verb::Resume { name } => resume(&client, output, (WEBHOOKS, "webhook"), &name).await?,
-        Verb::History { name } => history(&client, output, &name).await?,
+        Verb::History { name } => history(&client, output, WEBHOOKS, &name).await?,
         Verb::SigningKeys { name } => signing::list(&client, output, &name).await?,
         Verb::ChangeSigningKey(flags) => signing::change(&client, output, &flags).await?,
         Verb::CheckSignature(flags) => return signing::check(&client, output, &flags).await,
@@ -216,13 +221,6 @@ async fn list(client: &Client<'_>, output: &Output, flags: &ListFlags) -> Result
             cell(row, "last_24_hours.waiting"),
             output.when(&row["last_delivery_at"]),
         ]
-    })
-}
-
-async fn history(client: &Client<'_>, output: &Output, name: &str) -> Result<(), Failure> {
-    let answer = client.send(Call::get(&[WEBHOOKS, name, "history"])).await?;
-    show(output, &answer, &["when", "who", "action"], "Nothing was done yet.", |row| {
-        vec![output.when(&row["at"]), cell(row, "actor"), cell(row, "action")]
     })
 }
 

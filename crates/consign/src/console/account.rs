@@ -67,7 +67,7 @@ async fn account_page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -
 
 async fn set_time_zone(visit: Signed) -> Result<Response, Failure> {
     let sent = Map::from_iter([("time_zone".to_owned(), json!(visit.form.text("time_zone")))]);
-    match users::set_time_zone(visit.app(), &visit.actor, sent).await {
+    match users::change_account(visit.app(), &visit.actor, sent).await {
         Ok(()) => Ok(visit.go_and_say(ACCOUNT, Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => {
             account_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await

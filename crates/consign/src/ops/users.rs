@@ -24,7 +24,7 @@ use links::{SETUP_LINK, link_fits};
 use password::{hash_password, is_guessed_first};
 use proof::Kind;
 
-pub use account::{change_password, find as account, set_time_zone};
+pub use account::{change as change_account, change_password, find as account};
 pub use again::require_password;
 pub use brake::SignInBrake;
 pub use links::{

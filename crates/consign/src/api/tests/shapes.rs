@@ -139,6 +139,7 @@ async fn check_exporters(whole: &Value, served: &Served, key: &str, ask: &impl A
     check(whole, "Exporter", &exporter);
     let one = format!("/exporters/{}", exporter["id"].as_str().unwrap());
     check(whole, "Exporter", &ask(&format!("POST {one}/pauses"), "").await);
+    check(whole, "AuditEntry", &ask(&format!("GET {one}/history"), "").await["items"][0]);
     let again = async |request: &str, body: &str| {
         let idempotency_key = format!("idempotency-key: {}", request.len());
         let headers = [idempotency_key.as_str(), "content-type: application/json"];

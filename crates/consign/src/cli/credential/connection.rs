@@ -3,27 +3,81 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use consign_core::time::in_words;
 use http::header::ACCEPT;
 use serde_json::Value;
 
 use super::super::client::{Call, Client};
 use super::super::failure::{Code, Failure};
-use super::super::listing::text;
+use super::super::listing::{cell, show, text};
+use super::super::object::read_object;
 use super::super::output::{Form, Output, Table, clean};
+use super::super::secret::Secrets;
 use super::CREDENTIALS;
 
 /// As long as the names of most steps: the longest are of file servers.
 const LABEL_WIDTH: usize = 21;
 
-/// Tests a stored credential. People see each step as soon as it ends.
-pub(super) async fn test(
+#[derive(Args)]
+pub(crate) struct TestFlags {
+    /// Name or id
+    #[arg(required_unless_present = "from_file")]
+    name: Option<String>,
+    /// Test the values of a JSON file with the keys of the API, and save none; with a name, in place of those it has
+    #[arg(long, short = 'f', value_name = "FILE")]
+    from_file: Option<String>,
+    /// A secret of these values from a file, a variable, standard input or the keyboard; repeatable
+    #[arg(long, value_name = "FIELD=@FILE|env:VAR|-|prompt", requires = "from_file")]
+    secret: Vec<String>,
+    /// File servers: write a small file to the folder of the test path, rename and delete it
+    #[arg(long)]
+    write: bool,
+}
+
+/// Tests a stored credential, or values that are not saved.
+pub(super) async fn run(
     client: &Client<'_>,
     output: &Output,
-    name: &str,
-    write: bool,
+    flags: &TestFlags,
 ) -> Result<ExitCode, Failure> {
-    let call = Call::post(&[CREDENTIALS, name, "tests"]).query("write", write.then_some("true"));
+    let name = flags.name.as_deref();
+    let mut call = match name {
+        Some(name) => Call::post(&[CREDENTIALS, name, "tests"]),
+        None => Call::post(&["credential-tests"]),
+    };
+    if let Some(path) = &flags.from_file {
+        let mut values = read_object(path)?;
+        let mut secrets = Secrets::new(output);
+        for argument in &flags.secret {
+            let (field, secret) = secrets.field(argument)?;
+            values.insert(field, secret.expose().into());
+        }
+        call = call.json(&Value::Object(values));
+    }
+    tested(client, output, call.query("write", flags.write.then_some("true")), name).await
+}
+
+/// Tests a stored credential.
+pub(super) async fn test(client: &Client<'_>, output: &Output, name: &str) -> Result<ExitCode, Failure> {
+    tested(client, output, Call::post(&[CREDENTIALS, name, "tests"]), Some(name)).await
+}
+
+/// The last tests of a credential, the newest first.
+pub(super) async fn list(client: &Client<'_>, output: &Output, name: &str) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&[CREDENTIALS, name, "tests"])).await?;
+    show(output, &answer, &["when", "who", "outcome", "message"], "It was not tested yet.", |row| {
+        vec![output.when(&row["at"]), cell(row, "by"), cell(row, "outcome"), cell(row, "message")]
+    })
+}
+
+/// Prints a test, and tells what came of it. People see each step as soon as it ends.
+async fn tested(
+    client: &Client<'_>,
+    output: &Output,
+    call: Call,
+    name: Option<&str>,
+) -> Result<ExitCode, Failure> {
     let result = match output.form {
         Form::People => watched(client, output, call).await?,
         Form::Json | Form::Plain => {
@@ -36,12 +90,13 @@ pub(super) async fn test(
             result
         }
     };
+    let Some(name) = name else { return conclude(output, &result, None) };
     // Whoever may test may still not be allowed to look.
     let credential = match client.send(Call::get(&[CREDENTIALS, name])).await {
         Ok(found) => found.json()?,
         Err(_) => Value::Null,
     };
-    conclude(output, &result, name, &credential)
+    conclude(output, &result, next(&result, name, &credential))
 }
 
 /// Prints the steps of a test while it goes on, and tells its result.
@@ -66,7 +121,7 @@ async fn watched(client: &Client<'_>, output: &Output, call: Call) -> Result<Val
 }
 
 /// Prints what came of it. A test that failed is a failure of the command, with its own code.
-fn conclude(output: &Output, result: &Value, name: &str, credential: &Value) -> Result<ExitCode, Failure> {
+fn conclude(output: &Output, result: &Value, next: Option<String>) -> Result<ExitCode, Failure> {
     let message = text(result, "message");
     for warning in result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         output.warn(warning);
@@ -74,7 +129,6 @@ fn conclude(output: &Output, result: &Value, name: &str, credential: &Value) -> 
     if let Some(details) = result["details"].as_str() {
         output.detail(&details.lines().map(clean).collect::<Vec<_>>().join("\n"));
     }
-    let next = next(result, name, credential);
     if text(result, "outcome") == "failed" {
         let failure = Failure::new(Code::SaidNo, &message);
         return Err(match next {

@@ -1,11 +1,22 @@
-//! `--preset`: the usual values for a tool, as the server knows them, behind everything that was given.
+//! `consign credential presets` and `--preset`: the usual values for a tool, as the server knows them, behind everything
+//! that was given.
 
 use serde_json::{Map, Value};
 
 use super::super::client::{Call, Client};
 use super::super::failure::Failure;
-use super::super::listing::text;
+use super::super::listing::{cell, show, text};
 use super::super::output::Output;
+
+/// The tools whose usual values are known.
+pub(super) async fn list(client: &Client<'_>, output: &Output) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&["presets"])).await?;
+    show(output, &answer, &["preset", "label", "authorization types"], "There are none.", |row| {
+        let types = row["types"].as_array().into_iter().flatten();
+        let types: Vec<_> = types.map(|filling| text(filling, "authorization_type")).collect();
+        vec![cell(row, "kind"), cell(row, "label"), types.join(", ")]
+    })
+}
 
 /// Fills in what was not given.
 pub(super) async fn fill(

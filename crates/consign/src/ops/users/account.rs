@@ -1,4 +1,4 @@
-//! What a person does with their own account: the password, and the time zone of their pages.
+//! What a person does with their own account: the password, and the time zone and theme of their pages.
 
 use consign_core::catalog::{Fault, Reader};
 use consign_core::id::UserId;
@@ -15,6 +15,10 @@ use crate::ops::settings::sign_in::rules;
 use crate::ops::{Actor, ActorKind, OpError, Sent, audit_rows, commit};
 
 const NEW_PASSWORD: &str = "new_password";
+const TIME_ZONE: &str = "time_zone";
+const THEME: &str = "theme";
+/// What is asked for and shown, and how it is stored.
+const THEMES: [(&str, &str); 3] = [("light", "light"), ("dark", "dark"), ("system", "")];
 
 /// What a person has here.
 ///
@@ -28,26 +32,36 @@ pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
         "role": user.role,
         "signs_in_with": signs_in_with(&user),
         "two_step": user.two_step.is_some(),
-        "time_zone": user.time_zone,
+        TIME_ZONE: user.time_zone,
+        THEME: if user.theme.is_empty() { "system" } else { user.theme.as_str() },
         "no_password_because": no_password_here(app, &user),
     }))
 }
 
-/// Keeps a person's choice of time zone; an empty name is that of the installation.
+/// Keeps what a person chose for their pages: the time zone, whose empty name is that of the installation, and the theme.
+/// What was not sent stays.
 ///
 /// # Errors
-/// When there is no such zone, a program asks, or the database did not take it.
-pub async fn set_time_zone(app: &App, actor: &Actor, sent: Sent) -> Result<(), OpError> {
+/// When there is no such zone or theme, a program asks, or the database did not take it.
+pub async fn change(app: &App, actor: &Actor, sent: Sent) -> Result<(), OpError> {
     let id = own_id(actor)?;
     let mut reader = Reader::new(sent);
-    let zone = read_zone(&mut reader);
+    let zone = if reader.has(TIME_ZONE) { read_zone(&mut reader) } else { None };
+    let theme = reader.has(THEME).then(|| reader.choice(THEME, "Theme", &THEMES, ""));
     let read_only =
         ["kind", "id", "name", "rights", "email", "role", "signs_in_with", "two_step", "no_password_because"];
-    reader.refuse_unknown(&["time_zone"], &read_only);
+    reader.refuse_unknown(&[TIME_ZONE, THEME], &read_only);
     let faults = reader.into_invalid();
-    let Some(zone) = zone.filter(|_| faults.is_empty()) else { return Err(OpError::Invalid(faults)) };
+    if !faults.is_empty() {
+        return Err(OpError::Invalid(faults));
+    }
     let mut tx = app.store.begin().await?;
-    users::set_time_zone(&mut tx, id, &zone).await?;
+    if let Some(zone) = zone {
+        users::set_time_zone(&mut tx, id, &zone).await?;
+    }
+    if let Some(theme) = theme {
+        users::set_theme(&mut tx, id, theme).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
