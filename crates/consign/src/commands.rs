@@ -4,8 +4,10 @@
 
 use serde_json::{Value, json};
 
+pub(crate) use examples::{egress_check, invitation, new_api_key};
 pub(crate) use objects::{connector, create_from_file, credential, get, send};
 
+mod examples;
 mod objects;
 
 /// Longer command lines are broken before their flags.

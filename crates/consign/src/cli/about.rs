@@ -16,13 +16,17 @@ pub(crate) struct About {
     /// What it is built of, with the licence of each
     #[arg(long)]
     licences: bool,
+    /// What everybody who is signed in may know: version, public URL, and limits
+    #[arg(long, conflicts_with = "licences")]
+    limits: bool,
 }
 
 /// Tells it.
 pub(crate) async fn run(flags: About, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
     let client = context::client(global, output)?;
     if !flags.licences {
-        show_one(output, &client.send(Call::get(&["about"])).await?)?;
+        let place = if flags.limits { "meta" } else { "about" };
+        show_one(output, &client.send(Call::get(&[place])).await?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let answer = client.send(Call::get(&["about", "licences"])).await?;

@@ -159,6 +159,7 @@ fn commands_are_known() {
     all.extend(connector(&exporter, true));
     all.push(create_from_file("credential", "/credentials", "credential.json"));
     all.push(list("delivery", "/deliveries", &[("needs_attention", "true".to_owned())]));
+    all.extend([new_api_key(), invitation(), egress_check()]);
     for copied in &all {
         for arguments in std::iter::once(&copied.arguments).chain(&copied.then) {
             let known = crate::cli::knows(arguments);

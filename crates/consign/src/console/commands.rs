@@ -19,11 +19,29 @@ const PLAIN: &[(&str, &[&str], &str)] = &[
     ("/api-keys", &["api-key", "list"], "/api-keys"),
     ("/operations", &["operation", "list"], "/operations"),
     ("/settings", &["settings", "get"], "/settings"),
+    ("/settings/sign-in", &["settings", "sign-in"], "/settings/sign-in"),
+    ("/settings/egress", &["settings", "egress"], "/settings/egress"),
     ("/settings/notifications", &["notification", "get"], "/notifications"),
     ("/settings/encryption", &["key", "list"], "/encryption-keys"),
     ("/settings/delivery", &["settings", "storage"], "/storage"),
     ("/settings/backup", &["backup", "list"], "/backups"),
     ("/settings/replicas", &["replica", "list"], "/replicas"),
+    ("/settings/about", &["about"], "/about"),
+    ("/settings/about/licences", &["about", "--licences"], "/about/licences"),
+    ("/settings/about/support-bundle", &["support-bundle", "--preview"], "/support-bundle"),
+];
+/// Pages that show one part of an object: what the command is called, and where the API has it below the object.
+const PART: &[(&str, &[&str], &str, &str)] = &[
+    (
+        "/credentials/{id}/assertion",
+        &["credential", "preview-assertion"],
+        "/credentials",
+        "assertion-preview",
+    ),
+    ("/webhooks/{id}/activity", &["webhook", "history"], "/webhooks", "history"),
+    ("/webhooks/{id}/signature", &["webhook", "signing-keys"], "/webhooks", "signing-keys"),
+    ("/exporters/{id}/activity", &["exporter", "history"], "/exporters", "history"),
+    ("/gateways/{id}/activity", &["gateway", "history"], "/gateways", "history"),
 ];
 /// Pages of one object that is read by its id.
 const BY_ID: &[(&str, &[&str], &str)] = &[
@@ -61,7 +79,7 @@ async fn all(visit: &Visit, actor: &Actor) -> Result<Vec<Copied>, OpError> {
     let (pattern, app) = (visit.pattern.as_str(), visit.app());
     let id = visit.address.split('?').next().unwrap_or_default().split('/').nth(2).unwrap_or_default();
     if let Some(found) = of_pattern(pattern, &visit.form, id, app.now()) {
-        return Ok(vec![found]);
+        return Ok(std::iter::once(found).chain(beside(pattern)).collect());
     }
     let writes = |right| actor.rights.allow(right);
     Ok(match pattern {
@@ -111,6 +129,9 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
     if let Some((_, words, path)) = BY_ID.iter().find(|(page, ..)| *page == pattern) {
         return Some(get("Read it", &[*words, &[id]].concat(), format!("{path}/{id}")));
     }
+    if let Some((_, words, path, part)) = PART.iter().find(|(page, ..)| *page == pattern) {
+        return Some(get("Show this page", &[*words, &[id]].concat(), format!("{path}/{id}/{part}")));
+    }
     if let Some((_, noun, path, file)) = NEW.iter().find(|(page, ..)| *page == pattern) {
         return Some(commands::create_from_file(noun, path, file));
     }
@@ -150,11 +171,22 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
             filters.push(("created_after", after.unwrap_or_default()));
             list("audit", "/audit-entries", &filters)
         }
+        "/credentials/{id}/authorize" => {
+            let path = format!("/credentials/{id}/authorizations");
+            send("Have access approved", &["credential", "authorize", id], path, Value::Null)
+        }
+        "/api-keys/new" => commands::new_api_key(),
+        "/users/new" => commands::invitation(),
         "/webhooks/{id}/test" => {
             send("Send a test event", &["webhook", "test", id], format!("/webhooks/{id}/tests"), json!({}))
         }
         _ => return None,
     })
+}
+
+/// What else can be done on a page that shows something.
+fn beside(pattern: &str) -> Option<Copied> {
+    (pattern == "/settings/egress").then(commands::egress_check)
 }
 
 fn of_deliveries(form: &Form, now: Timestamp) -> Vec<(&'static str, String)> {
