@@ -33,6 +33,7 @@ macro_rules! on_both_databases {
 }
 
 mod account;
+mod actions;
 mod addresses;
 mod api;
 mod apply;
@@ -143,5 +144,6 @@ mod tours;
 mod troubles;
 mod two_step;
 mod untouched_secrets;
+mod verbs;
 mod weight;
 mod wire;
