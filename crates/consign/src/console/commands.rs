@@ -175,6 +175,16 @@ fn of_pattern(pattern: &str, form: &Form, id: &str, now: Timestamp) -> Option<Co
             let path = format!("/credentials/{id}/authorizations");
             send("Have access approved", &["credential", "authorize", id], path, Value::Null)
         }
+        "/credentials/{id}/certificate/next" => {
+            let words = ["credential", "certificate", "create-next", id];
+            let path = format!("/credentials/{id}/certificate");
+            // Whatever version the credential has: the new pair waits beside the one that signs.
+            Copied { etag: Some("*".to_owned()), ..send("Create the next one", &words, path, Value::Null) }
+        }
+        "/webhooks/{id}/signature/change" => {
+            let path = format!("/webhooks/{id}/signing-keys");
+            send("Change the signing key", &["webhook", "change-signing-key", id], path, Value::Null)
+        }
         "/api-keys/new" => commands::new_api_key(),
         "/users/new" => commands::invitation(),
         "/webhooks/{id}/test" => {

@@ -1,4 +1,4 @@
-//! What a person does with their own account: password and time zone, in the console, over the API and by command.
+//! What a person does with their own account: password, time zone and theme, in the console, over the API and by command.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ const PAGE: &str = "/account/password";
 on_both_databases! {
     a_password_is_changed_with_the_present_one
     a_time_zone_is_chosen_by_installation_and_person
+    a_theme_is_chosen_wherever_one_is
 }
 
 /// Whether this password lets the administrator in.
@@ -246,5 +247,32 @@ async fn a_time_zone_is_chosen_by_installation_and_person(consign: TestConsign) 
     assert_eq!(me["time_zone"], "");
     consign.call("PATCH", "/me", &[], Some(&body)).await.expect(403);
     assert!(exact(&consign).await.contains(" CE"), "of the installation again");
+    consign.finish().await;
+}
+
+async fn a_theme_is_chosen_wherever_one_is(consign: TestConsign) {
+    let shown = async || consign.page("/account").await.expect(200).text();
+    let password = consign.password.clone();
+    let me = as_person(&consign, "GET", "/me", &password, &Value::Null, "").await.expect(200).json();
+    assert_eq!(me["theme"], "system");
+    let body = json!({ "time_zone": "Europe/Lisbon" });
+    as_person(&consign, "PATCH", "/me", &password, &body, "").await.expect(200);
+    let body = json!({ "theme": "dark" });
+    let me = as_person(&consign, "PATCH", "/me", &password, &body, "").await.expect(200).json();
+    assert_eq!((&me["theme"], &me["time_zone"]), (&json!("dark"), &json!("Europe/Lisbon")));
+    assert!(shown().await.contains("data-theme=\"dark\""));
+    let body = json!({ "theme": "sepia" });
+    let told = as_person(&consign, "PATCH", "/me", &password, &body, "").await.expect(422).json();
+    assert_eq!(told["errors"][0]["message"], "Theme must be one of light, dark, system");
+    consign.call("PATCH", "/me", &[], Some(&json!({ "theme": "light" }))).await.expect(403);
+
+    // In the console, and by command.
+    consign.submit("/theme", &[("theme", "light"), ("back", "/account")]).await.expect(303);
+    let me = as_person(&consign, "GET", "/me", &password, &Value::Null, "").await.expect(200).json();
+    assert_eq!(me["theme"], "light");
+    let words = ["account", "set-theme", "system", "--email", EMAIL, "--secret", "password=-"];
+    let ran = consign.run_as(consign.cli(&words).input(&password)).await.expect(0);
+    assert!(ran.stderr.contains("Saved your theme"), "{}", ran.stderr);
+    assert!(!shown().await.contains("data-theme"));
     consign.finish().await;
 }

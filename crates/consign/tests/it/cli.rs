@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Cli, Folder, TestConsign, id_of};
-use crate::peers::{Answer, Tool};
+use crate::peers::{Answer, Asked, Tool};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_is_created_edited_and_deleted_by_commands() {
@@ -265,6 +265,86 @@ async fn api_keys_contexts_and_health_by_commands() {
     let nowhere = format!("http://127.0.0.1:{}", crate::peers::free_port());
     let dead = consign.run_as(plain(&["healthcheck", &nowhere])).await;
     assert_ne!(dead.code, 0);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_and_what_is_sent_is_read_by_commands() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
+    let exporter = json!({ "name": "List", "credential": "itsm", "path": "/x", "event_types": ["list.*"],
+        "schedule": "daily", "format": "ndjson" });
+    consign.post("/exporters", &exporter).await.expect(201);
+    let gateway = json!({ "name": "Desk", "credential": "itsm", "slug": "desk", "path_prefixes": ["/"] });
+    consign.post("/gateways", &gateway).await.expect(201);
+
+    for (noun, name) in
+        [("credential", "itsm"), ("webhook", "itsm"), ("exporter", "List"), ("gateway", "Desk")]
+    {
+        let told = consign.run(&[noun, "history", name, "--json"]).await.expect(0).json();
+        let history = consign.get(&format!("/{noun}s/{name}/history")).await.expect(200).json();
+        assert_eq!(told["items"], history["items"], "{noun}");
+        assert!(told["items"][0]["action"].as_str().unwrap().starts_with("Created"), "{told}");
+        let told = consign.run(&[noun, "history", name]).await.expect(0).stdout;
+        assert!(told.contains("Created"), "{told}");
+        consign.run(&[noun, "history", "nobody"]).await.expect(3);
+    }
+    let all = consign.run(&["connector", "list"]).await.expect(0).stdout;
+    assert!(["itsm", "List", "Desk"].iter().all(|name| all.contains(name)), "{all}");
+    let some = consign.run(&["connector", "list", "--kind", "gateway", "--json"]).await.expect(0).json();
+    assert_eq!((some["items"].as_array().unwrap().len(), &some["items"][0]["name"]), (1, &json!("Desk")));
+
+    let words =
+        ["webhook", "preview", "--name", "Try", "--credential", "itsm", "--path", "/x", "--event-type", "*"];
+    let shown = consign.run(&words).await.expect(0).stdout;
+    assert!(shown.starts_with(&format!("POST {}x\n", tool.origin())) && shown.contains("\n\n"), "{shown}");
+    assert_eq!(tool.count(), 0, "nothing was sent");
+
+    let sent = consign.event("a.b", &json!({ "n": 1 })).await;
+    consign.until(sent.delivery(), "delivered").await;
+    let payload = consign.get(&format!("/deliveries/{}/payload", sent.delivery())).await.json();
+    let printed = consign.run(&["delivery", "payload", sent.delivery()]).await.expect(0).stdout;
+    assert_eq!(printed, payload["body"].as_str().unwrap());
+    let words = ["delivery", "payload", sent.delivery(), "--output", "payload.json"];
+    consign.run(&words).await.expect(0);
+    assert_eq!(std::fs::read_to_string(consign.folder.join("payload.json")).unwrap(), printed);
+    consign.run(&words).await.expect(1);
+    consign.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_tested_before_they_are_saved() {
+    let consign = TestConsign::start().await;
+    let tool = Tool::start().await;
+    consign.credential(&crate::harness::bearer("itsm", &tool.origin(), &consign.canary("saved"))).await;
+    let told = consign.run(&["credential", "tests", "itsm"]).await.expect(0);
+    assert!(told.stderr.contains("It was not tested yet."), "{}", told.stderr);
+    consign.run(&["credential", "test", "itsm"]).await.expect(0);
+    let tests = consign.run(&["credential", "tests", "itsm", "--json"]).await.expect(0).json();
+    assert_eq!(tests["items"].as_array().unwrap().len(), 1, "{tests}");
+
+    let token = consign.canary("unsaved");
+    let values = json!({ "name": "New", "protocol": "https", "url_address": tool.origin(),
+        "authorization_type": "bearer", "header_prefix": "Bearer" });
+    consign.folder.write("new.json", values.to_string());
+    consign.folder.write("part.json", "{}");
+    let with_token = ["--secret", "token=env:TOKEN", "--json"];
+    let bearer = format!("Bearer {token}");
+    for what in [&["-f", "new.json"][..], &["itsm", "--from-file", "part.json"]] {
+        let words = [&["credential", "test"], what, &with_token].concat();
+        let before = tool.count();
+        let result = consign.run_as(consign.cli(&words).env("TOKEN", &token)).await.expect(0).json();
+        assert_eq!(result["id"], Value::Null, "it is kept nowhere: {result}");
+        let asked = tool.asked().split_off(before);
+        let signs = |asked: &Asked| asked.headers_named("authorization").contains(&bearer.as_str());
+        assert!(asked.iter().any(signs), "{what:?}: {asked:?}");
+    }
+    assert_eq!(consign.all("/credentials").await.len(), 1);
+    let tests = consign.run(&["credential", "tests", "itsm", "--json"]).await.expect(0).json();
+    assert_eq!(tests["items"].as_array().unwrap().len(), 1, "{tests}");
+    consign.run(&["credential", "test"]).await.expect(2);
+    consign.run(&["credential", "test", "itsm", "--secret", "token=env:TOKEN"]).await.expect(2);
     consign.finish().await;
 }
 

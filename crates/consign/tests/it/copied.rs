@@ -1,7 +1,7 @@
 //! *Copy as command* and *Copy as curl*: what a page offers is run in a shell as it stands there, and does what the page
 //! shows. Every request is described, and every command is one that the program knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -11,10 +11,89 @@ use crate::harness::cli::PROGRAM;
 use crate::harness::page::unescape;
 use crate::harness::{Folder, TestConsign, id_of};
 use crate::peers::Tool;
+use crate::tours::{page_at, pages_to_see};
 
 on_both_databases! {
     what_is_copied_from_a_form_makes_the_same_object_again
 }
+
+const MANUAL: &str = "it is read, and shows nothing of this installation";
+const NOBODY: &str = "whoever opens it is not signed in yet";
+const PERSON: &str = "a person's own account is asked for with email and password, and not with a key";
+const ASKS: &str = "it asks before one thing is done, which a command asks by itself";
+const WALK: &str = "it is a step of setting up; Settings offers the same";
+
+/// Pages without anything to copy, and why. All others offer something.
+const WITHOUT: &[(&str, &str)] = &[
+    ("/design", "it shows the pieces of pages, where the program was built for its makers"),
+    ("/docs", MANUAL),
+    ("/docs/{name}", MANUAL),
+    ("/docs/api/{subject}", MANUAL),
+    ("/docs/api/schemas/{name}", MANUAL),
+    ("/docs/problems", MANUAL),
+    ("/docs/problems/{name}", MANUAL),
+    ("/sign-in", NOBODY),
+    ("/sign-in/code", NOBODY),
+    ("/setup/{token}", NOBODY),
+    ("/demo/{token}", NOBODY),
+    ("/invitation/{token}", NOBODY),
+    ("/account", PERSON),
+    ("/account/password", PERSON),
+    ("/account/two-step/on", PERSON),
+    ("/account/two-step/off", PERSON),
+    ("/account/recovery-codes", PERSON),
+    ("/credentials/{id}/delete", ASKS),
+    ("/credentials/{id}/forget-tokens", ASKS),
+    ("/webhooks/{id}/delete", ASKS),
+    ("/exporters/{id}/delete", ASKS),
+    ("/gateways/{id}/delete", ASKS),
+    ("/gateways/{id}/try", "what is tried is typed on it, and a path of a tool is nobody's guess"),
+    ("/runs/{id}/cancel", ASKS),
+    ("/api-keys/{id}/revoke", ASKS),
+    ("/settings/delivery/pause", ASKS),
+    ("/settings/backup/{id}/{deed}", ASKS),
+    ("/users/{id}/{deed}", ASKS),
+    ("/oauth/callback/{id}", "a tool sends a person there, with what works once"),
+    ("/deliveries/replay", "it counts before it sends, and a command asks with the count by itself"),
+    ("/welcome", WALK),
+    ("/welcome/key", WALK),
+];
+
+/// Lists with filters, for what is copied of them.
+const FILTERED: &[&str] = &[
+    "/credentials?q=it%27s+%245&status=working&type=basic&ends=soon",
+    "/webhooks?state=active&q=Inc",
+    "/webhooks?sort=-name",
+    "/exporters?state=active&sort=-last_at",
+    "/gateways?state=active&q=Desk&sort=last_at",
+    "/deliveries?state=needs_attention&time=week&type=device.low&q=%26",
+    "/deliveries?state=failed",
+    "/events?match=none&type=device.low",
+    "/audit?span=month&result=done&action=Created",
+];
+
+/// Pages that no walk of [`pages`] comes to.
+const OTHERS: &[&str] = &[
+    "/users",
+    "/api-keys",
+    "/settings",
+    "/settings/notifications",
+    "/settings/encryption",
+    "/settings/delivery",
+    "/settings/backup",
+    "/settings/replicas",
+    "/settings/sign-in",
+    "/settings/egress",
+    "/settings/about",
+    "/settings/about/licences",
+    "/settings/about/support-bundle",
+    "/users/new",
+    "/audit/1",
+];
+
+/// Pages that are there to be refused, and with what.
+const REFUSED: &[(&str, u16)] =
+    &[("/deliveries/replay?rate_per_second=fast", 422), ("/oauth/callback/", 400), ("/nowhere", 404)];
 
 /// What a page offers to copy: title, command and curl.
 fn offers(page: &str) -> Vec<(String, String, String)> {
@@ -91,6 +170,18 @@ fn judge(whole: &Value, curl: &str) {
     }
 }
 
+/// Every page was looked at, or says why it offers nothing.
+#[track_caller]
+fn every_page_was_looked_at(looked_at: &BTreeSet<&str>) {
+    let excused: BTreeSet<_> = WITHOUT.iter().map(|(page, _)| *page).collect();
+    let pages = pages_to_see();
+    let missing: Vec<_> =
+        pages.iter().filter(|page| !looked_at.contains(*page) && !excused.contains(*page)).collect();
+    assert!(missing.is_empty(), "nobody looked at {missing:?}");
+    let gone: Vec<_> = excused.difference(&pages).collect();
+    assert!(gone.is_empty(), "these are no pages any more: {gone:?}");
+}
+
 /// Every page: what it offers is described, and what only reads says the same in both languages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_offers_what_it_shows() {
@@ -100,35 +191,23 @@ async fn every_page_offers_what_it_shows() {
     let folder = Folder::new("shell");
     let whole = consign.client.send("GET", "/openapi.json", &[], "").await.expect(200).json();
     let mut all = pages(&consign, &tool).await;
-    let filtered = [
-        "/credentials?q=it%27s+%245&status=working&type=basic&ends=soon",
-        "/webhooks?state=active&q=Inc",
-        "/webhooks?sort=-name",
-        "/exporters?state=active&sort=-last_at",
-        "/gateways?state=active&q=Desk&sort=last_at",
-        "/deliveries?state=needs_attention&time=week&type=device.low&q=%26",
-        "/deliveries?state=failed",
-        "/events?match=none&type=device.low",
-        "/audit?span=month&result=done&action=Created",
-    ];
-    let others = [
-        "/users",
-        "/api-keys",
-        "/settings",
-        "/settings/notifications",
-        "/settings/encryption",
-        "/settings/delivery",
-        "/settings/backup",
-        "/settings/replicas",
-    ];
-    all.extend(filtered.into_iter().chain(others).map(str::to_owned));
+    all.extend(FILTERED.iter().chain(OTHERS).map(|page| (*page).to_owned()));
+    all.push(format!("/users/{}", id_of(&consign.get("/users").await.json()["items"][0])));
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut looked_at = BTreeSet::new();
     for page in &all {
         let reply = consign.page(page).await;
-        if reply.status != 200 {
+        let refused = REFUSED.iter().find(|(start, _)| page.starts_with(start));
+        assert_eq!(reply.status, refused.map_or(200, |(_, status)| *status), "{page}");
+        if refused.is_some() {
             continue;
         }
-        for (title, command, curl) in offers(&reply.text()) {
+        let offered = offers(&reply.text());
+        let pattern = page_at(page).unwrap_or_else(|| panic!("{page} is no page"));
+        let without = WITHOUT.iter().any(|(known, _)| *known == pattern);
+        assert_eq!(offered.is_empty(), without, "{page} offers {offered:?}");
+        looked_at.insert(pattern);
+        for (title, command, curl) in offered {
             *seen.entry(title.clone()).or_default() += 1;
             judge(&whole, &curl);
             if ["Show this list", "Show this page", "Read it"].contains(&title.as_str()) {
@@ -148,11 +227,18 @@ async fn every_page_offers_what_it_shows() {
         "Create one from a file",
         "Send a test event",
         "Send it again with the present set-up",
+        "Have access approved",
+        "Create the next one",
+        "Change the signing key",
+        "Create one",
+        "Invite somebody",
+        "Check an address",
     ];
     for title in wanted {
         assert!(seen.contains_key(title), "no page offers “{title}”: {seen:?}");
     }
     assert!(seen["Show this list"] >= 10 && seen["Read it"] >= 10, "{seen:?}");
+    every_page_was_looked_at(&looked_at);
     consign.finish().await;
 }
 
