@@ -7,16 +7,22 @@ use serde_json::{Map, Value, json};
 use super::errors::Failure;
 use super::form::without_row_secrets;
 use super::visit::Signed;
-use crate::ops::audit;
+use crate::ops::audit::{self, Saved};
 
 /// A save that came too late.
 pub(super) struct Conflict<'a> {
-    /// "credential", "webhook".
+    /// "this credential", "these settings".
     pub(super) what: &'static str,
     /// The entry of the navigation.
     pub(super) place: &'static str,
     /// The page of the thing, where the form goes as well.
     pub(super) address: String,
+    /// What it is called.
+    pub(super) name: &'a str,
+    /// Where its last save is found.
+    pub(super) saved: Saved<'a>,
+    /// The field for the password again, where saving asks for it; null.
+    pub(super) password: Value,
     /// As it is stored now.
     pub(super) theirs: &'a Value,
     /// The fields of its form, as the page of the form has them: what they and their choices are called.
@@ -24,13 +30,23 @@ pub(super) struct Conflict<'a> {
 }
 
 /// What a form sends about itself, and what was typed as a secret: neither is put into the page.
-const NOT_CARRIED: &[&str] = &["csrf", "etag", "seen_at", "once"];
+const NOT_CARRIED: &[&str] = &["csrf", "etag", "seen_at", "once", "password"];
 
-impl Conflict<'_> {
+impl<'a> Conflict<'a> {
+    /// Of a credential or a connector: what it is called, the entry of the navigation, and its page.
+    pub(super) fn of(
+        (what, place, address): (&'static str, &'static str, String),
+        theirs: &'a Value,
+        fields: Value,
+    ) -> Self {
+        let text = |key: &str| theirs[key].as_str().unwrap_or_default();
+        let (name, saved) = (text("name"), Saved::Configured(text("id")));
+        Self { what, place, address, name, saved, password: Value::Null, theirs, fields }
+    }
+
     /// The page of the choice. `mine` is what was to be saved.
     pub(super) async fn page(&self, visit: &Signed, mine: &Map<String, Value>) -> Result<Response, Failure> {
-        let id = self.theirs["id"].as_str().unwrap_or_default();
-        let last = audit::last_save(visit.app(), &visit.actor, id).await?;
+        let last = audit::last_save(visit.app(), &visit.actor, self.saved).await?;
         let secret = |name: &str| {
             self.is_secret(name) || (name == "url_address" && self.theirs.get("url_path").is_some())
         };
@@ -41,9 +57,10 @@ impl Conflict<'_> {
         let context = json!({
             "what": self.what,
             "address": self.address,
-            "name": self.theirs["name"],
+            "name": self.name,
             "etag": self.theirs["etag"],
-            "seen_at": self.theirs["updated_at"],
+            "seen_at": self.theirs["updated_at"].as_str().unwrap_or_default(),
+            "password": self.password,
             "who": last.as_ref().and_then(|last| last["actor"].as_str()).unwrap_or("Someone"),
             "at": last.as_ref().map_or(&self.theirs["updated_at"], |last| &last["at"]),
             "rows": self.rows(mine, visit.form.text("seen_at"), |id| {
@@ -141,6 +158,11 @@ impl Conflict<'_> {
             _ => words(value),
         }
     }
+}
+
+/// Fields that are told by their labels alone.
+pub(super) fn labelled(labels: &[(&str, &str)]) -> Value {
+    labels.iter().map(|(key, label)| json!({ "key": key, "label": label })).collect()
 }
 
 /// A field among those of a form, however deep it lies.

@@ -415,13 +415,9 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         }
         Err(OpError::Changed { .. }) => {
             kept.keep(&visit).await?;
-            let conflict = Conflict {
-                what: "credential",
-                place: PLACE,
-                address: format!("{LIST}/{id}"),
-                theirs: current,
-                fields: form.fields(&kept, Some(current), &[], ""),
-            };
+            let fields = form.fields(&kept, Some(current), &[], "");
+            let place = ("this credential", PLACE, format!("{LIST}/{id}"));
+            let conflict = Conflict::of(place, current, fields);
             conflict.page(&visit, &sent).await
         }
         Err(other) => Err(other.into()),

@@ -226,7 +226,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
             let current = exporters::find(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
             let fields = form.fields(&Choices(Vec::new()), &[], "", visit.app().now());
-            let conflict = Conflict { what: "exporter", place: PLACE, address, theirs: &current, fields };
+            let conflict = Conflict::of(("this exporter", PLACE, address), &current, fields);
             conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),

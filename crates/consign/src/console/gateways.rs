@@ -173,7 +173,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
             let callers = gateways::callers(visit.app(), &visit.actor)?;
             let around = Around { choices: &Choices(Vec::new()), callers: &callers, public_url: "" };
             let fields = form.fields(&around, &[]);
-            let conflict = Conflict { what: "gateway", place: PLACE, address, theirs: &current, fields };
+            let conflict = Conflict::of(("this gateway", PLACE, address), &current, fields);
             conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),

@@ -10,6 +10,7 @@ use consign_core::catalog::Invalid;
 use serde_json::{Map, Value, json};
 
 use super::Console;
+use super::conflict::{Conflict, labelled};
 use super::errors::Failure;
 use super::form::{errors, message_at, seen_etag};
 use super::visit::{Message, Signed};
@@ -17,6 +18,7 @@ use crate::ops::{OpError, mail, notices};
 
 const PLACE: &str = "settings";
 const PAGE: &str = "/settings/notifications";
+const EMAILS: (&str, &str) = ("emails", "Email addresses");
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new().route(PAGE, get(show).post(save)).route("/settings/notifications/test", post(test))
@@ -38,7 +40,7 @@ async fn page(visit: &Signed, status: StatusCode, invalid: &[Invalid]) -> Result
         "etag": seen_etag(form, &current),
         "current": current,
         "emails": {
-            "key": "emails", "label": "Email addresses", "optional": true, "value": emails,
+            "key": EMAILS.0, "label": EMAILS.1, "optional": true, "value": emails,
             "hint": "One per line. They are told by mail what needs a person, each thing once.",
             "error": message_at(invalid, "emails"),
         },
@@ -54,10 +56,24 @@ async fn save(visit: Signed) -> Result<Response, Failure> {
     let rows: Vec<_> =
         visit.form.text("emails").lines().map(str::trim).filter(|row| !row.is_empty()).collect();
     let mut sent = Map::new();
-    sent.insert("emails".to_owned(), json!(rows));
+    sent.insert(EMAILS.0.to_owned(), json!(rows));
+    let mine = sent.clone();
     match notices::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(PAGE, Message::done("Saved."))),
         Err(OpError::Invalid(invalid)) => page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await,
+        Err(OpError::Changed { .. }) => {
+            let conflict = Conflict {
+                what: "these settings",
+                place: PLACE,
+                address: PAGE.to_owned(),
+                name: "Notifications",
+                saved: notices::SAVED,
+                fields: labelled(&[EMAILS]),
+                password: Value::Null,
+                theirs: &notices::find(visit.app(), &visit.actor).await?,
+            };
+            conflict.page(&visit, &mine).await
+        }
         Err(other) => Err(other.into()),
     }
 }

@@ -12,9 +12,11 @@ use consign_core::role::Role;
 use serde_json::{Map, Value, json};
 
 use super::Console;
+use super::conflict::Conflict;
 use super::errors::Failure;
 use super::form::{errors, message_at, page, pages, password_again, seen_etag};
 use super::visit::{Message, Signed};
+use crate::ops::audit::Saved;
 use crate::ops::people::{self, Deed};
 use crate::ops::{IfMatch, OpError};
 
@@ -156,8 +158,29 @@ async fn change(visit: Signed, Path(id): Path<String>) -> Result<Response, Failu
         Err(OpError::WrongState(sentence)) => {
             Ok(visit.go_and_say(&address, Message::refused(format!("{sentence}."))))
         }
+        Err(OpError::Changed { .. }) => changed_meanwhile(&visit, &id, address).await,
         Err(other) => Err(other.into()),
     }
+}
+
+/// Somebody else changed this person meanwhile: the choice, with the role that was chosen.
+async fn changed_meanwhile(visit: &Signed, id: &str, address: String) -> Result<Response, Failure> {
+    let theirs = people::find(visit.app(), &visit.actor, id).await?;
+    let label = |kind: &str| Role::find(kind).map_or("", Role::label);
+    let role = label(theirs["role"].as_str().unwrap_or_default());
+    let shown = json!({ "etag": theirs["etag"], "role": role });
+    let conflict = Conflict {
+        what: "this account",
+        place: PLACE,
+        address,
+        name: name_of(&theirs),
+        saved: Saved::Person(theirs["id"].as_str().unwrap_or_default()),
+        fields: Value::Null,
+        password: password_again(visit, &[]),
+        theirs: &shown,
+    };
+    let mine = Map::from_iter([("role".to_owned(), json!(label(visit.form.text("role"))))]);
+    conflict.page(visit, &mine).await
 }
 
 fn name_of(person: &Value) -> &str {

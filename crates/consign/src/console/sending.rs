@@ -10,6 +10,7 @@ use consign_core::catalog::Invalid;
 use serde_json::{Map, Value, json};
 
 use super::Console;
+use super::conflict::{Conflict, labelled};
 use super::errors::Failure;
 use super::form::{errors, message_at, seen_etag};
 use super::options::{rows, said};
@@ -112,11 +113,38 @@ async fn save(visit: Signed) -> Result<Response, Failure> {
         };
         sent.insert(key.to_owned(), value);
     }
+    let mine = written(&sent);
     match delivery::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
         Ok(_) => Ok(visit.go_and_say(PAGE, Message::done("Saved. It holds from now on."))),
         Err(OpError::Invalid(invalid)) => page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &invalid).await,
+        Err(OpError::Changed { .. }) => {
+            let theirs = delivery::find(visit.app(), &visit.actor).await?;
+            let theirs = Value::Object(theirs.as_object().map(written).unwrap_or_default());
+            let conflict = Conflict {
+                what: "these settings",
+                place: PLACE,
+                address: PAGE.to_owned(),
+                name: "Delivery",
+                saved: delivery::SAVED,
+                fields: labelled(&FIELDS.map(|(key, label, _)| (key, label))),
+                password: Value::Null,
+                theirs: &theirs,
+            };
+            conflict.page(&visit, &mine).await
+        }
         Err(other) => Err(other.into()),
     }
+}
+
+/// What is set or typed, as the form has it: a schedule without waits has a word, and what is blank is the default.
+fn written(values: &Map<String, Value>) -> Map<String, Value> {
+    let word = |value: &Value| match value {
+        Value::Array(waits) if waits.is_empty() => json!(NONE),
+        Value::Null => json!("default"),
+        Value::String(text) if text.is_empty() => json!("default"),
+        other => other.clone(),
+    };
+    values.iter().map(|(key, value)| (key.clone(), word(value))).collect()
 }
 
 async fn ask(visit: Signed) -> Response {

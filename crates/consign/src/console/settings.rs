@@ -12,6 +12,7 @@ use consign_core::schedule::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::Console;
+use super::conflict::{Conflict, labelled};
 use super::errors::Failure;
 use super::form::{errors, message_at, password_again, seen_etag};
 use super::options::rows;
@@ -21,6 +22,13 @@ use crate::ops::{OpError, public_url, settings};
 const PLACE: &str = "settings";
 const GENERAL: &str = "/settings";
 const EGRESS: &str = "/settings/egress";
+/// What can be set in general, and what it is called.
+const LABELS: [(&str, &str); 4] = [
+    ("instance_name", "Instance name"),
+    ("time_zone", "Time zone"),
+    ("locale", "Dates and times"),
+    ("public_url", "Public URL"),
+];
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new().route(GENERAL, get(general).post(save)).route(EGRESS, get(egress).post(check))
@@ -110,10 +118,8 @@ async fn save(visit: Signed) -> Result<Response, Failure> {
     }
     let before = visit.app().public_url();
     let mut sent = Map::new();
-    for key in ["instance_name", "time_zone", "locale", "public_url", "password"]
-        .into_iter()
-        .filter(|key| visit.form.has(key))
-    {
+    let keys = LABELS.map(|(key, _)| key).into_iter().chain(["password"]);
+    for key in keys.filter(|key| visit.form.has(key)) {
         sent.insert(key.to_owned(), json!(visit.form.text(key)));
     }
     match settings::change(visit.app(), &visit.actor, sent, visit.form.if_match()).await {
@@ -126,7 +132,44 @@ async fn save(visit: Signed) -> Result<Response, Failure> {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Ok(general_page(&visit, status, &current, &invalid, &Value::Null).await)
         }
+        Err(OpError::Changed { .. }) => changed_meanwhile(&visit).await,
         Err(other) => Err(other.into()),
+    }
+}
+
+/// Somebody else saved meanwhile: the choice, with what was typed.
+async fn changed_meanwhile(visit: &Signed) -> Result<Response, Failure> {
+    let mut theirs = settings::find(visit.app(), &visit.actor).await?;
+    let typed = |key: &str| visit.form.text(key).trim();
+    let mut mine = Map::new();
+    for (key, _) in LABELS.into_iter().filter(|(key, _)| visit.form.has(key)) {
+        let value = match key {
+            "locale" => locale_label(typed(key)),
+            "time_zone" if typed(key).is_empty() => "UTC",
+            key => typed(key),
+        };
+        mine.insert(key.to_owned(), json!(value));
+    }
+    let moves = visit.form.has("public_url") && theirs["public_url"] != mine["public_url"];
+    theirs["locale"] = json!(locale_label(theirs["locale"].as_str().unwrap_or_default()));
+    let conflict = Conflict {
+        what: "these settings",
+        place: PLACE,
+        address: GENERAL.to_owned(),
+        name: "General",
+        saved: settings::SAVED,
+        fields: labelled(&LABELS),
+        password: if moves { password_for_url(visit, &[]) } else { Value::Null },
+        theirs: &theirs,
+    };
+    conflict.page(visit, &mine).await
+}
+
+/// How a way of writing dates is called in the form.
+fn locale_label(name: &str) -> &str {
+    match Locale::find(name) {
+        Some(locale) => locale.label(),
+        None => name,
     }
 }
 

@@ -244,7 +244,7 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
             let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
             let address = format!("{LIST}/{id}/set-up");
             let fields = form.fields(&Choices(Vec::new()), &[], "");
-            let conflict = Conflict { what: "webhook", place: PLACE, address, theirs: &current, fields };
+            let conflict = Conflict::of(("this webhook", PLACE, address), &current, fields);
             conflict.page(&visit, &form.sent()).await
         }
         Err(other) => Err(other.into()),

@@ -51,16 +51,43 @@ pub async fn find(app: &App, actor: &Actor, sequence: &str) -> Result<Value, OpE
     found.map(|entry| json!(entry)).ok_or_else(missing)
 }
 
-/// Who changed an object last, and when: the entry of it, for whoever may change such an object too. What was seen of
-/// the object since then is no change.
+/// What one person saved while another one was editing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved<'a> {
+    /// A credential or a connector, by its id.
+    Configured(&'a str),
+    /// A person, by their id.
+    Person(&'a str),
+    /// A part of the settings.
+    Settings {
+        /// What its entries call it.
+        part: &'a str,
+        /// What they call a change of it.
+        action: &'a str,
+    },
+}
+
+/// Who changed something last, and when: the entry of it, for whoever may change such a thing too. What was seen of it
+/// since then is no change.
 ///
 /// # Errors
-/// Without a right to change credentials or connectors, or when the database cannot be read.
-pub async fn last_save(app: &App, actor: &Actor, object: &str) -> Result<Option<Value>, OpError> {
-    if !actor.rights.allow(Right::CredentialsWrite) {
-        actor.require(Right::ConnectorsWrite)?;
+/// Without a right to change it, or when the database cannot be read.
+pub async fn last_save(app: &App, actor: &Actor, of: Saved<'_>) -> Result<Option<Value>, OpError> {
+    match of {
+        Saved::Configured(_) if actor.rights.allow(Right::CredentialsWrite) => {}
+        Saved::Configured(_) => actor.require(Right::ConnectorsWrite)?,
+        Saved::Person(_) | Saved::Settings { .. } => actor.require(Right::Admin)?,
     }
-    let filter = AuditFilter { object: Some(object.to_owned()), saves: true, ..AuditFilter::default() };
+    let all = AuditFilter::default();
+    let filter = match of {
+        Saved::Configured(id) | Saved::Person(id) => {
+            AuditFilter { object: Some(id.to_owned()), saves: true, ..all }
+        }
+        // They have no id, and most of them no protected row.
+        Saved::Settings { part, action } => {
+            AuditFilter { object: Some(part.to_owned()), action: Some(action.to_owned()), ..all }
+        }
+    };
     let found = audit::list(&mut *app.store.read().await?, &filter, &Page::first(1)).await?;
     Ok(found.items.first().map(|entry| json!(entry)))
 }

@@ -42,7 +42,11 @@ const GIVEN_UP: Duration = Duration::from_secs(7 * 86_400);
 const PORTION: u32 = 100;
 /// Of one mail.
 const LINES_MAX: usize = 50;
-const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Notifications" };
+const PART: &str = "Notifications";
+const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
+const CHANGED: &str = "Changed notifications";
+/// What is changed here, in the audit log.
+pub const SAVED: audit::Saved<'static> = audit::Saved::Settings { part: PART, action: CHANGED };
 
 /// The settings, and what is told at present.
 ///
@@ -123,7 +127,7 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
     notices::forget_refusals(&mut tx).await?;
     let changes = json!({ "emails": { "old": before.emails, "new": now.emails } });
     let rows = [(Table::Setting, SETTINGS.to_owned())];
-    audit_rows(app, &mut tx, actor, "Changed notifications", OBJECT, changes, &rows).await?;
+    audit_rows(app, &mut tx, actor, CHANGED, OBJECT, changes, &rows).await?;
     let told = notices::all(&mut tx).await?;
     commit(app, tx).await?;
     Ok(show(app, &now, &told))

@@ -18,6 +18,7 @@ use consign_store::{Db, credentials, installation};
 use consign_transport::AddressJudged;
 use serde_json::{Value, json};
 
+use super::audit::Saved;
 use super::credentials::redirect_url;
 use super::users::again::{require_password, take_password};
 use super::{Actor, ActorKind, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, notices};
@@ -37,6 +38,11 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 /// An end that is as near as this is told.
 const AUTHORITY_ENDS_SOON: Duration = Duration::from_secs(30 * 86_400);
 const ADDRESS: &str = "address";
+const PART: &str = "Settings";
+const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
+const CHANGED: &str = "Changed settings";
+/// What is changed here, in the audit log.
+pub const SAVED: Saved<'static> = Saved::Settings { part: PART, action: CHANGED };
 const TIME_ZONE: &str = "time_zone";
 const LOCALE: &str = "locale";
 const PUBLIC_URL_BY_PEOPLE: &str = "API keys choose no other public URL, whatever their scopes: invitations of \
@@ -229,9 +235,8 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
         installation::put(&mut tx, PUBLIC_URL, url).await?;
         changes[PUBLIC_URL] = json!({ "old": old_url, "new": url });
     }
-    let object = Object { kind: "settings", id: String::new(), name: "Settings" };
     let rows = url.iter().map(|_| (Table::Setting, PUBLIC_URL.to_owned())).collect::<Vec<_>>();
-    audit_rows(app, &mut tx, actor, "Changed settings", object, changes, &rows).await?;
+    audit_rows(app, &mut tx, actor, CHANGED, OBJECT, changes, &rows).await?;
     commit(app, tx).await?;
     app.engine.changed().await;
     show(app, &mut *app.store.read().await?, &now).await

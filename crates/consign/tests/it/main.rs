@@ -124,6 +124,7 @@ mod seed;
 mod sending;
 mod session_cookies;
 mod settings;
+mod settings_conflicts;
 mod sftp;
 mod sftp_pages;
 mod sign_in;

@@ -6,8 +6,8 @@ use crate::console::form::{Around, Choices, CredentialForm, ExporterForm, Gatewa
 static NONE: Choices = Choices(Vec::new());
 
 fn rows_of(fields: Value, theirs: &Value, mine: &Value) -> Vec<Value> {
-    let address = "/webhooks/con_1".to_owned();
-    let conflict = Conflict { what: "webhook", place: "webhooks", address, theirs, fields };
+    let place = ("this webhook", "webhooks", "/webhooks/con_1".to_owned());
+    let conflict = Conflict::of(place, theirs, fields);
     let name_of = |id: &str| (id == "crd_2").then(|| "Backup desk".to_owned());
     conflict.rows(mine.as_object().unwrap(), "2026-11-22T14:00:00Z", name_of)
 }

@@ -322,12 +322,20 @@ fn the_deletion_and_the_conflict_of_a_credential_render() {
         gateways.contains("Calls through gateways are refused until") && !gateways.contains("Their events")
     );
     let conflict = json!({
-        "what": "credential", "address": "/credentials/crd_1", "name": "Tool", "etag": "\"8\"",
+        "what": "this credential", "address": "/credentials/crd_1", "name": "Tool", "etag": "\"8\"",
         "seen_at": NOW, "who": "Ana", "at": NOW,
         "rows": [{ "field": "Name", "theirs": "a", "mine": "b" }],
         "hidden": [{ "name": "name", "value": "b" }],
     });
-    assert!(check("conflict.html", conflict).contains("Save mine over it"));
+    let page = check("conflict.html", conflict);
+    assert!(page.contains("Save mine over it") && page.contains("Ana changed this credential at "), "{page}");
+    let settings = json!({
+        "what": "these settings", "address": "/settings/sign-in", "name": "Sign-in", "etag": "\"2\"",
+        "seen_at": "", "who": "Someone", "at": null, "rows": [], "hidden": [],
+        "password": { "key": "password", "label": "Your password, again", "error": "" },
+    });
+    let page = check("conflict.html", settings);
+    assert!(page.contains("Someone changed these settings, while") && page.contains("f-password"), "{page}");
 }
 
 #[test]

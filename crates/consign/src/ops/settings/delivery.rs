@@ -11,9 +11,14 @@ use crate::config::{DAYS_MAX, EVENT_BYTES, EXPORT_BYTES, RETRIES_MAX, TIMEOUT_SE
 use crate::engine::{
     DeliveryChoice, DeliveryRules, DeliverySet, put_choice, read_choice, read_choice_to_change,
 };
+use crate::ops::audit::Saved;
 use crate::ops::{Actor, IfMatch, Object, OpError, Sent, audit_entry, commit, differences};
 
-const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Delivery" };
+const PART: &str = "Delivery";
+const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
+const CHANGED: &str = "Changed delivery settings";
+/// What is changed here, in the audit log.
+pub const SAVED: Saved<'static> = Saved::Settings { part: PART, action: CHANGED };
 const SCHEDULE: &str = "retry_schedule_seconds";
 const TIMEOUT: &str = "timeout_seconds";
 const EVENT: &str = "event_bytes";
@@ -165,7 +170,7 @@ pub async fn change(app: &App, actor: &Actor, sent: Sent, if_match: IfMatch) -> 
     put_choice(&mut tx, &after).await?;
     let set = app.config.delivery_set();
     let changes = differences(&values(&set.with(&before)), &values(&set.with(&after)));
-    audit_entry(app, &mut tx, actor, "Changed delivery settings", OBJECT, changes).await?;
+    audit_entry(app, &mut tx, actor, CHANGED, OBJECT, changes).await?;
     commit(app, tx).await?;
     app.engine.changed().await;
     Ok(show(app, &after))

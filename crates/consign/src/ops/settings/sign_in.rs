@@ -16,11 +16,16 @@ use super::refuse_fixed;
 use crate::App;
 use crate::config::{Config, IDLE_MINUTES_MAX, SESSION_HOURS_MAX};
 use crate::engine::{Part as _, SignInChoice, put_choice, read_choice, read_choice_to_change};
+use crate::ops::audit::Saved;
 use crate::ops::users::again::{require_password, take_password};
 use crate::ops::users::oidc::CALLBACK;
 use crate::ops::{Actor, IfMatch, Object, OpError, Sent, audit_rows, commit, differences, invalid};
 
-const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: "Sign-in" };
+const PART: &str = "Sign-in";
+const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
+const CHANGED: &str = "Changed sign-in settings";
+/// What is changed here, in the audit log.
+pub const SAVED: Saved<'static> = Saved::Settings { part: PART, action: CHANGED };
 const LOCAL: &str = "local";
 const TWO_STEP: &str = "two_step_required";
 const SESSION_HOURS: &str = "session_hours";
@@ -234,7 +239,7 @@ pub async fn change(app: &App, actor: &Actor, mut sent: Sent, if_match: IfMatch)
     let [was, is] = [&before, &after].map(|choice| SignInRules::of(&app.config, choice));
     let changes = differences(&was.show(), &is.show());
     let rows = [(Table::Setting, SignInChoice::KEY.to_owned())];
-    audit_rows(app, &mut tx, actor, "Changed sign-in settings", OBJECT, changes, &rows).await?;
+    audit_rows(app, &mut tx, actor, CHANGED, OBJECT, changes, &rows).await?;
     // Behind the audit entry: its place in the chain makes replicas wait for each other, so that no administrator
     // leaves meanwhile.
     if before.local != Some(false) && after.local == Some(false) {
