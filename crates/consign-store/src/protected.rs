@@ -25,7 +25,7 @@ pub async fn find(db: &mut Db, table: Table, id: &str) -> Result<Option<String>,
         Table::User => "select * from users where id = $1",
         Table::ApiKey => "select * from api_key where id = $1",
         Table::Setting => {
-            "select key as id, value from installation where key = $1 and value <> '' and key in ('public_url', 'notifications', 'sign_in')"
+            "select key as id, value from installation where key = $1 and value <> '' and key in ('public_url', 'notifications', 'sign_in', 'egress')"
         }
     };
     let Some(row) = query(one).bind(id).optional(db).await? else { return Ok(None) };
@@ -52,7 +52,7 @@ pub async fn all(db: &mut Db, table: Table) -> Result<Vec<Text>, StoreError> {
         Table::User => "select * from users",
         Table::ApiKey => "select * from api_key",
         Table::Setting => {
-            "select key as id, value from installation where value <> '' and key in ('public_url', 'notifications', 'sign_in')"
+            "select key as id, value from installation where value <> '' and key in ('public_url', 'notifications', 'sign_in', 'egress')"
         }
     };
     let rows = query(all).all(db).await?;

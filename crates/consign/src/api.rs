@@ -236,6 +236,7 @@ routes! {
     GET "/settings/delivery" Admin [] => settings::find_delivery;
     PATCH "/settings/delivery" Admin [] => settings::change_delivery;
     GET "/settings/egress" Admin [] => settings::find_egress;
+    PATCH "/settings/egress" Admin [] => settings::change_egress;
     GET "/notifications" Admin [] => notifications::find;
     PATCH "/notifications" Admin [] => notifications::change;
     POST "/mail-tests" Admin [] => notifications::test_mail;

@@ -24,8 +24,8 @@ use tokio::sync::{Notify, RwLock, Semaphore};
 pub use accept::AcceptedEvent;
 pub use call::{Call, CallAnswer, CallBody, CallFault, Hangup, Ledger, Unread, seconds_of};
 pub use chosen::{
-    DeliveryChoice, DeliveryRules, DeliverySet, GeneralChoice, Part, SignInChoice, put as put_choice,
-    read as read_choice, read_to_change as read_choice_to_change,
+    DeliveryChoice, DeliveryRules, DeliverySet, EgressChoice, GeneralChoice, Part, SignInChoice,
+    put as put_choice, read as read_choice, read_to_change as read_choice_to_change,
 };
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};

@@ -134,13 +134,13 @@ async fn each_column_is_protected_or_changes_without_a_record(Fresh { store, .. 
 
 async fn some_settings_are_protected_and_no_other_value(Fresh { store, .. }: Fresh) {
     let mut tx = store.begin().await.unwrap();
-    for key in ["public_url", "notifications", "sign_in", "settings"] {
+    for key in ["public_url", "notifications", "sign_in", "egress", "settings"] {
         installation::put(&mut tx, key, "one").await.unwrap();
     }
     let mut all = protected::all(&mut tx, Table::Setting).await.unwrap();
     all.sort_unstable();
     let ids: Vec<_> = all.iter().map(|(id, _)| id.as_str()).collect();
-    assert_eq!(ids, ["notifications", "public_url", "sign_in"]);
+    assert_eq!(ids, ["egress", "notifications", "public_url", "sign_in"]);
     for (id, before) in &all {
         let found = protected::find(&mut tx, Table::Setting, id).await.unwrap();
         assert_eq!(found.as_ref(), Some(before));

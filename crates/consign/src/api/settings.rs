@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::answer::{Answer, saved_or_changed};
 use super::call::Call;
 use super::problem::Problem;
-use crate::ops::settings::{delivery, sign_in};
+use crate::ops::settings::{delivery, egress, sign_in};
 use crate::ops::{OpError, public_url, replicas, sending, settings, support};
 
 pub(super) async fn find(call: Call) -> Result<Answer, Problem> {
@@ -47,7 +47,14 @@ pub(super) async fn change_delivery(call: Call) -> Result<Answer, Problem> {
 }
 
 pub(super) async fn find_egress(call: Call) -> Result<Answer, Problem> {
-    Ok(Answer::ok(&settings::egress(&call.app, &call.actor)?))
+    let value = egress::find(&call.app, &call.actor).await?;
+    Ok(call.found(&value))
+}
+
+pub(super) async fn change_egress(call: Call) -> Result<Answer, Problem> {
+    let (if_match, sent) = (call.if_match()?, call.object()?);
+    let saved = egress::change(&call.app, &call.actor, sent, if_match).await;
+    saved_or_changed(saved, egress::find(&call.app, &call.actor)).await
 }
 
 /// Nothing is made, so that it can be asked again and again.

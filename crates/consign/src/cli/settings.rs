@@ -17,7 +17,9 @@ const SETTINGS: &str = "settings";
 const PAUSES: &str = "sending-pauses";
 const SIGN_IN: &[&str] = &[SETTINGS, "sign-in"];
 const DELIVERY: &[&str] = &[SETTINGS, "delivery"];
+const EGRESS: &[&str] = &[SETTINGS, "egress"];
 const SCHEDULE: &str = "retry_schedule_seconds";
+const OUTGOING: &str = "outgoing_addresses";
 
 /// What can be done with settings.
 #[derive(Subcommand)]
@@ -88,8 +90,18 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ETAG")]
         if_match: Option<String>,
     },
-    /// Show the egress rules, and the certificate authorities besides those of the system with their ends
+    /// Show the egress rules, the certificate authorities besides those of the system with their ends, and the addresses
+    /// that connections come from
     Egress,
+    /// Set the addresses that connections come from, for people who ask for a rule of a firewall
+    SetEgress {
+        /// What they read; empty for none
+        #[arg(long, value_name = "TEXT")]
+        outgoing_addresses: String,
+        /// Only while the settings have this ETag
+        #[arg(long, value_name = "ETAG")]
+        if_match: Option<String>,
+    },
     /// Call the server at its public address, and tell what a proxy changes; exits with 8 when something is wrong
     CheckPublicUrl {
         /// Another address than the present one
@@ -168,7 +180,10 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             ];
             change(&client, output, DELIVERY, &sent, if_match).await?;
         }
-        Verb::Egress => egress(output, &client.send(Call::get(&[SETTINGS, "egress"])).await?)?,
+        Verb::Egress => egress(output, &client.send(Call::get(EGRESS)).await?)?,
+        Verb::SetEgress { outgoing_addresses, if_match } => {
+            change(&client, output, EGRESS, &[(OUTGOING, Some(outgoing_addresses))], if_match).await?;
+        }
         Verb::CheckPublicUrl { url } => {
             let call = Call::post(&["public-url-checks"]);
             let body = url.map_or_else(|| json!({}), |url| json!({ "public_url": url }));
@@ -252,6 +267,7 @@ async fn change(
 /// What the server judges: what is no number goes there as it was typed.
 fn value_of(key: &str, text: &str) -> Value {
     match (key, text) {
+        (OUTGOING, text) => json!(text),
         (_, "default") => Value::Null,
         (SCHEDULE, "none") => json!([]),
         (SCHEDULE, waits) => {
@@ -264,7 +280,7 @@ fn value_of(key: &str, text: &str) -> Value {
     }
 }
 
-/// The rules, and below them the authorities.
+/// The rules, and below them the outgoing addresses and the authorities.
 fn egress(output: &Output, answer: &Answer) -> Result<(), Failure> {
     if output.form == Form::Json {
         output.text(&answer.text());
@@ -276,6 +292,11 @@ fn egress(output: &Output, answer: &Answer) -> Result<(), Failure> {
         rules.row(["key", "value", "source"].map(|key| text(option, key)));
     }
     output.table(&rules);
+    let outgoing = text(&shown, OUTGOING);
+    match outgoing.is_empty() {
+        true => output.note("Nobody has written down the outgoing addresses."),
+        false => output.text(&format!("Outgoing addresses:\n{outgoing}")),
+    }
     let mut authorities = Table::new(&["extra CA certificate", "ends"]);
     for one in shown["extra_authorities"].as_array().into_iter().flatten() {
         authorities.row([text(one, "subject"), output.when(&one["ends_at"])]);

@@ -61,6 +61,10 @@ async fn changed_outside(visit: &Visit) -> Vec<Value> {
                 "The settings of sign-in were changed outside Consign: two-step sign-in is required. Save them again.",
                 "/settings/sign-in",
             ),
+            "egress" => (
+                "The outgoing addresses were changed outside Consign and are not shown. Save them again.",
+                "/settings/egress",
+            ),
             _ => (
                 "The list of people who get notices was changed outside Consign: nobody is mailed. Save it again.",
                 "/settings/notifications",

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// A test that was to start after a save and has not come by then will not come.
 const EXPECTED_MILLIS: i64 = 90_000;
 
+/// What is said where nobody answered, or the connection was refused.
+const BLAMES_A_FIREWALL: &str = "firewall may block it";
+
 /// One result. `what` is what was tested, for the text that goes to somebody else.
 pub(super) fn panel(test: &Value, what: &str) -> Value {
     let text = |key: &str| test[key].as_str().unwrap_or_default();
@@ -33,6 +36,7 @@ pub(super) fn panel(test: &Value, what: &str) -> Value {
         "action": action.filter(|_| test["offer"].is_null()).map(|action| json!({
             "code": action.kind(), "label": action.label(),
         })),
+        "firewall": failed.is_some() && message.contains(BLAMES_A_FIREWALL),
         "at": test["at"],
         "saved": test["id"].is_string(),
         "report": report(test, what),

@@ -17,11 +17,14 @@ use super::errors::Failure;
 use super::form::{errors, message_at, password_again, seen_etag};
 use super::options::rows;
 use super::visit::{Message, Signed};
+use crate::ops::settings::egress;
 use crate::ops::{OpError, public_url, settings};
 
 const PLACE: &str = "settings";
 const GENERAL: &str = "/settings";
 const EGRESS: &str = "/settings/egress";
+/// The text for firewall requests, and what it is called.
+const OUTGOING: (&str, &str) = ("outgoing_addresses", "Outgoing addresses");
 /// What can be set in general, and what it is called.
 const LABELS: [(&str, &str); 4] = [
     ("instance_name", "Instance name"),
@@ -31,7 +34,7 @@ const LABELS: [(&str, &str); 4] = [
 ];
 
 pub(super) fn routes() -> Router<Arc<Console>> {
-    Router::new().route(GENERAL, get(general).post(save)).route(EGRESS, get(egress).post(check))
+    Router::new().route(GENERAL, get(general).post(save)).route(EGRESS, get(show_egress).post(post_egress))
 }
 
 async fn general(visit: Signed) -> Result<Response, Failure> {
@@ -196,7 +199,7 @@ async fn check_url(visit: &Signed) -> Result<Response, Failure> {
     }
 }
 
-async fn egress(visit: Signed) -> Result<Response, Failure> {
+async fn show_egress(visit: Signed) -> Result<Response, Failure> {
     egress_page(&visit, StatusCode::OK, &Value::Null, &[]).await
 }
 
@@ -206,11 +209,22 @@ async fn egress_page(
     verdict: &Value,
     invalid: &[Invalid],
 ) -> Result<Response, Failure> {
-    let current = settings::egress(visit.app(), &visit.actor)?;
+    let current = egress::find(visit.app(), &visit.actor).await?;
+    let (key, label) = OUTGOING;
+    let stored = current[key].as_str().unwrap_or_default();
+    let typed = visit.form.has(key).then(|| visit.form.lines(key));
     let context = json!({
         "errors": errors(invalid),
         "rows": rows(&current, &["egress."]),
         "authorities": current["extra_authorities"],
+        "etag": seen_etag(&visit.form, &current),
+        "outgoing": {
+            "key": key, "label": label, "optional": true,
+            "hint": "For firewall requests: where connections of Consign come from, in your words, such as “Consign connects \
+                     from 203.0.113.10 and 203.0.113.11”.",
+            "value": typed.as_deref().unwrap_or(stored), "error": message_at(invalid, key),
+        },
+        "has_outgoing": !stored.is_empty(),
         "address": {
             "key": "address", "label": "Would this address be allowed?", "mono": true,
             "hint": "An address such as https://10.21.0.5/. Nothing is sent to it; only its name is looked up.",
@@ -221,13 +235,43 @@ async fn egress_page(
     Ok(visit.page(status, "settings_egress.html", (PLACE, "Settings"), context).await)
 }
 
-async fn check(visit: Signed) -> Result<Response, Failure> {
+/// The page has two forms: one saves the outgoing addresses, the other one checks an address.
+async fn post_egress(visit: Signed) -> Result<Response, Failure> {
+    if visit.form.has(OUTGOING.0) { save_outgoing(&visit).await } else { check(&visit).await }
+}
+
+async fn save_outgoing(visit: &Signed) -> Result<Response, Failure> {
+    let (key, label) = OUTGOING;
+    let sent = Map::from_iter([(key.to_owned(), json!(visit.form.lines(key)))]);
+    match egress::change(visit.app(), &visit.actor, sent.clone(), visit.form.if_match()).await {
+        Ok(_) => Ok(visit.go_and_say(EGRESS, Message::done("Saved."))),
+        Err(OpError::Invalid(invalid)) => {
+            egress_page(visit, StatusCode::UNPROCESSABLE_ENTITY, &Value::Null, &invalid).await
+        }
+        Err(OpError::Changed { .. }) => {
+            let conflict = Conflict {
+                what: "these settings",
+                place: PLACE,
+                address: EGRESS.to_owned(),
+                name: "Egress",
+                saved: egress::SAVED,
+                labels: &[(key, label)],
+                password: Value::Null,
+                theirs: &egress::find(visit.app(), &visit.actor).await?,
+            };
+            conflict.page(visit, &sent).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn check(visit: &Signed) -> Result<Response, Failure> {
     let mut sent = Map::new();
     sent.insert("address".to_owned(), json!(visit.form.text("address")));
     match settings::check_egress(visit.app(), &visit.actor, sent).await {
-        Ok(verdict) => egress_page(&visit, StatusCode::OK, &verdict, &[]).await,
+        Ok(verdict) => egress_page(visit, StatusCode::OK, &verdict, &[]).await,
         Err(OpError::Invalid(invalid)) => {
-            egress_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &Value::Null, &invalid).await
+            egress_page(visit, StatusCode::UNPROCESSABLE_ENTITY, &Value::Null, &invalid).await
         }
         Err(other) => Err(other.into()),
     }

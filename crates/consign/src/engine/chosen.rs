@@ -1,5 +1,6 @@
 //! What administrators chose while the server runs, beside what its operator set. Each part is one JSON text of the
-//! installation; the snapshot holds them, so that every server of the database heeds them within a second.
+//! installation; the snapshot holds those that the server heeds, so that every one of the database does within a
+//! second.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kept;
 
-/// All parts.
+/// The parts that the server heeds.
 #[derive(Debug, Default)]
 pub struct Chosen {
     /// Name and time zone.
@@ -78,6 +79,16 @@ pub struct DeliveryChoice {
     pub delivery_days: Option<u32>,
 }
 
+/// What people need to know of connections that leave.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default)]
+pub struct EgressChoice {
+    /// Rises with each change.
+    pub revision: i64,
+    /// The addresses that they come from, in the words of an administrator, for firewall requests; empty for none.
+    pub outgoing_addresses: String,
+}
+
 impl Default for GeneralChoice {
     fn default() -> Self {
         Self { revision: 1, instance_name: String::new(), time_zone: String::new(), locale: String::new() }
@@ -108,6 +119,12 @@ impl Default for DeliveryChoice {
             payload_days: None,
             delivery_days: None,
         }
+    }
+}
+
+impl Default for EgressChoice {
+    fn default() -> Self {
+        Self { revision: 1, outgoing_addresses: String::new() }
     }
 }
 
@@ -201,6 +218,10 @@ impl Part for SignInChoice {
 
 impl Part for DeliveryChoice {
     const KEY: &'static str = "delivery";
+}
+
+impl Part for EgressChoice {
+    const KEY: &'static str = "egress";
 }
 
 /// Reads a part. What a newer program may have written that this one cannot read counts as not chosen.

@@ -25,10 +25,12 @@ use super::{Actor, ActorKind, IfMatch, Object, OpError, Sent, audit_rows, commit
 use crate::App;
 use crate::config::{Source, read_public_url};
 use crate::engine::{
-    GeneralChoice, PUBLIC_URL, Part as _, SignInChoice, put_choice, read_choice, read_choice_to_change,
+    EgressChoice, GeneralChoice, PUBLIC_URL, Part as _, SignInChoice, put_choice, read_choice,
+    read_choice_to_change,
 };
 
 pub mod delivery;
+pub mod egress;
 pub mod sign_in;
 
 /// As much as the navigation shows in two lines.
@@ -58,17 +60,6 @@ pub async fn find(app: &App, actor: &Actor) -> Result<Value, OpError> {
     let mut db = app.store.read().await?;
     let stored = read_choice(&mut db).await?;
     show(app, &mut db, &stored).await
-}
-
-/// The egress rules with their sources, and the certificate authorities besides those of the system.
-///
-/// # Errors
-/// Without the right.
-pub fn egress(app: &App, actor: &Actor) -> Result<Value, OpError> {
-    actor.require(Right::Admin)?;
-    let of_egress = |option: &Value| option["key"].as_str().is_some_and(|key| key.starts_with("egress."));
-    let options: Vec<_> = options(app).into_iter().filter(of_egress).collect();
-    Ok(json!({ "options": options, "extra_authorities": authorities(app) }))
 }
 
 /// Every option of the server with its source.
@@ -116,6 +107,9 @@ pub async fn changed_outside(app: &App, db: &mut Db) -> Result<Vec<&'static str>
     }
     if !app.records.fits(db, Table::Setting, SignInChoice::KEY).await? {
         changed.push(SignInChoice::KEY);
+    }
+    if !app.records.fits(db, Table::Setting, EgressChoice::KEY).await? {
+        changed.push(EgressChoice::KEY);
     }
     Ok(changed)
 }

@@ -105,6 +105,7 @@ mod oauth_forms;
 mod offers;
 mod operate;
 mod outcomes;
+mod outgoing_addresses;
 mod payloads;
 mod people;
 mod presets;
