@@ -40,6 +40,7 @@ async fn page(
     let keys = encryption::list(visit.app(), &visit.actor).await?;
     let context = json!({
         "errors": errors(invalid),
+        "resealed": resealed(&keys),
         "keys": keys,
         "password": password_again(visit, invalid),
         "passphrase": passphrase_field(invalid),
@@ -54,6 +55,19 @@ pub(super) fn passphrase_field(invalid: &[Invalid]) -> Value {
         "key": "passphrase", "label": "Passphrase", "autocomplete": "new-password",
         "hint": "At least 12 characters. Without it the file opens for nobody, not even for you.",
         "error": message_at(invalid, "passphrase"),
+    })
+}
+
+/// How many values are under the key that seals, of all that a loaded key opens; and whether the other keys can go.
+fn resealed(keys: &Value) -> Value {
+    let items = keys["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let values = |key: &Value| key["values"].as_u64().unwrap_or_default();
+    let others = items.get(1..).unwrap_or_default();
+    json!({
+        "done": items.first().map_or(0, values),
+        "total": items.iter().map(values).sum::<u64>(),
+        "others": others.len(),
+        "removable": others.iter().all(|key| key["removable"] == true),
     })
 }
 
@@ -112,3 +126,6 @@ pub(super) async fn taken(visit: &Signed) -> Result<Response, OpError> {
     response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests;

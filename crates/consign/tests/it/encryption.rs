@@ -106,6 +106,7 @@ async fn a_new_key_takes_over_while_everything_goes_on() {
     assert_eq!(after["items"][0]["values"], json!(values), "none is lost, none came: {after}");
     let page = consign.page("/settings/encryption").await.expect(200).text();
     assert!(page.contains(&new) && page.contains(&old), "{page}");
+    assert!(page.contains(&format!("{values} of {values} done.")) && !page.contains("data-poll"), "{page}");
 
     // The file has both, for its owner alone.
     let file = ring_file(&consign);

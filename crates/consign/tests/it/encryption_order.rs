@@ -135,6 +135,10 @@ async fn values_that_do_not_move_are_tried_again_and_named() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let keys = keys(&consign).await;
         assert_eq!((&keys["moving"], keys["items"][1]["values"].as_u64()), (&json!(true), Some(1)), "{keys}");
+        let page = consign.page("/settings/encryption").await.expect(200).text();
+        for words in ["data-poll=\"/settings/encryption\"", "Re-sealing ", "<progress class=\"progress\""] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
     };
     rotate().await;
     assert!(entries().await.is_empty(), "it is not done");

@@ -339,6 +339,41 @@ fn the_deletion_and_the_conflict_of_a_credential_render() {
 }
 
 #[test]
+fn a_rotation_shows_how_far_it_is() {
+    let page = |moving: bool, done: u64, removable: bool| {
+        let key = |id: &str, role: &str, values: u64| {
+            json!({
+                "id": id, "role": role, "values": values, "first_seen_at": NOW, "removable": removable && role == "opens",
+                "not_removable_because": "Its values are being re-sealed",
+            })
+        };
+        let keys = json!({
+            "source": "/data/keys", "missing_key_values": 0, "moving": moving, "new_key_refused": null,
+            "recovery_file_at": null, "items": [key("k-2", "seals", done), key("k-1", "opens", 2_400 - done)],
+        });
+        let resealed = json!({ "done": done, "total": 2_400, "others": 1, "removable": removable });
+        let passphrase = json!({ "key": "passphrase", "label": "Passphrase" });
+        check(
+            "settings_encryption.html",
+            json!({
+                "errors": [], "keys": keys, "resealed": resealed, "password": null, "passphrase": passphrase,
+                "checked": null,
+            }),
+        )
+    };
+    let moving = page(true, 1_200, false);
+    for words in ["data-poll=\"/settings/encryption\"", "Re-sealing 1,200 of 2,400 …", "value=\"1200\""] {
+        assert!(moving.contains(words), "{words}: {moving}");
+    }
+    let done = page(false, 2_400, true);
+    assert!(done.contains("2,400 of 2,400 done.") && done.contains("The old key can be removed."), "{done}");
+    assert!(!done.contains("data-poll") && !done.contains("Re-sealing 2"), "{done}");
+    // What a backup needs stays, and the table says so.
+    assert!(!page(false, 2_400, false).contains("can be removed."));
+    assert!(!page(false, 1_200, false).contains(" done."), "it was given up, or never begun");
+}
+
+#[test]
 fn the_other_pages_render() {
     let key = |last: serde_json::Value| {
         json!({
