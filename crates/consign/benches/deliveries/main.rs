@@ -19,6 +19,7 @@ use ground::Ground;
 use report::Section;
 
 mod accept;
+mod addresses;
 mod backlog;
 mod certificate;
 mod deliver;

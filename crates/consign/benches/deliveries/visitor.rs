@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::load::{Client, Connection};
@@ -48,7 +48,8 @@ impl Visitor {
     pub(crate) async fn page(&mut self, path: &str) -> anyhow::Result<Bytes> {
         let request = Request::builder().uri(path).header(HOST, self.host.clone());
         let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        let request = request.header(COOKIE, self.cookie.clone()).body(Full::new(Bytes::new()))?;
+        let request = request.header(COOKIE, self.cookie.clone()).header(ACCEPT, "text/html");
+        let request = request.body(Full::new(Bytes::new()))?;
         let (answer, page) = self.exchange(request).await?;
         if answer.status() != StatusCode::OK {
             bail!("{path}: {}", answer.status());

@@ -25,7 +25,7 @@ fn filter(call: &Call) -> Result<AuditFilter, Problem> {
         result,
         after: call.time("created_after")?,
         before: call.time("created_before")?,
-        below: None,
+        ..AuditFilter::default()
     })
 }
 

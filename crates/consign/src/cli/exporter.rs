@@ -14,7 +14,7 @@ use super::context;
 use super::delivery::Resolution;
 use super::failure::{Code, Failure};
 use super::listing::{cell, show, show_one, show_written, text};
-use super::object::{Edited, delete as delete_object, etag, history, put, read_object, save};
+use super::object::{Edited, delete as delete_object, history, put, read_object, save};
 use super::output::{Form, Output};
 
 mod push;

@@ -11,7 +11,7 @@ use super::connector::{DeleteFlags, ListFlags, pause, resume};
 use super::context;
 use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, show_one, show_written, text};
-use super::object::{Edited, delete as delete_object, etag, history, put, read_object, save};
+use super::object::{Edited, delete as delete_object, history, put, read_object, save};
 use super::output::{Form, Output};
 
 const GATEWAYS: &str = "gateways";

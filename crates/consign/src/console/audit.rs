@@ -60,8 +60,7 @@ fn filter(form: &Form, now: Timestamp) -> AuditFilter {
         from: asked(form, "from"),
         result: asked(form, "result"),
         after: after(form, now),
-        before: None,
-        below: None,
+        ..AuditFilter::default()
     }
 }
 

@@ -392,8 +392,8 @@ async fn save(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
         return edit_page(&visit, page, &stored).await;
     }
     let sent = form.sent(&kept, Some(current));
-    let saved = managed::with_release(&visit.form, sent.clone());
-    match credentials::replace(visit.app(), &visit.actor, &id, saved, visit.form.if_match()).await {
+    let whole = managed::with_release(&visit.form, sent.clone());
+    match credentials::replace(visit.app(), &visit.actor, &id, whole, visit.form.if_match()).await {
         Ok(new) => {
             let id = new["id"].as_str().unwrap_or_default();
             test_saved(&visit, id);

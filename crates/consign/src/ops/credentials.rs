@@ -1,7 +1,7 @@
 //! Credentials: create, edit, delete, and what may be shown of them.
 
 use consign_core::audit::Table;
-use consign_core::catalog::{Input, Protocol, Tokens};
+use consign_core::catalog::{Input, Tokens};
 use consign_core::credential::{Change, Credential, Draft, Save};
 use consign_core::id::CredentialId;
 use consign_core::name::Name;

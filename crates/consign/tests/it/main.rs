@@ -97,6 +97,8 @@ mod mail;
 mod main_job;
 mod managed;
 mod manual;
+#[path = "../../benches/deliveries/addresses.rs"]
+mod measured_pages;
 mod narrow_lists;
 mod next_steps;
 mod notices;

@@ -15,7 +15,7 @@ use crate::console::errors::Failure;
 use crate::console::form::{Form, Heads, asked, page, pages};
 use crate::console::managed;
 use crate::console::visit::{Message, Signed};
-use crate::ops::credentials;
+use crate::ops::{OpError, credentials};
 
 /// The word of the filter for all that need a person.
 pub(in crate::console) const NEEDS_ATTENTION: &str = "needs_attention";

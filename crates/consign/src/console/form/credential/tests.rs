@@ -165,7 +165,7 @@ fn a_full_address_is_cut_and_said() {
 
 #[test]
 fn where_an_address_led_and_leads_is_told_without_its_path() {
-    let check = |current: &serde_json::Value, typed: &[(&str, &str)], expected: Option<(&str, &str)>| {
+    let check = |current: &Value, typed: &[(&str, &str)], expected: Option<(&str, &str)>| {
         let (form, kept) = read(typed);
         let expected = expected.map(|(old, new)| (old.to_owned(), new.to_owned()));
         assert_eq!(form.moved(&kept, current), expected, "{typed:?}");
