@@ -309,8 +309,9 @@ fn text(
     format!(
         "{counts}. Twice {rounds} rounds of all pages, one request after another over one connection, signed in as an \
          administrator: while all of them wait behind paused webhooks, and when they have ended. A time is from the request \
-         to the last byte of the page. {aim} The first load ({FIRST}, and style, script and icons as gzip) is {} KiB. Pages \
+         to the last byte of the page. {aim} The first load ({}, and style, script and icons as gzip) is {} KiB. Pages \
          are sent without compression; KiB gz is what gzip would make of them.\n\n{table}",
+        pages[0].name,
         number(first as f64 / 1024.0)
     )
 }
