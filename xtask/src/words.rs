@@ -5,6 +5,7 @@
 //! the key: a phrase that is said in two places is one entry. Tidy refuses a file that is not what the tree says.
 
 mod phrases;
+mod script;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +63,7 @@ fn said_in(file: &Source) -> Vec<String> {
     if file.path.ends_with(".html") && speaks(&["crates/consign/src/console/templates/"]) {
         template::phrases(&file.text)
     } else if file.path == "crates/consign/src/console/assets/consign.js" {
-        phrases::of_script(&file.text)
+        script::phrases(&file.text)
     } else if file.is_rust() && !file.is_test() && speaks(SPEAKING) {
         phrases::of_rust(file)
     } else {

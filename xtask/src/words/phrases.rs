@@ -1,4 +1,4 @@
-//! Phrases in string literals: of Rust, of the console's script, and of the expressions in its templates.
+//! Phrases in string literals: of Rust, and of the expressions in the console's templates.
 
 use crate::tidy::source::Source;
 
@@ -22,13 +22,7 @@ pub(super) fn of_rust(file: &Source) -> Vec<String> {
     found
 }
 
-/// Phrases in the literals of a script, which are in double quotes.
-pub(super) fn of_script(text: &str) -> Vec<String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    code.flat_map(literals).filter(|text| reads_as_words(text)).collect()
-}
-
-/// The literals of one line or expression.
+/// The literals of one expression.
 pub(super) fn literals(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = code;
@@ -86,7 +80,7 @@ fn is_title(text: &str) -> bool {
     letters.next().is_some_and(char::is_uppercase) && letters.all(char::is_lowercase)
 }
 
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

@@ -68,7 +68,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 }
 
 /// What to call the value of an expression: its last plain name before a filter or an argument.
-fn name(code: &str) -> String {
+pub(super) fn name(code: &str) -> String {
     let path: String = code.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '.')).collect();
     let last = path.rsplit('.').next().unwrap_or_default();
     if last.is_empty() { "value".to_owned() } else { last.to_owned() }

@@ -12,6 +12,7 @@ fn said(path: &str, text: &str) -> Vec<String> {
 
 const PAGE: &str = "crates/consign/src/console/templates/webhook.html";
 const CODE: &str = "crates/consign/src/console/webhooks.rs";
+const SCRIPT: &str = "crates/consign/src/console/assets/consign.js";
 
 #[test]
 fn a_text_between_tags_is_a_phrase_with_names_for_its_values() {
@@ -47,6 +48,38 @@ fn small_words_count_where_they_are_marked() {
     let code = "fn a() { f(small_word(\"yes\"), \"no\"); g(small_word(\"set by {name}\").replace(\"{name}\", name)); }\n\
         #[cfg(test)]\nmod tests { fn b() { f(small_word(\"off\")); } }\n";
     assert_eq!(said(CODE, code), ["set by {name}", "yes"]);
+}
+
+#[test]
+fn what_the_script_says_counts_in_whichever_quotes() {
+    let code = "const word = button.hidden ? 'Hide' : \"Show\";\n\
+        say('Copied.'); say('removed');\n\
+        say(`Fields for ${choice.text || 'Nothing at all'} are shown.`);\n\
+        box.textContent = count ? `${count} ticked:` : 'With the ticked ones:';\n\
+        note.textContent = 'It\\'s lost.';\n";
+    let expected = [
+        "Copied.",
+        "Fields for {text} are shown.",
+        "Hide",
+        "It's lost.",
+        "Nothing at all",
+        "Show",
+        "With the ticked ones:",
+        "removed",
+        "{count} ticked:",
+    ];
+    assert_eq!(said(SCRIPT, code), expected);
+}
+
+#[test]
+fn names_comments_and_what_the_script_compares_with_do_not_count() {
+    let code = "// Don't read \"This comment\".\n/* Nor 'This one'. */\n'use strict';\n\
+        if (event.key !== 'Escape' || /^https?:\\/\\/[^/{}]+/.test(a)) return;\n\
+        form.action = one('[name=show_fields], .problem'); fetch(`${own}/${path}`, { method: 'POST' });\n\
+        addEventListener('DOMContentLoaded', () => { live.textContent = ''; }); // It isn't.\n\
+        say('Said.');\n";
+    assert_eq!(said(SCRIPT, code), ["Said."]);
+    assert!(said("crates/consign/src/console/samples/call.js", "say('Not from here');").is_empty());
 }
 
 #[test]

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::form::sends_to;
 use super::gzip;
+use super::options::small_word;
 use crate::manual::{self, GUIDES, Part};
 
 /// A file of the console.
@@ -355,18 +356,39 @@ fn clock(zone: &TimeZone, locale: Locale, at: Timestamp, now: Timestamp) -> Stri
     zone.format(at, locale.clock(same("%F"), same("%Y")))
 }
 
-/// "2 minutes ago", "in 4 minutes".
+/// "2 minutes ago", "in 4 minutes". Each is a whole phrase: not every language puts them together as English does.
 fn relative(at: Timestamp, now: Timestamp) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
     let seconds = (now.millis() - at.millis()) / 1_000;
-    let (number, unit) = match seconds.unsigned_abs() {
-        0..10 => return "just now".to_owned(),
-        seconds @ 10..60 => (seconds, "second"),
-        seconds @ 60..3_600 => (seconds / 60, "minute"),
-        seconds @ 3_600..86_400 => (seconds / 3_600, "hour"),
-        seconds => (seconds / 86_400, "day"),
+    let (number, [one, many]) = match (seconds.unsigned_abs(), seconds < 0) {
+        (0..10, _) => return small_word("just now"),
+        (seconds @ 10..MINUTE, false) => {
+            (seconds, [small_word("{number} second ago"), small_word("{number} seconds ago")])
+        }
+        (seconds @ 10..MINUTE, true) => {
+            (seconds, [small_word("in {number} second"), small_word("in {number} seconds")])
+        }
+        (seconds @ MINUTE..HOUR, false) => {
+            (seconds / MINUTE, [small_word("{number} minute ago"), small_word("{number} minutes ago")])
+        }
+        (seconds @ MINUTE..HOUR, true) => {
+            (seconds / MINUTE, [small_word("in {number} minute"), small_word("in {number} minutes")])
+        }
+        (seconds @ HOUR..DAY, false) => {
+            (seconds / HOUR, [small_word("{number} hour ago"), small_word("{number} hours ago")])
+        }
+        (seconds @ HOUR..DAY, true) => {
+            (seconds / HOUR, [small_word("in {number} hour"), small_word("in {number} hours")])
+        }
+        (seconds, false) => {
+            (seconds / DAY, [small_word("{number} day ago"), small_word("{number} days ago")])
+        }
+        (seconds, true) => (seconds / DAY, [small_word("in {number} day"), small_word("in {number} days")]),
     };
-    let plural = if number == 1 { "" } else { "s" };
-    if seconds < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
+    let phrase = if number == 1 { one } else { many };
+    phrase.replace("{number}", &number.to_string())
 }
 
 /// A text that breaks behind its dots and underscores before it breaks within a word, as HTML.

@@ -489,6 +489,15 @@ async fn steps_are_sent_as_they_end() {
     consign.finish().await;
 }
 
+/// Whoever hears the page is interrupted by these words.
+async fn said_at_once(browser: &Browser, words: &str) {
+    eventually(&format!("“{words}” to be said at once"), async || {
+        let said = browser.run("return document.getElementById('alert').textContent", vec![]).await;
+        said.as_str().is_some_and(|said| said.starts_with(words)).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_shows_steps_as_they_end() {
     let consign = TestConsign::start().await;
@@ -513,6 +522,7 @@ async fn the_page_shows_steps_as_they_end() {
     browser.until_shows("Last test").await;
     let steps = browser.run(shown, vec![]).await;
     assert_eq!(steps[2], json!(["danger", "Secure connection"]), "{steps}");
+    said_at_once(&browser, "Failed at Secure connection").await;
     browser.close().await;
     consign.finish().await;
 }
@@ -539,6 +549,7 @@ async fn a_page_whose_test_breaks_off_says_so_and_sends_nothing_again() {
     let again = "return [document.querySelector('#tested h2').textContent.trim(),
         [...document.querySelectorAll('button')].some((button) => button.textContent.trim() === 'Test connection')]";
     assert_eq!(browser.run(again, vec![]).await, json!(["Connection test", true]));
+    said_at_once(&browser, "No result came").await;
     browser.close().await;
     consign.finish().await;
 }

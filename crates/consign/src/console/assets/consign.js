@@ -18,8 +18,9 @@
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const byId = (id) => document.getElementById(id);
 
-  const say = (text) => {
-    const live = byId('live');
+  // A failure is said at once, the rest when there is a pause.
+  const say = (text, failed) => {
+    const live = byId(failed ? 'alert' : 'live');
     if (!live) return;
     live.textContent = '';
     setTimeout(() => { live.textContent = text; }, 50);
@@ -107,7 +108,8 @@
         target.replaceWith(document.adoptNode(part));
       }
       if (!select.isConnected) byId(select.id)?.focus();
-      say(`Fields for ${select.selectedOptions?.[0].text || select.value} are shown.`);
+      const choice = select.selectedOptions?.[0].text || select.value;
+      say(`Fields for ${choice} are shown.`);
     } catch {
       const button = one('[name=show_fields]', select.parentElement);
       form.requestSubmit(button || undefined);
@@ -195,7 +197,8 @@
       if (old && part) old.replaceWith(document.adoptNode(part));
     }
     const box = byId('tested');
-    say(one('.note', box)?.textContent.trim() || '');
+    const note = one('.note', box);
+    say(note?.textContent.trim() || '', note?.matches('.danger'));
     return box;
   };
   // Sent again it would sign in a second time.
@@ -205,7 +208,7 @@
     note.textContent = 'No result came: the connection to Consign was lost, or the test broke off. Test again.';
     one('h2 .muted', box)?.remove();
     one('.steps', box).before(note);
-    say(note.textContent);
+    say(note.textContent, true);
   };
   const test = async (button) => {
     const form = button.form;

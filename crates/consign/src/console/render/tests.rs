@@ -503,10 +503,22 @@ fn times_are_relative_to_now() {
     let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
     for (time, words) in [
         ("2026-11-22T14:01:55Z", "just now"),
+        ("2026-11-22T14:01:50Z", "10 seconds ago"),
+        ("2026-11-22T14:01:01Z", "59 seconds ago"),
         ("2026-11-22T14:01:00Z", "1 minute ago"),
+        ("2026-11-22T13:03:00Z", "59 minutes ago"),
+        ("2026-11-22T13:02:00Z", "1 hour ago"),
         ("2026-11-22T12:02:00Z", "2 hours ago"),
+        ("2026-11-21T14:02:00Z", "1 day ago"),
         ("2026-11-19T14:02:00Z", "3 days ago"),
+        ("2026-11-22T14:02:09Z", "just now"),
+        ("2026-11-22T14:02:30Z", "in 30 seconds"),
+        ("2026-11-22T14:03:00Z", "in 1 minute"),
         ("2026-11-22T14:06:00Z", "in 4 minutes"),
+        ("2026-11-22T15:02:00Z", "in 1 hour"),
+        ("2026-11-23T13:02:00Z", "in 23 hours"),
+        ("2026-11-23T14:02:00Z", "in 1 day"),
+        ("2026-11-25T14:02:00Z", "in 3 days"),
     ] {
         assert_eq!(relative(at(time), at(NOW)), words);
     }
