@@ -1,16 +1,21 @@
 //! Text that somebody else wrote, stored in every field that is shown, in a browser that would run it: nothing runs,
-//! and the browser has nothing to report.
+//! the browser has nothing to report, and no page grows wider than a small screen.
 
-use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::browser::sign_in;
-use crate::harness::{Sent, TestConsign, basic, id_of};
+use consign_core::secret::Secret;
+use serde_json::{Value, json};
+
+use crate::harness::{EMAIL, Kind, TestConsign, eventually, id_of};
 use crate::peers::browser::Browser;
+use crate::peers::mail_server::{MailServer, Manners};
 use crate::peers::{Answer, Tool};
-use crate::people::someone;
+use crate::saml::hide_key;
+use crate::tours::{page_at, pages_to_see};
 
-/// Of a key that no server has.
-const PIN: &str = "SHA256:w0u3/fXk2wf6SIOaBBCo4kqaaAaGioA9PMv1VINE0Xc";
+use stored::{incident, store, waiting_run};
+
+mod stored;
 
 /// What is tried: elements, attributes, addresses, ways out of quotation, of comments and of templates, and text that
 /// is only long or written from right to left.
@@ -69,150 +74,275 @@ const TOO_WIDE: &str = "if (document.scrollingElement.scrollWidth <= innerWidth)
     const out = [...document.querySelectorAll('main :not(thead, thead *)')].filter((node) => node.getBoundingClientRect().right > innerWidth);
     return (out.at(-1) || document.body).outerHTML.slice(0, 300);";
 
-/// Objects that hold one payload in each of their fields, and the pages that show them.
-async fn store(consign: &TestConsign, tool: &Tool, number: usize) -> Vec<String> {
-    let evil = |shift: usize| PAYLOADS[(number + shift) % PAYLOADS.len()];
-    let short = |text: &str, chars: usize| text.chars().take(chars).collect::<String>();
-    let name = |shift: usize| short(&format!("{number} {}", evil(shift)), 80);
-    let mut credential =
-        basic(&name(0), &tool.origin(), &evil(1).replace(':', ""), &consign.canary("password"));
-    credential["labels"] = json!({ "team": short(evil(2), 60) });
-    credential["custom_headers"] = json!([{ "name": "X-Evil", "value": consign.canary("header") }]);
-    let credential = consign.credential(&credential).await;
-    let webhook = json!({
-        "name": name(3), "description": evil(4), "credential": credential, "path": format!("/{number}"),
-        "event_types": [format!("type.{number}")], "payload": "template",
-        "template": json!({ "text": evil(5).replace("{{", "{") }).to_string(),
-        "headers": [{ "name": "X-Text", "value": short(evil(6), 60).replace(|c: char| !c.is_ascii(), "") }],
-        "only_when": format!("data.text != {}", json!(evil(7))),
-    });
-    let webhook = consign.webhook(&webhook).await;
-    let answer =
-        json!({ "message": evil(8), "error": { "message": evil(9), "detail": evil(10) } }).to_string();
-    let headers = vec![
-        ("content-type".to_owned(), "application/json".to_owned()),
-        ("server".to_owned(), evil(11).replace(|c: char| !c.is_ascii(), "")),
-        ("location".to_owned(), evil(12).replace(|c: char| !c.is_ascii(), "")),
-    ];
-    let status = if number.is_multiple_of(2) { 400 } else { 201 };
-    tool.answer_at(&format!("/{number}"), Answer::Reply(status, headers, answer));
-    let exporter = json!({
-        "name": name(20), "description": evil(21), "credential": credential, "path": format!("/bulk/{number}"),
-        "source": "pushed", "columns": [{ "name": evil(22), "path": "data.a" }],
-    });
-    let exporter =
-        format!("/exporters/{}", id_of(&consign.post("/exporters", &exporter).await.expect(201).json()));
-    let records = [("idempotency-key", &*format!("records-{number}"))];
+/// In the answer of the mail server, on one line of ASCII.
+const OF_MAIL_SERVER: &str = "421 <script>alert(1)</script>\"><img src=x onerror=alert(1)>";
+
+/// Pages that show nothing of what is stored but the frame that they share with the others, or are there before anything
+/// is stored.
+const NOT_OPENED: [&str; 12] = [
+    "/docs",
+    "/docs/{name}",
+    "/docs/api/{subject}",
+    "/docs/api/schemas/{name}",
+    "/docs/problems",
+    "/docs/problems/{name}",
+    "/design",
+    "/setup/{token}",
+    "/demo/{token}",
+    // Of somebody whose sign-in has a second step: fields for a code and a password.
+    "/sign-in/code",
+    "/account/two-step/off",
+    "/account/recovery-codes",
+];
+
+/// Pages that are the same page for every object, or for none.
+const FIXED: [&str; 35] = [
+    "/",
+    "/credentials",
+    "/credentials/new",
+    "/webhooks",
+    "/webhooks/new",
+    "/exporters",
+    "/exporters/new",
+    "/gateways",
+    "/gateways/new",
+    "/deliveries",
+    "/deliveries/replay",
+    "/events",
+    "/operations",
+    "/api-keys",
+    "/api-keys/new",
+    "/users",
+    "/users/new",
+    "/audit",
+    "/settings",
+    "/settings/sign-in",
+    "/settings/egress",
+    "/settings/encryption",
+    "/settings/delivery",
+    "/settings/delivery/pause",
+    "/settings/backup",
+    "/settings/notifications",
+    "/settings/replicas",
+    "/settings/about",
+    "/settings/about/licences",
+    "/settings/about/support-bundle",
+    "/welcome",
+    "/welcome/key",
+    "/account",
+    "/account/password",
+    "/account/two-step/on",
+];
+
+/// So many entries of each action are opened.
+const ENTRIES: usize = 2;
+
+/// What is done on a page to come to another one.
+#[derive(Clone, Copy)]
+enum Press {
+    /// A payload is opened.
+    Payload,
+    /// A gateway is tried.
+    Trial,
+    /// The tool is left, and it refuses the code.
+    Approval,
+}
+
+impl Press {
+    /// How it is done, and what the page then has.
+    fn steps(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Payload => (
+                "setTimeout(() => document.querySelector(`form[action$='/payload']`).requestSubmit())",
+                "form[action$='/payload'] [name=as]",
+            ),
+            Self::Trial => {
+                ("setTimeout(() => document.querySelector(`form[action*='/try']`).requestSubmit())", "#answer")
+            }
+            Self::Approval => (
+                "const state = new URL(document.querySelector('a[rel=noreferrer]').href).searchParams.get('state');
+                const [, , id] = location.pathname.split('/');
+                setTimeout(() => { location.href = `/oauth/callback/${id}?state=${state}&code=1`; });",
+                "#reference",
+            ),
+        }
+    }
+}
+
+/// A page to open, and what is pressed there.
+struct Page {
+    path: String,
+    press: Option<Press>,
+}
+
+impl Page {
+    fn at(path: impl Into<String>) -> Self {
+        Self { path: path.into(), press: None }
+    }
+
+    fn press(self, press: Press) -> Self {
+        Self { press: Some(press), ..self }
+    }
+}
+
+/// Pages that are opened while the installation and its administrator are named so.
+struct Set {
+    name: String,
+    signed_in: bool,
+    pages: Vec<Page>,
+}
+
+/// Every payload, two in each text: one begins it, and is short enough that most of the other fits into a name. What is
+/// an address only from its beginning is among those that begin.
+fn pairs() -> Vec<String> {
+    let mut sorted = PAYLOADS;
+    sorted.sort_by_key(|payload| payload.chars().count());
+    let (short, long) = sorted.split_at(PAYLOADS.len() / 2);
+    assert!(short.iter().any(|payload| payload.starts_with("javascript:")));
+    short.iter().zip(long.iter().rev()).map(|(short, long)| format!("{short}{long}")).collect()
+}
+
+/// The beginning of a text, for a field that takes so many characters.
+fn cut(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
+}
+
+/// A Consign whose operator set what can be set.
+async fn start(mail: &MailServer) -> TestConsign {
+    let url = format!("smtps://consign:word@127.0.0.1:{}", mail.port());
+    let consign = TestConsign::on(Kind::Sqlite, move |config| {
+        config.backup.dir = Some(config.data.dir.join("backups"));
+        config.smtp.url = Some(Secret::new(url.clone()));
+        config.smtp.from = Some("Consign <consign@acme.example>".to_owned());
+        config.auth.oidc.issuer = Some("https://login.example.org/".to_owned());
+        config.auth.oidc.client_id = Some(PAYLOADS[2].to_owned());
+        config.auth.oidc.admin_group = Some(PAYLOADS[5].to_owned());
+        config.auth.oidc.name = Some(PAYLOADS[3].to_owned());
+    })
+    .await;
+    hide_key(&consign);
     consign
-        .call("POST", &format!("{exporter}/records"), &records, Some(&json!([{ "a": evil(23) }])))
-        .await
-        .expect(202);
-    let refused = json!({ "message": evil(24) }).to_string();
-    tool.answer_at(&format!("/bulk/{number}"), Answer::Reply(422, vec![], refused));
-    let started = [("idempotency-key", &*format!("run-{number}"))];
-    let run = consign.call("POST", &format!("{exporter}/runs"), &started, None).await.expect(201);
-    let run = format!("/runs/{}", id_of(&run.json()));
-    consign.until_shows(&run, "/state", "failed").await;
-    let server = json!({
-        "name": name(25), "protocol": "sftp", "hostname": "sftp://files.example.org:22/", "username": evil(26),
-        "sftp_server_fingerprint": [PIN], "host_keys_compared_with": evil(27), "authorization_type": "password",
-        "password": consign.canary("password"), "labels": { "team": short(evil(28), 60) },
-    });
-    let server = consign.credential(&server).await;
-    let event = json!({
-        "type": format!("type.{number}"), "subject": evil(13), "source": evil(14), "id": format!("{number}{}", evil(15)),
-        "data": { "text": "a", "more": evil(16) },
-    });
-    let sent = Sent::read(&consign.post("/events", &event).await.expect(202).json());
-    let delivery = sent.delivery().to_owned();
-    consign.until(&delivery, if status == 400 { "failed" } else { "delivered" }).await;
-    vec![
-        format!("/credentials/{credential}"),
-        format!("/credentials/{credential}/delete"),
-        format!("/webhooks/{webhook}"),
-        format!("/webhooks/{webhook}/set-up"),
-        format!("/webhooks/{webhook}/test"),
-        format!("/webhooks/{webhook}/activity"),
-        format!("/webhooks/{webhook}/delete"),
-        format!("/deliveries/{delivery}"),
-        format!("/deliveries/{delivery}/replay"),
-        format!("/events/{}", sent.id),
-        exporter.clone(),
-        format!("{exporter}/set-up"),
-        format!("{exporter}/delete"),
-        run,
-        format!("/credentials/{server}"),
-        format!("/deliveries?q={}", crate::harness::percent(evil(17))),
-        format!("/deliveries/replay?preview=1&q={}", crate::harness::percent(evil(18))),
-        format!("/credentials?q={}", crate::harness::percent(evil(19))),
-    ]
+}
+
+/// The pages that belong to no set of texts, and what they show.
+async fn others(consign: &TestConsign, tool: &Tool, exporter: &str) -> Vec<Page> {
+    let emails: Vec<_> = pairs().iter().map(|text| format!("{} <ops@acme.example>", cut(text, 80))).collect();
+    consign.patch("/notifications", &json!({ "emails": emails })).await.expect(200);
+    let again =
+        json!({ "filter": { "q": PAYLOADS[13], "state": ["failed", "delivered"] }, "rate_per_second": 50 });
+    let again = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&again)).await.expect(202);
+    consign.until_idle().await;
+    let backup = consign.backup().await;
+    let name = backup["result"]["name"].as_str().unwrap();
+    let run = waiting_run(consign, tool, exporter).await;
+    incident(consign, tool).await;
+    eventually("the mail server to refuse", async || {
+        consign.look_for_notices().await;
+        consign.page("/settings").await.text().contains("Notices cannot be mailed").then_some(())
+    })
+    .await;
+    let mut pages: Vec<_> = FIXED.iter().map(|path| Page::at(*path)).collect();
+    pages.extend([
+        Page::at(format!("/operations/{}", id_of(&again.json()))),
+        Page::at(format!("/operations/{}", id_of(&backup))),
+        Page::at(format!("/settings/backup/{name}/download")),
+        Page::at(format!("{run}/cancel")),
+        Page::at(run),
+    ]);
+    let mut opened: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in consign.all("/audit-entries").await {
+        let count = opened.entry(entry["action"].to_string()).or_default();
+        *count += 1;
+        if *count <= ENTRIES {
+            pages.push(Page::at(format!("/audit/{}", entry["sequence"])));
+        }
+    }
+    pages
+}
+
+/// What is wrong with the page that is shown.
+async fn faults(browser: &Browser, page: &str) -> Vec<String> {
+    let found = browser.run(FOUND, vec![]).await;
+    let mut faults: Vec<_> =
+        found.as_array().unwrap().iter().map(|fault| format!("{page}: {fault}")).collect();
+    let wide = browser.run(TOO_WIDE, vec![]).await;
+    if wide != Value::Null {
+        faults.push(format!("{page}: wider than 320 px: {wide}"));
+    }
+    faults
+}
+
+/// Opens every page of some sets, once each, on a small screen. The texts are those of the set, also in the frame.
+async fn look(consign: &TestConsign, ana: &str, sets: &[Set]) -> Vec<String> {
+    let browser = Browser::start(true).await;
+    browser.before_each_page(WATCH).await;
+    browser.resize(320).await;
+    let base = format!("http://{}", consign.address());
+    let mut found = Vec::new();
+    for set in sets {
+        let name = json!({ "instance_name": cut(&set.name, 60) });
+        consign.patch("/settings", &name).await.expect(200);
+        consign.patch(ana, &json!({ "name": cut(&set.name, 80) })).await.expect(200);
+        browser.be(&base, set.signed_in.then_some(&consign.session)).await;
+        for page in &set.pages {
+            browser.goto(&format!("{base}{}", page.path)).await;
+            found.extend(faults(&browser, &page.path).await);
+            if let Some(press) = page.press {
+                let (script, shown) = press.steps();
+                browser.run(script, vec![]).await;
+                browser.until_there(shown).await;
+                found.extend(faults(&browser, &format!("{}, one step on", page.path)).await);
+            }
+        }
+    }
+    // The watch sees what there is to see.
+    let spoil = "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)><a href=\"javascript:1\">x</a>');
+        document.querySelector('main').appendChild(document.createElement('p')).style.width = '900px';";
+    browser.run(spoil, vec![]).await;
+    let seen = faults(&browser, "a spoilt page").await;
+    assert!(
+        seen.len() >= 4 && seen.iter().any(|fault| fault.contains("wider")),
+        "it finds nothing: {seen:?}"
+    );
+    browser.close().await;
+    found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stored_text_runs_nowhere_and_breaks_no_page() {
-    let consign = TestConsign::start().await;
+    let refuses = Some(("MAIL".to_owned(), OF_MAIL_SERVER.to_owned()));
+    let mail = MailServer::start(Manners { implicit: true, refuses, ..Manners::default() }).await;
+    let mut consign = start(&mail).await;
     let tool = Tool::start().await;
-    let mut pages: Vec<String> = [
-        "/",
-        "/credentials",
-        "/webhooks",
-        "/webhooks/new",
-        "/exporters",
-        "/exporters/new",
-        "/deliveries",
-        "/events",
-        "/api-keys",
-        "/api-keys/new",
-        "/users",
-        "/audit",
-        "/settings",
-    ]
-    .map(str::to_owned)
-    .into();
-    for number in 0..PAYLOADS.len() {
-        pages.extend(store(&consign, &tool, number).await);
+    let (mut sets, mut closed) = (Vec::new(), vec![Page::at("/sign-in")]);
+    let mut last = String::new();
+    for (number, name) in pairs().into_iter().enumerate() {
+        let made = store(&consign, &tool, number).await;
+        sets.push(Set { name, signed_in: true, pages: made.pages });
+        closed.push(Page::at(made.invitation));
+        last = made.exporter;
     }
-    for payload in PAYLOADS {
-        let name: String = payload.chars().take(80).collect();
-        let key = consign.post("/api-keys", &json!({ "name": name, "scopes": ["events:read"] })).await;
-        let text = key.expect(201).json()["text"].as_str().unwrap().to_owned();
-        consign.canaries.shown_once("an API key", text.rsplit('_').next().unwrap());
-    }
-    consign.patch("/settings", &json!({ "instance_name": "<script>alert(1)</script>" })).await.expect(200);
-    let (person, _) = someone(&consign, "bo@acme.example", "viewer").await;
-    let person = format!("/users/{}", id_of(&person));
-    consign.patch(&person, &json!({ "name": "'><img src=x onerror=alert(1)>" })).await.expect(200);
-    pages.push(person);
-    let again =
-        json!({ "filter": { "q": PAYLOADS[13], "state": ["failed", "delivered"] }, "rate_per_second": 50 });
-    let again = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&again)).await.expect(202);
-    pages.push(format!("/operations/{}", id_of(&again.json())));
-    consign.until_idle().await;
+    let name = PAYLOADS[3].to_owned();
+    let pages = others(&consign, &tool, &last).await;
+    sets.push(Set { name: name.clone(), signed_in: true, pages });
+    sets.push(Set { name, signed_in: false, pages: closed });
 
-    let browser = Browser::start(true).await;
-    browser.before_each_page(WATCH).await;
-    sign_in(&consign, &browser).await;
-    let base = format!("http://{}", consign.address());
-    let mut found = Vec::new();
-    for path in &pages {
-        browser.goto(&format!("{base}{path}")).await;
-        let faults = browser.run(FOUND, vec![]).await;
-        found.extend(faults.as_array().unwrap().iter().map(|fault| format!("{path}: {fault}")));
-    }
-    // The watch sees what there is to see.
-    browser.run("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)><a href=\"javascript:1\">x</a>')", vec![])
-        .await;
-    let seen = browser.run(FOUND, vec![]).await;
-    assert!(seen.as_array().is_some_and(|seen| seen.len() >= 3), "the check finds nothing: {seen}");
-    browser.resize(320).await;
-    for path in pages.iter().rev().take(40) {
-        browser.goto(&format!("{base}{path}")).await;
-        let wide = browser.run(TOO_WIDE, vec![]).await;
-        if !wide.is_null() {
-            found.push(format!("{path}: wider than 320 px: {wide}"));
-        }
-    }
-    browser.close().await;
-    assert!(found.is_empty(), "{} of {} pages:\n{}", found.len(), pages.len(), found.join("\n"));
+    let opened: BTreeSet<_> =
+        sets.iter().flat_map(|set| &set.pages).filter_map(|page| page_at(&page.path)).collect();
+    let approved = ["/oauth/callback/{id}"];
+    let missing: Vec<_> = pages_to_see()
+        .into_iter()
+        .filter(|page| !opened.contains(page) && !NOT_OPENED.contains(page) && !approved.contains(page))
+        .collect();
+    assert!(missing.is_empty(), "open {missing:?} as well, with a payload in all that they show");
+    let twice: Vec<_> = NOT_OPENED.iter().filter(|page| opened.contains(*page)).collect();
+    assert!(twice.is_empty(), "{twice:?} are opened");
+
+    let ana = format!("/users/{}", id_of(&consign.get(&format!("/users/{EMAIL}")).await.json()));
+    let (first, second) = sets.split_at(sets.len() / 2);
+    let (mut found, more) = tokio::join!(look(&consign, &ana, first), look(&consign, &ana, second));
+    found.extend(more);
+    assert!(found.is_empty(), "{} faults:\n{}", found.len(), found.join("\n"));
+    consign.allow_open();
     consign.finish().await;
 }
