@@ -3,12 +3,12 @@
 use consign::{console, ops};
 use serde_json::json;
 
+use crate::every_page::{to_approve, to_sign};
 use crate::harness::database::Kind;
 use crate::harness::page::{form_with, unescape};
-use crate::harness::{
-    Client, Database, EMAIL, Folder, Replica, Reply, TestConsign, bearer, eventually, form, id_of,
-};
+use crate::harness::{Client, Database, EMAIL, Folder, Replica, Reply, Sent, TestConsign, bearer, eventually, form, id_of, percent};
 use crate::peers::{Answer, Tool};
+use crate::tours::{pages_to_see, with_backups};
 
 /// Where a session begins: there is none before, and so no token.
 const BEGIN: [&str; 4] = ["/setup/", "/sign-in", "/demo/", "/invitation/"];
@@ -71,6 +71,83 @@ fn filled(route: &str, ids: &[(&str, &str)]) -> Option<String> {
     let (_, after) = rest.split_once('}')?;
     assert!(!after.contains('{'), "{route} has two places");
     Some(format!("{before}{id}{after}"))
+}
+
+/// The address of every page of the console, as its own table has them.
+fn every_address(objects: &[(&str, String)]) -> Vec<String> {
+    const OF_THE_MANUAL: [(&str, &str); 4] = [
+        ("/docs/api/schemas/", "Credential"),
+        ("/docs/api/", "webhooks"),
+        ("/docs/problems/", "locked"),
+        ("/docs/", "operations"),
+    ];
+    let ids: Vec<_> = objects.iter().map(|(start, id)| (*start, id.as_str())).chain(OF_THE_MANUAL).collect();
+    // What begins a session is here a link that nobody has.
+    let address = |route: &str| {
+        let path = filled(route, &ids).unwrap_or_else(|| route.replace("{token}", "none"));
+        // With what a tool adds.
+        if path.starts_with("/oauth/") { format!("{path}?state=unknown&code=1") } else { path }
+    };
+    let addresses: Vec<_> = pages_to_see().into_iter().map(address).collect();
+    assert!(addresses.len() > 70 && !addresses.iter().any(|path| path.contains('{')), "{addresses:?}");
+    addresses
+}
+
+/// One object of each kind with this text in it: how its pages begin, and what takes the place in their addresses.
+async fn objects(consign: &TestConsign, tool: &Tool, text: &str) -> Vec<(&'static str, String)> {
+    let (granted, signed) = (to_approve(consign, tool).await, to_sign(consign, tool).await);
+    for (id, more) in [(&granted, "a"), (&signed, "b")] {
+        let name = json!({ "name": format!("{text} {more}") });
+        consign.patch(&format!("/credentials/{id}"), &name).await.expect(200);
+    }
+    let edited = consign.all("/audit-entries?action=edited").await[0]["sequence"].to_string();
+    let mut credential = bearer(text, &tool.origin(), &consign.canary("token"));
+    credential["labels"] = json!({ "team": text.chars().take(60).collect::<String>() });
+    let credential = consign.credential(&credential).await;
+    let webhook = json!({ "name": text, "description": text, "credential": credential, "path": "/x", "event_types": ["*"],
+                          "only_when": "data.x == \"<script>\"", "signature": "ed25519" });
+    let webhook = consign.webhook(&webhook).await;
+    let exporter = json!({ "name": text, "description": text, "credential": credential, "path": "/y",
+                           "source": "pushed", "format": "ndjson" });
+    let exporter = id_of(&consign.post("/exporters", &exporter).await.expect(201).json());
+    let run =
+        consign.call("POST", &format!("/exporters/{exporter}/runs"), &[("idempotency-key", "1")], None).await;
+    let run = id_of(&run.expect(201).json());
+    consign.until_shows(&format!("/runs/{run}"), "/state", "done").await;
+    let gateway = json!({ "name": text, "description": text, "credential": credential, "slug": "desk",
+                          "path_prefixes": ["/a"] });
+    let gateway = id_of(&consign.post("/gateways", &gateway).await.expect(201).json());
+    let event = json!({ "type": "a", "subject": text, "source": text, "id": text, "data": { "x": "<script>", "y": text } });
+    let sent = Sent::read(&consign.post("/events", &event).await.expect(202).json());
+    consign.until_idle().await;
+    let again = json!({ "filter": { "q": text, "state": ["failed", "delivered"] }, "rate_per_second": 50 });
+    let again = consign.call("POST", "/replays", &[("idempotency-key", "k")], Some(&again)).await.expect(202);
+    consign.until_idle().await;
+    let key = consign.post("/api-keys", &json!({ "name": text, "scopes": ["events:read"] })).await;
+    let key = key.expect(201).json();
+    consign.canaries.shown_once("an API key", key["text"].as_str().unwrap().rsplit('_').next().unwrap());
+    let user = id_of(&consign.get("/users").await.json()["items"][0]);
+    consign.patch(&format!("/users/{user}"), &json!({ "name": text })).await.expect(200);
+    let backup = consign.backup().await["result"]["name"].as_str().unwrap().to_owned();
+    vec![
+        ("/credentials/{id}/authorize", granted.clone()),
+        ("/credentials/{id}/forget-tokens", granted.clone()),
+        ("/oauth/callback/", granted),
+        ("/credentials/{id}/certificate", signed.clone()),
+        ("/credentials/{id}/assertion", signed),
+        ("/credentials/", credential),
+        ("/webhooks/", webhook),
+        ("/exporters/", exporter),
+        ("/runs/", run),
+        ("/gateways/", gateway),
+        ("/deliveries/", sent.delivery().to_owned()),
+        ("/events/", sent.id),
+        ("/operations/", id_of(&again.json())),
+        ("/api-keys/", id_of(&key)),
+        ("/users/", user),
+        ("/audit/", edited),
+        ("/settings/backup/", backup),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -281,39 +358,11 @@ fn is_dressed(reply: &Reply) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_carries_its_headers() {
-    let consign = TestConsign::start().await;
+    let consign = with_backups().await;
     let tool = Tool::start().await;
-    let webhook = consign.bearer_webhook("itsm", &tool.origin(), &json!({})).await;
-    let sent = consign.event("a", &json!(1)).await;
-    consign.until(sent.delivery(), "delivered").await;
-    let credential = id_of(&consign.get("/credentials/itsm").await.json());
-    let pages = [
-        "/",
-        "/docs",
-        "/credentials",
-        "/credentials/new",
-        "/webhooks",
-        "/webhooks/new",
-        "/deliveries",
-        "/events",
-        "/api-keys",
-        "/api-keys/new",
-        "/nowhere",
-        "/sign-in",
-    ];
-    let more = [
-        format!("/credentials/{credential}"),
-        format!("/credentials/{credential}/delete"),
-        format!("/credentials/{credential}/authorize"),
-        format!("/oauth/callback/{credential}?state=unknown&code=1"),
-        format!("/webhooks/{webhook}"),
-        format!("/webhooks/{webhook}/set-up"),
-        format!("/webhooks/{webhook}/delete"),
-        format!("/deliveries/{}", sent.delivery()),
-        format!("/deliveries/{}/replay", sent.delivery()),
-        format!("/events/{}", sent.id),
-    ];
-    for path in pages.into_iter().map(str::to_owned).chain(more) {
+    let mut pages = every_address(&objects(&consign, &tool, "itsm").await);
+    pages.push("/nowhere".to_owned());
+    for path in pages {
         let reply = consign.page(&path).await;
         assert!(reply.status < 500, "{path}");
         is_dressed(&reply);
@@ -332,48 +381,25 @@ async fn every_page_carries_its_headers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_wrote_is_text_on_every_page() {
-    let consign = TestConsign::start().await;
+    let consign = with_backups().await;
     let tool = Tool::start().await;
     let evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}";
-    let mut credential = bearer(evil, &tool.origin(), &consign.canary("token"));
-    credential["labels"] = json!({ "team": evil.chars().take(60).collect::<String>() });
-    consign.credential(&credential).await;
-    let webhook = json!({ "name": evil, "description": evil, "credential": evil, "path": "/x", "event_types": ["*"],
-                          "only_when": "data.x == \"<script>\"" });
-    let webhook = consign.webhook(&webhook).await;
     let body = format!("<html><title>{evil}</title>");
-    tool.answer(Answer::Reply(
-        400,
-        vec![("content-type".into(), "text/html".into()), ("x-request-id".into(), "<script>".into())],
-        body,
-    ));
-    let event = json!({ "type": "a", "subject": evil, "source": evil, "id": evil, "data": { "x": "<script>", "y": evil } });
-    let sent = crate::harness::Sent::read(&consign.post("/events", &event).await.expect(202).json());
-    consign.until(sent.delivery(), "failed").await;
-    let credential = id_of(&consign.all("/credentials").await[0]);
-    let payload = consign.submit(&format!("/deliveries/{}/payload", sent.delivery()), &[]).await.expect(200);
+    let headers =
+        vec![("content-type".into(), "text/html".into()), ("x-request-id".into(), "<script>".into())];
+    tool.answer_at("/x", Answer::Reply(400, headers, body));
+    let made = objects(&consign, &tool, evil).await;
+    let delivery = &made.iter().find(|(start, _)| *start == "/deliveries/").expect("a delivery").1;
+    consign.until(delivery, "failed").await;
+    let payload = consign.submit(&format!("/deliveries/{delivery}/payload"), &[]).await.expect(200);
     let mut replies = vec![payload];
-    for path in [
-        "/".to_owned(),
-        "/credentials".to_owned(),
-        "/webhooks".to_owned(),
-        "/webhooks/new".to_owned(),
-        "/deliveries".to_owned(),
-        "/events".to_owned(),
-        format!("/credentials/{credential}"),
-        format!("/credentials/{credential}/delete"),
-        format!("/credentials/{credential}/authorize"),
-        format!("/oauth/callback/{credential}?state=unknown&code=1"),
-        format!("/webhooks/{webhook}"),
-        format!("/webhooks/{webhook}/set-up"),
-        format!("/webhooks/{webhook}/delete"),
-        format!("/deliveries/{}", sent.delivery()),
-        format!("/deliveries/{}/replay", sent.delivery()),
-        format!("/events/{}", sent.id),
-        format!("/credentials?q={}", crate::harness::percent(evil)),
-        format!("/deliveries?q={}", crate::harness::percent(evil)),
-    ] {
-        replies.push(consign.page(&path).await);
+    for path in every_address(&made) {
+        let reply = consign.page(&path).await;
+        assert!(reply.status < 500, "{path}");
+        replies.push(reply);
+    }
+    for list in ["/credentials", "/deliveries", "/webhooks", "/gateways", "/exporters"] {
+        replies.push(consign.page(&format!("{list}?q={}", percent(evil))).await);
     }
     for reply in replies {
         let page = reply.text();
