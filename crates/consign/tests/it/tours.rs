@@ -14,126 +14,13 @@ use crate::peers::browser::Browser;
 use crate::peers::token_endpoint::{MARKER, token};
 use crate::peers::{Answer, Tool};
 
+use table::{NO_PAGES, TOURS};
+
+mod states;
+mod table;
+
 /// What the checker must find nothing of.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-/// What answers GET and is no page to look at.
-const NO_PAGES: [&str; 5] = [
-    "/deliveries/news",
-    "/credentials/{id}/certificate.pem",
-    "/audit/export",
-    // Away to the provider, and back from it: `sign_in.rs` walks there.
-    "/sign-in/oidc",
-    "/sign-in/oidc/callback",
-];
-
-/// The pages that each tour comes to, and perhaps to others.
-const TOURS: [(&str, &[&str]); 5] = [
-    (
-        "empty",
-        &[
-            "/",
-            "/credentials",
-            "/credentials/new",
-            "/webhooks",
-            "/exporters",
-            "/gateways",
-            "/deliveries",
-            "/docs",
-            "/docs/{name}",
-            "/docs/api/{subject}",
-            "/docs/api/schemas/{name}",
-            "/docs/problems",
-            "/docs/problems/{name}",
-        ],
-    ),
-    (
-        "connectors",
-        &[
-            "/design",
-            "/credentials/{id}",
-            "/credentials/{id}/delete",
-            "/credentials/{id}/authorize",
-            "/credentials/{id}/forget-tokens",
-            "/credentials/{id}/certificate/next",
-            "/credentials/{id}/assertion",
-            "/oauth/callback/{id}",
-            "/webhooks/new",
-            "/webhooks/{id}",
-            "/webhooks/{id}/set-up",
-            "/webhooks/{id}/test",
-            "/webhooks/{id}/signature",
-            "/webhooks/{id}/signature/change",
-            "/webhooks/{id}/activity",
-            "/webhooks/{id}/delete",
-            "/exporters/new",
-            "/exporters/{id}",
-            "/exporters/{id}/set-up",
-            "/exporters/{id}/activity",
-            "/exporters/{id}/delete",
-            "/gateways/new",
-            "/gateways/{id}",
-            "/gateways/{id}/set-up",
-            "/gateways/{id}/try",
-            "/gateways/{id}/activity",
-            "/gateways/{id}/delete",
-            "/runs/{id}",
-            "/runs/{id}/cancel",
-            "/deliveries/replay",
-            "/deliveries/{id}",
-            "/deliveries/{id}/replay",
-            "/operations",
-            "/operations/{id}",
-            "/events",
-            "/events/{id}",
-            "/api-keys/new",
-            "/api-keys/{id}/revoke",
-        ],
-    ),
-    (
-        "administration",
-        &[
-            "/users",
-            "/users/new",
-            "/users/{id}",
-            "/users/{id}/{deed}",
-            "/invitation/{token}",
-            "/audit",
-            "/audit/{sequence}",
-            "/settings",
-            "/settings/sign-in",
-            "/settings/egress",
-            "/settings/encryption",
-            "/settings/delivery",
-            "/settings/delivery/pause",
-            "/settings/backup",
-            "/settings/backup/{id}/{deed}",
-            "/settings/notifications",
-            "/settings/replicas",
-            "/settings/about",
-            "/settings/about/licences",
-            "/settings/about/support-bundle",
-            "/welcome",
-            "/welcome/key",
-            "/account",
-            "/account/password",
-            "/account/two-step/on",
-            "/api-keys",
-        ],
-    ),
-    (
-        "signing in",
-        &[
-            "/sign-in",
-            "/sign-in/code",
-            "/setup/{token}",
-            "/demo/{token}",
-            "/account/two-step/off",
-            "/account/recovery-codes",
-        ],
-    ),
-    ("approval", &["/oauth/callback/{id}"]),
-];
 
 /// The pages of the console, as their table names them.
 pub(crate) fn pages_to_see() -> BTreeSet<&'static str> {
@@ -316,6 +203,7 @@ async fn full_pages_are_accessible_in_light_and_dark_and_at_320_pixels() {
     browser.be(&base, Some(&consign.session)).await;
     let mut tour = Tour::start("connectors", &browser, &base).await;
     tour.look(&pages).await;
+    states::of_connectors(&mut tour, &consign, &pages).await;
     tour.end();
     browser.close().await;
     consign.allow_open();
@@ -398,6 +286,7 @@ async fn pages_of_administration_are_accessible_in_light_and_dark_and_at_320_pix
         browser.until_shows("no rule of egress.allow names it").await;
     };
     tour.look_at("the verdict on an address", judged).await;
+    states::of_administration(&mut tour, &consign).await;
     tour.end();
     browser.close().await;
     consign.finish().await;
@@ -414,12 +303,14 @@ async fn pages_of_signing_in_are_accessible_in_light_and_dark_and_at_320_pixels(
     tour.look(&["/sign-in".to_owned()]).await;
     let first = Replica::start(&folder, &database, &|_| {}).await.unwrap();
     let there = format!("http://{}", first.address);
+    states::not_set_up(&mut tour, &there).await;
     let set_up = ops::users::new_setup_link(&first.app).await.unwrap();
     let demo = ops::users::new_sign_in_link(&first.app);
     for path in [format!("/setup/{}", set_up.expose()), format!("/demo/{}", demo.expose())] {
         tour.look_at(&path, async || browser.goto(&format!("{there}{path}")).await).await;
     }
     first.stop().await;
+    states::locked(&mut tour, &folder).await;
     browser.goto(&format!("{base}/sign-in")).await;
     browser.fill("email", EMAIL).await;
     browser.fill("password", &consign.password).await;
@@ -458,6 +349,7 @@ async fn pages_of_signing_in_are_accessible_in_light_and_dark_and_at_320_pixels(
     browser.until_shows("Suspend this person?").await;
     press_in_confirmation(&browser, "Suspend").await;
     browser.until_shows("This is the last administrator. Give someone else the role first.").await;
+    states::too_many_tries(&mut tour, &consign).await;
     tour.end();
     browser.close().await;
     consign.finish().await;
