@@ -14,9 +14,9 @@ use super::failure::{Code, Failure};
 use super::listing::{PageFlags, cell, show, text};
 use super::output::{Form, Output, Table, details};
 
-use payload::PayloadFlags;
+use body::BodyFlags;
 
-mod payload;
+mod body;
 
 const DELIVERIES: &str = "deliveries";
 /// How often `tail` looks: the eye does not follow faster.
@@ -43,15 +43,9 @@ pub(crate) enum Verb {
         id: String,
     },
     /// Print the payload of its event; reading it is recorded
-    Payload {
-        /// The id
-        id: String,
-    },
+    Payload(BodyFlags),
     /// Print the body of the request as it was first sent; reading it is recorded
-    RequestBody {
-        /// The id
-        id: String,
-    },
+    RequestBody(BodyFlags),
     /// Try a waiting one now
     Attempt {
         /// The id
@@ -81,8 +75,6 @@ pub(crate) enum Verb {
         #[arg(long)]
         yes: bool,
     },
-    /// Print what one sends, as it is; that it was read is recorded
-    Payload(PayloadFlags),
     /// Watch deliveries as they change
     Tail(TailFlags),
 }
@@ -164,8 +156,8 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
         Verb::List(flags) => list(&client, output, &flags).await?,
         Verb::Get { id } => get(&client, output, &id).await?,
         Verb::Commands { id } => commands(&client, output, &id).await?,
-        Verb::Payload { id } => body(&client, output, &id, "payload").await?,
-        Verb::RequestBody { id } => body(&client, output, &id, "request-body").await?,
+        Verb::Payload(flags) => body::print(&client, output, &flags, "payload").await?,
+        Verb::RequestBody(flags) => body::print(&client, output, &flags, "request-body").await?,
         Verb::Attempt { id } => changed(output, &client.send(act(&id, "attempts")).await?, "Trying now")?,
         Verb::Replay { id, as_first_sent } => {
             let mut call = act(&id, "replays");
@@ -182,7 +174,6 @@ pub(crate) async fn run(verb: Verb, global: &Global, output: &Output) -> Result<
             output.confirm(&format!("Cancel delivery {id}? Its event is not sent."), yes)?;
             changed(output, &client.send(act(&id, "cancellation")).await?, "Cancelled")?;
         }
-        Verb::Payload(flags) => payload::print(&client, output, &flags).await?,
         Verb::Tail(flags) => tail(&client, output, &flags).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -246,21 +237,6 @@ async fn commands(client: &Client<'_>, output: &Output, id: &str) -> Result<(), 
         }
     }
     output.note("For curl put the text of an API key into $CONSIGN_TOKEN; other names with $ are secrets of the tool.");
-    Ok(())
-}
-
-/// A body alone, as it is; for people without what steers a terminal. The rest of the answer is for programs.
-async fn body(client: &Client<'_>, output: &Output, id: &str, what: &str) -> Result<(), Failure> {
-    let answer = client.send(Call::get(&[DELIVERIES, id, what])).await?;
-    match output.form {
-        Form::Json => output.text(&answer.text()),
-        Form::Plain => output.text(&text(&answer.json()?, "body")),
-        Form::People => {
-            for line in text(&answer.json()?, "body").lines() {
-                output.line(&super::output::clean(line));
-            }
-        }
-    }
     Ok(())
 }
 

@@ -95,6 +95,18 @@ impl Output {
         io::stdout().lock().write_all(bytes)
     }
 
+    /// A body as it is, with nothing behind it; a terminal gets it without what steers terminals.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn body(&self, body: &str) -> io::Result<()> {
+        if !self.to_terminal {
+            return self.bytes(body.as_bytes());
+        }
+        body.lines().for_each(|line| self.line(&clean(line)));
+        Ok(())
+    }
+
     /// Rows, as a table or as tab-separated values.
     pub(crate) fn table(&self, table: &Table) {
         let text = match self.form {

@@ -255,7 +255,7 @@ async fn save_outgoing(visit: &Signed) -> Result<Response, Failure> {
                 address: EGRESS.to_owned(),
                 name: "Egress",
                 saved: egress::SAVED,
-                labels: &[(key, label)],
+                fields: labelled(&[(key, label)]),
                 password: Value::Null,
                 theirs: &egress::find(visit.app(), &visit.actor).await?,
             };

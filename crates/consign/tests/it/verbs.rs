@@ -118,6 +118,7 @@ static VERBS: &[(&str, By)] = &[
     ("POST /deliveries/{id}/cancellation", Run("delivery cancel Tool --yes")),
     ("POST /deliveries/{id}/resolution", Run("delivery resolve Tool --as delivered")),
     ("GET /deliveries/{id}/payload", Run("delivery payload Tool")),
+    ("GET /deliveries/{id}/request-body", Run("delivery request-body Tool")),
     (
         "GET /replays",
         Known("operation list", "it asks for operations, and --kind replay lists the same ones"),

@@ -1,4 +1,4 @@
-//! `consign delivery payload`: what a delivery sends, as it is.
+//! `consign delivery payload` and `request-body`: what came in, and what went out, as it is.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use crate::cli::listing::text;
 use crate::cli::output::{Form, Output};
 
 #[derive(Args)]
-pub(crate) struct PayloadFlags {
+pub(crate) struct BodyFlags {
     /// The id
     id: String,
     /// Where to, instead of standard output
@@ -22,18 +22,23 @@ pub(crate) struct PayloadFlags {
     output: Option<PathBuf>,
 }
 
-/// Prints the body and nothing else: not even a line break behind it.
-pub(super) async fn print(client: &Client<'_>, output: &Output, flags: &PayloadFlags) -> Result<(), Failure> {
-    let answer = client.send(Call::get(&[DELIVERIES, &flags.id, "payload"])).await?;
-    let Some(path) = &flags.output else {
-        if output.form == Form::Json {
-            output.text(&answer.text());
-            return Ok(());
-        }
-        let unwritten = |error| Failure::caused(Code::Failed, "The payload cannot be written", &error);
-        return output.bytes(text(&answer.json()?, "body").as_bytes()).map_err(unwritten);
-    };
+/// Prints the body and nothing else: not even a line break behind it. A terminal gets it without what steers terminals.
+pub(super) async fn print(
+    client: &Client<'_>,
+    output: &Output,
+    flags: &BodyFlags,
+    what: &str,
+) -> Result<(), Failure> {
+    let answer = client.send(Call::get(&[DELIVERIES, &flags.id, what])).await?;
+    if flags.output.is_none() && output.form == Form::Json {
+        output.text(&answer.text());
+        return Ok(());
+    }
     let body = text(&answer.json()?, "body");
+    let Some(path) = &flags.output else {
+        let unwritten = |error| Failure::caused(Code::Failed, "The body cannot be written", &error);
+        return output.body(&body).map_err(unwritten);
+    };
     let unwritten =
         |error| Failure::caused(Code::Failed, &format!("{} cannot be written", path.display()), &error);
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(unwritten)?;
