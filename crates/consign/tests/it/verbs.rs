@@ -155,6 +155,7 @@ static VERBS: &[(&str, By)] = &[
     ("GET /notifications", Run("notification get")),
     ("PATCH /notifications", Run("notification set --email ana@acme.example")),
     ("POST /mail-tests", Run("notification test-mail --to ana@acme.example")),
+    ("PATCH /settings/egress", Run("settings set-egress --outgoing-addresses 203.0.113.10")),
     ("POST /egress-checks", Run("settings check-address https://10.21.0.5/")),
     ("GET /sending-pauses", Run("settings sending")),
     ("POST /sending-pauses", Run("settings pause-sending --yes")),
