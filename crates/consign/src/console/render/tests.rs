@@ -582,3 +582,44 @@ fn clocks_show_the_day_where_it_is_another_one() {
     assert_eq!(shown("Asia/Kolkata", Locale::British, "2026-11-21T23:59:59Z"), "05:29:59");
     assert_eq!(shown("UTC", Locale::American, "2026-11-21T23:59:59Z"), "Nov 21 11:59 PM");
 }
+
+/// Macros that the page of the design does without, and why.
+const NOT_DESIGNED: [(&str, &str); 3] = [
+    ("csrf", "a hidden field"),
+    ("form_start", "a hidden field, and a button for the Enter key that nobody sees"),
+    ("field_any", "chooses one of the fields that are there"),
+];
+
+#[test]
+fn every_macro_is_on_the_page_of_the_design() {
+    let file = |name: &str| {
+        let path = format!("{}/src/console/templates/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let (macros, design) = (file("macros.html"), file("design.html"));
+    let bodies: Vec<_> = macros.split("{% macro ").skip(1).filter_map(|part| part.split_once('(')).collect();
+    assert!(bodies.len() > 60, "{} macros were found", bodies.len());
+    let calls = |text: &str, name: &str| {
+        let longer = |before: &str| before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        text.match_indices(&format!("{name}(")).any(|(at, _)| !longer(&text[..at]))
+    };
+    let mut shown: Vec<_> = bodies.iter().filter(|(name, _)| calls(&design, name)).collect();
+    // What is part of another one is shown with it.
+    let mut at = 0;
+    while let Some((_, body)) = shown.get(at).copied() {
+        let parts = bodies.iter().filter(|(name, _)| calls(body, name));
+        let parts: Vec<_> = parts.filter(|one| !shown.contains(one)).collect();
+        shown.extend(parts);
+        at += 1;
+    }
+    let is_shown = |name: &str| shown.iter().any(|(one, _)| *one == name);
+    let left_out = |name: &str| NOT_DESIGNED.iter().any(|(one, _)| *one == name);
+    let missing: Vec<_> =
+        bodies.iter().map(|(name, _)| *name).filter(|name| !is_shown(name) && !left_out(name)).collect();
+    assert!(missing.is_empty(), "design.html shows no {missing:?}");
+    let needless: Vec<_> = NOT_DESIGNED
+        .iter()
+        .filter(|(name, _)| is_shown(name) || !bodies.iter().any(|(one, _)| one == name))
+        .collect();
+    assert!(needless.is_empty(), "{needless:?}");
+}
