@@ -56,6 +56,25 @@ pub(super) async fn of_connectors(tour: &mut Tour<'_>, consign: &TestConsign, pa
         browser.until_there("[aria-labelledby=check] .note").await;
     };
     tour.look_at("a checked signature", checked).await;
+    shown_once(tour, consign).await;
+    let deletion = async || {
+        browser.goto(&format!("{base}/credentials")).await;
+        browser.press("a[title='Delete Incidents']").await;
+        browser.until_there("dialog[open]").await;
+    };
+    tour.look_at("the dialog before a deletion", deletion).await;
+    let keys = async || {
+        browser.goto(&format!("{base}/webhooks")).await;
+        let press = "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }))";
+        browser.run(press, vec![]).await;
+        browser.until_there("#keys[open]").await;
+    };
+    tour.look_at("the list of shortcuts", keys).await;
+}
+
+/// Pages that show a secret once.
+async fn shown_once(tour: &mut Tour<'_>, consign: &TestConsign) {
+    let (browser, base) = (tour.browser, tour.base);
     let signed = json!({ "name": "Signed", "credential": "Incidents", "path": "/signed", "event_types": ["signed"],
                          "signature": "hmac" });
     let signed = consign.post("/webhooks", &signed).await.expect(201).json();
@@ -76,19 +95,6 @@ pub(super) async fn of_connectors(tour: &mut Tour<'_>, consign: &TestConsign, pa
         browser.until_shows("This key is shown once").await;
     };
     tour.look_at("a new API key", key).await;
-    let deletion = async || {
-        browser.goto(&format!("{base}/credentials")).await;
-        browser.press("a[title='Delete Incidents']").await;
-        browser.until_there("dialog[open]").await;
-    };
-    tour.look_at("the dialog before a deletion", deletion).await;
-    let keys = async || {
-        browser.goto(&format!("{base}/webhooks")).await;
-        let press = "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }))";
-        browser.run(press, vec![]).await;
-        browser.until_there("#keys[open]").await;
-    };
-    tour.look_at("the list of shortcuts", keys).await;
 }
 
 /// States of the pages of administration; at the end the pages that say no.
