@@ -8,7 +8,7 @@ use crate::harness::database::Kind;
 use crate::harness::http::connect;
 use crate::harness::page::unescape;
 use crate::harness::process::{Process, admin_key};
-use crate::harness::{Folder, eventually};
+use crate::harness::{Folder, TestConsign, eventually};
 use crate::peers::Tool;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -97,6 +97,7 @@ mod mail;
 mod main_job;
 mod managed;
 mod manual;
+mod measured;
 #[path = "../../benches/deliveries/addresses.rs"]
 mod measured_pages;
 mod narrow_lists;
