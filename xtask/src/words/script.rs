@@ -19,9 +19,9 @@ pub(super) fn phrases(code: &str) -> Vec<String> {
                 after.find('\n').unwrap_or(after.len())
             } else if after.starts_with("/*") {
                 after.find("*/").map_or(after.len(), |end| end + 2)
-            } else if after.starts_with('\\') {
+            } else if let Some(escaped) = after.strip_prefix('\\') {
                 // In a regular expression: what follows begins nothing.
-                1 + after[1..].chars().next().map_or(0, char::len_utf8)
+                1 + escaped.chars().next().map_or(0, char::len_utf8)
             } else if let Some(literal) = literal(after) {
                 if is_said(&code[..here], &literal.text) {
                     found.push(literal.text);

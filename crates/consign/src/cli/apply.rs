@@ -210,10 +210,7 @@ fn changed(kind: Kind, before: &Value, after: &Value) -> Vec<String> {
     let compared = |value: &Value| value.get("id").unwrap_or(value).clone();
     let keys = after.as_object().into_iter().flat_map(|after| after.keys());
     let told = keys.filter(|key| *key == MANAGED_BY || !kind.is_read_only(key));
-    told
-        .filter(|key| compared(&before[key.as_str()]) != compared(&after[key.as_str()]))
-        .cloned()
-        .collect()
+    told.filter(|key| compared(&before[key.as_str()]) != compared(&after[key.as_str()])).cloned().collect()
 }
 
 fn tell(output: &Output, document: &Document, outcome: &Outcome) {

@@ -46,7 +46,7 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
     let form = &visit.form;
     let choices = web_choices(&visit, form.text("credential")).await?;
     let mut found = webhooks::list(visit.app(), &visit.actor, &filter(form, &choices), &page(form)).await?;
-    found.items = found.items.into_iter().map(with_chart).collect();
+    found.items = found.items.into_iter().map(with_small_chart).collect();
     let context = listed(&visit, ("webhook", LIST, BY_LAST), &choices, found).await?;
     Ok(visit.page(StatusCode::OK, "webhooks.html", (PLACE, "Webhooks"), context).await)
 }
@@ -54,6 +54,12 @@ async fn list(visit: Signed) -> Result<Response, Failure> {
 /// A webhook with the drawing of its last hours.
 fn with_chart(mut webhook: Value) -> Value {
     webhook["chart"] = chart::strip(&webhook["by_hour"]);
+    webhook
+}
+
+/// The same for a row, which has no room for numbers of each hour.
+fn with_small_chart(mut webhook: Value) -> Value {
+    webhook["chart"] = chart::small_strip(&webhook["by_hour"].take());
     webhook
 }
 

@@ -6,7 +6,10 @@ use serde_json::json;
 use crate::every_page::{to_approve, to_sign};
 use crate::harness::database::Kind;
 use crate::harness::page::{form_with, unescape};
-use crate::harness::{Client, Database, EMAIL, Folder, Replica, Reply, Sent, TestConsign, bearer, eventually, form, id_of, percent};
+use crate::harness::{
+    Client, Database, EMAIL, Folder, Replica, Reply, Sent, TestConsign, bearer, eventually, form, id_of,
+    percent,
+};
 use crate::peers::{Answer, Tool};
 use crate::tours::{pages_to_see, with_backups};
 

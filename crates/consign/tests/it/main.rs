@@ -98,8 +98,6 @@ mod main_job;
 mod managed;
 mod manual;
 mod measured;
-#[path = "../../benches/deliveries/addresses.rs"]
-mod measured_pages;
 mod narrow_lists;
 mod next_steps;
 mod notices;

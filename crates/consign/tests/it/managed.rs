@@ -94,7 +94,10 @@ async fn what_leaves_the_hands_of_a_file_is_managed_by_people_again() {
         // A save that is not accepted keeps the tick.
         let form = consign.form(&format!("{path}?edit=anyway"), "name").await.set("release", "on");
         let refused = consign.send_form(&form.clone().set("name", "")).await.expect(422).text();
-        assert!(refused.contains("name=\"release\" value=\"on\"") && refused.contains(" checked>"), "{refused}");
+        assert!(
+            refused.contains("name=\"release\" value=\"on\"") && refused.contains(" checked>"),
+            "{refused}"
+        );
         assert_eq!(manager().await, "platform-itsm");
         consign.send_form(&form).await.expect(303);
         assert_eq!(manager().await, json!(null));
@@ -105,13 +108,19 @@ async fn what_leaves_the_hands_of_a_file_is_managed_by_people_again() {
         // Over the API, and by a command.
         for by_command in [false, true] {
             let whole = consign.get(&object).await.json();
-            consign.call("PUT", &format!("{object}?field_manager=again"), &[("if-match", "*")], Some(&whole)).await.expect(200);
+            consign
+                .call("PUT", &format!("{object}?field_manager=again"), &[("if-match", "*")], Some(&whole))
+                .await
+                .expect(200);
             assert_eq!(manager().await, "again");
             consign.patch(&object, &json!({ "name": whole["name"] })).await.expect(200);
             assert_eq!(manager().await, "again", "a change by hand gives nothing back");
             if by_command {
                 let name = whole["name"].as_str().unwrap();
-                consign.run(&[kind.trim_end_matches('s'), "edit", name, "--no-longer-managed"]).await.expect(0);
+                consign
+                    .run(&[kind.trim_end_matches('s'), "edit", name, "--no-longer-managed"])
+                    .await
+                    .expect(0);
             } else {
                 consign.patch(&object, &json!({ "managed_by": null })).await.expect(200);
             }

@@ -7,9 +7,9 @@ use consign_core::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::harness::{EMAIL, Kind, TestConsign, eventually, id_of};
+use crate::peers::Tool;
 use crate::peers::browser::Browser;
 use crate::peers::mail_server::{MailServer, Manners};
-use crate::peers::Tool;
 use crate::saml::hide_key;
 use crate::tours::{page_at, pages_to_see};
 

@@ -25,11 +25,7 @@ fn what_ends_half_way_says_what_was_not_tried() {
         let sum = Sum { not_tried: 2, ..Sum::of(outcomes.iter()) };
         assert_eq!((sum.code(false), sum.words(false).as_str()), (code, words));
     };
-    check(
-        &[Outcome::Created],
-        Some(Code::Partly),
-        "1 created, 0 changed, 0 unchanged, 2 not tried.",
-    );
+    check(&[Outcome::Created], Some(Code::Partly), "1 created, 0 changed, 0 unchanged, 2 not tried.");
     check(&[], None, "0 created, 0 changed, 0 unchanged, 2 not tried.");
 }
 

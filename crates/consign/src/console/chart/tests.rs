@@ -27,3 +27,13 @@ fn nothing_at_all_draws_nothing() {
     assert!(bars.iter().all(|bar| bar["up"] == 0 && bar["down"] == 0));
     assert_eq!(strip(&Value::Null)["bars"], json!([]));
 }
+
+#[test]
+fn a_small_one_is_two_shapes() {
+    let chart =
+        small_strip(&json!({ "from": "2026-11-21T15:00:00Z", "delivered": [0, 8, 4], "failed": [5, 0, 0] }));
+    assert_eq!(chart["above"], "M13 40v-40h10v40zM25 40v-20h10v20z");
+    assert_eq!(chart["under"], "M1 42v16h10v-16z");
+    assert_eq!((&chart["width"], &chart["delivered"], &chart["failed"]), (&json!(36), &json!(12), &json!(5)));
+    assert_eq!(small_strip(&Value::Null)["above"], "");
+}

@@ -43,11 +43,19 @@ pub(super) fn webhook() -> serde_json::Value {
         "event_types": ["device.*"], "method": "POST", "path": "/x", "payload": "template", "template": "{}",
         "last_24_hours": { "delivered": 1200, "failed": 3, "waiting": 4, "waiting_is_capped": false, "retrying": 3, "retrying_is_capped": false, "retrying_status": 404 },
         "last_delivery_at": NOW,
-        "chart": crate::console::chart::strip(&json!({
-            "from": NOW, "delivered": vec![50; 24], "failed": vec![0; 24],
-        })),
+        "chart": chart(&json!({ "from": NOW, "delivered": vec![50; 24], "failed": vec![0; 24] })),
         "created_at": NOW, "updated_at": NOW,
     })
+}
+
+/// As the page of a webhook and the row of a list have it.
+fn chart(by_hour: &serde_json::Value) -> serde_json::Value {
+    let mut chart = crate::console::chart::strip(by_hour);
+    let small = crate::console::chart::small_strip(by_hour);
+    for shape in ["above", "under"] {
+        chart[shape] = small[shape].clone();
+    }
+    chart
 }
 
 pub(super) fn delivery(state: &str) -> serde_json::Value {
