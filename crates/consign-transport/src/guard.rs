@@ -3,9 +3,10 @@
 //! No name and no address reaches a socket without [`Egress`] having judged it. Proxy variables are not read. Behind a proxy
 //! names and literal addresses are judged, and what a name leads to is the proxy's to find.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use consign_core::address::{Blocked, Egress, RuleUsed};
@@ -25,6 +26,8 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 const ADDRESSES_MAX: usize = 16;
 /// The head start of an address before the next one is dialled beside it (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
+/// Destinations of exceptions that are remembered: one for each credential of a large installation.
+const OPENED_MAX: usize = 10_000;
 
 /// What decides where we may go.
 pub(crate) struct Guard {
@@ -32,6 +35,8 @@ pub(crate) struct Guard {
     own_ports: Vec<u16>,
     proxy: Option<Arc<Proxy>>,
     resolver: Resolver,
+    /// What was dialled that is closed without a rule, and the rule that opened it.
+    opened: Mutex<HashMap<(Host, u16), RuleUsed>>,
 }
 
 /// Who finds the addresses of names.
@@ -88,7 +93,7 @@ impl From<DialFault> for NothingSent {
 
 impl Guard {
     pub(crate) fn new(egress: Egress, own_ports: Vec<u16>, proxy: Option<Arc<Proxy>>) -> Self {
-        Self { egress, own_ports, proxy, resolver: Resolver::System }
+        Self { egress, own_ports, proxy, resolver: Resolver::System, opened: Mutex::default() }
     }
 
     /// The proxy through which a destination is reached.
@@ -99,6 +104,22 @@ impl Guard {
     /// The same for a server of mail, which is at home on this port.
     pub(crate) fn for_mail(&self, port: u16) -> Self {
         Self::new(self.egress.for_mail(port), self.own_ports.clone(), None)
+    }
+
+    /// The rule that opened a destination when it was dialled; `None` where none was needed, or nothing was dialled yet.
+    pub(crate) fn opened_by(&self, host: &Host, port: u16) -> Option<RuleUsed> {
+        self.opened().get(&(host.clone(), port)).cloned()
+    }
+
+    fn note_opened(&self, host: &Host, port: u16, rule: RuleUsed) {
+        let mut opened = self.opened();
+        if opened.len() < OPENED_MAX {
+            opened.entry((host.clone(), port)).or_insert(rule);
+        }
+    }
+
+    fn opened(&self) -> MutexGuard<'_, HashMap<(Host, u16), RuleUsed>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers names from a script instead of the system.
@@ -307,6 +328,7 @@ fn judge(guard: &Guard, host: &Host, port: u16, answers: &[IpAddr]) -> Result<Ve
         }
         if let Some(rule) = rule {
             tracing::debug!(host = %host, port, rule = %rule, "an egress rule opened a destination");
+            guard.note_opened(host, port, rule);
         }
     }
     Ok(answers.iter().take(ADDRESSES_MAX).map(|address| SocketAddr::new(*address, port)).collect())

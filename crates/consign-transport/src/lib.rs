@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ::http::HeaderMap;
 use bytes::Bytes;
-use consign_core::address::{Blocked, Egress};
+use consign_core::address::{Blocked, Egress, RuleUsed};
 use consign_core::connector::Message;
 use consign_core::credential::{Access, Identity};
 use consign_core::delivery::Outcome;
@@ -171,11 +171,20 @@ impl Network {
     /// # Errors
     /// What is blocked.
     pub async fn judge(&self, target: &Target, within: Duration) -> Result<(), Blocked> {
-        let guard = match target {
+        guard::preview(self.guard_of(target), target.host(), target.port(), within).await
+    }
+
+    /// The rule of egress that opened a destination when it was dialled; `None` where none was needed, or nothing was
+    /// dialled yet.
+    pub fn exception_to(&self, target: &Target) -> Option<RuleUsed> {
+        self.guard_of(target).opened_by(target.host(), target.port())
+    }
+
+    fn guard_of(&self, target: &Target) -> &Guard {
+        match target {
             Target::Https(_) => &self.guard,
             Target::Sftp(_) => &self.sftp_guard,
-        };
-        guard::preview(guard, target.host(), target.port(), within).await
+        }
     }
 
     /// The proxy through which a destination is reached, as `host:port`.

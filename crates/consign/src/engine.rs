@@ -29,6 +29,7 @@ pub use chosen::{
 };
 pub use commit::CommitError;
 pub use consent::{Consented, Departure, Return};
+pub use exceptions::Exception;
 pub use export::{Again, Beginning, Begun, FILE_PIECE_BYTES, Intake, IntakeFault, Unfinished};
 pub use key_pairs::NotInUse;
 pub use oidc::{OidcFault, Redeem, shown as shown_of_provider};
@@ -40,6 +41,7 @@ pub use snapshot::{PUBLIC_URL, SENDING_PAUSE, SendingPause, Snapshot};
 
 use call::Calls;
 use commit::Committer;
+use exceptions::Exceptions;
 use export::Exports;
 use lanes::Lanes;
 use snapshot::Snapshots;
@@ -52,6 +54,7 @@ mod chosen;
 mod commit;
 mod consent;
 mod deliver;
+mod exceptions;
 mod export;
 mod key_pairs;
 mod lanes;
@@ -135,6 +138,7 @@ struct Memory {
     ends_seen_at: Option<Timestamp>,
     /// The reminders that are due and were given, by their keys.
     reminded: HashSet<String>,
+    exceptions: Exceptions,
 }
 
 impl Engine {
@@ -348,6 +352,9 @@ impl Engine {
     /// How many uses in a row reached nothing.
     fn count_unreached(&self, credential: CredentialId, lesson: CredentialLesson) -> u32 {
         let mut memory = self.memory();
+        if lesson != CredentialLesson::Locked {
+            memory.exceptions.used.insert(credential);
+        }
         let count = memory.unreached.entry(credential).or_default();
         match lesson {
             CredentialLesson::Unreachable(_) => *count += 1,

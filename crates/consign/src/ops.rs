@@ -29,6 +29,7 @@ pub mod credentials;
 pub mod deliveries;
 pub mod encryption;
 pub mod events;
+mod exceptions;
 pub mod exporters;
 pub mod figures;
 pub mod gateways;

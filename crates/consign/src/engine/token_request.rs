@@ -7,7 +7,7 @@ use consign_core::connector::Message;
 use consign_core::delivery::{Outcome, Refusal, Unreached};
 use consign_core::redact::Scrubber;
 use consign_core::secret::Secret;
-use consign_core::target::RemotePath;
+use consign_core::target::{RemotePath, Target};
 use consign_core::time::Timestamp;
 use consign_core::token::{self, Answer, Exchange, Token, TokenError};
 use consign_transport::{Limits, Sent, Timing};
@@ -98,6 +98,7 @@ impl Engine {
             answer_bytes_max: token::ANSWER_BYTES_MAX,
         };
         let sent = self.network.send(&access, &message, body, &limits, now).await;
+        self.note_use_of(opened.credential.id, &Target::Https(access.origin));
         let timing = sent.timing;
         let seen = sent
             .answer

@@ -162,6 +162,9 @@ async fn run(
     let saved = how.saved;
     let at = app.now();
     let result = app.engine.test(credential, how, watch).await;
+    if saved {
+        app.engine.note_use(credential.id);
+    }
     let value = json!(result);
     let mut tx = app.store.begin().await?;
     let now = tx.now();

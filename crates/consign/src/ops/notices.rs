@@ -17,7 +17,7 @@ use consign_store::{Db, installation};
 use serde_json::{Value, json};
 
 use super::mail::{self, Mailed};
-use super::{Actor, IfMatch, Object, OpError, Sent, audit, audit_rows, commit, invalid};
+use super::{Actor, IfMatch, Object, OpError, Sent, audit, audit_rows, commit, exceptions, invalid};
 use crate::App;
 
 use facts::Facts;
@@ -178,6 +178,9 @@ pub async fn watch(app: Weak<App>) {
 pub async fn round(app: &Arc<App>) -> Result<(), OpError> {
     if let Err(error) = audit::look(app).await {
         tracing::warn!(%error, "the audit log could not be looked at; trying again in a minute");
+    }
+    if let Err(error) = exceptions::look(app).await {
+        tracing::warn!(%error, "used egress exceptions could not be written down; trying again in a minute");
     }
     let facts = facts::present(app).await?;
     take_in(app, facts).await?;

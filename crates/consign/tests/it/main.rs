@@ -54,6 +54,7 @@ mod copied;
 mod credentials;
 mod delivery_settings;
 mod demo;
+mod egress_exceptions;
 mod encryption;
 mod encryption_order;
 mod error_pages;
