@@ -321,6 +321,7 @@ async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
 /// What may be dialled. One blocked answer refuses them all: a name that also points inside is not to be
 /// trusted.
 fn judge(guard: &Guard, host: &Host, port: u16, answers: &[IpAddr]) -> Result<Vec<SocketAddr>, DialFault> {
+    let mut opened_by = None;
     for address in answers {
         let rule = guard.egress.judge(host, *address, port).map_err(DialFault::Blocked)?;
         if guard.own_ports.contains(&port) && is_own(*address) {
@@ -328,8 +329,11 @@ fn judge(guard: &Guard, host: &Host, port: u16, answers: &[IpAddr]) -> Result<Ve
         }
         if let Some(rule) = rule {
             tracing::debug!(host = %host, port, rule = %rule, "an egress rule opened a destination");
-            guard.note_opened(host, port, rule);
+            opened_by = Some(rule);
         }
+    }
+    if let Some(rule) = opened_by {
+        guard.note_opened(host, port, rule);
     }
     Ok(answers.iter().take(ADDRESSES_MAX).map(|address| SocketAddr::new(*address, port)).collect())
 }

@@ -113,6 +113,21 @@ async fn a_judgement_ahead_of_time_agrees_and_dials_nobody() {
 }
 
 #[tokio::test]
+async fn what_a_rule_opened_is_remembered() {
+    let peer = inside().await;
+    let mut network = network(settings(&["127.0.0.1:*"]));
+    let target = Target::Https(peer.origin());
+    network.guard.script(|_| ["127.0.0.1", "10.0.0.1"].map(|text| text.parse().unwrap()).into());
+    check_blocked(&send(&network, &peer.access(), &PATIENT).await, "is on a private network");
+    assert_eq!(network.exception_to(&target), None, "it was not dialled");
+    network.guard.script(|_| vec!["127.0.0.1".parse().unwrap()]);
+    send(&network, &peer.access(), &PATIENT).await;
+    assert_eq!(network.exception_to(&target).unwrap().to_string(), "127.0.0.1:*");
+    let other = Target::Https(origin(NAME, 443));
+    assert_eq!(network.exception_to(&other), None, "another port is another destination");
+}
+
+#[tokio::test]
 async fn an_explanation_names_the_rule_of_each_address() {
     let mut network = network(settings(&["127.0.0.1:*", "10.1.0.0/16:443", "!10.1.9.0/24:443"]));
     network.guard.script(|_| {
