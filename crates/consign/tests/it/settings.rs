@@ -157,7 +157,8 @@ async fn of_two_who_saw_the_same_settings_one_saves() {
         "/settings/egress" => json!({ "outgoing_addresses": format!("203.0.113.{n}") }),
         _ => json!({ "emails": [format!("ops{n}@acme.example")] }),
     };
-    for path in ["/settings", "/settings/sign-in", "/settings/delivery", "/settings/egress", "/notifications"] {
+    for path in ["/settings", "/settings/sign-in", "/settings/delivery", "/settings/egress", "/notifications"]
+    {
         // The first save of all, and one over it.
         for n in [1, 3] {
             let seen = consign.get(path).await.expect(200).json()["etag"].as_str().unwrap().to_owned();
