@@ -324,13 +324,11 @@ pub async fn waiting_counts(
                   and d.state = 'pending' and d.due_at >= 0 limit ",
         );
         statement.bind(stored(WAITING_MAX));
-        statement.push(") as counted) as pending, (select count(*) from ");
-        last_due(&mut statement);
-        statement
-            .push(" where last.last_outcome is not null) as retrying, (select max(last.last_status) from ");
+        statement.push(") as counted) as pending,
+               (select count(*) * 1000 + coalesce(max(last.last_status), 0) from ");
         last_due(&mut statement);
         statement.push(
-            " where last.last_outcome is not null) as retrying_status,
+            " where last.last_outcome is not null) as retrying,
                (select d.ended_at from delivery d where d.connector_id = v.column1
                   and d.ended_at is not null and d.state = 'delivered' order by d.ended_at desc limit 1)
                  as last_delivery_at
@@ -343,10 +341,13 @@ pub async fn waiting_counts(
         for row in statement.all(db).await? {
             let open = row.count::<u64>("pending")? + held.get(&row.id("id")?).copied().unwrap_or(0);
             let last_delivery_at = row.optional_time("last_delivery_at")?;
+            // How many, and behind that in three digits what the tool answered: so the rows are looked at once.
+            let retrying: u64 = row.count("retrying")?;
+            let status = u16::try_from(retrying % 1_000).unwrap_or_default();
             let count = WaitingCount {
                 waiting: open.min(WAITING_MAX),
-                retrying: row.count("retrying")?,
-                retrying_status: row.optional_count("retrying_status")?,
+                retrying: retrying / 1_000,
+                retrying_status: (status > 0).then_some(status),
                 last_delivery_at,
             };
             counts.insert(row.id("id")?, count);

@@ -21,7 +21,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0014_key_addresses.sql"),
     include_str!("../migrations/0015_pushes.sql"),
     include_str!("../migrations/0016_field_managers.sql"),
-    include_str!("../migrations/0017_choices.sql"),
+    include_str!("../migrations/0017_lists.sql"),
 ];
 
 const VERSIONS: &str =

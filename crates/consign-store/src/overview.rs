@@ -166,7 +166,7 @@ pub async fn pressing(db: &mut Db) -> Result<Vec<Pressing>, StoreError> {
         db,
         concat!(
             "select f.connector_id, null as hold_reason, count(*) as found, min(f.since) as since from (
-               select d.connector_id, d.ended_at as since from delivery d where d.state <> 'delivered' and ",
+               select d.connector_id, d.ended_at as since from delivery d where ",
             failed_for_good!(),
             " order by d.id desc limit "
         ),
