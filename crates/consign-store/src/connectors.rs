@@ -324,8 +324,10 @@ pub async fn waiting_counts(
                   and d.state = 'pending' and d.due_at >= 0 limit ",
         );
         statement.bind(stored(WAITING_MAX));
-        statement.push(") as counted) as pending,
-               (select count(*) * 1000 + coalesce(max(last.last_status), 0) from ");
+        statement.push(
+            ") as counted) as pending,
+               (select count(*) * 1000 + coalesce(max(last.last_status), 0) from ",
+        );
         last_due(&mut statement);
         statement.push(
             " where last.last_outcome is not null) as retrying,
