@@ -244,9 +244,7 @@ mod tests {
     #[test]
     fn the_calls_of_a_gateway_are_copied_with_their_filters() {
         let check = |pairs: &[(&str, &str)], expected: &str| {
-            let copied = calls(&Form::from(pairs), "con_1");
-            assert_eq!(copied.command(), expected);
-            assert!(crate::cli::knows(&copied.arguments).is_ok(), "{:?}", copied.arguments);
+            assert_eq!(calls(&Form::from(pairs), "con_1").command(), expected);
         };
         check(&[], "consign gateway calls con_1");
         check(
