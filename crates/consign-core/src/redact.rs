@@ -274,9 +274,11 @@ impl Needle {
             next.clear();
             for from in reached.iter() {
                 let cut = read_char(text.bytes, *from, wanted, base64, next);
+                // Of an escape that is cut its first character is there.
+                let there = count + usize::from(*from < text.bytes.len());
                 let counts = match text.end {
                     End::Open => true,
-                    End::Cut => count >= SEARCHED_CHARACTERS_MIN && self.form != Form::Word,
+                    End::Cut => there >= SEARCHED_CHARACTERS_MIN && self.form != Form::Word,
                     End::Whole => false,
                 };
                 if cut && counts {

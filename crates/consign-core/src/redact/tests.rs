@@ -129,6 +129,8 @@ fn cut_at_the_end() {
     check(&["super-secret-token"], "token=supe", "token=[hidden]");
     check(&["super-secret-token"], "token=sup", "token=sup");
     check(&["pass word"], "q=pass%2", "q=[hidden]");
+    check(&["A0A&a&Aa00"], "x A0A&am", "x [hidden]");
+    check(&["A0A&a&Aa00"], "x A0A", "x A0A");
     check(&["super-secret-token"], "super nice", "super nice");
 }
 

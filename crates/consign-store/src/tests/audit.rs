@@ -141,7 +141,7 @@ async fn entries_are_found_by_each_of_their_parts(Fresh { store, .. }: Fresh) {
     check(AuditFilter { without: Some("Opened"), ..all() }, &[2, 1]).await;
     check(AuditFilter { saves: true, ..all() }, &[2]).await;
     let actions = audit::newest_actions(&mut db, 9).await.unwrap();
-    assert_eq!(actions, [entry("crd_1", now).action, "Opened payload".to_owned()]);
+    assert_eq!(actions, ["Opened payload".to_owned(), entry("crd_1", now).action]);
     assert_eq!(audit::newest_actions(&mut db, 1).await.unwrap(), ["Opened payload"]);
     assert_eq!(audit::find(&mut db, 2).await.unwrap().unwrap().object, "Tool's");
     assert!(audit::find(&mut db, 3).await.unwrap().is_none());
