@@ -56,7 +56,7 @@ pub(crate) async fn login(login: Login, global: &Global, output: &Output) -> Res
         let typed = from_input()?;
         Secret::new(typed.expose().trim().to_owned())
     } else {
-        output.ask_secret("API key (from Settings, API keys, or: consign admin api-key)")?
+        output.ask_secret("API key (from Administration > API keys, or: consign admin api-key)")?
     };
     let mut client = context::anonymous(server.clone(), global, output);
     let kept = token.expose().to_owned();

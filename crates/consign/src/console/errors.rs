@@ -107,6 +107,19 @@ fn words(status: StatusCode, title: &'static str, text: impl Into<String>) -> Wo
     Words { status, title, text: text.into(), more: String::new(), command: None }
 }
 
+/// The lists, and what is said of one that cannot be shown: it is not empty.
+const LISTS: [(&str, &str); 9] = [
+    ("/credentials", "Credentials could not be loaded. They are not lost."),
+    ("/webhooks", "Webhooks could not be loaded. They are not lost."),
+    ("/exporters", "Data exporters could not be loaded. They are not lost."),
+    ("/gateways", "Gateways could not be loaded. They are not lost."),
+    ("/deliveries", "Deliveries could not be loaded. They are not lost."),
+    ("/events", "Events could not be loaded. They are not lost."),
+    ("/audit", "The audit log could not be loaded. It is not lost."),
+    ("/users", "Users could not be loaded. They are not lost."),
+    ("/api-keys", "API keys could not be loaded. They are not lost."),
+];
+
 /// The page of a failure.
 pub(super) async fn show(visit: &Visit, failure: &Failure) -> Response {
     let said = match failure {
@@ -331,9 +344,9 @@ fn internal(visit: &Visit, cause: &(dyn Error + Send + Sync + 'static)) -> Words
         return words(StatusCode::NOT_FOUND, "Page not found", text);
     }
     tracing::error!(error = cause as &dyn Error, request_id = %visit.request_id, "a page failed");
-    words(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "Something went wrong",
-        "Something went wrong on this server. Nothing was changed.",
-    )
+    let happened = "Something went wrong on this server. Nothing was changed.";
+    let list = LISTS.iter().find(|(list, _)| visit.looks && *list == visit.pattern);
+    let (text, more) = list.map_or((happened, ""), |(_, not_loaded)| (not_loaded, happened));
+    let said = words(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", text);
+    Words { more: more.to_owned(), ..said }
 }

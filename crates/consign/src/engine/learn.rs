@@ -133,7 +133,8 @@ impl Engine {
                 (StatusCode::HostKeyChanged, reason.to_owned(), Some(HeldBy::HostKeyChanged))
             }
             CredentialLesson::Locked => {
-                let reason = "a secret does not open with the loaded keys, or its destination was changed";
+                let reason =
+                    "a secret does not open with the loaded keys, or the address it belongs to was changed";
                 let known = Some(&credential.seen).filter(|seen| seen.code == StatusCode::Locked);
                 let reason = known.map_or_else(|| reason.to_owned(), |seen| seen.reason.clone());
                 (StatusCode::Locked, reason, Some(HeldBy::CredentialLocked))

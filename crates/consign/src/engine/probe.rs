@@ -267,7 +267,8 @@ fn refused(refusal: &Refusal) -> End {
     };
     let failed = End::failed(match refusal {
         Refusal::CredentialLocked => {
-            "A secret does not open with the loaded keys, or its destination was changed.".to_owned()
+            "A secret does not open with the loaded keys, or the address it belongs to was changed."
+                .to_owned()
         }
         Refusal::NotAsSaved => "The credential was changed in the database, outside Consign.".to_owned(),
         Refusal::CredentialMissing => "There is no credential.".to_owned(),

@@ -88,6 +88,7 @@ const OTHERS: &[&str] = &[
     "/settings/about/licences",
     "/settings/about/support-bundle",
     "/users/new",
+    "/credentials/new",
     "/audit/1",
 ];
 

@@ -82,6 +82,7 @@ async fn a_page_that_failed_has_a_reference_and_a_second_try() {
     .await;
     let page = unescape(&failed.text());
     assert!(page.contains("href=\"/webhooks\"") && page.contains("Try again"), "{page}");
+    assert!(page.contains("Webhooks could not be loaded. They are not lost."), "{page}");
     assert!(page.contains("id=\"reference\">req_"), "{page}");
     assert!(!page.contains("elsewhere") && !page.contains("relation"), "{page}");
     consign.database.execute("alter table elsewhere rename to connector").await;

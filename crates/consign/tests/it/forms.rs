@@ -110,14 +110,14 @@ async fn objects(consign: &TestConsign, tool: &Tool, text: &str) -> Vec<(&'stati
     let webhook = json!({ "name": text, "description": text, "credential": credential, "path": "/x", "event_types": ["*"],
                           "only_when": "data.x == \"<script>\"", "signature": "ed25519" });
     let webhook = consign.webhook(&webhook).await;
-    let exporter = json!({ "name": text, "description": text, "credential": credential, "path": "/y",
+    let exporter = json!({ "name": format!("{text} c"), "description": text, "credential": credential, "path": "/y",
                            "source": "pushed", "format": "ndjson" });
     let exporter = id_of(&consign.post("/exporters", &exporter).await.expect(201).json());
     let run =
         consign.call("POST", &format!("/exporters/{exporter}/runs"), &[("idempotency-key", "1")], None).await;
     let run = id_of(&run.expect(201).json());
     consign.until_shows(&format!("/runs/{run}"), "/state", "done").await;
-    let gateway = json!({ "name": text, "description": text, "credential": credential, "slug": "desk",
+    let gateway = json!({ "name": format!("{text} d"), "description": text, "credential": credential, "slug": "desk",
                           "path_prefixes": ["/a"] });
     let gateway = id_of(&consign.post("/gateways", &gateway).await.expect(201).json());
     let event = json!({ "type": "a", "subject": text, "source": text, "id": text, "data": { "x": "<script>", "y": text } });

@@ -92,6 +92,7 @@ mod idempotency;
 mod key_addresses;
 mod keyboard;
 mod killed_renewals;
+mod live_list;
 mod looks;
 mod lost_credentials;
 mod mail;
