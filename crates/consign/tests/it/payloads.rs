@@ -282,6 +282,8 @@ async fn look(consign: &TestConsign, ana: &str, sets: &[Set]) -> Vec<String> {
     for set in sets {
         let name = json!({ "instance_name": cut(&set.name, 60) });
         consign.patch("/settings", &name).await.expect(200);
+        let addresses = json!({ "outgoing_addresses": cut(&set.name, 400) });
+        consign.patch("/settings/egress", &addresses).await.expect(200);
         consign.patch(ana, &json!({ "name": cut(&set.name, 80) })).await.expect(200);
         browser.be(&base, set.signed_in.then_some(&consign.session)).await;
         for page in &set.pages {

@@ -138,6 +138,7 @@ async fn of_webhook(consign: &TestConsign, credential: &str, texts: &Texts) -> V
         "path": format!("/{number}"), "event_types": [format!("type.{number}")], "signature": "ed25519",
         "payload": "template", "template": json!({ "text": texts.of(5).replace("{{", "{") }).to_string(),
         "headers": [{ "name": "X-Text", "value": texts.ascii(6).trim() }],
+        "outputs": [{ "name": cut(texts.of(49), 40), "pointer": "/message" }],
         "only_when": format!("data.text != {}", json!(texts.of(7))),
     });
     let webhook = consign.webhook(&webhook).await;
