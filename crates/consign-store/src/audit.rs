@@ -15,6 +15,8 @@ use crate::{Db, Listed, Page, StoreError};
 
 /// How many entries are checked at a time, so that a long log needs little memory.
 const VERIFY_ROWS: i64 = 500;
+/// So many entries of one object are looked at.
+const LOOKED_AT: i64 = 1_000;
 /// The id of Consign itself, where it acts.
 const SYSTEM: &str = "system";
 
@@ -60,10 +62,6 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// Part of what was done, without regard to case.
     pub action: Option<String>,
-    /// What was done, in exactly these words, is left out.
-    pub without: Option<&'static str>,
-    /// Only what changed the object itself: not what was seen of it, or done with it.
-    pub saves: bool,
     /// From this address.
     pub from: Option<String>,
     /// `done` or `refused`.
@@ -143,6 +141,45 @@ pub async fn newest_actions(db: &mut Db, entries: u32) -> Result<Vec<String>, St
     statement.all(db).await?.iter().map(|row| row.text("action")).collect()
 }
 
+/// Which entries of an object are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// All but those of this action, in exactly these words.
+    Without(&'a str),
+    /// Those of this action, in exactly these words.
+    Action(&'a str),
+    /// Those of what changed the object itself: not what was seen of it, or done with it.
+    Saves,
+}
+
+/// The newest entries of the object with this id, at most so many, among the newest thousand that it has: however many it
+/// has, the look is short.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn newest_of(
+    db: &mut Db,
+    object_id: &str,
+    wanted: Wanted<'_>,
+    most: u32,
+) -> Result<Vec<AuditRecord>, StoreError> {
+    let mut statement = Statement::new(
+        db,
+        "select sequence, stored from (select sequence, stored from audit where object_id = ",
+    );
+    statement.bind(object_id).push(" order by sequence desc limit ").bind(LOOKED_AT);
+    statement.push(") as newest where ");
+    match wanted {
+        Wanted::Without(action) => statement.push(part(db, Part::Action)).push(" <> ").bind(action),
+        Wanted::Action(action) => statement.push(part(db, Part::Action)).push(" = ").bind(action),
+        Wanted::Saves => {
+            statement.push(part(db, Part::Rows)).push(" <> ").bind(json!(Rows::default()).to_string())
+        }
+    };
+    statement.push(" order by sequence desc limit ").bind(i64::from(most));
+    statement.all(db).await?.iter().map(read).collect()
+}
+
 /// One entry by its place in the chain.
 ///
 /// # Errors
@@ -165,12 +202,6 @@ fn restrict(statement: &mut Statement, db: &Db, filter: &AuditFilter) {
     if let Some(action) = &filter.action {
         statement.push(" and lower(").push(part(Part::Action)).push(") like ");
         statement.bind(anywhere(&action.to_lowercase())).push(" escape '!'");
-    }
-    if let Some(without) = filter.without {
-        statement.push(" and ").push(part(Part::Action)).push(" <> ").bind(without);
-    }
-    if filter.saves {
-        statement.push(" and ").push(part(Part::Rows)).push(" <> ").bind(json!(Rows::default()).to_string());
     }
     if let Some(from) = &filter.from {
         statement.push(" and ").push(part(Part::From)).push(" = ").bind(from.as_str());

@@ -113,9 +113,11 @@ impl Guard {
 
     fn note_opened(&self, host: &Host, port: u16, rule: RuleUsed) {
         let mut opened = self.opened();
-        if opened.len() < OPENED_MAX {
-            opened.entry((host.clone(), port)).or_insert(rule);
+        if opened.len() >= OPENED_MAX && !opened.contains_key(&(host.clone(), port)) {
+            // What is in use comes back with its next connection.
+            opened.clear();
         }
+        opened.insert((host.clone(), port), rule);
     }
 
     fn opened(&self) -> MutexGuard<'_, HashMap<(Host, u16), RuleUsed>> {

@@ -352,9 +352,6 @@ impl Engine {
     /// How many uses in a row reached nothing.
     fn count_unreached(&self, credential: CredentialId, lesson: CredentialLesson) -> u32 {
         let mut memory = self.memory();
-        if lesson != CredentialLesson::Locked {
-            memory.exceptions.used.insert(credential);
-        }
         let count = memory.unreached.entry(credential).or_default();
         match lesson {
             CredentialLesson::Unreachable(_) => *count += 1,

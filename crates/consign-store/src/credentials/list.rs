@@ -195,7 +195,7 @@ pub async fn choosable(
 /// # Errors
 /// When the database cannot be read.
 pub async fn labels(db: &mut Db, most: u32) -> Result<BTreeSet<(String, String)>, StoreError> {
-    // Only what the index of labels has: its condition stands here in the same words.
+    // The index of those that have labels: its condition stands here in the same words.
     let sets = query("select distinct labels from credential where labels <> '{}' order by labels limit $1");
     let mut labels = BTreeSet::new();
     for row in sets.bind(i64::from(most)).all(db).await? {

@@ -8,7 +8,7 @@ use consign_core::vault::{DerivedKey, KeyRing, Place, Vault};
 use serde_json::json;
 
 use super::{Fresh, on_both};
-use crate::audit::{self, AuditFilter, BrokenAt, Verified};
+use crate::audit::{self, AuditFilter, BrokenAt, Verified, Wanted};
 use crate::db::query;
 use crate::{Db, Page, Store, installation};
 
@@ -137,12 +137,21 @@ async fn entries_are_found_by_each_of_their_parts(Fresh { store, .. }: Fresh) {
     check(AuditFilter { from: text("192.0.2.1"), ..all() }, &[1]).await;
     check(AuditFilter { result: text("refused"), action: text("opened"), ..all() }, &[2]).await;
     check(AuditFilter { result: text("done"), action: text("opened"), ..all() }, &[]).await;
-    check(AuditFilter { without: Some("Opened payload"), ..all() }, &[1]).await;
-    check(AuditFilter { without: Some("Opened"), ..all() }, &[2, 1]).await;
-    check(AuditFilter { saves: true, ..all() }, &[2]).await;
     let actions = audit::newest_actions(&mut db, 9).await.unwrap();
     assert_eq!(actions, ["Opened payload".to_owned(), entry("crd_1", now).action]);
     assert_eq!(audit::newest_actions(&mut db, 1).await.unwrap(), ["Opened payload"]);
+    let mut check = async |object: &str, wanted: Wanted<'_>, expected: &[i64]| {
+        let found = audit::newest_of(&mut db, object, wanted, 2).await.unwrap();
+        let sequences: Vec<_> = found.iter().map(|entry| entry.sequence).collect();
+        assert_eq!(sequences, expected, "{object} {wanted:?}");
+    };
+    check(DELIVERY, Wanted::Without("Opened payload"), &[]).await;
+    check(DELIVERY, Wanted::Without("Opened"), &[2]).await;
+    check(DELIVERY, Wanted::Action("Opened payload"), &[2]).await;
+    check(DELIVERY, Wanted::Action("Opened"), &[]).await;
+    check(DELIVERY, Wanted::Saves, &[2]).await;
+    check("crd_1", Wanted::Saves, &[]).await;
+    check("crd_1", Wanted::Without("Opened payload"), &[1]).await;
     assert_eq!(audit::find(&mut db, 2).await.unwrap().unwrap().object, "Tool's");
     assert!(audit::find(&mut db, 3).await.unwrap().is_none());
 }

@@ -92,28 +92,24 @@ pub(crate) async fn run(flags: Apply, global: &Global, output: &Output) -> Resul
     let client = context::client(global, output)?;
     let mut outcomes: Vec<(Document, Outcome)> = Vec::new();
     let all = documents.len();
-    let mut ended = None;
     for document in documents {
-        let outcome = match apply(&client, &flags, &document, &outcomes).await {
-            Ok(outcome) => outcome,
-            // The next ones would not get any further.
-            Err(failure) if matches!(failure.code, Code::Unreachable | Code::SignIn) => {
-                ended = Some(failure);
-                break;
-            }
-            Err(failure) => Outcome::Failed(failure),
-        };
+        let outcome = apply(&client, &flags, &document, &outcomes).await.unwrap_or_else(Outcome::Failed);
         tell(output, &document, &outcome);
+        let ends = matches!(&outcome, Outcome::Failed(failure) if failure.ends_all());
         outcomes.push((document, outcome));
+        if ends {
+            break;
+        }
     }
     let sum = Sum { not_tried: all - outcomes.len(), ..Sum::of(outcomes.iter().map(|(_, outcome)| outcome)) };
-    if sum.not_tried < all {
-        output.note(&sum.words(flags.dry_run));
-    }
-    match (ended, sum.code(flags.dry_run)) {
-        (Some(failure), Some(code)) => Err(Failure { code, ..failure }),
-        (Some(failure), None) => Err(failure),
-        (None, code) => Ok(code.map_or(ExitCode::SUCCESS, ExitCode::from)),
+    output.note(&sum.words(flags.dry_run));
+    Ok(sum.code(flags.dry_run).map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+impl Failure {
+    /// The next documents would not get any further.
+    fn ends_all(&self) -> bool {
+        matches!(self.code, Code::Unreachable | Code::SignIn)
     }
 }
 
@@ -147,8 +143,15 @@ async fn apply(
         .query("field_manager", Some(flags.field_manager.as_str()))
         .query("force", flags.force.then_some("true"))
         .query("dry_run", flags.dry_run.then_some("true"));
-    let answer = client.send(call.json(&Value::Object(document.body.clone()))).await;
-    let answer = answer.map_err(|failure| if found.is_none() { late(failure) } else { failure })?;
+    let answer = match client.send(call.json(&Value::Object(document.body.clone()))).await {
+        Ok(answer) => answer,
+        // The name was free when it was looked for. Connectors of other kinds have names of the same list.
+        Err(failure) if found.is_none() && is_taken(&failure) => {
+            let there_now = client.send(Call::get(&place)).await.is_ok();
+            return Err(if there_now { late(failure) } else { failure });
+        }
+        Err(failure) => return Err(failure),
+    };
     let now = answer.json()?;
     if !flags.dry_run {
         say_what_is_left(client.output, &document.name, &now);
@@ -160,15 +163,16 @@ async fn apply(
     })
 }
 
-/// The name was free when it was looked for: somebody else creates the same object at this moment.
-fn late(failure: Failure) -> Failure {
+/// Whether another object has the name, and nothing else is wrong.
+fn is_taken(failure: &Failure) -> bool {
     let errors = failure.problem.as_ref().and_then(|problem| problem["errors"].as_array());
-    let is_taken = |error: &Value| error["code"] == "not_unique" && error["pointer"] == "/name";
-    if errors.is_some_and(|errors| matches!(errors.as_slice(), [one] if is_taken(one))) {
-        let code = Code::Changed;
-        return Failure { code, ..failure }.and("Somebody created it at this moment. Apply again");
-    }
-    failure
+    let of_name = |error: &Value| error["code"] == "not_unique" && error["pointer"] == "/name";
+    errors.is_some_and(|errors| matches!(errors.as_slice(), [one] if of_name(one)))
+}
+
+/// Somebody else creates the same object at this moment.
+fn late(failure: Failure) -> Failure {
+    Failure { code: Code::Changed, ..failure }.and("Somebody created it at this moment. Apply again")
 }
 
 /// What only a person can do. A signing secret that was made is shown to nobody: what applies files keeps its output.
@@ -269,11 +273,10 @@ impl Sum {
         format!("{created} {create}, {changed} {change}, {unchanged} unchanged{refused}{left}.")
     }
 
-    /// The exit code; `None` when everything is as the files say, or what ended it says why.
+    /// The exit code; `None` when everything is as the files say.
     fn code(&self, dry_run: bool) -> Option<Code> {
         let gone_through = self.created + self.changed + self.unchanged;
         match self.failed.as_slice() {
-            _ if self.not_tried > 0 => (gone_through > 0).then_some(Code::Partly),
             [] => (dry_run && self.created + self.changed > 0).then_some(Code::Pending),
             _ if gone_through > 0 => Some(Code::Partly),
             [first, rest @ ..] if rest.iter().all(|code| code == first) => Some(*first),

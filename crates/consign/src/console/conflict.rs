@@ -126,7 +126,12 @@ impl<'a> Conflict<'a> {
             return None;
         }
         let in_mine = compared(mine);
-        if compared(theirs) == in_mine || (key == "url_address" && self.theirs.get("url_path").is_some()) {
+        // Among many a credential is chosen by its name.
+        let is_named = key == "credential" && theirs["name"] == in_mine.as_str();
+        if is_named
+            || compared(theirs) == in_mine
+            || (key == "url_address" && self.theirs.get("url_path").is_some())
+        {
             return None;
         }
         let mine =

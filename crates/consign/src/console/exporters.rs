@@ -183,7 +183,10 @@ async fn activity(visit: Signed, Path(id): Path<String>) -> Result<Response, Fai
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = exporters::find(visit.app(), &visit.actor, &id).await?;
-    let form = if carried::comes_back(&visit.form) {
+    // Fields that are only shown show what is stored.
+    let form = if managed::refusal(&visit.form, &current).is_some() {
+        ExporterForm::stored(&current)
+    } else if carried::comes_back(&visit.form) {
         ExporterForm::typed(&visit.form)
     } else {
         ExporterForm::stored(&current).choosing(visit.form.text("credential"))

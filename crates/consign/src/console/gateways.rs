@@ -131,7 +131,10 @@ async fn create(visit: Signed) -> Result<Response, Failure> {
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = gateways::find(visit.app(), &visit.actor, &id).await?;
-    let form = if carried::comes_back(&visit.form) {
+    // Fields that are only shown show what is stored.
+    let form = if managed::refusal(&visit.form, &current).is_some() {
+        GatewayForm::stored(&current)
+    } else if carried::comes_back(&visit.form) {
         GatewayForm::typed(&visit.form)
     } else {
         GatewayForm::stored(&current).choosing(visit.form.text("credential"))

@@ -199,7 +199,10 @@ async fn show(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure
 
 async fn edit(visit: Signed, Path(id): Path<String>) -> Result<Response, Failure> {
     let current = webhooks::find(visit.app(), &visit.actor, &id).await?;
-    let form = if carried::comes_back(&visit.form) {
+    // Fields that are only shown show what is stored.
+    let form = if managed::refusal(&visit.form, &current).is_some() {
+        WebhookForm::stored(&current)
+    } else if carried::comes_back(&visit.form) {
         WebhookForm::typed(&visit.form)
     } else {
         WebhookForm::stored(&current).choosing(visit.form.text("credential"))

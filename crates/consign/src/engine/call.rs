@@ -265,6 +265,7 @@ impl Engine {
         }
         match sent {
             Ok(forwarded) => {
+                self.note_use(credential.id);
                 if !renewal_due {
                     self.learn_of_call(credential, lesson_of(forwarded.status));
                 }
@@ -336,6 +337,9 @@ impl Engine {
         // A body that broke off on its way here breaks the request off, too.
         if let Some(unread) = taken.unread().await {
             return CallFault::Unread(unread);
+        }
+        if !matches!(sent.outcome, Outcome::Refused { .. }) {
+            self.note_use(credential.id);
         }
         match sent.outcome {
             Outcome::Refused { refusal: Refusal::DestinationBlocked(what) } => blocked(what),

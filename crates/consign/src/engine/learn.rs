@@ -35,6 +35,10 @@ impl Engine {
         verdict: &Verdict,
         now: Timestamp,
     ) {
+        // What was refused here was not dialled.
+        if let (Some(credential), false) = (credential, matches!(seen.outcome, Outcome::Refused { .. })) {
+            self.note_use(credential.id);
+        }
         let lane = self.learn_of_connector(connector, seen, verdict.lane, now).await;
         // Any answer at all shows that the tool can be reached.
         let answered = seen.outcome.status().is_some().then_some(CredentialLesson::Answered);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consign_core::catalog::with_commas;
 use consign_core::rights::Right;
-use consign_store::audit::{self, AuditFilter, AuditRecord, BrokenAt};
+use consign_store::audit::{self, AuditFilter, AuditRecord, BrokenAt, Wanted};
 use consign_store::{Listed, PAGE_ITEMS_MAX, Page, api_keys, users};
 use http_body_util::channel::Channel;
 use serde_json::{Value, json};
@@ -58,13 +58,8 @@ pub enum Saved<'a> {
     Configured(&'a str),
     /// A person, by their id.
     Person(&'a str),
-    /// A part of the settings.
-    Settings {
-        /// What its entries call it.
-        part: &'a str,
-        /// What they call a change of it.
-        action: &'a str,
-    },
+    /// A part of the settings, by what its entries call a change of it.
+    Settings(&'a str),
 }
 
 /// Who changed something last, and when: the entry of it, for whoever may change such a thing too. What was seen of it
@@ -76,20 +71,15 @@ pub async fn last_save(app: &App, actor: &Actor, of: Saved<'_>) -> Result<Option
     match of {
         Saved::Configured(_) if actor.rights.allow(Right::CredentialsWrite) => {}
         Saved::Configured(_) => actor.require(Right::ConnectorsWrite)?,
-        Saved::Person(_) | Saved::Settings { .. } => actor.require(Right::Admin)?,
+        Saved::Person(_) | Saved::Settings(_) => actor.require(Right::Admin)?,
     }
-    let all = AuditFilter::default();
-    let filter = match of {
-        Saved::Configured(id) | Saved::Person(id) => {
-            AuditFilter { object: Some(id.to_owned()), saves: true, ..all }
-        }
+    let (object, wanted) = match of {
+        Saved::Configured(id) | Saved::Person(id) => (id, Wanted::Saves),
         // They have no id, and most of them no protected row.
-        Saved::Settings { part, action } => {
-            AuditFilter { object: Some(part.to_owned()), action: Some(action.to_owned()), ..all }
-        }
+        Saved::Settings(action) => ("", Wanted::Action(action)),
     };
-    let found = audit::list(&mut *app.store.read().await?, &filter, &Page::first(1)).await?;
-    Ok(found.items.first().map(|entry| json!(entry)))
+    let found = audit::newest_of(&mut *app.store.read().await?, object, wanted, 1).await?;
+    Ok(found.first().map(|entry| json!(entry)))
 }
 
 /// Who acts here: the ids and names of people and API keys there are, for a choice.

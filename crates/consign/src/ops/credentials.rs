@@ -9,6 +9,7 @@ use consign_core::rights::Right;
 use consign_core::secret::Secret;
 use consign_core::target::{Address, Target};
 use consign_core::time::Timestamp;
+use consign_store::audit::Wanted;
 use consign_store::credentials::{CredentialFilter, CredentialSort};
 use consign_store::{
     Db, Listed, Page, StoreError, Tx, audit as audit_log, connectors, credentials, runs, tokens,
@@ -37,6 +38,8 @@ mod choices;
 mod read;
 mod show;
 
+/// What a person looks back at; the audit log has the rest.
+const HISTORY_ENTRIES: u32 = 20;
 /// The time that a save waits for a name to resolve; a name that does not resolve never blocks it.
 const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -407,12 +410,10 @@ pub async fn history(app: &App, actor: &Actor, reference: &str) -> Result<Vec<Va
     actor.require(Right::CredentialsRead)?;
     let mut db = app.store.read().await?;
     let credential = by_reference(&mut db, reference).await?;
-    let id = credential.id.to_string();
     // A file that is applied every minute would leave room for nothing else.
-    let without = Some(again::COMPARED);
-    let filter = audit_log::AuditFilter { object: Some(id), without, ..audit_log::AuditFilter::default() };
-    let entries = audit_log::list(&mut db, &filter, &Page::first(20)).await?;
-    Ok(entries.items.iter().map(|entry| json!(entry)).collect())
+    let without = Wanted::Without(again::COMPARED);
+    let entries = audit_log::newest_of(&mut db, &credential.id.to_string(), without, HISTORY_ENTRIES).await?;
+    Ok(entries.iter().map(|entry| json!(entry)).collect())
 }
 
 /// Finds a credential by id or name.

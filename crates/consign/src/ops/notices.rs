@@ -46,7 +46,7 @@ const PART: &str = "Notifications";
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
 const CHANGED: &str = "Changed notifications";
 /// What is changed here, in the audit log.
-pub const SAVED: audit::Saved<'static> = audit::Saved::Settings { part: PART, action: CHANGED };
+pub const SAVED: audit::Saved<'static> = audit::Saved::Settings(CHANGED);
 
 /// The settings, and what is told at present.
 ///
@@ -179,9 +179,7 @@ pub async fn round(app: &Arc<App>) -> Result<(), OpError> {
     if let Err(error) = audit::look(app).await {
         tracing::warn!(%error, "the audit log could not be looked at; trying again in a minute");
     }
-    if let Err(error) = exceptions::look(app).await {
-        tracing::warn!(%error, "used egress exceptions could not be written down; trying again in a minute");
-    }
+    exceptions::look(app).await;
     let facts = facts::present(app).await?;
     take_in(app, facts).await?;
     give_events(app).await?;

@@ -44,7 +44,7 @@ const PART: &str = "Settings";
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
 const CHANGED: &str = "Changed settings";
 /// What is changed here, in the audit log.
-pub const SAVED: Saved<'static> = Saved::Settings { part: PART, action: CHANGED };
+pub const SAVED: Saved<'static> = Saved::Settings(CHANGED);
 const TIME_ZONE: &str = "time_zone";
 const LOCALE: &str = "locale";
 const PUBLIC_URL_BY_PEOPLE: &str = "API keys choose no other public URL, whatever their scopes: invitations of \

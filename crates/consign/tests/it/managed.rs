@@ -92,7 +92,7 @@ async fn what_leaves_the_hands_of_a_file_is_managed_by_people_again() {
         let object = path.trim_end_matches("/set-up").to_owned();
         let manager = async || consign.get(&object).await.json()["managed_by"].clone();
         // A save that is not accepted keeps the tick.
-        let form = consign.form(&format!("{path}?edit=anyway"), "name").await.set("release", "on");
+        let form = consign.form(&format!("{path}?edit=anyway"), "name").await.with("release", "on");
         let refused = consign.send_form(&form.clone().set("name", "")).await.expect(422).text();
         assert!(
             refused.contains("name=\"release\" value=\"on\"") && refused.contains(" checked>"),

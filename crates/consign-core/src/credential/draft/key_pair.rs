@@ -37,8 +37,8 @@ pub struct KeyPairWish {
     pub certificate: &'static str,
     /// The field of the private key.
     pub key: &'static str,
-    /// How long the key is.
-    pub size: KeySize,
+    /// How long the key shall be; none: as is usual for a new one, and as it is for one that is there.
+    pub size: Option<KeySize>,
     /// How long the certificate lives.
     pub years: u8,
 }
@@ -47,20 +47,20 @@ impl KeyPairWish {
     /// The usual one for a type with a certificate.
     pub fn usual(entry: &AuthorizationType) -> Option<Self> {
         let (certificate, key) = key_pairs::fields(entry)?;
-        Some(Self { certificate, key, size: KeySize::default(), years: YEARS_USUAL })
+        Some(Self { certificate, key, size: None, years: YEARS_USUAL })
     }
 
     /// Creates it for a credential. It takes up to seconds.
     pub fn create(&self, id: CredentialId, now: Timestamp) -> (Certificate, Secret) {
-        let created = sign::create(&common_name(id), self.size, self.years, now);
+        let created = sign::create(&common_name(id), self.size.unwrap_or_default(), self.years, now);
         created.expect("the system has randomness, and what is created can be read")
     }
 
-    /// Whether a credential's certificate was made for such a wish: here, for a key of this length.
+    /// Whether a credential's certificate was made for such a wish: here, for a key of the length that is asked for.
     pub fn made(&self, id: CredentialId, certificate: &str) -> bool {
         Certificate::parse(certificate).is_ok_and(|certificate| {
             certificate.subject == format!("CN={}", common_name(id))
-                && certificate.key == format!("RSA {}", self.size.bits())
+                && self.size.is_none_or(|size| certificate.key == format!("RSA {}", size.bits()))
         })
     }
 }
@@ -214,10 +214,11 @@ impl Reading<'_> {
             }
         }
         let size = match bits.as_str() {
-            "" => Some(KeySize::default()),
-            bits => KeySize::of_bits(bits),
+            "" => Ok(None),
+            bits => KeySize::of_bits(bits)
+                .map(Some)
+                .ok_or_else(|| Fault::new("unknown", "Key length must be one of 3072, 2048")),
         };
-        let size = size.ok_or_else(|| Fault::new("unknown", "Key length must be one of 3072, 2048"));
         let size = self.reader.accept(BITS, size).unwrap_or_default();
         let life = match years.as_str() {
             "" => Some(YEARS_USUAL),

@@ -40,8 +40,7 @@ fn a_pair_is_created_with_the_save_or_brought_along() {
     let base = without(typed(KIND), &["certificate", "private_key"]);
     let asked = with(&base, &json!({ "key_pair": "generate" }));
     let draft = parse(asked, Mode::Create).unwrap();
-    let usual =
-        KeyPairWish { certificate: "certificate", key: "private_key", size: KeySize::Rsa3072, years: 3 };
+    let usual = KeyPairWish { certificate: "certificate", key: "private_key", size: None, years: 3 };
     assert_eq!(draft.new_key_pair, Some(usual));
     assert_eq!(KeyPairWish::usual(draft.authorization_type), Some(usual));
     let created = sealed(draft, None);
@@ -51,7 +50,7 @@ fn a_pair_is_created_with_the_save_or_brought_along() {
     assert_eq!(certificate.key, "RSA 3072");
     let chosen = json!({ "key_pair": "generate", "key_pair_bits": 2048, "key_pair_years": "10" });
     let chosen = parse(with(&base, &chosen), Mode::Create).unwrap().new_key_pair.unwrap();
-    assert_eq!((chosen.size, chosen.years), (KeySize::Rsa2048, 10));
+    assert_eq!((chosen.size, chosen.years), (Some(KeySize::Rsa2048), 10));
 
     let own = sealed(parse(typed(KIND), Mode::Create).unwrap(), None);
     belongs(&own);

@@ -59,6 +59,10 @@ fn a_key_pair_that_is_asked_for_again_stays() {
     // A key pair belongs to its destination.
     let moved = applied(with(&asked, &json!({ "recipient": "https://other.example/token" })), &made);
     assert_ne!(moved.plain["certificate"], made.plain["certificate"]);
+    // Who names no length takes the one that is there.
+    let mut any = asked.clone();
+    any.as_object_mut().unwrap().remove("key_pair_bits");
+    assert!(applied(any, &made).is_saved_like(&made));
     // Another length is another pair.
     let longer = applied(with(&asked, &json!({ "key_pair_bits": 3072 })), &made);
     assert_ne!(longer.plain["certificate"], made.plain["certificate"]);

@@ -102,7 +102,8 @@ pub(super) fn read(paths: &[String], inline_secrets: bool, now: Timestamp) -> Re
     }
     let mut seen = HashSet::new();
     for document in &documents {
-        if !seen.insert((document.kind, document.name.to_lowercase())) {
+        // Connectors of all kinds have names of one list.
+        if !seen.insert((document.kind == Kind::Credential, document.name.to_lowercase())) {
             faults.push(format!("{} “{}” is declared twice", document.kind.word(), document.name));
         }
     }

@@ -21,25 +21,29 @@ fn the_exit_code_says_how_much_was_done() {
 
 #[test]
 fn what_ends_half_way_says_what_was_not_tried() {
-    let check = |outcomes: &[Outcome], code: Option<Code>, words: &str| {
+    let lost = || Outcome::Failed(Failure::new(Code::Unreachable, "no"));
+    let check = |outcomes: &[Outcome], code: Code, words: &str| {
         let sum = Sum { not_tried: 2, ..Sum::of(outcomes.iter()) };
-        assert_eq!((sum.code(false), sum.words(false).as_str()), (code, words));
+        assert_eq!((sum.code(false), sum.words(false).as_str()), (Some(code), words));
     };
-    check(&[Outcome::Created], Some(Code::Partly), "1 created, 0 changed, 0 unchanged, 2 not tried.");
-    check(&[], None, "0 created, 0 changed, 0 unchanged, 2 not tried.");
+    let words = "1 created, 0 changed, 0 unchanged, 1 failed, 2 not tried.";
+    check(&[Outcome::Created, lost()], Code::Partly, words);
+    check(&[lost()], Code::Unreachable, "0 created, 0 changed, 0 unchanged, 1 failed, 2 not tried.");
 }
 
 #[test]
-fn a_name_that_was_taken_meanwhile_is_a_conflict() {
+fn a_name_that_is_taken_is_told_from_other_faults() {
     let refused = |errors: Value| {
         let problem = json!({ "title": "Values were not accepted", "errors": errors });
-        late(Failure::answered(422, problem.to_string().as_bytes()))
+        Failure::answered(422, problem.to_string().as_bytes())
     };
     let taken = json!({ "pointer": "/name", "code": "not_unique", "message": "Taken" });
     let other = json!({ "pointer": "/path", "code": "bad_form", "message": "No path" });
-    assert_eq!(refused(json!([taken])).code, Code::Changed);
-    assert_eq!(refused(json!([taken, other])).code, Code::NotAccepted);
-    assert_eq!(refused(json!([{ "pointer": "/slug", "code": "not_unique" }])).code, Code::NotAccepted);
+    let of_name = refused(json!([taken]));
+    assert!(is_taken(&of_name) && of_name.code == Code::NotAccepted);
+    assert_eq!(late(of_name).code, Code::Changed);
+    assert!(!is_taken(&refused(json!([taken, other]))));
+    assert!(!is_taken(&refused(json!([{ "pointer": "/slug", "code": "not_unique" }]))));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Fields, WEBHOOKS};
 use crate::cli::client::{Call, Client};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Code, Failure};
 use crate::cli::listing::text;
 use crate::cli::object::put;
 use crate::cli::output::{Form, Output, clean};
@@ -42,6 +42,7 @@ pub(super) async fn preview(
         output.line(&clean(&format!("{}: {}", text(header, "name"), text(header, "value"))));
     }
     output.line("");
-    output.text(&text(&request, "body"));
-    Ok(())
+    output
+        .body(&text(&request, "body"))
+        .map_err(|error| Failure::caused(Code::Failed, "The body cannot be written", &error))
 }

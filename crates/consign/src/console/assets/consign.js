@@ -527,6 +527,6 @@
     all('[data-picked]').forEach(countPicked);
     one('.problem')?.focus();
     // What was refused, or filled in otherwise, is not saved.
-    typed = !!one('[data-guard]') && !!one('.problem, [data-typed]');
+    typed = !!one('[data-typed], [data-guard] [aria-invalid="true"]');
   });
 })();

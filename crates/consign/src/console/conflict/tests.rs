@@ -25,6 +25,8 @@ fn the_same_credential_is_no_difference_and_another_one_has_its_name() {
     assert_eq!(rows(&theirs, &json!({ "credential": "crd_2" })), [other]);
     let gone = json!({ "field": "Credential", "theirs": "Desk", "mine": "crd_3" });
     assert_eq!(rows(&theirs, &json!({ "credential": "crd_3" })), [gone], "a deleted one has no name");
+    let by_name = json!({ "description": "theirs", "credential": "Desk" });
+    assert_eq!(rows(&theirs, &by_name), Vec::<Value>::new(), "among many it is chosen by its name");
     let none = json!({ "credential": null });
     let chosen = json!({ "field": "Credential", "theirs": "", "mine": "Backup desk" });
     assert_eq!(rows(&none, &json!({ "credential": "crd_2" })), [chosen]);

@@ -5,8 +5,8 @@ use super::{Form, encoded};
 use crate::console::managed;
 use crate::console::visit::Signed;
 
-/// The longest address with what was typed. Proxies refuse longer lines: nginx those above 8 KiB.
-const ADDRESS_BYTES_MAX: usize = 4 << 10;
+/// The longest address with what was typed. It is in the head of an answer, too, and nginx takes heads of 4 KiB.
+const ADDRESS_BYTES_MAX: usize = 3 << 10;
 /// Marks an address that carries what was typed.
 const MARK: &str = "typed";
 /// The parameter that chooses a credential.

@@ -11,7 +11,7 @@ use crate::App;
 use crate::ops::{Actor, IfMatch, OpError, Sent, credentials, exporters, gateways, webhooks};
 
 /// So many are given a credential at once: each is an edit of its own.
-pub const AT_ONCE_MAX: usize = 200;
+pub const AT_ONCE_MAX: usize = 20;
 
 /// The connectors that lost a credential of this name and have no other one, by name.
 ///

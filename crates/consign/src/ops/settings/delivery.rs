@@ -18,7 +18,7 @@ const PART: &str = "Delivery";
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
 const CHANGED: &str = "Changed delivery settings";
 /// What is changed here, in the audit log.
-pub const SAVED: Saved<'static> = Saved::Settings { part: PART, action: CHANGED };
+pub const SAVED: Saved<'static> = Saved::Settings(CHANGED);
 const SCHEDULE: &str = "retry_schedule_seconds";
 const TIMEOUT: &str = "timeout_seconds";
 const EVENT: &str = "event_bytes";

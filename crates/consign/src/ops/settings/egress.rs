@@ -19,7 +19,7 @@ const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), na
 const CHANGED: &str = "Changed outgoing addresses";
 const OUTGOING: &str = "outgoing_addresses";
 /// What is changed here, in the audit log.
-pub const SAVED: Saved<'static> = Saved::Settings { part: PART, action: CHANGED };
+pub const SAVED: Saved<'static> = Saved::Settings(CHANGED);
 
 /// The egress rules with their sources, the certificate authorities besides those of the system, and the addresses that
 /// connections come from.

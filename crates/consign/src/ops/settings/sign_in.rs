@@ -25,7 +25,7 @@ const PART: &str = "Sign-in";
 const OBJECT: Object<'static> = Object { kind: "settings", id: String::new(), name: PART };
 const CHANGED: &str = "Changed sign-in settings";
 /// What is changed here, in the audit log.
-pub const SAVED: Saved<'static> = Saved::Settings { part: PART, action: CHANGED };
+pub const SAVED: Saved<'static> = Saved::Settings(CHANGED);
 const LOCAL: &str = "local";
 const TWO_STEP: &str = "two_step_required";
 const SESSION_HOURS: &str = "session_hours";
