@@ -201,25 +201,27 @@ spec: { protocol: https, url_address: \"https://tool.example/\", authorization_t
 ---
 apiVersion: consign/v1
 kind: Webhook
-metadata: { name: Tool }
+metadata: { name: Tickets }
 spec: { credential: Tool, path: /x, event_types: [ \"*\" ] }
 ---
 apiVersion: consign/v1
 kind: Exporter
-metadata: { name: Tool }
+metadata: { name: Lake }
 spec: { credential: Tool, path: /x, event_types: [ \"*\" ], schedule: daily, format: ndjson }
 ---
 apiVersion: consign/v1
 kind: Gateway
-metadata: { name: Tool }
+metadata: { name: Desk }
 spec: { credential: Tool, slug: tool, path_prefixes: [ /x ] }
 ";
 
 /// Whatever is asked, the answer is that it went well. A file is whole once it was sent, and an approval is there once it
 /// was begun.
 fn good_news(asked: &Asked) -> Answer {
+    let last = asked.target.split('?').next().and_then(|path| path.rsplit('/').next());
+    let name = last.filter(|name| ["Tickets", "Lake", "Desk"].contains(name)).unwrap_or("Tool");
     let body = json!({
-        "id": "Tool", "name": "Tool", "run": "Tool", "items": [], "count": 1, "state": "done", "outcome": "working",
+        "id": "Tool", "name": name, "run": "Tool", "items": [], "count": 1, "state": "done", "outcome": "working",
         "message": "Good", "whole": true, "right": true, "allowed": true, "reached": true, "failed": 0, "offset": 0,
         "authorized": asked.method == "GET", "complete": asked.method == "PATCH",
     });

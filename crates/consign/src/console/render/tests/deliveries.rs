@@ -66,7 +66,7 @@ fn pages_of_deliveries_and_events_render() {
         let mut gone = full;
         gone["request_kept"] = json!(false);
         let gone = check("delivery.html", gone);
-        assert!(gone.contains("It is not kept") && !gone.contains("Show request body"), "{gone}");
+        assert!(gone.contains("or it was not kept") && !gone.contains("Show request body"), "{gone}");
         let bare = json!({
             "current": delivery(state), "attempt_list": [], "attempt": null, "event": null, "sender": "",
             "waited_ms": 5, "prepared_ms": 1_200, "others": 0, "payload": null,
