@@ -102,7 +102,11 @@ async fn what_leaves_the_hands_of_a_file_is_managed_by_people_again() {
         consign.send_form(&form).await.expect(303);
         assert_eq!(manager().await, json!(null));
         let edited = consign.all("/audit-entries").await[0].clone();
-        assert_eq!(edited["changes"]["managed_by"], json!({ "old": "platform-itsm", "new": null }), "{edited}");
+        assert_eq!(
+            edited["changes"]["managed_by"],
+            json!({ "old": "platform-itsm", "new": null }),
+            "{edited}"
+        );
         assert!(!consign.page(&path).await.expect(200).text().contains(BAND));
 
         // Over the API, and by a command.
