@@ -299,7 +299,8 @@ async fn look(consign: &TestConsign, ana: &str, sets: &[Set]) -> Vec<String> {
     }
     // The watch sees what there is to see.
     let spoil = "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)><a href=\"javascript:1\">x</a>');
-        document.body.appendChild(document.createElement('div')).style.minWidth = '900px';";
+        document.body.insertAdjacentHTML('beforeend', '<div id=wide>wide</div>');
+        document.getElementById('wide').style.minWidth = '900px';";
     browser.run(spoil, vec![]).await;
     let seen = faults(&browser, "a spoilt page").await;
     assert!(
